@@ -1,0 +1,165 @@
+"""`python -m kedro_databricks_hybrid.sandbox`: serve one sandbox in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from kedro_databricks_hybrid.sandbox import connection, home_lock
+from kedro_databricks_hybrid.sandbox.app import Sandbox, create_app
+from kedro_databricks_hybrid.sandbox.connection import Connection
+from kedro_databricks_hybrid.sandbox.layout import Layout
+from kedro_databricks_hybrid.sandbox.users import DEFAULT_USER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_GRACE_SECONDS = 3  # for requests under way when the server is told to end
+
+
+class StartError(Exception):
+    """The server cannot start; the message is one line for the user."""
+
+
+class AnnouncingServer(uvicorn.Server):
+    """A server that writes the connection file once it accepts connections."""
+
+    def __init__(self, config: uvicorn.Config, announced: Connection) -> None:
+        super().__init__(config)
+        self._announced = announced
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            connection.write(self._announced)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit status."""
+    options = _parse(arguments)
+    try:
+        serve(options.home or connection.default_home(), options.host, options.port, options.user)
+    except StartError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def serve(home: Path, host: str, port: int, user: str) -> None:
+    """Serve the sandbox in `home` until the process is told to end.
+
+    Raises:
+        StartError: The host is not this machine, the port is busy, or the home is in use.
+    """
+    address = _loopback(host)
+    os.umask(0o077)
+    layout = Layout(home.expanduser().absolute())
+    try:
+        layout.make()
+    except OSError as error:
+        msg = f"Cannot use {layout.home} as a sandbox home: {error.strerror}."
+        raise StartError(msg) from error
+    lock = home_lock.acquire(layout.home)
+    if lock is None:
+        running = connection.read(layout.home)
+        where = f" at {running.host} (process {running.pid})" if running else ""
+        msg = f"A sandbox already runs in {layout.home}{where}."
+        raise StartError(msg)
+    try:
+        _serve(layout, address, port, user)
+    finally:
+        connection.remove(layout.home)
+        lock.release()
+
+
+def _serve(layout: Layout, address: str, port: int, user: str) -> None:
+    connection.remove(layout.home)
+    _log_to(layout.log)
+    try:
+        sandbox = Sandbox(layout, user=user)
+    except ValueError as error:
+        raise StartError(str(error)) from error
+    listener = _listen(address, port, sandbox.port)
+    port = listener.getsockname()[1]
+    sandbox.port = port
+    sandbox.url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+    announced = Connection(sandbox.url, sandbox.user.token, sandbox.user.name, os.getpid(), layout.home)
+    config = uvicorn.Config(
+        create_app(sandbox),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        loop="asyncio",
+        http="h11",
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    # uvicorn raises the signal that ended it once more after its shutdown: that one is ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        AnnouncingServer(config, announced).run(sockets=[listener])
+    finally:
+        listener.close()
+
+
+def _listen(address: str, port: int, last_port: int) -> socket.socket:
+    """Return a listening socket: on `port`, or if that is 0 on the last port or any free one."""
+    for candidate in [port] if port else [last_port, 0]:
+        listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        if os.name != "nt":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((address, candidate))
+            listener.listen(512)
+        except OSError:
+            listener.close()
+            continue
+        return listener
+    msg = f"Port {port} on {address} is in use or not allowed; choose another one, or 0 for a free one."
+    raise StartError(msg)
+
+
+def _loopback(host: str) -> str:
+    name = "127.0.0.1" if host == "localhost" else host
+    try:
+        local = ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        msg = f"The sandbox listens on this machine only (127.0.0.1), not on {host}."
+        raise StartError(msg)
+    return name
+
+
+def _log_to(path: Path) -> None:
+    path.touch(mode=0o600)
+    logging.basicConfig(
+        filename=path, format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO
+    )
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m kedro_databricks_hybrid.sandbox",
+        description="Serve a Databricks workspace on this machine.",
+    )
+    parser.add_argument("--home", type=Path, help="where its files are (default: per user)")
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
+    parser.add_argument("--port", type=int, default=0, help="0: the last one, or a free one")
+    parser.add_argument("--user", default=DEFAULT_USER, help="the name of the workspace's user")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""The server's HTTP application: who may ask, what is there to ask, and how it refuses."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import logging
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from kedro_databricks_hybrid.sandbox import clusters_api, identity
+from kedro_databricks_hybrid.sandbox.answers import ApiError, LegacyError, invalid
+from kedro_databricks_hybrid.sandbox.identity import DISCOVERY_PATH
+from kedro_databricks_hybrid.sandbox.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["Sandbox", "create_app"]
+
+_LOG = logging.getLogger(__name__)
+_BAD_NAME_ERRORS = {errno.ENAMETOOLONG, errno.EINVAL, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.EILSEQ}
+
+
+def create_app(sandbox: Sandbox) -> Starlette:
+    """Return the application that serves `sandbox`."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        del app
+        yield
+
+    app = Starlette(
+        routes=[
+            *identity.routes(sandbox),
+            *clusters_api.routes(sandbox.clusters),
+        ],
+        lifespan=lifespan,
+        exception_handlers={
+            ApiError: _refusal,
+            LegacyError: _refusal,
+            HTTPException: _no_such_endpoint,
+            OSError: _file_error,
+            ClientDisconnect: _gone,
+            Exception: _internal_error,
+        },
+    )
+    app.router.redirect_slashes = False
+    app.add_middleware(Gate, sandbox=sandbox)
+    return app
+
+
+class Gate:
+    """Lets a request pass that comes from this machine and carries a user's token."""
+
+    def __init__(self, app: ASGIApp, sandbox: Sandbox) -> None:
+        self._app = app
+        self._sandbox = sandbox
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its user in `request.state`, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._check(scope)
+        except ApiError as refusal:
+            await refusal.response()(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message.get("headers", []),
+                    (b"x-databricks-org-id", self._sandbox.org_id.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+    def _check(self, scope: Scope) -> None:
+        headers = dict(scope["headers"])
+        if not _is_loopback(headers.get(b"host", b"").decode("latin-1")):
+            raise ApiError(403, "PERMISSION_DENIED", "This workspace answers to 127.0.0.1 and localhost only.")
+        if scope["path"] == DISCOVERY_PATH:
+            return
+        scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise ApiError(
+                401, "401", "Credential was not sent or was of an unsupported type for this API."
+            )
+        user = self._sandbox.users.by_token(token.strip())
+        if user is None:
+            raise ApiError(403, "403", "Invalid access token.")
+        scope.setdefault("state", {})["user"] = user
+
+
+def _is_loopback(host: str) -> bool:
+    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    name = name.strip("[]")
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+async def _refusal(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, (ApiError, LegacyError))
+    return error.response()
+
+
+async def _no_such_endpoint(request: Request, error: Exception) -> Response:
+    _LOG.warning("No API found for %s %s (%s)", request.method, request.url.path, error)
+    msg = f"No API found for '{request.method} {request.url.path.removeprefix('/api/2.0')}'"
+    return ApiError(404, "ENDPOINT_NOT_FOUND", msg).response()
+
+
+async def _file_error(request: Request, error: Exception) -> Response:
+    """Refuse what the file system refuses; the names in the error are not shown."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _BAD_NAME_ERRORS:
+        return invalid("The path cannot be used: a name is too long, or a file is used as a folder").response()
+    if isinstance(error, FileNotFoundError):
+        return ApiError(404, "RESOURCE_DOES_NOT_EXIST", "The path was removed meanwhile").response()
+    return await _internal_error(request, error)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    del request, error
+    return Response(status_code=499)
+
+
+async def _internal_error(request: Request, error: Exception) -> Response:
+    _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return ApiError(500, "INTERNAL_ERROR", "The sandbox failed; its server.log says how.").response()

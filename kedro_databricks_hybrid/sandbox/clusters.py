@@ -1,0 +1,267 @@
+"""Clusters: their states, and how they start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kedro_databricks_hybrid.sandbox.answers import ApiError, invalid
+from kedro_databricks_hybrid.sandbox.runtimes import nearest_runtime, runtime_version
+
+if TYPE_CHECKING:
+    from kedro_databricks_hybrid.sandbox.store import Store
+
+_DOCUMENT = "clusters"
+_LOG = logging.getLogger(__name__)
+_MAX_EVENTS = 500
+
+DEFAULT_START_SECONDS = 1.0
+RUNNING_ID = "0101-120000-sandbox1"
+STOPPED_ID = "0101-120000-sandbox2"
+# A cluster with this tag fails to start, with the tag's value as code of its termination reason.
+START_FAILURE_TAG = "sandbox-start-failure"
+
+Callback = Callable[[str], Awaitable[None]]
+
+
+@dataclass
+class Cluster:
+    """One cluster; times are milliseconds since the epoch."""
+
+    cluster_id: str
+    cluster_name: str
+    creator: str
+    state: str = "PENDING"
+    state_message: str = ""
+    spark_version: str = field(default_factory=nearest_runtime)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    start_time: int = 0
+    terminated_time: int = 0
+    termination_reason: dict[str, Any] | None = None
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def runtime_version(self) -> str:
+        """What DATABRICKS_RUNTIME_VERSION says on this cluster."""
+        return runtime_version(self.spark_version)
+
+    @property
+    def data_security_mode(self) -> str:
+        """The access mode."""
+        return str(self.attributes.get("data_security_mode", "SINGLE_USER"))
+
+    @property
+    def start_failure(self) -> str | None:
+        """The code of the reason for which this cluster cannot start, if it cannot."""
+        tags = self.attributes.get("custom_tags")
+        code = tags.get(START_FAILURE_TAG) if isinstance(tags, dict) else None
+        return str(code) if code else None
+
+    def turn(self, state: str, message: str = "", **details: object) -> None:
+        """Enter a state, and note it among the events."""
+        self.state = state
+        self.state_message = message
+        event = {
+            "cluster_id": self.cluster_id,
+            "timestamp": _now(),
+            "type": _EVENT_OF_STATE.get(state, state),
+            "details": {"current_num_workers": 0, "target_num_workers": 0, **details},
+        }
+        self.events = [*self.events, event][-_MAX_EVENTS:]
+
+
+_EVENT_OF_STATE = {"PENDING": "STARTING", "TERMINATED": "TERMINATING", "TERMINATING": "TERMINATING"}
+
+
+class Clusters:
+    """The clusters of the workspace.
+
+    Attributes:
+        start_seconds: How long a cluster stays PENDING.
+    """
+
+    def __init__(
+        self, store: Store, *, creator: str, start_seconds: float = DEFAULT_START_SECONDS
+    ) -> None:
+        self.start_seconds = start_seconds
+        self._store = store
+        self._clusters: dict[str, Cluster] = {}
+        self._callbacks: list[Callback] = []
+        self._work: dict[str, asyncio.Task[None]] = {}
+        saved = store.load(_DOCUMENT)
+        if saved:
+            self._clusters = {name: Cluster(**values) for name, values in saved.items()}
+            self._settle()
+        else:
+            self._add_defaults(creator)
+        store.save_now(_DOCUMENT, self._as_document())
+
+    def all(self) -> list[Cluster]:
+        """Return every cluster."""
+        return list(self._clusters.values())
+
+    def get(self, cluster_id: str) -> Cluster:
+        """Return the cluster, or refuse as the API does."""
+        try:
+            return self._clusters[cluster_id]
+        except KeyError:
+            msg = f"Cluster {cluster_id} does not exist"
+            raise invalid(msg) from None
+
+    def on_terminate(self, callback: Callback) -> None:
+        """Have `callback` awaited with the id of each cluster that loses its processes."""
+        self._callbacks.append(callback)
+
+    async def create(self, name: str, creator: str, attributes: dict[str, Any]) -> Cluster:
+        """Add a cluster and begin to start it."""
+        stamp = time.strftime("%m%d-%H%M%S", time.gmtime())
+        cluster = Cluster(f"{stamp}-{secrets.token_hex(4)}", name, creator)
+        self._apply(cluster, attributes)
+        self._clusters[cluster.cluster_id] = cluster
+        await self._begin_start(cluster)
+        return cluster
+
+    async def edit(self, cluster_id: str, name: str, attributes: dict[str, Any]) -> None:
+        """Replace the attributes of a cluster that runs or is terminated; a running one restarts."""
+        cluster = self.get(cluster_id)
+        _require(cluster, "RUNNING", "TERMINATED")
+        cluster.cluster_name = name
+        self._apply(cluster, attributes)
+        if cluster.state == "RUNNING":
+            await self.restart(cluster_id)
+        else:
+            await self._save()
+
+    async def start(self, cluster_id: str) -> None:
+        """Begin to start a terminated cluster."""
+        cluster = self.get(cluster_id)
+        _require(cluster, "TERMINATED")
+        await self._begin_start(cluster)
+
+    async def restart(self, cluster_id: str) -> None:
+        """Stop a running cluster's processes and begin to start it again."""
+        cluster = self.get(cluster_id)
+        _require(cluster, "RUNNING")
+        cluster.turn("RESTARTING", "Restarting the cluster")
+        await self._save()
+        self._do(cluster, self._stop_then_start(cluster))
+
+    async def terminate(
+        self, cluster_id: str, code: str = "USER_REQUEST", kind: str = "SUCCESS"
+    ) -> None:
+        """Begin to terminate a cluster; one that is terminated stays as it is."""
+        cluster = self.get(cluster_id)
+        if cluster.state in {"TERMINATING", "TERMINATED"}:
+            return
+        cluster.turn("TERMINATING", "Terminating the cluster")
+        await self._save()
+        self._do(cluster, self._end(cluster, code, kind))
+
+    async def forget(self, cluster_id: str) -> None:
+        """Terminate a cluster and remove it for good."""
+        cluster = self.get(cluster_id)
+        del self._clusters[cluster_id]
+        await self._save()
+        if cluster.state != "TERMINATED":
+            cluster.turn("TERMINATING")
+            self._do(cluster, self._end(cluster, "USER_REQUEST", "SUCCESS"))
+
+    def _apply(self, cluster: Cluster, attributes: dict[str, Any]) -> None:
+        cluster.attributes = attributes
+        cluster.spark_version = str(attributes.get("spark_version") or nearest_runtime())
+
+    async def _begin_start(self, cluster: Cluster) -> None:
+        cluster.start_time = _now()
+        cluster.terminated_time = 0
+        cluster.termination_reason = None
+        cluster.turn("PENDING", "Finding instances for new nodes, acquiring more instances if necessary")
+        await self._save()
+        self._do(cluster, self._become_running(cluster))
+
+    async def _become_running(self, cluster: Cluster) -> None:
+        await asyncio.sleep(self.start_seconds)
+        failure = cluster.start_failure
+        if failure:
+            await self._end(cluster, failure, "CLOUD_FAILURE")
+            return
+        cluster.turn("RUNNING")
+        await self._save()
+
+    async def _stop_then_start(self, cluster: Cluster) -> None:
+        await self._tell(cluster)
+        await self._become_running(cluster)
+
+    async def _end(self, cluster: Cluster, code: str, kind: str) -> None:
+        await self._tell(cluster)
+        reason: dict[str, Any] = {"code": code, "type": kind, "parameters": {}}
+        if kind == "SUCCESS":
+            reason["parameters"] = {"username": cluster.creator}
+        else:
+            reason["parameters"] = {"databricks_error_message": f"The cluster could not start: {code}"}
+        cluster.termination_reason = reason
+        cluster.terminated_time = _now()
+        message = "" if kind == "SUCCESS" else f"The cluster could not start: {code}"
+        cluster.turn("TERMINATED", message, reason=reason)
+        await self._save()
+
+    async def _tell(self, cluster: Cluster) -> None:
+        for callback in self._callbacks:
+            try:
+                await callback(cluster.cluster_id)
+            except Exception:
+                _LOG.exception("A context of cluster %s did not end", cluster.cluster_id)
+
+    def _do(self, cluster: Cluster, work: Any) -> None:
+        running = self._work.pop(cluster.cluster_id, None)
+        if running is not None:
+            running.cancel()
+        task = asyncio.get_running_loop().create_task(work)
+        self._work[cluster.cluster_id] = task
+
+    async def _save(self) -> None:
+        await self._store.save(_DOCUMENT, self._as_document())
+
+    def _as_document(self) -> dict[str, Any]:
+        return {cluster.cluster_id: asdict(cluster) for cluster in self._clusters.values()}
+
+    def _settle(self) -> None:
+        """After a restart of the server nothing is under way: what was not running is terminated."""
+        for cluster in self._clusters.values():
+            if cluster.state not in {"RUNNING", "TERMINATED"}:
+                cluster.termination_reason = {
+                    "code": "COMMUNICATION_LOST",
+                    "type": "CLOUD_FAILURE",
+                    "parameters": {},
+                }
+                cluster.terminated_time = _now()
+                cluster.turn("TERMINATED")
+
+    def _add_defaults(self, creator: str) -> None:
+        running = Cluster(RUNNING_ID, "sandbox", creator, start_time=_now())
+        running.turn("RUNNING")
+        stopped = Cluster(STOPPED_ID, "sandbox-stopped", creator, terminated_time=_now())
+        stopped.termination_reason = {
+            "code": "INACTIVITY",
+            "type": "SUCCESS",
+            "parameters": {"inactivity_duration_min": "120"},
+        }
+        stopped.turn("TERMINATED")
+        for cluster in (running, stopped):
+            cluster.attributes = {"data_security_mode": "SINGLE_USER", "single_user_name": creator}
+            self._clusters[cluster.cluster_id] = cluster
+
+
+def _require(cluster: Cluster, *states: str) -> None:
+    if cluster.state not in states:
+        state = cluster.state.capitalize()
+        msg = f"Cluster {cluster.cluster_id} is in unexpected state {state}."
+        raise ApiError(400, "INVALID_STATE", msg)
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,79 @@
+"""The workspace itself: what the API families share."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid.sandbox.clusters import Clusters
+from kedro_databricks_hybrid.sandbox.store import Store
+from kedro_databricks_hybrid.sandbox.users import DEFAULT_USER, Users
+
+if TYPE_CHECKING:
+    from kedro_databricks_hybrid.sandbox.layout import Layout
+
+_DOCUMENT = "workspace"
+
+
+class Sandbox:
+    """One local workspace: its files, its people, its clusters and its switches.
+
+    Args:
+        layout: Where its files are.
+        user: The user who is always there.
+        url: The server's own address, once it is known.
+    """
+
+    def __init__(self, layout: Layout, *, user: str = DEFAULT_USER, url: str = "") -> None:
+        layout.make()
+        _empty(layout)
+        for folder in ("Users", "Repos", "Shared"):
+            (layout.workspace / folder).mkdir(mode=0o700, exist_ok=True)
+        self.layout = layout
+        self.url = url
+        self.store = Store(layout.state)
+        self.users = Users(self.store, layout)
+        self.user = self.users.add(user)
+        self._document = self.store.load(_DOCUMENT)
+        if "org_id" not in self._document:
+            self._document = {
+                "org_id": str(10**15 + secrets.randbelow(9 * 10**15)),
+                "public_dbfs_root": True,
+            }
+            self.store.save_now(_DOCUMENT, self._document)
+        self.clusters = Clusters(self.store, creator=self.user.name)
+
+    @property
+    def org_id(self) -> str:
+        """The number of this workspace, made once."""
+        return str(self._document["org_id"])
+
+    @property
+    def public_dbfs_root(self) -> bool:
+        """Whether dbfs:/ may be used at all, which new workspaces forbid."""
+        return bool(self._document.get("public_dbfs_root", True))
+
+    @public_dbfs_root.setter
+    def public_dbfs_root(self, allowed: bool) -> None:
+        self._document["public_dbfs_root"] = allowed
+        self.store.save_now(_DOCUMENT, self._document)
+
+    @property
+    def port(self) -> int:
+        """The port of the last start, 0 if there was none."""
+        return int(self._document.get("port", 0))
+
+    @port.setter
+    def port(self, port: int) -> None:
+        self._document["port"] = port
+        self.store.save_now(_DOCUMENT, self._document)
+
+
+def _empty(layout: Layout) -> None:
+    """Drop uploads and clones that an earlier server could not finish."""
+    for leftover in layout.scratch.iterdir():
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
