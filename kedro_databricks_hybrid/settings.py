@@ -1,0 +1,325 @@
+"""databricks.yml of a project as one frozen, validated value."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+
+from kedro_databricks_hybrid.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE_NAME = "databricks.yml"
+BASE_ENV = "base"
+DATABRICKS_ENV = "databricks"
+PLACEHOLDERS = ("user", "project", "branch")
+
+_CODE_PARENTS = ("/Workspace/", "/Repos/", "/Users/")
+_VOLUME_PARTS = 5  # "/", "Volumes", catalog, schema, volume
+_LOGIN_WORDS = {"host", "token", "password", "pat", "secret", "url", "apikey"}
+_LOGIN_VALUE = re.compile(r"\bhttps?://|\bdapi[0-9a-f]{16}", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_LOGIN_HINT = "Logins belong in a profile of ~/.databrickscfg; choose one with --profile."
+
+
+@dataclass(frozen=True)
+class Code:
+    """Where the code of the project lies on Databricks, and how it gets there.
+
+    Args:
+        folder: Workspace path of the Git folder; may hold {user}, {project} and {branch}.
+        sync: How code travels; `git` is the only way so far.
+        remote: The Git remote that the Git folder is cloned from.
+        provider: The Git provider as the Repos API spells it; None lets the remote's address decide.
+    """
+
+    folder: str = "/Workspace/Repos/{user}/{project}"
+    sync: str = "git"
+    remote: str = "origin"
+    provider: str | None = None
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which folder of data here corresponds to which one on Databricks.
+
+    Args:
+        local: Folder inside the project.
+        root: `dbfs:/...` or `/Volumes/<catalog>/<schema>/<volume>[/...]`; may hold placeholders.
+    """
+
+    local: str = "data"
+    root: str = "dbfs:/root/projects/{project}/data"
+
+
+@dataclass(frozen=True)
+class Compute:
+    """What a pipeline runs on.
+
+    Args:
+        cluster: Name or id of an interactive cluster.
+    """
+
+    cluster: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that databricks.yml can say."""
+
+    code: Code = field(default_factory=Code)
+    data: Data = field(default_factory=Data)
+    compute: Compute = field(default_factory=Compute)
+
+
+_SECTIONS = {"code": Code, "data": Data, "compute": Compute}
+
+
+def load(
+    project_path: Path, env: str | None = None, *, conf_source: Path | None = None
+) -> Settings:
+    """Read conf/base/databricks.yml overlaid by conf/<env>/databricks.yml; either may be missing.
+
+    Raises:
+        SettingsError: A file cannot be read, or says something that is not a setting.
+    """
+    conf = conf_source or Path(project_path) / "conf"
+    layers = [conf / BASE_ENV / FILE_NAME]
+    if env and env != BASE_ENV:
+        layers.append(conf / env / FILE_NAME)
+    return merge(*(parse(_text(layer), where=layer.as_posix()) for layer in layers))
+
+
+def parse(text: str, *, where: str) -> dict[str, dict[str, str | None]]:
+    """Check the text of one databricks.yml and return the sections that it gives.
+
+    `${oc.env:NAME}` and `${oc.env:NAME,default}` stand for environment variables.
+
+    Args:
+        text: The file's content; empty is the same as no file.
+        where: What to call the file in errors.
+    """
+    content = _interpolated(text, where)
+    _refuse_logins(content, where)
+    _refuse_unknown(content, _SECTIONS, where, prefix="")
+    checked = {}
+    for name, section in content.items():
+        known = {each.name for each in fields(_SECTIONS[name])}
+        given = {} if section is None else section
+        if not isinstance(given, dict):
+            message = f"{where}: {name} must hold settings such as {name}.{min(known)}, not {given!r}."
+            raise SettingsError(message)
+        _refuse_unknown(given, known, where, prefix=f"{name}.")
+        for key, value in given.items():
+            _check(f"{name}.{key}", value, where)
+        checked[name] = given
+    return checked
+
+
+def merge(*layers: Mapping[str, Mapping[str, str | None]]) -> Settings:
+    """Lay checked sections over one another, the last one on top, and over the defaults."""
+    merged: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
+    for layer in layers:
+        for name, section in layer.items():
+            merged[name].update(section)
+    return Settings(
+        code=Code(**merged["code"]),
+        data=Data(**merged["data"]),
+        compute=Compute(**merged["compute"]),
+    )
+
+
+def default_env(project_path: Path) -> str | None:
+    """Return `databricks` where the project has conf/databricks, otherwise nothing."""
+    has_it = (Path(project_path) / "conf" / DATABRICKS_ENV).is_dir()
+    return DATABRICKS_ENV if has_it else None
+
+
+def require_env(project_path: Path, env: str, *, conf_source: Path | None = None) -> None:
+    """Refuse an env that the project has no folder for, naming the nearest one that it has."""
+    conf = conf_source or Path(project_path) / "conf"
+    if (conf / env).is_dir():
+        return
+    envs = sorted(each.name for each in conf.iterdir() if each.is_dir()) if conf.is_dir() else []
+    hint = f"This project has the envs {', '.join(envs)}." if envs else None
+    near = difflib.get_close_matches(env, envs, n=1)
+    if near:
+        hint = f"Did you mean {near[0]}?"
+    elif env == DATABRICKS_ENV:
+        hint = "`kedro databricks init` makes it."
+    message = f"There is no env {env}: {(conf / env).as_posix()} does not exist."
+    raise SettingsError(message, hint=hint)
+
+
+def project_name(package_name: str) -> str:
+    """Return what {project} stands for: iris-databricks for the package iris_databricks."""
+    return package_name.replace("_", "-")
+
+
+def fill(
+    template: str, *, user: str | None = None, project: str, branch: str | None = None
+) -> str:
+    """Put values in the place of {user}, {project} and {branch}.
+
+    Raises:
+        SettingsError: A placeholder is unknown, or has no value here.
+    """
+    values = {"user": user, "project": project, "branch": branch}
+
+    def value_of(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in values:
+            raise _unknown_placeholder(name, template)
+        value = values[name]
+        if not value:
+            message = f"{template} needs the {name}, which is not known here."
+            raise SettingsError(message, hint=f"Write it out instead of {{{name}}}.")
+        return value
+
+    return _PLACEHOLDER.sub(value_of, template)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path.as_posix()} cannot be read: {error}."
+        raise SettingsError(message) from error
+
+
+def _interpolated(text: str, where: str) -> dict[str, Any]:
+    # Kedro takes oc.env away in every loader, so it is put back for this file alone.
+    from omegaconf import OmegaConf  # noqa: PLC0415
+    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
+    from omegaconf.resolvers import oc  # noqa: PLC0415
+    from yaml import YAMLError, safe_load  # noqa: PLC0415
+
+    try:
+        content = safe_load(text)
+        if content is None:
+            return {}
+        if not isinstance(content, dict):
+            message = f"{where} must hold the sections {', '.join(_SECTIONS)}."
+            raise SettingsError(message)
+        if "${" not in text:
+            return content
+        register = getattr(OmegaConf, "register_resolver", OmegaConf.register_new_resolver)
+        borrowed = not OmegaConf.has_resolver("oc.env")
+        if borrowed:
+            register("oc.env", oc.env)
+        try:
+            resolved = OmegaConf.to_container(OmegaConf.create(content), resolve=True)
+        finally:
+            if borrowed:
+                OmegaConf.clear_resolver("oc.env")
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" (line {mark.line + 1})" if mark else ""
+        message = f"{where} is not valid YAML{line}: {getattr(error, 'problem', error)}."
+        raise SettingsError(message) from error
+    except OmegaConfBaseException as error:
+        message = f"{where} cannot be resolved: {str(error).splitlines()[0]}."
+        raise SettingsError(message) from error
+    return resolved  # type: ignore[return-value]
+
+
+def _refuse_logins(content: Mapping[Any, Any], where: str, prefix: str = "") -> None:
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            _refuse_logins(value, where, prefix=f"{name}.")
+        words = set(re.split(r"[^a-z]+", str(key).lower()))
+        if words & _LOGIN_WORDS or (isinstance(value, str) and _LOGIN_VALUE.search(value)):
+            message = f"{where}: {name} looks like a part of a login, which this file must not hold."
+            raise SettingsError(message, hint=_LOGIN_HINT)
+
+
+def _refuse_unknown(
+    content: Mapping[Any, Any], known: Any, where: str, *, prefix: str
+) -> None:
+    everywhere = [f"{name}.{each.name}" for name, made in _SECTIONS.items() for each in fields(made)]
+    for key in content:
+        if key in known:
+            continue
+        names = [f"{prefix}{each}" for each in known]
+        near = difflib.get_close_matches(f"{prefix}{key}", names, n=1) or [
+            each for each in everywhere if each.rpartition(".")[2] == key
+        ]
+        hint = (
+            f"Did you mean {near[0]}?" if near else f"It can hold {', '.join(sorted(names))}."
+        )
+        message = f"{where}: {prefix}{key} is not a setting."
+        raise SettingsError(message, hint=hint)
+
+
+def _check(name: str, value: object, where: str) -> None:
+    if value is None and name in {"code.provider", "compute.cluster"}:
+        return
+    if not isinstance(value, str):
+        message = f"{where}: {name} must be text, not {value!r}."
+        raise SettingsError(message, hint="Put it in quotation marks.")
+    problem = None if value.strip() else "must not be empty"
+    if not problem:
+        rule = _RULES.get(name)
+        problem = rule(value) if rule else None
+    if problem:
+        message = f"{where}: {name} is {value!r}, but {problem}."
+        raise SettingsError(message)
+
+
+def _folder_problem(value: str) -> str | None:
+    if not value.startswith(_CODE_PARENTS):
+        return f"it must start with {', '.join(_CODE_PARENTS[:-1])} or {_CODE_PARENTS[-1]}"
+    return _path_problem(value)
+
+
+def _root_problem(value: str) -> str | None:
+    is_volume = (
+        value.startswith("/Volumes/") and len(PurePosixPath(value).parts) >= _VOLUME_PARTS
+    )
+    # The DBFS root itself would put every project's data side by side with the system's own.
+    is_dbfs = value.startswith("dbfs:/") and value.strip("/") != "dbfs:" and value[6:7] != "/"
+    if not (is_volume or is_dbfs):
+        return "it must be dbfs:/<folder> or /Volumes/<catalog>/<schema>/<volume>[/<folder>]"
+    return _path_problem(value)
+
+
+def _local_problem(value: str) -> str | None:
+    if PurePosixPath(value).is_absolute() or PureWindowsPath(value).drive or "\\" in value:
+        return "it must be a folder inside the project, such as data"
+    if not PurePosixPath(value).parts:
+        return "the whole project cannot be its data"
+    return _path_problem(value)
+
+
+def _sync_problem(value: str) -> str | None:
+    if value == "files":
+        return "syncing files is not available in this version, only git"
+    return None if value == "git" else "it must be git"
+
+
+def _path_problem(value: str) -> str | None:
+    if ".." in PurePosixPath(value).parts:
+        return "it must not hold .."
+    unknown = [name for name in _PLACEHOLDER.findall(value) if name not in PLACEHOLDERS]
+    return str(_unknown_placeholder(unknown[0], value)) if unknown else None
+
+
+def _unknown_placeholder(name: str, template: str) -> SettingsError:
+    known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
+    message = f"{template} holds {{{name}}}, which stands for nothing."
+    return SettingsError(message, hint=f"Known are {known}.")
+
+
+_RULES = {
+    "code.folder": _folder_problem,
+    "code.sync": _sync_problem,
+    "data.root": _root_problem,
+    "data.local": _local_problem,
+}
