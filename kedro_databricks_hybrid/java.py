@@ -112,9 +112,7 @@ def _release_facts(home: Path) -> dict[str, str]:
 def _asked_facts(program: str) -> dict[str, str]:
     command = [program, "-XshowSettings:properties", "-version"]
     try:
-        answer = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=True
-        )
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError):
         return {}
     facts = dict(re.findall(r"^\s+(java\.\w+) = (.*?)\s*$", answer.stderr, re.MULTILINE))
@@ -137,7 +135,7 @@ def _major(version: str) -> int:
 
 def _wrapped(runtime: _Runtime) -> Path:
     """Make a home whose bin/java drops the vector module's argument, and return it."""
-    from platformdirs import user_cache_path  # noqa: PLC0415
+    from platformdirs import user_cache_path
 
     java = shlex.quote(str(runtime.home / "bin" / "java"))
     script = _WRAPPER.format(java=java, module=VECTOR_MODULE)
@@ -151,7 +149,11 @@ def _wrapped(runtime: _Runtime) -> Path:
 
 def _write(path: Path, text: str, *, mode: int) -> None:
     """Put `text` at `path` in one step, so that a process beside this one never sees half of it."""
-    if path.is_file() and path.read_text(encoding="utf-8") == text and os.access(path, os.X_OK | os.R_OK if mode & 0o100 else os.R_OK):
+    if (
+        path.is_file()
+        and path.read_text(encoding="utf-8") == text
+        and os.access(path, os.X_OK | os.R_OK if mode & 0o100 else os.R_OK)
+    ):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")

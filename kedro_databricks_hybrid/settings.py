@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kedro_databricks_hybrid.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 FILE_NAME = "databricks.yml"
 BASE_ENV = "base"
@@ -79,9 +79,7 @@ class Settings:
 _SECTIONS = {"code": Code, "data": Data, "compute": Compute}
 
 
-def load(
-    project_path: Path, env: str | None = None, *, conf_source: Path | None = None
-) -> Settings:
+def load(project_path: Path, env: str | None = None, *, conf_source: Path | None = None) -> Settings:
     """Read conf/base/databricks.yml overlaid by conf/<env>/databricks.yml; either may be missing.
 
     Raises:
@@ -160,9 +158,7 @@ def project_name(package_name: str) -> str:
     return package_name.replace("_", "-")
 
 
-def fill(
-    template: str, *, user: str | None = None, project: str, branch: str | None = None
-) -> str:
+def fill(template: str, *, user: str | None = None, project: str, branch: str | None = None) -> str:
     """Put values in the place of {user}, {project} and {branch}.
 
     Raises:
@@ -195,10 +191,10 @@ def _text(path: Path) -> str:
 
 def _interpolated(text: str, where: str) -> dict[str, Any]:
     # Kedro takes oc.env away in every loader, so it is put back for this file alone.
-    from omegaconf import OmegaConf  # noqa: PLC0415
-    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
-    from omegaconf.resolvers import oc  # noqa: PLC0415
-    from yaml import YAMLError, safe_load  # noqa: PLC0415
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.resolvers import oc
+    from yaml import YAMLError, safe_load
 
     try:
         content = safe_load(text)
@@ -240,9 +236,7 @@ def _refuse_logins(content: Mapping[Any, Any], where: str, prefix: str = "") -> 
             raise SettingsError(message, hint=_LOGIN_HINT)
 
 
-def _refuse_unknown(
-    content: Mapping[Any, Any], known: Any, where: str, *, prefix: str
-) -> None:
+def _refuse_unknown(content: Mapping[Any, Any], known: Collection[str], where: str, *, prefix: str) -> None:
     everywhere = [f"{name}.{each.name}" for name, made in _SECTIONS.items() for each in fields(made)]
     for key in content:
         if key in known:
@@ -251,9 +245,7 @@ def _refuse_unknown(
         near = difflib.get_close_matches(f"{prefix}{key}", names, n=1) or [
             each for each in everywhere if each.rpartition(".")[2] == key
         ]
-        hint = (
-            f"Did you mean {near[0]}?" if near else f"It can hold {', '.join(sorted(names))}."
-        )
+        hint = f"Did you mean {near[0]}?" if near else f"It can hold {', '.join(sorted(names))}."
         message = f"{where}: {prefix}{key} is not a setting."
         raise SettingsError(message, hint=hint)
 
@@ -280,9 +272,7 @@ def _folder_problem(value: str) -> str | None:
 
 
 def _root_problem(value: str) -> str | None:
-    is_volume = (
-        value.startswith("/Volumes/") and len(PurePosixPath(value).parts) >= _VOLUME_PARTS
-    )
+    is_volume = value.startswith("/Volumes/") and len(PurePosixPath(value).parts) >= _VOLUME_PARTS
     # The DBFS root itself would put every project's data side by side with the system's own.
     is_dbfs = value.startswith("dbfs:/") and value.strip("/") != "dbfs:" and value[6:7] != "/"
     if not (is_volume or is_dbfs):
@@ -308,7 +298,7 @@ def _path_problem(value: str) -> str | None:
     if ".." in PurePosixPath(value).parts:
         return "it must not hold .."
     unknown = [name for name in _PLACEHOLDER.findall(value) if name not in PLACEHOLDERS]
-    return str(_unknown_placeholder(unknown[0], value)) if unknown else None
+    return f"{{{unknown[0]}}} stands for nothing" if unknown else None
 
 
 def _unknown_placeholder(name: str, template: str) -> SettingsError:

@@ -1,0 +1,285 @@
+"""One catalog for both worlds: local paths here, the data root on Databricks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextvars import ContextVar
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.config import MissingConfigException, OmegaConfigLoader
+from omegaconf import OmegaConf
+
+from kedro_databricks_hybrid import catalog_paths, settings
+from kedro_databricks_hybrid.errors import SettingsError
+from kedro_databricks_hybrid.spark import on_cluster, place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PATTERNS = {
+    "spark": ["spark*", "spark*/**", "**/spark*"],
+    "databricks": [settings.FILE_NAME],
+}
+_DEFAULT_RUN_ENV = "local"
+# What Kedro prints, logs or sends to experiment trackers; a secret must not get in there.
+_PRINTED = {"catalog", "parameters", "globals", "logging"}
+
+# Resolvers are global to the process; these look here for the loader that is reading.
+_reading: ContextVar[tuple[DatabricksConfigLoader, str]] = ContextVar("reading")
+
+
+class DatabricksConfigLoader(OmegaConfigLoader):
+    """Kedro's OmegaConfigLoader, which also points the catalog at Databricks where that is due.
+
+    In an env whose own databricks.yml gives `data.root`, every path of the catalog under the local
+    data folder becomes the same path under the data root, in the form that its dataset understands.
+    What the env's own catalog gives, absolute paths and URLs stay as they are.
+
+    On a cluster the env is `databricks` where the project has it and none is given, and a missing
+    conf/local is no error: Git does not carry it there.
+
+    Args:
+        conf_source: Folder, archive or URL of the configuration.
+        env: Name of the env.
+        runtime_params: What `--params` gives.
+        **options: As for OmegaConfigLoader; `base_env` is `base` and `default_run_env` is `local`
+            unless given.
+    """
+
+    def __init__(
+        self,
+        conf_source: str | Path,
+        env: str | None = None,
+        runtime_params: dict[str, Any] | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> None:
+        options.setdefault("base_env", settings.BASE_ENV)
+        options.setdefault("default_run_env", _DEFAULT_RUN_ENV)
+        options["config_patterns"] = {**_PATTERNS, **(options.get("config_patterns") or {})}
+        self._user: str | None = None
+        if on_cluster():
+            env = env or os.environ.get("KEDRO_ENV")
+            if not env and options["default_run_env"] == _DEFAULT_RUN_ENV:
+                env, options["default_run_env"] = _envs_on_cluster(conf_source, options["base_env"])
+        super().__init__(conf_source, env, runtime_params, **options)
+
+    def __getitem__(self, key: str) -> Any:  # noqa: ANN401
+        """Return the configuration called `key`, the catalog with its paths mapped."""
+        given = key in self.data
+        _register(_RESOLVERS)
+        if self._custom_resolvers:
+            # Kedro keeps the first resolver of a name for the life of the process.
+            _register(self._custom_resolvers)
+        token = _reading.set((self, key))
+        try:
+            config = super().__getitem__(key)
+            if key != "catalog" or given:
+                return config
+            return self._mapped(config)
+        finally:
+            _reading.reset(token)
+
+    @property
+    def run_env(self) -> str:
+        """The env that is read over the base."""
+        return str(self.env or self.default_run_env)
+
+    @property
+    def maps_data(self) -> bool:
+        """Whether the catalog of this env points at the data root."""
+        return "root" in self._own_settings().get("data", {})
+
+    @property
+    def data_root(self) -> str | None:
+        """The data root that the catalog points at, with its placeholders filled; None: it does not.
+
+        Raises:
+            SettingsError: databricks.yml cannot be used, or a placeholder has no value here.
+        """
+        if not self.maps_data:
+            return None
+        root = self.settings.data.root
+        return settings.fill(
+            root,
+            user=self.user() if "{user}" in root else None,
+            project=self._project(),
+            branch=self.branch() if "{branch}" in root else None,
+        )
+
+    @property
+    def settings(self) -> settings.Settings:
+        """databricks.yml of the base and of this env."""
+        base = self._databricks_yml(self.base_env)
+        return settings.merge(base, self._own_settings())
+
+    def user(self) -> str:
+        """Return the Databricks user's name.
+
+        Raises:
+            SettingsError: It is not known here.
+        """
+        known = os.environ.get("KEDRO_DATABRICKS_USER") or self._user
+        if not known and on_cluster():
+            from pyspark.sql import SparkSession
+
+            row = SparkSession.builder.getOrCreate().sql("SELECT current_user()").first()
+            known = self._user = str(row[0]) if row else None
+        if not known:
+            raise SettingsError(
+                "The Databricks user's name is not known on this machine.",
+                hint="Set the environment variable KEDRO_DATABRICKS_USER to it.",
+            )
+        return known
+
+    def branch(self) -> str:
+        """Return the Git branch that this project is on.
+
+        Raises:
+            GitError: The project is not in a Git repository that can tell.
+        """
+        known = os.environ.get("KEDRO_DATABRICKS_BRANCH")
+        if known:
+            return known
+        from kedro_databricks_hybrid.git import Repository
+
+        return Repository(Path(self.conf_source).resolve().parent).branch()
+
+    def _own_settings(self) -> dict[str, dict[str, str | None]]:
+        return {} if self.run_env == self.base_env else self._databricks_yml(self.run_env)
+
+    def _databricks_yml(self, env: str) -> dict[str, dict[str, str | None]]:
+        path = f"{self._conf_root()}/{env}/{settings.FILE_NAME}"
+        if not self._fs.isfile(path):
+            return {}
+        with self._fs.open(path) as file:
+            return settings.parse(file.read().decode("utf-8"), where=path)
+
+    def _conf_root(self) -> str:
+        """Return the path of the configuration inside its file system: folder, archive or bucket."""
+        remote_root = getattr(self, "_remote_root_path", None)
+        if remote_root:
+            return str(remote_root)
+        if self._protocol == "file":
+            return Path(self.conf_source).as_posix()
+        return str(self._fs.ls("", detail=False)[-1]).rstrip("/")
+
+    def _project(self) -> str:
+        pyproject = Path(self.conf_source).resolve().parent / "pyproject.toml"
+        package = None
+        if pyproject.is_file():
+            # Kedro brings tomli where Python has no tomllib of its own.
+            toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+            content = toml.loads(pyproject.read_text(encoding="utf-8"))
+            package = content.get("tool", {}).get("kedro", {}).get("package_name")
+        if not package:
+            from kedro.framework.project import PACKAGE_NAME
+
+            package = PACKAGE_NAME
+        if not package:
+            raise SettingsError(f"{self.conf_source} belongs to no Kedro project that has a name.")
+        return settings.project_name(package)
+
+    def _mapped(self, catalog: dict[str, Any]) -> dict[str, Any]:
+        if not self.maps_data:
+            return catalog
+        roots = catalog_paths.Roots(
+            local=self.settings.data.local,
+            remote=self._root_to_show(),
+            on_cluster=on_cluster(),
+        )
+        whole = self.merge_strategy.get("catalog", "destructive").lower() != "soft"
+        return catalog_paths.mapped(
+            catalog, roots, kept=catalog_paths.given(self._own_catalog(), whole=whole)
+        )
+
+    def _root_to_show(self) -> str:
+        """Return the data root; where nothing can run against it, even with an unknown {user}."""
+        try:
+            return self.data_root or ""
+        except SettingsError:
+            if place() != "local":
+                raise
+            return self.settings.data.root
+
+    def _own_catalog(self) -> dict[str, Any]:
+        """Return what the env's own catalog files say."""
+        try:
+            return dict(
+                self.load_and_merge_dir_config(
+                    f"{self._conf_root()}/{self.run_env}",
+                    self.config_patterns["catalog"],
+                    "catalog",
+                    set(),
+                )
+            )
+        except MissingConfigException:
+            return {}
+
+
+def _envs_on_cluster(conf_source: str | Path, base_env: str) -> tuple[str | None, str]:
+    """Return the env and the default env of a run on a cluster for which none was given."""
+    conf = Path(conf_source)
+    if (conf / settings.DATABRICKS_ENV).is_dir():
+        return settings.DATABRICKS_ENV, _DEFAULT_RUN_ENV
+    if conf.is_dir() and not (conf / _DEFAULT_RUN_ENV).is_dir():
+        return None, base_env
+    return None, _DEFAULT_RUN_ENV
+
+
+def _register(resolvers: dict[str, Callable[..., Any]]) -> None:
+    # OmegaConf 2.4 renamed it and deprecates the old name.
+    register = getattr(OmegaConf, "register_resolver", OmegaConf.register_new_resolver)
+    for name, resolver in resolvers.items():
+        register(name, resolver, replace=True)
+
+
+def _reader(resolver: str) -> tuple[DatabricksConfigLoader, str]:
+    try:
+        return _reading.get()
+    except LookupError:
+        raise SettingsError(
+            f"${{{resolver}:}} has a value only in the configuration of a Kedro project.",
+            hint="Set CONFIG_LOADER_CLASS = DatabricksConfigLoader in its settings.py.",
+        ) from None
+
+
+def _user() -> str:
+    return _reader("databricks.user")[0].user()
+
+
+def _data_root() -> str:
+    """Return the data root, or the local data folder in an env that has none."""
+    loader, _ = _reader("databricks.data_root")
+    return loader.data_root or loader.settings.data.local
+
+
+def _branch() -> str:
+    return _reader("databricks.branch")[0].branch()
+
+
+def _env() -> str:
+    return _reader("databricks.env")[0].run_env
+
+
+def _secret(scope: str, key: str) -> str:
+    _, reading = _reader("databricks.secret")
+    if reading in _PRINTED:
+        raise SettingsError(
+            f"${{databricks.secret:{scope},{key}}} must not stand in {reading}, which Kedro prints.",
+            hint="Put it in credentials.yml and name the credentials in the catalog.",
+        )
+    from kedro_databricks_hybrid.secret_scopes import read
+
+    return read(scope, key)
+
+
+_RESOLVERS: dict[str, Callable[..., Any]] = {
+    "databricks.user": _user,
+    "databricks.data_root": _data_root,
+    "databricks.branch": _branch,
+    "databricks.env": _env,
+    "databricks.secret": _secret,
+}
