@@ -1,0 +1,69 @@
+"""The project a command works on: its settings, its repository, and where it lies on Databricks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid import settings as databricks_yml
+from kedro_databricks_hybrid.git import Repository
+
+if TYPE_CHECKING:
+    from kedro.framework.startup import ProjectMetadata
+
+    from kedro_databricks_hybrid.settings import Settings
+    from kedro_databricks_hybrid.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Project:
+    """A Kedro project here: Kedro's metadata, the env that applies, its settings and its repository."""
+
+    metadata: ProjectMetadata
+    env: str | None
+    settings: Settings
+    repository: Repository
+
+    @property
+    def data(self) -> Path:
+        """The local data folder."""
+        return self.metadata.project_path / self.settings.data.local
+
+    def git_folder(self, workspace: Workspace) -> PurePosixPath:
+        """Return the path of the project's Git folder."""
+        return PurePosixPath(self._filled(self.settings.code.folder, workspace))
+
+    def folder(self, workspace: Workspace) -> PurePosixPath:
+        """Return the path of the Kedro project, which may be a folder inside the Git folder."""
+        return self.git_folder(workspace) / self.repository.prefix
+
+    def data_root(self, workspace: Workspace) -> str:
+        """Return the data root with its placeholders filled in."""
+        return self._filled(self.settings.data.root, workspace)
+
+    def _filled(self, template: str, workspace: Workspace) -> str:
+        return databricks_yml.fill(
+            template,
+            user=workspace.user,
+            project=databricks_yml.project_name(self.metadata.package_name),
+            branch=self.repository.branch() if "{branch}" in template else None,
+        )
+
+
+def open_project(metadata: ProjectMetadata, env: str | None) -> Project:
+    """Read everything about a project that is known without a network.
+
+    Args:
+        metadata: As Kedro's CLI hands it over.
+        env: The env that was asked for; None takes `databricks` where the project has it.
+
+    Raises:
+        SettingsError: databricks.yml is wrong, or the project has no such env.
+        GitError: The project is not in a Git repository.
+    """
+    path = metadata.project_path
+    if env:
+        databricks_yml.require_env(path, env)
+    applied = env or databricks_yml.default_env(path)
+    return Project(metadata, applied, databricks_yml.load(path, applied), Repository(path))

@@ -1,0 +1,132 @@
+"""The cluster to run on: which one, and waiting until it runs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid.errors import ComputeError
+from kedro_databricks_hybrid.workspace import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from databricks.sdk.service.compute import ClusterDetails
+
+    from kedro_databricks_hybrid.workspace import Workspace
+
+_START_MINUTES = 30
+_POLL_SECONDS = (0.25, 5.0)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """An all-purpose cluster: its id and its name."""
+
+    cluster_id: str
+    name: str
+
+
+def choose(workspace: Workspace, wanted: str | None) -> Cluster:
+    """Return the cluster with an id or a name, or the only one that there is a reason to take.
+
+    Args:
+        workspace: Where to look.
+        wanted: An id or a name; None takes the one that runs, or the only one there is.
+
+    Raises:
+        ComputeError: There is none, or the choice is not clear; the message names what there is.
+    """
+    with translated("list the clusters"):
+        found = [c for c in workspace.client.clusters.list() if c.cluster_id and _is_all_purpose(c)]
+    names = ", ".join(f"{c.cluster_name} ({_state(c)})" for c in found) or "none"
+    if wanted:
+        matching = [c for c in found if c.cluster_id == wanted] or [
+            c for c in found if c.cluster_name == wanted
+        ]
+        if len(matching) != 1:
+            raise ComputeError(
+                f"{'No cluster is' if not matching else f'{len(matching)} clusters are'} called {wanted!r}. "
+                f"Clusters that you can see: {names}.",
+                hint="Choose one by its name or id with --cluster, or as compute.cluster in databricks.yml.",
+            )
+        return _cluster(matching[0])
+    running = [c for c in found if _state(c) == "RUNNING"]
+    for candidates in (running, found):
+        if len(candidates) == 1:
+            return _cluster(candidates[0])
+    raise ComputeError(
+        f"Which cluster shall it be? Clusters that you can see: {names}."
+        if found
+        else "You can see no cluster in this workspace.",
+        hint="Choose one by its name or id with --cluster, or as compute.cluster in databricks.yml."
+        if found
+        else "Create an all-purpose cluster, or ask for access to one.",
+    )
+
+
+def ensure_running(workspace: Workspace, cluster: Cluster, say: Callable[[str], None]) -> None:
+    """Start a cluster that does not run and wait until it does.
+
+    Args:
+        workspace: Where the cluster is.
+        cluster: Which.
+        say: Called with one line at every change of state.
+
+    Raises:
+        ComputeError: It did not start; the message holds Databricks' own reason.
+    """
+    deadline = time.monotonic() + _START_MINUTES * 60
+    pause, longest = _POLL_SECONDS
+    began = time.monotonic()
+    told = ""
+    started = False
+    while True:
+        details = _get(workspace, cluster)
+        state = _state(details)
+        if state == "RUNNING":
+            if told:
+                say(f"Cluster {cluster.name} is running ({time.monotonic() - began:.0f} s).")
+            return
+        if state == "TERMINATED" and not started:
+            with translated(f"start the cluster {cluster.name}"):
+                workspace.client.clusters.start(cluster.cluster_id)
+            started, state = True, "starting"
+        elif state in {"TERMINATED", "ERROR", "UNKNOWN"}:
+            raise ComputeError(
+                f"The cluster {cluster.name} did not start: {_reason(details)}",
+                hint=f"Look at {workspace.host}/compute/clusters/{cluster.cluster_id}, or choose another one "
+                "with --cluster.",
+            )
+        if state != told:
+            message = f": {details.state_message}" if details.state_message and state != "starting" else ""
+            say(f"Cluster {cluster.name} is {state.lower()}{message}")
+            told = state
+        if time.monotonic() > deadline:
+            raise ComputeError(f"The cluster {cluster.name} did not start within {_START_MINUTES} minutes.")
+        time.sleep(pause)
+        pause = min(pause * 1.5, longest)
+
+
+def _get(workspace: Workspace, cluster: Cluster) -> ClusterDetails:
+    with translated(f"read the state of the cluster {cluster.name}"):
+        return workspace.client.clusters.get(cluster.cluster_id)
+
+
+def _cluster(details: ClusterDetails) -> Cluster:
+    return Cluster(details.cluster_id or "", details.cluster_name or details.cluster_id or "")
+
+
+def _state(details: ClusterDetails) -> str:
+    return details.state.value if details.state else "UNKNOWN"
+
+
+def _is_all_purpose(details: ClusterDetails) -> bool:
+    return details.cluster_source is None or details.cluster_source.value not in {"JOB", "PIPELINE", "SQL"}
+
+
+def _reason(details: ClusterDetails) -> str:
+    reason = details.termination_reason
+    code = reason.code.value if reason and reason.code else _state(details)
+    return f"{code}. {details.state_message or ''}".strip()

@@ -1,0 +1,250 @@
+"""What git knows and does here; the only module that runs git."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from kedro_databricks_hybrid.errors import GitError
+
+_SCP_LIKE = re.compile(r"^(?:[^@/:]+@)?(?P<host>[^/:]{2,}):(?P<path>(?!/).+)$")
+
+# What a host name tells of the Git provider, first match wins. The values are the ones that the
+# repos and git-credentials APIs of Databricks accept.
+_PROVIDERS = (
+    (re.compile(r"^(www\.)?github\.com$"), "gitHub"),
+    (re.compile(r"^(www\.)?gitlab\.com$"), "gitLab"),
+    (re.compile(r"^(www\.)?bitbucket\.org$"), "bitbucketCloud"),
+    (re.compile(r"^(dev\.azure\.com|.+\.visualstudio\.com)$"), "azureDevOpsServices"),
+    (re.compile(r"^git-codecommit\..+\.amazonaws\.com$"), "awsCodeCommit"),
+    (re.compile(r"github"), "gitHubEnterprise"),
+    (re.compile(r"gitlab"), "gitLabEnterpriseEdition"),
+    (re.compile(r"bitbucket"), "bitbucketServer"),
+)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit: its full SHA-1 and the first line of its message."""
+
+    sha: str
+    subject: str
+
+    @property
+    def short(self) -> str:
+        """The first seven hex digits, as git prints them."""
+        return self.sha[:7]
+
+    def __str__(self) -> str:
+        return f"{self.short} ({self.subject})"
+
+
+class Repository:
+    """The Git repository that holds a Kedro project.
+
+    Args:
+        project_path: The Kedro project's folder: the top of the repository or a folder in it.
+
+    Raises:
+        GitError: git is not installed, or the folder is not in a Git repository.
+    """
+
+    def __init__(self, project_path: Path) -> None:
+        self._folder = project_path
+        try:
+            top, prefix = self._ask("rev-parse", "--show-toplevel", "--show-prefix").split("\n")[:2]
+        except GitError as error:
+            if "not a git repository" not in error.message:
+                raise
+            raise GitError(
+                f"{project_path} is not in a Git repository.",
+                hint="Run `git init`, commit, and add a remote: Databricks gets the code from there.",
+            ) from None
+        self.top = Path(top)
+        self.prefix = prefix.strip("/")
+        """The project's folder inside the repository, POSIX, empty at the top."""
+
+    def head(self) -> Commit:
+        """Return the commit that is checked out.
+
+        Raises:
+            GitError: The repository has no commit yet.
+        """
+        commit = self.commit("HEAD")
+        if commit is None:
+            raise GitError(
+                "This repository has no commit yet, and Databricks runs commits.",
+                hint="Run `git add . && git commit`.",
+            )
+        return commit
+
+    def commit(self, name: str) -> Commit | None:
+        """Return the commit that a name or SHA-1 stands for, None where it is not here."""
+        result = self._run("log", "-1", "--format=%H%n%s", name, "--")
+        if result.returncode != 0:
+            return None
+        sha, _, subject = result.stdout.rstrip("\n").partition("\n")
+        return Commit(sha, subject)
+
+    def branch(self) -> str:
+        """Return the name of the branch that is checked out.
+
+        Raises:
+            GitError: HEAD is detached.
+        """
+        name = self._ask("branch", "--show-current").strip()
+        if not name:
+            raise GitError(
+                "No branch is checked out here (detached HEAD), so there is nothing to push or pull by name.",
+                hint="Run `git switch <branch>`, or `git switch -c <new branch>` to keep this commit.",
+            )
+        return name
+
+    def remote_url(self, remote: str) -> str:
+        """Return the URL that `git push` to this remote uses.
+
+        Raises:
+            GitError: The repository has no remote of that name.
+        """
+        try:
+            return self._ask("remote", "get-url", "--push", remote).strip()
+        except GitError:
+            others = ", ".join(self._ask("remote").split())
+            found = f"this repository has {others}" if others else "this repository has no remote"
+            raise GitError(
+                f"There is no Git remote called {remote!r}: {found}.",
+                hint=f"Run `git remote add {remote} <url>`, or set code.remote in conf/base/databricks.yml.",
+            ) from None
+
+    def edited_paths(self) -> list[str]:
+        """Return the paths, relative to the repository, that differ from the commit, new ones included."""
+        fields = self._ask("status", "--porcelain", "-z", "--untracked-files=normal").split("\0")
+        paths = []
+        entries = iter(fields)
+        for entry in entries:
+            if entry:
+                paths.append(entry[3:])
+                if entry[0] in "RC":
+                    next(entries, None)  # the name it had before
+        return paths
+
+    def push(self, remote: str, branch: str) -> None:
+        """Push a branch, and make the remote's one its upstream.
+
+        Raises:
+            GitError: The remote refused or was not reached; the message holds git's own words.
+        """
+        result = self._run("push", "--set-upstream", "--", remote, f"refs/heads/{branch}:refs/heads/{branch}")
+        if result.returncode == 0:
+            return
+        words = _last_words(result.stderr)
+        rejected = "non-fast-forward" in result.stderr or "fetch first" in result.stderr
+        raise GitError(
+            f"git push of {branch!r} to {remote!r} failed: {words}",
+            hint="The remote has commits that you do not: "
+            f"run `git pull --rebase {remote} {branch}`, then push again."
+            if rejected
+            else "Mend what git names, then push again; nothing was changed on Databricks.",
+        )
+
+    def file_at(self, sha: str, path: str) -> bytes | None:
+        """Return a file's content in a commit, or None where either is not here.
+
+        Args:
+            sha: The commit.
+            path: POSIX path relative to the Kedro project's folder.
+        """
+        full = f"{self.prefix}/{path}" if self.prefix else path
+        result = subprocess.run(
+            ["git", "show", f"{sha}:{full}"],
+            cwd=self._folder,
+            env=_environment(),
+            capture_output=True,
+            check=False,
+        )
+        return result.stdout if result.returncode == 0 else None
+
+    def _ask(self, *arguments: str) -> str:
+        result = self._run(*arguments)
+        if result.returncode != 0:
+            raise GitError(f"git {arguments[0]} failed: {_last_words(result.stderr)}")
+        return result.stdout
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(
+                ["git", *arguments],
+                cwd=self._folder,
+                env=_environment(),
+                capture_output=True,
+                encoding="utf-8",
+                errors="surrogateescape",
+                check=False,
+            )
+        except FileNotFoundError:
+            raise GitError("git is not installed.", hint="Install it, then run this again.") from None
+
+
+def without_credentials(url: str) -> str:
+    """Return a remote's URL as it may be shown: without user name and password."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or "@" not in parts.netloc:
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def is_local(url: str) -> bool:
+    """Tell whether a remote is a folder of this machine."""
+    return url.startswith("file:") or (
+        urlsplit(url).scheme in {"", *"abcdefghijklmnopqrstuvwxyz"} and not _SCP_LIKE.match(url)
+    )
+
+
+def clone_url(url: str, top: Path) -> str:
+    """Return the form of a remote's URL that a Git folder can be cloned from.
+
+    Databricks clones over HTTPS alone, so SSH forms are rewritten; a relative local remote becomes absolute.
+
+    Args:
+        url: As `git remote get-url` gives it.
+        top: The repository's top folder, which relative paths start from.
+    """
+    if is_local(url):
+        return url if url.startswith("file:") else str((top / url).resolve())
+    if "://" not in url and (match := _SCP_LIKE.match(url)):
+        host, path = match["host"], match["path"]
+    else:
+        parts = urlsplit(url)
+        if parts.scheme not in {"ssh", "git", "git+ssh"}:
+            return without_credentials(url)
+        host, path = parts.hostname or "", parts.path.lstrip("/")
+    if host == "ssh.dev.azure.com":  # git@ssh.dev.azure.com:v3/<organisation>/<project>/<repository>
+        _, organisation, project, repository = path.split("/", 3)
+        return f"https://dev.azure.com/{organisation}/{project}/_git/{repository}"
+    return f"https://{host}/{path}"
+
+
+def provider(url: str) -> str | None:
+    """Return the provider name that Databricks has for a clone URL, None where its host tells nothing."""
+    host = urlsplit(url).hostname or ""
+    return next((name for pattern, name in _PROVIDERS if pattern.search(host)), None)
+
+
+def _environment() -> dict[str, str]:
+    """Git speaks English, so that it is understood, and asks only where somebody can answer."""
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"}
+    if not sys.stdin.isatty():
+        environment["GIT_TERMINAL_PROMPT"] = "0"
+    return environment
+
+
+def _last_words(stderr: str) -> str:
+    """Return what git said, on one line, most telling lines only, without credentials in URLs."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith("hint:")]
+    telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "!"))] or lines[-3:]
+    return re.sub(r"(https?://)[^/@\s]+@", r"\1", " ".join(telling) or "no reason given")

@@ -1,0 +1,152 @@
+"""The Git folder: Databricks' own clone of the remote, and proof of the commit it holds."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid.errors import DirtyGitFolderError, NotFoundError, WorkspaceError
+from kedro_databricks_hybrid.workspace import translated
+
+if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
+    from kedro_databricks_hybrid.workspace import Workspace
+
+# The words of a checkout that would lose edits; the status and the code of that answer are not documented.
+_DIRTY = re.compile(r"conflict|uncommitted|local changes|would be overwritten", re.IGNORECASE)
+_READ_BACK_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class GitFolder:
+    """A Git folder as Databricks describes it.
+
+    Args:
+        repo_id: The id that the repos API knows it by.
+        path: Where it lies, such as `/Workspace/Repos/<user>/<name>`.
+        branch: The branch that is checked out; None after the checkout of a tag.
+        sha: The commit that is checked out; None while the remote is empty.
+        url: The remote that it was cloned from.
+    """
+
+    repo_id: int
+    path: PurePosixPath
+    branch: str | None
+    sha: str | None
+    url: str
+
+
+def find(workspace: Workspace, path: PurePosixPath) -> GitFolder | None:
+    """Return the Git folder at a path, or None where nothing lies.
+
+    Raises:
+        WorkspaceError: Something else lies there.
+    """
+    try:
+        with translated(f"look at {path}"):
+            status = workspace.client.workspace.get_status(str(path))
+    except NotFoundError:
+        return None
+    kind = status.object_type.value if status.object_type else "object of no type"
+    try:
+        if kind in {"REPO", "DIRECTORY"} and status.object_id is not None:
+            return _get(workspace, status.object_id, path)  # folders made by git itself are DIRECTORY
+    except NotFoundError:
+        pass
+    raise WorkspaceError(
+        f"{path} on Databricks is a {kind.lower()}, not a Git folder.",
+        hint="Move it away, or set another code.folder in conf/base/databricks.yml.",
+    )
+
+
+def get(workspace: Workspace, path: PurePosixPath) -> GitFolder:
+    """Return the Git folder at a path.
+
+    Raises:
+        NotFoundError: Nothing lies there.
+    """
+    folder = find(workspace, path)
+    if folder is None:
+        raise NotFoundError(
+            f"There is no Git folder {path} on Databricks.",
+            hint=f"Run `kedro databricks push{workspace.flags}`: it creates the folder.",
+        )
+    return folder
+
+
+def create(workspace: Workspace, path: PurePosixPath, *, url: str, provider: str) -> GitFolder:
+    """Clone a remote into a new Git folder.
+
+    Args:
+        workspace: Where.
+        path: The folder to make; its parent is made too.
+        url: The remote, in the form that Databricks clones from.
+        provider: Databricks' name for the Git provider.
+    """
+    with translated(f"create the folder {path.parent}"):
+        workspace.client.workspace.mkdirs(str(path.parent))
+    with translated(f"clone {url} into the Git folder {path}"):
+        repo = workspace.client.repos.create(url=url, provider=provider, path=_repos_path(path))
+    if repo.id is None:
+        raise WorkspaceError(f"Databricks made the Git folder {path} but gave it no id.")
+    return _get(workspace, repo.id, path)
+
+
+def check_out(
+    workspace: Workspace, folder: GitFolder, *, branch: str, expected: str | None = None
+) -> GitFolder:
+    """Do what the Git folder's Pull and branch menu do, and read back what it holds then.
+
+    Args:
+        workspace: Where the folder lies.
+        folder: The folder, as it was found.
+        branch: The branch to fetch and check out.
+        expected: The commit that it must hold afterwards; None takes what comes.
+
+    Raises:
+        DirtyGitFolderError: Somebody edited files there, and Databricks will not overwrite them.
+        WorkspaceError: The branch is not at the remote, the fetch failed, or the read-back does not agree.
+    """
+    try:
+        with translated(f"check out {branch} in the Git folder {folder.path}"):
+            workspace.client.repos.update(folder.repo_id, branch=branch)
+    except WorkspaceError as error:
+        if _DIRTY.search(error.message):
+            raise DirtyGitFolderError(
+                error.message,
+                hint=f"Open {workspace.host}/#workspace{folder.path}, commit or discard these edits there, "
+                "then try again; nothing was discarded.",
+            ) from error
+        raise
+    return _read_back(workspace, folder, branch, expected)
+
+
+def _read_back(workspace: Workspace, folder: GitFolder, branch: str, expected: str | None) -> GitFolder:
+    deadline = time.monotonic() + _READ_BACK_SECONDS
+    pause = 0.1
+    while True:
+        found = _get(workspace, folder.repo_id, folder.path)
+        if found.branch == branch and expected in {None, found.sha}:
+            return found
+        if time.monotonic() > deadline:
+            raise WorkspaceError(
+                f"The Git folder {folder.path} is at {found.sha} on {found.branch} "
+                f"instead of {expected or 'the newest commit'} on {branch}.",
+                hint="Someone else may have changed it meanwhile: run the command again.",
+            )
+        time.sleep(pause)
+        pause = min(pause * 2, 1.0)
+
+
+def _get(workspace: Workspace, repo_id: int, path: PurePosixPath) -> GitFolder:
+    with translated(f"read the Git folder {path}"):
+        repo = workspace.client.repos.get(repo_id)
+    return GitFolder(repo_id, path, repo.branch or None, repo.head_commit_id or None, repo.url or "")
+
+
+def _repos_path(path: PurePosixPath) -> str:
+    """Return the form that the repos API documents: without the leading /Workspace."""
+    return "/" + "/".join(path.parts[2:]) if path.parts[1:2] == ("Workspace",) else str(path)

@@ -1,0 +1,289 @@
+"""The driver program: runs a Kedro pipeline on the cluster and writes its run log.
+
+The client sends this file's text to the cluster and calls `main`, so it imports nothing of this package,
+needs the standard library and Kedro alone, and runs on Python 3.9, which the oldest supported runtime has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import io
+import json
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FLUSH_SECONDS = 0.2
+CHUNK_BYTES = 500_000  # one DBFS read answers at most 1 MB
+TEXT_LIMIT = 100_000
+
+
+class RunLog:
+    """Numbered JSON-lines files, each written under another name and renamed: a reader sees it whole."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._pending: list[bytes] = []
+        self._number = 0
+        self._chunk = 0
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._flush_regularly, name="run-log", daemon=True)
+        self._thread.start()
+
+    def add(self, event: str, **facts: object) -> None:
+        """Append one record; safe from any thread."""
+        with self._lock:
+            self._number += 1
+            record = {"n": self._number, "t": round(time.time(), 3), "event": event, **facts}
+            text = json.dumps(record, ensure_ascii=False, default=str)
+            self._pending.append(text.encode("utf-8", "backslashreplace"))
+
+    def close(self, **end: object) -> None:
+        """Write the end record, the last one, with everything before it."""
+        self.add("end", **end)
+        self._closing.set()
+        self._thread.join()
+
+    def _flush_regularly(self) -> None:
+        while not self._closing.wait(FLUSH_SECONDS):
+            self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        with self._lock:
+            lines, self._pending = self._pending, []
+        size = 0
+        chunk: list[bytes] = []
+        for line in lines:
+            if chunk and size + len(line) > CHUNK_BYTES:
+                self._write(chunk)
+                size, chunk = 0, []
+            chunk.append(line)
+            size += len(line) + 1
+        if chunk:
+            self._write(chunk)
+
+    def _write(self, lines: list[bytes]) -> None:
+        self._chunk += 1
+        final = self._folder / f"{self._chunk:06d}.jsonl"
+        draft = final.with_suffix(".part")
+        draft.write_bytes(b"\n".join(lines) + b"\n")
+        draft.replace(final)
+
+
+class LogHandler(logging.Handler):
+    """Sends log records to the run log, with what Kedro's own handler needs to show them as usual."""
+
+    def __init__(self, log: RunLog) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Add one record; one that cannot be formatted is reported as logging does and fails nothing."""
+        try:
+            facts = {
+                "level": record.levelno,
+                "name": record.name,
+                "message": record.getMessage()[:TEXT_LIMIT],
+            }
+            if hasattr(record, "rich_format") and isinstance(record.args, tuple):
+                arguments = [str(argument) for argument in record.args]
+                facts.update(template=record.msg, args=arguments, rich_format=record.rich_format)
+            if record.exc_info and record.exc_info[0]:
+                facts["traceback"] = "".join(traceback.format_exception(*record.exc_info))[-TEXT_LIMIT:]
+            self._log.add("log", path=record.pathname, line=record.lineno, **facts)
+        except Exception:  # noqa: BLE001 - any object may stand in a log record
+            self.handleError(record)
+
+
+class Output(io.TextIOBase):
+    """Stands in for stdout or stderr; whole lines go to the run log."""
+
+    encoding = "utf-8"
+
+    def __init__(self, log: RunLog, stream: str) -> None:
+        self._log = log
+        self._stream = stream
+        self._rest = ""
+        self._lock = threading.RLock()
+
+    def writable(self) -> bool:
+        """Yes."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Keep what follows the last line break, pass on the rest."""
+        with self._lock:
+            whole, newline, rest = (self._rest + text).rpartition("\n")
+            self._rest = rest
+            if newline:
+                self._log.add("output", stream=self._stream, text=whole + newline)
+            elif len(rest) > TEXT_LIMIT:
+                self.finish()
+        return len(text)
+
+    def finish(self) -> None:
+        """Pass on a last line that has no line break."""
+        with self._lock:
+            if self._rest:
+                self._log.add("output", stream=self._stream, text=self._rest)
+                self._rest = ""
+
+
+def node_events(log: RunLog, hook_impl: Callable[..., Any]) -> object:
+    """Return Kedro hooks that note when nodes start and end and what they save."""
+    began: dict[str, float] = {}
+
+    def seconds(node: Any) -> float:  # noqa: ANN401 - Kedro's Node, which is not imported here
+        return round(time.monotonic() - began[node.name], 3)
+
+    class NodeEvents:
+        @hook_impl
+        def before_node_run(self, node: Any) -> None:  # noqa: ANN401
+            began[node.name] = time.monotonic()
+            log.add("node_started", node=node.name)
+
+        @hook_impl
+        def after_node_run(self, node: Any) -> None:  # noqa: ANN401
+            log.add("node_finished", node=node.name, seconds=seconds(node))
+
+        @hook_impl
+        def on_node_error(self, error: Exception, node: Any) -> None:  # noqa: ANN401
+            log.add("node_failed", node=node.name, seconds=seconds(node), error=repr(error)[:2000])
+
+        @hook_impl
+        def after_dataset_saved(self, dataset_name: str, node: Any) -> None:  # noqa: ANN401
+            log.add("saved", dataset=dataset_name, node=node.name)
+
+    return NodeEvents()
+
+
+@contextlib.contextmanager
+def only_our_handler(log: RunLog) -> Iterator[None]:
+    """Route every log record to the run log; the console handlers would print it a second time."""
+    ours = LogHandler(log)
+    known = [logging.root, *(logging.getLogger(name) for name in list(logging.root.manager.loggerDict))]
+    before = [(logger, logger.handlers[:]) for logger in known]
+    for logger, handlers in before:
+        logger.handlers = [h for h in handlers if isinstance(h, (logging.FileHandler, logging.NullHandler))]
+    logging.root.addHandler(ours)
+    logging.getLogger("py4j").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, handlers in before:
+            logger.handlers = handlers
+
+
+@contextlib.contextmanager
+def captured_output(log: RunLog) -> Iterator[None]:
+    """Send what Python code prints to the run log."""
+    out, err = Output(log, "stdout"), Output(log, "stderr")
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            yield
+        finally:
+            out.finish()
+            err.finish()
+
+
+def forget(package_name: str) -> None:
+    """Drop the project's modules, so that the code that the Git folder holds now is what runs."""
+    for name in list(sys.modules):
+        if name == package_name or name.startswith(package_name + "."):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+def accepted(function: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Keep the options that this Kedro's function has; refuse the set ones that it lacks."""
+    known = inspect.signature(function).parameters
+    lacking = [name for name, value in options.items() if name not in known and value]
+    if lacking:
+        raise TypeError(f"The Kedro on the cluster has no option {', '.join(lacking)}; update it there.")
+    return {name: value for name, value in options.items() if name in known}
+
+
+def make_runner(options: dict[str, Any]) -> object:
+    """Build the runner as `kedro run` does: a class name, by default one of kedro.runner."""
+    from kedro.utils import load_obj
+
+    arguments = dict(options.get("runner_params") or {})
+    if options.get("is_async"):
+        arguments["is_async"] = True
+    return load_obj(options.get("runner") or "SequentialRunner", "kedro.runner")(**arguments)
+
+
+def run_pipeline(request: dict[str, Any], log: RunLog) -> None:
+    """Load the project anew and run what the request asks for."""
+    from kedro.framework.hooks import hook_impl
+    from kedro.framework.project import settings
+    from kedro.framework.session import KedroSession
+    from kedro.framework.startup import bootstrap_project
+
+    project_path = Path(request["project_path"])
+    os.chdir(project_path)
+    forget(request["package_name"])
+    bootstrap_project(project_path)
+    options = request["options"]
+    with only_our_handler(log):
+        session_class = getattr(settings, "SESSION_CLASS", KedroSession)
+        create = {"project_path": project_path, "env": options["env"], "conf_source": options["conf_source"]}
+        run = {**request["run"], "runner": make_runner(options)}
+        takes_parameters = "runtime_params" in inspect.signature(session_class.create).parameters
+        (create if takes_parameters else run)["runtime_params"] = options["params"]
+        names = run.pop("pipeline_names")
+        if "pipeline_names" in inspect.signature(session_class.run).parameters:
+            run["pipeline_names"] = names
+        elif len(names) > 1:
+            raise TypeError("The Kedro on the cluster runs one pipeline at a time; update it there.")
+        else:
+            run["pipeline_name"] = next(iter(names), None)
+        with session_class.create(**accepted(session_class.create, create)) as session:
+            hooks: Any = session
+            hooks._hook_manager.register(node_events(log, hook_impl))  # noqa: SLF001 - Kedro has no public way
+            session.run(**accepted(session.run, run))
+
+
+def project_traceback(error: BaseException) -> str:
+    """Return the traceback from the first frame that is not this program's."""
+    trace = error.__traceback__
+    while trace and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace))[-TEXT_LIMIT:]
+
+
+def main(request: dict[str, Any]) -> None:
+    """Run a pipeline; the outcome stands in the run log's end record and nowhere else.
+
+    Args:
+        request: What `kedro_databricks_hybrid.run.request` makes, decoded from JSON.
+    """
+    os.environ.update(request["environment"])
+    sys.dont_write_bytecode = True  # no __pycache__ in the Git folder, which it would make dirty
+    began = time.monotonic()
+    log = RunLog(request["log_folder"])
+    end = {"outcome": "failed", "error": "The run ended in a way that it could not tell."}
+    try:
+        with captured_output(log):
+            run_pipeline(request, log)
+        end = {"outcome": "completed"}
+    except KeyboardInterrupt:
+        end = {"outcome": "cancelled", "error": "The run was cancelled."}
+    except BaseException as error:  # noqa: BLE001 - SystemExit too: the project's code may call sys.exit
+        last_line = "".join(traceback.format_exception_only(type(error), error)).strip()[:2000]
+        end = {"outcome": "failed", "error": last_line, "traceback": project_traceback(error)}
+    finally:
+        log.close(seconds=round(time.monotonic() - began, 3), **end)

@@ -1,0 +1,87 @@
+"""Reading a run's log: its records as they come, and what they add up to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
+    from kedro_databricks_hybrid.transfer.remote import RemoteTree
+
+Record = dict[str, Any]
+"""One line of a run log: `n` (from 1), `t` (seconds since 1970), `event`, and what belongs to that event."""
+
+
+@dataclass
+class NodeRun:
+    """A node of the pipeline: how long it took, and whether it completed (None while it runs)."""
+
+    name: str
+    seconds: float | None = None
+    completed: bool | None = None
+    saved: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Outcome:
+    """What a run's log says. Only an end record makes `ended` true, and only its word is success.
+
+    Args:
+        nodes: The nodes that started, in that order.
+        outcome: `completed`, `failed` or `cancelled`; None without an end record.
+        seconds: How long the run took on the cluster.
+        error: The last line of the error that ended it.
+        traceback: The whole of it.
+    """
+
+    nodes: dict[str, NodeRun] = field(default_factory=dict)
+    outcome: str | None = None
+    seconds: float = 0.0
+    error: str = ""
+    traceback: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the end record has been read."""
+        return self.outcome is not None
+
+    def take(self, record: Record) -> None:
+        """Note what a record tells."""
+        event = record["event"]
+        if event == "end":
+            self.outcome = record["outcome"]
+            self.seconds = record["seconds"]
+            self.error = record.get("error", "")
+            self.traceback = record.get("traceback", "")
+        elif "node" in record:
+            node = self.nodes.setdefault(record["node"], NodeRun(record["node"]))
+            if event == "saved":
+                node.saved.append(record["dataset"])
+            elif event in {"node_finished", "node_failed"}:
+                node.seconds = record["seconds"]
+                node.completed = event == "node_finished"
+
+
+class RunLogReader:
+    """Reads the numbered files of a run log one after another.
+
+    Args:
+        tree: The data root.
+        folder: The log's folder, relative to the root.
+    """
+
+    def __init__(self, tree: RemoteTree, folder: PurePosixPath) -> None:
+        self._tree = tree
+        self._folder = folder
+        self._next = 1
+
+    def records(self) -> list[Record] | None:
+        """Return the records of the next file, None while it is not there."""
+        content = self._tree.read(self._folder / f"{self._next:06d}.jsonl")
+        if content is None or not content.endswith(b"\n"):
+            return None
+        self._next += 1
+        return [json.loads(line) for line in content.splitlines()]

@@ -1,0 +1,73 @@
+"""What a run is asked to do: `kedro run`'s own options, and where the driver finds project and log. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import PurePosixPath
+from typing import Any
+
+RUNS_FOLDER = PurePosixPath(".kedro-hybrid/runs")
+"""Where run logs lie below the data root."""
+
+_DRIVER = "kedro_databricks_hybrid/run/driver.py"
+# Options of `kedro run` that are no arguments of `session.run`, by the names that Kedro's command gives them.
+_NOT_FOR_RUN = {"env", "conf_source", "params", "runner", "runner_params", "is_async", "config"}
+# Kedro's telemetry must neither ask nor write into the Git folder.
+_ENVIRONMENT = {"DO_NOT_TRACK": "1", "KEDRO_DISABLE_TELEMETRY": "1"}
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """One run of one project.
+
+    Args:
+        run_id: Names the run and its log.
+        project_path: The Kedro project's folder, as the cluster sees it.
+        package_name: The project's Python package.
+        data_root: The data root as the cluster's file system has it.
+        options: `kedro run`'s options as Kedro's own parsers return them.
+        user: Who runs it.
+    """
+
+    run_id: str
+    project_path: PurePosixPath
+    package_name: str
+    data_root: PurePosixPath
+    options: dict[str, Any]
+    user: str
+
+    @property
+    def log(self) -> PurePosixPath:
+        """The run log's folder, relative to the data root."""
+        return RUNS_FOLDER / self.run_id
+
+    def as_command(self) -> str:
+        """Return the Python text that performs this run when a cluster executes it."""
+        source = resources.files("kedro_databricks_hybrid.run").joinpath("driver.py").read_text("utf-8")
+        request = json.dumps(self._for_driver(), default=str)
+        return (
+            f"_driver = {{'__name__': 'kedro_databricks_driver', '__file__': {_DRIVER!r}}}\n"
+            f"exec(compile({source!r}, {_DRIVER!r}, 'exec'), _driver)\n"
+            f"_driver['main'](__import__('json').loads({request!r}))\n"
+        )
+
+    def _for_driver(self) -> dict[str, Any]:
+        options = {name: value for name, value in self.options.items() if name in _NOT_FOR_RUN}
+        return {
+            "project_path": str(self.project_path),
+            "package_name": self.package_name,
+            "log_folder": str(self.data_root / self.log),
+            "environment": {**_ENVIRONMENT, "KEDRO_DATABRICKS_USER": self.user},
+            "options": {"env": None, "conf_source": None, "params": {}, **options},
+            "run": _run_arguments(self.options),
+        }
+
+
+def _run_arguments(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `session.run`; `--pipeline` is the old spelling of `--pipelines`."""
+    arguments = {name: value for name, value in options.items() if name not in _NOT_FOR_RUN}
+    one, several = arguments.pop("pipeline", None), arguments.pop("pipelines", None)
+    arguments["pipeline_names"] = list(dict.fromkeys(several or ([one] if one else [])))
+    return arguments

@@ -1,0 +1,116 @@
+"""One warm execution context per project and user, with the project's requirements in it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid.errors import RunError
+from kedro_databricks_hybrid.run import command
+from kedro_databricks_hybrid.run.contexts import ContextStore, Remembered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import PurePosixPath
+
+    from kedro_databricks_hybrid.cluster import Cluster
+    from kedro_databricks_hybrid.workspace import Workspace
+
+REQUIREMENTS_FILES = ("requirements.txt", "src/requirements.txt")
+"""Where a Kedro project keeps its requirements, relative to its folder; the first that is there counts."""
+
+_INCLUDE = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[\s=]+(?P<path>\S+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """A requirements file in the Git folder, and a hash of it and all that it includes."""
+
+    path: PurePosixPath
+    digest: str
+
+
+def find_requirements(project: PurePosixPath, read: Callable[[str], bytes | None]) -> Requirements | None:
+    """Return the requirements of a project, None where it has none.
+
+    Args:
+        project: The project's folder as the cluster sees it.
+        read: Returns the content of a file of the commit that will run, by its path in the project.
+    """
+    for name in REQUIREMENTS_FILES:
+        if (content := read(name)) is not None:
+            return Requirements(project / name, _digest(name, content, read))
+    return None
+
+
+def warm_context(
+    workspace: Workspace,
+    cluster: Cluster,
+    project: PurePosixPath,
+    requirements: Requirements | None,
+    say: Callable[[str], None],
+) -> command.Context:
+    """Return a context with the requirements installed: the remembered one if it serves, else a new one.
+
+    Args:
+        workspace: Where the cluster is.
+        cluster: A running cluster.
+        project: The project's folder there; each has a context of its own.
+        requirements: What to install when it is not what the context has.
+        say: Called with one line per step that takes time.
+
+    Raises:
+        RunError: pip failed; the message holds its own words.
+    """
+    store = ContextStore()
+    key = f"{workspace.host} {workspace.user} {cluster.cluster_id} {project}"
+    digest = requirements.digest if requirements else None
+    if remembered := store.get(key):
+        context = command.Context(workspace, cluster, remembered.context_id)
+        if context.is_running():
+            if remembered.requirements == digest:
+                return context
+            context.destroy()  # a process that has imported the old packages would keep them
+        store.put(key, None)
+    say(f"Starting Python on the cluster {cluster.name}")
+    context = command.create(workspace, cluster)
+    if requirements:
+        say(f"Installing {requirements.path}")
+        _install(context, requirements.path)
+    store.put(key, Remembered(context.context_id, digest))
+    return context
+
+
+def _install(context: command.Context, path: PurePosixPath) -> None:
+    result = context.run(f'%pip install -r "{path}"')
+    failed = [line for line in result.text.splitlines() if line.startswith("ERROR:")]
+    if failed or not result.succeeded:
+        context.destroy()
+        words = " ".join(failed) or result.text.strip().rpartition("\n")[2]
+        raise RunError(
+            f"pip could not install {path}: {words}",
+            hint="Mend the file, commit it, run `kedro databricks push` and try again.",
+        )
+    if "Successfully installed" in result.text:
+        context.run(
+            "dbutils.library.restartPython()"
+        )  # what the runtime had imported already stays otherwise
+        context.wait()
+
+
+def _digest(name: str, content: bytes, read: Callable[[str], bytes | None]) -> str:
+    """Hash a file and, in the order of their mention, the files that it includes."""
+    digest = hashlib.sha256()
+    waiting, seen = [(name, content)], {name}
+    while waiting:
+        name, content = waiting.pop(0)
+        digest.update(name.encode() + b"\0" + content + b"\0")
+        folder = name.rpartition("/")[0]
+        for match in _INCLUDE.finditer(content.decode("utf-8", "replace")):
+            included = f"{folder}/{match['path']}" if folder else match["path"]
+            if included not in seen and (found := read(included)) is not None:
+                seen.add(included)
+                waiting.append((included, found))
+    return digest.hexdigest()

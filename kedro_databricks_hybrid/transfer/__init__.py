@@ -1,0 +1,1 @@
+"""Moving data between the project's data folder and its data root on Databricks."""

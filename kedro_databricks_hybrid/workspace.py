@@ -1,0 +1,167 @@
+"""The only place that builds a WorkspaceClient, and the boundary where its errors become ours."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from kedro_databricks_hybrid import __version__
+from kedro_databricks_hybrid.errors import (
+    ConnectionFailedError,
+    HybridError,
+    LoginError,
+    NotFoundError,
+    WorkspaceError,
+)
+from kedro_databricks_hybrid.sandbox import connection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from databricks.sdk import WorkspaceClient
+    from databricks.sdk.core import Config
+
+SANDBOX_PROFILE = "sandbox"
+"""The reserved profile that stands for the local workspace."""
+
+_FIRST_ANSWER_SECONDS = 5
+_RETRY_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace that accepted our login: the SDK's client and the name of the user it belongs to."""
+
+    client: WorkspaceClient
+    user: str
+    profile: str | None
+
+    @property
+    def host(self) -> str:
+        """The workspace's address, without a trailing slash."""
+        return str(self.client.config.host).rstrip("/")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the workspace is on this machine, as the sandbox is."""
+        return urlsplit(self.host).hostname in {"127.0.0.1", "localhost", "::1"}
+
+    @property
+    def flags(self) -> str:
+        """What to add to a command, in a hint, so that it reaches this workspace again."""
+        return f" --profile={self.profile}" if self.profile else ""
+
+
+def connect(profile: str | None) -> Workspace:
+    """Log in to a workspace and ask who we are, so that a login that does not work shows at once.
+
+    Args:
+        profile: A profile of ~/.databrickscfg, or `sandbox`; None takes whatever the SDK's unified
+            authentication finds, as every Databricks tool does.
+
+    Raises:
+        LoginError: No login was found, it is not accepted, or the sandbox is not running.
+        ConnectionFailedError: The host does not answer.
+    """
+    from databricks.sdk import WorkspaceClient
+
+    logging.getLogger("databricks.sdk").setLevel(logging.ERROR)  # what it warns of, we say in our own words
+    config = _config(profile)
+    with translated(f"log in to {config.host}"):
+        user = WorkspaceClient(config=config).current_user.me().user_name
+    if not user:
+        raise LoginError(f"{config.host} accepted the login but did not say whose it is.")
+    config.retry_timeout_seconds = _RETRY_SECONDS
+    return Workspace(WorkspaceClient(config=config), user, profile)
+
+
+def _config(profile: str | None) -> Config:
+    from databricks.sdk.core import Config
+
+    if profile == SANDBOX_PROFILE:
+        running = connection.read()
+        if running is None:
+            raise LoginError(
+                "The sandbox is not running.", hint="Start it: `kedro databricks sandbox start`."
+            )
+        config = Config(
+            host=running.host,
+            token=running.token,
+            auth_type="pat",
+            retry_timeout_seconds=_FIRST_ANSWER_SECONDS,
+        )
+    else:
+        try:
+            config = Config(profile=profile, retry_timeout_seconds=_FIRST_ANSWER_SECONDS)
+        except ValueError as error:
+            sought = (
+                f"profile {profile!r} of ~/.databrickscfg"
+                if profile
+                else "the environment or ~/.databrickscfg"
+            )
+            raise LoginError(
+                f"No Databricks login was found in {sought}: {_one_line(error)}",
+                hint="Run `databricks auth login`, name a profile with --profile, "
+                "or try without an account: `kedro databricks sandbox start`, then --profile=sandbox.",
+            ) from None
+    return config.with_user_agent_extra("kedro-databricks-hybrid", __version__)
+
+
+@contextmanager
+def translated(action: str) -> Iterator[None]:
+    """Turn what the SDK raises while it does something into one of our errors.
+
+    Args:
+        action: What is being done, as it follows "Could not", with the object's name in it.
+
+    Raises:
+        LoginError: 401, or a 403 that says that the token is wrong.
+        NotFoundError: 404, or what the API answers in its place.
+        ConnectionFailedError: No answer within the time for retries.
+        WorkspaceError: Any other refusal.
+    """
+    import requests
+    from databricks.sdk import errors as refusals
+    from databricks.sdk.errors.base import DatabricksError
+
+    try:
+        yield
+    except HybridError:
+        raise
+    except refusals.Unauthenticated as error:
+        raise _login_refused(action, error) from error
+    except refusals.PermissionDenied as error:
+        if "token" in str(error).lower():
+            raise _login_refused(action, error) from error
+        raise WorkspaceError(f"Could not {action}: {_answer(error)}") from error
+    except refusals.NotFound as error:
+        raise NotFoundError(f"Could not {action}: {_answer(error)}") from error
+    except DatabricksError as error:
+        raise WorkspaceError(f"Could not {action}: {_answer(error)}") from error
+    except (requests.RequestException, TimeoutError) as error:
+        cause = error.__cause__ or error
+        raise ConnectionFailedError(
+            f"Could not {action}: no answer ({_one_line(cause)}).",
+            hint="Check the host, the network and the proxy settings, then try again.",
+        ) from error
+
+
+def _login_refused(action: str, error: Exception) -> LoginError:
+    return LoginError(
+        f"Could not {action}: Databricks does not accept the login ({_answer(error)}).",
+        hint="Log in again with `databricks auth login`, or choose another profile with --profile.",
+    )
+
+
+def _answer(error: Exception) -> str:
+    """Return Databricks' own words, with its error code, on one line."""
+    code = getattr(error, "error_code", None)
+    words = _one_line(error)
+    return f"{code}: {words}" if code and code not in words else words
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
