@@ -40,7 +40,7 @@ class DatabricksHooks:
 
     @hook_impl(trylast=True)
     def before_pipeline_run(
-        self, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+        self, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
         """Refuse a run whose data are out of reach, then start Spark where the run needs it.
 
@@ -67,7 +67,9 @@ def _wrong_place(loader: Any, env: str | None) -> WrongPlaceError:  # noqa: ANN4
     )
 
 
-def _start_spark(loader: AbstractConfigLoader, pipeline: Pipeline, catalog: CatalogProtocol[Any]) -> None:
+def _start_spark(
+    loader: AbstractConfigLoader, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
+) -> None:
     try:
         conf = loader["spark"]
     except (KeyError, MissingConfigException):
@@ -77,7 +79,7 @@ def _start_spark(loader: AbstractConfigLoader, pipeline: Pipeline, catalog: Cata
         spark.start(conf)
 
 
-def _uses_spark(pipeline: Pipeline, catalog: CatalogProtocol[Any]) -> bool:
+def _uses_spark(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> bool:
     """Say whether a pipeline reads or writes with Spark, or holds nodes whose module imports it."""
     if any(_is_spark_dataset(catalog.get(name)) for name in sorted(pipeline.datasets())):
         return True
