@@ -1,0 +1,39 @@
+"""The program that a context's kernel runs: an IPython kernel with a notebook's names in it.
+
+python -m kedro_databricks_hybrid.sandbox.kernel_startup -f CONNECTION_FILE
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from ipykernel.kernelapp import IPKernelApp
+from traitlets.config import Config
+
+from kedro_databricks_hybrid.sandbox import notebook_magics
+from kedro_databricks_hybrid.sandbox.dbutils import DBUtils
+from kedro_databricks_hybrid.sandbox.display import display, display_html
+from kedro_databricks_hybrid.sandbox.lazy_spark import SparkOnDemand
+
+
+def main(arguments: list[str]) -> None:
+    """Serve the kernel until it is ended."""
+    settings = Config()
+    settings.HistoryManager.enabled = False
+    settings.IPKernelApp.capture_fd_output = False  # the JVM's log is not a cell's output
+    app = IPKernelApp.instance(config=settings)
+    app.initialize(arguments)
+    prepare(app.shell)
+    app.start()
+
+
+def prepare(shell: Any) -> None:
+    """Give the notebook what Databricks gives it."""
+    shell.ast_transformers.append(SparkOnDemand())
+    shell.user_ns.update(dbutils=DBUtils(), display=display, displayHTML=display_html)
+    notebook_magics.register(shell)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

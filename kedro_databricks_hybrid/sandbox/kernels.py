@@ -1,0 +1,199 @@
+"""One IPython kernel in an environment of its own: start it, run code in it, interrupt it, end it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+
+from kedro_databricks_hybrid.sandbox import namespace
+from kedro_databricks_hybrid.sandbox.notebook_environment import DRIVER_FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jupyter_client.asynchronous import AsyncKernelClient
+
+    from kedro_databricks_hybrid.sandbox.notebook_environment import NotebookEnvironment
+
+_START_SECONDS = 60
+_END_SECONDS = 5
+_MAX_SOCKET_PATH = 100  # Linux takes 107 bytes; a number is appended
+_LOG_TAIL = 2000
+
+Message = dict[str, Any]
+
+
+class KernelDiedError(Exception):
+    """The kernel's process ended, or could not be started; the message says why."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How a piece of code ended.
+
+    Attributes:
+        error: The exception's class name, None if there was none.
+        value: The exception's message.
+        traceback: Its lines, with terminal colours.
+    """
+
+    error: str | None = None
+    value: str = ""
+    traceback: tuple[str, ...] = ()
+
+
+class _Specification(KernelSpecManager):  # type: ignore[misc, unused-ignore]
+    """Knows one kernel: the one that runs in the given environment."""
+
+    environment: NotebookEnvironment
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        """Return how that kernel is started."""
+        program = [sys.executable, "-I", "-S", namespace.__file__, "--parent", str(os.getpid())]
+        for source, target in self.environment.binds:
+            program += ["--bind", str(source), target]
+        program += ["--cwd", DRIVER_FOLDER, "--"]
+        command = [self.environment.python, "-m", "kedro_databricks_hybrid.sandbox.kernel_startup"]
+        return KernelSpec(
+            argv=[*program, *command, "-f", "{connection_file}"], display_name=kernel_name, language="python"
+        )
+
+
+class Kernel:
+    """A running kernel; one piece of code at a time."""
+
+    def __init__(self, environment: NotebookEnvironment, variables: dict[str, str]) -> None:
+        self._environment = environment
+        self._variables = variables
+        self._log = environment.folder / "kernel.log"
+        self._sockets = _socket_folder(environment.folder)
+        specification = _Specification()
+        specification.environment = environment
+        self._manager = AsyncKernelManager(
+            kernel_name="databricks",
+            kernel_spec_manager=specification,
+            transport="ipc",
+            ip=str(self._sockets / "k"),
+            connection_file=str(environment.folder / "connection.json"),
+        )
+        self._client: AsyncKernelClient | None = None
+        self._process = 0
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the process and wait until it answers.
+
+        Raises:
+            KernelDiedError: It ended before it answered, or did not answer in time.
+        """
+        with self._log.open("ab") as log:
+            await self._manager.start_kernel(env=self._variables, stdout=log, stderr=log)
+        self._process = self._manager.provisioner.pid
+        self._watch = asyncio.create_task(self._watch_process())
+        self._client = self._manager.client()
+        self._client.start_channels(stdin=False, hb=False)
+        ready = asyncio.ensure_future(self._client.wait_for_ready(timeout=_START_SECONDS))
+        await asyncio.wait({ready, self.ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            ready.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ready
+        elif ready.exception() is None:
+            return
+        raise KernelDiedError(self._last_words())
+
+    async def execute(self, code: str, on_output: Callable[[Message], None]) -> Reply:
+        """Run code; `on_output` gets each message of output at the moment it arrives.
+
+        Raises:
+            KernelDiedError: The process ended meanwhile.
+        """
+        assert self._client is not None
+        request = self._client.execute(code, allow_stdin=False, stop_on_error=False)
+        work = asyncio.gather(self._reply(request), self._outputs(request, on_output))
+        try:
+            await asyncio.wait({work, self.ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not work.done():
+                work.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await work
+        if work.cancelled():
+            raise KernelDiedError(self._last_words())
+        reply: Reply = work.result()[0]
+        return reply
+
+    async def interrupt(self) -> None:
+        """Raise KeyboardInterrupt in the code that runs."""
+        await self._manager.interrupt_kernel()
+
+    async def end(self) -> None:
+        """End the kernel and every process that it started."""
+        if self._watch is not None and not self.ended.done():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process, signal.SIGTERM)  # the keeper in namespace.py ends all below it
+            await asyncio.wait({self.ended}, timeout=_END_SECONDS)
+            if not self.ended.done():
+                await self._manager.signal_kernel(signal.SIGKILL)
+                await asyncio.wait({self.ended}, timeout=_END_SECONDS)
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._client is not None:
+            self._client.stop_channels()
+        await self._manager.cleanup_resources()
+        if self._sockets != self._environment.folder:
+            shutil.rmtree(self._sockets, ignore_errors=True)
+
+    async def _watch_process(self) -> None:
+        await self._manager.provisioner.wait()
+        self.ended.set_result(None)
+
+    async def _reply(self, request: str) -> Reply:
+        assert self._client is not None
+        while True:
+            message = await self._client.get_shell_msg()
+            if message["parent_header"].get("msg_id") == request:
+                break
+        content = message["content"]
+        if content["status"] == "ok":
+            return Reply()
+        return Reply(
+            str(content.get("ename", "Aborted")),
+            str(content.get("evalue", "")),
+            tuple(content.get("traceback", ())),
+        )
+
+    async def _outputs(self, request: str, on_output: Callable[[Message], None]) -> None:
+        assert self._client is not None
+        while True:
+            message = await self._client.get_iopub_msg()
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            if message["msg_type"] == "status":
+                if message["content"]["execution_state"] == "idle":
+                    return
+            else:
+                on_output(message)
+
+    def _last_words(self) -> str:
+        text = self._log.read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:].strip()
+        return text or "The Python process ended unexpectedly."
+
+
+def _socket_folder(folder: Path) -> Path:
+    """Return a folder whose name is short enough for sockets in it."""
+    if len(os.fsencode(folder)) < _MAX_SOCKET_PATH:
+        return folder
+    return Path(tempfile.mkdtemp(prefix="kernel-"))

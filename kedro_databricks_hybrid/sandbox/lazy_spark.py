@@ -1,0 +1,67 @@
+"""`spark`, `sc` and `sqlContext` in a kernel, started by the first cell that uses one of them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+NAMES = frozenset({"spark", "sc", "sqlContext"})
+
+_ANY_NAME = frozenset({"exec", "eval", "globals", "locals", "vars"})  # these may use one unseen
+_WORD = re.compile(r"\b(spark|sc|sqlContext|sql)\b")
+_START = f"__import__({__name__!r}, fromlist=['start']).start()"
+
+
+class SparkOnDemand(ast.NodeTransformer):
+    """Puts the start of Spark before a cell that needs it, so that a failure is that cell's error."""
+
+    def visit_Module(self, node: ast.Module) -> ast.Module:  # noqa: N802 - ast's name
+        """Return the cell as it is to be run."""
+        if needs_spark(node):
+            node.body[:0] = ast.parse(_START).body
+        return node
+
+
+def needs_spark(cell: ast.Module) -> bool:
+    """Whether a cell uses one of the names, or may do so in a way that cannot be seen."""
+    return any(_mentions(node) for node in ast.walk(cell))
+
+
+def start() -> None:
+    """Give the notebook its Spark session; a name that the notebook has defined itself stays."""
+    from IPython import get_ipython  # type: ignore[attr-defined]
+    from pyspark.sql import SparkSession
+
+    shell = get_ipython()  # type: ignore[no-untyped-call]
+    names = shell.user_ns
+    spark = names.get("spark")
+    if not isinstance(spark, SparkSession) or _is_stopped(spark):
+        session = SparkSession.builder.getOrCreate()
+        if spark is None or isinstance(spark, SparkSession):
+            names["spark"] = session
+        names["sc"] = session.sparkContext if _replaceable(names.get("sc")) else names["sc"]
+    if "sqlContext" not in names and isinstance(names["spark"], SparkSession):
+        names["sqlContext"] = names["spark"]
+
+
+def _mentions(node: ast.AST) -> bool:
+    if isinstance(node, ast.Name):
+        return isinstance(node.ctx, ast.Load) and node.id in NAMES | _ANY_NAME
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        # what a magic is given is text until it runs
+        magic = node.func.attr in {"run_line_magic", "run_cell_magic"}
+        return magic and any(
+            isinstance(argument, ast.Constant) and _WORD.search(str(argument.value)) for argument in node.args
+        )
+    return False
+
+
+def _is_stopped(spark: Any) -> bool:
+    return spark.sparkContext._jsc is None  # noqa: SLF001 - PySpark has no other way to ask
+
+
+def _replaceable(context: Any) -> bool:
+    from pyspark import SparkContext
+
+    return context is None or isinstance(context, SparkContext)

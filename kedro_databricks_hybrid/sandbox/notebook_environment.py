@@ -1,0 +1,153 @@
+"""The files and the environment variables that an execution context starts with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import sys
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid import java
+from kedro_databricks_hybrid.sandbox import spark_defaults
+
+if TYPE_CHECKING:
+    from types import SimpleNamespace
+
+    from kedro_databricks_hybrid.sandbox.layout import Layout
+
+DRIVER_FOLDER = "/databricks/driver"
+"""The working directory of a context, as on Databricks; its Git folders lie elsewhere."""
+
+_ENVIRONMENTS = ".ephemeral_nfs/envs"
+_SPARK_CONFIGURATION = "spark/conf"
+
+# A cluster knows nothing of the shell in which someone started the sandbox, but for the way to the network.
+_PASSED_ON = {
+    *("LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "USER", "LOGNAME", "JAVA_HOME"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"),
+}
+_PASSED_ON_PREFIXES = ("LC_", "PIP_")
+
+
+@dataclass(frozen=True)
+class NotebookEnvironment:
+    """Where the files of one execution context are, out here and in there.
+
+    Attributes:
+        folder: Everything that belongs to this context, and goes with it.
+        layout: The sandbox's folders.
+        name: The context's id.
+    """
+
+    folder: Path
+    layout: Layout
+    name: str
+
+    @property
+    def binds(self) -> list[tuple[Path, str]]:
+        """Which folders lie at which absolute path for the context."""
+        return [
+            (self.layout.workspace, "/Workspace"),
+            (self.layout.dbfs, "/dbfs"),
+            (self.layout.volumes, "/Volumes"),
+            (self.folder / "databricks", "/databricks"),
+            (self.folder / "disk", spark_defaults.LOCAL_DISK),
+        ]
+
+    @property
+    def prefix(self) -> str:
+        """Where the context's own Python packages go, as the context sees it."""
+        return f"{spark_defaults.LOCAL_DISK}/{_ENVIRONMENTS}/pythonEnv-{self.name}"
+
+    @property
+    def python(self) -> str:
+        """The context's interpreter, as the context sees it."""
+        return f"{self.prefix}/bin/python"
+
+    @property
+    def home(self) -> Path:
+        """The home folder on all clusters: caches, pip's settings, never the user's own home."""
+        return self.layout.kernels / "home"
+
+    def make(self) -> None:
+        """Create the files; takes tens of milliseconds and must not run on the event loop."""
+        disk = self.folder / "disk"
+        configuration = self.folder / "databricks" / _SPARK_CONFIGURATION
+        driver = self.folder / "databricks" / "driver"
+        for folder in (self.home, disk / "tmp", disk / "warehouse", configuration, driver):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        spark_defaults.write(configuration)
+        self._share_pip_settings()
+        self._make_environment(disk / Path(self.prefix).relative_to(spark_defaults.LOCAL_DISK))
+
+    def remove(self) -> None:
+        """Delete the files."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def variables(self, user: str, runtime_version: str) -> dict[str, str]:
+        """Return the environment variables of the context's processes."""
+        variables = {name: value for name, value in os.environ.items() if _is_passed_on(name)}
+        java.ensure(variables)
+        machine_path = os.environ.get("PATH", os.defpath)
+        return {
+            **variables,
+            "PATH": f"{self.prefix}/bin{os.pathsep}{machine_path}",
+            "HOME": str(self.home),
+            "VIRTUAL_ENV": self.prefix,
+            "IPYTHONDIR": f"{spark_defaults.LOCAL_DISK}/ipython",
+            "JUPYTER_PLATFORM_DIRS": "1",
+            "DATABRICKS_RUNTIME_VERSION": runtime_version,
+            "PYSPARK_PYTHON": self.python,
+            "PYSPARK_DRIVER_PYTHON": self.python,
+            "SPARK_CONF_DIR": f"/databricks/{_SPARK_CONFIGURATION}",
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_USER": user,
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_ROOT_USER_ACTION": "ignore",
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        }
+
+    def _share_pip_settings(self) -> None:
+        """Let %pip find packages where the user's own pip does."""
+        for place in (".config/pip", ".pip"):
+            theirs, ours = Path.home() / place, self.home / place
+            if theirs.is_dir() and not ours.is_symlink():
+                ours.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                ours.symlink_to(theirs)
+
+    def _make_environment(self, prefix: Path) -> None:
+        """Make an environment that sees the sandbox's packages but installs its own beside them."""
+        _Environment(symlinks=True, with_pip=False).create(prefix)
+        packages = next(prefix.glob("lib/python*/site-packages"))
+        lines = [f"import site; site.addsitedir({folder!r})\n" for folder in _package_folders()]
+        (packages / "sandbox.pth").write_text("".join(lines), encoding="utf-8")
+        settings = Path(sys.prefix) / "pip.conf"
+        if settings.is_file():
+            shutil.copyfile(settings, prefix / "pip.conf")
+
+
+class _Environment(venv.EnvBuilder):
+    """A virtual environment without the scripts that activate it: they would hold paths from out here."""
+
+    def setup_scripts(self, context: SimpleNamespace) -> None:
+        """Write none."""
+
+
+def _is_passed_on(name: str) -> bool:
+    return (
+        name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES) or name.lower().endswith("_proxy")
+    ) and name not in {"PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_REQUIRE_VIRTUALENV"}
+
+
+def _package_folders() -> list[str]:
+    """Return the folders of the packages that the sandbox itself runs with."""
+    folders = site.getsitepackages()
+    if site.ENABLE_USER_SITE:
+        folders = [*folders, site.getusersitepackages()]
+    own = str(Path(__file__).resolve().parents[2])  # a checkout that is not installed
+    return [folder for folder in dict.fromkeys([*folders, own]) if Path(folder).is_dir()]
