@@ -38,8 +38,8 @@ def init(
     Writes the settings files that the project lacks, registers your Git provider's token with Databricks, and
     clones the remote into the Git folder. What is there already is left as it is.
     """
-    for path in project_files.write_missing(metadata.project_path):
-        say(f"Wrote {path}")
+    for written in project_files.write_missing(metadata.project_path):
+        say(f"Wrote {written}")
     if not project_files.uses_our_loader():
         warn(f"Add to src/{metadata.package_name}/settings.py: {project_files.LOADER_LINES}")
     project = open_project(metadata, None)

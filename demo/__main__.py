@@ -1,0 +1,162 @@
+"""`make demo`: the whole guide on the sandbox, in a scratch folder, every command printed before it runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from demo import guide_edit
+
+PROFILE = "--profile=sandbox"
+PROJECT = "iris-databricks"
+
+
+class Guide:
+    """The guide's steps in one scratch folder.
+
+    Args:
+        scratch: Where the project, its Git remote and the sandbox's files go.
+    """
+
+    def __init__(self, scratch: Path) -> None:
+        self.scratch = scratch
+        self.project = scratch / PROJECT
+        self.remote = scratch / "remote.git"
+        self.environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "KEDRO_DATABRICKS_SANDBOX_HOME": str(scratch / "sandbox"),
+            "KEDRO_DATABRICKS_STATE": str(scratch / "state"),
+            "DO_NOT_TRACK": "1",
+            "GIT_AUTHOR_NAME": "Demo",
+            "GIT_AUTHOR_EMAIL": "demo@example.com",
+            "GIT_COMMITTER_NAME": "Demo",
+            "GIT_COMMITTER_EMAIL": "demo@example.com",
+        }
+
+    def create(self) -> None:
+        """Make the project, its repository and a bare repository as its remote."""
+        heading("Create a project and put it under version control")
+        self.run(f"kedro new --starter=pyspark-iris --name={PROJECT}", folder=self.scratch)
+        self.run("git init --quiet --initial-branch=main")
+        self.run(f"git init --quiet --bare --initial-branch=main {self.remote}")
+        self.run(f"git remote add origin {self.remote}")
+        self.run("git add .")
+        self.run('git commit --quiet -m "Initial commit"')
+        self.run("git push --quiet -u origin main")
+
+    def first_run(self) -> str:
+        """Bring code and data to Databricks and run the pipeline; return what it printed."""
+        heading("Bring it to Databricks and run it there")
+        self.run(f"kedro databricks init {PROFILE}")
+        self.run(f"kedro databricks push {PROFILE}")
+        return self.run(f"kedro databricks run --env=databricks {PROFILE}")
+
+    def change(self) -> str:
+        """Edit the classifier on a branch, bring the branch there and run it; return what that printed."""
+        heading("Change the classifier on a branch and run it again")
+        self.run("git switch --quiet -c feat/modified-classifier")
+        say("$ # edit src/iris_databricks/nodes.py: three neighbours instead of one")
+        guide_edit.apply(self.project / "src" / "iris_databricks" / "nodes.py")
+        self.run("git diff --stat")
+        self.run("git add -u")
+        self.run(
+            'git commit --quiet -m "Modify 1-nearest neighbour classifier to 3-nearest-neighbour classifier"'
+        )
+        self.run(f"kedro databricks push {PROFILE}")
+        self.run(f"kedro databricks pull {PROFILE}")
+        return self.run(f"kedro databricks run --env=databricks {PROFILE}")
+
+    def merge(self) -> None:
+        """Merge the branch and bring main up to date everywhere."""
+        heading("Merge")
+        self.run("git switch --quiet main")
+        self.run("git merge --quiet feat/modified-classifier")
+        self.run(f"kedro databricks push {PROFILE}")
+        self.run(f"kedro databricks pull {PROFILE}")
+
+    def run(self, command: str, folder: Path | None = None) -> str:
+        """Print a command, run it, show its output as it comes, and return it.
+
+        Raises:
+            SystemExit: It failed.
+        """
+        say(f"$ {command}")
+        output = []
+        with subprocess.Popen(
+            shlex.split(command),
+            cwd=folder or self.project,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        ) as process:
+            for line in process.stdout or []:
+                sys.stdout.write(f"  {line}")
+                sys.stdout.flush()
+                output.append(line)
+        if process.returncode != 0:
+            raise SystemExit(f"The demo stopped: `{command}` ended with exit status {process.returncode}.")
+        return "".join(output)
+
+
+def heading(title: str) -> None:
+    """Print the title of a part of the guide."""
+    say(f"\n=== {title} ===")
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def expect(output: str, words: str) -> None:
+    """Stop where a run did not print what the guide promises.
+
+    Raises:
+        SystemExit: It did not.
+    """
+    if words not in output:
+        raise SystemExit(f"The demo stopped: the run did not print {words!r}.")
+
+
+def main() -> None:
+    """Go through the guide, then tell where the project lies and what to type next."""
+    parser = argparse.ArgumentParser(description="Kedro's hybrid Databricks workflow on a local sandbox.")
+    parser.add_argument("--folder", type=Path, help="an empty or new folder; a temporary one by default")
+    folder: Path | None = parser.parse_args().folder
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+    scratch = (folder or Path(tempfile.mkdtemp(prefix="kedro-databricks-demo-"))).resolve()
+    guide = Guide(scratch)
+    began = time.monotonic()
+    guide.create()
+    heading("Start a local workspace")
+    guide.run("kedro databricks sandbox start")
+    try:
+        expect(guide.first_run(), "Model has accuracy of 0.960 on test data.")
+        expect(guide.change(), "Model has accuracy of 1.000 on test data.")
+        guide.merge()
+    finally:
+        guide.run("kedro databricks sandbox stop")
+    heading(f"Done in {time.monotonic() - began:.0f} s")
+    say(f"The project is in {guide.project}. To go on with it:\n")
+    say(f"  cd {guide.project}")
+    say(f"  source {Path(sys.executable).parent / 'activate'}")
+    for variable in ("KEDRO_DATABRICKS_SANDBOX_HOME", "KEDRO_DATABRICKS_STATE"):
+        say(f"  export {variable}={guide.environment[variable]}")
+    say("  kedro databricks sandbox start")
+    say(f"  kedro databricks run {PROFILE}\n")
+
+
+if __name__ == "__main__":
+    main()
