@@ -6,6 +6,7 @@ import contextlib
 import errno
 import ipaddress
 import logging
+import re
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -13,7 +14,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from kedro_databricks_hybrid.sandbox import clusters_api, identity
+from kedro_databricks_hybrid.sandbox import (
+    clusters_api,
+    git_credentials,
+    identity,
+    repos_api,
+    workspace_api,
+    workspace_content,
+)
 from kedro_databricks_hybrid.sandbox.answers import ApiError, LegacyError, invalid
 from kedro_databricks_hybrid.sandbox.identity import DISCOVERY_PATH
 from kedro_databricks_hybrid.sandbox.sandbox import Sandbox
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Sandbox", "create_app"]
 
 _LOG = logging.getLogger(__name__)
+_VERSION = re.compile(r"^/api/\d+\.\d+")
 _BAD_NAME_ERRORS = {errno.ENAMETOOLONG, errno.EINVAL, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.EILSEQ}
 
 
@@ -41,6 +50,10 @@ def create_app(sandbox: Sandbox) -> Starlette:
     app = Starlette(
         routes=[
             *identity.routes(sandbox),
+            *workspace_api.routes(sandbox),
+            *workspace_content.routes(sandbox),
+            *git_credentials.routes(sandbox.git_credentials),
+            *repos_api.routes(sandbox),
             *clusters_api.routes(sandbox.clusters),
         ],
         lifespan=lifespan,
@@ -123,8 +136,8 @@ async def _refusal(request: Request, error: Exception) -> Response:
 
 async def _no_such_endpoint(request: Request, error: Exception) -> Response:
     _LOG.warning("No API found for %s %s (%s)", request.method, request.url.path, error)
-    msg = f"No API found for '{request.method} {request.url.path.removeprefix('/api/2.0')}'"
-    return ApiError(404, "ENDPOINT_NOT_FOUND", msg).response()
+    asked = _VERSION.sub("", request.url.path)
+    return ApiError(404, "ENDPOINT_NOT_FOUND", f"No API found for '{request.method} {asked}'").response()
 
 
 async def _file_error(request: Request, error: Exception) -> Response:

@@ -7,16 +7,22 @@ import binascii
 import json
 from typing import TYPE_CHECKING, Any
 
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+
 from kedro_databricks_hybrid.sandbox.answers import ApiError, invalid, malformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from starlette.requests import Request
+    from starlette.types import Message
 
 MAX_JSON_BYTES = 24 * 1024 * 1024  # ten megabytes in base64, and room to spare
 _MAX_INTEGER = 2**63 - 1
 _MAX_TOKEN_DIGITS = 12
+_FORM_OVERHEAD = 64 * 1024
 
 
 class Fields:
@@ -109,9 +115,14 @@ def query(request: Request) -> Fields:
     return Fields(dict(request.query_params))
 
 
-async def body(request: Request) -> Fields:
-    """Return the parameters of a JSON body, whatever content type it claims to have."""
-    content = await limited_body(request, MAX_JSON_BYTES)
+async def body(request: Request, too_large: ApiError | None = None) -> Fields:
+    """Return the parameters of a JSON body, whatever content type it claims to have.
+
+    Args:
+        request: The request.
+        too_large: How to refuse a body that is larger than any body of this API may be.
+    """
+    content = await limited_body(request, MAX_JSON_BYTES, too_large)
     if not content.strip():
         return Fields({})
     try:
@@ -125,20 +136,48 @@ async def body(request: Request) -> Fields:
     return Fields(values)
 
 
-def page_offset(fields: Fields) -> int:
+def page_offset(fields: Fields, name: str = "page_token") -> int:
     """Return where a page begins: this API's page tokens are positions."""
-    token = fields.text("page_token", "") or "0"
+    token = fields.text(name, "") or "0"
     if not (token.isascii() and token.isdigit() and len(token) < _MAX_TOKEN_DIGITS):
         msg = "Invalid page token"
         raise invalid(msg)
     return int(token)
 
 
-async def limited_body(request: Request, limit: int) -> bytes:
+async def form(request: Request, limit: int, too_large: ApiError) -> tuple[Fields, bytes]:
+    """Return the parameters of a multipart form, and the content of its one file."""
+    seen = 0
+
+    async def receive() -> Message:
+        nonlocal seen
+        message = await request.receive()
+        seen += len(message.get("body", b""))
+        if seen > limit + _FORM_OVERHEAD:
+            raise too_large
+        return message
+
+    try:
+        async with Request(request.scope, receive).form(max_files=1, max_fields=20) as parts:
+            uploads = [part for part in parts.values() if isinstance(part, UploadFile)]
+            content = await uploads[0].read() if uploads else None
+            texts = {name: part for name, part in parts.items() if isinstance(part, str)}
+    except (HTTPException, MultiPartException) as error:
+        raise malformed("Invalid multipart form given in the body of the request") from error
+    if content is None:  # some clients send the file without a file name
+        content = texts.pop("content", texts.pop("contents", "")).encode()
+    if len(content) > limit:
+        raise too_large
+    return Fields(texts), content
+
+
+async def limited_body(request: Request, limit: int, too_large: ApiError | None = None) -> bytes:
     """Return the raw body, which may not be longer than `limit` bytes."""
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
         if len(content) > limit:
-            raise ApiError(413, "BAD_REQUEST", f"The request body is larger than {limit} bytes")
+            raise too_large or ApiError(
+                413, "BAD_REQUEST", f"The request body is larger than {limit} bytes"
+            )
     return bytes(content)

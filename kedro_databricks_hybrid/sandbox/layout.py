@@ -33,6 +33,11 @@ class Layout:
         return self.roots / "Volumes"
 
     @property
+    def git(self) -> Path:
+        """The histories of Git folders; as on Databricks, a Git folder shows no .git."""
+        return self.home / "git"
+
+    @property
     def kernels(self) -> Path:
         """Connection files and logs of execution contexts."""
         return self.home / "kernels"
@@ -60,6 +65,7 @@ class Layout:
             self.workspace,
             self.dbfs,
             self.volumes,
+            self.git,
             self.kernels,
             self.state,
             self.scratch,

@@ -6,8 +6,12 @@ import secrets
 import shutil
 from typing import TYPE_CHECKING
 
+from kedro_databricks_hybrid.sandbox.access import Access
 from kedro_databricks_hybrid.sandbox.clusters import Clusters
+from kedro_databricks_hybrid.sandbox.git_credentials import GitCredentials
+from kedro_databricks_hybrid.sandbox.repos import Repos
 from kedro_databricks_hybrid.sandbox.store import Store
+from kedro_databricks_hybrid.sandbox.tree import Tree
 from kedro_databricks_hybrid.sandbox.users import DEFAULT_USER, Users
 
 if TYPE_CHECKING:
@@ -42,6 +46,10 @@ class Sandbox:
                 "public_dbfs_root": True,
             }
             self.store.save_now(_DOCUMENT, self._document)
+        self.access = Access(self.users)
+        self.git_credentials = GitCredentials(self.store)
+        self.repos = Repos(self.store, layout)
+        self.tree = Tree(layout.workspace, self.access, self.repos)
         self.clusters = Clusters(self.store, creator=self.user.name)
 
     @property

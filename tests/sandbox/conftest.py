@@ -1,0 +1,164 @@
+"""A real sandbox server per test, and the real clients that talk to it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import uvicorn
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.core import Config
+from kedro_databricks_hybrid.sandbox.app import Sandbox, create_app
+from kedro_databricks_hybrid.sandbox.layout import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_IDENTITY = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
+
+
+@dataclass
+class Running:
+    """One server in a thread of this process."""
+
+    sandbox: Sandbox
+    server: uvicorn.Server
+    thread: threading.Thread
+    clients: list[httpx.Client] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return self.sandbox.url
+
+    def workspace(self, user: str | None = None) -> WorkspaceClient:
+        """Return the SDK's client for a user, who is added if new."""
+        token = self.sandbox.users.add(user or self.sandbox.user.name).token
+        config = Config(host=self.url, token=token, retry_timeout_seconds=5, http_timeout_seconds=30)
+        return WorkspaceClient(config=config)
+
+    def http(self, user: str | None = None, **options: Any) -> httpx.Client:
+        """Return a plain HTTP client with a user's token."""
+        token = self.sandbox.users.add(user or self.sandbox.user.name).token
+        headers = {"Authorization": f"Bearer {token}"}
+        client = httpx.Client(base_url=self.url, headers=headers, timeout=30, **options)
+        self.clients.append(client)
+        return client
+
+    def stop(self) -> None:
+        """End the server and wait for it."""
+        for client in self.clients:
+            client.close()
+        self.server.should_exit = True
+        self.thread.join(timeout=20)
+        assert not self.thread.is_alive(), "the server did not end"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No login of the machine's owner reaches a test."""
+    for name in list(os.environ):
+        if name.startswith("DATABRICKS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(tmp_path / "no-databrickscfg"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+
+
+@pytest.fixture
+def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Start a server in a home of its own; the same name gives the same home again."""
+    running: list[Running] = []
+
+    def start(name: str = "home") -> Running:
+        sandbox = Sandbox(Layout(tmp_path / name))
+        sandbox.clusters.start_seconds = 0.05
+        listener = socket.create_server(("127.0.0.1", 0))
+        sandbox.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        config = uvicorn.Config(
+            create_app(sandbox), log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=2
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        deadline = time.monotonic() + 20
+        while not server.started:
+            assert time.monotonic() < deadline, "the server did not start"
+            time.sleep(0.01)
+        running.append(Running(sandbox, server, thread))
+        return running[-1]
+
+    yield start
+    for one in running:
+        if one.thread.is_alive():
+            one.stop()
+
+
+@pytest.fixture
+def running(start_sandbox: Callable[..., Running]) -> Running:
+    """Return a server with nothing in it but what every sandbox has."""
+    return start_sandbox()
+
+
+@pytest.fixture
+def workspace(running: Running) -> WorkspaceClient:
+    """Return the SDK's client of the default user."""
+    return running.workspace()
+
+
+@pytest.fixture
+def http(running: Running) -> httpx.Client:
+    """Return a plain HTTP client of the default user."""
+    return running.http()
+
+
+@dataclass
+class Remote:
+    """A bare repository, and a clone in which commits are made for it."""
+
+    bare: Path
+    clone: Path
+
+    def git(self, *arguments: str) -> str:
+        """Run git in the clone."""
+        done = subprocess.run(
+            ["git", *_IDENTITY, *arguments], cwd=self.clone, check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    def commit(self, files: dict[str, str | None], branch: str | None = None) -> str:
+        """Commit files (None deletes one), push the branch, and return the commit."""
+        if branch is not None:
+            self.git("checkout", "-q", "-B", branch)
+        for name, content in files.items():
+            path = self.clone / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if content is None:
+                path.unlink()
+            else:
+                path.write_text(content)
+        self.git("add", "--all")
+        self.git("commit", "-q", "--allow-empty", "-m", "change")
+        self.git("push", "-q", "--force", "origin", "HEAD")
+        return self.git("rev-parse", "HEAD")
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Remote:
+    """Return a Git remote whose branch main has a README.md and a package."""
+    bare, clone = tmp_path / "remote.git", tmp_path / "clone"
+    for command in (
+        ["git", "init", "-q", "--bare", "--initial-branch=main", str(bare)],
+        ["git", "clone", "-q", str(bare), str(clone)],
+    ):
+        subprocess.run(command, check=True, capture_output=True)
+    made = Remote(bare, clone)
+    made.commit({"README.md": "one\n", "src/package/__init__.py": "", ".gitignore": "*.log\n"}, "main")
+    return made
