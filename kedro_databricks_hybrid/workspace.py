@@ -98,12 +98,12 @@ def _config(profile: str | None) -> Config:
             config = Config(profile=profile, retry_timeout_seconds=_FIRST_ANSWER_SECONDS)
         except ValueError as error:
             sought = (
-                f"profile {profile!r} of ~/.databrickscfg"
-                if profile
-                else "the environment or ~/.databrickscfg"
+                f"profile {profile!r} of ~/.databrickscfg" if profile else "environment or ~/.databrickscfg"
             )
+            words = _one_line(error)
+            known = "" if "cannot configure default credentials" in words else f": {words}"
             raise LoginError(
-                f"No Databricks login was found in {sought}: {_one_line(error)}",
+                f"No Databricks login was found in the {sought}{known}.",
                 hint="Run `databricks auth login`, name a profile with --profile, "
                 "or try without an account: `kedro databricks sandbox start`, then --profile=sandbox.",
             ) from None

@@ -54,7 +54,9 @@ def warn_of_edits(project: Project) -> None:
     """Say which files differ from the commit, since Databricks gets the commit."""
     if edited := project.repository.edited_paths():
         names = ", ".join(edited[:5]) + (", ..." if len(edited) > 5 else "")
-        warn(f"Databricks gets the commit, without {with_count(len(edited), 'uncommitted edit')}: {names}.")
+        warn(
+            f"Databricks gets commits, so not your {with_count(len(edited), 'uncommitted edit')}: {names}."
+        )
 
 
 def _push_data(project: Project, workspace: Workspace, *, everything: bool) -> None:

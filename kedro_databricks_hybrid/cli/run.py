@@ -82,7 +82,8 @@ def _say_what_runs(
 ) -> None:
     repository = project.repository
     commit = repository.commit(folder.sha or "") or (folder.sha or "no commit")[:7]
-    say(f"Running {commit} of {folder.branch or 'a tag'} on the cluster {chosen.name}, env {project.env}")
+    env = f", env {project.env}" if project.env else ""
+    say(f"Running {commit} of {folder.branch or 'a tag'} on the cluster {chosen.name}{env}")
     head = repository.head()
     if head.sha != folder.sha:
         warn(f"Your local commit is {head}: run `kedro databricks push{workspace.flags}` to run that one.")

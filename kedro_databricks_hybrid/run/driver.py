@@ -228,8 +228,9 @@ def make_runner(options: dict[str, Any]) -> object:
 
 def run_pipeline(request: dict[str, Any], log: RunLog) -> None:
     """Load the project anew and run what the request asks for."""
+    with contextlib.redirect_stdout(io.StringIO()):  # Kedro tells which logging configuration it takes
+        from kedro.framework.project import settings
     from kedro.framework.hooks import hook_impl
-    from kedro.framework.project import settings
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1024 * 1024
 _PATH_KEYS = ("filepath", "path", "filename")
+_IN_MEMORY = {"{default}": {"type": "kedro.io.MemoryDataset"}}
 _MARKERS = {".gitkeep", ".DS_Store"}
 
 
@@ -32,11 +34,15 @@ def input_paths(metadata: ProjectMetadata) -> list[Path]:
     from kedro.io import CatalogConfigResolver
 
     try:
-        loader = settings.CONFIG_LOADER_CLASS(
-            conf_source=str(metadata.project_path / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS
-        )
-        resolver = CatalogConfigResolver(loader["catalog"], _credentials(loader))
-        everything = list(pipelines.values())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what concerns a run is said when it runs
+            loader = settings.CONFIG_LOADER_CLASS(
+                conf_source=str(metadata.project_path / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS
+            )
+            resolver = CatalogConfigResolver(
+                _without_credentials(loader["catalog"]), default_runtime_patterns=_IN_MEMORY
+            )
+            everything = list(pipelines.values())
     except Exception as error:  # whatever the project's own code raises
         raise TransferError(
             f"The project cannot be loaded here to see which data it reads: {type(error).__name__}: {error}",
@@ -115,11 +121,11 @@ def _untranscoded(name: str) -> str:
     return name.partition("@")[0]
 
 
-def _credentials(loader: Any) -> dict[str, Any]:  # noqa: ANN401 - any of Kedro's config loaders
-    """Return the credentials that catalog entries name, empty where this clone has none."""
-    from kedro.config import MissingConfigException
-
-    try:
-        return dict(loader["credentials"])
-    except (MissingConfigException, KeyError):
-        return {}
+def _without_credentials(catalog: dict[str, Any]) -> dict[str, Any]:
+    """Return a catalog whose paths can be told without the credentials, which this clone may lack."""
+    return {
+        name: {key: value for key, value in config.items() if key != "credentials"}
+        if isinstance(config, dict)
+        else config
+        for name, config in catalog.items()
+    }
