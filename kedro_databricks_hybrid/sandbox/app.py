@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from kedro_databricks_hybrid.sandbox import (
     clusters_api,
+    dbfs_api,
     git_credentials,
     identity,
     repos_api,
@@ -23,6 +24,7 @@ from kedro_databricks_hybrid.sandbox import (
     workspace_content,
 )
 from kedro_databricks_hybrid.sandbox.answers import ApiError, LegacyError, invalid
+from kedro_databricks_hybrid.sandbox.commands import Contexts
 from kedro_databricks_hybrid.sandbox.identity import DISCOVERY_PATH
 from kedro_databricks_hybrid.sandbox.sandbox import Sandbox
 
@@ -42,10 +44,15 @@ _BAD_NAME_ERRORS = {errno.ENAMETOOLONG, errno.EINVAL, errno.ENOTDIR, errno.ELOOP
 def create_app(sandbox: Sandbox) -> Starlette:
     """Return the application that serves `sandbox`."""
 
+    contexts = Contexts(sandbox)
+
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         del app
-        yield
+        try:
+            yield
+        finally:
+            await contexts.close()
 
     app = Starlette(
         routes=[
@@ -54,7 +61,9 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *workspace_content.routes(sandbox),
             *git_credentials.routes(sandbox.git_credentials),
             *repos_api.routes(sandbox),
+            *dbfs_api.routes(sandbox),
             *clusters_api.routes(sandbox.clusters),
+            *contexts.routes(),
         ],
         lifespan=lifespan,
         exception_handlers={

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import json
-from typing import TYPE_CHECKING, Any
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -15,7 +17,7 @@ from starlette.requests import Request
 from kedro_databricks_hybrid.sandbox.answers import ApiError, invalid, malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from starlette.types import Message
 
@@ -145,8 +147,11 @@ def page_offset(fields: Fields, name: str = "page_token") -> int:
     return int(token)
 
 
-async def form(request: Request, limit: int, too_large: ApiError) -> tuple[Fields, bytes]:
-    """Return the parameters of a multipart form, and the content of its one file."""
+@asynccontextmanager
+async def form(
+    request: Request, limit: int, too_large: ApiError
+) -> AsyncIterator[tuple[Fields, BinaryIO]]:
+    """Give the parameters of a multipart form, and its one file; a large one lies on disk."""
     seen = 0
 
     async def receive() -> Message:
@@ -158,17 +163,17 @@ async def form(request: Request, limit: int, too_large: ApiError) -> tuple[Field
         return message
 
     try:
-        async with Request(request.scope, receive).form(max_files=1, max_fields=20) as parts:
-            uploads = [part for part in parts.values() if isinstance(part, UploadFile)]
-            content = await uploads[0].read() if uploads else None
-            texts = {name: part for name, part in parts.items() if isinstance(part, str)}
-    except (HTTPException, MultiPartException) as error:
+        parts = await Request(request.scope, receive).form(max_files=1, max_fields=20)
+    except (HTTPException, MultiPartException, KeyError, ValueError) as error:
         raise malformed("Invalid multipart form given in the body of the request") from error
-    if content is None:  # some clients send the file without a file name
-        content = texts.pop("content", texts.pop("contents", "")).encode()
-    if len(content) > limit:
-        raise too_large
-    return Fields(texts), content
+    try:
+        uploads = [part for part in parts.values() if isinstance(part, UploadFile)]
+        texts = {name: part for name, part in parts.items() if isinstance(part, str)}
+        # Some clients send the file as a field without a file name.
+        content = texts.pop("content", texts.pop("contents", ""))
+        yield Fields(texts), uploads[0].file if uploads else io.BytesIO(content.encode(errors="replace"))
+    finally:
+        await parts.close()
 
 
 async def limited_body(request: Request, limit: int, too_large: ApiError | None = None) -> bytes:

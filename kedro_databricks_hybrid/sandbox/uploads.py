@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from starlette.concurrency import run_in_threadpool
 
@@ -19,10 +20,21 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1024 * 1024
 
 
+def new_upload(scratch: Path) -> Path:
+    """Return a name for a file on its way."""
+    return scratch / f"upload-{secrets.token_hex(8)}"
+
+
+def save(source: BinaryIO, upload: Path) -> None:
+    """Copy an open file."""
+    with upload.open("xb") as file:
+        shutil.copyfileobj(source, file, _CHUNK_BYTES)
+
+
 @asynccontextmanager
 async def received(request: Request, scratch: Path, limit: int, too_large: ApiError) -> AsyncIterator[Path]:
     """Give the body of a request as a file, which is removed unless it was moved to its place."""
-    path = scratch / f"upload-{secrets.token_hex(8)}"
+    path = new_upload(scratch)
     try:
         with path.open("xb") as file:
             waiting = bytearray()
@@ -43,7 +55,7 @@ async def received(request: Request, scratch: Path, limit: int, too_large: ApiEr
 
 def put_in_place(content: bytes, scratch: Path, place: Path) -> None:
     """Write a file so that a reader finds the old content or the new one, never a part."""
-    path = scratch / f"upload-{secrets.token_hex(8)}"
+    path = new_upload(scratch)
     try:
         path.write_bytes(content)
         path.replace(place)

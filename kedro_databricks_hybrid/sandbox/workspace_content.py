@@ -45,7 +45,8 @@ class _Api:
 
     async def import_object(self, request: Request) -> Response:
         if request.headers.get("content-type", "").startswith("multipart/"):
-            fields, content = await form(request, MAX_BYTES, _TOO_LARGE)
+            async with form(request, MAX_BYTES, _TOO_LARGE) as (fields, file):
+                content = await run_in_threadpool(file.read)
         else:
             fields = await body(request, _TOO_LARGE)
             content = fields.content("content")
