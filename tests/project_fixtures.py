@@ -1,0 +1,123 @@
+"""Small Kedro projects, written from a dict of files and run with real sessions."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pytest
+
+_SETTINGS = """\
+from kedro_databricks_hybrid.config_loader import DatabricksConfigLoader
+
+CONFIG_LOADER_CLASS = DatabricksConfigLoader
+"""
+_PIPELINES = """\
+import pandas as pd
+from kedro.pipeline import node, pipeline
+
+
+def double(raw: pd.DataFrame) -> pd.DataFrame:
+    return raw * 2
+
+
+def register_pipelines():
+    return {"__default__": pipeline([node(double, "raw", "doubled", name="double")])}
+"""
+_CATALOG = """\
+raw:
+  type: pandas.CSVDataset
+  filepath: data/01_raw/raw.csv
+doubled:
+  type: pandas.CSVDataset
+  filepath: data/02_intermediate/doubled.csv
+  save_args:
+    index: false
+"""
+PACKAGE = "tiny_shop"
+
+
+class Project:
+    """A Kedro project on disk.
+
+    Args:
+        path: Its folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, files: Mapping[str, str]) -> Project:
+        """Write files by their path in the project; return the project itself."""
+        write_files(self.path, files)
+        return self
+
+    def run(self, env: str | None = None, **options: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Run the default pipeline in a session of its own, in this process."""
+        forget_project()
+        bootstrap_project(self.path)
+        with KedroSession.create(self.path, env=env) as session:
+            return session.run(**options)
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write dedented text files below a folder; a path that ends in a slash is an empty folder."""
+    for name, text in files.items():
+        path = folder / name
+        if name.endswith("/"):
+            path.mkdir(parents=True, exist_ok=True)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+
+
+def make_project(folder: Path) -> Project:
+    """Write a project that doubles a table with pandas and uses DatabricksConfigLoader."""
+    return Project(folder).write(
+        {
+            "pyproject.toml": f"""\
+                [tool.kedro]
+                package_name = "{PACKAGE}"
+                project_name = "Tiny Shop"
+                kedro_init_version = "1.0.0"
+                source_dir = "src"
+                """,
+            f"src/{PACKAGE}/__init__.py": "",
+            f"src/{PACKAGE}/settings.py": _SETTINGS,
+            f"src/{PACKAGE}/pipeline_registry.py": _PIPELINES,
+            "conf/base/catalog.yml": _CATALOG,
+            "conf/base/parameters.yml": "{}\n",
+            "conf/local/credentials.yml": "{}\n",
+            "data/01_raw/raw.csv": "a,b\n1,2\n3,4\n",
+        }
+    )
+
+
+def forget_project() -> None:
+    """Drop the project's modules, so that the next project of the same name is read anew."""
+    for name in list(sys.modules):
+        if name == PACKAGE or name.startswith(f"{PACKAGE}."):
+            del sys.modules[name]
+    sys.path[:] = [each for each in sys.path if not (Path(each) / PACKAGE).is_dir()]
+
+
+def clean_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Take away what a developer's shell or an earlier test may have left, before and after a test."""
+    for name in (
+        "DATABRICKS_RUNTIME_VERSION",
+        "KEDRO_ENV",
+        "KEDRO_DATABRICKS_USER",
+        "KEDRO_DATABRICKS_BRANCH",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
+    yield
+    forget_project()
