@@ -17,9 +17,11 @@ from starlette.responses import Response
 from kedro_databricks_hybrid.sandbox import (
     clusters_api,
     dbfs_api,
+    files_api,
     git_credentials,
     identity,
     repos_api,
+    unity_catalog_api,
     workspace_api,
     workspace_content,
 )
@@ -62,6 +64,8 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *git_credentials.routes(sandbox.git_credentials),
             *repos_api.routes(sandbox),
             *dbfs_api.routes(sandbox),
+            *files_api.routes(sandbox),
+            *unity_catalog_api.routes(sandbox.unity_catalog),
             *clusters_api.routes(sandbox.clusters),
             *contexts.routes(),
         ],

@@ -12,6 +12,7 @@ from kedro_databricks_hybrid.sandbox.git_credentials import GitCredentials
 from kedro_databricks_hybrid.sandbox.repos import Repos
 from kedro_databricks_hybrid.sandbox.store import Store
 from kedro_databricks_hybrid.sandbox.tree import Tree
+from kedro_databricks_hybrid.sandbox.unity_catalog import UnityCatalog
 from kedro_databricks_hybrid.sandbox.users import DEFAULT_USER, Users
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Sandbox:
         self.git_credentials = GitCredentials(self.store)
         self.repos = Repos(self.store, layout)
         self.tree = Tree(layout.workspace, self.access, self.repos)
+        self.unity_catalog = UnityCatalog(self.store, layout, self.user.name)
         self.clusters = Clusters(self.store, creator=self.user.name)
 
     @property
