@@ -205,9 +205,7 @@ def test_the_schema_of_a_spark_dataset_is_a_file_here(conf: Path) -> None:
 
 def test_what_the_envs_own_catalog_says_stays(conf: Path) -> None:
     """Whoever writes an entry for the env means it."""
-    write_files(
-        conf, {"databricks/catalog.yml": "table: {type: pandas.CSVDataset, filepath: data/own.csv}"}
-    )
+    write_files(conf, {"databricks/catalog.yml": "table: {type: pandas.CSVDataset, filepath: data/own.csv}"})
     catalog = catalog_of(
         conf,
         """\

@@ -104,9 +104,7 @@ def test_an_unknown_user_does_not_hide_the_refusal(project: Project) -> None:
         project.run("databricks")
 
 
-def test_an_env_from_the_environment_is_named(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_env_from_the_environment_is_named(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """KEDRO_ENV chooses the env as --env does."""
     monkeypatch.setenv("KEDRO_ENV", "cloud")
     project.write({"conf/cloud/databricks.yml": DBFS})

