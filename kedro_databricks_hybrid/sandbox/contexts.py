@@ -131,7 +131,7 @@ class Context:
             self._wake.clear()
             wake = asyncio.create_task(self._wake.wait())
             try:
-                await asyncio.wait({wake, self._kernel.ended}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([wake, self._kernel.ended], return_when=asyncio.FIRST_COMPLETED)
             finally:
                 wake.cancel()
             if self._kernel.ended.done():

@@ -12,11 +12,11 @@ from typing import NamedTuple
 _ROOTS = ("/Volumes", "/Workspace")  # absolute paths that are not DBFS
 
 
-class NotebookExit(BaseException):  # noqa: N818 - not an error
+class NotebookExit(BaseException):
     """The notebook is left with a value; the API shows this as success."""
 
 
-class PythonRestart(BaseException):  # noqa: N818 - not an error
+class PythonRestart(BaseException):
     """The Python process is to be replaced; the API shows this as success."""
 
 

@@ -6,7 +6,7 @@ python -m kedro_databricks_hybrid.sandbox.kernel_startup -f CONNECTION_FILE
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipykernel.kernelapp import IPKernelApp
 from traitlets.config import Config
@@ -16,19 +16,23 @@ from kedro_databricks_hybrid.sandbox.dbutils import DBUtils
 from kedro_databricks_hybrid.sandbox.display import display, display_html
 from kedro_databricks_hybrid.sandbox.lazy_spark import SparkOnDemand
 
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
 
 def main(arguments: list[str]) -> None:
     """Serve the kernel until it is ended."""
     settings = Config()
     settings.HistoryManager.enabled = False
     settings.IPKernelApp.capture_fd_output = False  # the JVM's log is not a cell's output
-    app = IPKernelApp.instance(config=settings)
+    settings.IPKernelApp.parent_handle = 1  # namespace.py keeps watch; ipykernel need not poll
+    app: Any = IPKernelApp.instance(config=settings)
     app.initialize(arguments)
     prepare(app.shell)
     app.start()
 
 
-def prepare(shell: Any) -> None:
+def prepare(shell: InteractiveShell) -> None:
     """Give the notebook what Databricks gives it."""
     shell.ast_transformers.append(SparkOnDemand())
     shell.user_ns.update(dbutils=DBUtils(), display=display, displayHTML=display_html)

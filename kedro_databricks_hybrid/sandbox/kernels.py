@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning import LocalProvisioner
 
 from kedro_databricks_hybrid.sandbox import namespace
 from kedro_databricks_hybrid.sandbox.notebook_environment import DRIVER_FOLDER
@@ -22,7 +23,7 @@ from kedro_databricks_hybrid.sandbox.notebook_environment import DRIVER_FOLDER
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jupyter_client.asynchronous import AsyncKernelClient
+    from jupyter_client.asynchronous.client import AsyncKernelClient
 
     from kedro_databricks_hybrid.sandbox.notebook_environment import NotebookEnvironment
 
@@ -89,7 +90,7 @@ class Kernel:
         )
         self._client: AsyncKernelClient | None = None
         self._process = 0
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -98,20 +99,21 @@ class Kernel:
         Raises:
             KernelDiedError: It ended before it answered, or did not answer in time.
         """
-        with self._log.open("ab") as log:
+        with self._log.open("wb") as log:
             await self._manager.start_kernel(env=self._variables, stdout=log, stderr=log)
-        self._process = self._manager.provisioner.pid
-        self._watch = asyncio.create_task(self._watch_process())
+        provisioner = self._manager.provisioner
+        assert isinstance(provisioner, LocalProvisioner)
+        self._process = provisioner.pid or 0
+        self._watch = asyncio.create_task(self._watch_process(provisioner))
         self._client = self._manager.client()
         self._client.start_channels(stdin=False, hb=False)
         ready = asyncio.ensure_future(self._client.wait_for_ready(timeout=_START_SECONDS))
-        await asyncio.wait({ready, self.ended}, return_when=asyncio.FIRST_COMPLETED)
-        if not ready.done():
-            ready.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+        try:
+            if await self._before_end(ready):
                 await ready
-        elif ready.exception() is None:
-            return
+                return
+        except RuntimeError as error:  # jupyter_client's way to say that the time is over
+            raise KernelDiedError(f"Python did not answer: {error}. {self._last_words()}") from error
         raise KernelDiedError(self._last_words())
 
     async def execute(self, code: str, on_output: Callable[[Message], None]) -> Reply:
@@ -123,17 +125,9 @@ class Kernel:
         assert self._client is not None
         request = self._client.execute(code, allow_stdin=False, stop_on_error=False)
         work = asyncio.gather(self._reply(request), self._outputs(request, on_output))
-        try:
-            await asyncio.wait({work, self.ended}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not work.done():
-                work.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await work
-        if work.cancelled():
-            raise KernelDiedError(self._last_words())
-        reply: Reply = work.result()[0]
-        return reply
+        if not await self._before_end(work):
+            raise KernelDiedError(f"The Python process ended with exit status {await self.ended}.")
+        return (await work)[0]
 
     async def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the code that runs."""
@@ -156,9 +150,19 @@ class Kernel:
         if self._sockets != self._environment.folder:
             shutil.rmtree(self._sockets, ignore_errors=True)
 
-    async def _watch_process(self) -> None:
-        await self._manager.provisioner.wait()
-        self.ended.set_result(None)
+    async def _before_end(self, work: asyncio.Future[Any]) -> bool:
+        """Wait for work that the kernel does; False, with the work given up, if the kernel ends first."""
+        try:
+            await asyncio.wait([work, self.ended], return_when=asyncio.FIRST_COMPLETED)
+            return work.done()
+        finally:
+            if not work.done():
+                work.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await work
+
+    async def _watch_process(self, provisioner: LocalProvisioner) -> None:
+        self.ended.set_result(await provisioner.wait())
 
     async def _reply(self, request: str) -> Reply:
         assert self._client is not None
@@ -189,7 +193,7 @@ class Kernel:
 
     def _last_words(self) -> str:
         text = self._log.read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:].strip()
-        return text or "The Python process ended unexpectedly."
+        return text or "The Python process ended before it was ready."
 
 
 def _socket_folder(folder: Path) -> Path:

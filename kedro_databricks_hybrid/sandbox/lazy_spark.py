@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 NAMES = frozenset({"spark", "sc", "sqlContext"})
 
 _ANY_NAME = frozenset({"exec", "eval", "globals", "locals", "vars"})  # these may use one unseen
 _WORD = re.compile(r"\b(spark|sc|sqlContext|sql)\b")
+_given: dict[str, Any] = {}
 _START = f"__import__({__name__!r}, fromlist=['start']).start()"
 
 
 class SparkOnDemand(ast.NodeTransformer):
     """Puts the start of Spark before a cell that needs it, so that a failure is that cell's error."""
 
-    def visit_Module(self, node: ast.Module) -> ast.Module:  # noqa: N802 - ast's name
+    def visit_Module(self, node: ast.Module) -> ast.Module:
         """Return the cell as it is to be run."""
         if needs_spark(node):
             node.body[:0] = ast.parse(_START).body
@@ -30,19 +34,18 @@ def needs_spark(cell: ast.Module) -> bool:
 
 def start() -> None:
     """Give the notebook its Spark session; a name that the notebook has defined itself stays."""
-    from IPython import get_ipython  # type: ignore[attr-defined]
+    from IPython import get_ipython
     from pyspark.sql import SparkSession
 
-    shell = get_ipython()  # type: ignore[no-untyped-call]
-    names = shell.user_ns
-    spark = names.get("spark")
-    if not isinstance(spark, SparkSession) or _is_stopped(spark):
-        session = SparkSession.builder.getOrCreate()
-        if spark is None or isinstance(spark, SparkSession):
-            names["spark"] = session
-        names["sc"] = session.sparkContext if _replaceable(names.get("sc")) else names["sc"]
-    if "sqlContext" not in names and isinstance(names["spark"], SparkSession):
-        names["sqlContext"] = names["spark"]
+    if _given and not _is_stopped(_given["spark"]):
+        return
+    session = SparkSession.builder.getOrCreate()
+    fresh = {"spark": session, "sc": session.sparkContext, "sqlContext": session}
+    names = get_ipython().user_ns
+    for name, value in fresh.items():
+        if name not in names or names[name] is _given.get(name):
+            names[name] = value
+    _given.update(fresh)
 
 
 def _mentions(node: ast.AST) -> bool:
@@ -57,11 +60,5 @@ def _mentions(node: ast.AST) -> bool:
     return False
 
 
-def _is_stopped(spark: Any) -> bool:
+def _is_stopped(spark: SparkSession) -> bool:
     return spark.sparkContext._jsc is None  # noqa: SLF001 - PySpark has no other way to ask
-
-
-def _replaceable(context: Any) -> bool:
-    from pyspark import SparkContext
-
-    return context is None or isinstance(context, SparkContext)
