@@ -45,7 +45,6 @@ _BAD_NAME_ERRORS = {errno.ENAMETOOLONG, errno.EINVAL, errno.ENOTDIR, errno.ELOOP
 
 def create_app(sandbox: Sandbox) -> Starlette:
     """Return the application that serves `sandbox`."""
-
     contexts = Contexts(sandbox)
 
     @contextlib.asynccontextmanager
@@ -116,14 +115,14 @@ class Gate:
     def _check(self, scope: Scope) -> None:
         headers = dict(scope["headers"])
         if not _is_loopback(headers.get(b"host", b"").decode("latin-1")):
-            raise ApiError(403, "PERMISSION_DENIED", "This workspace answers to 127.0.0.1 and localhost only.")
+            raise ApiError(
+                403, "PERMISSION_DENIED", "This workspace answers to 127.0.0.1 and localhost only."
+            )
         if scope["path"] == DISCOVERY_PATH:
             return
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            raise ApiError(
-                401, "401", "Credential was not sent or was of an unsupported type for this API."
-            )
+            raise ApiError(401, "401", "Credential was not sent or was of an unsupported type for this API.")
         user = self._sandbox.users.by_token(token.strip())
         if user is None:
             raise ApiError(403, "403", "Invalid access token.")
@@ -143,7 +142,8 @@ def _is_loopback(host: str) -> bool:
 
 async def _refusal(request: Request, error: Exception) -> Response:
     del request
-    assert isinstance(error, (ApiError, LegacyError))
+    if not isinstance(error, (ApiError, LegacyError)):
+        raise error
     return error.response()
 
 
@@ -157,7 +157,9 @@ async def _file_error(request: Request, error: Exception) -> Response:
     """Refuse what the file system refuses; the names in the error are not shown."""
     number = error.errno if isinstance(error, OSError) else None
     if number in _BAD_NAME_ERRORS:
-        return invalid("The path cannot be used: a name is too long, or a file is used as a folder").response()
+        return invalid(
+            "The path cannot be used: a name is too long, or a file is used as a folder"
+        ).response()
     if isinstance(error, FileNotFoundError):
         return ApiError(404, "RESOURCE_DOES_NOT_EXIST", "The path was removed meanwhile").response()
     return await _internal_error(request, error)

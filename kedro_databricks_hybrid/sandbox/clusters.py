@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -85,9 +85,7 @@ class Clusters:
         start_seconds: How long a cluster stays PENDING.
     """
 
-    def __init__(
-        self, store: Store, *, creator: str, start_seconds: float = DEFAULT_START_SECONDS
-    ) -> None:
+    def __init__(self, store: Store, *, creator: str, start_seconds: float = DEFAULT_START_SECONDS) -> None:
         self.start_seconds = start_seconds
         self._store = store
         self._clusters: dict[str, Cluster] = {}
@@ -151,9 +149,7 @@ class Clusters:
         await self._save()
         self._do(cluster, self._stop_then_start(cluster))
 
-    async def terminate(
-        self, cluster_id: str, code: str = "USER_REQUEST", kind: str = "SUCCESS"
-    ) -> None:
+    async def terminate(self, cluster_id: str, code: str = "USER_REQUEST", kind: str = "SUCCESS") -> None:
         """Begin to terminate a cluster; one that is terminated stays as it is."""
         cluster = self.get(cluster_id)
         if cluster.state in {"TERMINATING", "TERMINATED"}:
@@ -210,13 +206,14 @@ class Clusters:
         await self._save()
 
     async def _tell(self, cluster: Cluster) -> None:
-        for callback in self._callbacks:
-            try:
-                await callback(cluster.cluster_id)
-            except Exception:
-                _LOG.exception("A context of cluster %s did not end", cluster.cluster_id)
+        told = [callback(cluster.cluster_id) for callback in self._callbacks]
+        for failure in await asyncio.gather(*told, return_exceptions=True):
+            if isinstance(failure, Exception):
+                _LOG.error(
+                    "A context of cluster %s did not end", cluster.cluster_id, exc_info=failure
+                )
 
-    def _do(self, cluster: Cluster, work: Any) -> None:
+    def _do(self, cluster: Cluster, work: Coroutine[Any, Any, None]) -> None:
         running = self._work.pop(cluster.cluster_id, None)
         if running is not None:
             running.cancel()

@@ -57,13 +57,15 @@ class Dbfs:
         names = self.names(path)
         if not place.is_dir():
             return [_describe(names, place)]
-        found = []
-        for child in side_files.visible(place):
-            try:
-                found.append(_describe((*names, child.name), resolve(self._root, (*names, child.name))))
-            except (ApiError, FileNotFoundError):
-                continue  # a link that leads out or nowhere, or a file that has just gone
-        return found
+        found = [self._child((*names, child.name)) for child in side_files.visible(place)]
+        return [child for child in found if child is not None]
+
+    def _child(self, names: tuple[str, ...]) -> dict[str, Any] | None:
+        """Describe what a folder holds, but not a link that leads out or nowhere, or what has just gone."""
+        try:
+            return _describe(names, resolve(self._root, names))
+        except (ApiError, FileNotFoundError):
+            return None
 
     def mkdirs(self, path: str) -> None:
         """Make a folder and its parents."""

@@ -100,9 +100,7 @@ class _Api:
 
     async def delete(self, request: Request) -> Response:
         fields = await body(request)
-        await run_in_threadpool(
-            self._dbfs.delete, fields.text("path"), recursive=fields.flag("recursive")
-        )
+        await run_in_threadpool(self._dbfs.delete, fields.text("path"), recursive=fields.flag("recursive"))
         return JSONResponse({})
 
     async def move(self, request: Request) -> Response:

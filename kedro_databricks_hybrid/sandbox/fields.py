@@ -148,9 +148,7 @@ def page_offset(fields: Fields, name: str = "page_token") -> int:
 
 
 @asynccontextmanager
-async def form(
-    request: Request, limit: int, too_large: ApiError
-) -> AsyncIterator[tuple[Fields, BinaryIO]]:
+async def form(request: Request, limit: int, too_large: ApiError) -> AsyncIterator[tuple[Fields, BinaryIO]]:
     """Give the parameters of a multipart form, and its one file; a large one lies on disk."""
     seen = 0
 
@@ -182,7 +180,5 @@ async def limited_body(request: Request, limit: int, too_large: ApiError | None 
     async for chunk in request.stream():
         content += chunk
         if len(content) > limit:
-            raise too_large or ApiError(
-                413, "BAD_REQUEST", f"The request body is larger than {limit} bytes"
-            )
+            raise too_large or ApiError(413, "BAD_REQUEST", f"The request body is larger than {limit} bytes")
     return bytes(content)

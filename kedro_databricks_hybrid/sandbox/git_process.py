@@ -63,7 +63,7 @@ class GitFailedError(Exception):
         self.text = text
 
 
-@dataclass(frozen=True)
+@dataclass
 class Git:
     """Runs git with the workspace's own configuration.
 

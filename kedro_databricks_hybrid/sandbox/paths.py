@@ -41,11 +41,8 @@ def resolve(root: Path, names: tuple[str, ...], *, follow: bool = True) -> Path:
     real_root = Path(os.path.realpath(root))
     if not names:
         return real_root
-    place = real_root.joinpath(*names)
-    if follow:
-        place = Path(os.path.realpath(place))
-    else:
-        place = Path(os.path.realpath(place.parent)) / place.name
+    followed = names if follow else names[:-1]
+    place = Path(os.path.realpath(real_root.joinpath(*followed))).joinpath(*names[len(followed) :])
     if not place.is_relative_to(real_root):
         raise denied(f"Path ({_shown('/' + '/'.join(names))}) leads out of the workspace")
     return place

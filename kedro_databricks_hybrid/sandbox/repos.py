@@ -71,7 +71,7 @@ class Repos:
     def __init__(self, store: Store, layout: Layout) -> None:
         self._store = store
         self._layout = layout
-        self._git = Git.below(layout.git)
+        self.git = Git.below(layout.git)
         self._locks = _Locks()
         self._repos: dict[int, Repo] = {}
         for key, saved in store.load(_DOCUMENT).items():
@@ -124,11 +124,11 @@ class Repos:
         """Return the branch and the commit that a Git folder has checked out."""
         history = self._history(repo)
         try:
-            commit = (await self._git("rev-parse", "--verify", "HEAD^{commit}", git_dir=history)).strip()
+            commit = (await self.git("rev-parse", "--verify", "HEAD^{commit}", git_dir=history)).strip()
         except GitFailedError:
             commit = None
         try:
-            branch = (await self._git("symbolic-ref", "--short", "HEAD", git_dir=history)).strip()
+            branch = (await self.git("symbolic-ref", "--short", "HEAD", git_dir=history)).strip()
         except GitFailedError:
             branch = None
         return Checkout(branch, commit)
@@ -187,7 +187,7 @@ class Repos:
                 await self.remove(repo)
 
     async def _in(self, repo: Repo, *arguments: str, credential: GitCredential | None = None) -> str:
-        return await self._git(
+        return await self.git(
             *arguments,
             git_dir=self._history(repo),
             work_tree=self._tree(repo),
@@ -217,7 +217,7 @@ class Repos:
     async def _clone(self, planned: Repo, scratch: Path, credential: GitCredential | None) -> None:
         """Fill `scratch` with the files and move the history to its place."""
         try:
-            await self._git(
+            await self.git(
                 "clone", "--no-checkout", "--no-hardlinks", "--template=", "--", planned.url, str(scratch),
                 credential=credential, url=planned.url,
             )  # fmt: skip
@@ -228,12 +228,12 @@ class Repos:
         if planned.sparse is not None:
             await self._set_patterns(history, scratch, planned.sparse)
         try:
-            await self._git("rev-parse", "--verify", "HEAD^{commit}", git_dir=history)
+            await self.git("rev-parse", "--verify", "HEAD^{commit}", git_dir=history)
         except GitFailedError:
             return  # an empty remote: nothing to check out yet
         try:
-            await self._git("checkout", "HEAD", "--", git_dir=history, work_tree=scratch)
-            await self._git("reset", "--hard", git_dir=history, work_tree=scratch)
+            await self.git("checkout", "HEAD", "--", git_dir=history, work_tree=scratch)
+            await self.git("reset", "--hard", git_dir=history, work_tree=scratch)
         except GitFailedError as error:
             raise git_errors.checkout_refused(planned.path, error.text) from error
 
@@ -244,7 +244,7 @@ class Repos:
     async def _commit_of(self, repo: Repo, ref: Ref) -> str:
         full = f"refs/remotes/origin/{ref.name}" if ref.kind == "branch" else f"refs/tags/{ref.name}"
         try:
-            found = await self._git(
+            found = await self.git(
                 "rev-parse", "--verify", "--end-of-options", f"{full}^{{commit}}", git_dir=self._history(repo)
             )
         except GitFailedError as error:
@@ -258,7 +258,7 @@ class Repos:
 
     async def _set_patterns(self, history: Path, tree: Path, patterns: tuple[str, ...]) -> None:
         try:
-            await self._git(
+            await self.git(
                 "sparse-checkout", "set", "--cone", "--end-of-options", *patterns,
                 git_dir=history, work_tree=tree,
             )  # fmt: skip

@@ -163,4 +163,3 @@ def _patterns(fields: Fields) -> tuple[str, ...]:
     if any(not pattern or "\0" in pattern or not pattern.isprintable() for pattern in patterns):
         raise invalid("Invalid sparse-checkout cone pattern")
     return tuple(patterns)
-

@@ -33,4 +33,4 @@ def nearest_runtime(spark: str | None = None) -> str:
 
 def runtime_version(key: str) -> str:
     """Return what DATABRICKS_RUNTIME_VERSION says on a cluster of that `spark_version`: 17.3, or 18."""
-    return key.split("-")[0].removesuffix(".x")
+    return key.partition("-")[0].removesuffix(".x")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +96,7 @@ class Tree:
     def children(self, user: User, folder: Entry) -> list[Entry]:
         """Return the objects in a folder, by name; what the user may not see is left out."""
         found = []
-        for name in sorted(os.listdir(folder.place)):
+        for name in sorted(child.name for child in folder.place.iterdir()):
             shown = name
             if name.endswith(notebooks.EXTENSIONS) and self._is_notebook(folder.place / name):
                 shown = name.rsplit(".", 1)[0]

@@ -65,9 +65,7 @@ class UnityCatalog:
             self.get(full_name[:-1])
         if full_name in self._objects:
             kind = _KINDS[len(full_name) - 1]
-            raise ApiError(
-                400, _taken(kind), f"{kind} '{'.'.join(full_name)}' already exists"
-            )
+            raise ApiError(400, _taken(kind), f"{kind} '{'.'.join(full_name)}' already exists")
         self._add(full_name, owner, comment)
         await self._save()
         return self.get(full_name)

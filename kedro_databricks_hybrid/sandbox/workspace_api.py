@@ -83,7 +83,11 @@ class _Api:
             entry = Entry(names, own_place, "FILE")
         if entry is None:
             raise no_such_path(names)
-        if not names or names in _TOP_FOLDERS or (names[0] in {"Users", "Repos"} and names[1:] == (user.name,)):
+        if (
+            not names
+            or names in _TOP_FOLDERS
+            or (names[0] in {"Users", "Repos"} and names[1:] == (user.name,))
+        ):
             raise denied(f"The folder {entry.path} cannot be deleted.")
         if entry.kind == "NOTEBOOK":
             return entry

@@ -45,11 +45,11 @@ class Running:
         config = Config(host=self.url, token=token, retry_timeout_seconds=5, http_timeout_seconds=30)
         return WorkspaceClient(config=config)
 
-    def http(self, user: str | None = None, **options: Any) -> httpx.Client:
+    def http(self, user: str | None = None) -> httpx.Client:
         """Return a plain HTTP client with a user's token."""
         token = self.sandbox.users.add(user or self.sandbox.user.name).token
         headers = {"Authorization": f"Bearer {token}"}
-        client = httpx.Client(base_url=self.url, headers=headers, timeout=30, **options)
+        client = httpx.Client(base_url=self.url, headers=headers, timeout=30)
         self.clients.append(client)
         return client
 

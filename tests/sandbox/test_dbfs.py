@@ -42,7 +42,7 @@ def root(running: Running) -> Path:
     return running.sandbox.layout.dbfs
 
 
-def put(dbfs: DbfsAPI, path: str, content: bytes = b"x", **options: Any) -> None:
+def put(dbfs: DbfsAPI, path: str, content: bytes = b"x", **options: bool) -> None:
     """Write a small file."""
     dbfs.put(path, contents=base64.b64encode(content).decode(), **options)
 
@@ -167,7 +167,8 @@ def test_the_sdks_own_upload_and_download(workspace: WorkspaceClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("offset", "length", "expected"), [(0, 3, b"abc"), (3, 100, b"def"), (6, 10, b""), (99, 1, b""), (2, 0, b"")]
+    ("offset", "length", "expected"),
+    [(0, 3, b"abc"), (3, 100, b"def"), (6, 10, b""), (99, 1, b""), (2, 0, b"")],
 )
 def test_read_a_part(dbfs: DbfsAPI, offset: int, length: int, expected: bytes) -> None:
     """Past the end there is nothing, which is no error."""
@@ -274,7 +275,9 @@ def test_checksum_files_of_spark_do_not_show(dbfs: DbfsAPI, root: Path) -> None:
 def test_the_root_can_be_disabled(running: Running, dbfs: DbfsAPI, http: httpx.Client) -> None:
     """As in new workspaces; the path is named."""
     running.sandbox.public_dbfs_root = False
-    with pytest.raises(PermissionDenied, match="Public DBFS root is disabled. Access is denied on path: /File"):
+    with pytest.raises(
+        PermissionDenied, match=r"Public DBFS root is disabled\. Access is denied on path: /File"
+    ):
         dbfs.mkdirs("/FileStore/a")
     assert http.get("/api/2.0/dbfs/list", params={"path": "/"}).status_code == 403
 

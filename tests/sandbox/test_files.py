@@ -24,7 +24,9 @@ def volume(running: Running) -> Path:
     return running.sandbox.layout.volumes / "main/default/data"
 
 
-def put(workspace: WorkspaceClient, name: str, content: bytes = b"x", *, overwrite: bool | None = None) -> None:
+def put(
+    workspace: WorkspaceClient, name: str, content: bytes = b"x", *, overwrite: bool | None = None
+) -> None:
     """Write a file into the volume."""
     workspace.files.upload(f"{VOLUME}/{name}", io.BytesIO(content), overwrite=overwrite)
 
@@ -37,7 +39,9 @@ def get(workspace: WorkspaceClient, name: str) -> bytes:
         return contents.read()
 
 
-@pytest.mark.parametrize("name", ["a.bin", "deep/er/a.bin", "with space & 100%.txt", "été/日本.csv", "a+b=c?.txt"])
+@pytest.mark.parametrize(
+    "name", ["a.bin", "deep/er/a.bin", "with space & 100%.txt", "été/日本.csv", "a+b=c?.txt"]
+)
 def test_upload_and_download(workspace: WorkspaceClient, volume: Path, name: str) -> None:
     """Any name, with its folders made, byte for byte."""
     content = bytes(range(256)) * 100
@@ -157,7 +161,7 @@ def test_list(workspace: WorkspaceClient) -> None:
         ("b.txt", False, 2),
     ]
     assert listed[1].path == f"{VOLUME}/b.txt"
-    assert list(workspace.files.list_directory_contents(f"{VOLUME}/a"))[0].name == "x"
+    assert [entry.name for entry in workspace.files.list_directory_contents(f"{VOLUME}/a")] == ["x"]
     for path in ("b.txt", "missing"):
         with pytest.raises(NotFound):
             list(workspace.files.list_directory_contents(f"{VOLUME}/{path}"))

@@ -424,7 +424,7 @@ class _PrivateRemote(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content or b"")
 
-    def log_message(self, *arguments: Any) -> None:
+    def log_message(self, *arguments: object) -> None:
         """Say nothing."""
 
 
@@ -479,7 +479,7 @@ def test_a_credential_of_another_provider_is_not_shown(workspace: WorkspaceClien
 
 def test_a_remote_that_never_answers(workspace: WorkspaceClient, running: Running) -> None:
     """The time limit ends git, and the API says so."""
-    object.__setattr__(running.sandbox.repos._git, "time_limit", 0.5)
+    running.sandbox.repos.git.time_limit = 0.5
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as silent:
         url = f"http://127.0.0.1:{silent.server_address[1]}/a.git"
         with pytest.raises(DatabricksError, match="timed out"):

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 def test_a_volume_is_there_from_the_start(workspace: WorkspaceClient) -> None:
     """main.default.data can be used at once."""
     volume = workspace.volumes.read("main.default.data")
-    assert (volume.catalog_name, volume.schema_name, volume.volume_type) == ("main", "default", VolumeType.MANAGED)
+    assert (volume.catalog_name, volume.schema_name, volume.volume_type) == (
+        "main",
+        "default",
+        VolumeType.MANAGED,
+    )
     assert [catalog.name for catalog in workspace.catalogs.list()] == ["main"]
     assert [schema.full_name for schema in workspace.schemas.list("main")] == ["main.default"]
     assert [volume.name for volume in workspace.volumes.list("main", "default")] == ["data"]

@@ -1,0 +1,83 @@
+"""Git credentials, through the SDK."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from databricks.sdk.errors import InvalidParameterValue, ResourceDoesNotExist
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import httpx
+    from conftest import Running
+    from databricks.sdk import WorkspaceClient
+
+
+def test_create_list_get_update_delete(workspace: WorkspaceClient) -> None:
+    """The life of a credential; the provider is spelled as the API spells it."""
+    api = workspace.git_credentials
+    made = api.create(git_provider="GITHUB", git_username="me", personal_access_token="secret")
+    assert (made.git_provider, made.git_username, made.is_default_for_provider) == ("gitHub", "me", True)
+    assert [credential.credential_id for credential in api.list()] == [made.credential_id]
+    api.update(made.credential_id, git_provider="gitHub", git_username="you")
+    assert api.get(made.credential_id).git_username == "you"
+    api.delete(made.credential_id)
+    assert list(api.list()) == []
+    for call in (lambda: api.get(made.credential_id), lambda: api.delete(made.credential_id)):
+        with pytest.raises(ResourceDoesNotExist):
+            call()
+
+
+def test_the_token_is_in_no_answer(http: httpx.Client) -> None:
+    """Neither of create, nor get, list or update."""
+    base = "/api/2.0/git-credentials"
+    body = {"git_provider": "gitHub", "git_username": "me", "personal_access_token": "open-sesame"}
+    made = http.post(base, json=body)
+    one = f"{base}/{made.json()['credential_id']}"
+    for answer in (made, http.get(base), http.get(one), http.patch(one, json=body)):
+        assert answer.status_code == 200
+        assert "sesame" not in answer.text
+
+
+def test_one_default_a_provider(workspace: WorkspaceClient) -> None:
+    """The first is the default until another is made it."""
+    api = workspace.git_credentials
+    first = api.create(git_provider="gitHub", personal_access_token="a", name="first")
+    second = api.create(git_provider="gitHub", personal_access_token="b", name="second")
+    assert (first.is_default_for_provider, second.is_default_for_provider) == (True, False)
+    api.update(second.credential_id, git_provider="gitHub", is_default_for_provider=True)
+    assert api.get(first.credential_id).is_default_for_provider is False
+    assert api.get(second.credential_id).is_default_for_provider is True
+
+
+def test_an_unknown_provider(workspace: WorkspaceClient) -> None:
+    """Refused with the list of those there are."""
+    with pytest.raises(InvalidParameterValue, match="awsCodeCommit"):
+        workspace.git_credentials.create(git_provider="sourceforge")
+
+
+def test_credentials_are_personal(running: Running) -> None:
+    """Another user sees nothing of them."""
+    made = running.workspace().git_credentials.create(git_provider="gitHub", personal_access_token="a")
+    other = running.workspace("other@example.com").git_credentials
+    assert list(other.list()) == []
+    for call in (
+        lambda: other.get(made.credential_id),
+        lambda: other.update(made.credential_id, git_provider="gitHub"),
+        lambda: other.delete(made.credential_id),
+    ):
+        with pytest.raises(ResourceDoesNotExist):
+            call()
+
+
+def test_credentials_survive_a_restart_in_a_private_file(start_sandbox: Callable[..., Running]) -> None:
+    """Only the owner of the machine's account can read them."""
+    first = start_sandbox()
+    first.workspace().git_credentials.create(git_provider="gitHub", personal_access_token="a")
+    first.stop()
+    again = start_sandbox()
+    assert len(list(again.workspace().git_credentials.list())) == 1
+    mode = (again.sandbox.layout.state / "git_credentials.json").stat().st_mode
+    assert mode & 0o077 == 0

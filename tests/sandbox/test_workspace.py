@@ -1,0 +1,321 @@
+"""The workspace tree, through the SDK."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+from databricks.sdk.errors import (
+    BadRequest,
+    InvalidParameterValue,
+    NotFound,
+    PermissionDenied,
+    ResourceAlreadyExists,
+    ResourceDoesNotExist,
+)
+from databricks.sdk.service.workspace import ExportFormat, ImportFormat, Language, ObjectType
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import httpx
+    from conftest import Running
+    from databricks.sdk import WorkspaceClient
+    from databricks.sdk.service.workspace import WorkspaceAPI
+
+HOME = "/Users/user@example.com"
+SOURCE = "# Databricks notebook source\nprint(1)\n\n# COMMAND ----------\n\n# MAGIC %md\n# MAGIC # Title\n"
+JUPYTER = json.dumps(
+    {
+        "cells": [
+            {"cell_type": "code", "source": ["print(1)\n", "print(2)"], "metadata": {}, "outputs": []},
+            {"cell_type": "code", "source": "%pip install x", "metadata": {}, "outputs": []},
+            {"cell_type": "markdown", "source": "# Title", "metadata": {}},
+        ],
+        "metadata": {},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+)
+
+
+@pytest.fixture
+def api(workspace: WorkspaceClient) -> WorkspaceAPI:
+    """Return the SDK's workspace client."""
+    return workspace.workspace
+
+
+@pytest.fixture
+def home(running: Running) -> Path:
+    """Return the place of the user's home on disk."""
+    return running.sandbox.layout.workspace / HOME.lstrip("/")
+
+
+def encoded(text: str | bytes) -> str:
+    """Return content as the import wants it."""
+    return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+
+
+def put(api: WorkspaceAPI, path: str, text: str | bytes = "x", *, overwrite: bool = False) -> None:
+    """Import with format AUTO."""
+    api.import_(path, content=encoded(text), format=ImportFormat.AUTO, overwrite=overwrite)
+
+
+def test_the_folders_of_a_new_workspace(api: WorkspaceAPI) -> None:
+    """/Users, /Repos and /Shared, with the user's own in the first two."""
+    assert {entry.path for entry in api.list("/")} == {"/Repos", "/Shared", "/Users"}
+    for path in ("/", HOME, "/Repos/user@example.com", "/Shared"):
+        assert api.get_status(path).object_type == ObjectType.DIRECTORY
+
+
+def test_workspace_may_stand_before_any_path(api: WorkspaceAPI) -> None:
+    """/Workspace/x and /x are the same object, with the same number."""
+    put(api, f"/Workspace{HOME}/a.txt")
+    with_prefix, without = api.get_status(f"/Workspace{HOME}/a.txt"), api.get_status(f"{HOME}/a.txt")
+    assert with_prefix == without
+    assert without.path == f"{HOME}/a.txt"
+
+
+def test_a_missing_path(api: WorkspaceAPI) -> None:
+    """The message is the API's own."""
+    for call in (lambda: api.get_status("/Shared/no"), lambda: list(api.list("/Shared/no"))):
+        with pytest.raises(ResourceDoesNotExist, match=r"Path \(/Shared/no\) doesn't exist\."):
+            call()
+    with pytest.raises(ResourceDoesNotExist):
+        api.delete("/Shared/no")
+    with pytest.raises(ResourceDoesNotExist):
+        api.export("/Shared/no")
+
+
+def test_a_path_is_needed(http: httpx.Client) -> None:
+    """A missing parameter is named."""
+    answer = http.get("/api/2.0/workspace/get-status")
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert "path" in answer.json()["message"]
+
+
+def test_a_python_file_with_the_header_is_a_notebook(api: WorkspaceAPI, home: Path) -> None:
+    """It loses its extension in every answer, and keeps it on disk."""
+    put(api, f"{HOME}/note.py", SOURCE)
+    status = api.get_status(f"{HOME}/note")
+    assert (status.object_type, status.language) == (ObjectType.NOTEBOOK, Language.PYTHON)
+    assert [entry.path for entry in api.list(HOME)] == [f"{HOME}/note"]
+    assert (home / "note.py").read_text() == SOURCE
+    with pytest.raises(ResourceDoesNotExist):
+        api.get_status(f"{HOME}/note.py")
+
+
+def test_a_python_file_without_the_header_is_a_file(api: WorkspaceAPI) -> None:
+    """It keeps its extension."""
+    put(api, f"{HOME}/module.py", "print(1)\n")
+    status = api.get_status(f"{HOME}/module.py")
+    assert (status.object_type, status.size) == (ObjectType.FILE, 9)
+
+
+@pytest.mark.parametrize(
+    ("language", "extension", "first_line"),
+    [
+        (Language.PYTHON, ".py", "# Databricks notebook source"),
+        (Language.SQL, ".sql", "-- Databricks notebook source"),
+        (Language.SCALA, ".scala", "// Databricks notebook source"),
+        (Language.R, ".r", "# Databricks notebook source"),
+    ],
+)
+def test_import_source(
+    api: WorkspaceAPI, home: Path, language: Language, extension: str, first_line: str
+) -> None:
+    """Becomes a notebook of the language, with the header if it had none."""
+    api.import_(f"{HOME}/note", content=encoded("x"), format=ImportFormat.SOURCE, language=language)
+    assert api.get_status(f"{HOME}/note").language == language
+    assert (home / f"note{extension}").read_text().splitlines() == [first_line, "x"]
+
+
+def test_import_source_needs_a_language(api: WorkspaceAPI) -> None:
+    """As documented."""
+    with pytest.raises(InvalidParameterValue, match="language"):
+        api.import_(f"{HOME}/note", content=encoded("x"), format=ImportFormat.SOURCE)
+
+
+def test_jupyter_in_and_out(api: WorkspaceAPI) -> None:
+    """An .ipynb is a notebook; exported as source it has Databricks' separators."""
+    api.import_(f"{HOME}/note", content=encoded(JUPYTER), format=ImportFormat.JUPYTER)
+    assert api.get_status(f"{HOME}/note").object_type == ObjectType.NOTEBOOK
+    source = base64.b64decode(api.export(f"{HOME}/note").content or "").decode()
+    assert source == (
+        "# Databricks notebook source\nprint(1)\nprint(2)\n\n# COMMAND ----------\n\n"
+        "# MAGIC %pip install x\n\n# COMMAND ----------\n\n# MAGIC %md\n# MAGIC # Title\n"
+    )
+    answer = api.export(f"{HOME}/note", format=ExportFormat.JUPYTER)
+    assert json.loads(base64.b64decode(answer.content or "")) == json.loads(JUPYTER)
+
+
+def test_source_out_as_jupyter(api: WorkspaceAPI) -> None:
+    """Cells are split where Databricks splits them."""
+    put(api, f"{HOME}/note.py", SOURCE)
+    answer = api.export(f"{HOME}/note", format=ExportFormat.JUPYTER)
+    cells = json.loads(base64.b64decode(answer.content or ""))["cells"]
+    assert [(cell["cell_type"], "".join(cell["source"])) for cell in cells] == [
+        ("code", "print(1)"),
+        ("markdown", "# Title"),
+    ]
+
+
+def test_a_broken_jupyter_notebook_is_refused(api: WorkspaceAPI) -> None:
+    """It is not stored."""
+    with pytest.raises(InvalidParameterValue):
+        api.import_(f"{HOME}/note", content=encoded("{}"), format=ImportFormat.JUPYTER)
+    assert list(api.list(HOME)) == []
+
+
+def test_import_over_an_existing_object(api: WorkspaceAPI) -> None:
+    """Only with overwrite, only of the same type, and never over a folder."""
+    put(api, f"{HOME}/a.txt", "1")
+    with pytest.raises(ResourceAlreadyExists):
+        put(api, f"{HOME}/a.txt", "2")
+    put(api, f"{HOME}/a.txt", "3", overwrite=True)
+    assert base64.b64decode(api.export(f"{HOME}/a.txt").content or "") == b"3"
+    api.mkdirs(f"{HOME}/folder")
+    with pytest.raises(ResourceAlreadyExists):
+        put(api, f"{HOME}/folder", "4", overwrite=True)
+    put(api, f"{HOME}/note", "5")
+    with pytest.raises(InvalidParameterValue, match="type mismatch"):
+        put(api, f"{HOME}/note.py", SOURCE, overwrite=True)
+
+
+def test_import_needs_the_parent(api: WorkspaceAPI) -> None:
+    """A missing folder is not made."""
+    with pytest.raises(ResourceDoesNotExist, match="parent folder"):
+        put(api, f"{HOME}/no/a.txt")
+
+
+@pytest.mark.parametrize(("size", "fits"), [(10 * 1024 * 1024, True), (10 * 1024 * 1024 + 1, False)])
+def test_ten_megabytes_is_the_limit_of_an_import(api: WorkspaceAPI, size: int, fits: bool) -> None:
+    """Counted before base64."""
+    if fits:
+        put(api, f"{HOME}/big", b"x" * size)
+        assert api.get_status(f"{HOME}/big").size == size
+    else:
+        with pytest.raises(BadRequest) as refusal:
+            put(api, f"{HOME}/big", b"x" * size)
+        assert refusal.value.error_code == "MAX_NOTEBOOK_SIZE_EXCEEDED"
+
+
+def test_the_sdks_upload_and_download(api: WorkspaceAPI) -> None:
+    """They send a multipart form and ask for raw bytes."""
+    api.upload(f"{HOME}/a.bin", io.BytesIO(b"\x00\xff"), format=ImportFormat.AUTO)
+    with api.download(f"{HOME}/a.bin") as file:
+        assert file.read() == b"\x00\xff"
+
+
+def test_export_a_folder(api: WorkspaceAPI) -> None:
+    """A zip: of notebooks only as SOURCE, of everything as AUTO."""
+    put(api, f"{HOME}/note.py", SOURCE)
+    api.mkdirs(f"{HOME}/data")
+    put(api, f"{HOME}/data/a.txt", "1")
+    for kind, names in [
+        (ExportFormat.SOURCE, ["note.py"]),
+        (ExportFormat.AUTO, ["data/a.txt", "note.py"]),
+    ]:
+        content = base64.b64decode(api.export(HOME, format=kind).content or "")
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            assert sorted(archive.namelist()) == names
+
+
+def test_mkdirs(api: WorkspaceAPI) -> None:
+    """Makes parents, twice without complaint, but not over a file."""
+    api.mkdirs(f"{HOME}/a/b")
+    api.mkdirs(f"{HOME}/a/b")
+    put(api, f"{HOME}/file", "x")
+    for path in (f"{HOME}/file", f"{HOME}/file/b"):
+        with pytest.raises(ResourceAlreadyExists):
+            api.mkdirs(path)
+
+
+def test_plain_folders_do_not_go_under_repos(api: WorkspaceAPI) -> None:
+    """A folder of /Repos holds Git folders only."""
+    api.mkdirs("/Repos/team")
+    with pytest.raises(InvalidParameterValue, match="Git folders only"):
+        api.mkdirs("/Repos/team/plain")
+
+
+def test_delete(api: WorkspaceAPI, home: Path) -> None:
+    """A folder with content wants recursive."""
+    put(api, f"{HOME}/note.py", SOURCE)
+    api.delete(f"{HOME}/note")
+    api.mkdirs(f"{HOME}/a/b")
+    with pytest.raises(BadRequest, match="not empty") as refusal:
+        api.delete(f"{HOME}/a")
+    assert refusal.value.error_code == "DIRECTORY_NOT_EMPTY"
+    api.delete(f"{HOME}/a/b")
+    api.delete(f"{HOME}/a", recursive=True)
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["/", "/Users", "/Repos", "/Shared", HOME, "/Repos/user@example.com", "/Workspace"])
+def test_what_cannot_be_deleted(api: WorkspaceAPI, running: Running, path: str) -> None:
+    """The folders that every workspace has."""
+    with pytest.raises(PermissionDenied):
+        api.delete(path, recursive=True)
+    assert (running.sandbox.layout.workspace / HOME.lstrip("/")).is_dir()
+
+
+def test_import_file(http: httpx.Client, api: WorkspaceAPI) -> None:
+    """Raw bytes; 404 without the parent, 409 over a file, 400 over a notebook."""
+    base = "/api/2.0/workspace-files/import-file"
+    assert http.post(f"{base}{HOME}/a%20b.bin", content=b"\x00").status_code == 200
+    assert api.get_status(f"{HOME}/a b.bin").size == 1
+    again = http.post(f"{base}{HOME}/a%20b.bin", content=b"12")
+    assert (again.status_code, again.json()["error_code"]) == (409, "ALREADY_EXISTS")
+    assert http.post(f"{base}{HOME}/a%20b.bin?overwrite=true", content=b"12").status_code == 200
+    orphan = http.post(f"{base}{HOME}/no/a", content=b"1")
+    assert orphan.status_code == 404
+    assert orphan.json()["message"] == f"The parent folder ({HOME}/no) does not exist."
+    put(api, f"{HOME}/note.py", SOURCE)
+    notebook = http.post(f"{base}{HOME}/note?overwrite=true", content=b"1")
+    assert notebook.status_code == 400
+    assert notebook.json()["message"].endswith("already exists.")
+
+
+def test_somebody_elses_home(running: Running, api: WorkspaceAPI) -> None:
+    """Neither read, nor written, nor listed, nor reached by a link."""
+    put(api, f"{HOME}/secret.txt", "secret")
+    other = running.workspace("other@example.com").workspace
+    for call in (
+        lambda: other.get_status(f"{HOME}/secret.txt"),
+        lambda: list(other.list(HOME)),
+        lambda: other.export(f"/Workspace{HOME}/secret.txt"),
+        lambda: put(other, f"{HOME}/new.txt"),
+        lambda: other.mkdirs(f"{HOME}/new"),
+        lambda: other.delete(f"{HOME}/secret.txt"),
+        lambda: other.delete(HOME, recursive=True),
+    ):
+        with pytest.raises(PermissionDenied):
+            call()
+    assert [entry.path for entry in other.list("/Users")] == ["/Users/other@example.com"]
+    mine = running.sandbox.layout.workspace / "Users/other@example.com"
+    (mine / "link").symlink_to(running.sandbox.layout.workspace / HOME.lstrip("/"))
+    with pytest.raises(PermissionDenied):
+        other.export("/Users/other@example.com/link/secret.txt")
+    assert list(other.list("/Users/other@example.com")) == []
+
+
+def test_a_home_of_nobody_cannot_be_made(api: WorkspaceAPI) -> None:
+    """Homes come with users."""
+    with pytest.raises(NotFound):
+        api.mkdirs("/Users/nobody@example.com/a")
+
+
+def test_a_link_that_leads_out(api: WorkspaceAPI, home: Path, tmp_path: Path) -> None:
+    """It can only be deleted."""
+    (tmp_path / "secret").write_text("secret")
+    (home / "link").symlink_to(tmp_path / "secret")
+    with pytest.raises(PermissionDenied):
+        api.export(f"{HOME}/link")
+    with pytest.raises(PermissionDenied):
+        put(api, f"{HOME}/link", "x", overwrite=True)
+    assert list(api.list(HOME)) == []
+    assert (tmp_path / "secret").read_text() == "secret"
