@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.command_results import Output, error_results, restarts_python
 from kedro_databricks_hybrid.sandbox.kernels import Kernel, KernelDiedError
-from kedro_databricks_hybrid.sandbox.notebook_environment import NotebookEnvironment
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from kedro_databricks_hybrid.sandbox.notebook_environment import NotebookEnvironment
 
 _LOG = logging.getLogger(__name__)
 _KEPT_COMMANDS = 1000
-_SECONDS_PER_INTERRUPT = 5
+_SECONDS_PER_INTERRUPT = 5.0
 _INTERRUPTS = 3  # before the kernel is ended
 _CANCELLED = "CommandCancelledException"
 
@@ -49,6 +48,7 @@ class Context:
     Attributes:
         status: Pending, Running or Error.
         error: Why the status is Error.
+        seconds_per_interrupt: How long a command may take to end before it is interrupted once more.
         used: When it last began or ended a command, in seconds of the monotonic clock.
     """
 
@@ -58,6 +58,7 @@ class Context:
         self.user = user
         self.status = "Pending"
         self.error = ""
+        self.seconds_per_interrupt = _SECONDS_PER_INTERRUPT
         self.used = time.monotonic()
         self.commands: dict[str, Command] = {}
         self._environment = environment
@@ -65,6 +66,7 @@ class Context:
         self._kernel: Kernel | None = None
         self._waiting: deque[Command] = deque()
         self._wake = asyncio.Event()
+        self._closing = ""
         self._running: Command | None = None
         self._cancelling: set[asyncio.Task[None]] = set()
         self._work = asyncio.create_task(self._run())
@@ -96,74 +98,76 @@ class Context:
             self._cancelling.add(task)
             task.add_done_callback(self._cancelling.discard)
 
-    async def close(self, reason: str = "The execution context was destroyed.") -> None:
+    async def close(self, reason: str) -> None:
         """End the process, and with it every command that has not ended."""
+        self._closing = reason
         self._work.cancel()
-        await _finish(self._work)
+        await asyncio.wait([self._work])
         await self._end(reason)
         await asyncio.to_thread(self._environment.remove)
 
     async def _run(self) -> None:
         """Start the kernel, then run command after command."""
+        reason = "The sandbox failed; its server.log says how."
         try:
             await asyncio.to_thread(self._environment.make)
-            await self._start_kernel()
+            kernel = await self._start_kernel()
             self.status = "Running"
             while True:
-                command = await self._next()
-                await self._execute(command)
+                command = await self._next(kernel)
+                kernel = await self._execute(kernel, command)
         except (KernelDiedError, OSError) as error:
-            _LOG.warning("Context %s of cluster %s ended: %s", self.id, self.cluster_id, error)
-            await self._end(str(error))
-        except Exception as error:
-            _LOG.exception("Context %s of cluster %s failed", self.id, self.cluster_id)
-            await self._end(f"The sandbox failed; its server.log says how: {error}")
+            reason = str(error)
+        finally:  # also when this task is cancelled
+            _LOG.info("Context %s of cluster %s ends: %s", self.id, self.cluster_id, reason)
+            await self._end(self._closing or reason)
 
-    async def _start_kernel(self) -> None:
+    async def _start_kernel(self) -> Kernel:
         variables = await asyncio.to_thread(self._environment.variables, self.user, self._version)
-        self._kernel = Kernel(self._environment, variables)
-        await self._kernel.start()
+        self._kernel = await Kernel.start(self._environment, variables)
+        return self._kernel
 
-    async def _next(self) -> Command:
+    async def _next(self, kernel: Kernel) -> Command:
         """Wait for a command; ends with an error if the kernel ends first."""
-        assert self._kernel is not None
         while not self._waiting:
             self._wake.clear()
             wake = asyncio.create_task(self._wake.wait())
             try:
-                await asyncio.wait([wake, self._kernel.ended], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([wake, kernel.ended], return_when=asyncio.FIRST_COMPLETED)
             finally:
                 wake.cancel()
-            if self._kernel.ended.done():
-                raise KernelDiedError("The Python process ended.")
+            if kernel.ended.done():
+                raise KernelDiedError(f"The Python process ended with exit status {kernel.ended.result()}.")
         return self._waiting.popleft()
 
-    async def _execute(self, command: Command) -> None:
-        assert self._kernel is not None
+    async def _execute(self, kernel: Kernel, command: Command) -> Kernel:
+        """Run a command, and return the kernel for the next one."""
         self._running, command.status = command, "Running"
         self.used = time.monotonic()
         output = Output()
-        reply = await self._kernel.execute(command.code, output.add)
-        if command.status == "Cancelling" and reply.error is not None:
+        reply = await kernel.execute(command.code, output.add)
+        if command.status != "Running":
             command.end("Cancelled", _cancelled())
         else:
             if restarts_python(reply):
-                await self._kernel.end()
-                await self._start_kernel()
+                await kernel.end()
+                kernel = await self._start_kernel()
             command.end("Finished", output.results(reply))
         self.used = time.monotonic()
         self._running = None
+        return kernel
 
     async def _interrupt(self, command: Command) -> None:
         """Interrupt a command until it ends, and the kernel if it does not."""
-        kernel = self._kernel
-        assert kernel is not None
         for _ in range(_INTERRUPTS):
-            await kernel.interrupt()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(command.ended.wait(), _SECONDS_PER_INTERRUPT)
+            if self._kernel is None:
                 return
-        await kernel.end()
+            await self._kernel.interrupt()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(command.ended.wait(), self.seconds_per_interrupt)
+                return
+        if self._kernel is not None:
+            self._kernel.tell_to_end()
 
     async def _end(self, reason: str) -> None:
         """Enter status Error, and give every command that has not ended its end."""
@@ -185,8 +189,3 @@ class Context:
 
 def _cancelled() -> dict[str, Any]:
     return error_results(_CANCELLED, "Command cancelled", f"{_CANCELLED}: Command cancelled")
-
-
-async def _finish(work: Awaitable[None]) -> None:
-    with contextlib.suppress(asyncio.CancelledError):
-        await work

@@ -11,14 +11,14 @@ TABLE = "application/vnd.databricks.table+json"
 MAX_ROWS = 10_000
 
 
-def display(*values: Any, **options: Any) -> None:
+def display(*values: object) -> None:
     """Show tables as tables and anything else as IPython does."""
     from IPython.display import display as show
 
     for value in values:
         table = _table(value)
         if table is None:
-            show(value, **options)  # type: ignore[no-untyped-call]
+            show(value)  # type: ignore[no-untyped-call]
         else:
             text = f"{len(table['data'])} rows"
             show({TABLE: table, "text/plain": text}, raw=True)  # type: ignore[no-untyped-call]
@@ -32,7 +32,7 @@ def display_html(html: str) -> None:
     show(HTML(html))  # type: ignore[no-untyped-call]
 
 
-def _table(value: Any) -> dict[str, Any] | None:
+def _table(value: Any) -> dict[str, Any] | None:  # noqa: ANN401 - a data frame of either kind
     """Return a Spark or pandas data frame as the API describes tables, None for anything else."""
     if hasattr(value, "toPandas") and hasattr(value, "limit"):
         names = [(field.name, json.dumps(field.dataType.jsonValue())) for field in value.schema.fields]

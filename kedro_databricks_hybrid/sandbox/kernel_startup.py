@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ipykernel.kernelapp import IPKernelApp
 from traitlets.config import Config
 
-from kedro_databricks_hybrid.sandbox import notebook_magics
+from kedro_databricks_hybrid.sandbox import lazy_spark, notebook_magics
 from kedro_databricks_hybrid.sandbox.dbutils import DBUtils
 from kedro_databricks_hybrid.sandbox.display import display, display_html
-from kedro_databricks_hybrid.sandbox.lazy_spark import SparkOnDemand
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -34,9 +33,10 @@ def main(arguments: list[str]) -> None:
 
 def prepare(shell: InteractiveShell) -> None:
     """Give the notebook what Databricks gives it."""
-    shell.ast_transformers.append(SparkOnDemand())
+    shell.ast_transformers.append(lazy_spark.SparkOnDemand())
     shell.user_ns.update(dbutils=DBUtils(), display=display, displayHTML=display_html)
     notebook_magics.register(shell)
+    shell.events.register("post_run_cell", lazy_spark.stop_jobs_if_cancelled)
 
 
 if __name__ == "__main__":

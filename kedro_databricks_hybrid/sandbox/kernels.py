@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
-from jupyter_client.provisioning import LocalProvisioner
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from kedro_databricks_hybrid.sandbox import namespace
 from kedro_databricks_hybrid.sandbox.notebook_environment import DRIVER_FOLDER
@@ -23,13 +23,12 @@ from kedro_databricks_hybrid.sandbox.notebook_environment import DRIVER_FOLDER
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jupyter_client.asynchronous.client import AsyncKernelClient
-
     from kedro_databricks_hybrid.sandbox.notebook_environment import NotebookEnvironment
 
 _START_SECONDS = 60
 _END_SECONDS = 5
 _MAX_SOCKET_PATH = 100  # Linux takes 107 bytes; a number is appended
+_LOG = "kernel.log"
 _LOG_TAIL = 2000
 
 Message = dict[str, Any]
@@ -72,49 +71,49 @@ class _Specification(KernelSpecManager):  # type: ignore[misc, unused-ignore]
 
 
 class Kernel:
-    """A running kernel; one piece of code at a time."""
+    """A running kernel; one piece of code at a time.
 
-    def __init__(self, environment: NotebookEnvironment, variables: dict[str, str]) -> None:
+    Attributes:
+        ended: Done with the exit status when the process has ended.
+    """
+
+    def __init__(
+        self, environment: NotebookEnvironment, manager: AsyncKernelManager, process: LocalProvisioner
+    ) -> None:
         self._environment = environment
-        self._variables = variables
-        self._log = environment.folder / "kernel.log"
-        self._sockets = _socket_folder(environment.folder)
-        specification = _Specification()
-        specification.environment = environment
-        self._manager = AsyncKernelManager(
-            kernel_name="databricks",
-            kernel_spec_manager=specification,
-            transport="ipc",
-            ip=str(self._sockets / "k"),
-            connection_file=str(environment.folder / "connection.json"),
-        )
-        self._client: AsyncKernelClient | None = None
-        self._process = 0
-        self.ended: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        self._watch: asyncio.Task[None] | None = None
+        self._manager = manager
+        self._process = process.pid or 0
+        self._client = manager.client()
+        self.ended = asyncio.create_task(process.wait())
 
-    async def start(self) -> None:
+    @classmethod
+    async def start(cls, environment: NotebookEnvironment, variables: dict[str, str]) -> Kernel:
         """Start the process and wait until it answers.
 
         Raises:
             KernelDiedError: It ended before it answered, or did not answer in time.
         """
-        with self._log.open("wb") as log:
-            await self._manager.start_kernel(env=self._variables, stdout=log, stderr=log)
-        provisioner = self._manager.provisioner
-        assert isinstance(provisioner, LocalProvisioner)
-        self._process = provisioner.pid or 0
-        self._watch = asyncio.create_task(self._watch_process(provisioner))
-        self._client = self._manager.client()
-        self._client.start_channels(stdin=False, hb=False)
-        ready = asyncio.ensure_future(self._client.wait_for_ready(timeout=_START_SECONDS))
+        specification = _Specification()
+        specification.environment = environment
+        manager = AsyncKernelManager(
+            kernel_name="databricks",
+            kernel_spec_manager=specification,
+            transport="ipc",
+            ip=str(_socket_folder(environment.folder) / "k"),
+            connection_file=str(environment.folder / "connection.json"),
+        )
+        with (environment.folder / _LOG).open("wb") as log:
+            await manager.start_kernel(env=variables, stdout=log, stderr=log)
+        process = manager.provisioner
+        if not isinstance(process, LocalProvisioner):
+            raise KernelDiedError(f"{type(process).__name__} does not start kernels on this machine.")
+        kernel = cls(environment, manager, process)
         try:
-            if await self._before_end(ready):
-                await ready
-                return
-        except RuntimeError as error:  # jupyter_client's way to say that the time is over
-            raise KernelDiedError(f"Python did not answer: {error}. {self._last_words()}") from error
-        raise KernelDiedError(self._last_words())
+            await kernel._become_ready()
+        except BaseException:
+            await kernel.end()
+            raise
+        return kernel
 
     async def execute(self, code: str, on_output: Callable[[Message], None]) -> Reply:
         """Run code; `on_output` gets each message of output at the moment it arrives.
@@ -122,7 +121,6 @@ class Kernel:
         Raises:
             KernelDiedError: The process ended meanwhile.
         """
-        assert self._client is not None
         request = self._client.execute(code, allow_stdin=False, stop_on_error=False)
         work = asyncio.gather(self._reply(request), self._outputs(request, on_output))
         if not await self._before_end(work):
@@ -133,22 +131,36 @@ class Kernel:
         """Raise KeyboardInterrupt in the code that runs."""
         await self._manager.interrupt_kernel()
 
+    def tell_to_end(self) -> None:
+        """Have the process and all that it started killed, without waiting for that."""
+        if not self.ended.done():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process, signal.SIGTERM)  # namespace.py then kills all below it
+
     async def end(self) -> None:
         """End the kernel and every process that it started."""
-        if self._watch is not None and not self.ended.done():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process, signal.SIGTERM)  # the keeper in namespace.py ends all below it
-            await asyncio.wait({self.ended}, timeout=_END_SECONDS)
-            if not self.ended.done():
-                await self._manager.signal_kernel(signal.SIGKILL)
-                await asyncio.wait({self.ended}, timeout=_END_SECONDS)
-        if self._watch is not None:
-            self._watch.cancel()
-        if self._client is not None:
-            self._client.stop_channels()
+        self.tell_to_end()
+        await asyncio.wait([self.ended], timeout=_END_SECONDS)
+        if not self.ended.done():
+            await self._manager.signal_kernel(signal.SIGKILL)
+            await asyncio.wait([self.ended], timeout=_END_SECONDS)
+        self.ended.cancel()
+        self._client.stop_channels()
         await self._manager.cleanup_resources()
-        if self._sockets != self._environment.folder:
-            shutil.rmtree(self._sockets, ignore_errors=True)
+        sockets = Path(self._manager.ip).parent
+        if sockets != self._environment.folder:
+            await asyncio.to_thread(shutil.rmtree, sockets, ignore_errors=True)
+
+    async def _become_ready(self) -> None:
+        self._client.start_channels(stdin=False, hb=False)
+        ready = asyncio.ensure_future(self._client.wait_for_ready(timeout=_START_SECONDS))
+        try:
+            if await self._before_end(ready):
+                await ready
+                return
+        except RuntimeError as error:  # jupyter_client's way to say that the time is over
+            raise KernelDiedError(f"Python did not answer: {error}. {self._last_words()}") from error
+        raise KernelDiedError(self._last_words())
 
     async def _before_end(self, work: asyncio.Future[Any]) -> bool:
         """Wait for work that the kernel does; False, with the work given up, if the kernel ends first."""
@@ -161,11 +173,7 @@ class Kernel:
                 with contextlib.suppress(asyncio.CancelledError):
                     await work
 
-    async def _watch_process(self, provisioner: LocalProvisioner) -> None:
-        self.ended.set_result(await provisioner.wait())
-
     async def _reply(self, request: str) -> Reply:
-        assert self._client is not None
         while True:
             message = await self._client.get_shell_msg()
             if message["parent_header"].get("msg_id") == request:
@@ -180,7 +188,6 @@ class Kernel:
         )
 
     async def _outputs(self, request: str, on_output: Callable[[Message], None]) -> None:
-        assert self._client is not None
         while True:
             message = await self._client.get_iopub_msg()
             if message["parent_header"].get("msg_id") != request:
@@ -192,7 +199,11 @@ class Kernel:
                 on_output(message)
 
     def _last_words(self) -> str:
-        text = self._log.read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:].strip()
+        text = (
+            (self._environment.folder / _LOG)
+            .read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:]
+            .strip()
+        )
         return text or "The Python process ended before it was ready."
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import ExecutionResult
     from pyspark.sql import SparkSession
 
 NAMES = frozenset({"spark", "sc", "sqlContext"})
@@ -46,6 +48,15 @@ def start() -> None:
         if name not in names or names[name] is _given.get(name):
             names[name] = value
     _given.update(fresh)
+
+
+def stop_jobs_if_cancelled(result: ExecutionResult) -> None:
+    """End what Spark still does for a cell that was interrupted."""
+    pyspark = sys.modules.get("pyspark")
+    if pyspark is not None and isinstance(result.error_in_exec, KeyboardInterrupt):
+        context = pyspark.SparkContext._active_spark_context  # noqa: SLF001 - PySpark has no other way to ask
+        if context is not None:
+            context.cancelAllJobs()
 
 
 def _mentions(node: ast.AST) -> bool:

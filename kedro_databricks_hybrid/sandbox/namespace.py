@@ -4,8 +4,9 @@ A program of its own, on the standard library alone so that it starts in millise
 
     python -I -S namespace.py --parent PID --bind SOURCE TARGET ... --cwd FOLDER -- COMMAND ...
 
-It enters a mount namespace (a user namespace too, for an ordinary user), makes a new root of a tmpfs into
-which every top folder of the machine and every SOURCE are bound, and starts COMMAND there under the same user.
+It enters a mount namespace (a user namespace too, for an ordinary user), makes a new root of a tmpfs
+into which every top folder of the machine and every SOURCE are bound, and starts COMMAND there under the
+same user.
 On the machine itself nothing is created. It then stays behind as COMMAND's parent: when COMMAND ends, when
 this program is told to end, or when process PID dies, every process that COMMAND started is killed.
 """
@@ -13,6 +14,7 @@ this program is told to end, or when process PID dies, every process that COMMAN
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import errno
 import os
@@ -196,10 +198,8 @@ def _end_descendants() -> None:
     """Kill every process below this one until none is left."""
     while True:
         for process in _descendants(os.getpid()):
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
         try:
             os.wait()
         except ChildProcessError:
@@ -208,15 +208,11 @@ def _end_descendants() -> None:
 
 def _descendants(ancestor: int) -> list[int]:
     children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             # pid (command) state ppid ...; the command may hold spaces and parentheses
-            after_command = Path("/proc", name, "stat").read_bytes().rpartition(b")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        children.setdefault(int(after_command[1]), []).append(int(name))
+            after_command = (process / "stat").read_bytes().rpartition(b")")[2].split()
+            children.setdefault(int(after_command[1]), []).append(int(process.name))
     found: list[int] = []
     waiting = [ancestor]
     while waiting:

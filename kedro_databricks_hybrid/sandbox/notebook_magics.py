@@ -6,7 +6,12 @@ import re
 import shlex
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from IPython.core.interactiveshell import InteractiveShell
 
 _CELL_MAGICS = {"sh", "fs", "sql", "md", "python"}
 _FIRST_LINE = re.compile(r"%(\w+)[ \t]*(.*)", re.DOTALL)
@@ -16,15 +21,17 @@ _RESTART_NOTE = (
 )
 
 
-def register(shell: Any) -> None:
+def register(shell: InteractiveShell) -> None:
     """Give an IPython shell the magics."""
     shell.input_transformers_cleanup.insert(0, whole_cell)
-    shell.register_magic_function(_pip, "line", "pip")
-    shell.register_magic_function(_restart, "line", "restart_python")
-    shell.register_magic_function(_shell, "cell", "sh")
-    shell.register_magic_function(lambda line, cell: _files(shell, line + cell), "cell", "fs")
-    shell.register_magic_function(lambda line, cell: _sql(shell, line + cell), "cell", "sql")
-    shell.register_magic_function(lambda line, cell: None, "cell", "md")  # noqa: ARG005
+    # its annotations lack that it is a method
+    define = cast("Callable[[Any, str, str], None]", shell.register_magic_function)
+    define(_pip, "line", "pip")
+    define(_restart, "line", "restart_python")
+    define(_shell, "cell", "sh")
+    define(lambda line, cell: _files(shell, line + cell), "cell", "fs")
+    define(lambda line, cell: _sql(shell, line + cell), "cell", "sql")
+    define(lambda line, cell: None, "cell", "md")  # noqa: ARG005
 
 
 def whole_cell(lines: list[str]) -> list[str]:
@@ -62,13 +69,13 @@ def _restart(line: str) -> None:
     Library().restartPython()
 
 
-def _files(shell: Any, command: str) -> Any:
+def _files(shell: InteractiveShell, command: str) -> object:
     """Run a command of dbutils.fs, such as `ls /`."""
     name, *arguments = shlex.split(command)
     return getattr(shell.user_ns["dbutils"].fs, name)(*arguments)
 
 
-def _sql(shell: Any, query: str) -> None:
+def _sql(shell: InteractiveShell, query: str) -> None:
     """Show the rows of a query."""
     from kedro_databricks_hybrid.sandbox.display import display
 
@@ -85,8 +92,7 @@ def _stream(command: list[str], *, shown: str) -> None:
         encoding="utf-8",
         errors="replace",
     ) as process:
-        assert process.stdout is not None
-        for text in process.stdout:
+        for text in process.stdout or ():
             sys.stdout.write(text)
     if process.returncode != 0:
         raise subprocess.CalledProcessError(process.returncode, shown)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 LOCAL_DISK = "/local_disk0"
 """Where a cluster has its scratch space."""
 
+_SCRATCH = f"{LOCAL_DISK}/tmp"  # noqa: S108 - a folder of this context alone
 _OVERLOADED = "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme"
 _LOCAL = "org.apache.hadoop.fs.LocalFileSystem"
 _MOUNTS = "spark.hadoop.fs.viewfs.mounttable.default"
@@ -23,8 +24,8 @@ _DEFAULTS = {
     "spark.app.name": "Databricks Shell",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
-    "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={LOCAL_DISK}/tmp -XX:-UsePerfData",
-    "spark.local.dir": f"{LOCAL_DISK}/tmp",
+    "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={_SCRATCH} -XX:-UsePerfData",
+    "spark.local.dir": _SCRATCH,
     "spark.sql.warehouse.dir": f"file:{LOCAL_DISK}/warehouse",
     "spark.sql.shuffle.partitions": "8",
     "spark.ui.enabled": "false",
