@@ -148,7 +148,7 @@ async def _refusal(request: Request, error: Exception) -> Response:
 
 
 async def _no_such_endpoint(request: Request, error: Exception) -> Response:
-    _LOG.warning("No API found for %s %s (%s)", request.method, request.url.path, error)
+    _LOG.warning("No API found for %s %r (%s)", request.method, request.url.path, error)
     asked = _VERSION.sub("", request.url.path)
     return ApiError(404, "ENDPOINT_NOT_FOUND", f"No API found for '{request.method} {asked}'").response()
 
@@ -171,5 +171,5 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:
-    _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    _LOG.error("%s %r failed", request.method, request.url.path, exc_info=error)
     return ApiError(500, "INTERNAL_ERROR", "The sandbox failed; its server.log says how.").response()

@@ -6,6 +6,7 @@ import base64
 import binascii
 import io
 import json
+import math
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 MAX_JSON_BYTES = 24 * 1024 * 1024  # ten megabytes in base64, and room to spare
 _MAX_INTEGER = 2**63 - 1
 _MAX_TOKEN_DIGITS = 12
+_MAX_DEPTH = 32
 _FORM_OVERHEAD = 64 * 1024
 
 
@@ -129,6 +131,7 @@ async def body(request: Request, too_large: ApiError | None = None) -> Fields:
         return Fields({})
     try:
         values = json.loads(content)
+        _check_plain(values)
     except (ValueError, RecursionError) as error:
         msg = "Invalid JSON given in the body of the request - failed to parse given JSON"
         raise malformed(msg) from error
@@ -145,6 +148,26 @@ def page_offset(fields: Fields, name: str = "page_token") -> int:
         msg = "Invalid page token"
         raise invalid(msg)
     return int(token)
+
+
+def _check_plain(values: object) -> None:
+    """Refuse what could not be written as JSON again: endless numbers, half characters, deep nesting."""
+    level = [values]
+    for _ in range(_MAX_DEPTH):
+        below: list[object] = []
+        for value in level:
+            if isinstance(value, dict):
+                below += [*value.keys(), *value.values()]
+            elif isinstance(value, list):
+                below += value
+            elif isinstance(value, str) and not value.isascii():
+                value.encode()  # a UnicodeEncodeError is a ValueError
+            elif isinstance(value, float) and not math.isfinite(value):
+                raise ValueError("not a finite number")
+        if not below:
+            return
+        level = below
+    raise ValueError("nested too deeply")
 
 
 @asynccontextmanager

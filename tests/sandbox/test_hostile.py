@@ -1,0 +1,166 @@
+"""Every route, with input that no honest client sends: never a 500, never a hang, nothing outside."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kedro_databricks_hybrid.sandbox.app import create_app
+from starlette.routing import Route
+
+if TYPE_CHECKING:
+    from conftest import Running
+
+FIELDS = [
+    "path", "source_path", "destination_path", "contents", "content", "data", "handle", "overwrite",
+    "recursive", "offset", "length", "format", "language", "url", "provider", "branch", "tag",
+    "sparse_checkout", "git_credential_id", "dangerously_force_discard_all", "git_provider",
+    "git_username", "personal_access_token", "is_default_for_provider", "cluster_id", "cluster_name",
+    "spark_version", "custom_tags", "limit", "order", "page_token", "page_size", "next_page_token",
+    "path_prefix", "return_git_info", "notebooks_modified_after", "name", "catalog_name", "schema_name",
+    "volume_type", "comment", "force", "direct_download", "clusterId", "contextId", "commandId", "command",
+]  # fmt: skip
+PATHS = [
+    "/", "", ".", "..", "/..", "/Users/user@example.com/a", "/Users/user@example.com", "/Repos/a/b",
+    "/Workspace/Repos/user@example.com/r", "/Shared/x.py", "/Shared/x", "dbfs:/a", "/a/b", "/FileStore",
+    "/Volumes/main/default/data/a", "/Volumes/main/default/data", "main", "main.default.data", "/a\0b",
+    "/" + "x" * 300, "/" + "x/" * 600, "/Shared/../../..", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd",
+    "C:\\x", "/Shared/\udcff", "/tmp/nothing.git", "0101-120000-sandbox2", "1", "-1", "AUTO", "PYTHON",
+    "SOURCE", "JUPYTER", "eA==", "true", "MANAGED",
+]  # fmt: skip
+TEXT = st.one_of(st.sampled_from(PATHS), st.text(max_size=30))
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), TEXT),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)),
+    max_leaves=5,
+)
+BODIES = st.one_of(
+    st.dictionaries(st.sampled_from(FIELDS), st.one_of(TEXT, VALUES), max_size=6),
+    VALUES,
+)
+
+
+@pytest.fixture
+def routes(running: Running) -> list[tuple[str, str]]:
+    """Return the method and the path of everything that is served."""
+    app = create_app(running.sandbox)
+    return sorted(
+        (method, route.path)
+        for route in app.routes
+        if isinstance(route, Route)
+        for method in route.methods or ()
+    )
+
+
+def filled(path: str, value: str) -> str:
+    """Return a route's path with a value in place of its parameter."""
+    before, brace, _ = path.partition("{")
+    return before + quote(value.encode(errors="replace"), safe="/.") if brace else path
+
+
+@settings(
+    max_examples=250,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_hostile_input_is_refused(
+    running: Running, routes: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    """Whatever comes back, it is an answer of the API."""
+    method, path = data.draw(st.sampled_from(routes))
+    body: Any = data.draw(BODIES)
+    address = httpx.URL(running.url, raw_path=filled(path, data.draw(TEXT)).encode() or b"/")
+    client = running.clients[0] if running.clients else running.http()
+    if method in {"GET", "HEAD", "DELETE"}:
+        pairs = body.items() if isinstance(body, dict) else [("path", body)]
+        query = "&".join(
+            f"{quote(str(key).encode(errors='replace'))}={quote(str(value).encode(errors='replace'))}"
+            for key, value in pairs
+        )
+        address = httpx.URL(running.url, raw_path=address.raw_path + b"?" + query.encode())
+        answer = client.request(method, address)
+    elif data.draw(st.booleans()):
+        answer = client.request(method, address, content=json.dumps(body))
+    else:
+        answer = client.request(method, address, content=data.draw(st.binary(max_size=50)))
+    assert answer.status_code < 500, answer.text
+    home = running.sandbox.layout.home
+    assert sorted(path.name for path in home.parent.iterdir()) == ["home"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[" * 100_000, b"{" * 100, b'{"path": ' + b"9" * 10_000 + b"}", b'{"handle": 1e999}', b"\xff\xfe", b"nul"],
+)
+def test_bodies_that_are_no_json(http: httpx.Client, content: bytes) -> None:
+    """They are refused as malformed or wrong."""
+    for path in ("dbfs/mkdirs", "dbfs/close", "repos", "workspace/import", "clusters/start"):
+        assert http.post(f"/api/2.0/{path}", content=content).status_code == 400
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=x", "multipart/"])
+@pytest.mark.parametrize("path", ["dbfs/put", "workspace/import"])
+def test_forms_that_are_no_forms(http: httpx.Client, path: str, content_type: str) -> None:
+    """They are refused."""
+    answer = http.post(f"/api/2.0/{path}", content=b"--x\r\nbroken", headers={"Content-Type": content_type})
+    assert answer.status_code == 400
+
+
+def test_a_body_that_is_too_large(http: httpx.Client) -> None:
+    """It is refused before it is held in memory."""
+    chunk = b" " * (1024 * 1024)
+    try:
+        answer = http.post("/api/2.0/dbfs/mkdirs", content=(chunk for _ in range(40)))
+    except httpx.WriteError:
+        return  # refused while it was being sent
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"GET /api/2.0/dbfs/get-status?path=/%ff%fe HTTP/1.1",
+        b"GET /api/2.0/fs/files/Volumes/main/default/data/%2e%2e/%2e%2e/%2e%2e/x HTTP/1.1",
+        b"GET /api/2.0/fs/files/Volumes/main/default/data/..%2f..%2f..%2fx HTTP/1.1",
+        b"GET /api/2.0/fs/files//Volumes//main/default/data/../../../../x HTTP/1.1",
+        b"GET http://evil.example/api/2.0/preview/scim/v2/Me HTTP/1.1",
+        b"GET /api/2.0/fs/files/Volumes/main/default/data/%00 HTTP/1.1",
+        b"GET /../../etc/passwd HTTP/1.1",
+    ],
+)
+def test_raw_request_lines(running: Running, request_line: bytes) -> None:
+    """As no HTTP library would send them."""
+    port = int(running.url.rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        token = running.sandbox.user.token.encode()
+        connection.sendall(
+            request_line + b"\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer " + token + b"\r\n\r\n"
+        )
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    status = int(answer.split(b" ", 2)[1])
+    assert 200 <= status < 500
+    assert b"root:" not in answer
+
+
+def test_a_request_that_stops_half_way(running: Running, http: httpx.Client) -> None:
+    """Nothing of it stays, and the server goes on."""
+    port = int(running.url.rsplit(":", 1)[1])
+    token = running.sandbox.user.token
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(
+            b"PUT /api/2.0/fs/files/Volumes/main/default/data/half HTTP/1.1\r\nHost: localhost\r\n"
+            + f"Authorization: Bearer {token}\r\nContent-Length: 100\r\n\r\nhalf".encode()
+        )
+    for _ in range(100):
+        if not list(running.sandbox.layout.scratch.iterdir()):
+            break
+        http.get("/api/2.0/clusters/list")
+    assert list(running.sandbox.layout.scratch.iterdir()) == []
+    assert http.head("/api/2.0/fs/files/Volumes/main/default/data/half").status_code == 404
