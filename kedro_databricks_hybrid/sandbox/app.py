@@ -20,6 +20,7 @@ from kedro_databricks_hybrid.sandbox import (
     files_api,
     git_credentials,
     identity,
+    multipart_api,
     repos_api,
     unity_catalog_api,
     workspace_api,
@@ -28,6 +29,7 @@ from kedro_databricks_hybrid.sandbox import (
 from kedro_databricks_hybrid.sandbox.answers import ApiError, LegacyError, invalid
 from kedro_databricks_hybrid.sandbox.commands import Contexts
 from kedro_databricks_hybrid.sandbox.identity import DISCOVERY_PATH
+from kedro_databricks_hybrid.sandbox.multipart import STORAGE_PATH
 from kedro_databricks_hybrid.sandbox.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *repos_api.routes(sandbox),
             *dbfs_api.routes(sandbox),
             *files_api.routes(sandbox),
+            *multipart_api.routes(sandbox),
             *unity_catalog_api.routes(sandbox.unity_catalog),
             *clusters_api.routes(sandbox.clusters),
             *contexts.routes(),
@@ -118,8 +121,8 @@ class Gate:
             raise ApiError(
                 403, "PERMISSION_DENIED", "This workspace answers to 127.0.0.1 and localhost only."
             )
-        if scope["path"] == DISCOVERY_PATH:
-            return
+        if scope["path"] == DISCOVERY_PATH or scope["path"].startswith(STORAGE_PATH):
+            return  # the one tells nothing, the others carry a key of their own
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise ApiError(401, "401", "Credential was not sent or was of an unsupported type for this API.")

@@ -1,0 +1,129 @@
+"""Large files, as the SDK moves them: in parts, in parallel, by signed address."""
+
+from __future__ import annotations
+
+import io
+import logging
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.core import Config
+from databricks.sdk.errors import AlreadyExists
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Running
+
+FILE = "/Volumes/main/default/data/large.bin"
+CONTENT = bytes(range(256)) * 4096 * 3  # three megabytes
+BASE = "/api/2.0/fs"
+
+
+@pytest.fixture
+def in_parts(running: Running) -> WorkspaceClient:
+    """Return a client that sends anything above a megabyte in parts of half a one."""
+    config = Config(host=running.url, token=running.sandbox.user.token, retry_timeout_seconds=5)
+    config.files_ext_multipart_upload_min_stream_size = 1024 * 1024
+    config.files_ext_multipart_upload_default_part_size = 512 * 1024
+    config.files_ext_multipart_upload_part_size_options = [512 * 1024]
+    return WorkspaceClient(config=config)
+
+
+def part_url(http: httpx.Client, token: str) -> str:
+    """Return the signed address of the first part."""
+    body = {"path": FILE, "session_token": token, "start_part_number": 1, "count": 1}
+    return str(http.post(f"{BASE}/create-upload-part-urls", json=body).json()["upload_part_urls"][0]["url"])
+
+
+def begin(http: httpx.Client) -> str:
+    """Begin an upload and return its token."""
+    answer = http.post(f"{BASE}/files{FILE}", params={"action": "initiate-upload"})
+    return str(answer.json()["multipart_upload"]["session_token"])
+
+
+def complete(http: httpx.Client, token: str, parts: list[dict[str, object]]) -> httpx.Response:
+    """Ask for the parts to be put together."""
+    params = {"action": "complete-upload", "upload_type": "multipart", "session_token": token}
+    return http.post(f"{BASE}/files{FILE}", params=params, json={"parts": parts})
+
+
+@pytest.mark.parametrize("use_parallel", [False, True])
+def test_a_large_stream(
+    in_parts: WorkspaceClient, running: Running, use_parallel: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It arrives byte for byte, in parts, and nothing is left over."""
+    with caplog.at_level(logging.DEBUG, logger="databricks.sdk"):
+        in_parts.files.upload(FILE, io.BytesIO(CONTENT), use_parallel=use_parallel)
+    assert sum("create-upload-part-urls" in record.getMessage() for record in caplog.records) >= 6
+    layout = running.sandbox.layout
+    assert (layout.volumes / FILE.removeprefix("/Volumes/")).read_bytes() == CONTENT
+    assert list(layout.scratch.iterdir()) == []
+
+
+def test_a_large_file_there_and_back(in_parts: WorkspaceClient, tmp_path: Path) -> None:
+    """From disk in parallel, and to disk in parallel."""
+    (tmp_path / "there").write_bytes(CONTENT)
+    in_parts.files.upload_from(FILE, str(tmp_path / "there"), use_parallel=True)
+    in_parts.files.download_to(FILE, str(tmp_path / "back"), use_parallel=True)
+    assert (tmp_path / "back").read_bytes() == CONTENT
+
+
+def test_a_large_file_that_may_not_overwrite(in_parts: WorkspaceClient) -> None:
+    """Refused before any part is sent."""
+    in_parts.files.upload(FILE, io.BytesIO(b"small"))
+    with pytest.raises(AlreadyExists):
+        in_parts.files.upload(FILE, io.BytesIO(CONTENT), overwrite=False)
+
+
+def test_a_signed_address_needs_no_token(http: httpx.Client, running: Running) -> None:
+    """But its key, which nobody can guess."""
+    token = begin(http)
+    url = part_url(http, token)
+    tag = httpx.put(url, content=b"abc").headers["etag"]
+    assert httpx.put(url[:-4] + "xx/1", content=b"abc").status_code == 403
+    assert httpx.get(f"{running.url}/storage/nothing").status_code == 403
+    assert complete(http, token, [{"part_number": 1, "etag": tag}]).status_code == 200
+    assert http.get(f"{BASE}/files{FILE}").content == b"abc"
+    assert httpx.put(url, content=b"late").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [],
+        [{"part_number": 1, "etag": "wrong"}],
+        [{"part_number": 2, "etag": "wrong"}],
+        [{"part_number": [], "etag": {}}],
+        ["part"],
+        [None],
+    ],
+)
+def test_parts_that_do_not_fit(http: httpx.Client, parts: list[dict[str, object]]) -> None:
+    """They make no file."""
+    token = begin(http)
+    httpx.put(part_url(http, token), content=b"abc")
+    assert complete(http, token, parts).status_code == 400
+    assert http.head(f"{BASE}/files{FILE}").status_code == 404
+
+
+def test_an_upload_is_its_users_alone(http: httpx.Client, running: Running) -> None:
+    """Another user's client does not know it."""
+    token = begin(http)
+    other = running.http("other@example.com")
+    body = {"path": FILE, "session_token": token}
+    assert other.post(f"{BASE}/create-upload-part-urls", json=body).status_code == 404
+    assert complete(other, token, []).status_code == 404
+
+
+def test_an_upload_that_is_given_up(http: httpx.Client, running: Running) -> None:
+    """Its parts are removed."""
+    token = begin(http)
+    httpx.put(part_url(http, token), content=b"abc")
+    body = {"path": FILE, "session_token": token}
+    url = http.post(f"{BASE}/create-abort-upload-url", json=body).json()["abort_upload_url"]["url"]
+    assert httpx.delete(url).status_code == 204
+    assert list(running.sandbox.layout.scratch.iterdir()) == []
+    assert complete(http, token, []).status_code == 404
