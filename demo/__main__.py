@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -139,6 +140,7 @@ def main() -> None:
     scratch = (folder or Path(tempfile.mkdtemp(prefix="kedro-databricks-demo-"))).resolve()
     guide = Guide(scratch)
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the sandbox is stopped then too
     guide.create()
     heading("Start a local workspace")
     guide.run("kedro databricks sandbox start")

@@ -143,7 +143,10 @@ class Output(io.TextIOBase):
 
 
 def node_events(log: RunLog, hook_impl: Callable[..., Any]) -> object:
-    """Return Kedro hooks that note when nodes start and end and what they save."""
+    """Return Kedro hooks that note when nodes start and end and what they save.
+
+    A node's seconds count from its first load to its last save, since Spark computes while it saves.
+    """
     began: dict[str, float] = {}
 
     def seconds(node: Any) -> float:  # noqa: ANN401 - Kedro's Node, which is not imported here
@@ -151,8 +154,12 @@ def node_events(log: RunLog, hook_impl: Callable[..., Any]) -> object:
 
     class NodeEvents:
         @hook_impl
+        def before_dataset_loaded(self, node: Any) -> None:  # noqa: ANN401
+            began.setdefault(node.name, time.monotonic())
+
+        @hook_impl
         def before_node_run(self, node: Any) -> None:  # noqa: ANN401
-            began[node.name] = time.monotonic()
+            began.setdefault(node.name, time.monotonic())
             log.add("node_started", node=node.name)
 
         @hook_impl
@@ -165,7 +172,7 @@ def node_events(log: RunLog, hook_impl: Callable[..., Any]) -> object:
 
         @hook_impl
         def after_dataset_saved(self, dataset_name: str, node: Any) -> None:  # noqa: ANN401
-            log.add("saved", dataset=dataset_name, node=node.name)
+            log.add("saved", node=node.name, dataset=dataset_name, seconds=seconds(node))
 
     return NodeEvents()
 

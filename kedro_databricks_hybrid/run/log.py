@@ -58,10 +58,10 @@ class Outcome:
             self.traceback = record.get("traceback", "")
         elif "node" in record:
             node = self.nodes.setdefault(record["node"], NodeRun(record["node"]))
+            node.seconds = record.get("seconds", node.seconds)
             if event == "saved":
                 node.saved.append(record["dataset"])
             elif event in {"node_finished", "node_failed"}:
-                node.seconds = record["seconds"]
                 node.completed = event == "node_finished"
 
 

@@ -23,6 +23,15 @@ REQUIREMENTS_FILES = ("requirements.txt", "src/requirements.txt")
 
 _INCLUDE = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[\s=]+(?P<path>\S+)", re.MULTILINE)
 
+# A failed %pip raises, and the output of a command that raises is lost; so pip is asked again for its reason.
+_WHY = """\
+import subprocess, sys
+print(subprocess.run(
+    [sys.executable, "-m", "pip", "install", "--dry-run", "-r", {path!r}],
+    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+).stdout)
+"""
+
 
 @dataclass(frozen=True)
 class Requirements:
@@ -85,12 +94,11 @@ def warm_context(
 
 def _install(context: command.Context, path: PurePosixPath) -> None:
     result = context.run(f'%pip install -r "{path}"')
-    failed = [line for line in result.text.splitlines() if line.startswith("ERROR:")]
-    if failed or not result.succeeded:
+    if not result.succeeded or _pip_errors(result.text):
+        words = _pip_errors(result.text) or _pip_errors(context.run(_WHY.format(path=str(path))).text)
         context.destroy()
-        words = " ".join(failed) or result.text.strip().rpartition("\n")[2]
         raise RunError(
-            f"pip could not install {path}: {words}",
+            f"pip could not install {path}: {words or result.text.strip()}",
             hint="Mend the file, commit it, run `kedro databricks push` and try again.",
         )
     if "Successfully installed" in result.text:
@@ -98,6 +106,11 @@ def _install(context: command.Context, path: PurePosixPath) -> None:
             "dbutils.library.restartPython()"
         )  # what the runtime had imported already stays otherwise
         context.wait()
+
+
+def _pip_errors(output: str) -> str:
+    """Return what pip complains of, on one line; empty where it does not."""
+    return " ".join(line.removeprefix("ERROR: ") for line in output.splitlines() if line.startswith("ERROR:"))
 
 
 def _digest(name: str, content: bytes, read: Callable[[str], bytes | None]) -> str:

@@ -1,0 +1,131 @@
+"""A person at a shell: a folder, an environment, and commands typed there."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from databricks.sdk import WorkspaceClient
+
+from kedro_databricks_hybrid.sandbox import connection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command printed and how it ended."""
+
+    command: str
+    status: int
+    out: str
+    err: str
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines on stderr that begin with Error."""
+        return [line for line in self.err.splitlines() if line.startswith("Error:")]
+
+    def __str__(self) -> str:
+        return f"$ {self.command}\n{self.out}\n--- stderr\n{self.err}\n--- exit status {self.status}"
+
+
+@dataclass
+class Shell:
+    """A shell in a folder, with a sandbox home and a state folder of its own."""
+
+    folder: Path
+    home: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def run(self, command: str, **variables: str) -> Result:
+        """Run a command to its end."""
+        done = subprocess.run(
+            shlex.split(command),
+            cwd=self.folder,
+            env=self._environment(variables),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=300,
+            check=False,
+        )
+        return Result(command, done.returncode, done.stdout, done.stderr)
+
+    def ok(self, command: str, **variables: str) -> Result:
+        """Run a command that must succeed."""
+        result = self.run(command, **variables)
+        assert result.status == 0, str(result)
+        return result
+
+    def fails(self, command: str, *words: str, **variables: str) -> Result:
+        """Run a command that must fail with one line that holds all these words, and no traceback."""
+        result = self.run(command, **variables)
+        assert result.status == 1, str(result)
+        assert len(result.errors) == 1, str(result)
+        assert "Traceback" not in result.out + result.err, str(result)
+        for word in words:
+            assert word in result.errors[0], f"{word!r} is not in: {result}"
+        return result
+
+    def start(self, command: str) -> Started:
+        """Start a command and return while it runs."""
+        process = subprocess.Popen(
+            shlex.split(command),
+            cwd=self.folder,
+            env=self._environment({}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        return Started(command, process)
+
+    def client(self) -> WorkspaceClient:
+        """Return the SDK's client for this shell's sandbox."""
+        running = connection.read(self.home)
+        assert running is not None, "the sandbox does not run"
+        return WorkspaceClient(host=running.host, token=running.token)
+
+    def _environment(self, variables: dict[str, str]) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "KEDRO_DATABRICKS_SANDBOX_HOME": str(self.home),
+            "KEDRO_DATABRICKS_STATE": str(self.home.parent / "state"),
+            **self.environment,
+            **variables,
+        }
+
+
+@dataclass(frozen=True)
+class Started:
+    """A command that runs."""
+
+    command: str
+    process: subprocess.Popen[str]
+
+    def lines_until(self, words: str) -> Iterator[str]:
+        """Yield lines of stdout up to the one that holds these words."""
+        for line in self.process.stdout or []:
+            yield line
+            if words in line:
+                return
+        pytest_message = f"{words!r} was not printed: {(self.process.stderr or sys.stdin).read()}"
+        raise AssertionError(pytest_message)
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+
+    def finish(self) -> Result:
+        """Wait for the end."""
+        out, err = self.process.communicate(timeout=120)
+        return Result(self.command, self.process.returncode, out, err)

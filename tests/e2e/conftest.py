@@ -1,0 +1,50 @@
+"""One sandbox for all end-to-end tests of a worker, and projects made for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.commands import Shell
+from tests.project_fixtures import make_project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def sandbox_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Run a sandbox, started and stopped by its own commands."""
+    scratch = tmp_path_factory.mktemp("sandbox")
+    project = make_project(scratch / "starter-of-the-sandbox").path
+    shell = Shell(project, scratch / "home")
+    shell.ok("kedro databricks sandbox start")
+    yield shell.home
+    shell.ok("kedro databricks sandbox stop")
+
+
+@pytest.fixture
+def tiny(sandbox_home: Path, tmp_path: Path) -> Callable[[str], Shell]:
+    """Return a maker of small pandas projects, each with a remote of its own, first commit included."""
+
+    def make(name: str = "tiny") -> Shell:
+        project = make_project(tmp_path / name).write(
+            {
+                ".gitignore": "/data/02_intermediate/\n__pycache__/\n",
+                "conf/databricks/databricks.yml": f"data:\n  root: dbfs:/root/projects/{name}/data\n",
+                "conf/base/databricks.yml": (
+                    f"code:\n  folder: /Workspace/Repos/{{user}}/{name}\ncompute:\n  cluster: sandbox\n"
+                ),
+            }
+        )
+        shell = Shell(project.path, sandbox_home)
+        shell.ok("git init -q -b main")
+        shell.ok(f"git init -q --bare -b main {tmp_path / name}.git")
+        shell.ok(f"git remote add origin {tmp_path / name}.git")
+        shell.ok("git add .")
+        shell.ok('git commit -q -m "First"')
+        return shell
+
+    return make

@@ -1,0 +1,143 @@
+"""The guide from start to finish on the sandbox: the starter, real git, a real Spark, the real CLI."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from demo import guide_edit
+from tests.e2e.commands import Shell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PROFILE = "--profile=sandbox"
+RUN = f"kedro databricks run --env=databricks {PROFILE}"
+DATA = "/root/projects/iris-databricks/data"
+FOLDER = "/Repos/user@example.com/iris-databricks"
+
+
+@pytest.fixture(scope="module")
+def iris(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """Make the starter's project with a remote, start a sandbox, and push for the first time."""
+    scratch = tmp_path_factory.mktemp("guide")
+    outside = Shell(scratch, scratch / "home")
+    outside.ok("kedro new --starter=pyspark-iris --name=iris-databricks")
+    shell = Shell(scratch / "iris-databricks", scratch / "home")
+    shell.ok("git init -q -b main")
+    shell.ok(f"git init -q --bare -b main {scratch / 'remote.git'}")
+    shell.ok(f"git remote add origin {scratch / 'remote.git'}")
+    shell.ok("git add .")
+    shell.ok('git commit -q -m "Initial commit"')
+    shell.ok("git push -q -u origin main")
+    shell.ok("kedro databricks sandbox start")
+    shell.ok(f"kedro databricks init {PROFILE}")
+    shell.ok(f"kedro databricks push {PROFILE}")
+    yield shell
+    shell.ok("kedro databricks sandbox stop")
+    assert processes_of(shell.home) == []
+
+
+def processes_of(home: Path) -> list[str]:
+    """Return the command lines of the processes that have anything to do with a sandbox home."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        words = " ".join(process.info["cmdline"] or [])
+        if str(home) in words and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(words)
+    return found
+
+
+def git_folder_commit(shell: Shell) -> str | None:
+    """Return the commit that Databricks says its Git folder holds."""
+    repo_id = shell.client().workspace.get_status(FOLDER).object_id or 0
+    return shell.client().repos.get(repo_id).head_commit_id
+
+
+def test_push_brought_the_commit_and_the_data(iris: Shell) -> None:
+    """The Git folder holds the local commit, and DBFS the input and every layer folder."""
+    assert git_folder_commit(iris) == iris.ok("git rev-parse HEAD").out.strip()
+    layers = {entry.path for entry in iris.client().dbfs.list(DATA) if entry.is_dir}
+    assert {f"{DATA}/01_raw", f"{DATA}/02_intermediate", f"{DATA}/08_reporting"} <= layers
+    sent = b64decode(iris.client().dbfs.read(f"{DATA}/01_raw/iris.csv").data or "")
+    assert sent == (iris.folder / "data" / "01_raw" / "iris.csv").read_bytes()
+
+
+def test_the_log_appears_while_the_run_goes_on(iris: Shell) -> None:
+    """Lines arrive before the end; the end has the accuracy, the tasks, the table and status 0."""
+    started = iris.start(RUN)
+    before = "".join(started.lines_until("Completed 1 out of 3 tasks"))
+    assert started.process.poll() is None
+    rest = started.finish()
+    assert rest.status == 0, str(rest)
+    assert "Installing /Workspace/Repos/user@example.com/iris-databricks/requirements.txt" in before
+    assert "Model has accuracy of 0.960 on test data." in rest.out
+    assert "Completed 3 out of 3 tasks" in rest.out
+    table = rest.out[rest.out.index("node  ") :]
+    for node in ("split", "make_predictions", "report_accuracy"):
+        assert node in table
+    assert "metrics" in table
+    metrics = json.loads(b64decode(iris.client().dbfs.read(f"{DATA}/08_reporting/metrics.json").data or ""))
+    assert metrics["accuracy"] == pytest.approx(0.96)
+
+
+def test_a_second_run_is_warm(iris: Shell) -> None:
+    """The context is kept, so no Python is started and nothing is installed again."""
+    iris.ok(RUN)
+    again = iris.ok(RUN)
+    assert "Starting Python" not in again.out
+    assert "Installing" not in again.out
+    assert "Model has accuracy of 0.960 on test data." in again.out
+
+
+def test_a_run_leaves_the_git_folder_clean(iris: Shell) -> None:
+    """Nothing that a run writes stands in the way of the next checkout."""
+    iris.ok(RUN)
+    folder = iris.home / "roots" / "Workspace" / FOLDER.strip("/")
+    assert list(folder.rglob("__pycache__")) == []
+    assert sorted(p.name for p in (folder / "data").rglob("*") if p.is_file() and p.suffix) == ["iris.csv"]
+
+
+def test_the_guides_edit_takes_effect_and_is_merged(iris: Shell) -> None:
+    """Three neighbours on a branch: another accuracy in the same warm context; then main has it."""
+    iris.ok(RUN)
+    iris.ok("git switch -q -c feat/modified-classifier")
+    guide_edit.apply(iris.folder / "src" / "iris_databricks" / "nodes.py")
+    iris.ok('git commit -q -a -m "Three neighbours"')
+    iris.ok(f"kedro databricks push {PROFILE}")
+    pulled = iris.ok(f"kedro databricks pull {PROFILE}")
+    assert "(Three neighbours) on feat/modified-classifier" in pulled.out
+    ran = iris.ok(RUN)
+    assert "Starting Python" not in ran.out
+    assert "Model has accuracy of 1.000 on test data." in ran.out
+    iris.ok("git switch -q main")
+    iris.ok("git merge -q feat/modified-classifier")
+    iris.ok(f"kedro databricks push {PROFILE}")
+    iris.ok(f"kedro databricks pull {PROFILE}")
+    assert git_folder_commit(iris) == iris.ok("git rev-parse main").out.strip()
+
+
+def test_a_run_on_the_stopped_cluster_starts_it(iris: Shell) -> None:
+    """A terminated cluster is started, with a line for what is waited for, and then used."""
+    ran = iris.ok(f"{RUN} --cluster=sandbox-stopped --nodes=split")
+    assert "Cluster sandbox-stopped is starting" in ran.out
+    assert "Cluster sandbox-stopped is running" in ran.out
+    assert "Completed 1 out of 1 tasks" in ran.out
+
+
+def test_pushing_again_changes_nothing(iris: Shell) -> None:
+    """An unchanged file is not sent a second time."""
+    assert "is up to date (1 file)" in iris.ok(f"kedro databricks push {PROFILE}").out
+
+
+def test_init_again_changes_nothing(iris: Shell) -> None:
+    """A prepared project is left as it is."""
+    again = iris.ok(f"kedro databricks init {PROFILE}")
+    assert "is there already" in again.out
+    assert "Wrote" not in again.out
+    assert iris.ok("git status --porcelain").out == ""

@@ -1,0 +1,167 @@
+"""`kedro databricks run` on a small pandas project: options, failures, interruption."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from databricks.sdk.errors import DatabricksError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.e2e.commands import Shell
+
+PROFILE = "--profile=sandbox"
+PUSH = f"kedro databricks push {PROFILE}"
+RUN = f"kedro databricks run {PROFILE}"
+REGISTRY = "src/tiny_shop/pipeline_registry.py"
+
+_NODES = """\
+import logging
+import sys
+import time
+
+import pandas as pd
+from kedro.pipeline import node, pipeline
+
+
+def double(raw: pd.DataFrame) -> pd.DataFrame:
+    {body}
+    return raw * 2
+
+
+def register_pipelines():
+    return {{"__default__": pipeline([node(double, "raw", "doubled", name="double", tags=["sums"])])}}
+"""
+
+
+def commit_node(shell: Shell, body: str) -> None:
+    """Put lines into the node, commit and push."""
+    (shell.folder / REGISTRY).write_text(_NODES.format(body=body.replace("\n", "\n    ")))
+    shell.ok("git commit -q -a -m Change")
+    shell.ok(PUSH)
+
+
+def doubled(shell: Shell, name: str) -> bytes:
+    """Return what the run wrote on DBFS."""
+    path = f"/root/projects/{name}/data/02_intermediate/doubled.csv"
+    return b64decode(shell.client().dbfs.read(path).data or "")
+
+
+def test_a_failing_node_shows_log_and_traceback(tiny: Callable[[str], Shell]) -> None:
+    """The log so far, the project's own traceback, one Error line and status 1; then the mended code runs."""
+    shell = tiny("failing")
+    commit_node(shell, 'logging.getLogger("kedro").info("so far so good")\nraise ValueError("not today")')
+    failed = shell.run(RUN)
+    assert failed.status == 1, str(failed)
+    assert "so far so good" in failed.out
+    assert f"{REGISTRY}" in failed.err
+    assert 'raise ValueError("not today")' in failed.err
+    assert "run/driver.py" not in failed.err
+    assert failed.errors == [
+        "Error: The run failed: ValueError: not today Mend it, commit, then push and run again."
+    ]
+    assert "double" in failed.out
+    commit_node(shell, "pass")
+    assert "Completed 1 out of 1 tasks" in shell.ok(RUN).out
+    assert doubled(shell, "failing") == b"a,b\n2,4\n6,8\n"
+
+
+def test_output_of_the_code_is_shown(tiny: Callable[[str], Shell]) -> None:
+    """What code prints, to either stream and without a last line break, is on the screen; exits too."""
+    shell = tiny("printing")
+    commit_node(
+        shell, 'print("to out: äöü ✓")\nprint("to err", file=sys.stderr)\nprint("x" * 60_000 + "!", end="")'
+    )
+    ran = shell.ok(RUN)
+    assert "to out: äöü ✓" in ran.out
+    assert "to err" in ran.out
+    assert "x" * 60_000 + "!" in ran.out
+
+
+def test_code_that_exits_is_no_success(tiny: Callable[[str], Shell]) -> None:
+    """sys.exit(0) in a node ends the pipeline before its end, so the run failed."""
+    shell = tiny("exiting")
+    commit_node(shell, "sys.exit(0)")
+    failed = shell.run(RUN)
+    assert failed.status == 1, str(failed)
+    assert "SystemExit" in failed.errors[0]
+
+
+def test_kedros_own_options_work(tiny: Callable[[str], Shell]) -> None:
+    """Tags, parameters and a pipeline that is not there mean what they mean to `kedro run`."""
+    shell = tiny("options")
+    shell.ok(PUSH)
+    assert "Completed 1 out of 1 tasks" in shell.ok(f"{RUN} --nodes=double --runner=ThreadRunner").out
+    empty = shell.run(f"{RUN} --tags=nonesuch")
+    assert empty.status == 1
+    assert "Pipeline contains no nodes" in empty.errors[0]
+    unknown = shell.run(f"{RUN} --pipelines=nonesuch")
+    assert unknown.status == 1
+    assert "Failed to find the pipeline named 'nonesuch'" in unknown.errors[0]
+
+
+def test_ctrl_c_cancels_the_run(tiny: Callable[[str], Shell]) -> None:
+    """An interrupted command cancels what runs on the cluster, exits 130, and the next run works."""
+    shell = tiny("interrupted")
+    commit_node(shell, 'print("sleeping", flush=True)\ntime.sleep(600)')
+    started = shell.start(RUN)
+    list(started.lines_until("sleeping"))
+    started.interrupt()
+    result = started.finish()
+    assert result.status == 130, str(result)
+    assert "cancelled" in result.errors[0]
+    with pytest.raises(DatabricksError):
+        doubled(shell, "interrupted")
+    commit_node(shell, "pass")
+    shell.ok(RUN)
+
+
+def test_a_killed_python_process_is_a_failure(tiny: Callable[[str], Shell]) -> None:
+    """A driver that dies in the middle is said to have died; the next run starts a new one."""
+    shell = tiny("killed")
+    commit_node(
+        shell,
+        'import os, signal\nprint("dying", flush=True)\ntime.sleep(1)\nos.kill(os.getpid(), signal.SIGKILL)',
+    )
+    failed = shell.run(RUN)
+    assert failed.status == 1, str(failed)
+    assert "ended before the run did" in failed.errors[0]
+    commit_node(shell, "pass")
+    assert "Starting Python" in shell.ok(RUN).out
+
+
+def test_requirements_that_pip_cannot_install(tiny: Callable[[str], Shell]) -> None:
+    """Pip's own words reach the user, and nothing runs."""
+    shell = tiny("requirements")
+    (shell.folder / "requirements.txt").write_text("no such requirement !\n")
+    shell.ok("git add .")
+    commit_node(shell, "pass")
+    failed = shell.fails(RUN, "pip could not install", "requirements.txt", "Invalid requirement")
+    assert "Completed" not in failed.out
+
+
+def test_a_second_user_process_is_not_left_behind(tiny: Callable[[str], Shell]) -> None:
+    """A destroyed context leaves no process: requirements that changed start a new Python, one at a time."""
+    shell = tiny("renewed")
+    shell.ok(PUSH)
+    shell.ok(RUN)
+    before = kernels(shell)
+    (shell.folder / "requirements.txt").write_text("kedro\n")
+    shell.ok("git add .")
+    commit_node(shell, "pass")
+    assert "Installing" in shell.ok(RUN).out
+    assert len(kernels(shell)) == len(before)
+
+
+def kernels(shell: Shell) -> list[int]:
+    """Return the process ids of the kernels of this shell's sandbox."""
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if any("ipykernel" in word for word in process.info["cmdline"] or [])
+        and str(shell.home) in " ".join(process.info["cmdline"] or [])
+    ]
