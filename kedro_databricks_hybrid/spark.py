@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kedro_databricks_hybrid import java
@@ -19,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 # Tells a session made here from one that the project made for itself.
 _OURS = "spark.kedro_databricks_hybrid.session"
-_QUIET = {"spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false"}
+_DRIVER_OPTIONS = "spark.driver.extraJavaOptions"
 
 
 def place() -> Literal["cluster", "connect", "local"]:
@@ -81,9 +82,19 @@ def _made_here(conf: Mapping[str, str]) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     logging.getLogger("py4j").setLevel(logging.WARNING)
     builder = SparkSession.builder
-    for name, value in {**_QUIET, **conf, _OURS: "true"}.items():
+    for name, value in {**conf, **_quiet(conf), _OURS: "true"}.items():
         builder = builder.config(name, value)
     return builder.getOrCreate()
+
+
+def _quiet(conf: Mapping[str, str]) -> dict[str, str]:
+    """Return what keeps Spark from writing over Kedro's log, unless the user has a say in it."""
+    quiet = {"spark.ui.showConsoleProgress": conf.get("spark.ui.showConsoleProgress", "false")}
+    options = conf.get(_DRIVER_OPTIONS, "")
+    if "log4j" not in options and "SPARK_CONF_DIR" not in os.environ:
+        file = Path(__file__).with_name("spark_log4j2.properties").as_uri()
+        quiet[_DRIVER_OPTIONS] = f"{options} -Dlog4j2.configurationFile={file}".strip()
+    return quiet
 
 
 def _apply(session: SparkSession, conf: Mapping[str, str]) -> None:
@@ -92,7 +103,7 @@ def _apply(session: SparkSession, conf: Mapping[str, str]) -> None:
     for name, value in conf.items():
         if session.conf.isModifiable(name):
             session.conf.set(name, value)
-        elif session.conf.get(name, None) != value:
+        elif not _is_in_force(session.conf.get(name, None), value, name):
             too_late.append(name)
     if too_late:
         _log.warning(
@@ -100,6 +111,13 @@ def _apply(session: SparkSession, conf: Mapping[str, str]) -> None:
             "On Databricks they belong in the cluster's Spark config.",
             ", ".join(sorted(too_late)),
         )
+
+
+def _is_in_force(current: str | None, wanted: str, name: str) -> bool:
+    # Spark, and `_quiet`, add options of their own to these.
+    if name.endswith("JavaOptions"):
+        return wanted in (current or "")
+    return current == wanted
 
 
 def _is_running() -> bool:

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kedro.config import MissingConfigException
-from tests.project_fixtures import clean_process, write_files
 
 from kedro_databricks_hybrid import catalog_paths
 from kedro_databricks_hybrid.config_loader import DatabricksConfigLoader
 from kedro_databricks_hybrid.errors import SettingsError
+from tests.project_fixtures import clean_process, write_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +56,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "15.4")
 
 
-def catalog_of(conf: Path, text: str, env: str = "databricks", **options: Any) -> dict[str, Any]:
+def catalog_of(conf: Path, text: str, env: str = "databricks", **options: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return what the loader makes of a base catalog."""
     write_files(conf, {"base/catalog.yml": text})
     return DatabricksConfigLoader(conf, env, **options)["catalog"]
 

@@ -116,7 +116,7 @@ def test_on_a_cluster_the_run_goes_on(project: Project, monkeypatch: pytest.Monk
     """There the data root is in reach; here it is not, so that pandas is what complains."""
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "15.4")
     project.write({"conf/databricks/databricks.yml": "data: {root: dbfs:/no/such/root}"})
-    with pytest.raises(Exception, match="/dbfs/no/such/root/01_raw/raw.csv"):
+    with pytest.raises(Exception, match=r"/dbfs/no/such/root/01_raw/raw\.csv"):
         project.run()
 
 
@@ -160,7 +160,7 @@ def test_the_hooks_can_be_disabled(project: Project) -> None:
     off = 'DISABLE_HOOKS_FOR_PLUGINS = ("kedro-databricks-hybrid",)\n'
     settings = project.path / "src/tiny_shop/settings.py"
     settings.write_text(settings.read_text() + off)
-    with pytest.raises(Exception, match="/dbfs/root/projects/x/data/01_raw/raw.csv"):
+    with pytest.raises(Exception, match=r"/dbfs/root/projects/x/data/01_raw/raw\.csv"):
         project.run("databricks")
 
 

@@ -37,7 +37,9 @@ def make_java(
     program = home / "bin" / "java"
     program.parent.mkdir(parents=True)
     told = f"    java.home = {home}\n    java.version = {version}\n" if answers else "cannot run\n"
-    program.write_text(f"#!/bin/sh\nprintf '%s' '{told}' >&2\nprintf '<%s>' \"$@\"\nexit {int(not answers)}\n")
+    program.write_text(
+        f"#!/bin/sh\nprintf '%s' '{told}' >&2\nprintf '<%s>' \"$@\"\nexit {int(not answers)}\n"
+    )
     program.chmod(0o755)
     if release:
         lines = [f'JAVA_VERSION="{version}"'] + ([f'MODULES="{modules}"'] if modules else [])
@@ -46,10 +48,12 @@ def make_java(
 
 
 def on_path(home: Path) -> dict[str, str]:
+    """Return an environment in which only this Java is found."""
     return {"PATH": str(home / "bin")}
 
 
 def is_wrapper(home: Path | None) -> bool:
+    """Say whether a home was made by us in the cache folder."""
     return home is not None and home.parent.name == "java" and "cache" in home.parts
 
 
@@ -106,7 +110,7 @@ def test_an_old_java_gives_way_to_the_one_that_pip_installed(tmp_path: Path, ver
 
 
 def test_a_stub_that_does_not_run_gives_way(tmp_path: Path) -> None:
-    """macOS has a java on PATH that only says that there is none."""
+    """On macOS the java on PATH only says that there is none."""
     stub = make_java(tmp_path / "stub", "17", release=False, answers=False)
     assert is_wrapper(java.java_home(on_path(stub)))
 
@@ -217,19 +221,23 @@ def test_spark_runs_on_a_machine_without_a_usable_java(tmp_path: Path, old: bool
 
 
 def without_java(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment that names no Java."""
     return {name: value for name, value in environ.items() if name not in {"JAVA_HOME", "PYSPARK_PYTHON"}}
 
 
 def wrapper_of(home: Path) -> Path:
+    """Return the wrapper that is made for a runtime on PATH."""
     made = java.java_home(on_path(home))
     assert is_wrapper(made)
     return Path(str(made))
 
 
 def started(home: Path, *arguments: str) -> str:
+    """Start a made-up Java and return the arguments that reached it."""
     command = [str(home / "bin/java"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def version_of(program: Path, argument: str) -> subprocess.CompletedProcess[str]:
+    """Ask a Java for its version, with one argument more."""
     return subprocess.run([str(program), argument, "-version"], capture_output=True, text=True, check=False)

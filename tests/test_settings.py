@@ -135,7 +135,10 @@ def test_environment_variables_can_be_named(tmp_path: Path, monkeypatch: pytest.
     write_files(
         tmp_path,
         {
-            "conf/base/databricks.yml": "compute: {cluster: '${oc.env:MY_CLUSTER}'}\ncode: {remote: '${oc.env:NO,up}'}"
+            "conf/base/databricks.yml": """\
+                compute: {cluster: "${oc.env:MY_CLUSTER}"}
+                code: {remote: "${oc.env:NO_SUCH_REMOTE,up}"}
+                """
         },
     )
     loaded = settings.load(tmp_path)
@@ -157,7 +160,7 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     """The error names the file instead of a codec alone."""
     write_files(tmp_path, {"conf/base/": ""})
     (tmp_path / "conf/base/databricks.yml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SettingsError, match="databricks.yml cannot be read"):
+    with pytest.raises(SettingsError, match=r"databricks\.yml cannot be read"):
         settings.load(tmp_path)
 
 
