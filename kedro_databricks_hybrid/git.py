@@ -244,7 +244,7 @@ def _environment() -> dict[str, str]:
 
 
 def _last_words(stderr: str) -> str:
-    """Return what git said, on one line, most telling lines only, without credentials in URLs."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith("hint:")]
-    telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "!"))] or lines[-3:]
-    return re.sub(r"(https?://)[^/@\s]+@", r"\1", " ".join(telling) or "no reason given")
+    """Return what git said, on one line, without its hints and without credentials in URLs."""
+    lines = [line.strip() for line in stderr.splitlines()]
+    telling = [line for line in lines if line and not line.startswith(("hint:", "To ", "branch '"))]
+    return re.sub(r"(https?://)[^/@\s]+@", r"\1", " ".join(telling[-6:]) or "no reason given")

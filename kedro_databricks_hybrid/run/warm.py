@@ -27,7 +27,7 @@ _INCLUDE = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[\s=]+(?P<path>\
 _WHY = """\
 import subprocess, sys
 print(subprocess.run(
-    [sys.executable, "-m", "pip", "install", "--dry-run", "-r", {path!r}],
+    [sys.executable, "-m", "pip", "install", "--dry-run", "--no-color", "-r", {path!r}],
     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
 ).stdout)
 """
@@ -98,7 +98,7 @@ def _install(context: command.Context, path: PurePosixPath) -> None:
         words = _pip_errors(result.text) or _pip_errors(context.run(_WHY.format(path=str(path))).text)
         context.destroy()
         raise RunError(
-            f"pip could not install {path}: {words or result.text.strip()}",
+            f"pip could not install {path}: {words or result.text.strip().rpartition(chr(10))[2]}",
             hint="Mend the file, commit it, run `kedro databricks push` and try again.",
         )
     if "Successfully installed" in result.text:

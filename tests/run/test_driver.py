@@ -1,0 +1,148 @@
+"""The driver program, run here: what it writes, in which order, and that it leaves the process as it was."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kedro_databricks_hybrid.run import driver
+from kedro_databricks_hybrid.run.request import RunRequest
+from tests.project_fixtures import PACKAGE, Project, make_project
+
+_FAILING = """\
+import pandas as pd
+from kedro.pipeline import node, pipeline
+
+
+def fail(raw: pd.DataFrame) -> pd.DataFrame:
+    raise RuntimeError("no luck")
+
+
+def register_pipelines():
+    return {"__default__": pipeline([node(fail, "raw", "doubled", name="fail")])}
+"""
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of a run log."""
+    lines = [line for file in sorted(folder.glob("*.jsonl")) for line in file.read_text("utf-8").splitlines()]
+    return [json.loads(line) for line in lines]
+
+
+def perform(project: Project, **options: Any) -> list[dict[str, Any]]:
+    """Send a request as a cluster would get it, in a process of its own, and return the log."""
+    root = project.path.parent / "root"
+    request = RunRequest(
+        run_id="one",
+        project_path=project.path,  # type: ignore[arg-type]
+        package_name=PACKAGE,
+        data_root=root,  # type: ignore[arg-type]
+        options={"env": None, "conf_source": None, "params": {}, "runner": None, **options},
+        user="me@example.com",
+    )
+    subprocess.run([sys.executable, "-c", request.as_command()], check=True, cwd=project.path.parent)
+    return records(root / request.log)
+
+
+def test_the_log_of_a_run(tmp_path: Path) -> None:
+    """Numbered from one, nodes and datasets in order, and an end record that says completed."""
+    log = perform(make_project(tmp_path / "project"))
+    assert [record["n"] for record in log] == list(range(1, len(log) + 1))
+    events = [(r["event"], r.get("node")) for r in log if r["event"] not in {"log", "output"}]
+    assert events == [
+        ("node_started", "double"),
+        ("node_finished", "double"),
+        ("saved", "double"),
+        ("end", None),
+    ]
+    assert log[-1]["outcome"] == "completed"
+    assert "Completed 1 out of 1 tasks" in [r["message"] for r in log if r["event"] == "log"]
+
+
+def test_the_log_of_a_failure(tmp_path: Path) -> None:
+    """The end record holds the project's traceback, without the driver's own frames."""
+    project = make_project(tmp_path / "project").write({f"src/{PACKAGE}/pipeline_registry.py": _FAILING})
+    end = perform(project)[-1]
+    assert end["outcome"] == "failed"
+    assert end["error"] == "RuntimeError: no luck"
+    assert 'raise RuntimeError("no luck")' in end["traceback"]
+    assert "driver.py" not in end["traceback"]
+
+
+def test_an_option_that_the_clusters_kedro_lacks(tmp_path: Path) -> None:
+    """It is named instead of ignored."""
+    end = perform(make_project(tmp_path / "project"), from_the_future=True)[-1]
+    assert (
+        end["error"] == "TypeError: The Kedro on the cluster has no option from_the_future; update it there."
+    )
+
+
+def test_no_bytecode_is_left_in_the_project(tmp_path: Path) -> None:
+    """It would make the Git folder dirty."""
+    project = make_project(tmp_path / "project")
+    perform(project)
+    assert list(project.path.rglob("__pycache__")) == []
+
+
+def test_a_long_log_is_cut_into_files_that_one_read_answers(tmp_path: Path) -> None:
+    """No file exceeds the limit, and no record is lost or torn, from several threads at once."""
+    log = driver.RunLog(str(tmp_path / "log"))
+    threads = [
+        threading.Thread(target=lambda: [log.add("output", text="ä" * 1000) for _ in range(500)])
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log.close(outcome="completed")
+    files = sorted((tmp_path / "log").glob("*"))
+    assert all(file.stat().st_size <= driver.CHUNK_BYTES + 3000 for file in files)
+    assert [r["n"] for r in records(tmp_path / "log")] == list(range(1, 2002))
+
+
+def test_text_without_a_line_break_is_kept_until_the_end(tmp_path: Path) -> None:
+    """Pieces of a line come out as one record; the last one at the end."""
+    log = driver.RunLog(str(tmp_path / "log"))
+    with driver.captured_output(log):
+        print("a", end="")  # noqa: T201
+        print("b")  # noqa: T201
+        print("c", end="")  # noqa: T201
+    log.close()
+    assert [r["text"] for r in records(tmp_path / "log")[:-1]] == ["ab\n", "c"]
+
+
+def test_log_handlers_are_put_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """During a run records go to its log alone; afterwards the process logs as before."""
+    logger = logging.getLogger("tests.driver")
+    handler = logging.StreamHandler(sys.stdout)
+    logger.addHandler(handler)
+    log = driver.RunLog(str(tmp_path / "log"))
+    try:
+        with driver.only_our_handler(log):
+            logger.warning("inside %s", "the run")
+        logger.warning("after it")
+    finally:
+        logger.removeHandler(handler)
+        log.close()
+    printed = capsys.readouterr().out
+    assert "after it" in printed
+    assert "inside" not in printed
+    assert [r["message"] for r in records(tmp_path / "log") if r["event"] == "log"] == ["inside the run"]
+
+
+def test_modules_are_forgotten_by_their_exact_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package whose name only begins the same keeps its modules."""
+    for name in ("iris", "iris.nodes", "iris_two"):
+        monkeypatch.setitem(sys.modules, name, sys)
+    driver.forget("iris")
+    assert "iris" not in sys.modules
+    assert "iris.nodes" not in sys.modules
+    assert "iris_two" in sys.modules
