@@ -1,0 +1,99 @@
+"""Every way of installing the package gives `kedro new --starter=pyspark-iris` and the commands."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*command: str | Path, folder: Path, **variables: str) -> str:
+    """Run a command that must succeed and return what it printed."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=folder,
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def uv_cache(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Keep uv's cache and configuration where the machine's owner has them, whatever HOME says now."""
+    import pwd
+
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    return {"HOME": str(home)}
+
+
+def build(kind: str, folder: Path, variables: dict[str, str]) -> Path:
+    """Return what to install: a built distribution, or the checkout."""
+    if kind in {"checkout", "editable"}:
+        return ROOT
+    command = [sys.executable, "-m", "hatchling", "build", "--target", kind, "--directory", folder]
+    run(*command, folder=ROOT, **variables)
+    return next(folder.glob("*.whl" if kind == "wheel" else "*.tar.gz"))
+
+
+@pytest.mark.parametrize("kind", ["wheel", "sdist", "checkout", "editable"])
+def test_a_clean_environment_gets_starter_and_commands(
+    kind: str, tmp_path: Path, uv_cache: dict[str, str]
+) -> None:
+    """Installed alone, with the dependencies that it declares at the pinned versions."""
+    uv = Path(sys.executable).parent / "uv"
+    what = build(kind, tmp_path, uv_cache)
+    python = tmp_path / "env" / "bin" / "python"
+    run(uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "env", folder=tmp_path, **uv_cache)
+    pins = ROOT / "requirements" / "dev.txt"
+    editable = ["--editable"] if kind == "editable" else []
+    install = [uv, "pip", "install", "--quiet", "--python", python, "--constraint", pins, *editable, what]
+    run(*install, folder=tmp_path, **uv_cache)
+    kedro = tmp_path / "env" / "bin" / "kedro"
+    run(kedro, "new", "--starter=pyspark-iris", "--name=iris-databricks", folder=tmp_path)
+    project = tmp_path / "iris-databricks"
+    for name in ("src/iris_databricks/nodes.py", "data/01_raw/iris.csv", "conf/local/.gitkeep", ".gitignore"):
+        assert (project / name).is_file(), name
+    run("git", "init", "-q", folder=project)
+    assert "data/01_raw/iris.csv" in run("git", "ls-files", "--others", "--exclude-standard", folder=project)
+
+
+def pinned(requirements: Path) -> list[str]:
+    """Return the lines that pin a version, without their hashes."""
+    lines = requirements.read_text("utf-8").splitlines()
+    return [line.rstrip(" \\") for line in lines if "==" in line and not line.startswith((" ", "#"))]
+
+
+def test_the_pins_are_current(uv_cache: dict[str, str], tmp_path: Path) -> None:
+    """Compiling again what pyproject.toml asks for changes no version."""
+    pins = ROOT / "requirements" / "dev.txt"
+    again = tmp_path / "dev.txt"
+    again.write_bytes(pins.read_bytes())
+    compile_again = "pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra dev"
+    uv = Path(sys.executable).parent / "uv"
+    what = ["pyproject.toml", "--output-file", again]
+    run(uv, *compile_again.split(), *what, folder=ROOT, **uv_cache)
+    assert pinned(again) == pinned(pins), "run `make lock`"
+
+
+@pytest.mark.parametrize("extra", ["spark", "sandbox"])
+def test_the_pins_agree(extra: str) -> None:
+    """What users of an extra get is what the tests ran with."""
+    assert set(pinned(ROOT / "requirements" / f"{extra}.txt")) <= set(
+        pinned(ROOT / "requirements" / "dev.txt")
+    )
+
+
+def test_no_pin_names_a_host() -> None:
+    """Packages come by name from whatever registry a machine is set up for."""
+    for pins in (ROOT / "requirements").glob("*.txt"):
+        assert "://" not in pins.read_text("utf-8"), pins
