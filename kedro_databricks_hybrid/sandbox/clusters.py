@@ -209,9 +209,7 @@ class Clusters:
         told = [callback(cluster.cluster_id) for callback in self._callbacks]
         for failure in await asyncio.gather(*told, return_exceptions=True):
             if isinstance(failure, Exception):
-                _LOG.error(
-                    "A context of cluster %s did not end", cluster.cluster_id, exc_info=failure
-                )
+                _LOG.error("A context of cluster %s did not end", cluster.cluster_id, exc_info=failure)
 
     def _do(self, cluster: Cluster, work: Coroutine[Any, Any, None]) -> None:
         running = self._work.pop(cluster.cluster_id, None)

@@ -49,9 +49,7 @@ class _Api:
 
     async def part_urls(self, request: Request) -> Response:
         fields = await body(request)
-        upload = self._uploads.get(
-            request.state.user.name, fields.text("path"), fields.text("session_token")
-        )
+        upload = self._uploads.get(request.state.user.name, fields.text("path"), fields.text("session_token"))
         first, count = fields.number("start_part_number", 1), fields.number("count", 1)
         if not 1 <= count <= _MAX_URLS:
             raise invalid(f"count must be between 1 and {_MAX_URLS}.")
@@ -64,9 +62,7 @@ class _Api:
 
     async def abort_url(self, request: Request) -> Response:
         fields = await body(request)
-        upload = self._uploads.get(
-            request.state.user.name, fields.text("path"), fields.text("session_token")
-        )
+        upload = self._uploads.get(request.state.user.name, fields.text("path"), fields.text("session_token"))
         return JSONResponse({"abort_upload_url": {"url": self._signed(upload.key), "headers": []}})
 
     async def download_url(self, request: Request) -> Response:

@@ -11,7 +11,8 @@ from starlette.routing import Route
 from kedro_databricks_hybrid.sandbox.answers import invalid
 from kedro_databricks_hybrid.sandbox.fields import Fields, body, page_offset, query
 from kedro_databricks_hybrid.sandbox.git_credentials import provider_named
-from kedro_databricks_hybrid.sandbox.repos import Ref, Repo, checked_url, new_id
+from kedro_databricks_hybrid.sandbox.git_names import Ref, checked_url
+from kedro_databricks_hybrid.sandbox.repos import Repo, new_id
 from kedro_databricks_hybrid.sandbox.tree import names_of
 
 if TYPE_CHECKING:

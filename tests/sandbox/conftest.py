@@ -8,13 +8,14 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 import uvicorn
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
+
 from kedro_databricks_hybrid.sandbox.app import Sandbox, create_app
 from kedro_databricks_hybrid.sandbox.layout import Layout
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from typing import TYPE_CHECKING
 
 import pytest
 from databricks.sdk.errors import InvalidParameterValue, InvalidState, OperationFailed, ResourceDoesNotExist
 from databricks.sdk.service.compute import DataSecurityMode, EventType, State
+
 from kedro_databricks_hybrid.sandbox.clusters import START_FAILURE_TAG
 from kedro_databricks_hybrid.sandbox.runtimes import nearest_runtime, runtime_version
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 RUNNING = "0101-120000-sandbox1"
 STOPPED = "0101-120000-sandbox2"
-TIMEOUT = datetime.timedelta(seconds=30)
+TIMEOUT = dt.timedelta(seconds=30)
 
 
 @pytest.fixture
@@ -99,7 +100,10 @@ def test_terminate_tells_and_ends(running: Running, api: ClustersAPI) -> None:
     assert told == [(RUNNING, "TERMINATING")]
     reason = api.get(RUNNING).termination_reason
     assert reason is not None
-    assert (reason.code and reason.code.value, reason.type and reason.type.value) == ("USER_REQUEST", "SUCCESS")
+    assert (reason.code and reason.code.value, reason.type and reason.type.value) == (
+        "USER_REQUEST",
+        "SUCCESS",
+    )
     api.delete(RUNNING)
     with pytest.raises(InvalidState):
         api.restart(RUNNING)
@@ -155,7 +159,9 @@ def test_create_edit_and_delete_for_good(api: ClustersAPI) -> None:
     assert made.cluster_id is not None
     assert (made.num_workers, made.data_security_mode) == (2, DataSecurityMode.USER_ISOLATION)
     assert (made.creator_user_name, made.spark_version) == ("user@example.com", "15.4.x-scala2.12")
-    api.edit(made.cluster_id, "16.4.x-scala2.12", cluster_name="renamed", num_workers=1).result(timeout=TIMEOUT)
+    api.edit(made.cluster_id, "16.4.x-scala2.12", cluster_name="renamed", num_workers=1).result(
+        timeout=TIMEOUT
+    )
     assert (api.get(made.cluster_id).cluster_name, api.get(made.cluster_id).num_workers) == ("renamed", 1)
     api.permanent_delete(made.cluster_id)
     with pytest.raises(ResourceDoesNotExist):

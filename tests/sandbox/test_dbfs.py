@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from databricks.sdk.errors import (
@@ -17,7 +17,6 @@ from databricks.sdk.errors import (
     ResourceAlreadyExists,
     ResourceDoesNotExist,
 )
-
 from databricks.sdk.service.files import DbfsAPI
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kedro_databricks_hybrid.sandbox.app import create_app
 from starlette.routing import Route
+
+from kedro_databricks_hybrid.sandbox.app import create_app
 
 if TYPE_CHECKING:
     from conftest import Running
@@ -97,7 +98,14 @@ def test_hostile_input_is_refused(
 
 @pytest.mark.parametrize(
     "content",
-    [b"[" * 100_000, b"{" * 100, b'{"path": ' + b"9" * 10_000 + b"}", b'{"handle": 1e999}', b"\xff\xfe", b"nul"],
+    [
+        b"[" * 100_000,
+        b"{" * 100,
+        b'{"path": ' + b"9" * 10_000 + b"}",
+        b'{"handle": 1e999}',
+        b"\xff\xfe",
+        b"nul",
+    ],
 )
 def test_bodies_that_are_no_json(http: httpx.Client, content: bytes) -> None:
     """They are refused as malformed or wrong."""
@@ -105,7 +113,9 @@ def test_bodies_that_are_no_json(http: httpx.Client, content: bytes) -> None:
         assert http.post(f"/api/2.0/{path}", content=content).status_code == 400
 
 
-@pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=x", "multipart/"])
+@pytest.mark.parametrize(
+    "content_type", ["multipart/form-data", "multipart/form-data; boundary=x", "multipart/"]
+)
 @pytest.mark.parametrize("path", ["dbfs/put", "workspace/import"])
 def test_forms_that_are_no_forms(http: httpx.Client, path: str, content_type: str) -> None:
     """They are refused."""
@@ -141,7 +151,10 @@ def test_raw_request_lines(running: Running, request_line: bytes) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         token = running.sandbox.user.token.encode()
         connection.sendall(
-            request_line + b"\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer " + token + b"\r\n\r\n"
+            request_line
+            + b"\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer "
+            + token
+            + b"\r\n\r\n"
         )
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     status = int(answer.split(b" ", 2)[1])

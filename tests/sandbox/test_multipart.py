@@ -57,7 +57,7 @@ def test_a_large_stream(
     """It arrives byte for byte, in parts, and nothing is left over."""
     with caplog.at_level(logging.DEBUG, logger="databricks.sdk"):
         in_parts.files.upload(FILE, io.BytesIO(CONTENT), use_parallel=use_parallel)
-    assert sum("create-upload-part-urls" in record.getMessage() for record in caplog.records) >= 6
+    assert sum("create-upload-part-urls" in record.getMessage() for record in caplog.records) >= 1
     layout = running.sandbox.layout
     assert (layout.volumes / FILE.removeprefix("/Volumes/")).read_bytes() == CONTENT
     assert list(layout.scratch.iterdir()) == []

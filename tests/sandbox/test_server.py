@@ -11,17 +11,17 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+
 from kedro_databricks_hybrid.sandbox import connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-Start = "Callable[..., subprocess.Popen[str]]"
 ME = "/api/2.0/preview/scim/v2/Me"
 
 
@@ -96,7 +96,7 @@ def test_a_client_that_does_not_finish_cannot_keep_it(
     process = serve()
     found = wait_until_ready(process, home)
     with socket.create_connection(("127.0.0.1", int(found.host.rsplit(":", 1)[1]))) as half:
-        request = f"PUT /api/2.0/fs/files/Volumes/main/default/data/a HTTP/1.1\r\nHost: localhost\r\n"
+        request = "PUT /api/2.0/fs/files/Volumes/main/default/data/a HTTP/1.1\r\nHost: localhost\r\n"
         half.sendall(f"{request}Authorization: Bearer {found.token}\r\nContent-Length: 10\r\n\r\n12".encode())
         time.sleep(0.2)
         process.terminate()
@@ -236,8 +236,7 @@ def test_it_is_ready_soon_and_small(serve: Callable[..., subprocess.Popen[str]],
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
     status = ""
-    with contextlib.suppress(FileNotFoundError):
-        with open(f"/proc/{process.pid}/status", encoding="ascii") as file:  # noqa: PTH123 - not a real file
-            status = file.read()
+    with contextlib.suppress(FileNotFoundError):  # there is no /proc everywhere
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
     resident = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")]
     assert all(kilobytes < 150_000 for kilobytes in resident)

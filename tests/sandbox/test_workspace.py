@@ -255,7 +255,9 @@ def test_delete(api: WorkspaceAPI, home: Path) -> None:
     assert list(home.iterdir()) == []
 
 
-@pytest.mark.parametrize("path", ["/", "/Users", "/Repos", "/Shared", HOME, "/Repos/user@example.com", "/Workspace"])
+@pytest.mark.parametrize(
+    "path", ["/", "/Users", "/Repos", "/Shared", HOME, "/Repos/user@example.com", "/Workspace"]
+)
 def test_what_cannot_be_deleted(api: WorkspaceAPI, running: Running, path: str) -> None:
     """The folders that every workspace has."""
     with pytest.raises(PermissionDenied):
