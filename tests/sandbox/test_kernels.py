@@ -1,0 +1,105 @@
+"""Kernels as processes of the machine: who may start them, and that none is left over."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from kedro_databricks_hybrid.sandbox.clusters import RUNNING_ID
+
+from tests.sandbox.notebooks import Notebook, is_gone, open_notebook, serve
+from tests.sandbox.users_of_the_machine import ALLOWED, REFUSED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_BACKGROUND = "%sh setsid sleep 300 > /dev/null 2>&1 & echo $!"
+
+
+def test_a_killed_server_leaves_no_process(tmp_path: Path) -> None:
+    """After SIGKILL of the server the kernel ends, and what it had put into the background too."""
+    with serve(tmp_path / "home") as server:
+        notebook = open_notebook(server.http)
+        kernel = int(notebook.text("import os; os.getpid()"))
+        background = int(notebook.text(_BACKGROUND))
+        assert not is_gone(background, seconds=0.1)
+        notebook.submit("import time; time.sleep(300)")
+        server.process.send_signal(signal.SIGKILL)
+        assert is_gone(kernel)
+        assert is_gone(background)
+
+
+def test_a_terminated_server_leaves_no_process(tmp_path: Path) -> None:
+    """SIGTERM ends everything as well, with a command under way, and removes the contexts' files."""
+    with serve(tmp_path / "home") as server:
+        notebook = open_notebook(server.http)
+        kernel = int(notebook.text("import os; os.getpid()"))
+        background = int(notebook.text(_BACKGROUND))
+        notebook.submit("import time; time.sleep(300)")
+        server.process.terminate()
+        assert server.process.wait(timeout=20) == 0
+        assert is_gone(kernel)
+        assert is_gone(background)
+        assert [path.name for path in (server.home / "kernels").iterdir()] == ["home"]
+
+
+def test_the_next_server_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    """Files of contexts that no longer exist do not pile up."""
+    with serve(tmp_path / "home") as server:
+        notebook = open_notebook(server.http)
+        server.process.kill()
+        server.process.wait()
+        left = tmp_path / "home" / "kernels" / notebook.context
+        assert left.exists()
+    with serve(tmp_path / "home") as server:
+        assert not left.exists()
+        assert "does not exist" in Notebook(server.http, notebook.context).ask("GET", "contexts/status").text
+
+
+def test_an_ordinary_user_needs_no_root(tmp_path: Path) -> None:
+    """A user without privileges gets the same paths, and stays that user in them."""
+    with serve(tmp_path / "home", ALLOWED) as server:
+        notebook = open_notebook(server.http)
+        said = notebook.text(
+            "import os\nopen('/dbfs/x', 'w').write('y')\nos.getuid(), os.listdir('/Workspace')"
+        )
+        assert said.startswith("(1000, ")
+        assert (tmp_path / "home" / "roots" / "dbfs" / "x").read_text() == "y"
+
+
+def test_a_long_home_works(tmp_path: Path) -> None:
+    """Sockets have short names only; a home with a long one is no obstacle."""
+    home = tmp_path / ("long" * 30) / "and blanks"
+    home.mkdir(parents=True)
+    with serve(home) as server:
+        assert open_notebook(server.http).text("1 + 1") == "2\n"
+
+
+@pytest.mark.parametrize("name", ["connection.json", "kernel.log"])
+def test_files_are_their_owners_alone(tmp_path: Path, name: str) -> None:
+    """Nobody else on the machine can read the key of a kernel, or what it said."""
+    with serve(tmp_path / "home") as server:
+        notebook = open_notebook(server.http)
+        file = server.home / "kernels" / notebook.context / name
+        assert file.stat().st_mode & 0o077 == 0
+
+
+def test_a_machine_that_binds_nothing_says_so(tmp_path: Path) -> None:
+    """Where namespaces are refused, the context has status Error, and says what is missing."""
+    with serve(tmp_path / "home", REFUSED) as server:
+        fields = {"clusterId": RUNNING_ID, "language": "python"}
+        notebook = Notebook(
+            server.http, server.http.post("/api/1.2/contexts/create", json=fields).json()["id"]
+        )
+        deadline = time.monotonic() + 20
+        while notebook.status() == "Pending":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        shown = notebook.ask("GET", "contexts/status").json()
+        assert shown["status"] == "Error"
+        assert "user.max_user_namespaces is 0" in shown["error"]
+        refusal = notebook.ask("POST", "commands/execute", language="python", command="1")
+        assert refusal.status_code == 400
+        assert "user.max_user_namespaces is 0" in refusal.json()["error"]

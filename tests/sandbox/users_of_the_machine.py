@@ -1,0 +1,24 @@
+"""Command prefixes that run a command as another kind of user of this machine, without its password."""
+
+from __future__ import annotations
+
+import sys
+
+# Becomes user 1000, without privileges, who may (or with "refuse" may not) make user namespaces.
+_ORDINARY = """
+import ctypes, os, sys
+user, group = os.getuid(), os.getgid()
+assert ctypes.CDLL(None).unshare(0x10000000) == 0
+open("/proc/self/setgroups", "w").write("deny")
+open("/proc/self/uid_map", "w").write(f"1000 {user} 1")
+open("/proc/self/gid_map", "w").write(f"1000 {group} 1")
+if sys.argv[1] == "refuse":
+    open("/proc/sys/user/max_user_namespaces", "w").write("0")
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+ALLOWED = [sys.executable, "-c", _ORDINARY, "allow"]
+"""An ordinary user."""
+
+REFUSED = [sys.executable, "-c", _ORDINARY, "refuse"]
+"""An ordinary user of a machine on which user namespaces are switched off."""
