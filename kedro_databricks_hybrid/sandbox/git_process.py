@@ -42,6 +42,9 @@ _CONFIGURATION = """\
 \tautocrlf = false
 \tfsmonitor = false
 \tquotePath = false
+[http]
+\tlowSpeedLimit = 1
+\tlowSpeedTime = 60
 [gc]
 \tauto = 0
 [maintenance]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,21 @@ class Repos:
         self._repos: dict[int, Repo] = {}
         for key, saved in store.load(_DOCUMENT).items():
             sparse = tuple(saved["sparse"]) if saved["sparse"] is not None else None
-            self._repos[int(key)] = Repo(**{**saved, "names": tuple(saved["names"]), "sparse": sparse})
+            repo = Repo(**{**saved, "names": tuple(saved["names"]), "sparse": sparse})
+            if self._tree(repo).is_dir() and self._history(repo).is_dir():
+                self._repos[int(key)] = repo
+        self._drop_leftovers()
+
+    def _drop_leftovers(self) -> None:
+        """Remove histories of clones and deletions that an earlier server could not finish.
+
+        A Git folder is recorded before its files appear, and its files go before the record does:
+        whatever the moment of a kill, a folder without its record is never left in the way.
+        """
+        known = {self._history(repo) for repo in self._repos.values()}
+        for history in self._layout.git.glob("*.git"):
+            if history not in known:
+                shutil.rmtree(history, ignore_errors=True)
 
     def all(self) -> list[Repo]:
         """Return every Git folder, by path."""
@@ -106,11 +120,10 @@ class Repos:
             history = self._history(planned)
             try:
                 await self._clone(planned, scratch, credential)
+                await self._save({**self._repos, planned.repo_id: planned})
                 await run_in_threadpool(self._put_in_place, planned, scratch)
                 self._repos[planned.repo_id] = planned
-                await self._save()
             except BaseException:
-                self._repos.pop(planned.repo_id, None)
                 shutil.rmtree(history, ignore_errors=True)
                 raise
             finally:
@@ -142,6 +155,7 @@ class Repos:
         """
         async with self._locks.hold(repo.repo_id):
             self.get(repo.repo_id)
+            await run_in_threadpool(self._break_locks, repo)
             try:
                 await self._in(
                     repo, "fetch", "--prune", "--force", "--tags", "--no-recurse-submodules", "origin",
@@ -165,15 +179,18 @@ class Repos:
         async with self._locks.hold(repo.repo_id):
             await self._set_patterns(self._history(repo), self._tree(repo), patterns)
             self._repos[repo.repo_id] = Repo(**{**vars(repo), "sparse": patterns})
-            await self._save()
+            await self._save(self._repos)
 
     async def remove(self, repo: Repo) -> None:
         """Delete a Git folder, its files and its history."""
         async with self._locks.hold(repo.repo_id):
             self.get(repo.repo_id)
+            scratch = self._layout.scratch / f"removed-{repo.repo_id}"
+            with suppress(FileNotFoundError):
+                await run_in_threadpool(self._tree(repo).rename, scratch)
             del self._repos[repo.repo_id]
-            await self._save()
-            await run_in_threadpool(shutil.rmtree, self._tree(repo), ignore_errors=True)
+            await self._save(self._repos)
+            await run_in_threadpool(shutil.rmtree, scratch, ignore_errors=True)
             await run_in_threadpool(shutil.rmtree, self._history(repo), ignore_errors=True)
         self._locks.by_key.pop(repo.repo_id, None)
 
@@ -197,6 +214,13 @@ class Repos:
 
     def _tree(self, repo: Repo) -> Path:
         return resolve(self._layout.workspace, repo.names)
+
+    def _break_locks(self, repo: Repo) -> None:
+        """Remove what a git that was killed has left: this server runs one git at a time here."""
+        history = self._history(repo)
+        for lock in (*history.glob("*.lock"), *(history / "refs").rglob("*.lock")):
+            lock.unlink(missing_ok=True)
+        self._tree(repo).mkdir(mode=0o700, exist_ok=True)
 
     def _check_free(self, planned: Repo) -> None:
         parent = resolve(self._layout.workspace, planned.names[:-1])
@@ -262,8 +286,8 @@ class Repos:
         except GitFailedError as error:
             raise invalid(f"Invalid sparse-checkout cone pattern: {error.text[:200]}") from error
 
-    async def _save(self) -> None:
-        document: dict[str, Any] = {str(key): asdict(repo) for key, repo in self._repos.items()}
+    async def _save(self, repos: dict[int, Repo]) -> None:
+        document: dict[str, Any] = {str(key): asdict(repo) for key, repo in repos.items()}
         await self._store.save(_DOCUMENT, document)
 
 

@@ -25,6 +25,10 @@ class Store:
             document: dict[str, Any] = json.loads(self._path(name).read_bytes())
         except FileNotFoundError:
             return {}
+        except ValueError as error:
+            raise ValueError(
+                f"{self._path(name)} is damaged: {error}. Move it away to start anew."
+            ) from error
         return document
 
     def save_now(self, name: str, document: dict[str, Any]) -> None:

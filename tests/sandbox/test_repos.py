@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -30,9 +31,9 @@ PATH = "/Repos/user@example.com/project"
 
 
 @pytest.fixture
-def folder(running: Running) -> Path:
+def folder(tmp_path: Path) -> Path:
     """Return the place of the Git folder on disk."""
-    return running.sandbox.layout.workspace / PATH.lstrip("/")
+    return tmp_path / "home/roots/Workspace" / PATH.lstrip("/")
 
 
 @pytest.fixture
@@ -401,6 +402,51 @@ def test_git_folders_survive_a_restart(start_sandbox: Callable[..., Running], re
     assert made.id is not None
     again.repos.update(made.id, branch="main")
     assert again.repos.get(made.id).head_commit_id == commit
+
+
+def test_a_server_that_was_killed_while_it_cloned(
+    start_sandbox: Callable[..., Running], remote: Remote, folder: Path
+) -> None:
+    """Neither a record without files nor a history without a record stays in the way."""
+    first = start_sandbox()
+    first.workspace().repos.create(url=str(remote.bare), provider="gitHub", path=PATH)
+    first.stop()
+    shutil.rmtree(folder)
+    histories = first.sandbox.layout.git
+    (histories / "1.git").mkdir()
+    again = start_sandbox()
+    assert list(again.workspace().repos.list()) == []
+    assert list(histories.glob("*.git")) == []
+    again.workspace().repos.create(url=str(remote.bare), provider="gitHub", path=PATH)
+    assert (folder / "README.md").exists()
+
+
+def test_the_lock_of_a_git_that_was_killed(
+    workspace: WorkspaceClient, running: Running, remote: Remote, repo_id: int
+) -> None:
+    """It does not block the Git folder for ever."""
+    commit = remote.commit({"README.md": "two\n"})
+    history = running.sandbox.layout.git / f"{repo_id}.git"
+    (history / "index.lock").touch()
+    (history / "refs/heads/main.lock").touch()
+    workspace.repos.update(repo_id, branch="main")
+    assert workspace.repos.get(repo_id).head_commit_id == commit
+
+
+def test_updates_at_the_same_time(running: Running, remote: Remote, repo_id: int, folder: Path) -> None:
+    """They take their turns; afterwards one of the branches is checked out, whole."""
+    remote.commit({"README.md": "other\n"}, "other")
+    clients = [(running.workspace(), branch) for branch in ("main", "other") * 4]
+    threads = [
+        threading.Thread(target=client.repos.update, args=[repo_id], kwargs={"branch": branch})
+        for client, branch in clients
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    branch = clients[0][0].repos.get(repo_id).branch
+    assert (folder / "README.md").read_text() == {"main": "one\n", "other": "other\n"}[str(branch)]
 
 
 class _PrivateRemote(BaseHTTPRequestHandler):

@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -240,3 +241,59 @@ def test_it_is_ready_soon_and_small(serve: Callable[..., subprocess.Popen[str]],
         status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
     resident = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")]
     assert all(kilobytes < 150_000 for kilobytes in resident)
+
+
+def test_a_clone_that_hangs_ends_with_the_server(
+    serve: Callable[..., subprocess.Popen[str]], home: Path
+) -> None:
+    """The server does not wait for it, and no git survives."""
+    process = serve()
+    found = wait_until_ready(process, home)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/never.git"
+        body = json.dumps({"url": url, "provider": "gitHub"}).encode()
+        with socket.create_connection(("127.0.0.1", int(found.host.rsplit(":", 1)[1]))) as client:
+            client.sendall(
+                f"POST /api/2.0/repos HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {found.token}\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
+            git, _ = silent.accept()
+            with git:
+                git.settimeout(20)
+                assert git.recv(1000).startswith(b"GET /never.git")
+                process.terminate()
+                process.communicate(timeout=20)
+                assert process.returncode == 0
+                assert git.recv(1000) == b"", "git still holds its connection"
+
+
+def test_state_survives_a_kill_at_any_moment(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:
+    """What was acknowledged is there after the restart, and the documents are whole."""
+    acknowledged: set[int] = set()
+    for round_number in range(4):
+        process = serve()
+        found = wait_until_ready(process, home)
+        with httpx.Client(base_url=found.host, headers={"Authorization": f"Bearer {found.token}"}) as client:
+            listed = client.get("/api/2.0/git-credentials").json().get("credentials", [])
+            assert acknowledged <= {credential["credential_id"] for credential in listed}
+            killer = threading.Timer(0.1 + 0.07 * round_number, process.kill)
+            killer.start()
+            with contextlib.suppress(httpx.TransportError):
+                while True:
+                    answer = client.post("/api/2.0/git-credentials", json={"git_provider": "gitHub"})
+                    acknowledged.add(answer.json()["credential_id"])
+            killer.join()
+        process.communicate()
+    assert acknowledged
+
+
+def test_a_damaged_document_is_named(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:
+    """One line, and nothing is thrown away."""
+    (home / "state").mkdir(parents=True)
+    (home / "state/clusters.json").write_text("{")
+    process = serve()
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors.count("\n")) == (1, 1)
+    assert "clusters.json is damaged" in errors
+    assert (home / "state/clusters.json").read_text() == "{"
