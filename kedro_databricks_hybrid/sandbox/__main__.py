@@ -23,6 +23,7 @@ from kedro_databricks_hybrid.sandbox.users import DEFAULT_USER
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_KEEP_ALIVE_SECONDS = 75  # clients reuse connections; one closed under a request costs them a retry
 _GRACE_SECONDS = 3  # for requests under way when the server is told to end
 
 
@@ -102,6 +103,7 @@ def _serve(layout: Layout, address: str, port: int, user: str) -> None:
         ws="none",
         loop="asyncio",
         http="h11",
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     # uvicorn raises the signal that ended it once more after its shutdown: that one is ignored.

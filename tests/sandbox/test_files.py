@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -237,3 +238,15 @@ def test_a_link_that_leads_out(workspace: WorkspaceClient, volume: Path, tmp_pat
     assert list(workspace.files.list_directory_contents(VOLUME)) == []
     workspace.files.delete(f"{VOLUME}/link")
     assert (tmp_path / "secret").read_text() == "secret"
+
+
+def test_sixteen_at_once(workspace: WorkspaceClient, volume: Path) -> None:
+    """Parallel uploads all arrive, whole."""
+
+    def upload(number: int) -> None:
+        put(workspace, f"many/{number % 8}/{number}.bin", bytes([number]) * 100_000)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(upload, range(64)))
+    for number in range(64):
+        assert (volume / f"many/{number % 8}/{number}.bin").read_bytes() == bytes([number]) * 100_000

@@ -62,6 +62,14 @@ def wait_until_ready(process: subprocess.Popen[str], home: Path) -> connection.C
     raise AssertionError("the server is not ready")
 
 
+def resident_kilobytes(process: subprocess.Popen[str]) -> int:
+    """Return how much memory a process holds, 0 where that cannot be read."""
+    with contextlib.suppress(FileNotFoundError):  # there is no /proc everywhere
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    return 0
+
+
 def answers(found: connection.Connection) -> bool:
     """Whether the server knows its user."""
     answer = httpx.get(found.host + ME, headers={"Authorization": f"Bearer {found.token}"})
@@ -236,11 +244,33 @@ def test_it_is_ready_soon_and_small(serve: Callable[..., subprocess.Popen[str]],
     )
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
-    status = ""
-    with contextlib.suppress(FileNotFoundError):  # there is no /proc everywhere
-        status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
-    resident = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")]
-    assert all(kilobytes < 150_000 for kilobytes in resident)
+    assert resident_kilobytes(process) < 150_000
+
+
+def test_a_large_upload_is_not_held_in_memory(
+    serve: Callable[..., subprocess.Popen[str]], home: Path
+) -> None:
+    """It goes to disk as it comes, and other requests are answered meanwhile."""
+    process = serve()
+    found = wait_until_ready(process, home)
+    slowest = 0.0
+    chunk = bytes(1024 * 1024)
+
+    def content() -> Iterator[bytes]:
+        nonlocal slowest
+        for number in range(200):
+            if number % 20 == 0:
+                began = time.monotonic()
+                assert answers(found)
+                slowest = max(slowest, time.monotonic() - began)
+            yield chunk
+
+    with httpx.Client(base_url=found.host, headers={"Authorization": f"Bearer {found.token}"}) as client:
+        path = "/api/2.0/fs/files/Volumes/main/default/data/large"
+        assert client.put(path, content=content(), timeout=120).status_code == 204
+        assert client.head(path).headers["content-length"] == str(200 * 1024 * 1024)
+    assert resident_kilobytes(process) < 150_000
+    assert slowest < 5
 
 
 def test_a_clone_that_hangs_ends_with_the_server(
