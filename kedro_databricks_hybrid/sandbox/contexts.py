@@ -69,6 +69,7 @@ class Context:
         self._closing = ""
         self._running: Command | None = None
         self._cancelling: set[asyncio.Task[None]] = set()
+        self._making = asyncio.create_task(asyncio.to_thread(environment.make))
         self._work = asyncio.create_task(self._run())
 
     @property
@@ -104,13 +105,14 @@ class Context:
         self._work.cancel()
         await asyncio.wait([self._work])
         await self._end(reason)
+        await asyncio.wait([self._making])
         await asyncio.to_thread(self._environment.remove)
 
     async def _run(self) -> None:
         """Start the kernel, then run command after command."""
         reason = "The sandbox failed; its server.log says how."
         try:
-            await asyncio.to_thread(self._environment.make)
+            await asyncio.shield(self._making)  # a thread cannot be stopped in the middle
             kernel = await self._start_kernel()
             self.status = "Running"
             while True:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 NAMES = frozenset({"spark", "sc", "sqlContext"})
 
-_ANY_NAME = frozenset({"exec", "eval", "globals", "locals", "vars"})  # these may use one unseen
+_RUNS_CODE = frozenset({"exec", "eval"})  # it may use one of them, unseen
+_GIVES_NAMES = frozenset({"globals", "locals", "vars", "user_ns"})  # by a text, then
+_MAGIC = frozenset({"run_line_magic", "run_cell_magic"})  # what they are given is text until it runs
 _WORD = re.compile(r"\b(spark|sc|sqlContext|sql)\b")
 _given: dict[str, Any] = {}
 _START = f"__import__({__name__!r}, fromlist=['start']).start()"
@@ -31,7 +33,13 @@ class SparkOnDemand(ast.NodeTransformer):
 
 def needs_spark(cell: ast.Module) -> bool:
     """Whether a cell uses one of the names, or may do so in a way that cannot be seen."""
-    return any(_mentions(node) for node in ast.walk(cell))
+    nodes = list(ast.walk(cell))
+    used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    used |= {node.attr for node in nodes if isinstance(node, ast.Attribute)} & (_GIVES_NAMES | _MAGIC)
+    if used & (NAMES | _RUNS_CODE):
+        return True
+    texts = (str(node.value) for node in nodes if isinstance(node, ast.Constant))
+    return bool(used & (_GIVES_NAMES | _MAGIC)) and any(_WORD.search(text) for text in texts)
 
 
 def start() -> None:
@@ -57,18 +65,6 @@ def stop_jobs_if_cancelled(result: ExecutionResult) -> None:
         context = pyspark.SparkContext._active_spark_context  # noqa: SLF001 - PySpark has no other way to ask
         if context is not None:
             context.cancelAllJobs()
-
-
-def _mentions(node: ast.AST) -> bool:
-    if isinstance(node, ast.Name):
-        return isinstance(node.ctx, ast.Load) and node.id in NAMES | _ANY_NAME
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        # what a magic is given is text until it runs
-        magic = node.func.attr in {"run_line_magic", "run_cell_magic"}
-        return magic and any(
-            isinstance(argument, ast.Constant) and _WORD.search(str(argument.value)) for argument in node.args
-        )
-    return False
 
 
 def _is_stopped(spark: SparkSession) -> bool:

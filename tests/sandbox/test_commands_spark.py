@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kedro_databricks_hybrid.sandbox.command_results import plain
 from tests.sandbox.notebooks import Notebook, ServerProcess, is_gone, open_notebook, serve
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def test_dbfs_paths_mean_the_same_everywhere(server: ServerProcess, notebook: No
 
 
 def test_volumes_and_workspace_are_not_dbfs(notebook: Notebook) -> None:
-    """/Volumes and /Workspace mean the same to Spark, with `file:`, `dbfs:` or nothing before, and to Python."""
+    """/Volumes and /Workspace mean the same to Spark, with and without a scheme, and to Python."""
     notebook.text("spark.range(3).write.mode('overwrite').csv('/Volumes/main/default/v')")
     for path in ("/Volumes/main/default/v", "dbfs:/Volumes/main/default/v", "file:/Volumes/main/default/v"):
         assert notebook.text(f"spark.read.csv('{path}').count()") == "3\n"
@@ -121,7 +122,7 @@ def test_the_guides_notebook_runs(server: ServerProcess, notebook: Notebook, tmp
     assert "Successfully installed" not in said
     assert notebook.results("%load_ext kedro.ipython")["resultType"] == "text"
     assert notebook.results(f"%reload_kedro {folder} --env=databricks")["resultType"] == "text"
-    log = notebook.text("session.run()")
+    log = " ".join(plain(notebook.text("session.run()")).split())
     assert "Model has accuracy of 0.960 on test data." in log
     assert "Pipeline execution completed successfully" in log
     listed = server.http.get("/api/2.0/dbfs/list", params={"path": "/root/projects/iris-databricks/data"})
@@ -151,8 +152,8 @@ def _git_folder_of_the_starter(server: ServerProcess, scratch: Path) -> str:
 
 def test_spark_ends_with_a_killed_server(server: ServerProcess, notebook: Notebook) -> None:
     """After SIGKILL of the server, the JVM ends as the kernel does. The last test: it takes the server."""
-    java = int(notebook.text("spark.sparkContext._gateway.proc.pid"))
-    kernel = int(notebook.text("import os; os.getpid()"))
+    java = int(notebook.text("print(spark.sparkContext._gateway.proc.pid)"))
+    kernel = int(notebook.text("import os; print(os.getpid())"))
     assert not is_gone(java, seconds=0.1)
     server.process.send_signal(signal.SIGKILL)
     assert is_gone(kernel)

@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from kedro_databricks_hybrid.sandbox.clusters import RUNNING_ID
 
+from kedro_databricks_hybrid.sandbox.clusters import RUNNING_ID
 from tests.sandbox.notebooks import Notebook, is_gone, open_notebook, serve
 from tests.sandbox.users_of_the_machine import ALLOWED, REFUSED
 

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from kedro_databricks_hybrid.sandbox import namespace
 
+from kedro_databricks_hybrid.sandbox import namespace
 from tests.sandbox.notebooks import is_gone
 from tests.sandbox.users_of_the_machine import ALLOWED, REFUSED
 
