@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -97,15 +98,12 @@ class Tree:
         """Return the objects in a folder, by name; what the user may not see is left out."""
         found = []
         for name in sorted(child.name for child in folder.place.iterdir()):
-            shown = name
-            if name.endswith(notebooks.EXTENSIONS) and self._is_notebook(folder.place / name):
-                shown = name.rsplit(".", 1)[0]
-            try:
+            with suppress(ApiError, FileNotFoundError):  # not the user's, or it has just gone
+                is_notebook = name.endswith(notebooks.EXTENSIONS) and self._is_notebook(folder.place / name)
+                shown = name.rsplit(".", 1)[0] if is_notebook else name
                 entry = self.seek(user, (*folder.names, shown))
-            except ApiError:
-                continue
-            if entry is not None:
-                found.append(entry)
+                if entry is not None:
+                    found.append(entry)
         return found
 
     def describe(self, entry: Entry) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from starlette.concurrency import run_in_threadpool
+
 from kedro_databricks_hybrid.sandbox.answers import ApiError, invalid
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ class UnityCatalog:
         for name in inside:
             del self._objects[name]
         await self._save()
-        shutil.rmtree(self._root.joinpath(*full_name), ignore_errors=True)
+        await run_in_threadpool(shutil.rmtree, self._root.joinpath(*full_name), ignore_errors=True)
 
     def volume_root(self, full_name: tuple[str, ...]) -> Path:
         """Return the folder of a volume that exists."""

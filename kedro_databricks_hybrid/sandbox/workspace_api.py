@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
@@ -48,7 +49,10 @@ class _Api:
             entry = self._tree.find(user, names)
             is_folder = entry.kind in {"DIRECTORY", "REPO"}
             entries = self._tree.children(user, entry) if is_folder else [entry]
-            shown = [self._tree.describe(child) for child in entries]
+            shown: list[dict[str, Any]] = []
+            for child in entries:
+                with suppress(FileNotFoundError):  # it has just gone
+                    shown.append(self._tree.describe(child))
             return [item for item in shown if item.get("modified_at", after) >= after]
 
         objects = await run_in_threadpool(work, request.state.user)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import threading
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -321,3 +322,35 @@ def test_a_link_that_leads_out(api: WorkspaceAPI, home: Path, tmp_path: Path) ->
         put(api, f"{HOME}/link", "x", overwrite=True)
     assert list(api.list(HOME)) == []
     assert (tmp_path / "secret").read_text() == "secret"
+
+
+def test_a_folder_that_changes_while_it_is_listed(http: httpx.Client, running: Running) -> None:
+    """Files that come and go do not break any family's listing."""
+    layout = running.sandbox.layout
+    folders = [
+        layout.workspace / HOME.lstrip("/"),
+        layout.dbfs / "tmp",
+        layout.volumes / "main/default/data",
+    ]
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            for folder in folders:
+                for name in ("a.py", "b.txt"):
+                    (folder / name).write_text(SOURCE)
+                    (folder / name).unlink()
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(150):
+            for address in (
+                f"/api/2.0/workspace/list?path={HOME}",
+                "/api/2.0/dbfs/list?path=/tmp",
+                "/api/2.0/fs/directories/Volumes/main/default/data",
+            ):
+                assert http.get(address).status_code == 200
+    finally:
+        stop.set()
+        thread.join()
