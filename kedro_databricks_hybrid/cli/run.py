@@ -19,6 +19,7 @@ from kedro_databricks_hybrid.cli.project import open_project
 from kedro_databricks_hybrid.cli.push import warn_of_edits
 from kedro_databricks_hybrid.errors import RunCancelledError, RunError
 from kedro_databricks_hybrid.run import interactive
+from kedro_databricks_hybrid.run.local_paths import LocalPaths
 from kedro_databricks_hybrid.run.request import RunRequest
 from kedro_databricks_hybrid.run.warm import find_requirements, warm_context
 from kedro_databricks_hybrid.transfer import remote
@@ -55,13 +56,17 @@ def run(metadata: ProjectMetadata, /, profile: str | None, cluster_name: str | N
     if outcome.outcome == "completed":
         return
     if outcome.traceback:
-        click.echo(outcome.traceback.rstrip(), err=True)
+        click.echo(_paths(project, workspace).in_text(outcome.traceback).rstrip(), err=True)
     if outcome.outcome == "cancelled":
         raise RunCancelledError("The run was cancelled.")
     raise RunError(
         f"The run failed: {outcome.error}",
         hint="Mend it, commit, then push and run again.",
     )
+
+
+def _paths(project: Project, workspace: Workspace) -> LocalPaths:
+    return LocalPaths(project.folder(workspace), project.metadata.project_path)
 
 
 def _run_option(option: click.Parameter) -> click.Parameter:
@@ -110,8 +115,10 @@ def _run(
         options=options,
         user=workspace.user,
     )
+    paths = _paths(project, workspace)
+    show = printer(terminal=sys.stdout.isatty())
     try:
-        return interactive.run(context, request, tree, printer(terminal=sys.stdout.isatty()))
+        return interactive.run(context, request, tree, lambda record: show(paths.in_record(record)))
     except KeyboardInterrupt:
         raise RunCancelledError(
             "The run was cancelled.", hint=f"Its log is kept in {tree.root}/{request.log}."

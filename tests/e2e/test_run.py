@@ -58,7 +58,7 @@ def test_a_failing_node_shows_log_and_traceback(tiny: Callable[[str], Shell]) ->
     failed = shell.run(RUN)
     assert failed.status == 1, str(failed)
     assert "so far so good" in failed.out
-    assert f"{REGISTRY}" in failed.err
+    assert f'File "{shell.folder / REGISTRY}"' in failed.err
     assert 'raise ValueError("not today")' in failed.err
     assert "run/driver.py" not in failed.err
     assert failed.errors == [
