@@ -1,4 +1,4 @@
-"""Paths of the project on the cluster, given as the paths that an editor here can open. Pure but for a look."""
+"""The cluster's paths of the project as the paths that an editor here can open."""
 
 from __future__ import annotations
 
