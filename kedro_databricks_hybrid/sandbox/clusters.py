@@ -26,6 +26,10 @@ STOPPED_ID = "0101-120000-sandbox2"
 # A cluster with this tag fails to start, with the tag's value as code of its termination reason.
 START_FAILURE_TAG = "sandbox-start-failure"
 
+# Not verified against a live workspace: that start on a running cluster is refused (the documentation
+# says that nothing happens, the SDK expects INVALID_STATE), and in which words.
+UNEXPECTED_STATE = "Cluster {id} is in unexpected state {state}."
+
 Callback = Callable[[str], Awaitable[None]]
 
 
@@ -108,8 +112,7 @@ class Clusters:
         try:
             return self._clusters[cluster_id]
         except KeyError:
-            msg = f"Cluster {cluster_id} does not exist"
-            raise invalid(msg) from None
+            raise invalid(f"Cluster {cluster_id} does not exist") from None
 
     def on_terminate(self, callback: Callback) -> None:
         """Have `callback` awaited with the id of each cluster that loses its processes."""
@@ -253,9 +256,8 @@ class Clusters:
 
 def _require(cluster: Cluster, *states: str) -> None:
     if cluster.state not in states:
-        state = cluster.state.capitalize()
-        msg = f"Cluster {cluster.cluster_id} is in unexpected state {state}."
-        raise ApiError(400, "INVALID_STATE", msg)
+        message = UNEXPECTED_STATE.format(id=cluster.cluster_id, state=cluster.state.capitalize())
+        raise ApiError(400, "INVALID_STATE", message)
 
 
 def _now() -> int:

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import threading
+import time
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -340,11 +341,12 @@ def test_a_folder_that_changes_while_it_is_listed(http: httpx.Client, running: R
                 for name in ("a.py", "b.txt"):
                     (folder / name).write_text(SOURCE)
                     (folder / name).unlink()
+            time.sleep(0.0002)  # let the server have its turn
 
     thread = threading.Thread(target=come_and_go)
     thread.start()
     try:
-        for _ in range(150):
+        for _ in range(50):
             for address in (
                 f"/api/2.0/workspace/list?path={HOME}",
                 "/api/2.0/dbfs/list?path=/tmp",
