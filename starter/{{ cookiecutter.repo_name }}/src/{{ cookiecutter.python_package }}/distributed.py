@@ -1,6 +1,7 @@
 """The nodes of the distributed pipeline: predictions by Spark, for test sets of any size."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,7 +49,7 @@ def predict_in_batches(
             yield pa.RecordBatch.from_arrays(columns, [*batch.schema.names, "prediction"])
 
     # The executors have not installed this project, so its code must travel with the function.
-    cloudpickle.register_pickle_by_value(knn)
+    cloudpickle.register_pickle_by_value(sys.modules[knn.__package__])
     schema = StructType([*test.schema.fields]).add("prediction", LongType())
     return test.mapInArrow(predict, schema)
 

@@ -55,6 +55,6 @@ def draw(confusion: NDArray[np.int64], classes: list[str]) -> Figure:
     axes.set_xlabel("Predicted class")
     axes.set_ylabel("True class")
     accuracy = np.trace(confusion) / max(confusion.sum(), 1)
-    axes.set_title(f"{accuracy:.3f} of {confusion.sum():,} test rows are right")
+    axes.set_title(f"Accuracy {accuracy:.3f} on {confusion.sum():,} test rows")
     figure.colorbar(image, ax=axes, label="Share of the true class")
     return figure
