@@ -38,11 +38,16 @@ class FileInfo(NamedTuple):
 
 
 class DBUtils:
-    """All of them."""
+    """All of them; every instance has the same widgets.
 
-    def __init__(self) -> None:
+    Args:
+        spark: Taken because `pyspark.dbutils.DBUtils(spark)` is Databricks' form; not used.
+    """
+
+    def __init__(self, spark: object = None) -> None:
+        del spark
         self.fs = FileSystem()
-        self.widgets = Widgets()
+        self.widgets = _WIDGETS
         self.notebook = Notebook()
         self.library = Library()
 
@@ -149,8 +154,20 @@ class Widgets:
         self._values.clear()
 
 
+_WIDGETS = Widgets()
+
+
+class EntryPoint:
+    """`dbutils.notebook.entry_point`, which knows nothing here: it is the way to the JVM's dbutils."""
+
+    def getDbutils(self) -> None:  # noqa: N802
+        """Return None, which databricks-sdk understands as: no login in here."""
+
+
 class Notebook:
     """`dbutils.notebook`."""
+
+    entry_point = EntryPoint()
 
     def exit(self, value: str) -> None:
         """Leave the notebook with a value."""

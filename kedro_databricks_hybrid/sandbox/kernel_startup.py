@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ipykernel.kernelapp import IPKernelApp
 from traitlets.config import Config
 
-from kedro_databricks_hybrid.sandbox import lazy_spark, notebook_magics
-from kedro_databricks_hybrid.sandbox.dbutils import DBUtils
+from kedro_databricks_hybrid.sandbox import dbruntime, dbutils, lazy_spark, notebook_magics
 from kedro_databricks_hybrid.sandbox.display import display, display_html
 
 if TYPE_CHECKING:
@@ -32,9 +31,11 @@ def main(arguments: list[str]) -> None:
 
 
 def prepare(shell: InteractiveShell) -> None:
-    """Give the notebook what Databricks gives it."""
+    """Give the notebook what Databricks gives it, and modules the way to the same."""
+    sys.modules["dbruntime"] = dbruntime  # what `databricks.sdk.runtime` imports from
+    sys.modules["pyspark.dbutils"] = dbutils
     shell.ast_transformers.append(lazy_spark.SparkOnDemand())
-    shell.user_ns.update(dbutils=DBUtils(), display=display, displayHTML=display_html)
+    shell.user_ns.update(dbutils=dbutils.DBUtils(), display=display, displayHTML=display_html)
     notebook_magics.register(shell)
     shell.events.register("post_run_cell", lazy_spark.stop_jobs_if_cancelled)
 

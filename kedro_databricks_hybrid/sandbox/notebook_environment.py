@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import site
 import sys
+import sysconfig
 import venv
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,9 @@ DRIVER_FOLDER = "/databricks/driver"
 
 _ENVIRONMENTS = ".ephemeral_nfs/envs"
 _SPARK_CONFIGURATION = "spark/conf"
+
+_MAX_FIRST_LINE = 512
+_RUNS_PYTHON = re.compile(rb"#!\S*/python[0-9.]*\s*\n")
 
 # A cluster knows nothing of the shell in which someone started the sandbox, but for the way to the network.
 _PASSED_ON = {
@@ -126,9 +131,23 @@ class NotebookEnvironment:
         packages = next(prefix.glob("lib/python*/site-packages"))
         lines = [f"import site; site.addsitedir({folder!r})\n" for folder in _package_folders()]
         (packages / "sandbox.pth").write_text("".join(lines), encoding="utf-8")
+        self._take_programs(prefix / "bin")
         settings = Path(sys.prefix) / "pip.conf"
         if settings.is_file():
             shutil.copyfile(settings, prefix / "pip.conf")
+
+    def _take_programs(self, programs: Path) -> None:
+        """Give the environment `pip`, `kedro` and the like, which then use it and not the sandbox's own."""
+        for theirs in Path(sysconfig.get_path("scripts")).iterdir():
+            ours = programs / theirs.name
+            if theirs.is_symlink() or not theirs.is_file() or ours.is_symlink():
+                continue
+            with theirs.open("rb") as file:
+                first_line = file.readline(_MAX_FIRST_LINE)
+                if not _RUNS_PYTHON.fullmatch(first_line):
+                    continue
+                ours.write_bytes(f"#!{self.python}\n".encode() + file.read())
+            ours.chmod(0o700)
 
 
 class _Environment(venv.EnvBuilder):

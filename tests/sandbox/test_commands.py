@@ -372,6 +372,23 @@ def test_this_package_counts_as_installed(notebook: Notebook) -> None:
     assert "Successfully installed" not in said
 
 
+def test_programs_use_the_notebooks_environment(notebook: Notebook, running: Any) -> None:
+    """`pip` and `kedro` in a shell are the notebook's, never those of whoever started the sandbox."""
+    _write_wheel(running.sandbox.layout.workspace / "Shared" / "tiny_thing-1.0-py3-none-any.whl")
+    notebook.text("%sh pip install --no-index /Workspace/Shared/tiny_thing-1.0-py3-none-any.whl")
+    where = notebook.text("import sys, tiny_thing; tiny_thing.__file__.startswith(sys.prefix)")
+    assert where == "True\n"
+    assert notebook.text("%sh which kedro").startswith("/local_disk0/.ephemeral_nfs/envs/")
+    assert "kedro, version" in notebook.text("%sh kedro --version")
+
+
+def test_modules_find_dbutils(notebook: Notebook) -> None:
+    """Code outside the notebook gets `dbutils` the ways that Databricks has for it."""
+    notebook.text("dbutils.widgets.text('size', '3')")
+    code = "from pyspark.dbutils import DBUtils; DBUtils(None).widgets.get('size')"
+    assert notebook.text(code) == "'3'\n"
+
+
 def test_a_failed_install_is_an_error(notebook: Notebook) -> None:
     """Unlike IPython's own magic, and like Databricks', `%pip` raises."""
     results = notebook.results("%pip install --no-index no-such-thing-anywhere")
