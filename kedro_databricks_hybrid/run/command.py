@@ -50,7 +50,7 @@ class Context:
             if status == "Error" or time.monotonic() > deadline:
                 raise ComputeError(
                     f"The Python process on the cluster {self.cluster.name} did not start (status {status}).",
-                    hint="See server.log in the sandbox's home, which `kedro databricks sandbox status` names."
+                    hint="See server.log in the folder that `kedro databricks sandbox status` names."
                     if self.workspace.is_local
                     else "See the cluster's driver log, or restart the cluster.",
                 )
