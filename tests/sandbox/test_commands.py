@@ -183,7 +183,7 @@ def test_cancelling_what_has_ended_changes_nothing(notebook: Notebook) -> None:
 
 def test_a_dead_process_is_an_error_of_the_command(notebook: Notebook) -> None:
     """The command under way has status Error, the context too, and it takes no more."""
-    command = notebook.submit("import os; os._exit(3)")
+    command = notebook.submit("import os, time; time.sleep(0.5); os._exit(3)")
     waiting = notebook.submit("1")
     answer = notebook.wait(command, seconds=5)
     assert answer["status"] == "Error"
