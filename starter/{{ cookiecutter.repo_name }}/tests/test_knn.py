@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from {{ cookiecutter.python_package }}.knn import Classifier
 from numpy.typing import NDArray
 from scipy.stats import mode
+
+from {{ cookiecutter.python_package }}.knn import Classifier
 
 
 def by_definition(

@@ -28,7 +28,8 @@ def project(tmp_path: Path, spark: SparkSession) -> Path:  # noqa: ARG001 (a ses
 def run(project: Path, pipeline: str, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401
     """Run one pipeline and return the metrics that it saved."""
     with KedroSession.create(project, runtime_params=parameters) as session:
-        session.run(pipeline_name=pipeline)
+        assert isinstance(session, KedroSession)
+        session.run(pipeline_names=[pipeline])
     folder = "." if pipeline == "__default__" else pipeline
     text = (project / "data/08_reporting" / folder / "metrics.json").read_text(encoding="utf-8")
     return dict(json.loads(text))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from {{ cookiecutter.python_package }}.reporting import draw, summarise
 
 CLASSES = ["one", "two", "three"]

@@ -49,7 +49,9 @@ def predict_in_batches(
             yield pa.RecordBatch.from_arrays(columns, [*batch.schema.names, "prediction"])
 
     # The executors have not installed this project, so its code must travel with the function.
-    cloudpickle.register_pickle_by_value(sys.modules[knn.__package__])
+    cloudpickle.register_pickle_by_value(  # type: ignore[no-untyped-call]
+        sys.modules[knn.__package__]
+    )
     schema = StructType([*test.schema.fields]).add("prediction", LongType())
     return test.mapInArrow(predict, schema)
 

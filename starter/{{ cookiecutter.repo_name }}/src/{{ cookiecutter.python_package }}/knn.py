@@ -120,4 +120,5 @@ def _most_frequent(votes: NDArray[np.intp]) -> NDArray[np.intp]:
     is_first = np.ones(votes.shape, dtype=bool)
     is_first[:, 1:] = votes[:, 1:] != votes[:, :-1]
     so_far = position - np.maximum.accumulate(np.where(is_first, position, 0), axis=1)
-    return votes[np.arange(len(votes)), so_far.argmax(axis=1)]
+    winners: NDArray[np.intp] = votes[np.arange(len(votes)), so_far.argmax(axis=1)]
+    return winners

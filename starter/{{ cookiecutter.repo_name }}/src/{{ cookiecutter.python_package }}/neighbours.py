@@ -99,12 +99,13 @@ class NearestRows:
 
     def _ask_tree(self, test: Floats, count: int) -> tuple[Floats, Rows]:
         distances, rows = self._tree.query(test, count, workers=self._workers)
-        return distances.reshape(len(test), count), rows.reshape(len(test), count)
+        shape = (len(test), count)
+        return np.reshape(distances, shape), np.reshape(rows, shape)
 
     def _is_settled(self, distances: Floats) -> NDArray[np.bool_]:
-        """Say where the last row found is farther than the last one wanted, whatever the rounding."""
+        """Say where the last row found is farther than the last one wanted, for certain."""
         wanted, last = distances[:, self._count - 1], distances[:, -1]
-        return last > wanted * (1 + TREE_MARGIN) + 1 / 1e150
+        return last > wanted * (1 + TREE_MARGIN) + 1e-150
 
     def _ranked(self, test: Floats, candidates: Rows) -> Rows:
         candidates = np.sort(candidates, axis=1)
@@ -148,7 +149,8 @@ class NearestRows:
             distances[part] = _squared(test[rows[part]], self._train[candidates[part]])
         order = np.lexsort((candidates, distances, rows))
         starts = np.searchsorted(rows, np.arange(len(test)))
-        return candidates[order[starts[:, None] + np.arange(self._count)]]
+        best: Rows = candidates[order[starts[:, None] + np.arange(self._count)]]
+        return best
 
 
 class _Products:
@@ -178,7 +180,8 @@ class _Products:
 
     def members(self, groups: Rows) -> Rows:
         """Return the training rows of each group; the last groups name rows that do not exist."""
-        return groups[:, None] + self._groups * np.arange(self.group_size)
+        rows: Rows = groups[:, None] + self._groups * np.arange(self.group_size)
+        return rows
 
     def candidate_groups(self, test: Floats) -> NDArray[np.bool_]:
         """Return a row for each test row, a column for each group."""
@@ -198,7 +201,8 @@ class _Products:
             np.minimum(best, scores, out=best)
         limit = np.partition(best, self._count - 1, axis=1)[:, self._count - 1]
         limit = (limit + 2 * self._error(length)).astype(np.float32)
-        return best <= np.nextafter(limit, np.float32(np.inf))[:, None]
+        is_candidate: NDArray[np.bool_] = best <= np.nextafter(limit, np.float32(np.inf))[:, None]
+        return is_candidate
 
     def _error(self, length: Floats) -> Floats:
         """Bound how far the scores of rows of this length can be off.
@@ -210,14 +214,16 @@ class _Products:
         in_float32 = 2**-24 * ((columns + 4) * 2 * length * reach + (2 * columns + 8) * reach**2)
         in_float64 = 2**-50 * (columns + 4) * (length + reach) ** 2
         underflow = 1e-20 * (columns + 4)
-        return in_float32 + in_float64 + underflow
+        error: Floats = in_float32 + in_float64 + underflow
+        return error
 
 
 def _squared(rows: Floats, others: Floats) -> Floats:
     """Return squared distances; the order of a sum's terms must not hang on the memory layout."""
     difference = np.subtract(rows, others, order="C")
     np.multiply(difference, difference, out=difference)
-    return difference.sum(axis=-1)
+    distances: Floats = difference.sum(axis=-1)
+    return distances
 
 
 def _worth_keeping(train: Floats, count: int) -> Rows | None:
@@ -244,7 +250,7 @@ def _threads(workers: int) -> tuple[int, AbstractContextManager[object]]:
     Without threadpoolctl the products use threads of their own, one block at a time.
     """
     try:
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415 (where it is installed)
     except ImportError:
         return 1, nullcontext()
     return workers, threadpool_limits(limits=1, user_api="blas")

@@ -6,9 +6,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812 (the name that the field uses)
 
 
-def train_and_test(
-    data: DataFrame, parameters: dict[str, Any]
-) -> tuple[DataFrame, DataFrame]:
+def train_and_test(data: DataFrame, parameters: dict[str, Any]) -> tuple[DataFrame, DataFrame]:
     """Split the rows in two, each in an order of its own, the target as its class's position.
 
     A row's own hash decides on which side it comes and where in the order, so neither depends on

@@ -1,0 +1,161 @@
+"""What `kedro new --starter=pyspark-iris` makes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GUIDE_IMPORT = "from scipy.stats import mode\n"
+GUIDE = '''
+def make_predictions(
+    X_train: pd.DataFrame, X_test: pd.DataFrame, y_train: pd.DataFrame
+) -> pd.DataFrame:
+    """Uses 3-nearest neighbour classifier to create predictions.
+    Args:
+        X_train: Training data of features.
+        y_train: Training data for target.
+        X_test: Test data for features.
+    Returns:
+        y_pred: Prediction of the target variable.
+    """
+
+    X_train_numpy = X_train.to_numpy()
+    X_test_numpy = X_test.to_numpy()
+
+    squared_distances = np.sum(
+        (X_train_numpy[:, None, :] - X_test_numpy[None, :, :]) ** 2, axis=-1
+    )
+    three_nearest_neighbours = np.argsort(squared_distances, axis=0)[:3]
+
+    # Use list comprehension to index y_train for each test point's three nearest neighbours
+    y_nearest_neighbours = np.array(
+        [y_train.iloc[three_nearest_neighbours[:, i]] for i in range(X_test.shape[0])]
+    )
+
+    y_pred_mode, _ = mode(y_nearest_neighbours, axis=1)
+    y_pred = pd.DataFrame(
+        y_pred_mode.squeeze(), columns=y_train.columns, index=X_test.index
+    )
+
+    return y_pred
+
+'''
+LAYERS = "01_raw 02_intermediate 03_primary 04_feature 05_model_input 06_models 07_model_output 08_reporting"
+
+
+def test_guide_from_first_run_to_modified_classifier(
+    new_project: Callable[[str], Path], kedro: Callable[..., str]
+) -> None:
+    """One neighbour logs 0.960; the guide's pasted code 1.000, and so does n_neighbors: 3."""
+    project = new_project("iris-databricks")
+    log = kedro(project, "run")
+    assert "Model has accuracy of 0.960 on test data." in log
+    assert "Completed 3 out of 3 tasks" in log
+    metrics = json.loads((project / "data/08_reporting/metrics.json").read_text(encoding="utf-8"))
+    assert metrics["accuracy"] == 0.96
+    picture = (project / "data/08_reporting/confusion_matrix.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+
+    parameters = project / "conf/base/parameters.yml"
+    text = parameters.read_text(encoding="utf-8")
+    parameters.write_text(text.replace("n_neighbors: 1", "n_neighbors: 3"), encoding="utf-8")
+    log = kedro(project, "run")
+    with_parameter = pd.read_parquet(project / "data/07_model_output/y_pred.parquet")
+    assert "Model has accuracy of 1.000 on test data." in log
+
+    nodes = project / "src/iris_databricks/nodes.py"
+    code = nodes.read_text(encoding="utf-8")
+    code = code.replace("\nlog = ", f"{GUIDE_IMPORT}\nlog = ")
+    code, replaced = re.subn(r"(?s)\ndef make_predictions\(.*?(?=\ndef )", lambda _: GUIDE, code)
+    assert replaced == 1
+    nodes.write_text(code, encoding="utf-8")
+    log = kedro(project, "run")
+    with_guide = pd.read_parquet(project / "data/07_model_output/y_pred.parquet")
+    assert "Model has accuracy of 1.000 on test data." in log
+    assert "Completed 3 out of 3 tasks" in log
+    pd.testing.assert_frame_equal(with_guide, with_parameter)
+
+
+def test_its_own_tests_pass(new_project: Callable[[str], Path], python: Callable[..., str]) -> None:
+    """So they run on a local Spark session, without Databricks."""
+    output = python(new_project("iris-databricks"), "pytest", "-q")
+    assert re.search(r"\d+ passed", output)
+    assert "skipped" not in output
+
+
+@pytest.mark.parametrize("name", ["iris-databricks", "A Longer Name of 3 Words for 2 Irises"])
+def test_is_linted_and_typed(
+    new_project: Callable[[str], Path], python: Callable[..., str], name: str
+) -> None:
+    """As strictly as this package, whatever the project's name does to lines and imports."""
+    project = new_project(name)
+    python(project, "ruff", "check", "--no-cache")
+    python(project, "ruff", "format", "--check", "--no-cache")
+    python(project, "mypy")
+
+
+@pytest.mark.parametrize(
+    ("name", "repository", "package"),
+    [
+        ("My Iris Project", "my-iris-project", "my_iris_project"),
+        ("Schwertlilie Grün", "schwertlilie-grün", "schwertlilie_grün"),
+        ("iris 2", "iris-2", "iris_2"),
+    ],
+)
+def test_names(
+    new_project: Callable[[str], Path], kedro: Callable[..., str], name: str, repository: str, package: str
+) -> None:
+    """Names with spaces, other letters and digits become what Kedro makes of them."""
+    project = new_project(name)
+    assert project.name == repository
+    assert (project / "src" / package / "nodes.py").is_file()
+    listed = kedro(project, "registry", "list")
+    assert "__default__" in listed
+    assert "distributed" in listed
+
+
+def test_layout(project_source: Path) -> None:
+    """The files are where the guide looks for them."""
+    package = project_source / "src/iris_databricks"
+    expected = ["settings.py", "pipeline_registry.py", "nodes.py", "pipeline.py", "__main__.py"]
+    assert [name for name in expected if not (package / name).is_file()] == []
+    assert [each.name for each in sorted((project_source / "data").iterdir())] == LAYERS.split()
+    assert (project_source / "conf/databricks/databricks.yml").is_file()
+    assert "pyspark" not in (project_source / "requirements.txt").read_text(encoding="utf-8")
+
+
+def test_git_takes_the_example_and_no_other_data(new_project: Callable[[str], Path]) -> None:
+    """Results, credentials and local configuration are ignored, the folders are kept."""
+    project = new_project("iris-databricks")
+    for ignored in ("data/08_reporting/metrics.json", "conf/local/parameters.yml", "conf/credentials.yml"):
+        (project / ignored).write_text("{}", encoding="utf-8")
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    subprocess.run(["git", "add", "."], cwd=project, check=True)
+    listed = subprocess.run(["git", "ls-files"], cwd=project, check=True, capture_output=True, text=True)
+    tracked = set(listed.stdout.splitlines())
+    in_data = {path for path in tracked if path.startswith("data/")}
+    assert in_data == {"data/01_raw/iris.csv", *(f"data/{each}/.gitkeep" for each in LAYERS.split())}
+    assert {path for path in tracked if path.startswith("conf/local")} == {"conf/local/.gitkeep"}
+    assert "conf/credentials.yml" not in tracked
+
+
+def test_runs_as_a_module(project_source: Path) -> None:
+    """`python -m` has the options of `kedro run`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "iris_databricks", "--help"],
+        cwd=project_source / "src",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--pipelines" in done.stdout
