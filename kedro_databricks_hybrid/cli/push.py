@@ -60,11 +60,11 @@ def warn_of_edits(project: Project) -> None:
 
 
 def _push_data(project: Project, workspace: Workspace, *, everything: bool) -> None:
-    from kedro_databricks_hybrid.transfer import local, push, remote
+    from kedro_databricks_hybrid.transfer import local, push, roots
 
     chosen = None if everything else local.input_paths(project.metadata)
     files = local.files_below(project.data, chosen)
-    tree = remote.tree(workspace, project.data_root(workspace))
+    tree = roots.tree(workspace, project.data_root(workspace))
     done = push.push(tree, project.data, files, local.layer_folders(project.data))
     if not done.sent and not done.folders:
         say(f"Data in {tree.root} is up to date ({with_count(done.unchanged, 'file')}).")

@@ -22,7 +22,7 @@ from kedro_databricks_hybrid.run import interactive
 from kedro_databricks_hybrid.run.local_paths import LocalPaths
 from kedro_databricks_hybrid.run.request import RunRequest
 from kedro_databricks_hybrid.run.warm import find_requirements, warm_context
-from kedro_databricks_hybrid.transfer import remote
+from kedro_databricks_hybrid.transfer import roots
 from kedro_databricks_hybrid.workspace import connect
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _run(
     sha = folder.sha or ""
     requirements = find_requirements(path, lambda name: project.repository.file_at(sha, name))
     context = warm_context(workspace, chosen, path, requirements, say)
-    tree = remote.tree(workspace, project.data_root(workspace))
+    tree = roots.tree(workspace, project.data_root(workspace))
     request = RunRequest(
         run_id=f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}",
         project_path=path,

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import base64
+import secrets
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
-from kedro_databricks_hybrid.errors import NotFoundError, TransferError
-from kedro_databricks_hybrid.transfer.remote import RemoteFile, base_path
-from kedro_databricks_hybrid.workspace import translated
+from kedro_databricks_hybrid.errors import NotFoundError, TransferError, WorkspaceError
+from kedro_databricks_hybrid.transfer.files import BLOCK, OURS, Listing, RemoteFile
+from kedro_databricks_hybrid.transfer.pace import AppendLostError
+from kedro_databricks_hybrid.transfer.refusals import explained
+from kedro_databricks_hybrid.transfer.remote import base_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from databricks.sdk.service.files import FileInfo
+
     from kedro_databricks_hybrid.workspace import Workspace
 
-_BLOCK = 1024 * 1024
-"""What one request of the DBFS API carries at most, in bytes."""
+_INCOMING = PurePosixPath(OURS, "incoming")
+_TRIES = 3
 
 
 class DbfsTree:
     """Files below a `dbfs:/...` root."""
+
+    largest: int | None = None
+    makes_parents = True
 
     def __init__(self, workspace: Workspace, root: str) -> None:
         self.root = root
@@ -32,50 +40,135 @@ class DbfsTree:
         """The root below /dbfs, where clusters mount DBFS."""
         return PurePosixPath("/dbfs", *self._base.parts[1:])
 
+    def check(self) -> None:
+        """Ask for DBFS' own root, which is refused where it is disabled."""
+        with explained(f"use {self.root}"):
+            self._api.get_status("/")
+
     def read(self, path: PurePosixPath) -> bytes | None:
-        """Return a file's content in one request."""
+        """Return a file's content, one request a block."""
         try:
-            with translated(f"read {self.root}/{path}"):
-                answer = self._api.read(str(self._base / path), length=_BLOCK, offset=0)
+            return b"".join(self._blocks(path))
         except NotFoundError:
             return None
-        return base64.b64decode(answer.data or "")
 
-    def write(self, path: PurePosixPath, content: BinaryIO, size: int) -> None:
-        """Write a small file by one request, a large one by blocks."""
-        target = str(self._base / path)
-        with translated(f"write {self.root}/{path}"):
-            if size <= _BLOCK:
-                encoded = base64.b64encode(content.read(_BLOCK)).decode("ascii")
-                self._api.put(target, contents=encoded, overwrite=True)
-            else:
-                self._write_blocks(target, content)
-            written = self._api.get_status(target).file_size
-        if written != size:
+    def chunks(self, path: PurePosixPath, size: int) -> Iterator[bytes]:
+        """Yield a file's content, one request a block."""
+        received = 0
+        for block in self._blocks(path, size):
+            received += len(block)
+            yield block
+        if received != size:
             raise TransferError(
-                f"{self.root}/{path} has {written} bytes after {size} were sent.",
-                hint="Did the local file change meanwhile? Push again.",
+                f"{self.root}/{path} gave {received} bytes, but it is listed with {size}.",
+                hint="It changes there at the moment: try again later.",
             )
+
+    def write(self, path: PurePosixPath, content: bytes) -> None:
+        """Write a small file by one request; a larger one takes the way of an upload."""
+        if len(content) > BLOCK:
+            import io
+
+            self.upload(path, io.BytesIO(content), len(content))
+            return
+        with explained(f"write {self.root}/{path}"):
+            encoded = base64.b64encode(content).decode("ascii")
+            self._api.put(self._full(path), contents=encoded, overwrite=True)
+
+    def upload(self, path: PurePosixPath, content: BinaryIO, size: int) -> None:
+        """Append block by block to a file of another name, then move it into place.
+
+        A block whose answer was lost may be there or not, so the whole file begins anew.
+        """
+        draft = self._full(_INCOMING / f"{path.name[:100]}.{secrets.token_hex(6)}")
+        with explained(f"write {self.root}/{path}"):
+            for attempt in range(1, _TRIES + 1):
+                try:
+                    content.seek(0)
+                    self._append_all(draft, content)
+                    arrived = self._api.get_status(draft).file_size
+                    if arrived == size:
+                        break
+                    problem = TransferError(
+                        f"{self.root}/{path} arrived with {arrived} bytes of {size}.", hint="Push again."
+                    )
+                except AppendLostError as error:
+                    problem = TransferError(
+                        f"{self.root}/{path} could not be sent: {error}", hint="Push again."
+                    )
+                if attempt == _TRIES:
+                    self._api.delete(draft)
+                    raise problem
+            self._move_into_place(draft, path, size)
+
+    def delete(self, path: PurePosixPath) -> None:
+        """Remove a file."""
+        with explained(f"remove {self.root}/{path}"):
+            self._api.delete(self._full(path))
 
     def make_folder(self, path: PurePosixPath) -> None:
         """Make a folder with its parents."""
-        with translated(f"make the folder {self.root}/{path}"):
-            self._api.mkdirs(str(self._base / path))
+        with explained(f"make the folder {self.root}/{path}"):
+            self._api.mkdirs(self._full(path))
 
-    def files(self, folder: PurePosixPath) -> Iterator[RemoteFile]:
-        """List one folder."""
+    def list(self, folder: PurePosixPath) -> Listing | None:
+        """List one folder; DBFS answers for a file with that file, which is no folder."""
         try:
-            with translated(f"list {self.root}/{folder}"):
-                entries = list(self._api.list(str(self._base / folder)))
+            with explained(f"list {self.root}/{folder}"):
+                entries = list(self._api.list(self._full(folder)))
         except NotFoundError:
-            return
-        for entry in entries:
-            if not entry.is_dir:
-                path = PurePosixPath(entry.path or "").relative_to(self._base)
-                yield RemoteFile(path, entry.file_size or 0)
+            return None
+        if any(entry.path == self._full(folder) for entry in entries):
+            return None
+        return Listing(
+            tuple(self._file(entry) for entry in entries if not entry.is_dir),
+            tuple(self._relative(entry) for entry in entries if entry.is_dir),
+        )
 
-    def _write_blocks(self, target: str, content: BinaryIO) -> None:
-        handle = self._api.create(target, overwrite=True).handle or 0
-        while block := content.read(_BLOCK):
+    def find(self, path: PurePosixPath) -> RemoteFile | None:
+        """Ask for one file."""
+        try:
+            with explained(f"look at {self.root}/{path}"):
+                entry = self._api.get_status(self._full(path))
+        except NotFoundError:
+            return None
+        return None if entry.is_dir else self._file(entry)
+
+    def _blocks(self, path: PurePosixPath, size: int | None = None) -> Iterator[bytes]:
+        offset = 0
+        while size is None or offset < size:
+            with explained(f"read {self.root}/{path}"):
+                answer = self._api.read(self._full(path), length=BLOCK, offset=offset)
+            block = base64.b64decode(answer.data or "")
+            offset += len(block)
+            if block:
+                yield block
+            if len(block) < BLOCK:
+                return
+
+    def _append_all(self, draft: str, content: BinaryIO) -> None:
+        handle = self._api.create(draft, overwrite=True).handle or 0
+        while block := content.read(BLOCK):
             self._api.add_block(handle, base64.b64encode(block).decode("ascii"))
         self._api.close(handle)
+
+    def _move_into_place(self, draft: str, path: PurePosixPath, size: int) -> None:
+        """Move a whole file to its name; the API moves onto nothing, so what is there goes first."""
+        self._api.delete(self._full(path))
+        try:
+            with explained(f"move {self.root}/{path} into place"):
+                self._api.move(draft, self._full(path))
+        except WorkspaceError:
+            # A repeated request finds that the lost one has moved it already.
+            found = self.find(path)
+            if found is None or found.size != size:
+                raise
+
+    def _full(self, path: PurePosixPath) -> str:
+        return str(self._base / path)
+
+    def _relative(self, entry: FileInfo) -> PurePosixPath:
+        return PurePosixPath(entry.path or "").relative_to(self._base)
+
+    def _file(self, entry: FileInfo) -> RemoteFile:
+        return RemoteFile(self._relative(entry), entry.file_size or 0, entry.modification_time or 0)

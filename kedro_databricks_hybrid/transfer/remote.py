@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from kedro_databricks_hybrid.transfer.files import Listing, RemoteFile
+from kedro_databricks_hybrid.transfer.pool import run_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kedro_databricks_hybrid.workspace import Workspace
 
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file below a data root: its path relative to the root and its size in bytes."""
-
-    path: PurePosixPath
-    size: int
+__all__ = ["Listing", "RemoteFile", "RemoteTree", "base_path", "tree", "walk"]
 
 
 class RemoteTree(Protocol):
-    """The files below one data root. Paths are relative to it; folders are made as they are needed."""
+    """The files below one data root. Paths are relative to it."""
 
     @property
     def root(self) -> str:
@@ -31,17 +27,45 @@ class RemoteTree(Protocol):
     def driver_path(self) -> PurePosixPath:
         """Where Python code on a cluster finds the data root as a folder."""
 
-    def read(self, path: PurePosixPath) -> bytes | None:
-        """Return a small file's content (up to 1 MB), None where there is none."""
+    @property
+    def largest(self) -> int | None:
+        """Bytes of the largest file that fits, None where there is no such limit."""
 
-    def write(self, path: PurePosixPath, content: BinaryIO, size: int) -> None:
-        """Write a file, replacing one that is there, and read back that its size is right."""
+    @property
+    def makes_parents(self) -> bool:
+        """Whether writing a file makes the folders above it."""
+
+    def check(self) -> None:
+        """Refuse a root that cannot be used at all, such as one in a volume that does not exist."""
+
+    def read(self, path: PurePosixPath) -> bytes | None:
+        """Return a file's content, None where there is none; one request up to 1 MB."""
+
+    def chunks(self, path: PurePosixPath, size: int) -> Iterator[bytes]:
+        """Yield a file's content piece by piece.
+
+        Args:
+            path: The file.
+            size: What the listing says; an answer of another size is an error.
+        """
+
+    def write(self, path: PurePosixPath, content: bytes) -> None:
+        """Write a small file (up to 1 MB) by one request, replacing one that is there."""
+
+    def upload(self, path: PurePosixPath, content: BinaryIO, size: int) -> None:
+        """Write a file of any size, replacing one that is there, with constant memory."""
+
+    def delete(self, path: PurePosixPath) -> None:
+        """Remove a file; one that is not there is removed already."""
 
     def make_folder(self, path: PurePosixPath) -> None:
         """Make a folder with its parents; one that is there is left as it is."""
 
-    def files(self, folder: PurePosixPath) -> Iterator[RemoteFile]:
-        """Yield the files that lie directly in a folder; nothing where there is no folder."""
+    def list(self, folder: PurePosixPath) -> Listing | None:
+        """Return what lies directly in a folder, None where there is no such folder."""
+
+    def find(self, path: PurePosixPath) -> RemoteFile | None:
+        """Return a file as a listing would show it, None where there is none."""
 
 
 def tree(workspace: Workspace, root: str) -> RemoteTree:
@@ -52,8 +76,10 @@ def tree(workspace: Workspace, root: str) -> RemoteTree:
         root: `dbfs:/...` or `/Volumes/<catalog>/<schema>/<volume>[/...]`, checked by the settings.
     """
     from kedro_databricks_hybrid.transfer.dbfs import DbfsTree
+    from kedro_databricks_hybrid.transfer.pace import keep_pace
     from kedro_databricks_hybrid.transfer.volumes import VolumeTree
 
+    keep_pace(workspace.client)
     kind = DbfsTree if root.startswith("dbfs:") and not root.startswith("dbfs:/Volumes/") else VolumeTree
     return kind(workspace, root)
 
@@ -61,3 +87,24 @@ def tree(workspace: Workspace, root: str) -> RemoteTree:
 def base_path(root: str) -> PurePosixPath:
     """Return a data root without its scheme."""
     return PurePosixPath(root.removeprefix("dbfs:"))
+
+
+def walk(tree: RemoteTree, start: PurePosixPath, *, skip: PurePosixPath | None = None) -> list[RemoteFile]:
+    """Return the files below a folder, or the file itself; nothing where there is neither.
+
+    Args:
+        tree: The data root.
+        start: Where to begin.
+        skip: A folder to leave out.
+    """
+    listing = tree.list(start)
+    if listing is None:
+        file = tree.find(start)
+        return [file] if file else []
+    found = list(listing.files)
+    folders = [folder for folder in listing.folders if folder != skip]
+    while folders:
+        listings = [each for each in run_all(tree.list, folders) if each is not None]
+        found += [file for each in listings for file in each.files]
+        folders = [folder for each in listings for folder in each.folders]
+    return sorted(found, key=lambda file: file.path)

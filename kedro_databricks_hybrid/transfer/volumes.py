@@ -2,70 +2,139 @@
 
 from __future__ import annotations
 
+import inspect
+import io
+import threading
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kedro_databricks_hybrid.errors import NotFoundError, TransferError
-from kedro_databricks_hybrid.transfer.remote import RemoteFile, base_path
-from kedro_databricks_hybrid.workspace import translated
+from kedro_databricks_hybrid.transfer.files import BLOCK, Listing, RemoteFile
+from kedro_databricks_hybrid.transfer.refusals import explained
+from kedro_databricks_hybrid.transfer.remote import base_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from databricks.sdk.service.files import DirectoryEntry
+
     from kedro_databricks_hybrid.workspace import Workspace
+
+_VOLUME_PARTS = 5  # "/", "Volumes", catalog, schema, volume
+_IN_PARTS = 50 * 1024 * 1024  # from this size on the SDK sends a file in parts
+_PART_THREADS = 2  # each holds a part of 10 MB and more in memory
 
 
 class VolumeTree:
     """Files below a `/Volumes/<catalog>/<schema>/<volume>[/...]` root."""
 
+    largest: int | None = 5 * 1024**3
+    makes_parents = False
+
     def __init__(self, workspace: Workspace, root: str) -> None:
         self.root = root
         self._api = workspace.client.files
         self._base = base_path(root)
+        self._one_in_parts = threading.Lock()
 
     @property
     def driver_path(self) -> PurePosixPath:
         """The root itself: clusters see volumes under their own names."""
         return self._base
 
+    def check(self) -> None:
+        """Ask whether the volume exists."""
+        volume = PurePosixPath(*self._base.parts[:_VOLUME_PARTS])
+        try:
+            with explained(f"use {volume}"):
+                self._api.get_directory_metadata(str(volume))
+        except NotFoundError as error:
+            raise TransferError(
+                f"The volume {volume} does not exist, or you may not see it.",
+                hint=f"Create it (CREATE VOLUME {'.'.join(volume.parts[2:])}) or set another data.root "
+                "in databricks.yml.",
+            ) from error
+
     def read(self, path: PurePosixPath) -> bytes | None:
         """Return a file's content."""
         try:
-            with translated(f"read {self._base / path}"):
-                answer = self._api.download(str(self._base / path)).contents
-                if answer is None:
-                    return b""
-                with answer:
-                    return answer.read()
+            return b"".join(self._stream(path))
         except NotFoundError:
             return None
 
-    def write(self, path: PurePosixPath, content: BinaryIO, size: int) -> None:
-        """Write a file; the SDK sends large ones in parts."""
-        target = self._base / path
-        self.make_folder(path.parent)
-        with translated(f"write {target}"):
-            self._api.upload(str(target), content, overwrite=True)
-            written = self._api.get_metadata(str(target)).content_length
-        if written != size:
+    def chunks(self, path: PurePosixPath, size: int) -> Iterator[bytes]:
+        """Yield a file's content as it arrives."""
+        received = 0
+        for chunk in self._stream(path):
+            received += len(chunk)
+            yield chunk
+        if received != size:
             raise TransferError(
-                f"{target} has {written} bytes after {size} were sent.",
-                hint="Did the local file change meanwhile? Push again.",
+                f"{self._base / path} gave {received} bytes, but it is listed with {size}.",
+                hint="It changes there at the moment: try again later.",
             )
+
+    def write(self, path: PurePosixPath, content: bytes) -> None:
+        """Write a small file by one request."""
+        self.upload(path, io.BytesIO(content), len(content))
+
+    def upload(self, path: PurePosixPath, content: BinaryIO, size: int) -> None:
+        """Write a file by one request; the SDK sends large ones in parts, which become one file at the end."""
+        target = str(self._base / path)
+        with explained(f"write {target}"):
+            if size < _IN_PARTS:
+                self._api.upload(target, content, overwrite=True)
+                return
+            with self._one_in_parts:  # so that memory does not grow with the number of large files
+                self._api.upload(target, content, overwrite=True, **self._parts())
+
+    def delete(self, path: PurePosixPath) -> None:
+        """Remove a file."""
+        try:
+            with explained(f"remove {self._base / path}"):
+                self._api.delete(str(self._base / path))
+        except NotFoundError:
+            return
 
     def make_folder(self, path: PurePosixPath) -> None:
         """Make a folder with its parents."""
-        with translated(f"make the folder {self._base / path}"):
+        with explained(f"make the folder {self._base / path}"):
             self._api.create_directory(str(self._base / path))
 
-    def files(self, folder: PurePosixPath) -> Iterator[RemoteFile]:
-        """List one folder."""
+    def list(self, folder: PurePosixPath) -> Listing | None:
+        """List one folder, a page of 1,000 a request."""
         try:
-            with translated(f"list {self._base / folder}"):
+            with explained(f"list {self._base / folder}"):
                 entries = list(self._api.list_directory_contents(str(self._base / folder)))
         except NotFoundError:
-            return
-        for entry in entries:
-            if not entry.is_directory:
-                path = PurePosixPath(entry.path or "").relative_to(self._base)
-                yield RemoteFile(path, entry.file_size or 0)
+            return None
+        return Listing(
+            tuple(self._file(entry) for entry in entries if not entry.is_directory),
+            tuple(self._relative(entry) for entry in entries if entry.is_directory),
+        )
+
+    def find(self, path: PurePosixPath) -> RemoteFile | None:
+        """Look a file up in its folder's listing, which tells its time to the millisecond."""
+        listing = self.list(path.parent)
+        return next((file for file in listing.files if file.path == path), None) if listing else None
+
+    def _stream(self, path: PurePosixPath) -> Iterator[bytes]:
+        with explained(f"read {self._base / path}"):
+            answer = self._api.download(str(self._base / path)).contents
+            if answer is None:
+                return
+            with answer:
+                while chunk := answer.read(BLOCK):
+                    yield chunk
+
+    def _parts(self) -> dict[str, Any]:
+        known = inspect.signature(self._api.upload).parameters
+        return {"parallelism": _PART_THREADS} if "parallelism" in known else {}
+
+    def _relative(self, entry: DirectoryEntry) -> PurePosixPath:
+        # Unity Catalog answers with the volume's names in its own case.
+        parts = PurePosixPath(entry.path or "").parts[len(self._base.parts) :]
+        return PurePosixPath(*parts)
+
+    def _file(self, entry: DirectoryEntry) -> RemoteFile:
+        return RemoteFile(self._relative(entry), entry.file_size or 0, entry.last_modified or 0)

@@ -1,0 +1,23 @@
+"""From a data root's address to the tree that it stands for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid.transfer.dbfs import DbfsTree
+from kedro_databricks_hybrid.transfer.volumes import VolumeTree
+
+if TYPE_CHECKING:
+    from kedro_databricks_hybrid.transfer.remote import RemoteTree
+    from kedro_databricks_hybrid.workspace import Workspace
+
+
+def tree(workspace: Workspace, root: str) -> RemoteTree:
+    """Return the tree for a data root.
+
+    Args:
+        workspace: Where it lies.
+        root: `dbfs:/...` or `/Volumes/<catalog>/<schema>/<volume>[/...]`, checked by the settings.
+    """
+    on_dbfs = root.startswith("dbfs:") and not root.startswith("dbfs:/Volumes/")
+    return DbfsTree(workspace, root) if on_dbfs else VolumeTree(workspace, root)
