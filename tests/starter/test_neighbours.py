@@ -1,5 +1,6 @@
 """The classifier of the starter against the guide's code with a stable order."""
 
+# ruff: noqa: N806 (X and y are the names that the field uses)
 from __future__ import annotations
 
 import tracemalloc

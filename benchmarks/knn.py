@@ -1,0 +1,266 @@
+"""The starter's classifier against the guide's code, scikit-learn and faiss, side by side.
+
+    python benchmarks/knn.py [--quick]
+
+Every entry is fit and predict in a process of its own, so that its peak of memory is its own. The
+inputs are the same, the entries of a case take turns, and the table shows the median of the rounds.
+"""
+
+# ruff: noqa: N803, N806 (X and y are the names that the field uses)
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import types
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SOURCE = (
+    Path(__file__).parents[1] / "starter/{{ cookiecutter.repo_name }}/src/{{ cookiecutter.python_package }}"
+)
+MEGABYTE = 1 << 20
+CHUNK = 64 * MEGABYTE
+
+
+@dataclass(frozen=True)
+class Case:
+    """A size, and how much faster than others the starter has to be (1 / 1.25: at most 1.25 times slower)."""
+
+    name: str
+    shape: tuple[int, int, int]  # training rows, test rows, columns
+    neighbours: int
+    targets: dict[str, float]
+    data: str = "continuous"
+    rounds: int = 5
+
+
+CASES = [
+    Case("iris", (120, 30, 4), 1, {"guide": 4}),
+    Case("iris", (120, 30, 4), 3, {"guide": 25}),
+    Case("flat", (10_000, 10_000, 4), 1, {"guide": 350, "sklearn": 2.5}),
+    Case("flat", (10_000, 10_000, 4), 3, {"guide": 700, "sklearn": 2.5}),
+    Case("flat, large", (100_000, 100_000, 4), 3, {"sklearn": 2.5}),
+    Case("deep", (50_000, 10_000, 64), 3, {"sklearn brute": 2.0, "faiss": 1.0}),
+    Case("pictures", (20_000, 5_000, 784), 3, {"sklearn brute": 1.6, "faiss": 1 / 1.25}),
+    # Ties: within 10 times the starter's own time on continuous data of the same size.
+    Case("constant", (100_000, 100_000, 4), 3, {"continuous": 1 / 10}, "constant"),
+    Case("duplicated", (100_000, 100_000, 4), 3, {"continuous": 1 / 10}, "duplicated"),
+    Case("grid", (100_000, 100_000, 4), 3, {"continuous": 1 / 10}, "grid"),
+    Case("constant", (50_000, 10_000, 64), 3, {"continuous": 1 / 10}, "constant"),
+    Case("duplicated", (50_000, 10_000, 64), 3, {"continuous": 1 / 10}, "duplicated"),
+    Case("grid", (50_000, 10_000, 64), 3, {"continuous": 1 / 10}, "grid"),
+]
+QUICK = {"iris", "flat"}
+
+
+def main() -> int:
+    """Run every case, print the table; 1 where a target was missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small sizes only, and three rounds")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        measure(json.loads(options.worker))
+        return 0
+    met = True
+    print("| case | rows, tests, columns | k | against | seconds | starter | ratio | target | met |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for case in CASES:
+        if not options.quick or case.name in QUICK:
+            met &= compare(case, rounds=3 if options.quick else case.rounds)
+    return 0 if met else 1
+
+
+def compare(case: Case, rounds: int) -> bool:
+    """Let the entries of a case take turns, print their rows, and say whether all targets were met."""
+    entries = ["starter", *case.targets]
+    measured: dict[str, list[dict[str, float]]] = {entry: [] for entry in entries}
+    for turn in range(rounds):
+        for entry in entries:
+            # The guide's code takes minutes and its time hardly varies.
+            if entry == "guide" and case.shape[0] > 1000 and turn >= 2:
+                continue
+            measured[entry].append(in_own_process(case, entry))
+    seconds = {entry: statistics.median(each["seconds"] for each in runs) for entry, runs in measured.items()}
+    met = True
+    size = ", ".join(f"{each:,}" for each in case.shape)
+    for entry, target in case.targets.items():
+        ratio = seconds[entry] / seconds["starter"]
+        met &= ratio >= target
+        print(
+            f"| {case.name} | {size} | {case.neighbours} | {entry} | {seconds[entry]:.5f} "
+            f"| {seconds['starter']:.5f} | {ratio:.2f} | {target:.2f} "
+            f"| {'yes' if ratio >= target else 'NO'} |",
+            flush=True,
+        )
+    peak = max(each["peak"] for each in measured["starter"])
+    allowed = CHUNK + 2 * 4 * case.shape[0] * case.shape[2]
+    met &= peak <= allowed
+    print(
+        f"| {case.name} | {size} | {case.neighbours} | peak memory, MB | {peak / MEGABYTE:.0f} | "
+        f"| | {allowed / MEGABYTE:.0f} | {'yes' if peak <= allowed else 'NO'} |",
+        flush=True,
+    )
+    return met
+
+
+def in_own_process(case: Case, entry: str) -> dict[str, float]:
+    """Measure one entry once, with the processor's own settings for its products."""
+    request = {
+        "shape": case.shape,
+        "neighbours": case.neighbours,
+        "entry": entry,
+        "data": "continuous" if entry == "continuous" else case.data,
+    }
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"}
+    }
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).resolve()), "--worker", json.dumps(request)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
+
+
+def measure(request: dict[str, Any]) -> None:
+    """Warm up on a little data, then measure; tiny sizes many times over."""
+    rows, tests, columns = request["shape"]
+    predict = ENTRIES[request["entry"]]
+    random = np.random.default_rng(0)
+    X_train, X_test = (pd.DataFrame(DATA[request["data"]](random, (n, columns))) for n in (rows, tests))
+    y_train = pd.DataFrame({"species": random.integers(0, 3, rows)})
+    few = slice(0, min(rows, 1000)), slice(0, min(tests, 100))
+    predict(X_train[few[0]], X_test[few[1]], y_train[few[0]], request["neighbours"])
+    repeats = 200 if rows < 1000 else 1
+    peak = Peak()
+    with peak:
+        times = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            predict(X_train, X_test, y_train, request["neighbours"])
+            times.append(time.perf_counter() - started)
+    print(json.dumps({"seconds": statistics.median(times), "peak": peak.bytes}))
+
+
+class Peak:
+    """The growth of this process's resident memory while it is open, read every two milliseconds."""
+
+    def __enter__(self) -> None:
+        self._before = self._most = _resident()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    @property
+    def bytes(self) -> int:
+        """By how much it grew at most."""
+        return self._most - self._before
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.002):
+            self._most = max(self._most, _resident())
+
+
+def _resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def starter(X_train: pd.DataFrame, X_test: pd.DataFrame, y_train: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Predict with the starter's classifier, straight from the template."""
+    if "iris_starter" not in sys.modules:
+        package = types.ModuleType("iris_starter")
+        package.__path__ = [str(SOURCE)]
+        sys.modules["iris_starter"] = package
+    knn = importlib.import_module("iris_starter.knn")
+    predicted: pd.DataFrame = knn.Classifier(X_train, y_train, count).predict(X_test)
+    return predicted
+
+
+def guide(X_train: pd.DataFrame, X_test: pd.DataFrame, y_train: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Predict with the guide's code: its three neighbours, or the nearest one of its starter."""
+    from scipy.stats import mode
+
+    X_train_numpy = X_train.to_numpy()
+    X_test_numpy = X_test.to_numpy()
+    squared_distances = np.sum((X_train_numpy[:, None, :] - X_test_numpy[None, :, :]) ** 2, axis=-1)
+    if count == 1:
+        y_pred = y_train.iloc[squared_distances.argmin(axis=0)]
+        return y_pred.set_axis(X_test.index)
+    nearest = np.argsort(squared_distances, axis=0)[:count]
+    y_nearest = np.array([y_train.iloc[nearest[:, i]] for i in range(X_test.shape[0])])
+    y_pred_mode, _ = mode(y_nearest, axis=1)
+    return pd.DataFrame(y_pred_mode.squeeze(), columns=y_train.columns, index=X_test.index)
+
+
+def sklearn(
+    X_train: pd.DataFrame,
+    X_test: pd.DataFrame,
+    y_train: pd.DataFrame,
+    count: int,
+    algorithm: str = "auto",
+) -> Any:  # noqa: ANN401
+    """Predict with scikit-learn on all cores."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    classifier = KNeighborsClassifier(count, algorithm=algorithm, n_jobs=-1)
+    return classifier.fit(X_train, y_train["species"]).predict(X_test)
+
+
+def sklearn_brute(X_train: pd.DataFrame, X_test: pd.DataFrame, y_train: pd.DataFrame, count: int) -> Any:  # noqa: ANN401
+    """Predict with scikit-learn's matrix products."""
+    return sklearn(X_train, X_test, y_train, count, "brute")
+
+
+def faiss(X_train: pd.DataFrame, X_test: pd.DataFrame, y_train: pd.DataFrame, count: int) -> Any:  # noqa: ANN401
+    """Predict with faiss, which computes in float32 and is not exact."""
+    from faiss import IndexFlatL2
+
+    index = IndexFlatL2(X_train.shape[1])
+    index.add(np.ascontiguousarray(X_train, dtype=np.float32))
+    _, nearest = index.search(np.ascontiguousarray(X_test, dtype=np.float32), count)
+    votes = y_train["species"].to_numpy()[nearest]
+    return np.stack([(votes == label).sum(axis=1) for label in range(3)]).argmax(axis=0)
+
+
+ENTRIES: dict[str, Callable[[pd.DataFrame, pd.DataFrame, pd.DataFrame, int], Any]] = {
+    "starter": starter,
+    "continuous": starter,
+    "guide": guide,
+    "sklearn": sklearn,
+    "sklearn brute": sklearn_brute,
+    "faiss": faiss,
+}
+DATA: dict[str, Callable[[np.random.Generator, tuple[int, int]], np.ndarray]] = {
+    "continuous": lambda random, shape: random.normal(size=shape),
+    "constant": lambda _, shape: np.ones(shape),
+    "duplicated": lambda random, shape: random.normal(size=(10, shape[1]))[random.integers(0, 10, shape[0])],
+    "grid": lambda random, shape: random.integers(0, 50, shape).astype(np.float64),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
