@@ -16,6 +16,7 @@ Rows = NDArray[np.intp]
 TINY = 2048  # numbers in the training data, up to which nothing beats plain arithmetic
 TREE_COLUMNS = 12  # beyond, a k-d tree visits too many of its leaves
 TREE_MARGIN = 1e-12  # far above the rounding of a tree's distances, relative to them
+PAIRWISE = 8  # terms, up to which numpy's sum adds one after the other
 FAR = 1e15  # spreads of the training data, from where its rows are all about equally far
 BLOCK = 1 << 20  # scores of a block of rows, to stay in the processor's cache
 
@@ -37,7 +38,7 @@ class NearestRows:
         self, train: Floats, count: int, *, workers: int = -1, chunk_bytes: int = 64 << 20
     ) -> None:
         self._count = count
-        self._workers = workers if workers > 0 else os.cpu_count() or 1
+        self._workers = workers
         self._chunk_bytes = chunk_bytes
         self._origin: Rows | None = None
         self._find: Callable[[Floats], Rows]
@@ -86,7 +87,7 @@ class NearestRows:
         tied = np.flatnonzero(~self._is_settled(distances))
         while tied.size and wanted < total:
             asked = min(4 * asked, total)
-            step = self._chunk_rows(asked * (test.shape[1] + 4))
+            step = self._chunk_rows(asked * (2 * test.shape[1] + 6))
             still_tied = []
             for first in range(0, len(tied), step):
                 rows = tied[first : first + step]
@@ -117,7 +118,8 @@ class NearestRows:
         """Score blocks of rows by matrix products in float32, then rank the best in float64."""
         step = self._products.block_rows
         blocks = [test[first : first + step] for first in range(0, len(test), step)]
-        workers, one_thread_each = _threads(self._workers)
+        workers = self._workers if self._workers > 0 else os.cpu_count() or 1
+        workers, one_thread_each = _threads(workers)
         with one_thread_each, ThreadPoolExecutor(workers) as pool:
             return np.concatenate([*pool.map(self._in_block, blocks)])
 
@@ -220,6 +222,11 @@ class _Products:
 
 def _squared(rows: Floats, others: Floats) -> Floats:
     """Return squared distances; the order of a sum's terms must not hang on the memory layout."""
+    if rows.shape[-1] < PAIRWISE:
+        total = np.square(rows[..., 0] - others[..., 0])
+        for column in range(1, rows.shape[-1]):
+            total += np.square(rows[..., column] - others[..., column])
+        return total
     difference = np.subtract(rows, others, order="C")
     np.multiply(difference, difference, out=difference)
     distances: Floats = difference.sum(axis=-1)
