@@ -118,7 +118,9 @@ def _serve(layout: Layout, address: str, port: int, user: str) -> None:
 def _listen(address: str, port: int, last_port: int) -> socket.socket:
     """Return a listening socket: on `port`, or if that is 0 on the last port or any free one."""
     for candidate in [port] if port else [last_port, 0]:
-        listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        # asyncio sends small answers at once only on a socket whose protocol is named
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         if os.name != "nt":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
