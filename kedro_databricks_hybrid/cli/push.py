@@ -9,7 +9,7 @@ import click
 from kedro_databricks_hybrid import code
 from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say, warn
 from kedro_databricks_hybrid.cli.project import open_project
-from kedro_databricks_hybrid.cli.sizes import in_bytes, with_count
+from kedro_databricks_hybrid.cli.sizes import with_count
 from kedro_databricks_hybrid.workspace import connect
 
 if TYPE_CHECKING:
@@ -54,20 +54,10 @@ def warn_of_edits(project: Project) -> None:
     """Say which files differ from the commit, since Databricks gets the commit."""
     if edited := project.repository.edited_paths():
         names = ", ".join(edited[:5]) + (", ..." if len(edited) > 5 else "")
-        warn(
-            f"Databricks gets commits, so not your {with_count(len(edited), 'uncommitted edit')}: {names}."
-        )
+        warn(f"Databricks gets commits, so not your {with_count(len(edited), 'uncommitted edit')}: {names}.")
 
 
 def _push_data(project: Project, workspace: Workspace, *, everything: bool) -> None:
-    from kedro_databricks_hybrid.transfer import local, push, roots
+    from kedro_databricks_hybrid.cli import data
 
-    chosen = None if everything else local.input_paths(project.metadata)
-    files = local.files_below(project.data, chosen)
-    tree = roots.tree(workspace, project.data_root(workspace))
-    done = push.push(tree, project.data, files, local.layer_folders(project.data))
-    if not done.sent and not done.folders:
-        say(f"Data in {tree.root} is up to date ({with_count(done.unchanged, 'file')}).")
-        return
-    sent = f"{with_count(done.sent, 'file')} ({in_bytes(done.sent_bytes)})"
-    say(f"Sent {sent} to {tree.root}; {done.unchanged} unchanged, {with_count(done.folders, 'folder')} made.")
+    data.push_to(project, workspace, data.PushOptions(everything=everything))

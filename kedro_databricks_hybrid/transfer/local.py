@@ -1,131 +1,155 @@
-"""The local data folder: its files, and which of them the pipelines read."""
+"""The local data folder: its files, and what they hold."""
 
 from __future__ import annotations
 
 import hashlib
-import warnings
+import os
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import TransferError
-from kedro_databricks_hybrid.transfer.plan import LocalFile
+from kedro_databricks_hybrid.transfer.files import BLOCK, OURS, Content, LocalFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
-    from kedro.framework.startup import ProjectMetadata
+    from kedro_databricks_hybrid.transfer.digests import Digests
 
-_CHUNK = 1024 * 1024
-_PATH_KEYS = ("filepath", "path", "filename")
-_IN_MEMORY = {"{default}": {"type": "kedro.io.MemoryDataset"}}
 _MARKERS = {".gitkeep", ".DS_Store"}
+PART_SUFFIX = ".kedro-part"
+"""Ends the name of a file or folder that a pull has not finished."""
+
+Found = dict[PurePosixPath, os.stat_result]
+"""Local files by their path relative to the data folder."""
 
 
-def input_paths(metadata: ProjectMetadata) -> list[Path]:
-    """Return the local paths of the datasets that the project's pipelines read and none of them writes.
-
-    Args:
-        metadata: The project, as Kedro's CLI hands it over.
-
-    Raises:
-        TransferError: The project's pipelines or its catalog cannot be loaded here.
-    """
-    from kedro.framework.project import pipelines, settings
-    from kedro.io import CatalogConfigResolver
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what concerns a run is said when it runs
-            loader = settings.CONFIG_LOADER_CLASS(
-                conf_source=str(metadata.project_path / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS
-            )
-            resolver = CatalogConfigResolver(
-                _without_credentials(loader["catalog"]), default_runtime_patterns=_IN_MEMORY
-            )
-            everything = list(pipelines.values())
-    except Exception as error:  # whatever the project's own code raises
-        raise TransferError(
-            f"The project cannot be loaded here to see which data it reads: {type(error).__name__}: {error}",
-            hint="Mend it, or choose with --no-data (code alone) or --all-data (the whole data folder).",
-        ) from error
-    read = {_untranscoded(name) for pipeline in everything for name in pipeline.inputs()}
-    written = {_untranscoded(name) for pipeline in everything for name in pipeline.all_outputs()}
-    named = {name for pipeline in everything for name in pipeline.inputs()}
-    configs = [
-        resolver.resolve_pattern(name) for name in sorted(named) if _untranscoded(name) in read - written
-    ]
-    paths = [metadata.project_path / path for config in configs for path in _paths_in(config)]
-    return list(dict.fromkeys(paths))
-
-
-def files_below(data: Path, chosen: Iterable[Path] | None) -> list[LocalFile]:
-    """Return the files of the data folder, sorted, each read once for its SHA-256.
+def find_files(data: Path, chosen: Iterable[Path] | None = None) -> Found:
+    """Return the regular files of the data folder, without markers of Git and side files of a local Spark.
 
     Args:
         data: The data folder.
-        chosen: Files and folders in it to restrict to; None takes all.
+        chosen: Files and folders in it to restrict to, which need not exist; None takes all.
+
+    Raises:
+        TransferError: A path leaves the data folder, by `..` or by a link, or a folder cannot be read.
+    """
+    found: Found = {}
+    real_data = Path(os.path.realpath(data))
+    for start in [data] if chosen is None else chosen:
+        inside(data, start)
+        if not os.path.lexists(start):
+            continue
+        _refuse_link_out(start, real_data, data)
+        try:
+            entries = _files_below(start, real_data, data) if start.is_dir() else [start]
+            for path in entries:
+                if _is_data(path.name) and path.is_file():
+                    found[PurePosixPath(path.relative_to(data).as_posix())] = path.stat()
+        except OSError as error:
+            raise _unreadable(error) from error
+    return dict(sorted(found.items()))
+
+
+def read_files(data: Path, found: Found, digests: Digests) -> list[LocalFile]:
+    """Return files with their contents; only those that changed since they were last read are read.
 
     Raises:
         TransferError: A file cannot be read.
     """
-    found = sorted(set(_walk([data] if chosen is None else list(chosen), data)))
     try:
-        return [_local_file(data, path) for path in found]
+        return [
+            LocalFile(path, digests.content(data / path, path, status), status.st_mtime_ns // 1_000_000)
+            for path, status in found.items()
+        ]
     except OSError as error:
-        raise TransferError(
-            f"{error.filename} cannot be read: {error.strerror}.", hint="Mend its permissions or remove it."
-        ) from error
+        raise _unreadable(error) from error
 
 
-def layer_folders(data: Path) -> list[str]:
-    """Return the names of the folders directly in the data folder: Kedro's layers."""
+def content_of(path: Path) -> Content:
+    """Read a file and return what identifies its content."""
+    digest = hashlib.sha256()
+    size = 0
+    buffer = bytearray(BLOCK)
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(memoryview(buffer)[:count])
+            size += count
+    return Content(digest.hexdigest(), size)
+
+
+def layer_folders(data: Path) -> list[PurePosixPath]:
+    """Return the folders directly in the data folder: Kedro's layers."""
     if not data.is_dir():
         return []
-    return sorted(entry.name for entry in data.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(
+        PurePosixPath(entry.name)
+        for entry in data.iterdir()
+        if entry.is_dir() and not entry.name.startswith(".")
+    )
 
 
-def _walk(starts: list[Path], data: Path) -> Iterator[Path]:
-    for start in starts:
-        candidates = start.rglob("*") if start.is_dir() else [start]
-        for path in candidates:
-            inside = path.is_relative_to(data) and path.resolve().is_relative_to(data.resolve())
-            if inside and path.is_file() and path.name not in _MARKERS:
+def inside(data: Path, path: Path) -> PurePosixPath:
+    """Return a path relative to the data folder, whether or not it exists.
+
+    Raises:
+        TransferError: It is not in there.
+    """
+    plain = Path(os.path.normpath(path))
+    top = Path(os.path.normpath(data))
+    if not plain.is_relative_to(top):
+        raise TransferError(
+            f"{path} is not in the data folder {data}.",
+            hint="Name files or folders in it, or change data.local in databricks.yml.",
+        )
+    return PurePosixPath(plain.relative_to(top).as_posix())
+
+
+def named(data: Path, names: Collection[str]) -> list[Path]:
+    """Return what a user means by names typed at the shell: from there, or else from the data folder.
+
+    Raises:
+        TransferError: A name leads out of the data folder.
+    """
+    paths = []
+    for name in names:
+        from_here = Path.cwd() / name
+        starts_in_data = Path(os.path.normpath(from_here)).is_relative_to(os.path.normpath(data))
+        path = from_here if starts_in_data or ".." in Path(name).parts else data / name
+        inside(data, path)
+        paths.append(Path(os.path.normpath(path)))
+    return paths
+
+
+def _files_below(folder: Path, real_data: Path, data: Path) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = folder / entry.name
+            if entry.is_symlink():
+                _refuse_link_out(path, real_data, data)
+                if entry.is_dir() and Path(os.path.realpath(path)) in [*folder.parents, folder]:
+                    continue  # a link back up: what it leads to is walked already
+            if entry.is_dir():
+                if entry.name != OURS and not entry.name.endswith(PART_SUFFIX):
+                    yield from _files_below(path, real_data, data)
+            else:
                 yield path
 
 
-def _local_file(data: Path, path: Path) -> LocalFile:
-    digest = hashlib.sha256()
-    size = 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            size += len(chunk)
-    return LocalFile(PurePosixPath(path.relative_to(data).as_posix()), size, digest.hexdigest())
+def _refuse_link_out(path: Path, real_data: Path, data: Path) -> None:
+    target = Path(os.path.realpath(path))
+    if not target.is_relative_to(real_data):
+        raise TransferError(
+            f"{path.relative_to(data.parent)} is a link to {target}, outside the data folder.",
+            hint="Copy the data into the folder, or remove the link.",
+        )
 
 
-def _paths_in(config: object) -> Iterator[str]:
-    """Yield the relative paths that a dataset's configuration holds, at any depth."""
-    if isinstance(config, dict):
-        for key, value in config.items():
-            if key in _PATH_KEYS and isinstance(value, str):
-                if "://" not in value and not Path(value).is_absolute():
-                    yield value
-            else:
-                yield from _paths_in(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _paths_in(value)
+def _is_data(name: str) -> bool:
+    is_checksum = name.startswith(".") and name.endswith(".crc")
+    return name not in _MARKERS and not is_checksum and not name.endswith(PART_SUFFIX)
 
 
-def _untranscoded(name: str) -> str:
-    return name.partition("@")[0]
-
-
-def _without_credentials(catalog: dict[str, Any]) -> dict[str, Any]:
-    """Return a catalog whose paths can be told without the credentials, which this clone may lack."""
-    return {
-        name: {key: value for key, value in config.items() if key != "credentials"}
-        if isinstance(config, dict)
-        else config
-        for name, config in catalog.items()
-    }
+def _unreadable(error: OSError) -> TransferError:
+    return TransferError(
+        f"{error.filename} cannot be read: {error.strerror}.", hint="Mend its permissions or remove it."
+    )

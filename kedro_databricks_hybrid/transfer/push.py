@@ -2,66 +2,257 @@
 
 from __future__ import annotations
 
-import io
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import TransferError
-from kedro_databricks_hybrid.transfer.plan import MANIFEST, Manifest, PushPlan, plan_push
+from kedro_databricks_hybrid.transfer import local, manifest, refusals, sources
+from kedro_databricks_hybrid.transfer.clone_state import CloneState
+from kedro_databricks_hybrid.transfer.digests import Digests
+from kedro_databricks_hybrid.transfer.files import SMALL, Content, Entry, Listing
+from kedro_databricks_hybrid.transfer.manifest import Manifest
+from kedro_databricks_hybrid.transfer.plan import Answer, Pair, PushPlan, pairs_of, plan_push
+from kedro_databricks_hybrid.transfer.pool import run_all
+from kedro_databricks_hybrid.transfer.progress import Progress
 
 if TYPE_CHECKING:
-    from kedro_databricks_hybrid.transfer.plan import LocalFile
+    from collections.abc import Collection, Iterable
+    from pathlib import Path
+
+    from kedro_databricks_hybrid.transfer.files import LocalFile, RemoteFile
     from kedro_databricks_hybrid.transfer.remote import RemoteTree
 
-CONCURRENCY = 8
-"""Requests in flight: the Files API allows about ten."""
+_ROOT = PurePosixPath()
+_ROUNDS = 3
+"""How often a file is sent that did not arrive as it was sent."""
+
+
+class InterruptedPushError(TransferError):
+    """Ctrl-C: what has arrived is whole, the rest is sent next time."""
+
+    exit_status = 130
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a push shall bring.
+
+    Args:
+        chosen: Local files and folders; None takes the whole data folder.
+        results: Local paths that pipelines write: sent only where nothing is there.
+        answer: What to do with files that changed on both sides.
+        layers: Whether every layer folder shall exist there.
+    """
+
+    chosen: Collection[Path] | None = None
+    results: Collection[Path] = ()
+    answer: Answer = Answer.REFUSE
+    layers: bool = True
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a push did: files and bytes sent, files that were there already, folders made."""
+    """What a push did: files and bytes that arrived, and its plan, which tells the rest."""
 
     sent: int
     sent_bytes: int
-    unchanged: int
-    folders: int
+    plan: PushPlan
 
 
-def push(tree: RemoteTree, data: Path, files: list[LocalFile], folders: list[str]) -> Pushed:
-    """Bring files and folders to the data root, only what changed, and note it beside them.
+@dataclass
+class Push:
+    """One push from a data folder to a data root: first `prepare`, which moves nothing, then `perform`.
 
     Args:
         tree: The data root.
         data: The local data folder.
-        files: Which of its files to bring.
-        folders: Folders to make there even if they stay empty.
-
-    Raises:
-        TransferError: A file changed while it was read, or arrived with another size.
-        WorkspaceError: Databricks refused.
+        place: Names the root across workspaces, for what this clone remembers about it.
+        progress: Told what goes on.
     """
-    plan = _plan(tree, files, folders)
-    if plan.send or plan.make:
-        with ThreadPoolExecutor(CONCURRENCY) as pool:
-            list(pool.map(tree.make_folder, [PurePosixPath(folder) for folder in plan.make]))
-            list(pool.map(lambda file: _send(tree, data, file), plan.send))
-        manifest = plan.manifest.as_bytes()
-        tree.write(MANIFEST, io.BytesIO(manifest), len(manifest))
-    return Pushed(len(plan.send), sum(file.size for file in plan.send), plan.unchanged, len(plan.make))
+
+    tree: RemoteTree
+    data: Path
+    place: str
+    progress: Progress = field(default_factory=Progress)
+
+    def prepare(self, wish: Wish) -> PushPlan:
+        """Compare both sides and decide.
+
+        Raises:
+            TransferError: Bad input, or files that changed on both sides.
+            WorkspaceError: Databricks refused.
+        """
+        found = local.find_files(self.data, wish.chosen)
+        refusals.refuse_names(list(found))
+        refusals.refuse_sizes([(path, status.st_size) for path, status in found.items()], self.tree)
+        digests = Digests(self.data)
+        here = local.read_files(self.data, found, digests)
+        digests.save()
+        self._state = CloneState(self.data, self.place)
+        there, self._folders = self._look(file.path.parent for file in here)
+        holds = self._known_contents(there)
+        before = self._state.before()
+        pairs = pairs_of(here, there, holds, before)
+        unclear = [pair for pair in pairs if pair.must_be_compared]
+        compared = dict(
+            zip((pair.path for pair in unclear), run_all(self._content_there, unclear), strict=True)
+        )
+        pairs = pairs_of(here, there, {**holds, **compared}, before)
+        plan = plan_push(
+            pairs,
+            folders=local.layer_folders(self.data) if wish.layers else (),
+            there=self._folders,
+            results=[local.inside(self.data, path) for path in wish.results],
+            answer=wish.answer,
+        )
+        if plan.conflicts:
+            raise conflict(plan.conflicts)
+        return plan
+
+    def perform(self, plan: PushPlan) -> Pushed:
+        """Do what a plan says, prove it, and note it beside the data and here.
+
+        Raises:
+            InterruptedPushError: Ctrl-C.
+            TransferError: A file vanished, keeps changing, or did not arrive as it was sent.
+            WorkspaceError: Databricks refused.
+        """
+        same = {pair.path: _entry(pair) for pair in plan.same}
+        if not (plan.send or plan.make):
+            self._remember(same, {}, finished=True)
+            return Pushed(0, 0, plan)
+        self.progress.begin(len(plan.send), sum(pair.here.size for pair in plan.send if pair.here))
+        try:
+            arrived, vanished = self._send(plan)
+        except KeyboardInterrupt:
+            raise InterruptedPushError(
+                f"Interrupted after {self.progress.files} of {len(plan.send)} files.",
+                hint="Push again: what arrived is kept, the rest is sent.",
+            ) from None
+        finally:
+            self.progress.end()
+        self._remember(same, arrived, finished=not vanished)
+        if vanished:
+            raise vanished[0]
+        return Pushed(len(arrived), sum(entry.version.size for entry in arrived.values()), plan)
+
+    def _look(
+        self, parents: Iterable[PurePosixPath]
+    ) -> tuple[dict[PurePosixPath, RemoteFile], set[PurePosixPath]]:
+        """List the folders that matter; on a root that nobody pushed to, check that it can be used."""
+        wanted = sorted({_ROOT, *parents})
+        read, *listings = run_all(self._fetch, [manifest.FOLDER, *wanted])
+        if read is None and listings[0] is None:
+            self.tree.check()
+        self._manifest = read if isinstance(read, Manifest) else Manifest(self.tree, [], {})
+        self._is_new = read is None
+        there: dict[PurePosixPath, RemoteFile] = {}
+        folders: set[PurePosixPath] = set()
+        for folder, listing in zip(wanted, listings, strict=True):
+            if isinstance(listing, Listing):
+                there.update((file.path, file) for file in listing.files)
+                folders.update(listing.folders, {folder})
+        return there, folders
+
+    def _fetch(self, folder: PurePosixPath) -> Manifest | Listing | None:
+        return Manifest.read(self.tree) if folder == manifest.FOLDER else self.tree.list(folder)
+
+    def _known_contents(self, there: dict[PurePosixPath, RemoteFile]) -> dict[PurePosixPath, Content]:
+        known = {}
+        for path, file in there.items():
+            for entries in (self._manifest.entries, self._state.entries):
+                entry = entries.get(path)
+                if entry and file.modified and entry.version == file.version:
+                    known[path] = entry.content
+        return known
+
+    def _content_there(self, pair: Pair) -> Content:
+        digest = hashlib.sha256()
+        assert pair.there is not None  # noqa: S101 - only such pairs are compared
+        for chunk in self.tree.chunks(pair.path, pair.there.size):
+            digest.update(chunk)
+        return Content(digest.hexdigest(), pair.there.size)
+
+    def _send(self, plan: PushPlan) -> tuple[dict[PurePosixPath, Entry], list[TransferError]]:
+        files = [pair.here for pair in plan.send if pair.here]
+        self._state.will_send(files)
+        self._make_folders([*plan.make, *(file.path.parent for file in files)])
+        arrived: dict[PurePosixPath, Entry] = {}
+        vanished: list[TransferError] = []
+        left = files
+        for _ in range(_ROUNDS):
+            sent = dict(zip((file.path for file in left), run_all(self._send_one, left), strict=True))
+            vanished += [each for each in sent.values() if isinstance(each, TransferError)]
+            contents = {path: each for path, each in sent.items() if isinstance(each, Content)}
+            arrived |= self._verified(contents)
+            left = [file for file in left if file.path in contents and file.path not in arrived]
+            if not left:
+                return arrived, vanished
+        raise TransferError(
+            f"{self.tree.root}/{left[0].path} does not arrive as it was sent.",
+            hint="Does something else write there? Push again.",
+        )
+
+    def _make_folders(self, folders: Iterable[PurePosixPath]) -> None:
+        wanted = set(folders) - self._folders - {_ROOT}
+        if self.tree.makes_parents:
+            layers = {folder for folder in wanted if len(folder.parts) == 1}
+            run_all(self.tree.make_folder, sorted(layers))
+            return
+        if self._is_new:
+            wanted.add(manifest.FOLDER)
+        above = {parent for folder in wanted for parent in folder.parents}
+        run_all(self.tree.make_folder, sorted(wanted - above))
+
+    def _send_one(self, file: LocalFile) -> Content | TransferError:
+        try:
+            content = sources.send(self.tree, self.data / file.path, file.path, self.progress.advance)
+        except sources.VanishedError as error:
+            return error
+        if content.size > SMALL * 16:  # nobody wants to compare these again after an interruption
+            there = self.tree.find(file.path)
+            if there is not None and there.size == content.size:
+                self._state.sent(file.path, Entry(there.version, content.digest))
+        self.progress.file_done()
+        return content
+
+    def _verified(self, contents: dict[PurePosixPath, Content]) -> dict[PurePosixPath, Entry]:
+        """Return the files that the listing shows with the size in which they were sent."""
+        folders = sorted({path.parent for path in contents})
+        listings = [each for each in run_all(self.tree.list, folders) if each is not None]
+        there = {file.path: file for listing in listings for file in listing.files}
+        return {
+            path: Entry(there[path].version, content.digest)
+            for path, content in contents.items()
+            if path in there and there[path].size == content.size
+        }
+
+    def _remember(
+        self, same: dict[PurePosixPath, Entry], arrived: dict[PurePosixPath, Entry], *, finished: bool
+    ) -> None:
+        known = self._manifest.entries
+        news = {path: entry for path, entry in {**same, **arrived}.items() if known.get(path) != entry}
+        if self._is_new and not self.tree.makes_parents and news and not arrived:
+            self.tree.make_folder(manifest.FOLDER)
+        self._manifest.add(news)
+        self._state.in_step({**same, **arrived}, finished=finished)
 
 
-def _plan(tree: RemoteTree, files: list[LocalFile], folders: list[str]) -> PushPlan:
-    manifest = Manifest.from_bytes(tree.read(MANIFEST))
-    parents = {file.path.parent for file in files if str(file.path) in manifest.files}
-    sizes = {remote.path: remote.size for parent in sorted(parents) for remote in tree.files(parent)}
-    return plan_push(files, folders, manifest, sizes)
+def conflict(pairs: Collection[Pair]) -> TransferError:
+    """Return the refusal that tells both facts for files that changed on both sides."""
+    from kedro_databricks_hybrid.transfer.facts import facts
+
+    shown = "; ".join(facts(pair) for pair in list(pairs)[:3])
+    more = f"; and {len(pairs) - 3} more" if len(pairs) > 3 else ""
+    return TransferError(
+        f"Changed on both sides, so nothing was moved: {shown}{more}.",
+        hint="`kedro databricks data push --force` sends yours, --theirs leaves those as they are there, "
+        "and `kedro databricks data pull --force` takes theirs.",
+    )
 
 
-def _send(tree: RemoteTree, data: Path, file: LocalFile) -> None:
-    try:
-        with (data / file.path).open("rb") as content:
-            tree.write(file.path, content, file.size)
-    except FileNotFoundError as error:
-        raise TransferError(f"{error.filename} vanished while it was pushed.", hint="Push again.") from error
+def _entry(pair: Pair) -> Entry:
+    assert pair.there is not None and pair.holds is not None  # noqa: S101, PT018 - SAME means both
+    return Entry(pair.there.version, pair.holds.digest)

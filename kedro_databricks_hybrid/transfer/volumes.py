@@ -79,7 +79,7 @@ class VolumeTree:
         self.upload(path, io.BytesIO(content), len(content))
 
     def upload(self, path: PurePosixPath, content: BinaryIO, size: int) -> None:
-        """Write a file by one request; the SDK sends large ones in parts, which become one file at the end."""
+        """Write a file by one request; the SDK sends large ones in parts, joined at the end."""
         target = str(self._base / path)
         with explained(f"write {target}"):
             if size < _IN_PARTS:

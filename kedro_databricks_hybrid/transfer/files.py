@@ -1,0 +1,83 @@
+"""What transfers talk about: a file here, a file there, and what is known of their contents. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
+OURS = ".kedro-hybrid"
+"""The folder in which this tool keeps its own files, in the data folder and below the data root."""
+
+SMALL = 1024 * 1024
+"""Bytes up to which a file travels in one request and is held in memory."""
+
+BLOCK = 1024 * 1024
+"""Bytes read, hashed and moved at a time."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file holds: its SHA-256 in hex and its size in bytes."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file of the data folder: its path relative to it, its content, and when it was modified (ms)."""
+
+    path: PurePosixPath
+    content: Content
+    modified: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.content.size
+
+
+@dataclass(frozen=True)
+class Version:
+    """What tells one version of a remote file from the next: size in bytes, modification time in ms."""
+
+    size: int
+    modified: int
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file below a data root: its path relative to the root, its size, when it was modified (ms)."""
+
+    path: PurePosixPath
+    size: int
+    modified: int = 0
+
+    @property
+    def version(self) -> Version:
+        """What identifies this version of it."""
+        return Version(self.size, self.modified)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies directly in a remote folder."""
+
+    files: tuple[RemoteFile, ...] = ()
+    folders: tuple[PurePosixPath, ...] = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A version of a remote file and the content that is known to be in it."""
+
+    version: Version
+    digest: str
+
+    @property
+    def content(self) -> Content:
+        """The content of that version."""
+        return Content(self.digest, self.version.size)

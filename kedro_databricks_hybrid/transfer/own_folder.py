@@ -1,0 +1,49 @@
+"""This tool's folder in the local data folder. It ignores itself for Git, and no push sends it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid.errors import TransferError
+from kedro_databricks_hybrid.transfer.files import OURS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def path(data: Path, name: str) -> Path:
+    """Return where a file of ours is or would be."""
+    return data / OURS / name
+
+
+def make(data: Path) -> Path:
+    """Return the folder, made if need be.
+
+    Raises:
+        TransferError: The data folder cannot be written.
+    """
+    folder = data / OURS
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        raise TransferError(
+            f"{folder} cannot be written: {error.strerror}.", hint="Mend its permissions."
+        ) from error
+    return folder
+
+
+def write(data: Path, name: str, text: str) -> None:
+    """Replace a file of ours by a whole one."""
+    target = make(data) / name
+    draft = target.with_name(f"{name}.{secrets.token_hex(4)}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, target)  # noqa: PTH105 - the name tells that it replaces
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise TransferError(f"{target} cannot be written: {error.strerror}.") from error

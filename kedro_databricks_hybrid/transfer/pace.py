@@ -1,0 +1,83 @@
+"""One pace for all requests: when Databricks asks one of them to wait, all of them wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from requests.adapters import HTTPAdapter
+from requests.exceptions import ChunkedEncodingError, ConnectionError, Timeout  # noqa: A004
+
+from kedro_databricks_hybrid.errors import ConnectionFailedError
+from kedro_databricks_hybrid.transfer.pool import CONCURRENCY
+
+if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
+    from requests import PreparedRequest, Response
+
+_APPEND = "/dbfs/add-block"
+_THROTTLED = (429, 503)
+
+
+class AppendLostError(ConnectionFailedError):
+    """No answer to a request that appended a block: nobody knows whether the block is there."""
+
+
+class PacedAdapter(HTTPAdapter):
+    """Holds back every request while Retry-After of any answer lasts, and never repeats an append.
+
+    The SDK repeats whatever got no answer. For an append that would be wrong, so that one leaves as an error
+    which the SDK does not repeat. An answer that was cut off counts as no answer.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(pool_connections=4, pool_maxsize=CONCURRENCY * 2)
+        self._lock = threading.Lock()
+        self._not_before = 0.0
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,  # noqa: FBT001, FBT002 - requests' own signature
+        *args: Any,  # noqa: ANN401
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Response:
+        """Send a request when its time has come."""
+        self._wait()
+        try:
+            response = super().send(request, stream, *args, **kwargs)
+            if not stream:
+                _ = response.content
+        except (ConnectionError, ChunkedEncodingError, Timeout) as error:
+            if _APPEND in (request.path_url or ""):
+                raise AppendLostError(f"No answer to an append ({error}).") from error
+            if isinstance(error, ChunkedEncodingError):
+                raise ConnectionError(error, request=request) from error
+            raise
+        if response.status_code in _THROTTLED:
+            self._hold(response.headers.get("Retry-After"))
+        return response
+
+    def _wait(self) -> None:
+        while (seconds := self._not_before - time.monotonic()) > 0:
+            time.sleep(seconds)
+
+    def _hold(self, retry_after: str | None) -> None:
+        seconds = float(retry_after) if retry_after and retry_after.isdigit() else 1.0
+        with self._lock:
+            self._not_before = max(self._not_before, time.monotonic() + seconds)
+
+
+def keep_pace(client: WorkspaceClient) -> None:
+    """Let all requests of a client keep one pace.
+
+    The SDK offers no public place for this; without the one that it has, each request waits for itself.
+    """
+    inner = getattr(client.api_client, "_api_client", None)
+    session = getattr(inner, "_session", None)
+    if session is None or isinstance(session.get_adapter("https://x"), PacedAdapter):
+        return
+    adapter = PacedAdapter()
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)

@@ -1,0 +1,85 @@
+"""What cannot be transferred, said in one line with the next step, before anything moves."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid.errors import LoginError, NotFoundError, TransferError, WorkspaceError
+from kedro_databricks_hybrid.workspace import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import PurePosixPath
+
+    from kedro_databricks_hybrid.transfer.remote import RemoteTree
+
+_MAX_NAME = 255  # bytes
+_MAX_PATH = 3000  # bytes below the root
+
+
+@contextmanager
+def explained(action: str) -> Iterator[None]:
+    """Translate errors, and name the setting to change where a data root as a whole is out of reach."""
+    try:
+        with translated(action):
+            yield
+    except (NotFoundError, LoginError):
+        raise
+    except WorkspaceError as error:
+        words = str(error)
+        if "DBFS root is disabled" in words:
+            raise WorkspaceError(
+                error.message,
+                hint="Set data.root in conf/databricks/databricks.yml to a folder in a volume, such as "
+                "/Volumes/<catalog>/<schema>/<volume>/<project>/data.",
+            ) from error
+        if "PERMISSION_DENIED" in words:
+            raise WorkspaceError(
+                error.message,
+                hint="Ask for write access to it, or set another data.root in databricks.yml.",
+            ) from error
+        raise
+
+
+def refuse_names(paths: Sequence[PurePosixPath]) -> None:
+    """Refuse paths that cannot exist on Databricks.
+
+    Raises:
+        TransferError: A name is no valid Unicode, holds a control character, or is too long.
+    """
+    for path in paths:
+        if problem := _problem(path):
+            shown = str(path).encode("utf-8", "backslashreplace").decode()
+            raise TransferError(f"{shown[:300]!r} {problem}.", hint="Rename it.")
+
+
+def refuse_sizes(sizes: Sequence[tuple[PurePosixPath, int]], tree: RemoteTree) -> None:
+    """Refuse files that do not fit.
+
+    Raises:
+        TransferError: A file is larger than the API takes.
+    """
+    if tree.largest is None:
+        return
+    for path, size in sizes:
+        if size > tree.largest:
+            raise TransferError(
+                f"{path} has {size / 1e9:.1f} GB, but a file in {tree.root} may have "
+                f"{tree.largest / 1024**3:.0f} GiB at most.",
+                hint="Split it, or write it from the cluster.",
+            )
+
+
+def _problem(path: PurePosixPath) -> str | None:
+    try:
+        encoded = str(path).encode()
+    except UnicodeEncodeError:
+        return "is not valid Unicode, which Databricks needs"
+    if any(ord(character) < 32 or ord(character) == 127 for character in str(path)):
+        return "holds a control character, which Databricks refuses"
+    if len(encoded) > _MAX_PATH:
+        return f"is longer than {_MAX_PATH} bytes"
+    if any(len(name.encode()) > _MAX_NAME for name in path.parts):
+        return f"holds a name longer than {_MAX_NAME} bytes"
+    return None
