@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +19,7 @@ from kedro_databricks_hybrid.errors import SettingsError
 from kedro_databricks_hybrid.spark import on_cluster, place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _PATTERNS = {
     "spark": ["spark*", "spark*/**", "**/spark*"],
@@ -29,6 +31,14 @@ _PRINTED = {"catalog", "parameters", "globals", "logging"}
 
 # Resolvers are global to the process; these look here for the loader that is reading.
 _reading: ContextVar[tuple[DatabricksConfigLoader, str]] = ContextVar("reading")
+
+
+@contextmanager
+def _without_kedros_own_deprecations() -> Iterator[None]:
+    """Hide what OmegaConf tells Kedro's developers on every command, and a user cannot mend."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"\s*register_new_resolver\(\) is deprecated")
+        yield
 
 
 class DatabricksConfigLoader(OmegaConfigLoader):
@@ -64,7 +74,8 @@ class DatabricksConfigLoader(OmegaConfigLoader):
             env = env or os.environ.get("KEDRO_ENV")
             if not env and options["default_run_env"] == _DEFAULT_RUN_ENV:
                 env, options["default_run_env"] = _envs_on_cluster(conf_source, options["base_env"])
-        super().__init__(conf_source, env, runtime_params, **options)
+        with _without_kedros_own_deprecations():
+            super().__init__(conf_source, env, runtime_params, **options)
 
     def __getitem__(self, key: str) -> Any:  # noqa: ANN401
         """Return the configuration called `key`, the catalog with its paths mapped."""
@@ -75,7 +86,8 @@ class DatabricksConfigLoader(OmegaConfigLoader):
             _register(self._custom_resolvers)
         token = _reading.set((self, key))
         try:
-            config = super().__getitem__(key)
+            with _without_kedros_own_deprecations():
+                config = super().__getitem__(key)
             if key != "catalog" or given:
                 return config
             return self._mapped(config)

@@ -14,6 +14,11 @@ _COMMANDS = {
     ),
     "pull": ("kedro_databricks_hybrid.cli.pull:pull", "Pull a branch into the Git folder on Databricks."),
     "run": ("kedro_databricks_hybrid.cli.run:run", "Run the pipeline on a cluster and follow its log."),
+    "runs": ("kedro_databricks_hybrid.cli.runs:runs", "List the last runs."),
+    "logs": ("kedro_databricks_hybrid.cli.runs:logs", "Print the log of a run."),
+    "attach": ("kedro_databricks_hybrid.cli.runs:attach", "Follow a run that goes on."),
+    "cancel": ("kedro_databricks_hybrid.cli.runs:cancel", "Cancel a run that goes on."),
+    "data": ("kedro_databricks_hybrid.cli.data:data", "Push, pull and list data alone."),
     "sandbox": ("kedro_databricks_hybrid.cli.sandbox:sandbox", "A local workspace: no account, no Docker."),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -16,34 +17,35 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.run.log import NodeRun, Outcome, Record
 
 
-def printer(*, terminal: bool) -> Callable[[Record], None]:
+def printer(*, terminal: bool, err: bool = False) -> Callable[[Record], None]:
     """Return what prints one record of a run log.
 
     Args:
         terminal: Whether a person watches: then in Kedro's columns and colours.
+        err: Print to stderr instead of stdout.
     """
-    show_log = _rich_printer() if terminal else _print_plain
+    show_log = _rich_printer() if terminal else partial(_print_plain, err=err)
 
     def show(record: Record) -> None:
         if record["event"] == "log":
             show_log(record)
         elif record["event"] == "output":
-            click.echo(record["text"], nl=False)
+            click.echo(record["text"], nl=False, err=err)
 
     return show
 
 
-def print_summary(outcome: Outcome) -> None:
-    """Print the nodes of a run with their durations and what they saved."""
+def print_summary(outcome: Outcome, *, err: bool = False) -> None:
+    """Print the nodes of a run with their durations and what they saved; `err` chooses stderr."""
     nodes = list(outcome.nodes.values())
     if nodes:
         rows = [("node", "seconds", "saved"), *(_row(node) for node in nodes)]
         first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
-        click.echo()
+        click.echo(err=err)
         for node, seconds, saved in rows:
-            click.echo(f"{node:<{first}}  {seconds:>{second}}  {saved}".rstrip())
+            click.echo(f"{node:<{first}}  {seconds:>{second}}  {saved}".rstrip(), err=err)
     completed = sum(1 for node in nodes if node.completed)
-    click.echo(f"\n{with_count(completed, 'node')} completed in {outcome.seconds:.1f} s.")
+    click.echo(f"\n{with_count(completed, 'node')} completed in {outcome.seconds:.1f} s.", err=err)
 
 
 def _row(node: NodeRun) -> tuple[str, str, str]:
@@ -52,13 +54,13 @@ def _row(node: NodeRun) -> tuple[str, str, str]:
     return node.name, seconds, ending
 
 
-def _print_plain(record: Record) -> None:
+def _print_plain(record: Record, *, err: bool) -> None:
     when = time.strftime("%x %X", time.localtime(record["t"]))
     level = logging.getLevelName(record["level"])
     source = f"{record['path'].rpartition('/')[2]}:{record['line']}"
-    click.echo(f"[{when}] {level:<8} {record['message']}  {source}")
+    click.echo(f"[{when}] {level:<8} {record['message']}  {source}", err=err)
     if "traceback" in record:
-        click.echo(record["traceback"].rstrip())
+        click.echo(record["traceback"].rstrip(), err=err)
 
 
 def _rich_printer() -> Callable[[Record], None]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-import sys
 import time
 from copy import copy
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -14,59 +14,145 @@ from kedro.framework.cli.project import run as kedro_run
 
 from kedro_databricks_hybrid import cluster, git_folder
 from kedro_databricks_hybrid.cli.command import Command, profile_option, say, warn
-from kedro_databricks_hybrid.cli.log_output import print_summary, printer
+from kedro_databricks_hybrid.cli.following import follow, report, shower
 from kedro_databricks_hybrid.cli.project import open_project
-from kedro_databricks_hybrid.cli.push import warn_of_edits
-from kedro_databricks_hybrid.errors import RunCancelledError, RunError
-from kedro_databricks_hybrid.run import interactive
+from kedro_databricks_hybrid.cli.push import push, warn_of_edits
+from kedro_databricks_hybrid.run import history, interactive
 from kedro_databricks_hybrid.run.local_paths import LocalPaths
 from kedro_databricks_hybrid.run.request import RunRequest
-from kedro_databricks_hybrid.run.warm import find_requirements, warm_context
+from kedro_databricks_hybrid.run.warm import Warm, find_requirements, fresh_context
 from kedro_databricks_hybrid.transfer import roots
 from kedro_databricks_hybrid.workspace import connect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kedro.framework.startup import ProjectMetadata
 
     from kedro_databricks_hybrid.cli.project import Project
     from kedro_databricks_hybrid.git_folder import GitFolder
-    from kedro_databricks_hybrid.run.log import Outcome
+    from kedro_databricks_hybrid.run.command import Context
+    from kedro_databricks_hybrid.run.interactive import Started
+    from kedro_databricks_hybrid.transfer.remote import RemoteTree
     from kedro_databricks_hybrid.workspace import Workspace
 
 
 @click.command(cls=Command)
 @profile_option
 @click.option("--cluster", "cluster_name", metavar="NAME", help="Name or id of the cluster to run on.")
-@click.pass_obj
-def run(metadata: ProjectMetadata, /, profile: str | None, cluster_name: str | None, **options: Any) -> None:  # noqa: ANN401
+@click.option("--push", "push_first", is_flag=True, help="Push the commit and the data first.")
+@click.option("--fresh", is_flag=True, help="Run in a new Python process of its own, beside any other run.")
+@click.option("--detach", is_flag=True, help="Start the run and leave; `attach` follows it.")
+@click.option("--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="Cancel the run after that.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON; the log goes to stderr.")
+@click.pass_context
+def run(
+    ctx: click.Context,
+    /,
+    profile: str | None,
+    cluster_name: str | None,
+    push_first: bool,
+    fresh: bool,
+    detach: bool,
+    timeout: float | None,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 - Kedro's own
+) -> None:
     """Run the pipeline on a cluster and follow its log.
 
     Runs the commit that the Git folder on Databricks holds: push first. All options of `kedro run` work as
     they do there. The exit status is 0 only if the pipeline completed.
     """
+    metadata: ProjectMetadata = ctx.obj
     project = open_project(metadata, options["env"])
     options["env"] = project.env
+    if push_first:
+        ctx.invoke(push, profile=profile, env=project.env)
     workspace = connect(profile)
     folder = git_folder.get(workspace, project.git_folder(workspace))
     chosen = cluster.choose(workspace, cluster_name or project.settings.compute.cluster)
-    _say_what_runs(project, workspace, folder, chosen)
-    cluster.ensure_running(workspace, chosen, say)
-    outcome = _run(project, workspace, folder, chosen, options)
-    print_summary(outcome)
-    if outcome.outcome == "completed":
+    tell = (lambda line: click.echo(line, err=True)) if as_json else say
+    _tell_what_runs(project, workspace, folder, chosen, tell)
+    cluster.ensure_running(workspace, chosen, tell)
+    place = _Place(project, workspace, folder, chosen)
+    context = place.context(fresh=fresh, say=tell)
+    run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+    started = place.start(context, run_id, options)
+    if not fresh:
+        place.warm.remember_run(run_id)
+    resume = f"kedro databricks attach {run_id}{workspace.flags}"
+    if detach:
+        say(f"Started run {run_id}. Follow it with: {resume}")
         return
-    if outcome.traceback:
-        click.echo(_paths(project, workspace).in_text(outcome.traceback).rstrip(), err=True)
-    if outcome.outcome == "cancelled":
-        raise RunCancelledError("The run was cancelled.")
-    raise RunError(
-        f"The run failed: {outcome.error}",
-        hint="Mend it, commit, then push and run again.",
-    )
+    try:
+        outcome = follow(started, shower(place.paths, err=as_json), resume=resume, seconds=timeout)
+    finally:
+        if fresh and started.outcome.ended:
+            context.destroy()
+    report(outcome, place.paths, run_id=run_id, as_json=as_json)
 
 
-def _paths(project: Project, workspace: Workspace) -> LocalPaths:
-    return LocalPaths(project.folder(workspace), project.metadata.project_path)
+@dataclass(frozen=True)
+class _Place:
+    """Where a run takes place: a commit in a Git folder, on a cluster."""
+
+    project: Project
+    workspace: Workspace
+    folder: GitFolder
+    cluster: cluster.Cluster
+
+    @property
+    def path(self) -> PurePosixPath:
+        return self.project.folder(self.workspace)
+
+    @property
+    def paths(self) -> LocalPaths:
+        return LocalPaths(self.path, self.project.metadata.project_path)
+
+    @property
+    def tree(self) -> RemoteTree:
+        return roots.tree(self.workspace, self.project.data_root(self.workspace))
+
+    @property
+    def warm(self) -> Warm:
+        return Warm(self.workspace, self.cluster, self.path)
+
+    def context(self, *, fresh: bool, say: Callable[[str], None]) -> Context:
+        """Return a context to run in, and say if another run is in its way."""
+        sha = self.folder.sha or ""
+        requirements = find_requirements(self.path, lambda name: self.project.repository.file_at(sha, name))
+        if fresh:
+            return fresh_context(self.workspace, self.cluster, requirements, say)
+        context, last_run = self.warm.context(requirements, say)
+        if last_run and self._goes_on(last_run):
+            say(f"Run {last_run} goes on in this Python process; yours starts after it (--fresh: beside it).")
+        return context
+
+    def start(self, context: Context, run_id: str, options: dict[str, Any]) -> Started:
+        """Start a run in a context."""
+        request = RunRequest(
+            run_id=run_id,
+            project_path=self.path,
+            package_name=self.project.metadata.package_name,
+            data_root=PurePosixPath(self.tree.driver_path),
+            options=options,
+            user=self.workspace.user,
+            facts={
+                "commit": self.folder.sha,
+                "branch": self.folder.branch,
+                "env": self.project.env,
+                "cluster": self.cluster.name,
+                "cluster_id": self.cluster.cluster_id,
+                "context_id": context.context_id,
+            },
+        )
+        return interactive.start(context, request, self.tree)
+
+    def _goes_on(self, run_id: str) -> bool:
+        past = history.read(self.tree, run_id)
+        if past.end or not past.command_id:
+            return False
+        return not past.started(self.workspace, self.tree).context.result(past.command_id).ended
 
 
 def _run_option(option: click.Parameter) -> click.Parameter:
@@ -82,44 +168,18 @@ def _run_option(option: click.Parameter) -> click.Parameter:
 run.params += [_run_option(option) for option in kedro_run.params]
 
 
-def _say_what_runs(
-    project: Project, workspace: Workspace, folder: GitFolder, chosen: cluster.Cluster
-) -> None:
-    repository = project.repository
-    commit = repository.commit(folder.sha or "") or (folder.sha or "no commit")[:7]
-    env = f", env {project.env}" if project.env else ""
-    say(f"Running {commit} of {folder.branch or 'a tag'} on the cluster {chosen.name}{env}")
-    head = repository.head()
-    if head.sha != folder.sha:
-        warn(f"Your local commit is {head}: run `kedro databricks push{workspace.flags}` to run that one.")
-    warn_of_edits(project)
-
-
-def _run(
+def _tell_what_runs(
     project: Project,
     workspace: Workspace,
     folder: GitFolder,
     chosen: cluster.Cluster,
-    options: dict[str, Any],
-) -> Outcome:
-    path = project.folder(workspace)
-    sha = folder.sha or ""
-    requirements = find_requirements(path, lambda name: project.repository.file_at(sha, name))
-    context = warm_context(workspace, chosen, path, requirements, say)
-    tree = roots.tree(workspace, project.data_root(workspace))
-    request = RunRequest(
-        run_id=f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}",
-        project_path=path,
-        package_name=project.metadata.package_name,
-        data_root=PurePosixPath(tree.driver_path),
-        options=options,
-        user=workspace.user,
-    )
-    paths = _paths(project, workspace)
-    show = printer(terminal=sys.stdout.isatty())
-    try:
-        return interactive.run(context, request, tree, lambda record: show(paths.in_record(record)))
-    except KeyboardInterrupt:
-        raise RunCancelledError(
-            "The run was cancelled.", hint=f"Its log is kept in {tree.root}/{request.log}."
-        ) from None
+    tell: Callable[[str], None],
+) -> None:
+    repository = project.repository
+    commit = repository.commit(folder.sha or "") or (folder.sha or "no commit")[:7]
+    env = f", env {project.env}" if project.env else ""
+    tell(f"Running {commit} of {folder.branch or 'a tag'} on the cluster {chosen.name}{env}")
+    head = repository.head()
+    if head.sha != folder.sha:
+        warn(f"Your local commit is {head}: run `kedro databricks push{workspace.flags}` to run that one.")
+    warn_of_edits(project)

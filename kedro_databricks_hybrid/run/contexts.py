@@ -13,10 +13,17 @@ STATE_VARIABLE = "KEDRO_DATABRICKS_STATE"
 
 @dataclass(frozen=True)
 class Remembered:
-    """A context that an earlier command made, and the hash of the requirements installed in it."""
+    """A context that an earlier command made.
+
+    Args:
+        context_id: Its id.
+        requirements: The hash of the requirements installed in it.
+        run_id: The last run that was started in it.
+    """
 
     context_id: str
     requirements: str | None = None
+    run_id: str | None = None
 
 
 class ContextStore:

@@ -35,7 +35,7 @@ class RunLog:
         self._folder = Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._pending: list[bytes] = []
+        self._pending: list[dict[str, Any]] = []
         self._number = 0
         self._chunk = 0
         self._closing = threading.Event()
@@ -45,16 +45,28 @@ class RunLog:
     def add(self, event: str, **facts: object) -> None:
         """Append one record; safe from any thread."""
         with self._lock:
-            self._number += 1
-            record = {"n": self._number, "t": round(time.time(), 3), "event": event, **facts}
-            text = json.dumps(record, ensure_ascii=False, default=str)
-            self._pending.append(text.encode("utf-8", "backslashreplace"))
+            self._append(event, facts)
+
+    def write(self, stream: str, text: str) -> None:
+        """Append what was printed; what one stream prints in a row becomes one record, which costs little."""
+        with self._lock:
+            last = self._pending[-1] if self._pending else {}
+            if last.get("stream") != stream or last["size"] > TEXT_LIMIT:
+                last = self._append("output", {"stream": stream, "size": 0, "text": []})
+            last["text"].append(text)
+            last["size"] += len(text)
 
     def close(self, **end: object) -> None:
         """Write the end record, the last one, with everything before it."""
         self.add("end", **end)
         self._closing.set()
         self._thread.join()
+        self._replace("end.json", json.dumps(end).encode())
+
+    def _append(self, event: str, facts: dict[str, Any]) -> dict[str, Any]:
+        self._number += 1
+        self._pending.append({"n": self._number, "t": round(time.time(), 3), "event": event, **facts})
+        return self._pending[-1]
 
     def _flush_regularly(self) -> None:
         while not self._closing.wait(FLUSH_SECONDS):
@@ -63,10 +75,10 @@ class RunLog:
 
     def _flush(self) -> None:
         with self._lock:
-            lines, self._pending = self._pending, []
+            records, self._pending = self._pending, []
         size = 0
         chunk: list[bytes] = []
-        for line in lines:
+        for line in map(encoded, records):
             if chunk and size + len(line) > CHUNK_BYTES:
                 self._write(chunk)
                 size, chunk = 0, []
@@ -77,10 +89,20 @@ class RunLog:
 
     def _write(self, lines: list[bytes]) -> None:
         self._chunk += 1
-        final = self._folder / f"{self._chunk:06d}.jsonl"
-        draft = final.with_suffix(".part")
-        draft.write_bytes(b"\n".join(lines) + b"\n")
-        draft.replace(final)
+        self._replace(f"{self._chunk:06d}.jsonl", b"\n".join(lines) + b"\n")
+
+    def _replace(self, name: str, content: bytes) -> None:
+        draft = self._folder / f"{name}.part"
+        draft.write_bytes(content)
+        draft.replace(self._folder / name)
+
+
+def encoded(record: dict[str, Any]) -> bytes:
+    """Return a record as one line of JSON."""
+    if record["event"] == "output":
+        del record["size"]
+        record["text"] = "".join(record["text"])
+    return json.dumps(record, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace")
 
 
 class LogHandler(logging.Handler):
@@ -109,37 +131,23 @@ class LogHandler(logging.Handler):
 
 
 class Output(io.TextIOBase):
-    """Stands in for stdout or stderr; whole lines go to the run log."""
+    """Stands in for stdout or stderr, and gives what is printed to the run log."""
 
     encoding = "utf-8"
 
     def __init__(self, log: RunLog, stream: str) -> None:
         self._log = log
         self._stream = stream
-        self._rest = ""
-        self._lock = threading.RLock()
 
     def writable(self) -> bool:
         """Yes."""
         return True
 
     def write(self, text: str) -> int:
-        """Keep what follows the last line break, pass on the rest."""
-        with self._lock:
-            whole, newline, rest = (self._rest + text).rpartition("\n")
-            self._rest = rest
-            if newline:
-                self._log.add("output", stream=self._stream, text=whole + newline)
-            elif len(rest) > TEXT_LIMIT:
-                self.finish()
+        """Pass it on; it is in the log's next file, whole line or not."""
+        if text:
+            self._log.write(self._stream, text)
         return len(text)
-
-    def finish(self) -> None:
-        """Pass on a last line that has no line break."""
-        with self._lock:
-            if self._rest:
-                self._log.add("output", stream=self._stream, text=self._rest)
-                self._rest = ""
 
 
 def node_events(log: RunLog, hook_impl: Callable[..., Any]) -> object:
@@ -199,11 +207,7 @@ def captured_output(log: RunLog) -> Iterator[None]:
     """Send what Python code prints to the run log."""
     out, err = Output(log, "stdout"), Output(log, "stderr")
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            yield
-        finally:
-            out.finish()
-            err.finish()
+        yield
 
 
 def forget(package_name: str) -> None:
@@ -283,6 +287,7 @@ def main(request: dict[str, Any]) -> None:
     sys.dont_write_bytecode = True  # no __pycache__ in the Git folder, which it would make dirty
     began = time.monotonic()
     log = RunLog(request["log_folder"])
+    log.add("run", **request["facts"], python=sys.version.split()[0])
     end = {"outcome": "failed", "error": "The run ended in a way that it could not tell."}
     try:
         with captured_output(log):

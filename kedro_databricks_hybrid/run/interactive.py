@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.errors import HybridError
+from kedro_databricks_hybrid.errors import HybridError, WorkspaceError
 from kedro_databricks_hybrid.run.command import Pauses
-from kedro_databricks_hybrid.run.log import Outcome, RunLogReader
+from kedro_databricks_hybrid.run.log import RUN_FILE, Outcome, RunLogReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,71 +24,78 @@ _LAST_RECORDS_SECONDS = 5.0
 _CANCEL_SECONDS = 30.0
 
 
-def run(context: Context, request: RunRequest, tree: RemoteTree, show: Callable[[Record], None]) -> Outcome:
-    """Run a request in a context and follow its log to the end.
+@dataclass
+class Started:
+    """A run on a cluster, and how far its log has been read.
 
     Args:
-        context: A context that takes commands.
-        request: What to run.
-        tree: The data root, which holds the log.
-        show: Called with each record of the log, in order, as soon as it is there.
-
-    Returns:
-        What the log says. Without an end record, the outcome is `failed` and says what is known.
-
-    Raises:
-        KeyboardInterrupt: The user interrupted; the run has been cancelled by then.
+        context: The execution context it runs in.
+        command_id: The command that runs it.
+        reader: Its log.
     """
-    command_id = context.start(request.as_command())
-    following = _Following(context, command_id, RunLogReader(tree, request.log), show)
-    try:
-        return following.to_the_end()
-    except KeyboardInterrupt:
-        _cancel(context, command_id, following)
-        raise
 
+    context: Context
+    command_id: str
+    reader: RunLogReader
+    outcome: Outcome = field(default_factory=Outcome)
 
-class _Following:
-    """The log of one run, and the command that writes it."""
+    def follow(self, show: Callable[[Record], None], seconds: float = float("inf")) -> Outcome:
+        """Read the log to its end, or for so many seconds.
 
-    def __init__(
-        self, context: Context, command_id: str, reader: RunLogReader, show: Callable[[Record], None]
-    ) -> None:
-        self._context = context
-        self._command_id = command_id
-        self._reader = reader
-        self._show = show
-        self.outcome = Outcome()
+        Args:
+            show: Called with each record, in order, as soon as it is there.
+            seconds: When to stop; the outcome has not ended then.
 
-    def to_the_end(self, seconds: float = float("inf")) -> Outcome:
+        Returns:
+            What the log says. Where the command is over and no end record comes, the outcome is `failed`.
+        """
         deadline = time.monotonic() + seconds
         asked = time.monotonic()
         pauses = Pauses()
         while not self.outcome.ended and time.monotonic() < deadline:
-            if self._take_records():
+            if self._take_records(show):
                 pauses.reset()
                 continue
             if time.monotonic() - asked > _STATUS_EVERY_SECONDS:
                 asked = time.monotonic()
-                result = self._context.result(self._command_id)
-                if result.ended:
-                    self._take_last_records(result.text)
+                ended, words = self._command_ended()
+                if ended:
+                    self._take_last_records(show, words)
                     break
             pauses.sleep()
         return self.outcome
 
-    def _take_records(self) -> bool:
-        records = self._reader.records()
+    def cancel(self, show: Callable[[Record], None]) -> Outcome:
+        """Interrupt the run and wait for its end; a process that does not heed that is ended."""
+        try:
+            self.context.cancel(self.command_id)
+            self.follow(show, _CANCEL_SECONDS)
+        except HybridError:
+            pass  # the context is gone, and the run with it
+        if not self.outcome.ended:
+            self.context.destroy()
+            self.outcome.outcome = "cancelled"
+        return self.outcome
+
+    def _command_ended(self) -> tuple[bool, str]:
+        try:
+            result = self.context.result(self.command_id)
+        except WorkspaceError as error:  # the context is gone: evicted, or with its cluster
+            return True, error.message
+        return result.ended, result.text
+
+    def _take_records(self, show: Callable[[Record], None]) -> bool:
+        records = self.reader.records()
         for record in records or []:
             self.outcome.take(record)
-            self._show(record)
+            show(record)
         return records is not None
 
-    def _take_last_records(self, words: str) -> None:
+    def _take_last_records(self, show: Callable[[Record], None], words: str) -> None:
         """The command is over; what it wrote last may show up late. Without an end record it failed."""
         deadline = time.monotonic() + _LAST_RECORDS_SECONDS
         while not self.outcome.ended and time.monotonic() < deadline:
-            if not self._take_records():
+            if not self._take_records(show):
                 time.sleep(0.2)
         if not self.outcome.ended:
             self.outcome.outcome = "failed"
@@ -94,12 +103,9 @@ class _Following:
             self.outcome.traceback = words
 
 
-def _cancel(context: Context, command_id: str, following: _Following) -> None:
-    """Interrupt the run; a process that does not heed it is ended."""
-    try:
-        context.cancel(command_id)
-        following.to_the_end(_CANCEL_SECONDS)
-    except (HybridError, KeyboardInterrupt):
-        pass
-    if not following.outcome.ended:
-        context.destroy()
+def start(context: Context, request: RunRequest, tree: RemoteTree) -> Started:
+    """Start a run and note beside its log which command it is, so that anybody can follow or cancel it."""
+    command_id = context.start(request.as_command())
+    facts = {**request.all_facts, "t": time.time(), "command_id": command_id}
+    tree.write(request.log / RUN_FILE, json.dumps(facts).encode())
+    return Started(context, command_id, RunLogReader(tree, request.log))

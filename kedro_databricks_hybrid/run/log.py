@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import PurePosixPath
-
     from kedro_databricks_hybrid.transfer.remote import RemoteTree
+
+RUNS_FOLDER = PurePosixPath(".kedro-hybrid/runs")
+"""Where run logs lie below the data root, one folder a run."""
+
+RUN_FILE = "run.json"
+"""Beside a run's log: what it runs and where, written by the client once it is started."""
+
+END_FILE = "end.json"
+"""Beside a run's log: its end record once more, written by the driver after the log."""
 
 Record = dict[str, Any]
 """One line of a run log: `n` (from 1), `t` (seconds since 1970), `event`, and what belongs to that event."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-RUNS_FOLDER = PurePosixPath(".kedro-hybrid/runs")
-"""Where run logs lie below the data root."""
+from kedro_databricks_hybrid.run.log import RUNS_FOLDER
+
+if TYPE_CHECKING:
+    from pathlib import PurePosixPath
 
 _DRIVER = "kedro_databricks_hybrid/run/driver.py"
 # Options of `kedro run` that are no arguments of `session.run`, by the names that Kedro's command gives them.
@@ -29,6 +30,7 @@ class RunRequest:
         data_root: The data root as the cluster's file system has it.
         options: `kedro run`'s options as Kedro's own parsers return them.
         user: Who runs it.
+        facts: What else its first record shall tell, such as commit, branch and cluster.
     """
 
     run_id: str
@@ -37,11 +39,17 @@ class RunRequest:
     data_root: PurePosixPath
     options: dict[str, Any]
     user: str
+    facts: dict[str, str | None]
 
     @property
     def log(self) -> PurePosixPath:
         """The run log's folder, relative to the data root."""
         return RUNS_FOLDER / self.run_id
+
+    @property
+    def all_facts(self) -> dict[str, str | None]:
+        """What identifies the run, beside its options."""
+        return {"run_id": self.run_id, "user": self.user, **self.facts}
 
     def as_command(self) -> str:
         """Return the Python text that performs this run when a cluster executes it."""
@@ -59,7 +67,12 @@ class RunRequest:
             "project_path": str(self.project_path),
             "package_name": self.package_name,
             "log_folder": str(self.data_root / self.log),
-            "environment": {**_ENVIRONMENT, "KEDRO_DATABRICKS_USER": self.user},
+            "facts": self.all_facts,
+            "environment": {
+                **_ENVIRONMENT,
+                "KEDRO_DATABRICKS_USER": self.user,
+                "KEDRO_DATABRICKS_BRANCH": self.facts.get("branch") or "",
+            },
             "options": {"env": None, "conf_source": None, "params": {}, **options},
             "run": _run_arguments(self.options),
         }

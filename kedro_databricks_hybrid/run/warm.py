@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import RunError
@@ -54,41 +54,73 @@ def find_requirements(project: PurePosixPath, read: Callable[[str], bytes | None
     return None
 
 
-def warm_context(
-    workspace: Workspace,
-    cluster: Cluster,
-    project: PurePosixPath,
-    requirements: Requirements | None,
-    say: Callable[[str], None],
-) -> command.Context:
-    """Return a context with the requirements installed: the remembered one if it serves, else a new one.
+@dataclass(frozen=True)
+class Warm:
+    """The remembered context of one project and user on one cluster.
 
     Args:
         workspace: Where the cluster is.
         cluster: A running cluster.
-        project: The project's folder there; each has a context of its own.
-        requirements: What to install when it is not what the context has.
-        say: Called with one line per step that takes time.
-
-    Raises:
-        RunError: pip failed; the message holds its own words.
+        project: The project's folder there.
     """
-    store = ContextStore()
-    key = f"{workspace.host} {workspace.user} {cluster.cluster_id} {project}"
-    digest = requirements.digest if requirements else None
-    if remembered := store.get(key):
-        context = command.Context(workspace, cluster, remembered.context_id)
-        if context.is_running():
-            if remembered.requirements == digest:
-                return context
-            context.destroy()  # a process that has imported the old packages would keep them
-        store.put(key, None)
+
+    workspace: Workspace
+    cluster: Cluster
+    project: PurePosixPath
+
+    def context(
+        self, requirements: Requirements | None, say: Callable[[str], None]
+    ) -> tuple[command.Context, str | None]:
+        """Return a context with the requirements installed: the remembered one if it serves, else a new one.
+
+        Args:
+            requirements: What to install when it is not what the context has.
+            say: Called with one line per step that takes time.
+
+        Returns:
+            The context, and the id of the last run that was started in it.
+
+        Raises:
+            RunError: pip failed; the message holds its own words.
+        """
+        digest = requirements.digest if requirements else None
+        if remembered := self._store.get(self._key):
+            context = command.Context(self.workspace, self.cluster, remembered.context_id)
+            if context.is_running():
+                if remembered.requirements == digest:
+                    return context, remembered.run_id
+                context.destroy()  # a process that has imported the old packages would keep them
+            self._store.put(self._key, None)
+        context = fresh_context(self.workspace, self.cluster, requirements, say)
+        self._store.put(self._key, Remembered(context.context_id, digest))
+        return context, None
+
+    def remember_run(self, run_id: str) -> None:
+        """Note which run was started last."""
+        if remembered := self._store.get(self._key):
+            self._store.put(self._key, replace(remembered, run_id=run_id))
+
+    @property
+    def _store(self) -> ContextStore:
+        return ContextStore()
+
+    @property
+    def _key(self) -> str:
+        return f"{self.workspace.host} {self.workspace.user} {self.cluster.cluster_id} {self.project}"
+
+
+def fresh_context(
+    workspace: Workspace,
+    cluster: Cluster,
+    requirements: Requirements | None,
+    say: Callable[[str], None],
+) -> command.Context:
+    """Make a context and install the requirements in it."""
     say(f"Starting Python on the cluster {cluster.name}")
     context = command.create(workspace, cluster)
     if requirements:
         say(f"Installing {requirements.path}")
         _install(context, requirements.path)
-    store.put(key, Remembered(context.context_id, digest))
     return context
 
 

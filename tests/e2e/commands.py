@@ -44,6 +44,7 @@ class Shell:
     folder: Path
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def run(self, command: str, **variables: str) -> Result:
         """Run a command to its end."""
@@ -86,7 +87,15 @@ class Shell:
             stderr=subprocess.PIPE,
             encoding="utf-8",
         )
+        self.started.append(process)
         return Started(command, process)
+
+    def close(self) -> None:
+        """End what a failed test left running."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
 
     def client(self) -> WorkspaceClient:
         """Return the SDK's client for this shell's sandbox."""

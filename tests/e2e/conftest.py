@@ -26,8 +26,10 @@ def sandbox_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def tiny(sandbox_home: Path, tmp_path: Path) -> Callable[[str], Shell]:
+def tiny(sandbox_home: Path, tmp_path: Path) -> Iterator[Callable[[str], Shell]]:
     """Return a maker of small pandas projects, each with a remote of its own, first commit included."""
+
+    shells: list[Shell] = []
 
     def make(name: str = "tiny") -> Shell:
         project = make_project(tmp_path / name).write(
@@ -40,6 +42,7 @@ def tiny(sandbox_home: Path, tmp_path: Path) -> Callable[[str], Shell]:
             }
         )
         shell = Shell(project.path, sandbox_home)
+        shells.append(shell)
         shell.ok("git init -q -b main")
         shell.ok(f"git init -q --bare -b main {tmp_path / name}.git")
         shell.ok(f"git remote add origin {tmp_path / name}.git")
@@ -47,4 +50,6 @@ def tiny(sandbox_home: Path, tmp_path: Path) -> Callable[[str], Shell]:
         shell.ok('git commit -q -m "First"')
         return shell
 
-    return make
+    yield make
+    for shell in shells:
+        shell.close()

@@ -46,6 +46,7 @@ def perform(project: Project, **options: Any) -> list[dict[str, Any]]:
         data_root=root,  # type: ignore[arg-type]
         options={"env": None, "conf_source": None, "params": {}, "runner": None, **options},
         user="me@example.com",
+        facts={"commit": "c0ffee", "branch": "main"},
     )
     subprocess.run([sys.executable, "-c", request.as_command()], check=True, cwd=project.path.parent)
     return records(root / request.log)
@@ -55,7 +56,8 @@ def test_the_log_of_a_run(tmp_path: Path) -> None:
     """Numbered from one, nodes and datasets in order, and an end record that says completed."""
     log = perform(make_project(tmp_path / "project"))
     assert [record["n"] for record in log] == list(range(1, len(log) + 1))
-    events = [(r["event"], r.get("node")) for r in log if r["event"] not in {"log", "output"}]
+    assert (log[0]["event"], log[0]["commit"], log[0]["user"]) == ("run", "c0ffee", "me@example.com")
+    events = [(r["event"], r.get("node")) for r in log[1:] if r["event"] not in {"log", "output"}]
     assert events == [
         ("node_started", "double"),
         ("node_finished", "double"),
@@ -95,7 +97,7 @@ def test_a_long_log_is_cut_into_files_that_one_read_answers(tmp_path: Path) -> N
     """No file exceeds the limit, and no record is lost or torn, from several threads at once."""
     log = driver.RunLog(str(tmp_path / "log"))
     threads = [
-        threading.Thread(target=lambda: [log.add("output", text="ä" * 1000) for _ in range(500)])
+        threading.Thread(target=lambda: [log.add("log", message="ä" * 1000) for _ in range(500)])
         for _ in range(4)
     ]
     for thread in threads:
@@ -108,15 +110,31 @@ def test_a_long_log_is_cut_into_files_that_one_read_answers(tmp_path: Path) -> N
     assert [r["n"] for r in records(tmp_path / "log")] == list(range(1, 2002))
 
 
-def test_text_without_a_line_break_is_kept_until_the_end(tmp_path: Path) -> None:
-    """Pieces of a line come out as one record; the last one at the end."""
+def test_what_is_printed_in_a_row_is_one_record(tmp_path: Path) -> None:
+    """Also without a last line break; another stream or another event begins a new one."""
     log = driver.RunLog(str(tmp_path / "log"))
     with driver.captured_output(log):
         print("a", end="")  # noqa: T201
         print("b")  # noqa: T201
-        print("c", end="")  # noqa: T201
+        print("c", end="", file=sys.stderr)  # noqa: T201
+        log.add("saved", dataset="x")
+        print("d", end="", file=sys.stderr)  # noqa: T201
     log.close()
-    assert [r["text"] for r in records(tmp_path / "log")[:-1]] == ["ab\n", "c"]
+    found = [(r.get("stream"), r.get("text")) for r in records(tmp_path / "log")[:-1]]
+    assert found == [("stdout", "ab\n"), ("stderr", "c"), (None, None), ("stderr", "d")]
+
+
+def test_much_output_is_cheap_and_whole(tmp_path: Path) -> None:
+    """A hundred thousand lines arrive in order, in few files and records of bounded size."""
+    log = driver.RunLog(str(tmp_path / "log"))
+    lines = [f"line {number}\n" for number in range(100_000)]
+    with driver.captured_output(log):
+        sys.stdout.writelines(lines)
+    log.close()
+    found = [r["text"] for r in records(tmp_path / "log") if r["event"] == "output"]
+    assert "".join(found) == "".join(lines)
+    assert len(found) < 100
+    assert max(file.stat().st_size for file in (tmp_path / "log").iterdir()) < 1024 * 1024
 
 
 def test_log_handlers_are_put_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

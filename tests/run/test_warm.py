@@ -51,7 +51,7 @@ def test_the_old_spelling_of_pipelines_is_understood() -> None:
     """`--pipeline x` asks for the same as `--pipelines x`; doubled names run once."""
 
     def names(**options: object) -> object:
-        request = RunRequest("one", PROJECT, "iris", PurePosixPath("/dbfs"), dict(options), "me")
+        request = RunRequest("one", PROJECT, "iris", PurePosixPath("/dbfs"), dict(options), "me", {})
         return request._for_driver()["run"]["pipeline_names"]  # noqa: SLF001
 
     assert names(pipeline="x", pipelines=[]) == ["x"]

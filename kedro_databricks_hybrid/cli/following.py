@@ -1,0 +1,92 @@
+"""A run on the screen: its log until the end, Ctrl-C on the way, and what it came to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from kedro_databricks_hybrid.cli.command import say
+from kedro_databricks_hybrid.cli.log_output import print_summary, printer
+from kedro_databricks_hybrid.errors import RunCancelledError, RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kedro_databricks_hybrid.run.interactive import Started
+    from kedro_databricks_hybrid.run.local_paths import LocalPaths
+    from kedro_databricks_hybrid.run.log import Outcome, Record
+
+
+def shower(paths: LocalPaths, *, err: bool = False) -> Callable[[Record], None]:
+    """Return what prints the records of a run, with local paths.
+
+    Args:
+        paths: Where the project lies, here and there.
+        err: Print to stderr, since stdout is for something else.
+    """
+    show = printer(terminal=sys.stdout.isatty() and not err, err=err)
+    return lambda record: show(paths.in_record(record))
+
+
+def follow(
+    started: Started, show: Callable[[Record], None], *, resume: str, seconds: float | None = None
+) -> Outcome:
+    """Follow a run to its end; Ctrl-C cancels it, or leaves it running if a person says so.
+
+    Args:
+        started: The run.
+        show: Prints a record.
+        resume: The command that follows the run again.
+        seconds: After so many seconds the run is cancelled.
+
+    Raises:
+        RunError: It did not end in time.
+    """
+    try:
+        outcome = started.follow(show, float("inf") if seconds is None else seconds)
+    except KeyboardInterrupt:
+        if _leaves_it_running():
+            say(f"The run goes on. Follow it again with: {resume}")
+            raise click.exceptions.Exit(0) from None
+        say("Cancelling the run ...")
+        return started.cancel(show)
+    if not outcome.ended:
+        started.cancel(show)
+        raise RunError(f"The run did not end within {seconds:.0f} s and was cancelled.")
+    return outcome
+
+
+def report(outcome: Outcome, paths: LocalPaths, *, run_id: str, as_json: bool = False) -> None:
+    """Print what a run came to.
+
+    Raises:
+        RunCancelledError: It was cancelled.
+        RunError: It failed.
+    """
+    print_summary(outcome, err=as_json)
+    if as_json:
+        nodes = [asdict(node) for node in outcome.nodes.values()]
+        facts = {"run_id": run_id, "outcome": outcome.outcome, "seconds": outcome.seconds}
+        say(json.dumps({**facts, "error": outcome.error, "nodes": nodes}))
+    if outcome.traceback:
+        click.echo(paths.in_text(outcome.traceback).rstrip(), err=True)
+    if outcome.outcome == "cancelled":
+        raise RunCancelledError("The run was cancelled.")
+    if outcome.outcome != "completed":
+        raise RunError(f"The run failed: {outcome.error}", hint="Mend it, commit, then push and run again.")
+
+
+def _leaves_it_running() -> bool:
+    """Ask a person; without a terminal, and at a second Ctrl-C, the answer is no."""
+    if not sys.stdin.isatty():
+        return False
+    try:
+        return click.prompt(
+            "\nCancel the run or detach from it?", type=click.Choice(["cancel", "detach"]), default="cancel"
+        ) == "detach"  # fmt: skip
+    except click.Abort:
+        return False

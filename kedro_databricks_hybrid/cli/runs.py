@@ -1,0 +1,126 @@
+"""`kedro databricks runs`, `logs`, `attach` and `cancel`: the runs that there were and are."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say
+from kedro_databricks_hybrid.cli.following import follow, report, shower
+from kedro_databricks_hybrid.cli.project import open_project
+from kedro_databricks_hybrid.errors import RunError
+from kedro_databricks_hybrid.run import history
+from kedro_databricks_hybrid.run.local_paths import LocalPaths
+from kedro_databricks_hybrid.run.log import Outcome
+from kedro_databricks_hybrid.transfer import roots
+from kedro_databricks_hybrid.workspace import connect
+
+if TYPE_CHECKING:
+    from kedro.framework.startup import ProjectMetadata
+
+    from kedro_databricks_hybrid.cli.project import Project
+    from kedro_databricks_hybrid.run.history import PastRun
+    from kedro_databricks_hybrid.transfer.remote import RemoteTree
+    from kedro_databricks_hybrid.workspace import Workspace
+
+_COLUMNS = ("run", "outcome", "seconds", "commit", "branch", "user")
+
+
+@click.command(cls=Command)
+@profile_option
+@env_option
+@click.option("--count", type=click.IntRange(1, 500), default=20, show_default=True, help="How many.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def runs(metadata: ProjectMetadata, profile: str | None, env: str | None, count: int, as_json: bool) -> None:
+    """List the last runs, the newest first: commit, user, duration, outcome."""
+    _, _, tree = _open(metadata, profile, env)
+    rows = [_row(run) for run in history.latest(tree, count)]
+    if as_json:
+        say(json.dumps([dict(zip(_COLUMNS, row, strict=True)) for row in rows]))
+        return
+    if not rows:
+        say(f"No run has left a log in {tree.root}.")
+        return
+    table = [_COLUMNS, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(_COLUMNS))]
+    for row in table:
+        say("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@click.command(cls=Command)
+@profile_option
+@env_option
+@click.argument("run_id", metavar="[RUN]", required=False)
+@click.pass_obj
+def logs(metadata: ProjectMetadata, profile: str | None, env: str | None, run_id: str | None) -> None:
+    """Print the log of a run, the last one by default; the cluster may be long gone."""
+    project, workspace, tree = _open(metadata, profile, env)
+    found = history.find(tree, run_id)
+    reader = found.started(workspace, tree).reader
+    show = shower(_paths(project, workspace))
+    outcome = Outcome()
+    while (records := reader.records()) is not None:
+        for record in records:
+            outcome.take(record)
+            show(record)
+    if not outcome.ended:
+        say(f"(The log of {found.run_id} has no end yet.)")
+        return
+    report(outcome, _paths(project, workspace), run_id=found.run_id)
+
+
+@click.command(cls=Command)
+@profile_option
+@env_option
+@click.argument("run_id", metavar="[RUN]", required=False)
+@click.pass_obj
+def attach(metadata: ProjectMetadata, profile: str | None, env: str | None, run_id: str | None) -> None:
+    """Follow a run that goes on, the last one by default; its exit status becomes this command's."""
+    project, workspace, tree = _open(metadata, profile, env)
+    found = history.find(tree, run_id)
+    paths = _paths(project, workspace)
+    resume = f"kedro databricks attach {found.run_id}{workspace.flags}"
+    outcome = follow(found.started(workspace, tree), shower(paths), resume=resume)
+    report(outcome, paths, run_id=found.run_id)
+
+
+@click.command(cls=Command)
+@profile_option
+@env_option
+@click.argument("run_id", metavar="[RUN]", required=False)
+@click.pass_obj
+def cancel(metadata: ProjectMetadata, profile: str | None, env: str | None, run_id: str | None) -> None:
+    """Cancel a run that goes on, the last one by default."""
+    _, workspace, tree = _open(metadata, profile, env)
+    found = history.find(tree, run_id)
+    if found.end:
+        raise RunError(f"The run {found.run_id} has ended already: {found.outcome}.")
+    outcome = found.started(workspace, tree).cancel(lambda _: None)
+    say(f"The run {found.run_id} was {outcome.outcome}.")
+
+
+def _open(
+    metadata: ProjectMetadata, profile: str | None, env: str | None
+) -> tuple[Project, Workspace, RemoteTree]:
+    project = open_project(metadata, env)
+    workspace = connect(profile)
+    return project, workspace, roots.tree(workspace, project.data_root(workspace))
+
+
+def _paths(project: Project, workspace: Workspace) -> LocalPaths:
+    return LocalPaths(project.folder(workspace), project.metadata.project_path)
+
+
+def _row(run: PastRun) -> tuple[str, ...]:
+    seconds = f"{run.end['seconds']:.1f}" if run.end else _elapsed(run)
+    facts = [str(run.facts.get(name) or "-") for name in ("commit", "branch", "user")]
+    return (run.run_id, run.outcome, seconds, facts[0][:7], *facts[1:])
+
+
+def _elapsed(run: PastRun) -> str:
+    began = run.facts.get("t")
+    return f"{time.time() - float(began):.1f}" if began else "-"

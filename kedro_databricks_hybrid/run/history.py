@@ -1,0 +1,102 @@
+"""The runs of a project, told from their logs."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kedro_databricks_hybrid.cluster import Cluster
+from kedro_databricks_hybrid.errors import NotFoundError
+from kedro_databricks_hybrid.run.command import Context
+from kedro_databricks_hybrid.run.interactive import Started
+from kedro_databricks_hybrid.run.log import END_FILE, RUN_FILE, RUNS_FOLDER, RunLogReader
+
+if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
+    from kedro_databricks_hybrid.transfer.remote import RemoteTree
+    from kedro_databricks_hybrid.workspace import Workspace
+
+_CONCURRENCY = 8
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """A run whose log exists.
+
+    Args:
+        run_id: Its name; names sort by the time of the start.
+        facts: What its client noted: user, commit, branch, env, cluster and ids.
+        end: Its end record, None while it goes on or where its process died.
+        command_id: The command that runs it, None where that was not noted.
+    """
+
+    run_id: str
+    facts: dict[str, Any]
+    end: dict[str, Any] | None
+    command_id: str | None
+
+    @property
+    def outcome(self) -> str:
+        """`completed`, `failed` or `cancelled`; `no end` without an end record."""
+        return str(self.end["outcome"]) if self.end else "no end"
+
+    def started(self, workspace: Workspace, tree: RemoteTree) -> Started:
+        """Return the run as one that can be followed from its first record, or cancelled."""
+        cluster = Cluster(str(self.facts.get("cluster_id", "")), str(self.facts.get("cluster", "")))
+        context = Context(workspace, cluster, str(self.facts.get("context_id", "")))
+        return Started(context, self.command_id or "", RunLogReader(tree, RUNS_FOLDER / self.run_id))
+
+
+def latest(tree: RemoteTree, count: int) -> list[PastRun]:
+    """Return the last runs, the newest first.
+
+    Args:
+        tree: The data root.
+        count: How many at the most.
+    """
+    listing = tree.list(RUNS_FOLDER)
+    names = sorted((folder.name for folder in listing.folders), reverse=True) if listing else []
+    with ThreadPoolExecutor(_CONCURRENCY) as pool:
+        return list(pool.map(lambda name: read(tree, name), names[:count]))
+
+
+def find(tree: RemoteTree, run_id: str | None) -> PastRun:
+    """Return a run by its id, or the last one.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    if run_id is None:
+        runs = latest(tree, 1)
+        if runs:
+            return runs[0]
+        raise NotFoundError(f"No run has left a log in {tree.root}.", hint="Run `kedro databricks run`.")
+    found = read(tree, run_id)
+    if not found.facts:
+        raise NotFoundError(
+            f"There is no run {run_id!r} in {tree.root}.", hint="`kedro databricks runs` lists them."
+        )
+    return found
+
+
+def read(tree: RemoteTree, run_id: str) -> PastRun:
+    """Read what is known of a run."""
+    folder = RUNS_FOLDER / run_id
+    facts = _json(tree, folder / RUN_FILE) or _first_record(tree, folder)
+    return PastRun(run_id, facts, _json(tree, folder / END_FILE), facts.get("command_id"))
+
+
+def _first_record(tree: RemoteTree, folder: PurePosixPath) -> dict[str, Any]:
+    """Return what the driver noted of the run, for a client that was gone before it could."""
+    first = tree.read(folder / "000001.jsonl")
+    found: dict[str, Any] = json.loads(first.splitlines()[0]) if first else {}
+    return found
+
+
+def _json(tree: RemoteTree, path: PurePosixPath) -> dict[str, Any] | None:
+    content = tree.read(path)
+    found: dict[str, Any] | None = json.loads(content) if content else None
+    return found

@@ -1,0 +1,114 @@
+"""Runs that are left and found again: detach, attach, runs, logs, cancel, fresh, timeout, JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from tests.e2e.test_run import PROFILE, PUSH, RUN, commit_node
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.e2e.commands import Result, Shell
+
+_WAIT = """\
+import pathlib
+print("waiting", flush=True)
+while not pathlib.Path({go!r}).exists():
+    time.sleep(0.05)
+print("went on")"""
+
+
+def run_id(result: Result) -> str:
+    """Return the id that `run --detach` printed."""
+    found = re.search(r"Started run (\S+)\.", result.out)
+    assert found, str(result)
+    return found[1]
+
+
+def let_go(shell: Shell) -> None:
+    """Let the waiting node of a shell's project go on."""
+    (shell.home / "roots" / "dbfs" / f"go-{shell.folder.name}").touch()
+
+
+def waiting(shell: Shell) -> str:
+    """Return a node's body that waits until `let_go`."""
+    return _WAIT.format(go=f"/dbfs/go-{shell.folder.name}")
+
+
+def test_a_detached_run_is_attached_to_and_listed(tiny: Callable[[str], Shell]) -> None:
+    """Detach, look at the list, attach, and find the whole log again afterwards."""
+    shell = tiny("detached-run")
+    commit_node(shell, waiting(shell))
+    one = run_id(shell.ok(f"{RUN} --detach"))
+    attached = shell.start(f"kedro databricks attach {PROFILE}")
+    list(attached.lines_until("waiting"))
+    listed = shell.ok(f"kedro databricks runs {PROFILE}").out
+    head = shell.ok("git rev-parse HEAD").out[:7]
+    assert re.search(rf"{one}\s+no end\s+[\d.]+\s+{head}\s+main\s+user@example.com", listed), listed
+    let_go(shell)
+    result = attached.finish()
+    assert result.status == 0, str(result)
+    assert "went on" in result.out
+    logs = shell.ok(f"kedro databricks logs {one} {PROFILE}").out
+    for words in ("waiting", "went on", "1 node completed"):
+        assert words in logs
+    as_json = json.loads(shell.ok(f"kedro databricks runs --json {PROFILE}").out.splitlines()[-1])
+    assert [(row["run"], row["outcome"]) for row in as_json] == [(one, "completed")]
+
+
+def test_a_run_is_cancelled_from_elsewhere(tiny: Callable[[str], Shell]) -> None:
+    """`cancel` ends a run that another shell follows; that shell's command exits with 130."""
+    shell = tiny("cancelled-run")
+    commit_node(shell, waiting(shell))
+    followed = shell.start(RUN)
+    list(followed.lines_until("waiting"))
+    assert "was cancelled" in shell.ok(f"kedro databricks cancel {PROFILE}").out
+    result = followed.finish()
+    assert result.status == 130, str(result)
+    shell.fails(f"kedro databricks cancel {PROFILE}", "has ended already: cancelled")
+
+
+def test_a_second_run_waits_or_goes_beside(tiny: Callable[[str], Shell]) -> None:
+    """The second is told of the first; with --fresh it has a process of its own and ends before it."""
+    shell = tiny("two-runs")
+    commit_node(shell, waiting(shell))
+    first = run_id(shell.ok(f"{RUN} --detach"))
+    fresh = shell.start(f"{RUN} --fresh")
+    list(fresh.lines_until("waiting"))
+    second = shell.start(RUN)
+    told = "".join(second.lines_until("goes on in this Python process"))
+    assert f"Run {first} goes on" in told
+    let_go(shell)
+    for started in (fresh, second):
+        result = started.finish()
+        assert result.status == 0, str(result)
+        assert "went on" in result.out
+
+
+def test_a_run_that_takes_too_long_is_cancelled(tiny: Callable[[str], Shell]) -> None:
+    """--timeout ends it with status 1."""
+    shell = tiny("too-long")
+    commit_node(shell, "time.sleep(600)")
+    shell.fails(f"{RUN} --timeout=3", "did not end within 3 s and was cancelled")
+
+
+def test_push_and_run_at_once_with_json(tiny: Callable[[str], Shell]) -> None:
+    """--push brings the commit first; --json leaves stdout to one document."""
+    shell = tiny("at-once")
+    result = shell.ok(f"{RUN} --push --json")
+    outcome = json.loads(result.out.splitlines()[-1])
+    assert outcome["outcome"] == "completed"
+    assert [(node["name"], node["saved"]) for node in outcome["nodes"]] == [("double", ["doubled"])]
+    assert "Completed 1 out of 1 tasks" in result.err
+
+
+def test_logs_of_a_project_that_never_ran(tiny: Callable[[str], Shell]) -> None:
+    """There is nothing to show, and an unknown id is named."""
+    shell = tiny("never-ran")
+    shell.ok(PUSH)
+    shell.fails(f"kedro databricks logs {PROFILE}", "No run has left a log", "kedro databricks run")
+    shell.fails(f"kedro databricks attach nonesuch {PROFILE}", "nonesuch", "kedro databricks runs")
+    assert "No run has left a log" in shell.ok(f"kedro databricks runs {PROFILE}").out
