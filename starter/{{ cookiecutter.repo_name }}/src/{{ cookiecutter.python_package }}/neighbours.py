@@ -165,7 +165,8 @@ class _Products:
     def __init__(self, train: Floats, count: int) -> None:
         total, columns = train.shape
         # Larger groups cost more ranking, smaller ones more scores: this is near the optimum.
-        self.group_size = max(1, min(32, int((total / (count * columns)) ** 0.5)))
+        optimum = int((total / (count * columns)) ** 0.5)
+        self.group_size = max(1, min(32, max(4, optimum), total // count))
         self._groups = -(-total // self.group_size)
         self.block_rows = max(1, min(1024, BLOCK // self._groups))
         self._count = count
