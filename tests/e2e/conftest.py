@@ -28,7 +28,6 @@ def sandbox_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def tiny(sandbox_home: Path, tmp_path: Path) -> Iterator[Callable[[str], Shell]]:
     """Return a maker of small pandas projects, each with a remote of its own, first commit included."""
-
     shells: list[Shell] = []
 
     def make(name: str = "tiny") -> Shell:
