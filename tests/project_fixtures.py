@@ -60,7 +60,7 @@ class Project:
         write_files(self.path, files)
         return self
 
-    def run(self, env: str | None = None, **options: Any) -> dict[str, Any]:  # noqa: ANN401
+    def run(self, env: str | None = None, **options: Any) -> dict[str, Any]:
         """Run the default pipeline in a session of its own, in this process."""
         forget_project()
         bootstrap_project(self.path)

@@ -56,7 +56,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "15.4")
 
 
-def catalog_of(conf: Path, text: str, env: str = "databricks", **options: Any) -> dict[str, Any]:  # noqa: ANN401
+def catalog_of(conf: Path, text: str, env: str = "databricks", **options: Any) -> dict[str, Any]:
     """Return what the loader makes of a base catalog."""
     write_files(conf, {"base/catalog.yml": text})
     return DatabricksConfigLoader(conf, env, **options)["catalog"]
