@@ -41,17 +41,24 @@ class Source:
         return git.without_credentials(self.url)
 
 
-def source(repository: git.Repository, settings: Code) -> Source:
+def source(repository: git.Repository, settings: Code, branch: str | None = None) -> Source:
     """Return what the repository offers to Databricks.
 
     Args:
         repository: The project's repository.
         settings: The `code` section of databricks.yml.
+        branch: A local branch; None takes the one that is checked out.
 
     Raises:
         GitError: No commit, no branch, no such remote, or a remote whose provider cannot be told.
     """
-    commit, branch = repository.head(), repository.branch()
+    commit = repository.head()
+    if branch is None:
+        branch = repository.branch()
+    elif (named := repository.commit(f"refs/heads/{branch}")) is None:
+        raise GitError(f"There is no local branch {branch!r}.", hint="`git branch` lists those there are.")
+    else:
+        commit = named
     url = git.clone_url(repository.remote_url(settings.remote), repository.top)
     found = _LOCAL_REMOTE_PROVIDER if git.is_local(url) else git.provider(url)
     provider = settings.provider or found
@@ -76,34 +83,39 @@ def refuse_unreachable(source: Source, workspace: Workspace) -> None:
         )
 
 
-def update(workspace: Workspace, path: PurePosixPath, source: Source, *, create: bool) -> GitFolder:
-    """Check a branch out in the Git folder and prove that the folder holds the commit.
-
-    Args:
-        workspace: Where the Git folder lies.
-        path: Its path.
-        source: The commit, which the remote already has.
-        create: Whether to clone the folder where it is missing.
+def at_remote(repository: git.Repository, settings: Code, branch: str | None, tag: str | None) -> str | None:
+    """Return the commit of a branch or tag at the remote, None where it cannot be asked from here.
 
     Raises:
-        NotFoundError: The folder is missing and is not to be created.
-        WorkspaceError: It is a clone of something else, or does not hold the commit afterwards.
-        DirtyGitFolderError: Edits made there would be lost.
+        GitError: The remote has no such branch or tag.
+    """
+    ref = f"refs/heads/{branch}" if branch else f"refs/tags/{tag}"
+    found = repository.at_remote(settings.remote, ref)
+    if found is not None and ref not in found:
+        what = f"branch {branch!r}" if branch else f"tag {tag!r}"
+        raise GitError(
+            f"The remote {settings.remote!r} has no {what}.",
+            hint=f"Push it: `git push {settings.remote} {branch or tag}`.",
+        )
+    return found[ref] if found else None
+
+
+def folder_for(workspace: Workspace, path: PurePosixPath, source: Source) -> GitFolder:
+    """Return the project's Git folder, cloned now where it is missing.
+
+    Raises:
+        WorkspaceError: It is a clone of something else.
     """
     folder = git_folder.find(workspace, path)
-    if folder is None and create:
-        folder = git_folder.create(workspace, path, url=source.url, provider=source.provider)
-    elif folder is None:
-        folder = git_folder.get(workspace, path)
+    if folder is None:
+        return git_folder.create(workspace, path, url=source.url, provider=source.provider)
     if folder.url and not _same_repository(folder.url, source.url):
         raise WorkspaceError(
             f"The Git folder {path} is a clone of {git.without_credentials(folder.url)}, "
             f"and this project's remote is {source.shown_url}.",
             hint="Set another code.folder in conf/base/databricks.yml, or delete that Git folder.",
         )
-    if folder.branch == source.branch and folder.sha == source.commit.sha:
-        return folder
-    return git_folder.check_out(workspace, folder, branch=source.branch, expected=source.commit.sha)
+    return folder
 
 
 def _same_repository(one: str, other: str) -> bool:

@@ -55,9 +55,9 @@ class Repository:
     """
 
     def __init__(self, project_path: Path) -> None:
-        self._folder = project_path
+        self.project = project_path
         try:
-            top, prefix = self._ask("rev-parse", "--show-toplevel", "--show-prefix").split("\n")[:2]
+            top, prefix = self.ask("rev-parse", "--show-toplevel", "--show-prefix").split("\n")[:2]
         except GitError as error:
             if "not a git repository" not in error.message:
                 raise
@@ -85,10 +85,10 @@ class Repository:
 
     def commit(self, name: str) -> Commit | None:
         """Return the commit that a name or SHA-1 stands for, None where it is not here."""
-        result = self._run("log", "-1", "--format=%H%n%s", name, "--")
+        result = self.run("log", "-1", "--format=%H%n%s", name, "--")
         if result.returncode != 0:
             return None
-        sha, _, subject = result.stdout.rstrip("\n").partition("\n")
+        sha, _, subject = _text(result.stdout).rstrip("\n").partition("\n")
         return Commit(sha, subject)
 
     def branch(self) -> str:
@@ -97,7 +97,7 @@ class Repository:
         Raises:
             GitError: HEAD is detached.
         """
-        name = self._ask("branch", "--show-current").strip()
+        name = self.ask("branch", "--show-current").strip()
         if not name:
             raise GitError(
                 "No branch is checked out here (detached HEAD), so there is nothing to push or pull by name.",
@@ -112,9 +112,9 @@ class Repository:
             GitError: The repository has no remote of that name.
         """
         try:
-            return self._ask("remote", "get-url", "--push", remote).strip()
+            return self.ask("remote", "get-url", "--push", remote).strip()
         except GitError:
-            others = ", ".join(self._ask("remote").split())
+            others = ", ".join(self.ask("remote").split())
             found = f"this repository has {others}" if others else "this repository has no remote"
             raise GitError(
                 f"There is no Git remote called {remote!r}: {found}.",
@@ -123,7 +123,7 @@ class Repository:
 
     def edited_paths(self) -> list[str]:
         """Return the paths, relative to the repository, that differ from the commit, new ones included."""
-        fields = self._ask("status", "--porcelain", "-z", "--untracked-files=normal").split("\0")
+        fields = self.ask("status", "--porcelain", "-z", "--untracked-files=normal").split("\0")
         paths = []
         entries = iter(fields)
         for entry in entries:
@@ -133,24 +133,41 @@ class Repository:
                     next(entries, None)  # the name it had before
         return paths
 
-    def push(self, remote: str, branch: str) -> None:
+    def push(self, remote: str, branch: str) -> bool:
         """Push a branch, and make the remote's one its upstream.
+
+        Returns:
+            Whether the remote lacked anything of it.
 
         Raises:
             GitError: The remote refused or was not reached; the message holds git's own words.
         """
-        result = self._run("push", "--set-upstream", "--", remote, f"refs/heads/{branch}:refs/heads/{branch}")
+        refs = f"refs/heads/{branch}:refs/heads/{branch}"
+        result = self.run("push", "--porcelain", "--set-upstream", "--", remote, refs)
         if result.returncode == 0:
-            return
-        words = _last_words(result.stderr)
-        rejected = "non-fast-forward" in result.stderr or "fetch first" in result.stderr
+            return not any(line.startswith(b"=") for line in result.stdout.splitlines())
+        said = _text(result.stderr + result.stdout)
         raise GitError(
-            f"git push of {branch!r} to {remote!r} failed: {words}",
+            f"git push of {branch!r} to {remote!r} failed: {last_words(result.stderr + result.stdout)}",
             hint="The remote has commits that you do not: "
             f"run `git pull --rebase {remote} {branch}`, then push again."
-            if rejected
+            if "non-fast-forward" in said or "fetch first" in said
             else "Mend what git names, then push again; nothing was changed on Databricks.",
         )
+
+    def at_remote(self, remote: str, *refs: str) -> dict[str, str] | None:
+        """Return the commits that these refs stand for at a remote, None where it does not answer.
+
+        Args:
+            remote: Its name here.
+            *refs: Full names such as `refs/heads/main`; of annotated tags the commit counts.
+        """
+        peeled = [f"{ref}^{{}}" for ref in refs if ref.startswith("refs/tags/")]
+        result = self.run("ls-remote", "--", remote, *refs, *peeled)
+        if result.returncode != 0:
+            return None
+        found = [line.split("\t", 1) for line in _text(result.stdout).splitlines() if "\t" in line]
+        return {name.removesuffix("^{}"): sha for sha, name in found}
 
     def file_at(self, sha: str, path: str) -> bytes | None:
         """Return a file's content in a commit, or None where either is not here.
@@ -160,30 +177,36 @@ class Repository:
             path: POSIX path relative to the Kedro project's folder.
         """
         full = f"{self.prefix}/{path}" if self.prefix else path
-        result = subprocess.run(
-            ["git", "show", f"{sha}:{full}"],
-            cwd=self._folder,
-            env=_environment(),
-            capture_output=True,
-            check=False,
-        )
+        result = self.run("show", f"{sha}:{full}")
         return result.stdout if result.returncode == 0 else None
 
-    def _ask(self, *arguments: str) -> str:
-        result = self._run(*arguments)
-        if result.returncode != 0:
-            raise GitError(f"git {arguments[0]} failed: {_last_words(result.stderr)}")
-        return result.stdout
+    def ask(self, *arguments: str, given: str | bytes = b"", **variables: str) -> str:
+        """Return what a git command prints.
 
-    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        Args:
+            *arguments: The command and its arguments.
+            given: What it reads from stdin.
+            **variables: What to add to its environment.
+
+        Raises:
+            GitError: It failed; the message holds its last words.
+        """
+        result = self.run(*arguments, given=given, **variables)
+        if result.returncode != 0:
+            raise GitError(f"git {arguments[0]} failed: {last_words(result.stderr)}")
+        return _text(result.stdout)
+
+    def run(
+        self, *arguments: str, given: str | bytes = b"", **variables: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a git command as `ask` does, whatever becomes of it."""
         try:
             return subprocess.run(
                 ["git", *arguments],
-                cwd=self._folder,
-                env=_environment(),
+                cwd=self.project,
+                env={**_environment(), **variables},
+                input=given.encode("utf-8", "surrogateescape") if isinstance(given, str) else given,
                 capture_output=True,
-                encoding="utf-8",
-                errors="surrogateescape",
                 check=False,
             )
         except FileNotFoundError:
@@ -243,8 +266,12 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-def _last_words(stderr: str) -> str:
+def last_words(said: bytes) -> str:
     """Return what git said, on one line, without its hints and without credentials in URLs."""
-    lines = [line.strip() for line in stderr.splitlines()]
-    telling = [line for line in lines if line and not line.startswith(("hint:", "To ", "branch '"))]
+    lines = [line.strip() for line in _text(said).splitlines()]
+    telling = [line for line in lines if line and not line.startswith(("hint:", "To ", "branch '", "Done"))]
     return re.sub(r"(https?://)[^/@\s]+@", r"\1", " ".join(telling[-6:]) or "no reason given")
+
+
+def _text(said: bytes) -> str:
+    return said.decode("utf-8", "surrogateescape")

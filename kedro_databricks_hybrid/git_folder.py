@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.errors import DirtyGitFolderError, NotFoundError, WorkspaceError
 from kedro_databricks_hybrid.workspace import translated
@@ -47,15 +47,19 @@ def find(workspace: Workspace, path: PurePosixPath) -> GitFolder | None:
     """
     try:
         with translated(f"look at {path}"):
-            status = workspace.client.workspace.get_status(str(path))
+            status = _status(workspace, path)
     except NotFoundError:
         return None
-    kind = status.object_type.value if status.object_type else "object of no type"
-    try:
-        if kind in {"REPO", "DIRECTORY"} and status.object_id is not None:
-            return _get(workspace, status.object_id, path)  # folders made by git itself are DIRECTORY
-    except NotFoundError:
-        pass
+    kind = str(status.get("object_type", "object of no type"))
+    if kind in {"REPO", "DIRECTORY"} and "object_id" in status:  # folders made by git itself are DIRECTORY
+        git = status.get("git_info", {})
+        is_told = git.get("branch") and git.get("head_commit_id") and git.get("url")
+        if kind == "REPO" and is_told:  # what the repos API would say, one request earlier
+            return GitFolder(status["object_id"], path, git["branch"], git["head_commit_id"], git["url"])
+        try:
+            return _get(workspace, status["object_id"], path)
+        except NotFoundError:
+            pass
     raise WorkspaceError(
         f"{path} on Databricks is a {kind.lower()}, not a Git folder.",
         hint="Move it away, or set another code.folder in conf/base/databricks.yml.",
@@ -95,24 +99,49 @@ def create(workspace: Workspace, path: PurePosixPath, *, url: str, provider: str
     return _get(workspace, repo.id, path)
 
 
+@dataclass(frozen=True)
+class Target:
+    """What a Git folder shall hold.
+
+    Args:
+        branch: The branch to fetch and check out, or None for a tag.
+        tag: The tag to check out, which leaves the folder on no branch.
+        sha: The commit that it must hold then; None takes what comes.
+    """
+
+    branch: str | None = None
+    tag: str | None = None
+    sha: str | None = None
+
+    def __str__(self) -> str:
+        return self.branch or f"tag {self.tag}"
+
+    def is_met_by(self, folder: GitFolder) -> bool:
+        """Tell whether a Git folder holds it."""
+        return folder.branch == self.branch and self.sha in {None, folder.sha}
+
+
 def check_out(
-    workspace: Workspace, folder: GitFolder, *, branch: str, expected: str | None = None
+    workspace: Workspace, folder: GitFolder, target: Target, *, discard_edits: bool = False
 ) -> GitFolder:
     """Do what the Git folder's Pull and branch menu do, and read back what it holds then.
 
     Args:
         workspace: Where the folder lies.
         folder: The folder, as it was found.
-        branch: The branch to fetch and check out.
-        expected: The commit that it must hold afterwards; None takes what comes.
+        target: What it shall hold.
+        discard_edits: Give up what was edited there; the caller has saved it and has the user's consent.
 
     Raises:
         DirtyGitFolderError: Somebody edited files there, and Databricks will not overwrite them.
         WorkspaceError: The branch is not at the remote, the fetch failed, or the read-back does not agree.
     """
+    body: dict[str, str | bool | None] = {"branch": target.branch} if target.branch else {"tag": target.tag}
+    if discard_edits:
+        body |= {"dangerously_force_discard_all": True}
     try:
-        with translated(f"check out {branch} in the Git folder {folder.path}"):
-            workspace.client.repos.update(folder.repo_id, branch=branch)
+        with translated(f"check out {target} in the Git folder {folder.path}"):
+            workspace.client.api_client.do("PATCH", f"/api/2.0/repos/{folder.repo_id}", body=body)
     except WorkspaceError as error:
         if _DIRTY.search(error.message):
             raise DirtyGitFolderError(
@@ -121,20 +150,20 @@ def check_out(
                 "then try again; nothing was discarded.",
             ) from error
         raise
-    return _read_back(workspace, folder, branch, expected)
+    return _read_back(workspace, folder, target)
 
 
-def _read_back(workspace: Workspace, folder: GitFolder, branch: str, expected: str | None) -> GitFolder:
+def _read_back(workspace: Workspace, folder: GitFolder, target: Target) -> GitFolder:
     deadline = time.monotonic() + _READ_BACK_SECONDS
     pause = 0.1
     while True:
         found = _get(workspace, folder.repo_id, folder.path)
-        if found.branch == branch and expected in {None, found.sha}:
+        if target.is_met_by(found):
             return found
         if time.monotonic() > deadline:
             raise WorkspaceError(
-                f"The Git folder {folder.path} is at {found.sha} on {found.branch} "
-                f"instead of {expected or 'the newest commit'} on {branch}.",
+                f"The Git folder {folder.path} is at {found.sha} on {found.branch or 'no branch'} "
+                f"instead of {target.sha or 'the newest commit'} on {target}.",
                 hint="Someone else may have changed it meanwhile: run the command again.",
             )
         time.sleep(pause)
@@ -145,6 +174,12 @@ def _get(workspace: Workspace, repo_id: int, path: PurePosixPath) -> GitFolder:
     with translated(f"read the Git folder {path}"):
         repo = workspace.client.repos.get(repo_id)
     return GitFolder(repo_id, path, repo.branch or None, repo.head_commit_id or None, repo.url or "")
+
+
+def _status(workspace: Workspace, path: PurePosixPath) -> dict[str, Any]:
+    query = {"path": str(path), "return_git_info": "true"}
+    answer = workspace.client.api_client.do("GET", "/api/2.0/workspace/get-status", query=query)
+    return answer if isinstance(answer, dict) else {}
 
 
 def _repos_path(path: PurePosixPath) -> str:

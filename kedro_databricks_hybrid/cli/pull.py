@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kedro_databricks_hybrid import git_folder
+from kedro_databricks_hybrid import code, git_folder, rescue
 from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say, warn
 from kedro_databricks_hybrid.cli.project import open_project
+from kedro_databricks_hybrid.cli.rescuing import rescue_options, way
+from kedro_databricks_hybrid.git_folder import Target
 from kedro_databricks_hybrid.workspace import connect
 
 if TYPE_CHECKING:
@@ -19,16 +21,31 @@ if TYPE_CHECKING:
 @profile_option
 @env_option
 @click.option("--branch", metavar="NAME", help="Branch to check out there; the local one if not given.")
+@click.option("--tag", metavar="NAME", help="Tag to check out there, which leaves the folder on no branch.")
+@rescue_options
 @click.pass_obj
-def pull(metadata: ProjectMetadata, profile: str | None, env: str | None, branch: str | None) -> None:
-    """Pull a branch from the Git remote into the Git folder on Databricks, and check it out there."""
+def pull(
+    metadata: ProjectMetadata,
+    profile: str | None,
+    env: str | None,
+    branch: str | None,
+    tag: str | None,
+    save: bool,
+    force: bool,
+) -> None:
+    """Pull a branch or tag from the Git remote into the Git folder on Databricks, and check it out there."""
+    if branch and tag:
+        raise click.UsageError("--branch and --tag exclude each other.")
     project = open_project(metadata, env)
-    wanted = branch or project.repository.branch()
+    repository = project.repository
+    wanted = None if tag else branch or repository.branch()
     workspace = connect(profile)
     folder = git_folder.get(workspace, project.git_folder(workspace))
-    pulled = git_folder.check_out(workspace, folder, branch=wanted)
-    commit = project.repository.commit(pulled.sha or "")
-    say(f"Databricks has {commit or (pulled.sha or 'no commit')[:7]} on {wanted} in {pulled.path}")
-    head = project.repository.commit(wanted)
+    target = Target(wanted, tag, code.at_remote(repository, project.settings.code, wanted, tag))
+    chosen = way("pull", workspace, save=save, force=force)
+    pulled = rescue.check_out(workspace, repository, folder, target, chosen)
+    commit = repository.commit(pulled.sha or "")
+    say(f"Databricks has {commit or (pulled.sha or 'no commit')[:7]} on {target} in {pulled.path}")
+    head = repository.commit(f"refs/heads/{wanted}") if wanted else None
     if head and head.sha != pulled.sha:
         warn(f"Your local {wanted} is at {head}: push it to bring it there.")

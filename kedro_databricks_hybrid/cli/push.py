@@ -6,16 +6,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kedro_databricks_hybrid import code
+from kedro_databricks_hybrid import code, rescue, snapshot, unsupported
 from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say, warn
 from kedro_databricks_hybrid.cli.project import open_project
+from kedro_databricks_hybrid.cli.rescuing import rescue_options, way
 from kedro_databricks_hybrid.cli.sizes import with_count
+from kedro_databricks_hybrid.git_folder import Target
 from kedro_databricks_hybrid.workspace import connect
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kedro.framework.startup import ProjectMetadata
 
     from kedro_databricks_hybrid.cli.project import Project
+    from kedro_databricks_hybrid.code import Source
+    from kedro_databricks_hybrid.git import Repository
     from kedro_databricks_hybrid.workspace import Workspace
 
 
@@ -26,9 +32,20 @@ if TYPE_CHECKING:
 @click.option(
     "--all-data", is_flag=True, help="Push the whole data folder, not only what the pipelines read."
 )
+@click.option("--branch", metavar="NAME", help="Local branch to push; the one checked out if not given.")
+@click.option("--wip", is_flag=True, help="Push uncommitted edits too, as a snapshot on a branch of its own.")
+@rescue_options
 @click.pass_obj
 def push(
-    metadata: ProjectMetadata, profile: str | None, env: str | None, no_data: bool, all_data: bool
+    metadata: ProjectMetadata,
+    profile: str | None,
+    env: str | None,
+    no_data: bool,
+    all_data: bool,
+    branch: str | None,
+    wip: bool,
+    save: bool,
+    force: bool,
 ) -> None:
     """Bring the current commit and the data that changed to Databricks.
 
@@ -37,24 +54,67 @@ def push(
     """
     if no_data and all_data:
         raise click.UsageError("--no-data and --all-data exclude each other.")
+    if wip and branch:
+        raise click.UsageError("--wip takes the working tree, --branch another branch: choose one.")
     project = open_project(metadata, env)
-    source = code.source(project.repository, project.settings.code)
+    source = code.source(project.repository, project.settings.code, branch)
+    _look_through(project.repository, source.commit.sha)
     workspace = connect(profile)
     code.refuse_unreachable(source, workspace)
-    warn_of_edits(project)
-    project.repository.push(project.settings.code.remote, source.branch)
-    say(f"Pushed {source.branch} to {source.shown_url}")
-    folder = code.update(workspace, project.git_folder(workspace), source, create=True)
-    say(f"Databricks has {source.commit} on {source.branch} in {folder.path}")
+    target = _to_remote(project, workspace, source, wip=wip)
+    folder = code.folder_for(workspace, project.git_folder(workspace), source)
+    if save or force or not target.is_met_by(folder):
+        chosen = way("push", workspace, save=save, force=force)
+        folder = rescue.check_out(workspace, project.repository, folder, target, chosen)
+    commit = project.repository.commit(folder.sha or "")
+    say(f"Databricks has {commit} on {target} in {folder.path}")
+    if not wip:
+        _remove_snapshots(project, workspace, source)
     if not no_data:
         _push_data(project, workspace, everything=all_data)
+
+
+def _look_through(repository: Repository, sha: str) -> None:
+    """Refuse or mention what a Git folder does not bring."""
+    found = unsupported.find(repository, sha)
+    unsupported.refuse_submodules(found)
+    if found.lfs_files:
+        warn(
+            f"Git folders bring the pointers of Git LFS, not the files: {_names(found.lfs_files)}. "
+            "Keep data in the data folder, which push uploads."
+        )
+
+
+def _to_remote(project: Project, workspace: Workspace, source: Source, *, wip: bool) -> Target:
+    """Bring the commit, or a snapshot of the working tree, to the Git remote."""
+    repository, remote = project.repository, project.settings.code.remote
+    edited = repository.edited_paths() if wip else []
+    if edited:
+        taken = snapshot.take(repository, workspace.user, source.branch)
+        snapshot.push(repository, remote, taken)
+        count = with_count(len(edited), "uncommitted edit")
+        say(f"Pushed {taken.branch} to {source.shown_url}, with your {count}: {_names(edited)}")
+        return Target(branch=taken.branch, sha=taken.commit.sha)
+    warn_of_edits(project)
+    is_news = repository.push(remote, source.branch)
+    say(f"Pushed {source.branch} to {source.shown_url}" if is_news else f"{source.shown_url} is up to date.")
+    return Target(branch=source.branch, sha=source.commit.sha)
+
+
+def _remove_snapshots(project: Project, workspace: Workspace, source: Source) -> None:
+    if snapshot.remove(project.repository, project.settings.code.remote, workspace.user, source.branch):
+        say(f"Removed {snapshot.branch_name(workspace.user, source.branch)} from {source.shown_url}")
+
+
+def _names(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
 
 
 def warn_of_edits(project: Project) -> None:
     """Say which files differ from the commit, since Databricks gets the commit."""
     if edited := project.repository.edited_paths():
-        names = ", ".join(edited[:5]) + (", ..." if len(edited) > 5 else "")
-        warn(f"Databricks gets commits, so not your {with_count(len(edited), 'uncommitted edit')}: {names}.")
+        count = with_count(len(edited), "uncommitted edit")
+        warn(f"Databricks gets commits, so not your {count}: {_names(edited)}. Commit, or push with --wip.")
 
 
 def _push_data(project: Project, workspace: Workspace, *, everything: bool) -> None:

@@ -1,0 +1,169 @@
+"""Bringing home what somebody edited in the Git folder, before anything there is given up."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid import git_folder, git_folder_edits
+from kedro_databricks_hybrid.errors import DirtyGitFolderError, GitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kedro_databricks_hybrid.git import Repository
+    from kedro_databricks_hybrid.git_folder import GitFolder, Target
+    from kedro_databricks_hybrid.git_folder_edits import Edits
+    from kedro_databricks_hybrid.workspace import Workspace
+
+BRANCHES = "kedro-hybrid/rescued"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Edits of a Git folder as a commit on a branch of their own here."""
+
+    branch: str
+    edits: Edits
+
+
+@dataclass(frozen=True)
+class Way:
+    """How to deal with edits in the Git folder.
+
+    Args:
+        save: Save them first.
+        may_discard: Asked once they are saved, whether they may be given up there.
+        say: Called with one line for what was done.
+        again: The command to repeat, for hints.
+    """
+
+    save: bool
+    may_discard: Callable[[], bool]
+    say: Callable[[str], None]
+    again: str
+
+
+def check_out(
+    workspace: Workspace, repository: Repository, folder: GitFolder, target: Target, way: Way
+) -> GitFolder:
+    """Check out a branch or tag in a Git folder; edits there are saved if that is asked for.
+
+    Args:
+        workspace: Where the folder lies.
+        repository: The project's repository, which saved edits go to.
+        folder: The folder, as it was found.
+        target: What it shall hold.
+        way: How to deal with edits.
+
+    Raises:
+        DirtyGitFolderError: Edits stand in the way; they are named and still there.
+        GitError: The edits cannot be compared or saved.
+    """
+    saved = None
+    if way.save:
+        _fetch_head(repository, folder)
+        saved = save(workspace, repository, folder)
+        if saved is None:
+            way.say(f"Nothing was edited in {folder.path}.")
+        else:
+            way.say(f"Saved the edits of {folder.path} as the branch {saved.branch}: {saved.edits}")
+            if way.may_discard():
+                return discard(workspace, repository, folder, target, saved)
+    try:
+        return git_folder.check_out(workspace, folder, target)
+    except DirtyGitFolderError as error:
+        edits = saved.edits if saved else _edits(workspace, repository, folder)
+        raise _explained(error, edits, folder, saved, way) from error
+
+
+def save(workspace: Workspace, repository: Repository, folder: GitFolder) -> Saved | None:
+    """Make a branch here that holds what was edited in a Git folder, and prove that its patch applies.
+
+    Returns:
+        The branch, which may be there from before; None where nothing was edited.
+    """
+    edits = git_folder_edits.read(workspace, folder, repository, keep=True)
+    if not edits.paths:
+        return None
+    known = repository.ask(
+        "for-each-ref", "--format=%(tree) %(parent) %(refname:lstrip=2)", f"refs/heads/{BRANCHES}/"
+    )
+    for line in known.splitlines():
+        tree, parent, branch = line.split(" ", 2)
+        if (tree, parent) == (edits.tree, edits.base):
+            return Saved(branch, edits)
+    message = f"Edits made in {folder.path}"
+    commit = repository.ask("commit-tree", edits.tree, "-p", edits.base, "-m", message).strip()
+    _prove_patch(repository, edits, commit)
+    branch = f"{BRANCHES}/{time.strftime('%Y%m%d-%H%M%S')}-{commit[:7]}"
+    repository.ask("branch", "--no-track", branch, commit)
+    return Saved(branch, edits)
+
+
+def discard(
+    workspace: Workspace, repository: Repository, folder: GitFolder, target: Target, saved: Saved
+) -> GitFolder:
+    """Give up the edits in a Git folder that are saved here, and check out there.
+
+    Raises:
+        DirtyGitFolderError: The folder has been edited again since they were saved.
+    """
+    now = git_folder_edits.read(workspace, folder, repository)
+    if (now.base, now.tree) != (saved.edits.base, saved.edits.tree):
+        raise DirtyGitFolderError(
+            f"{folder.path} was edited again while its edits were being saved: {now}.",
+            hint="Run the command again; nothing was discarded.",
+        )
+    return git_folder.check_out(workspace, folder, target, discard_edits=True)
+
+
+def _fetch_head(repository: Repository, folder: GitFolder) -> None:
+    """Fetch the folder's head commit where it is not here: its objects alone, no branch moves."""
+    if folder.sha and folder.url and repository.commit(folder.sha) is None:
+        for remote in repository.ask("remote").split():
+            quiet = ("--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=")
+            repository.run("fetch", *quiet, "--", remote, folder.sha)
+
+
+def _prove_patch(repository: Repository, edits: Edits, commit: str) -> None:
+    patch = repository.run(
+        "diff", "--binary", "--full-index", "--no-ext-diff", "--no-textconv", edits.base, commit
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        repository.ask("read-tree", edits.base, **index)
+        # Paths in a patch start at the top, wherever the project lies.
+        repository.ask("-C", str(repository.top), "apply", "--cached", given=patch.stdout, **index)
+        if repository.ask("write-tree", **index).strip() != edits.tree:
+            raise GitError("The edits were read, but their patch does not give the same files.")
+
+
+def _explained(
+    error: DirtyGitFolderError, edits: Edits | GitError, folder: GitFolder, saved: Saved | None, way: Way
+) -> DirtyGitFolderError:
+    """Name the edits that stand in the way, and the next step."""
+    if isinstance(edits, GitError):
+        return DirtyGitFolderError(f"{error.message} {edits.message}", hint=edits.hint)
+    if not edits.paths:
+        return error
+    what = f"{folder.path} has edits that a checkout would lose: {edits}."
+    if saved:
+        return DirtyGitFolderError(
+            f"{what} They are saved here as the branch {saved.branch}.",
+            hint=f"`{way.again} --force` gives them up there; nothing was discarded.",
+        )
+    return DirtyGitFolderError(
+        what, hint=f"`{way.again} --save` brings them here as a branch; nothing was discarded."
+    )
+
+
+def _edits(workspace: Workspace, repository: Repository, folder: GitFolder) -> Edits | GitError:
+    try:
+        _fetch_head(repository, folder)
+        return git_folder_edits.read(workspace, folder, repository)
+    except GitError as unknown:
+        return unknown
