@@ -2,101 +2,84 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.cli.command import say, warn
-from kedro_databricks_hybrid.cli.sizes import in_bytes, with_count
+import click
+from kedro.framework.cli.utils import split_string
+
+from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option
+from kedro_databricks_hybrid.cli.project import open_project
+from kedro_databricks_hybrid.workspace import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from kedro.framework.startup import ProjectMetadata
 
-    from kedro_databricks_hybrid.cli.project import Project
-    from kedro_databricks_hybrid.transfer.plan import PushPlan
-    from kedro_databricks_hybrid.transfer.push import Wish
-    from kedro_databricks_hybrid.transfer.remote import RemoteTree
-    from kedro_databricks_hybrid.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class PushOptions:
-    """What the user asked for."""
-
-    paths: Collection[str] = ()
-    pipelines: Collection[str] = ()
-    everything: bool = False
-    force: bool = False
-    theirs: bool = False
-    dry_run: bool = False
+_pipelines_option = click.option(
+    "--pipelines", metavar="NAMES", default="", callback=split_string, help="Data of these pipelines only."
+)
+_dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 
 
-def push_to(project: Project, workspace: Workspace, options: PushOptions) -> None:
-    """Push data and say what was done."""
-    from kedro_databricks_hybrid.transfer import remote
-    from kedro_databricks_hybrid.transfer.push import Push
-
-    began = time.monotonic()
-    tree = remote.tree(workspace, project.data_root(workspace))
-    push = Push(tree, project.data, place(workspace, tree))
-    plan = push.prepare(_wish(project, options))
-    _note_what_is_left(plan)
-    if not (plan.send or plan.make):
-        push.perform(plan)
-        say(f"Everything in {tree.root} is up to date ({with_count(len(plan.same), 'file')}).")
-        return
-    done = push.perform(plan)
-    say(
-        f"Sent {with_count(done.sent, 'file')} ({in_bytes(done.sent_bytes)}) to {tree.root}; "
-        f"{len(plan.same)} unchanged, {with_count(len(plan.make), 'folder')} made; "
-        f"{time.monotonic() - began:.1f} s."
-    )
+@click.group()
+def data() -> None:
+    """Push, pull and list data alone."""
 
 
-def place(workspace: Workspace, tree: RemoteTree) -> str:
-    """Return what names a data root across workspaces; the sandbox may change its port."""
-    return f"{'local' if workspace.is_local else workspace.host} {tree.root}"
+@data.command(cls=Command)
+@click.argument("paths", nargs=-1)
+@profile_option
+@env_option
+@_pipelines_option
+@click.option("--all", "everything", is_flag=True, help="The whole data folder.")
+@click.option("--force", is_flag=True, help="Send yours also where the files there changed.")
+@click.option("--theirs", is_flag=True, help="Leave the ones there where both changed, and send the rest.")
+@_dry_run_option
+@click.pass_obj
+def push(metadata: ProjectMetadata, profile: str | None, env: str | None, /, **options: Any) -> None:  # noqa: ANN401
+    """Send the data that changed: what the pipelines read, or PATHS in the data folder."""
+    from kedro_databricks_hybrid.cli import data_push
+
+    if options["force"] and options["theirs"]:
+        raise click.UsageError("--force and --theirs exclude each other.")
+    _only_one(options)
+    project = open_project(metadata, env)
+    data_push.push_data(project, connect(profile), data_push.PushOptions(**options))
 
 
-def _wish(project: Project, options: PushOptions) -> Wish:
-    from kedro_databricks_hybrid.transfer import datasets, local
-    from kedro_databricks_hybrid.transfer.plan import Answer
-    from kedro_databricks_hybrid.transfer.push import Wish
+@data.command(cls=Command)
+@click.argument("paths", nargs=-1)
+@profile_option
+@env_option
+@_pipelines_option
+@click.option("--all", "everything", is_flag=True, help="Everything below the data root.")
+@click.option("--force", is_flag=True, help="Take theirs also where you edited; your edits are saved first.")
+@_dry_run_option
+@click.pass_obj
+def pull(metadata: ProjectMetadata, profile: str | None, env: str | None, /, **options: Any) -> None:  # noqa: ANN401
+    """Bring results here: what the last run wrote, or PATHS in the data folder."""
+    from kedro_databricks_hybrid.cli import data_pull
 
-    answer = Answer.MINE if options.force else Answer.THEIRS if options.theirs else Answer.REFUSE
-    chosen: Collection[Path] | None
-    if options.paths:
-        chosen = local.named(project.data, options.paths)
-    elif options.everything:
-        chosen = None
-    else:
-        chosen = _in_data(project.data, datasets.of_project(project.metadata, options.pipelines).inputs)
-        return Wish(chosen, (), answer)
-    results = _in_data(project.data, datasets.of_project(project.metadata).results)
-    return Wish(chosen, results, answer)
-
-
-def _in_data(data: Path, paths: Collection[Path]) -> list[Path]:
-    """Return the paths in the data folder; datasets elsewhere are none of ours."""
-    return [path for path in paths if path.is_relative_to(data) and ".." not in path.relative_to(data).parts]
+    _only_one(options)
+    project = open_project(metadata, env)
+    data_pull.pull_data(project, connect(profile), data_pull.PullOptions(**options))
 
 
-def _note_what_is_left(plan: PushPlan) -> None:
-    from kedro_databricks_hybrid.transfer.facts import facts
+@data.command(name="ls", cls=Command)
+@click.argument("paths", nargs=-1)
+@profile_option
+@env_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def list_data(
+    metadata: ProjectMetadata, profile: str | None, env: str | None, paths: tuple[str, ...], as_json: bool
+) -> None:
+    """List data here and there side by side: size, time, and how the two relate."""
+    from kedro_databricks_hybrid.cli import data_list
 
-    for pairs, what in (
-        (
-            plan.changed_there,
-            "changed there and not here, so not sent (`kedro databricks data pull` takes it)",
-        ),
-        (plan.kept, "changed on both sides, left as it is there"),
-    ):
-        for pair in pairs[:5]:
-            warn(f"{facts(pair)}: {what}.")
-        if len(pairs) > 5:
-            warn(f"And {len(pairs) - 5} more {what}.")
-    if plan.results:
-        warn(
-            f"{with_count(len(plan.results), 'result')} of pipelines left alone: those there are the cluster's."
-        )
+    data_list.list_data(open_project(metadata, env), connect(profile), paths, as_json=as_json)
+
+
+def _only_one(options: dict[str, Any]) -> None:
+    given = [name for name in ("paths", "pipelines", "everything") if options[name]]
+    if len(given) > 1:
+        raise click.UsageError("PATHS, --pipelines and --all exclude each other.")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--branch", metavar="NAME", help="Branch to check out there; the local one if not given.")
 @click.option("--tag", metavar="NAME", help="Tag to check out there, which leaves the folder on no branch.")
 @rescue_options
+@click.option("--data", "with_data", is_flag=True, help="Bring what the last run wrote, too.")
 @click.pass_obj
 def pull(
     metadata: ProjectMetadata,
@@ -30,6 +31,7 @@ def pull(
     env: str | None,
     branch: str | None,
     tag: str | None,
+    with_data: bool,
     save: bool,
     force: bool,
 ) -> None:
@@ -49,3 +51,7 @@ def pull(
     head = repository.commit(f"refs/heads/{wanted}") if wanted else None
     if head and head.sha != pulled.sha:
         warn(f"Your local {wanted} is at {head}: push it to bring it there.")
+    if with_data:
+        from kedro_databricks_hybrid.cli import data_pull
+
+        data_pull.pull_data(project, workspace, data_pull.PullOptions())

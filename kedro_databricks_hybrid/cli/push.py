@@ -118,6 +118,6 @@ def warn_of_edits(project: Project) -> None:
 
 
 def _push_data(project: Project, workspace: Workspace, *, everything: bool) -> None:
-    from kedro_databricks_hybrid.cli import data
+    from kedro_databricks_hybrid.cli import data_push
 
-    data.push_to(project, workspace, data.PushOptions(everything=everything))
+    data_push.push_data(project, workspace, data_push.PushOptions(everything=everything))

@@ -21,6 +21,10 @@ _IN_MEMORY = {"{default}": {"type": "kedro.io.MemoryDataset"}}
 _GLOB = frozenset("*?[")
 
 
+class UnknownDataError(TransferError):
+    """The project cannot be loaded, so nobody knows its datasets."""
+
+
 @dataclass(frozen=True)
 class ProjectData:
     """The datasets of a project's pipelines as local paths, which need not exist.
@@ -92,7 +96,7 @@ class _Catalog:
                 )
                 self.pipelines: dict[str, Pipeline] = dict(pipelines)
         except Exception as error:  # whatever the project's own code raises
-            raise TransferError(
+            raise UnknownDataError(
                 f"The project cannot be loaded here to see its data: {type(error).__name__}: {error}",
                 hint="Mend it, or choose with --no-data (code alone) or --all-data (the whole data folder).",
             ) from error

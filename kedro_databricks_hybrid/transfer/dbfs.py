@@ -31,8 +31,11 @@ class DbfsTree:
     makes_parents = True
 
     def __init__(self, workspace: Workspace, root: str) -> None:
+        from databricks.sdk.service.files import DbfsAPI
+
         self.root = root
-        self._api = workspace.client.dbfs
+        # The plain API: what the client adds to it asks for a status before each listing and removal.
+        self._api = DbfsAPI(workspace.client.api_client)  # type: ignore[no-untyped-call]
         self._base = base_path(root)
 
     @property

@@ -104,6 +104,16 @@ def inside(data: Path, path: Path) -> PurePosixPath:
     return PurePosixPath(plain.relative_to(top).as_posix())
 
 
+def require(path: Path) -> None:
+    """Refuse a path that does not exist.
+
+    Raises:
+        TransferError: There is nothing.
+    """
+    if not os.path.lexists(path):
+        raise TransferError(f"{path} does not exist.", hint="Name files or folders of the data folder.")
+
+
 def named(data: Path, names: Collection[str]) -> list[Path]:
     """Return what a user means by names typed at the shell: from there, or else from the data folder.
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import TransferError
-from kedro_databricks_hybrid.transfer import local, manifest, refusals, sources
+from kedro_databricks_hybrid.transfer import knowledge, local, manifest, refusals, sources
 from kedro_databricks_hybrid.transfer.clone_state import CloneState
 from kedro_databricks_hybrid.transfer.digests import Digests
 from kedro_databricks_hybrid.transfer.files import SMALL, Content, Entry, Listing
@@ -92,14 +91,9 @@ class Push:
         digests.save()
         self._state = CloneState(self.data, self.place)
         there, self._folders = self._look(file.path.parent for file in here)
-        holds = self._known_contents(there)
-        before = self._state.before()
-        pairs = pairs_of(here, there, holds, before)
-        unclear = [pair for pair in pairs if pair.must_be_compared]
-        compared = dict(
-            zip((pair.path for pair in unclear), run_all(self._content_there, unclear), strict=True)
-        )
-        pairs = pairs_of(here, there, {**holds, **compared}, before)
+        memory = knowledge.Memory(self._manifest.entries, self._state.entries)
+        pairs = pairs_of(here, there, memory.contents(there), self._state.before())
+        pairs = knowledge.compared(self.tree, pairs, lambda pair: pair.must_be_compared)
         plan = plan_push(
             pairs,
             folders=local.layer_folders(self.data) if wish.layers else (),
@@ -158,22 +152,6 @@ class Push:
 
     def _fetch(self, folder: PurePosixPath) -> Manifest | Listing | None:
         return Manifest.read(self.tree) if folder == manifest.FOLDER else self.tree.list(folder)
-
-    def _known_contents(self, there: dict[PurePosixPath, RemoteFile]) -> dict[PurePosixPath, Content]:
-        known = {}
-        for path, file in there.items():
-            for entries in (self._manifest.entries, self._state.entries):
-                entry = entries.get(path)
-                if entry and file.modified and entry.version == file.version:
-                    known[path] = entry.content
-        return known
-
-    def _content_there(self, pair: Pair) -> Content:
-        digest = hashlib.sha256()
-        assert pair.there is not None  # noqa: S101 - only such pairs are compared
-        for chunk in self.tree.chunks(pair.path, pair.there.size):
-            digest.update(chunk)
-        return Content(digest.hexdigest(), pair.there.size)
 
     def _send(self, plan: PushPlan) -> tuple[dict[PurePosixPath, Entry], list[TransferError]]:
         files = [pair.here for pair in plan.send if pair.here]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import LoginError, NotFoundError, TransferError, WorkspaceError
+from kedro_databricks_hybrid.transfer.files import OURS
 from kedro_databricks_hybrid.workspace import translated
 
 if TYPE_CHECKING:
@@ -24,22 +26,23 @@ def explained(action: str) -> Iterator[None]:
     try:
         with translated(action):
             yield
-    except (NotFoundError, LoginError):
+    except NotFoundError:
         raise
-    except WorkspaceError as error:
-        words = str(error)
+    except (WorkspaceError, LoginError) as error:
+        words = _words(error)
+        if isinstance(error, LoginError) and not _is_about_data(error, words):
+            raise
+        hint = None
         if "DBFS root is disabled" in words:
-            raise WorkspaceError(
-                error.message,
-                hint="Set data.root in conf/databricks/databricks.yml to a folder in a volume, such as "
-                "/Volumes/<catalog>/<schema>/<volume>/<project>/data.",
-            ) from error
-        if "PERMISSION_DENIED" in words:
-            raise WorkspaceError(
-                error.message,
-                hint="Ask for write access to it, or set another data.root in databricks.yml.",
-            ) from error
-        raise
+            hint = (
+                "Set data.root in conf/databricks/databricks.yml to a folder in a volume, such as "
+                "/Volumes/<catalog>/<schema>/<volume>/<project>/data."
+            )
+        elif "PERMISSION_DENIED" in words or isinstance(error, LoginError):
+            hint = "Ask for write access to it, or set another data.root in databricks.yml."
+        if hint is None:
+            raise
+        raise WorkspaceError(f"Could not {action}: {words.rstrip('.')}.", hint=hint) from error
 
 
 def refuse_names(paths: Sequence[PurePosixPath]) -> None:
@@ -71,6 +74,20 @@ def refuse_sizes(sizes: Sequence[tuple[PurePosixPath, int]], tree: RemoteTree) -
             )
 
 
+def _words(error: WorkspaceError | LoginError) -> str:
+    """Return what Databricks said, without the configuration that the SDK adds to it."""
+    words = " ".join(str(error.__cause__ or error).partition(" Config: ")[0].split())
+    code = getattr(error.__cause__, "error_code", None)
+    return f"{code}: {words}" if code and code not in words else words
+
+
+def _is_about_data(error: LoginError, words: str) -> bool:
+    """Whether a refusal that looks like one of the login is none: a login is refused for its token."""
+    return (
+        getattr(error.__cause__, "error_code", None) == "PERMISSION_DENIED" and "token" not in words.lower()
+    )
+
+
 def _problem(path: PurePosixPath) -> str | None:
     try:
         encoded = str(path).encode()
@@ -83,3 +100,15 @@ def _problem(path: PurePosixPath) -> str | None:
     if any(len(name.encode()) > _MAX_NAME for name in path.parts):
         return f"holds a name longer than {_MAX_NAME} bytes"
     return None
+
+
+def refuse_escapes(paths: Sequence[PurePosixPath]) -> None:
+    """Refuse remote names that would leave the data folder, or land in this tool's own, on this machine.
+
+    Raises:
+        TransferError: There is such a name.
+    """
+    for path in paths:
+        foreign = any("\\" in name or ":" in name for name in path.parts) and os.name == "nt"
+        if path.is_absolute() or ".." in path.parts or OURS in path.parts or foreign:
+            raise TransferError(f"{path} cannot be a file here.", hint="Rename it on Databricks.")

@@ -32,8 +32,12 @@ class VolumeTree:
     makes_parents = False
 
     def __init__(self, workspace: Workspace, root: str) -> None:
+        from databricks.sdk.service.files import FilesAPI
+
         self.root = root
         self._api = workspace.client.files
+        # The plain API: what the client adds to a download asks for a signed address first.
+        self._plain = FilesAPI(workspace.client.api_client)  # type: ignore[no-untyped-call]
         self._base = base_path(root)
         self._one_in_parts = threading.Lock()
 
@@ -65,7 +69,7 @@ class VolumeTree:
     def chunks(self, path: PurePosixPath, size: int) -> Iterator[bytes]:
         """Yield a file's content as it arrives."""
         received = 0
-        for chunk in self._stream(path):
+        for chunk in self._stream(path, size):
             received += len(chunk)
             yield chunk
         if received != size:
@@ -118,9 +122,10 @@ class VolumeTree:
         listing = self.list(path.parent)
         return next((file for file in listing.files if file.path == path), None) if listing else None
 
-    def _stream(self, path: PurePosixPath) -> Iterator[bytes]:
+    def _stream(self, path: PurePosixPath, size: int = 0) -> Iterator[bytes]:
+        api = self._plain if size < _IN_PARTS else self._api
         with explained(f"read {self._base / path}"):
-            answer = self._api.download(str(self._base / path)).contents
+            answer = api.download(str(self._base / path)).contents
             if answer is None:
                 return
             with answer:

@@ -1,0 +1,104 @@
+"""Pulling data, and what is said about it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid.cli.command import say, warn
+from kedro_databricks_hybrid.cli.data_push import in_data, place
+from kedro_databricks_hybrid.cli.progress import shown
+from kedro_databricks_hybrid.cli.sizes import in_bytes, with_count
+from kedro_databricks_hybrid.run.log import RUNS_FOLDER, Outcome, RunLogReader
+from kedro_databricks_hybrid.transfer import datasets, local, remote
+from kedro_databricks_hybrid.transfer.pull import Pull
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path, PurePosixPath
+
+    from kedro_databricks_hybrid.cli.project import Project
+    from kedro_databricks_hybrid.transfer.pull_plan import PullPlan
+    from kedro_databricks_hybrid.transfer.remote import RemoteTree
+    from kedro_databricks_hybrid.workspace import Workspace
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class PullOptions:
+    """What the user asked for."""
+
+    paths: Collection[str] = ()
+    pipelines: Collection[str] = ()
+    everything: bool = False
+    force: bool = False
+    dry_run: bool = False
+
+
+def pull_data(project: Project, workspace: Workspace, options: PullOptions) -> None:
+    """Pull data and say what was done."""
+    began = time.monotonic()
+    tree = remote.tree(workspace, project.data_root(workspace))
+    wanted = _wanted(project, tree, options)
+    pull = Pull(tree, project.data, place(workspace, tree.root), shown("Receiving"))
+    paths = [local.inside(project.data, path) for path in wanted]
+    plan = pull.prepare(paths, force=options.force)
+    _note_what_stays(plan)
+    if options.dry_run:
+        for pair in plan.downloads:
+            say(f"Would take {pair.path} ({in_bytes(pair.there.size if pair.there else 0)})")
+        say(f"Would take {with_count(len(plan.downloads), 'file')} from {tree.root}.")
+        return
+    done = pull.perform(plan)
+    if done.saved:
+        warn(f"Your edits are saved in {done.saved}.")
+    if not plan.take:
+        same = sum(len(unit.pairs) for unit in plan.same)
+        if not same and not plan.kept:
+            warn(f"{tree.root} has nothing of this yet: `kedro databricks run` writes it.")
+        say(f"Everything here is up to date ({with_count(same, 'file')}).")
+        return
+    say(
+        f"Received {with_count(done.files, 'file')} ({in_bytes(done.size)}) from {tree.root}; "
+        f"{time.monotonic() - began:.1f} s."
+    )
+
+
+def _wanted(project: Project, tree: RemoteTree, options: PullOptions) -> Collection[Path]:
+    if options.paths:
+        return local.named(project.data, options.paths)
+    if options.everything:
+        return [project.data]
+    if options.pipelines:
+        return in_data(project.data, datasets.of_project(project.metadata, options.pipelines).outputs)
+    run = _last_run(tree)
+    if run is None:
+        return in_data(project.data, datasets.of_project(project.metadata).outputs)
+    names = sorted({name for node in _outcome(tree, run).nodes.values() for name in node.saved})
+    paths = in_data(project.data, datasets.of_datasets(project.metadata, names))
+    say(f"The last run, {run.name}, wrote {', '.join(names) or 'nothing'}.")
+    return paths
+
+
+def _last_run(tree: RemoteTree) -> PurePosixPath | None:
+    """Return the folder of the newest run's log; the names begin with their time."""
+    listing = tree.list(RUNS_FOLDER)
+    return max(listing.folders, default=None) if listing else None
+
+
+def _outcome(tree: RemoteTree, run: PurePosixPath) -> Outcome:
+    outcome = Outcome()
+    reader = RunLogReader(tree, run)
+    while (records := reader.records()) is not None:
+        for record in records:
+            outcome.take(record)
+    return outcome
+
+
+def _note_what_stays(plan: PullPlan) -> None:
+    for unit in plan.kept[:_SHOWN]:
+        warn(f"{unit.path} was edited here, so it stays as it is; --force takes theirs and saves yours.")
+    if len(plan.kept) > _SHOWN:
+        warn(f"And {len(plan.kept) - _SHOWN} more that were edited here.")

@@ -1,0 +1,106 @@
+"""Pushing data, and what is said about it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid.cli.command import say, warn
+from kedro_databricks_hybrid.cli.progress import shown
+from kedro_databricks_hybrid.cli.sizes import in_bytes, with_count
+from kedro_databricks_hybrid.transfer import datasets, local, remote
+from kedro_databricks_hybrid.transfer.facts import facts
+from kedro_databricks_hybrid.transfer.plan import Answer
+from kedro_databricks_hybrid.transfer.push import Push, Wish
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from kedro_databricks_hybrid.cli.project import Project
+    from kedro_databricks_hybrid.transfer.plan import PushPlan
+    from kedro_databricks_hybrid.workspace import Workspace
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class PushOptions:
+    """What the user asked for."""
+
+    paths: Collection[str] = ()
+    pipelines: Collection[str] = ()
+    everything: bool = False
+    force: bool = False
+    theirs: bool = False
+    dry_run: bool = False
+
+
+def push_data(project: Project, workspace: Workspace, options: PushOptions) -> None:
+    """Push data and say what was done."""
+    began = time.monotonic()
+    wish = _wish(project, options)
+    tree = remote.tree(workspace, project.data_root(workspace))
+    push = Push(tree, project.data, place(workspace, tree.root), shown("Sending"))
+    plan = push.prepare(wish)
+    _note_what_is_left(plan)
+    if options.dry_run:
+        _say_plan(plan, tree.root)
+        return
+    done = push.perform(plan)
+    if not (plan.send or plan.make):
+        say(f"Everything in {tree.root} is up to date ({with_count(len(plan.same), 'file')}).")
+        return
+    say(
+        f"Sent {with_count(done.sent, 'file')} ({in_bytes(done.sent_bytes)}) to {tree.root}; "
+        f"{len(plan.same)} unchanged, {with_count(len(plan.make), 'folder')} made; "
+        f"{time.monotonic() - began:.1f} s."
+    )
+
+
+def place(workspace: Workspace, root: str) -> str:
+    """Return what names a data root across workspaces; the sandbox may change its port."""
+    return f"{'local' if workspace.is_local else workspace.host} {root}"
+
+
+def in_data(data: Path, paths: Collection[Path]) -> list[Path]:
+    """Return the paths in the data folder; datasets elsewhere are none of ours."""
+    return [path for path in paths if path.is_relative_to(data) and ".." not in path.relative_to(data).parts]
+
+
+def _wish(project: Project, options: PushOptions) -> Wish:
+    answer = Answer.MINE if options.force else Answer.THEIRS if options.theirs else Answer.REFUSE
+    if not options.paths and not options.everything:
+        inputs = datasets.of_project(project.metadata, options.pipelines).inputs
+        return Wish(in_data(project.data, inputs), (), answer)
+    chosen = local.named(project.data, options.paths) if options.paths else None
+    for path in chosen or ():
+        local.require(path)
+    try:
+        results = in_data(project.data, datasets.of_project(project.metadata).results)
+    except datasets.UnknownDataError as error:
+        warn(f"{error.message} So results there are protected only where both sides changed.")
+        results = []
+    return Wish(chosen, results, answer)
+
+
+def _say_plan(plan: PushPlan, root: str) -> None:
+    for pair in plan.send:
+        say(f"Would send {pair.path} ({in_bytes(pair.here.size if pair.here else 0)}, {pair.state.value})")
+    for folder in plan.make:
+        say(f"Would make {folder}/")
+    files, folders = with_count(len(plan.send), "file"), with_count(len(plan.make), "folder")
+    say(f"Would send {files} and make {folders} in {root}; {len(plan.same)} unchanged.")
+
+
+def _note_what_is_left(plan: PushPlan) -> None:
+    theirs = "changed there and not here, so not sent; `kedro databricks data pull` takes it"
+    for pairs, what in ((plan.changed_there, theirs), (plan.kept, "left as it is there")):
+        for pair in pairs[:_SHOWN]:
+            warn(f"{facts(pair)}: {what}.")
+        if len(pairs) > _SHOWN:
+            warn(f"And {len(pairs) - _SHOWN} more: {what}.")
+    if plan.results:
+        count = with_count(len(plan.results), "result")
+        warn(f"{count} of pipelines not sent: the cluster's are kept; --force sends yours.")

@@ -1,0 +1,182 @@
+"""A line to a server on this machine that loses, delays, refuses and cuts off what it was told to.
+
+It speaks just enough HTTP/1.1 to know where a request ends and an answer begins: one connection to the
+server for each request, `Connection: close` towards it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PIECE = 65536
+
+
+@dataclass
+class Request:
+    """A request as it came in.
+
+    Args:
+        number: Counts from 1.
+        line: Such as `POST /api/2.0/dbfs/put HTTP/1.1`.
+    """
+
+    number: int
+    line: str
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def method(self) -> str:
+        """The verb."""
+        return self.line.split(" ", 1)[0]
+
+    @property
+    def path(self) -> str:
+        """The path without its query."""
+        return self.line.split(" ")[1].partition("?")[0]
+
+
+RESET_BEFORE = "reset before"
+RESET_AFTER = "reset after"
+CUT = "cut"
+Fault = str | int | None
+"""RESET_BEFORE and RESET_AFTER the server's work, CUT the answer in its middle, or a status to answer."""
+
+
+class BadLine:
+    """Forwards requests to a port of this machine.
+
+    Args:
+        port: The server's port.
+        delay: Seconds that every request takes longer.
+    """
+
+    def __init__(self, port: int, delay: float = 0.0) -> None:
+        self._port = port
+        self.delay = delay
+        self.fault: Callable[[Request], Fault] = lambda _: None
+        self.retry_after = "1"
+        self.requests: list[Request] = []
+        self.most_at_once = 0
+        self._at_once = 0
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.close()
+
+    def forget(self) -> None:
+        """Begin to count anew, without faults."""
+        self.requests.clear()
+        self.fault = lambda _: None
+        self.most_at_once = 0
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection, connection.makefile("rb") as incoming:
+            while first := incoming.readline():
+                headers: list[bytes] = []
+                while (header := incoming.readline()) not in {b"\r\n", b""}:
+                    headers.append(header)
+                with self._lock:
+                    request = Request(len(self.requests) + 1, first.decode("latin-1").strip())
+                    self.requests.append(request)
+                    self._at_once += 1
+                    self.most_at_once = max(self.most_at_once, self._at_once)
+                if not self._answer(connection, incoming, first, headers, request):
+                    return
+
+    def _answer(self, connection, incoming, first, headers, request) -> bool:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        if self.delay:
+            time.sleep(self.delay)
+        fault = self.fault(request)
+        if fault == RESET_BEFORE:
+            self._leave()
+            return _reset(connection)
+        if isinstance(fault, int):
+            for _ in _body(incoming, headers):
+                pass
+            self._leave()
+            text = b'{"error_code":"REQUEST_LIMIT_EXCEEDED","message":"Slow down."}'
+            head = (
+                f"HTTP/1.1 {fault} No\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n"
+                f"Retry-After: {self.retry_after}\r\n\r\n"
+            )
+            connection.sendall(head.encode() + (b"" if request.method == "HEAD" else text))
+            return True
+        with socket.create_connection(("127.0.0.1", self._port)) as server:
+            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            kept = [header for header in headers if not header.lower().startswith(b"connection:")]
+            server.sendall(first + b"".join(kept) + b"Connection: close\r\n\r\n")
+            for piece in _body(incoming, headers):
+                server.sendall(piece)
+            return self._pass_back(connection, server, fault)
+
+    def _pass_back(self, connection: socket.socket, server: socket.socket, fault: Fault) -> bool:
+        """Pass the answer on; it ends where the server closes, so its own length tells the client."""
+        first = server.recv(_PIECE)
+        self._leave()  # before the client can know of the answer and send the next request
+        if fault in {RESET_AFTER, CUT}:
+            whole = first
+            while piece := server.recv(_PIECE):
+                whole += piece
+            if fault == CUT and not whole.partition(b"\r\n\r\n")[2]:
+                whole = b""
+            if fault == CUT and whole:
+                connection.sendall(whole[:-1])
+                connection.close()
+                return False
+            return _reset(connection)
+        connection.sendall(first.replace(b"connection: close\r\n", b"", 1))
+        while piece := server.recv(_PIECE):
+            connection.sendall(piece)
+        return True
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._at_once -= 1
+
+
+def _body(incoming, headers):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    fields = {}
+    for header in headers:
+        name, _, value = header.decode("latin-1").partition(":")
+        fields[name.strip().lower()] = value.strip()
+    left = int(fields.get("content-length", 0))
+    while left:
+        piece = incoming.read(min(left, _PIECE))
+        if not piece:
+            raise ConnectionResetError
+        left -= len(piece)
+        yield piece
+    if fields.get("transfer-encoding", "").lower() == "chunked":
+        while True:
+            size = incoming.readline()
+            yield size + incoming.read(int(size, 16) + 2)
+            if int(size, 16) == 0:
+                return
+
+
+def _reset(connection: socket.socket) -> bool:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    connection.close()
+    return False

@@ -1,0 +1,285 @@
+"""What a push brings, leaves alone and refuses, on a sandbox over HTTP."""
+
+from __future__ import annotations
+
+import os
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kedro_databricks_hybrid.errors import TransferError, WorkspaceError
+from kedro_databricks_hybrid.transfer.plan import Answer
+from kedro_databricks_hybrid.transfer.push import Push, Pushed, Wish
+from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROOTS = pytest.mark.parametrize("root", [DBFS, VOLUME])
+
+
+def pushed(push: Push, wish: Wish | None = None) -> Pushed:
+    """Prepare and perform."""
+    return push.perform(push.prepare(wish or Wish()))
+
+
+@ROOTS
+def test_everything_arrives_as_it_is(site: Site, data: Path, root: str) -> None:
+    """Small, empty and large files, odd names, and every layer folder, byte for byte."""
+    (data / "02_intermediate").mkdir()
+    done = pushed(site.push(data, root))
+    assert site.files(root) == tree_of(data)
+    assert (done.sent, done.sent_bytes) == (4, sum(len(each) for each in tree_of(data).values()))
+    assert (site.folder(root) / "02_intermediate").is_dir()
+
+
+@ROOTS
+def test_what_is_unchanged_is_not_sent(site: Site, data: Path, root: str) -> None:
+    """A second push asks for the listings and the manifest, and writes nothing."""
+    pushed(site.push(data, root))
+    push = site.push(data, root)
+    site.line.forget()
+    plan = push.prepare(Wish())
+    push.perform(plan)
+    assert (plan.send, len(plan.same)) == ((), 4)
+    assert {request.method for request in site.line.requests} == {"GET"}
+    folders = 1 + sum(1 for path in data.rglob("*") if path.is_dir() and ".kedro-hybrid" not in path.parts)
+    assert len(site.line.requests) <= folders + 3
+
+
+@ROOTS
+def test_one_change_is_one_file(site: Site, data: Path, root: str) -> None:
+    """Only the changed file goes, with one request for it."""
+    pushed(site.push(data, root))
+    fill(data, {"01_raw/a.csv": b"new"})
+    push = site.push(data, root)
+    site.line.forget()
+    assert pushed(push).sent == 1
+    assert site.files(root) == tree_of(data)
+    writes = [
+        request.line for request in site.line.requests if "a.csv" in request.line or "/put" in request.line
+    ]
+    assert len(writes) == (2 if root == DBFS else 1)  # DBFS names no file in the address: the manifest's too
+
+
+@ROOTS
+def test_a_file_removed_there_is_sent_again(site: Site, data: Path, root: str) -> None:
+    """The listing, not the manifest, tells what is there."""
+    pushed(site.push(data, root))
+    (site.folder(root) / "01_raw" / "a.csv").unlink()
+    assert pushed(site.push(data, root)).sent == 1
+    assert site.files(root) == tree_of(data)
+
+
+@ROOTS
+def test_a_file_changed_there_is_left_alone(site: Site, data: Path, root: str) -> None:
+    """Somebody's newer file stays, though this clone still has the older one; also if the sizes agree."""
+    pushed(site.push(data, root))
+    fill(site.folder(root), {"01_raw/a.csv": b"a,b\n9,9\n"})
+    done = pushed(site.push(data, root))
+    assert [str(pair.path) for pair in done.plan.changed_there] == ["01_raw/a.csv"]
+    assert site.files(root)["01_raw/a.csv"] == b"a,b\n9,9\n"
+
+
+@ROOTS
+def test_a_change_on_both_sides_is_refused_with_both_facts(site: Site, data: Path, root: str) -> None:
+    """Nothing moves, not even the other files, and the line tells sizes and ways out."""
+    pushed(site.push(data, root))
+    fill(data, {"01_raw/a.csv": b"mine", "01_raw/other.csv": b"other"})
+    fill(site.folder(root), {"01_raw/a.csv": b"theirs!"})
+    before = site.files(root)
+    with pytest.raises(TransferError, match=r"a.csv \(here 4 bytes .*, there 7 bytes .*--force.*--theirs"):
+        site.push(data, root).prepare(Wish())
+    assert site.files(root) == before
+
+
+def test_force_sends_mine_and_theirs_leaves_theirs(site: Site, data: Path) -> None:
+    """Both answers let the rest go on."""
+    pushed(site.push(data))
+    fill(data, {"01_raw/a.csv": b"mine", "01_raw/other.csv": b"other"})
+    fill(site.folder(), {"01_raw/a.csv": b"theirs!"})
+    pushed(site.push(data), Wish(answer=Answer.THEIRS))
+    assert site.files()["01_raw/a.csv"] == b"theirs!"
+    assert site.files()["01_raw/other.csv"] == b"other"
+    pushed(site.push(data), Wish(answer=Answer.MINE))
+    assert site.files() == tree_of(data)
+
+
+def test_a_root_filled_by_hand_is_taken_over(site: Site, data: Path) -> None:
+    """Equal files that somebody copied there count as pushed; a different one is a conflict."""
+    fill(site.folder(), tree_of(data))
+    assert pushed(site.push(data)).sent == 0
+    site.line.forget()
+    assert pushed(site.push(data)).sent == 0
+    assert not [request for request in site.line.requests if request.path.endswith("/read")][2:]
+
+
+def test_two_clones_do_not_undo_each_other(site: Site, data: Path, tmp_path: Path) -> None:
+    """The second clone's old copy does not replace the first one's new file, nor do its entries vanish."""
+    other = fill(tmp_path / "clone" / "data", tree_of(data))
+    pushed(site.push(data))
+    pushed(site.push(other))
+    fill(data, {"01_raw/a.csv": b"newer"})
+    pushed(site.push(data))
+    fill(other, {"01_raw/b.csv": b"from the other"})
+    done = pushed(site.push(other))
+    assert done.sent == 1
+    assert [str(pair.path) for pair in done.plan.changed_there] == ["01_raw/a.csv"]
+    assert site.files() == {**tree_of(data), "01_raw/b.csv": b"from the other"}
+
+
+def test_pushes_at_the_same_time_keep_both_manifests(site: Site, data: Path, tmp_path: Path) -> None:
+    """Two pushes that began from the same state both end up known: nothing is sent or compared again."""
+    other = fill(tmp_path / "clone" / "data", {"01_raw/b.csv": b"b"})
+    first, second = site.push(data), site.push(other)
+    plans = first.prepare(Wish()), second.prepare(Wish())
+    first.perform(plans[0])
+    second.perform(plans[1])
+    site.line.forget()
+    for clone in (data, other):
+        assert pushed(site.push(clone)).sent == 0
+    assert not [request for request in site.line.requests if request.method != "GET"]
+
+
+def test_many_pushes_keep_the_manifest_in_few_files(site: Site, data: Path) -> None:
+    """Every few pushes one of them gathers what is known."""
+    for number in range(12):
+        fill(data, {"01_raw/a.csv": f"{number}".encode()})
+        pushed(site.push(data))
+    assert len(list((site.folder() / ".kedro-hybrid" / "manifest").iterdir())) <= 5
+    assert pushed(site.push(data)).sent == 0
+
+
+def test_results_never_replace_the_clusters(site: Site, data: Path) -> None:
+    """A local file of an output goes where nothing is, and nowhere else unless forced."""
+    fill(data, {"02_intermediate/out.csv": b"local", "02_intermediate/new.csv": b"local"})
+    fill(site.folder(), {"02_intermediate/out.csv": b"cluster"})
+    wish = Wish(results=[data / "02_intermediate"])
+    done = pushed(site.push(data), wish)
+    assert [str(pair.path) for pair in done.plan.results] == ["02_intermediate/out.csv"]
+    assert site.files()["02_intermediate/out.csv"] == b"cluster"
+    assert site.files()["02_intermediate/new.csv"] == b"local"
+
+
+def test_hashing_reads_an_unchanged_file_once(
+    site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that has not changed for a while is not read by the next push."""
+    for path in data.rglob("*"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    read: list[str] = []
+    from kedro_databricks_hybrid.transfer import digests, local
+
+    content_of = local.content_of
+    monkeypatch.setattr(local, "content_of", lambda path: read.append(path.name) or content_of(path))
+    monkeypatch.setattr(digests, "_TOO_FRESH_NS", -(10**18))
+    pushed(site.push(data))
+    assert len(read) == 4
+    pushed(site.push(data))
+    assert len(read) == 4
+    fill(data, {"01_raw/a.csv": b"changed"})
+    pushed(site.push(data))
+    assert read[4:] == ["a.csv"]
+
+
+def test_requests_are_ten_at_a_time(site: Site, tmp_path: Path) -> None:
+    """Many files travel side by side, but no more than the API allows."""
+    data = fill(tmp_path / "data", {f"01_raw/{number}.csv": b"x" for number in range(60)})
+    site.line.delay = 0.02
+    pushed(site.push(data))
+    assert 5 <= site.line.most_at_once <= 10
+
+
+def test_git_does_not_see_what_is_remembered(site: Site, data: Path) -> None:
+    """The folder of this tool ignores itself, and is never sent."""
+    pushed(site.push(data))
+    assert (data / ".kedro-hybrid" / ".gitignore").read_text() == "*\n"
+    assert not list((data / ".kedro-hybrid").glob("*.journal"))
+    assert not (site.folder() / ".kedro-hybrid" / ".gitignore").exists()
+
+
+def test_links_that_leave_are_refused(site: Site, data: Path, tmp_path: Path) -> None:
+    """A file or folder reached only by a link out of the data folder is named, and nothing is sent."""
+    fill(tmp_path / "outside", {"secret.csv": b"secret"})
+    (data / "01_raw" / "link.csv").symlink_to(tmp_path / "outside" / "secret.csv")
+    with pytest.raises(TransferError, match=r"link.csv is a link to .*outside the data folder"):
+        site.push(data).prepare(Wish())
+    (data / "01_raw" / "link.csv").unlink()
+    (data / "01_raw" / "linked").symlink_to(tmp_path / "outside")
+    with pytest.raises(TransferError, match="linked is a link to"):
+        site.push(data).prepare(Wish())
+    assert not site.folder().exists()
+
+
+def test_links_inside_are_followed_and_loops_end(site: Site, data: Path) -> None:
+    """A link within the data folder is data like any other; one that leads back up adds nothing."""
+    (data / "01_raw" / "again.csv").symlink_to(data / "01_raw" / "a.csv")
+    (data / "01_raw" / "loop").symlink_to(data)
+    pushed(site.push(data))
+    assert site.files()["01_raw/again.csv"] == b"a,b\n1,2\n"
+    assert not any("loop" in name for name in site.files())
+
+
+def test_paths_that_leave_are_refused(site: Site, data: Path) -> None:
+    """`..` does not lead out of the data folder."""
+    with pytest.raises(TransferError, match="is not in the data folder"):
+        site.push(data).prepare(Wish(chosen=[data / ".." / "pyproject.toml"]))
+
+
+def test_names_that_cannot_be_there_are_refused(site: Site, data: Path) -> None:
+    """A name that is no Unicode, or has a line break, is shown escaped; nothing is sent."""
+    strange = os.fsdecode(os.fsencode(data / "01_raw") + b"/caf\xe9.csv")
+    with open(strange, "wb"):  # noqa: PTH123 - such a name is no Path for all of pathlib
+        pass
+    with pytest.raises(TransferError, match="not valid Unicode"):
+        site.push(data).prepare(Wish())
+    os.unlink(strange)  # noqa: PTH108
+    (data / "01_raw" / "two\nlines.csv").touch()
+    with pytest.raises(TransferError, match=r"'01_raw/two\\nlines.csv' holds a control character"):
+        site.push(data).prepare(Wish())
+    assert not site.folder().exists()
+
+
+def test_a_file_too_large_for_a_volume_is_refused_at_once(site: Site, data: Path) -> None:
+    """6 GB are not read before they are refused; DBFS has no such limit to check."""
+    with (data / "01_raw" / "huge.bin").open("wb") as file:
+        file.truncate(6_000_000_000)
+    with pytest.raises(TransferError, match=r"huge.bin has 6.0 GB, but .* 5 GiB at most"):
+        site.push(data, VOLUME).prepare(Wish())
+    assert not site.folder(VOLUME).exists()
+
+
+def test_a_volume_that_does_not_exist_is_named(site: Site, data: Path) -> None:
+    """The line says which volume, and how to make it."""
+    with pytest.raises(TransferError, match=r"main/default/nothing does not exist.*CREATE VOLUME main"):
+        site.push(data, "/Volumes/main/default/nothing/shop").prepare(Wish())
+
+
+def test_a_disabled_dbfs_root_leads_to_volumes(site: Site, data: Path) -> None:
+    """The line quotes Databricks and names the setting."""
+    site.sandbox.public_dbfs_root = False
+    with pytest.raises(WorkspaceError, match=r"DBFS root is disabled.*data.root .*/Volumes/"):
+        site.push(data).prepare(Wish())
+
+
+def test_a_root_without_write_access_is_named(site: Site, data: Path) -> None:
+    """The first write is refused, and so is the push."""
+    site.line.fault = lambda request: 403 if request.method == "PUT" else None
+    with pytest.raises(WorkspaceError, match="make the folder"):
+        pushed(site.push(data, VOLUME))
+    assert site.files(VOLUME) == {}
+
+
+def test_chosen_paths_narrow(site: Site, data: Path) -> None:
+    """Only what was named goes, and datasets that are not there yet are no error."""
+    pushed(site.push(data), Wish(chosen=[data / "01_raw" / "deep", data / "01_raw" / "missing.csv"]))
+    assert list(site.files()) == ["01_raw/deep/er/name with spaces, ä.csv"]
+
+
+def test_spark_checksums_are_not_data(site: Site, data: Path) -> None:
+    """The side files of a local Spark stay here."""
+    fill(data, {"01_raw/.a.csv.crc": b"crc", "01_raw/.gitkeep": b""})
+    plan = site.push(data).prepare(Wish())
+    assert PurePosixPath("01_raw/.a.csv.crc") not in [pair.path for pair in plan.send]
+    assert len(plan.send) == 4
