@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kedro_databricks_hybrid import sandbox_process
+from kedro_databricks_hybrid.cli import sandbox_faults
 from kedro_databricks_hybrid.cli.command import Command, say
 
 if TYPE_CHECKING:
@@ -62,6 +63,67 @@ def reset() -> None:
         sandbox_process.stop(connection)
     removed = sandbox_process.remove_home()
     say(f"Removed {removed}." if removed else "There is nothing to remove.")
+
+
+@sandbox.group()
+def fault() -> None:
+    """Make the sandbox fail as clouds do; the faults end when it stops."""
+
+
+@fault.command(cls=Command)
+@click.argument("effect", type=click.Choice(sandbox_faults.EFFECTS))
+@click.option("--method", metavar="NAME", help="HTTP method of the requests; any by default.")
+@click.option("--path", metavar="PATTERN", help="Their path, such as '/api/2.0/dbfs/*'; any by default.")
+@click.option("--nth", type=int, help="The first of them that is struck; the next one by default.")
+@click.option("--times", type=int, help="How many are struck; 1 by default, 0 for every one.")
+@click.option("--rate", type=float, help="Which share of them is struck, by chance; 1 by default.")
+@click.option("--seed", type=int, help="Where that chance begins: the same seed, the same failures.")
+@click.option("--status", type=int, help="The HTTP status that `status` answers with; 503 by default.")
+@click.option("--retry-after", type=int, help="Seconds in the header Retry-After of `status`.")
+@click.option("--message", metavar="TEXT", help="The message of `status`.")
+@click.option("--seconds", type=float, help="How long to wait before it happens.")
+def add(**rule: Any) -> None:  # noqa: ANN401 - the options above
+    r"""Add a fault.
+
+    \b
+    status             answer with an error instead of doing the work
+    delay              do the work later
+    reset-before       reset the connection instead of doing the work
+    reset-after        do the work, then reset the connection
+    truncate           do the work, send half of the answer
+    stale              answer reads as before the last write
+    terminate-cluster  terminate the running clusters after the answer
+    evict-contexts     evict every execution context after the answer
+    expire-token       from then on refuse the token of the request
+    """
+    given = {name: value for name, value in rule.items() if value is not None}
+    say(_line(sandbox_faults.request("POST", given)))
+
+
+@fault.command(name="list", cls=Command)
+@click.option("--json", "as_json", is_flag=True, help="Print the faults as JSON.")
+def list_faults(as_json: bool) -> None:
+    """List the faults, with how often each has struck."""
+    found = sandbox_faults.request("GET")["faults"]
+    if as_json:
+        say(json.dumps(found, indent=2))
+    for one in found if not as_json else ():
+        say(_line(one))
+    if not found and not as_json:
+        say("There are no faults.")
+
+
+@fault.command(cls=Command)
+@click.argument("number", type=int, required=False)
+def clear(number: int | None) -> None:
+    """Remove the fault of that NUMBER, or all of them."""
+    sandbox_faults.request("DELETE", number=number)
+    say("There are no faults any more." if number is None else f"Fault {number} is removed.")
+
+
+def _line(one: dict[str, Any]) -> str:
+    what = f"{one['effect']} {one['status']}" if one["effect"] == "status" else one["effect"]
+    return f"{one['number']}: {what} for {one['method']} {one['path']}, struck {one['struck']} times"
 
 
 def _facts(connection: Connection) -> dict[str, str | int]:

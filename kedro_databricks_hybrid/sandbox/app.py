@@ -17,6 +17,7 @@ from starlette.responses import Response
 from kedro_databricks_hybrid.sandbox import (
     clusters_api,
     dbfs_api,
+    faults_api,
     files_api,
     git_credentials,
     identity,
@@ -28,6 +29,7 @@ from kedro_databricks_hybrid.sandbox import (
 )
 from kedro_databricks_hybrid.sandbox.answers import ApiError, LegacyError, invalid
 from kedro_databricks_hybrid.sandbox.commands import Contexts
+from kedro_databricks_hybrid.sandbox.faults_gate import FaultsGate
 from kedro_databricks_hybrid.sandbox.identity import DISCOVERY_PATH
 from kedro_databricks_hybrid.sandbox.multipart import STORAGE_PATH
 from kedro_databricks_hybrid.sandbox.sandbox import Sandbox
@@ -70,6 +72,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *unity_catalog_api.routes(sandbox.unity_catalog),
             *clusters_api.routes(sandbox.clusters),
             *contexts.routes(),
+            *faults_api.routes(sandbox.faults),
         ],
         lifespan=lifespan,
         exception_handlers={
@@ -82,6 +85,8 @@ def create_app(sandbox: Sandbox) -> Starlette:
         },
     )
     app.router.redirect_slashes = False
+    accidents = {"terminate-cluster": sandbox.clusters.lose_instances, "evict-contexts": contexts.evict}
+    app.add_middleware(FaultsGate, faults=sandbox.faults, accidents=accidents)
     app.add_middleware(Gate, sandbox=sandbox)
     return app
 

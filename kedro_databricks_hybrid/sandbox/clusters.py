@@ -161,6 +161,12 @@ class Clusters:
         await self._save()
         self._do(cluster, self._end(cluster, code, kind))
 
+    async def lose_instances(self) -> None:
+        """Begin to terminate every running cluster, as if the cloud had taken its machines back."""
+        for cluster in self.all():
+            if cluster.state == "RUNNING":
+                await self.terminate(cluster.cluster_id, "SPOT_INSTANCE_TERMINATION", "CLOUD_FAILURE")
+
     async def forget(self, cluster_id: str) -> None:
         """Terminate a cluster and remove it for good."""
         cluster = self.get(cluster_id)
@@ -196,15 +202,16 @@ class Clusters:
         await self._become_running(cluster)
 
     async def _end(self, cluster: Cluster, code: str, kind: str) -> None:
+        what = "could not start" if cluster.state == "PENDING" else "was terminated"
         await self._tell(cluster)
         reason: dict[str, Any] = {"code": code, "type": kind, "parameters": {}}
         if kind == "SUCCESS":
             reason["parameters"] = {"username": cluster.creator}
         else:
-            reason["parameters"] = {"databricks_error_message": f"The cluster could not start: {code}"}
+            reason["parameters"] = {"databricks_error_message": f"The cluster {what}: {code}"}
         cluster.termination_reason = reason
         cluster.terminated_time = _now()
-        message = "" if kind == "SUCCESS" else f"The cluster could not start: {code}"
+        message = "" if kind == "SUCCESS" else f"The cluster {what}: {code}"
         cluster.turn("TERMINATED", message, reason=reason)
         await self._save()
 

@@ -66,6 +66,10 @@ class Contexts:
         """End every context."""
         await self._close(list(self._contexts.values()), "The workspace is shutting down.")
 
+    async def evict(self) -> None:
+        """End every context, as at the limit of a cluster the idle ones are."""
+        await self._close(list(self._contexts.values()), "The execution context was evicted.")
+
     async def _create(self, request: Request) -> Response:
         fields = await _body(request)
         cluster_id = _required(fields, "clusterId")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.sandbox.access import Access
 from kedro_databricks_hybrid.sandbox.clusters import Clusters
+from kedro_databricks_hybrid.sandbox.faults import Faults
 from kedro_databricks_hybrid.sandbox.git_credentials import GitCredentials
 from kedro_databricks_hybrid.sandbox.repos import Repos
 from kedro_databricks_hybrid.sandbox.store import Store
@@ -47,6 +48,7 @@ class Sandbox:
                 "public_dbfs_root": True,
             }
             self.store.save_now(_DOCUMENT, self._document)
+        self.faults = Faults()
         self.access = Access(self.users)
         self.git_credentials = GitCredentials(self.store)
         self.repos = Repos(self.store, layout)
