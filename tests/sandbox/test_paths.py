@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -46,9 +47,11 @@ def test_resolved_paths_stay_below_the_root(root: Path, path: str, follow: bool)
     except ApiError:
         return
     assert place.is_relative_to(root.resolve())
-    assert place.parent.resolve().is_relative_to(root.resolve()) or place == root.resolve()
+    # realpath, since resolve() raises on a link that leads round in Python 3.10 to 3.12
+    parent = Path(os.path.realpath(place.parent))
+    assert parent.is_relative_to(root.resolve()) or place == root.resolve()
     if follow:
-        assert place.resolve().is_relative_to(root.resolve())
+        assert Path(os.path.realpath(place)).is_relative_to(root.resolve())
 
 
 @given(path=PATHS)
