@@ -35,7 +35,7 @@ def data() -> None:
 @click.option("--theirs", is_flag=True, help="Leave the ones there where both changed, and send the rest.")
 @_dry_run_option
 @click.pass_obj
-def push(metadata: ProjectMetadata, profile: str | None, env: str | None, /, **options: Any) -> None:  # noqa: ANN401
+def push(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **options: Any) -> None:  # noqa: ANN401
     """Send the data that changed: what the pipelines read, or PATHS in the data folder."""
     from kedro_databricks_hybrid.cli import data_push
 
@@ -55,7 +55,7 @@ def push(metadata: ProjectMetadata, profile: str | None, env: str | None, /, **o
 @click.option("--force", is_flag=True, help="Take theirs also where you edited; your edits are saved first.")
 @_dry_run_option
 @click.pass_obj
-def pull(metadata: ProjectMetadata, profile: str | None, env: str | None, /, **options: Any) -> None:  # noqa: ANN401
+def pull(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **options: Any) -> None:  # noqa: ANN401
     """Bring results here: what the last run wrote, or PATHS in the data folder."""
     from kedro_databricks_hybrid.cli import data_pull
 
