@@ -17,8 +17,8 @@ def by_definition(
     """Sort all training rows by distance, stably, and let the first vote."""
     squared_distances = np.sum((train[None] - test[:, None]) ** 2, axis=-1)
     nearest = np.argsort(squared_distances, axis=1, kind="stable")[:, :count]
-    modes_and_counts = np.asarray(mode(target[nearest], axis=1))
-    return modes_and_counts[0]
+    votes: NDArray[np.int64] = np.asarray(mode(target[nearest], axis=1), dtype=np.int64)[0]
+    return votes
 
 
 @pytest.mark.parametrize("columns", [2, 12, 20])
