@@ -23,6 +23,7 @@ from kedro_databricks_hybrid.sandbox import (
     identity,
     multipart_api,
     repos_api,
+    secrets_api,
     unity_catalog_api,
     workspace_api,
     workspace_content,
@@ -70,6 +71,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *files_api.routes(sandbox),
             *multipart_api.routes(sandbox),
             *unity_catalog_api.routes(sandbox.unity_catalog),
+            *secrets_api.routes(sandbox.secrets),
             *clusters_api.routes(sandbox.clusters),
             *contexts.routes(),
             *faults_api.routes(sandbox.faults),
@@ -132,6 +134,11 @@ class Gate:
         if scheme.lower() != "bearer" or not token.strip():
             raise ApiError(401, "401", "Credential was not sent or was of an unsupported type for this API.")
         user = self._sandbox.users.by_token(token.strip())
+        if user is None and scope["method"] == "GET" and scope["path"] in secrets_api.READS:
+            notebook = self._sandbox.notebook_accesses.by_token(token.strip())
+            if notebook is not None:
+                user = notebook.user
+                scope.setdefault("state", {})["notebook"] = notebook
         if user is None:
             raise ApiError(403, "403", "Invalid access token.")
         scope.setdefault("state", {})["user"] = user

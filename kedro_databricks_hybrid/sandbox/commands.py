@@ -17,7 +17,6 @@ from starlette.routing import Route
 from kedro_databricks_hybrid.sandbox.answers import ApiError, LegacyError
 from kedro_databricks_hybrid.sandbox.contexts import Command, Context
 from kedro_databricks_hybrid.sandbox.fields import limited_body
-from kedro_databricks_hybrid.sandbox.notebook_environment import NotebookEnvironment
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -77,7 +76,7 @@ class Contexts:
         version = self._running_cluster(cluster_id)
         await self._make_room(cluster_id)
         name = str(secrets.randbelow(9 * 10**18) + 10**18)
-        environment = NotebookEnvironment(self._sandbox.layout.kernels / name, self._sandbox.layout, name)
+        environment = self._sandbox.notebook_environment(name, request.state.user)
         context = Context(environment, cluster_id, request.state.user.name, version)
         self._contexts[context.id] = context
         return JSONResponse({"id": context.id})
@@ -160,6 +159,7 @@ class Contexts:
     async def _close(self, contexts: list[Context], reason: str) -> None:
         for context in contexts:
             self._contexts.pop(context.id, None)
+            self._sandbox.notebook_accesses.remove(context.access)
         await asyncio.gather(*(context.close(reason) for context in contexts))
 
 

@@ -46,6 +46,7 @@ class Context:
     """One Python process of one user on one cluster.
 
     Attributes:
+        access: What its notebooks may ask the workspace, and must not show.
         status: Pending, Running or Error.
         error: Why the status is Error.
         seconds_per_interrupt: How long a command may take to end before it is interrupted once more.
@@ -54,6 +55,7 @@ class Context:
 
     def __init__(self, environment: NotebookEnvironment, cluster_id: str, user: str, version: str) -> None:
         self.id = environment.name
+        self.access = environment.access
         self.cluster_id = cluster_id
         self.user = user
         self.status = "Pending"
@@ -154,7 +156,7 @@ class Context:
             if restarts_python(reply):
                 await kernel.end()
                 kernel = await self._start_kernel()
-            command.end("Finished", output.results(reply))
+            command.end("Finished", self.access.redact(output.results(reply)))
         self.used = time.monotonic()
         self._running = None
         return kernel

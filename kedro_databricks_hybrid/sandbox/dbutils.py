@@ -1,4 +1,4 @@
-"""`dbutils` of a notebook: files, widgets, leaving the notebook, restarting Python.
+"""`dbutils` of a notebook: files, secrets, widgets, leaving the notebook, restarting Python.
 
 The names are Databricks' own, camel case and all.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from typing import NamedTuple
+
+from kedro_databricks_hybrid.sandbox.dbutils_secrets import SecretsUtility
 
 _ROOTS = ("/Volumes", "/Workspace")  # absolute paths that are not DBFS
 
@@ -50,6 +52,7 @@ class DBUtils:
         self.widgets = _WIDGETS
         self.notebook = Notebook()
         self.library = Library()
+        self.secrets = SecretsUtility()
 
 
 class FileSystem:

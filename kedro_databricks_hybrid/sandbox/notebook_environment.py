@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid import java
 from kedro_databricks_hybrid.sandbox import spark_defaults
+from kedro_databricks_hybrid.sandbox.notebook_access import ACCESS_FILE
 
 if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from kedro_databricks_hybrid.sandbox.layout import Layout
+    from kedro_databricks_hybrid.sandbox.notebook_access import NotebookAccess
 
 DRIVER_FOLDER = "/databricks/driver"
 """The working directory of a context, as on Databricks; its Git folders lie elsewhere."""
@@ -47,11 +49,13 @@ class NotebookEnvironment:
         folder: Everything that belongs to this context, and goes with it.
         layout: The sandbox's folders.
         name: The context's id.
+        access: What its dbutils may ask the workspace.
     """
 
     folder: Path
     layout: Layout
     name: str
+    access: NotebookAccess
 
     @property
     def binds(self) -> list[tuple[Path, str]]:
@@ -87,6 +91,9 @@ class NotebookEnvironment:
         for folder in (self.home, disk / "tmp", disk / "warehouse", configuration, driver):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         spark_defaults.write(configuration)
+        access = self.folder / "databricks" / ACCESS_FILE
+        access.touch(mode=0o600)
+        access.write_text(self.access.document(), encoding="utf-8")
         self._share_pip_settings()
         self._make_environment(disk / Path(self.prefix).relative_to(spark_defaults.LOCAL_DISK))
 

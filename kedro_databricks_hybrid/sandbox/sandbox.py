@@ -10,7 +10,10 @@ from kedro_databricks_hybrid.sandbox.access import Access
 from kedro_databricks_hybrid.sandbox.clusters import Clusters
 from kedro_databricks_hybrid.sandbox.faults import Faults
 from kedro_databricks_hybrid.sandbox.git_credentials import GitCredentials
+from kedro_databricks_hybrid.sandbox.notebook_access import NotebookAccess, NotebookAccesses
+from kedro_databricks_hybrid.sandbox.notebook_environment import NotebookEnvironment
 from kedro_databricks_hybrid.sandbox.repos import Repos
+from kedro_databricks_hybrid.sandbox.secrets_store import Secrets
 from kedro_databricks_hybrid.sandbox.store import Store
 from kedro_databricks_hybrid.sandbox.tree import Tree
 from kedro_databricks_hybrid.sandbox.unity_catalog import UnityCatalog
@@ -18,6 +21,7 @@ from kedro_databricks_hybrid.sandbox.users import DEFAULT_USER, Users
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.layout import Layout
+    from kedro_databricks_hybrid.sandbox.users import User
 
 _DOCUMENT = "workspace"
 
@@ -54,7 +58,14 @@ class Sandbox:
         self.repos = Repos(self.store, layout)
         self.tree = Tree(layout.workspace, self.access, self.repos)
         self.unity_catalog = UnityCatalog(self.store, layout, self.user.name)
+        self.secrets = Secrets(self.store)
+        self.notebook_accesses = NotebookAccesses()
         self.clusters = Clusters(self.store, creator=self.user.name)
+
+    def notebook_environment(self, name: str, user: User) -> NotebookEnvironment:
+        """Return a new environment for a user's Python process; its access is valid at once."""
+        access = self.notebook_accesses.add(NotebookAccess(user, self.url))
+        return NotebookEnvironment(self.layout.kernels / name, self.layout, name, access)
 
     @property
     def org_id(self) -> str:

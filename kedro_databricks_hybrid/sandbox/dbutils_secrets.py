@@ -1,0 +1,68 @@
+"""`dbutils.secrets`: asks the workspace with the notebook's own token."""
+
+from __future__ import annotations
+
+import base64
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kedro_databricks_hybrid.sandbox.notebook_access import ACCESS_FILE
+
+_SECONDS = 30
+
+
+class SecretMetadata(NamedTuple):
+    """One secret of a listing."""
+
+    key: str
+
+
+class SecretScope(NamedTuple):
+    """One scope of a listing."""
+
+    name: str
+
+    def getName(self) -> str:  # noqa: N802 - Databricks' name
+        """Return its name."""
+        return self.name
+
+
+class SecretsUtility:
+    """`dbutils.secrets`; what it returns is redacted where a notebook shows it."""
+
+    def get(self, scope: str, key: str) -> str:
+        """Return a secret as text."""
+        return self.getBytes(scope, key).decode()
+
+    def getBytes(self, scope: str, key: str) -> bytes:  # noqa: N802 - Databricks' name
+        """Return a secret as bytes."""
+        return base64.b64decode(_ask("get", scope=scope, key=key)["value"])
+
+    def list(self, scope: str) -> list[SecretMetadata]:
+        """Return the names of the secrets in a scope."""
+        return [SecretMetadata(one["key"]) for one in _ask("list", scope=scope).get("secrets", [])]
+
+    def listScopes(self) -> Any:  # noqa: ANN401, N802 - `list` is this class's own here; Databricks' name
+        """Return the scopes."""
+        return [SecretScope(one["name"]) for one in _ask("scopes/list").get("scopes", [])]
+
+
+def _ask(call: str, **fields: str) -> Any:  # noqa: ANN401 - JSON
+    access = json.loads(Path("/databricks", ACCESS_FILE).read_text(encoding="utf-8"))
+    address = f"{access['url']}/api/2.0/secrets/{call}?{urllib.parse.urlencode(fields)}"
+    headers = {"Authorization": f"Bearer {access['token']}"}
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(
+            urllib.request.Request(address, headers=headers),  # noqa: S310 - the workspace
+            timeout=_SECONDS,
+        ) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            said = json.load(refusal)
+    raise ValueError(f"{said['error_code']}: {said['message']}")
