@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST_ARGS ?= --numprocesses=2 --dist=loadfile
 READY := $(VENV)/.ready
 
 .PHONY: demo test lint types format bench lock clean
