@@ -82,7 +82,7 @@ def tree_of(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and ".kedro-hybrid" not in path.parts
+        if path.is_file() and ".kedro-hybrid" not in path.relative_to(folder).parts
     }
 
 

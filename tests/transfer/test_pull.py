@@ -1,0 +1,189 @@
+"""What a pull brings, how it lands, and what it leaves alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from kedro_databricks_hybrid.errors import TransferError
+from kedro_databricks_hybrid.transfer import landing
+from kedro_databricks_hybrid.transfer.pull import Pull, Pulled
+from kedro_databricks_hybrid.transfer.push import Wish
+from tests.transfer.bad_line import CUT, RESET_BEFORE
+from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
+
+ROOTS = pytest.mark.parametrize("root", [DBFS, VOLUME])
+ALL = PurePosixPath()
+SPARK = {
+    "02_intermediate/table/_SUCCESS": b"",
+    "02_intermediate/table/part-0.parquet": b"one",
+    "02_intermediate/table/species=setosa/part-1.parquet": b"two" * 100,
+}
+
+
+def pulled(pull: Pull, *paths: str, force: bool = False) -> Pulled:
+    """Prepare and perform."""
+    return pull.perform(pull.prepare([PurePosixPath(path) for path in paths] or [ALL], force=force))
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """Return a data folder that is not there yet."""
+    return tmp_path / "mine" / "data"
+
+
+@ROOTS
+def test_everything_lands_as_it_is(site: Site, data: Path, mine: Path, root: str) -> None:
+    """Small, empty and large files and folders of parts, byte for byte; the second pull brings nothing."""
+    fill(site.folder(root), {**tree_of(data), **SPARK})
+    assert pulled(site.pull(mine, root)).files == 7
+    assert tree_of(mine) == site.files(root)
+    site.line.forget()
+    assert pulled(site.pull(mine, root)).files == 0
+    assert not [request for request in site.line.requests if request.path.endswith("/dbfs/read")]
+
+
+@ROOTS
+def test_a_path_may_be_a_file_a_folder_or_nothing(site: Site, mine: Path, root: str) -> None:
+    """Only what was named comes."""
+    fill(site.folder(root), {**SPARK, "01_raw/a.csv": b"a", "01_raw/b.csv": b"b"})
+    assert pulled(site.pull(mine, root), "01_raw/a.csv", "02_intermediate/table", "03_none").files == 4
+    assert tree_of(mine) == {**SPARK, "01_raw/a.csv": b"a"}
+
+
+def test_a_root_that_does_not_exist_has_nothing(site: Site, mine: Path) -> None:
+    """An empty place is no error, and makes no local folder."""
+    assert pulled(site.pull(mine)).files == 0
+    assert not (mine / "01_raw").exists()
+
+
+@ROOTS
+def test_a_local_edit_stays_unless_told(site: Site, mine: Path, root: str) -> None:
+    """Edited here, changed there or not: the edit stays; forced, theirs lands and the edit is saved."""
+    fill(site.folder(root), {"08/a.json": b"1", "08/b.json": b"1"})
+    pulled(site.pull(mine, root))
+    fill(mine, {"08/a.json": b"mine"})
+    fill(site.folder(root), {"08/b.json": b"22"})
+    done = pulled(site.pull(mine, root))
+    assert ([str(unit.path) for unit in done.plan.kept], done.files) == (["08/a.json"], 1)
+    assert tree_of(mine) == {"08/a.json": b"mine", "08/b.json": b"22"}
+    forced = pulled(site.pull(mine, root), force=True)
+    assert tree_of(mine) == {"08/a.json": b"1", "08/b.json": b"22"}
+    assert forced.saved is not None
+    assert tree_of(forced.saved / "08") == {"a.json": b"mine"}
+
+
+def test_an_equal_local_file_counts_as_pulled(site: Site, mine: Path) -> None:
+    """A result that was computed here too, with the same bytes, is neither brought nor kept as an edit."""
+    fill(site.folder(), {"08/a.json": b"same"})
+    fill(mine, {"08/a.json": b"same"})
+    done = pulled(site.pull(mine))
+    assert (done.files, done.plan.kept) == (0, ())
+
+
+def test_a_pulled_file_is_no_conflict_for_a_push(site: Site, mine: Path) -> None:
+    """What came from there and was edited here is changed here, and goes."""
+    fill(site.folder(), {"08/a.json": b"1"})
+    pulled(site.pull(mine))
+    fill(mine, {"08/a.json": b"edited"})
+    push = site.push(mine)
+    assert push.perform(push.prepare(Wish())).sent == 1
+    assert site.files() == tree_of(mine)
+
+
+def test_a_folder_of_parts_is_replaced_whole(site: Site, mine: Path) -> None:
+    """Parts of the earlier table that the new one lacks go with it; an equal part is not fetched again."""
+    fill(site.folder(), SPARK)
+    pulled(site.pull(mine))
+    (site.folder() / "02_intermediate/table/part-0.parquet").unlink()
+    fill(site.folder(), {"02_intermediate/table/part-9.parquet": b"nine"})
+    done = pulled(site.pull(mine))
+    assert done.files == 1
+    assert tree_of(mine) == site.files()
+
+
+def test_a_folder_of_parts_written_here_stays(site: Site, mine: Path) -> None:
+    """A table of a local run is a local edit as a whole; forced, it is saved whole."""
+    fill(site.folder(), SPARK)
+    local = {"02_intermediate/table/_SUCCESS": b"", "02_intermediate/table/part-local.parquet": b"local"}
+    fill(mine, local)
+    assert len(pulled(site.pull(mine)).plan.kept) == 1
+    assert tree_of(mine) == local
+    forced = pulled(site.pull(mine), force=True)
+    assert tree_of(mine) == SPARK
+    assert forced.saved is not None
+    assert tree_of(forced.saved) == {"02_intermediate/table/part-local.parquet": b"local"}
+
+
+def test_a_reader_never_sees_half_a_table(site: Site, mine: Path) -> None:
+    """While tables of two generations are swapped, its name always leads to one of them, whole."""
+    generations = [
+        {f"02/table/part-{generation}-{part}": bytes([generation]) for part in range(20)}
+        for generation in range(6)
+    ]
+    seen: set[frozenset[str]] = set()
+    stop = threading.Event()
+    looks: list[int] = []
+
+    def look() -> None:
+        table = mine / "02/table"
+        while not stop.is_set():
+            with contextlib.suppress(FileNotFoundError):
+                before = table.stat().st_ino
+                names = frozenset(os.listdir(table))  # noqa: PTH208 - one call, one folder
+                if table.stat().st_ino == before:
+                    seen.add(names)
+                    looks.append(1)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for generation in generations:
+        for old in (site.folder() / "02/table").glob("*"):
+            old.unlink()
+        fill(site.folder(), generation)
+        pulled(site.pull(mine))
+    stop.set()
+    reader.join()
+    whole = {frozenset(Path(name).name for name in generation) for generation in generations}
+    assert seen <= whole
+    assert len(looks) > 100
+
+
+def test_a_single_file_of_spark_has_no_stale_checksum(site: Site, mine: Path) -> None:
+    """The checksum that a local Spark kept of the old content goes with it."""
+    fill(site.folder(), {"02/a.txt": b"new"})
+    fill(mine, {"02/a.txt": b"old", "02/.a.txt.crc": b"of old"})
+    pulled(site.pull(mine), "02/a.txt", force=True)
+    assert tree_of(mine) == {"02/a.txt": b"new"}
+
+
+def test_what_an_interrupted_pull_left_is_cleared(site: Site, mine: Path) -> None:
+    """Unfinished files have names of their own, are never pushed, and the next pull removes them."""
+    fill(site.folder(), {"01/a.csv": b"a"})
+    fill(mine, {f"01/.a.csv.0000{landing.PART_SUFFIX}": b"half"})
+    push = site.push(mine)
+    assert push.prepare(Wish(layers=False)).send == ()
+    pulled(site.pull(mine))
+    assert tree_of(mine) == {"01/a.csv": b"a"}
+
+
+@ROOTS
+@pytest.mark.parametrize("fault", [CUT, RESET_BEFORE])
+def test_a_lost_answer_is_asked_for_again(site: Site, data: Path, mine: Path, root: str, fault: str) -> None:
+    """Answers that are cut off or lost cost a repetition and no byte."""
+    fill(site.folder(root), tree_of(data))
+    site.line.fault = lambda request: fault if request.number in {4, 7, 9} else None
+    pulled(site.pull(mine, root))
+    assert tree_of(mine) == tree_of(data)
+
+
+def test_a_disk_that_refuses_is_one_line(site: Site, mine: Path) -> None:
+    """A file in the way of a folder is named."""
+    fill(site.folder(), {"01/a.csv": b"a"})
+    fill(mine, {"01": b"a file where a folder must be"})
+    with pytest.raises(TransferError, match="cannot be"):
+        pulled(site.pull(mine))
