@@ -42,7 +42,7 @@ def status(as_json: bool) -> None:
     """Tell whether the sandbox runs, and where."""
     connection = sandbox_process.require_running()
     if as_json:
-        say(json.dumps(_facts(connection), indent=2))
+        say(json.dumps(_facts(connection)))
     else:
         say(f"The sandbox runs at {connection.host} as process {connection.pid}, for {connection.user}.")
         say(f"Its files are in {connection.home}.")
