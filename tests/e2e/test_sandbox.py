@@ -1,0 +1,47 @@
+"""`kedro databricks sandbox`: start, status, stop and reset as a user types them."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from databricks.sdk import WorkspaceClient
+
+from tests.e2e.commands import Shell
+from tests.project_fixtures import make_project
+
+START = "kedro databricks sandbox start"
+STATUS = "kedro databricks sandbox status"
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Return a shell in a project, with a sandbox home in which nothing runs."""
+    return Shell(make_project(tmp_path / "project").path, tmp_path / "home")
+
+
+def test_its_life(shell: Shell) -> None:
+    """Any client can use what status prints; a second start changes nothing; stop and reset end it."""
+    shell.fails(STATUS, "not running", START)
+    assert "is ready at http://127.0.0.1:" in shell.ok(START).out
+    facts = json.loads(shell.ok(f"{STATUS} --json").out.splitlines()[-1])
+    client = WorkspaceClient(host=facts["host"], token=facts["token"])
+    assert client.current_user.me().user_name == facts["user"]
+    assert f"is running already at {facts['host']}" in shell.ok(START).out
+    client.dbfs.mkdirs("/kept")
+    shell.ok("kedro databricks sandbox stop")
+    shell.fails("kedro databricks sandbox stop", "not running")
+    assert facts["host"] in shell.ok(START).out, "the port stays the same"
+    assert "/kept" in [entry.path for entry in shell.client().dbfs.list("/")]
+    shell.ok("kedro databricks sandbox reset --yes")
+    assert not shell.home.exists()
+
+
+def test_a_busy_port(shell: Shell) -> None:
+    """The port is named, and nothing is left running."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        shell.fails(f"{START} --port={port}", f"Port {port}", "in use")
+    shell.fails(STATUS, "not running")
