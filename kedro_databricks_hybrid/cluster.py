@@ -66,6 +66,41 @@ def choose(workspace: Workspace, wanted: str | None) -> Cluster:
     )
 
 
+@dataclass(frozen=True)
+class Details:
+    """What Databricks says of a cluster.
+
+    Args:
+        cluster_id: Its id.
+        name: Its name.
+        state: RUNNING, TERMINATED and so on.
+        runtime: Its Databricks Runtime as the API spells it, such as 17.3.x-scala2.13.
+        access_mode: Its data_security_mode, empty where it is not told.
+        single_user: Whom a dedicated cluster belongs to.
+    """
+
+    cluster_id: str
+    name: str
+    state: str
+    runtime: str
+    access_mode: str
+    single_user: str | None
+
+
+def details(workspace: Workspace, cluster: Cluster) -> Details:
+    """Ask for a cluster's details."""
+    found = _get(workspace, cluster)
+    mode = found.data_security_mode
+    return Details(
+        cluster.cluster_id,
+        cluster.name,
+        _state(found),
+        found.spark_version or "",
+        mode.value if mode else "",
+        found.single_user_name,
+    )
+
+
 def ensure_running(workspace: Workspace, cluster: Cluster, say: Callable[[str], None]) -> None:
     """Start a cluster that does not run and wait until it does.
 

@@ -109,13 +109,22 @@ def folder_for(workspace: Workspace, path: PurePosixPath, source: Source) -> Git
     folder = git_folder.find(workspace, path)
     if folder is None:
         return git_folder.create(workspace, path, url=source.url, provider=source.provider)
+    refuse_other_repository(folder, source)
+    return folder
+
+
+def refuse_other_repository(folder: GitFolder, source: Source) -> None:
+    """Refuse a Git folder that is not this project's.
+
+    Raises:
+        WorkspaceError: It is a clone of something else.
+    """
     if folder.url and not _same_repository(folder.url, source.url):
         raise WorkspaceError(
-            f"The Git folder {path} is a clone of {git.without_credentials(folder.url)}, "
+            f"The Git folder {folder.path} is a clone of {git.without_credentials(folder.url)}, "
             f"and this project's remote is {source.shown_url}.",
             hint="Set another code.folder in conf/base/databricks.yml, or delete that Git folder.",
         )
-    return folder
 
 
 def _same_repository(one: str, other: str) -> bool:

@@ -8,9 +8,13 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from kedro_databricks_hybrid.errors import GitError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _SCP_LIKE = re.compile(r"^(?:[^@/:]+@)?(?P<host>[^/:]{2,}):(?P<path>(?!/).+)$")
 
@@ -180,35 +184,45 @@ class Repository:
         result = self.run("show", f"{sha}:{full}")
         return result.stdout if result.returncode == 0 else None
 
-    def ask(self, *arguments: str, given: str | bytes = b"", **variables: str) -> str:
+    def ask(
+        self, *arguments: str, given: str | bytes = b"", variables: Mapping[str, str] | None = None
+    ) -> str:
         """Return what a git command prints.
 
         Args:
             *arguments: The command and its arguments.
             given: What it reads from stdin.
-            **variables: What to add to its environment.
+            variables: What to add to its environment.
 
         Raises:
             GitError: It failed; the message holds its last words.
         """
-        result = self.run(*arguments, given=given, **variables)
+        result = self.run(*arguments, given=given, variables=variables)
         if result.returncode != 0:
             raise GitError(f"git {arguments[0]} failed: {last_words(result.stderr)}")
         return _text(result.stdout)
 
     def run(
-        self, *arguments: str, given: str | bytes = b"", **variables: str
+        self,
+        *arguments: str,
+        given: str | bytes = b"",
+        variables: Mapping[str, str] | None = None,
+        seconds: float | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run a git command as `ask` does, whatever becomes of it."""
+        """Run a git command as `ask` does, whatever becomes of it; past its `seconds` it has failed."""
         try:
             return subprocess.run(
                 ["git", *arguments],
                 cwd=self.project,
-                env={**_environment(), **variables},
+                env={**_environment(), **(variables or {})},
                 input=given.encode("utf-8", "surrogateescape") if isinstance(given, str) else given,
                 capture_output=True,
                 check=False,
+                timeout=seconds,
             )
+        except subprocess.TimeoutExpired as error:
+            late = f"no answer within {seconds:.0f} s".encode()
+            return subprocess.CompletedProcess(error.cmd, 124, b"", late)
         except FileNotFoundError:
             raise GitError("git is not installed.", hint="Install it, then run this again.") from None
 

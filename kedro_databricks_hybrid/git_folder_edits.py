@@ -130,7 +130,7 @@ class _Scratch:
     def ignored(self, paths: Iterable[str]) -> set[str]:
         """Return those of some paths that the commit's .gitignore leaves out."""
         result = self._repository.run(
-            *self._before(), "check-ignore", "-z", "--stdin", given=_lines(paths), **self._variables
+            *self._before(), "check-ignore", "-z", "--stdin", given=_lines(paths), variables=self._variables
         )
         return set(result.stdout.decode("utf-8", "surrogateescape").split("\0")) - {""}
 
@@ -162,7 +162,7 @@ class _Scratch:
         return {path: letter for letter, path in zip(parts, parts, strict=False)}
 
     def _ask(self, *arguments: str, given: str = "") -> str:
-        return self._repository.ask(*self._before(), *arguments, given=given, **self._variables)
+        return self._repository.ask(*self._before(), *arguments, given=given, variables=self._variables)
 
     def _before(self) -> tuple[str, ...]:
         return ("-C", str(self._files), "-c", "core.fileMode=false", "-c", "core.autocrlf=false")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,6 +47,16 @@ def write_missing(project_path: Path) -> list[Path]:
             path.write_text(text, encoding="utf-8")
             written.append(path.relative_to(project_path))
     return written
+
+
+REQUIREMENTS = ("requirements.txt", "src/requirements.txt")
+"""Where a Kedro project keeps its requirements; the first that is there counts."""
+
+
+def required_names(requirements: str) -> set[str]:
+    """Return the names of the distributions that a requirements file asks for, in their normal form."""
+    found = re.findall(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)", requirements, re.MULTILINE)
+    return {re.sub(r"[-_.]+", "-", name).lower() for name in found}
 
 
 def uses_our_loader() -> bool:

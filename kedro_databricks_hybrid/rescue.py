@@ -135,10 +135,10 @@ def _prove_patch(repository: Repository, edits: Edits, commit: str) -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        repository.ask("read-tree", edits.base, **index)
+        repository.ask("read-tree", edits.base, variables=index)
         # Paths in a patch start at the top, wherever the project lies.
-        repository.ask("-C", str(repository.top), "apply", "--cached", given=patch.stdout, **index)
-        if repository.ask("write-tree", **index).strip() != edits.tree:
+        repository.ask("-C", str(repository.top), "apply", "--cached", given=patch.stdout, variables=index)
+        if repository.ask("write-tree", variables=index).strip() != edits.tree:
             raise GitError("The edits were read, but their patch does not give the same files.")
 
 

@@ -53,14 +53,14 @@ def take(repository: Repository, user: str, branch: str) -> Snapshot:
         if own.exists():
             shutil.copy2(own, index)  # what git knows of unchanged files there saves reading them
         variables = {"GIT_INDEX_FILE": str(index)}
-        repository.ask(*top, "add", "--all", **variables)
-        tree = repository.ask("write-tree", **variables).strip()
+        repository.ask(*top, "add", "--all", variables=variables)
+        tree = repository.ask("write-tree", variables=variables).strip()
     if tree == repository.ask("rev-parse", f"{head.sha}^{{tree}}").strip():
         return Snapshot(head, branch_name(user, branch))
     subject = f"Work in progress on {branch} after {head.short}"
     when = repository.ask("log", "-1", "--format=%cI", head.sha).strip()
     dates = {"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when}
-    sha = repository.ask("commit-tree", tree, "-p", head.sha, "-m", subject, **dates).strip()
+    sha = repository.ask("commit-tree", tree, "-p", head.sha, "-m", subject, variables=dates).strip()
     return Snapshot(Commit(sha, subject), branch_name(user, branch))
 
 

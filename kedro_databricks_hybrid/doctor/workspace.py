@@ -1,0 +1,182 @@
+"""Checks of the workspace: login, clock, token, credential, Git folder, cluster, data root."""
+
+from __future__ import annotations
+
+import base64
+import json
+import platform
+import re
+import secrets
+import time
+from email.utils import parsedate_to_datetime
+from importlib import metadata
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid import cluster, code, git, git_credential, git_folder
+from kedro_databricks_hybrid.doctor import runtimes
+from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
+from kedro_databricks_hybrid.errors import WorkspaceError
+from kedro_databricks_hybrid.workspace import translated
+
+if TYPE_CHECKING:
+    from kedro_databricks_hybrid.cli.project import Project
+    from kedro_databricks_hybrid.workspace import Workspace
+
+_SKEW_SECONDS = (60, 300)
+_SOON_DAYS = 7
+_OLDEST_RUNTIME = (11, 3)
+_LOGIN = "databricks auth login"
+
+
+def login(workspace: Workspace) -> Finding:
+    """Tell who is logged in where, and by which profile."""
+    profile = workspace.profile or workspace.client.config.profile
+    by = f"profile {profile}" if profile else "the environment"
+    return green("login", f"{workspace.user} at {workspace.host}, by {by}")
+
+
+def clock(workspace: Workspace) -> Finding:
+    """Compare this machine's clock with the workspace's, since logins are refused when they differ."""
+    with translated("ask for the time"):
+        answer = workspace.client.api_client.do(
+            "GET", "/api/2.0/preview/scim/v2/Me", response_headers=["date"]
+        )
+    date = answer.get("date") if isinstance(answer, dict) else None
+    if not isinstance(date, str):
+        return green("clock", "the workspace does not tell its time")
+    skew = abs(time.time() - parsedate_to_datetime(date).timestamp())
+    if skew < _SKEW_SECONDS[0]:
+        return green("clock", f"within {max(1, round(skew))} s of the workspace's")
+    found = f"{skew:.0f} s off the workspace's"
+    fix = "sudo timedatectl set-ntp true"
+    return red("clock", found, fix) if skew > _SKEW_SECONDS[1] else yellow("clock", found, fix)
+
+
+def token(workspace: Workspace) -> Finding:
+    """Tell when the login ends."""
+    config = workspace.client.config
+    if workspace.is_local:
+        return green("token", "a sandbox's does not expire")
+    if config.auth_type != "pat":
+        return green("token", f"renewed by itself ({config.auth_type})")
+    expires = _expiry(config.token or "")
+    if expires is None:
+        try:
+            with translated("list the tokens"):
+                known = [t.expiry_time / 1000 for t in workspace.client.tokens.list() if t.expiry_time]
+        except WorkspaceError:
+            return green("token", "when it expires is not told")
+        expires = min((each for each in known if each > time.time()), default=None)
+    if expires is None:
+        return green("token", "no expiry")
+    days = (expires - time.time()) / 86400
+    found = f"the first of your tokens expires in {days:.0f} days"
+    return yellow("token", found, _LOGIN) if days < _SOON_DAYS else green("token", found)
+
+
+def credential(project: Project, workspace: Workspace) -> Finding:
+    """Tell whether Databricks has a credential for the remote's provider."""
+    source = code.source(project.repository, project.settings.code)
+    code.refuse_unreachable(source, workspace)
+    if git.is_local(source.url):
+        return green("Git credential", "not needed for a folder")
+    if git_credential.find(workspace, source.provider) is None:
+        return yellow(
+            "Git credential",
+            f"none for {source.provider}, so Databricks can clone public repositories only",
+            f"kedro databricks init --git-token-env=VARIABLE{workspace.flags}",
+        )
+    return green("Git credential", f"one for {source.provider}")
+
+
+def folder(project: Project, workspace: Workspace) -> Finding:
+    """Tell which commit the Git folder holds."""
+    path = project.git_folder(workspace)
+    found = git_folder.find(workspace, path)
+    fix = f"kedro databricks push{workspace.flags}"
+    if found is None:
+        return red("Git folder", f"there is no {path}", fix)
+    source = code.source(project.repository, project.settings.code)
+    code.refuse_other_repository(found, source)
+    commit = project.repository.commit(found.sha or "") or (found.sha or "no commit")[:7]
+    shown = f"{path} is at {commit} on {found.branch or 'no branch'}"
+    if found.sha == source.commit.sha:
+        return green("Git folder", shown)
+    return yellow("Git folder", f"{shown}, not at your {source.commit.short}", fix)
+
+
+def compute(project: Project, workspace: Workspace) -> list[Finding]:
+    """Tell the cluster's state, and whether its runtime and access mode can run the project."""
+    chosen = cluster.choose(workspace, project.settings.compute.cluster)
+    details = cluster.details(workspace, chosen)
+    page = f"{workspace.host}/compute/clusters/{details.cluster_id}"
+    state = f"{details.name} is {details.state.lower()}"
+    if details.state in {"ERROR", "UNKNOWN"}:
+        return [red("cluster", state, f"Open {page}")]
+    if details.state == "TERMINATED":
+        state += "; run starts it"
+    return [green("cluster", state), _runtime(details, workspace), _access(project, details, workspace, page)]
+
+
+def data_root(project: Project, workspace: Workspace) -> Finding:
+    """Look at the data root; where it exists, write a file there and remove it again."""
+    from kedro_databricks_hybrid.transfer import remote
+
+    tree = remote.tree(workspace, project.data_root(workspace))
+    tree.check()
+    if tree.list(PurePosixPath()) is None:
+        return green("data root", f"{tree.root} can be made; push makes it")
+    probe = PurePosixPath(f".kedro-hybrid-doctor-{secrets.token_hex(4)}")
+    tree.write(probe, b"")
+    tree.delete(probe)
+    return green("data root", f"{tree.root} can be written")
+
+
+def _runtime(details: cluster.Details, workspace: Workspace) -> Finding:
+    number = runtimes.number(details.runtime)
+    shown = f"Databricks Runtime {details.runtime}"
+    if number is None:
+        return yellow("runtime", f"{shown} is not known here")
+    if number < _OLDEST_RUNTIME:
+        page = f"{workspace.host}/compute/clusters/{details.cluster_id}"
+        return red("runtime", f"{shown} is older than 11.3", f"Choose 11.3 or newer at {page}")
+    if workspace.is_local:
+        return green("runtime", f"{shown}, by this machine's own Python and Spark")
+    here = ".".join(platform.python_version_tuple()[:2])
+    return runtimes.compare(number, shown, here, _version("pyspark"), _version("databricks-connect"))
+
+
+def _access(project: Project, details: cluster.Details, workspace: Workspace, page: str) -> Finding:
+    mode, root = details.access_mode, project.data_root(workspace)
+    if details.single_user and details.single_user != workspace.user:
+        owner = details.single_user
+        return red(
+            "access mode", f"{details.name} is dedicated to {owner}", f"Choose another cluster or edit {page}"
+        )
+    if mode.startswith(("NONE", "LEGACY")) and root.startswith("/Volumes/"):
+        return red("access mode", f"{mode} cannot reach {root}", f"Choose standard or dedicated at {page}")
+    if mode in {"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD"} and root.startswith("dbfs:/"):
+        return yellow(
+            "access mode", f"{mode} may not mount /dbfs for Python code", "Set data.root to a volume"
+        )
+    return green("access mode", mode or "not told")
+
+
+def _expiry(token_text: str) -> float | None:
+    """Return when a token says that it ends, as JSON web tokens do."""
+    parts = token_text.split(".")
+    if len(parts) != 3 or not re.fullmatch(r"[\w-]+", parts[1]):
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        return float(claims["exp"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None

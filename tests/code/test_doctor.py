@@ -1,0 +1,215 @@
+"""What the doctor finds on a healthy project, and that each ailment is red with its cause and its cure."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kedro_databricks_hybrid.doctor import runtimes
+from kedro_databricks_hybrid.doctor.finding import Level
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.code.site import Site
+
+CODE = "code:\n  folder: /Workspace/Repos/{user}/tiny\n"
+CHECKS = {
+    "login", "clock", "token", "versions", "Java", "telemetry", "proxy", "settings.py", "requirements",
+    "Git remote", "Git contents", "Git credential", "Git folder", "cluster", "runtime", "access mode",
+    "data root",
+}  # fmt: skip
+
+
+@pytest.fixture
+def healthy(site: Site) -> Site:
+    """Return a site on which the guide's every step would work."""
+    site.commit({"requirements.txt": "kedro\nkedro-databricks-hybrid\n"})
+    site.call("push", "--no-data")
+    return site
+
+
+def findings(site: Site, status: int = 0) -> dict[str, dict[str, Any]]:
+    """Return the doctor's findings by the name of their check."""
+    told = json.loads(site.call("doctor", "--json", status=status).stdout)
+    return {each["check"]: each for each in told}
+
+
+def reds(site: Site) -> dict[str, dict[str, Any]]:
+    """Return the red findings of a site that has some."""
+    return {name: each for name, each in findings(site, 1).items() if each["level"] == "red"}
+
+
+def test_a_healthy_project(healthy: Site) -> None:
+    """Every prerequisite has its line, none is red, and all of it takes less than five seconds."""
+    began = time.monotonic()
+    found = findings(healthy)
+    assert time.monotonic() - began < 5
+    assert set(found) == CHECKS
+    levels = {name: each["level"] for name, each in found.items() if name != "versions"}
+    assert levels == dict.fromkeys(CHECKS - {"versions"}, "green")
+
+
+def test_for_people_each_check_is_one_line(healthy: Site) -> None:
+    """Level, check, what was found."""
+    lines = healthy.call("doctor").output.splitlines()
+    assert len(lines) == len(CHECKS)
+    assert all(line.startswith(("green", "yellow")) for line in lines)
+
+
+def _no_folder(site: Site) -> None:
+    site.workspace().client.workspace.delete(site.path, recursive=True)
+
+
+def _no_remote(site: Site) -> None:
+    site.remote.rename(site.remote.with_suffix(".gone"))
+
+
+def _no_dbfs(site: Site) -> None:
+    site.sandbox.public_dbfs_root = False
+
+
+def _no_volume(site: Site) -> None:
+    site.write({"conf/databricks/databricks.yml": "data:\n  root: /Volumes/main/default/nowhere/x\n"})
+
+
+def _no_cluster(site: Site) -> None:
+    site.write({"conf/base/databricks.yml": CODE + "compute:\n  cluster: nonesuch\n"})
+
+
+def _wrong_setting(site: Site) -> None:
+    site.write({"conf/base/databricks.yml": "compute:\n  clustre: x\n"})
+
+
+def _other_loader(site: Site) -> None:
+    site.write({"src/tiny_shop/settings.py": "\n"})
+
+
+def _pyspark_required(site: Site) -> None:
+    site.write({"requirements.txt": "kedro\nkedro-databricks-hybrid\npyspark>=3.5\n"})
+
+
+def _plugin_not_required(site: Site) -> None:
+    site.write({"requirements.txt": "kedro\n# kedro-databricks-hybrid\n"})
+
+
+def _submodule(site: Site) -> None:
+    other = site.project.parent / "other"
+    site.git("clone", "-q", str(site.remote), str(other))
+    site.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(other), "libs/other")
+    site.commit({})
+
+
+def _old_runtime(site: Site) -> None:
+    _use_cluster(site, spark_version="10.4.x-scala2.12")
+
+
+def _someone_elses_cluster(site: Site) -> None:
+    _use_cluster(site, data_security_mode="SINGLE_USER", single_user_name="ann@example.com")
+
+
+def _use_cluster(site: Site, **attributes: str) -> None:
+    body = {"cluster_name": "odd", "spark_version": "17.3.x-scala2.13", "num_workers": 0, **attributes}
+    site.workspace().client.api_client.do("POST", "/api/2.1/clusters/create", body=body)
+    site.write({"conf/base/databricks.yml": CODE + "compute:\n  cluster: odd\n"})
+
+
+@pytest.mark.parametrize(
+    ("ail", "check", "cause", "cure"),
+    [
+        (_no_folder, "Git folder", "there is no /Workspace", "kedro databricks push"),
+        (_no_remote, "Git remote", "does not answer", "git ls-remote origin"),
+        (_no_dbfs, "data root", "DBFS root is disabled", "data.root"),
+        (_no_volume, "data root", "/Volumes/main/default/nowhere does not exist", "CREATE VOLUME"),
+        (_no_cluster, "cluster", "nonesuch", "--cluster"),
+        (_wrong_setting, "project", "clustre", "compute.cluster"),
+        (_other_loader, "settings.py", "CONFIG_LOADER_CLASS", "kedro databricks init"),
+        (_pyspark_required, "requirements", "pyspark", "Remove pyspark"),
+        (_plugin_not_required, "requirements", "lacks kedro-databricks-hybrid", "kedro databricks init"),
+        (_submodule, "Git contents", "libs/other", "git rm libs/other"),
+        (_old_runtime, "runtime", "older than 11.3", "11.3 or newer"),
+        (_someone_elses_cluster, "access mode", "dedicated to ann@example.com", "another cluster"),
+    ],
+)
+def test_ailments(healthy: Site, ail: Callable[[Site], None], check: str, cause: str, cure: str) -> None:
+    """One thing is wrong: exactly that line is red, and the exit status is 1."""
+    ail(healthy)
+    found = reds(healthy)
+    assert list(found) == [check]
+    assert cause in found[check]["found"]
+    assert cure in found[check]["fix"]
+
+
+def test_without_a_login(healthy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The login is red, the checks that need none are there, and no token shows."""
+    monkeypatch.setenv("DATABRICKS_TOKEN", "dapi-of-someone-else")
+    found = findings(healthy, 1)
+    assert found["login"]["level"] == "red"
+    assert "databricks auth login" in found["login"]["fix"]
+    assert found["Git remote"]["level"] == "green"
+    assert "dapi-of-someone-else" not in json.dumps(found)
+
+
+def test_the_probe_leaves_nothing_behind(healthy: Site) -> None:
+    """What was written to try the data root is gone."""
+    healthy.call("push")
+    before = sorted(healthy.sandbox.layout.dbfs.rglob("*"))
+    assert "can be written" in findings(healthy)["data root"]["found"]
+    assert sorted(healthy.sandbox.layout.dbfs.rglob("*")) == before
+
+
+def test_a_proxy_in_the_way_of_the_sandbox(healthy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests to this machine must not leave it."""
+    from kedro_databricks_hybrid.doctor import machine
+
+    monkeypatch.setenv("http_proxy", "http://proxy.example.com:3128")
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.delenv("no_proxy", raising=False)
+    finding = machine.proxies(healthy.sandbox.url)
+    assert finding.level is Level.RED
+    assert "NO_PROXY" in (finding.fix or "")
+
+
+def test_telemetry_that_is_on(healthy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, and so is the way to turn it off, which then counts."""
+    from kedro_databricks_hybrid.doctor import machine
+
+    monkeypatch.delenv("DO_NOT_TRACK")
+    assert machine.telemetry(healthy.project).level is Level.YELLOW
+    (healthy.project / ".telemetry").write_text("consent: false\n")
+    assert machine.telemetry(healthy.project).level is Level.GREEN
+
+
+@pytest.mark.parametrize(
+    ("key", "number"),
+    [("17.3.x-scala2.13", (17, 3)), ("18.x-scala2.13", (18, 0)), ("18.x-aarch64-photon-scala2", (18, 0)),
+     ("custom:abc", None)],
+)  # fmt: skip
+def test_runtime_numbers(key: str, number: tuple[int, int] | None) -> None:
+    """From 18 on a runtime has no minor number."""
+    assert runtimes.number(key) == number
+
+
+@pytest.mark.parametrize(
+    ("runtime", "installed", "level", "words"),
+    [
+        ((17, 3), {"connect": "18.0.1"}, Level.RED, "databricks-connect==17.3.*"),
+        ((18, 0), {"connect": "18.3.7"}, Level.GREEN, ""),
+        ((15, 4), {"pyspark": "4.0.0"}, Level.YELLOW, "pyspark==3.5.*"),
+        ((15, 4), {"pyspark": "3.5.1"}, Level.GREEN, ""),
+        ((14, 3), {"pyspark": "3.5.1"}, Level.YELLOW, "3.10"),
+    ],
+)
+def test_runtimes_beside_this_machine(
+    runtime: tuple[int, int], installed: dict[str, str], level: Level, words: str
+) -> None:
+    """Connect must not be newer than the runtime; Python and Spark had better be the same."""
+    here = "3.12" if runtime[0] >= 16 else "3.11"
+    found = runtimes.compare(
+        runtime, "Databricks Runtime", here, installed.get("pyspark"), installed.get("connect")
+    )
+    assert found.level is level
+    assert words in f"{found.found} {found.fix}"
