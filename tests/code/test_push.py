@@ -1,0 +1,233 @@
+"""Pushing: what arrives is proven, what cannot arrive is refused, and little is asked for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kedro_databricks_hybrid import git_folder, snapshot
+from tests.project_fixtures import PACKAGE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.code.site import Site
+
+WIP = "kedro-hybrid/user@example.com/main"
+
+
+def state(site: Site) -> list[str]:
+    """Return what of the repository a snapshot must not touch."""
+    return [
+        site.git("status", "--porcelain"),
+        site.git("rev-parse", "HEAD"),
+        site.git("for-each-ref", "refs/heads", "refs/stash"),
+        site.git("diff", "--cached"),
+        site.git("ls-files", "--stage"),
+    ]
+
+
+def test_a_second_push_has_nothing_to_do(site: Site) -> None:
+    """It says so twice, and asks for at most six things."""
+    site.call("push")
+    site.requests.clear()
+    said = site.call("push").output
+    assert "tiny.git is up to date" in said
+    assert "Everything in dbfs:/root/projects/tiny/data is up to date" in said
+    # Besides, the SDK asks the host once how one logs in there.
+    assert len([each for each in site.requests if " /api/" in each]) <= 6, site.requests
+
+
+def test_another_branch_without_leaving_this_one(pushed: Site) -> None:
+    """`--branch` brings a local branch that is not checked out."""
+    pushed.git("branch", "feat/x")
+    pushed.commit({}, "Later on main")
+    said = pushed.call("push", "--no-data", "--branch", "feat/x").output
+    assert "(First) on feat/x" in said
+    assert (pushed.repo().branch, pushed.repo().head_commit_id) == (
+        "feat/x",
+        pushed.git("rev-parse", "feat/x"),
+    )
+    assert pushed.git("branch", "--show-current") == "main"
+
+
+def test_a_branch_that_is_not_here(site: Site) -> None:
+    """It is named, before anything is asked of Databricks."""
+    assert "no local branch 'nope'" in site.call("push", "--branch", "nope", status=1).output
+    assert site.requests == []
+
+
+def test_wip_brings_the_working_tree_and_touches_nothing(pushed: Site) -> None:
+    """Changed, new, deleted and staged files arrive; index, branch and files here stay."""
+    pushed.commit({"gone.txt": "x\n", "with space ä.txt": "1\n"}, "Second")
+    pushed.write({"staged.txt": "staged\n"})
+    pushed.git("add", "staged.txt")
+    pushed.write({"staged.txt": "staged, then edited\n", "-new.txt": "new\n", "with space ä.txt": "2\n"})
+    pushed.write({"gone.txt": None, "x.log": "ignored\n"})
+    before = state(pushed)
+    said = pushed.call("push", "--no-data", "--wip").output
+    assert state(pushed) == before
+    assert "staged.txt" in said
+    assert f"on {WIP}" in said
+    assert pushed.repo().branch == WIP
+    assert (pushed.files / "staged.txt").read_text() == "staged, then edited\n"
+    assert (pushed.files / "-new.txt").read_text() == "new\n"
+    assert (pushed.files / "with space ä.txt").read_text() == "2\n"
+    assert not (pushed.files / "gone.txt").exists()
+    assert not (pushed.files / "x.log").exists()
+
+
+def test_wip_again_follows_the_edits_and_stands_still_without_any(pushed: Site) -> None:
+    """The snapshot branch is replaced; the same files are the same commit."""
+    pushed.write({"a.txt": "1\n"})
+    pushed.call("push", "--no-data", "--wip")
+    first = pushed.repo().head_commit_id
+    pushed.call("push", "--no-data", "--wip")
+    assert pushed.repo().head_commit_id == first
+    pushed.write({"a.txt": "2\n"})
+    pushed.call("push", "--no-data", "--wip")
+    assert pushed.repo().head_commit_id != first
+    assert (pushed.files / "a.txt").read_text() == "2\n"
+    assert pushed.git("rev-parse", f"{pushed.repo().head_commit_id}^") == pushed.git("rev-parse", "HEAD")
+
+
+def test_a_later_push_cleans_the_snapshot_up(pushed: Site) -> None:
+    """Neither the remote nor this clone keeps anything of it."""
+    pushed.write({"a.txt": "1\n"})
+    pushed.call("push", "--no-data", "--wip")
+    assert WIP in pushed.git("ls-remote", "origin")
+    pushed.commit({}, "Committed")
+    said = pushed.call("push", "--no-data").output
+    assert f"Removed {WIP}" in said
+    assert WIP not in pushed.git("ls-remote", "origin")
+    assert "kedro-hybrid" not in pushed.git("for-each-ref")
+    assert (pushed.repo().branch, pushed.repo().head_commit_id) == ("main", pushed.git("rev-parse", "HEAD"))
+
+
+def test_wip_without_edits_is_a_push(pushed: Site) -> None:
+    """There is nothing to take a snapshot of."""
+    pushed.call("push", "--no-data", "--wip")
+    assert pushed.repo().branch == "main"
+
+
+def test_submodules_are_refused(site: Site) -> None:
+    """Before anything is pushed."""
+    other = site.project.parent / "other"
+    site.git("init", "-q", str(other))
+    site.git("commit", "-q", "--allow-empty", "-m", "x", at=other)
+    site.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(other), "libs/other")
+    site.commit({})
+    assert "libs/other" in site.call("push", status=1).output
+    assert site.git("ls-remote", "origin") == ""
+
+
+def test_pointers_of_git_lfs_are_mentioned(site: Site) -> None:
+    """They are pushed as what they are; a text that quotes one is none."""
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    site.commit({"models/big model.bin": pointer, "docs.md": pointer + "x" * 2000})
+    said = site.call("push", "--no-data").output
+    assert "models/big model.bin" in said
+    assert "docs.md" not in said
+
+
+def test_a_force_pushed_remote(pushed: Site) -> None:
+    """A rewritten history is rejected with git's words; once accepted there, the folder follows it."""
+    pushed.git("commit", "-q", "--amend", "-m", "Rewritten")
+    assert "rejected" in pushed.call("push", "--no-data", status=1).output
+    pushed.git("push", "-q", "--force", "origin", "main")
+    assert "(Rewritten)" in pushed.call("push", "--no-data").output
+
+
+def test_a_protected_branch(pushed: Site) -> None:
+    """The remote's own words are shown."""
+    hook = pushed.remote / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'main is protected: open a pull request' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    pushed.commit({}, "Mine")
+    assert "main is protected: open a pull request" in pushed.call("push", "--no-data", status=1).output
+
+
+def test_two_users_on_one_remote(pushed: Site) -> None:
+    """Each has a Git folder and snapshots of their own, and gets the other's commits by pulling."""
+    colleague = pushed.project.parent / "colleague"
+    pushed.git("clone", "-q", str(pushed.remote), str(colleague))
+    pushed.write({"theirs.txt": "x\n"}, at=colleague)
+    pushed.git("add", ".", at=colleague)
+    pushed.git("commit", "-q", "-m", "Theirs", at=colleague)
+    pushed.git("push", "-q", at=colleague)
+    pushed.commit({}, "Mine")
+    assert "git pull --rebase origin main" in pushed.call("push", "--no-data", status=1).output
+    pushed.git("pull", "-q", "--rebase", "origin", "main")
+    pushed.call("push", "--no-data")
+    assert (pushed.files / "theirs.txt").exists()
+    names = {snapshot.branch_name(user, "main") for user in ("ann@example.com", "bob@example.com")}
+    assert len(names) == 2
+
+
+def test_from_a_worktree_and_a_subfolder(pushed: Site) -> None:
+    """The project may lie in a folder of its repository, in a linked worktree, snapshots included."""
+    monorepo, tree = pushed.project.parent / "mono", pushed.project.parent / "tree"
+    pushed.git("init", "-q", "-b", "main", str(monorepo))
+    pushed.git("init", "-q", "--bare", "-b", "main", f"{monorepo}.git")
+    pushed.git("remote", "add", "origin", f"{monorepo}.git", at=monorepo)
+    (monorepo / "services").mkdir()
+    subprocess.run(["cp", "-r", str(pushed.project), str(monorepo / "services" / "tiny")], check=True)
+    subprocess.run(["rm", "-rf", str(monorepo / "services" / "tiny" / ".git")], check=True)
+    settings = "code:\n  folder: /Workspace/Repos/{user}/mono\n"
+    pushed.write({"services/tiny/conf/base/databricks.yml": settings}, at=monorepo)
+    pushed.git("add", ".", at=monorepo)
+    pushed.git("commit", "-q", "-m", "Mono", at=monorepo)
+    pushed.git("worktree", "add", "-q", "-b", "side", str(tree), at=monorepo)
+    pushed.project, pushed.name = tree / "services" / "tiny", "mono"
+    pushed.write({"new.txt": "x\n"})
+    pushed.call("push", "--no-data")
+    assert pushed.repo().branch == "side"
+    pushed.call("push", "--no-data", "--wip")
+    assert (pushed.files / "services" / "tiny" / "new.txt").exists()
+    pushed.write({"services/tiny/requirements.txt": "theirs\n"}, at=pushed.files)
+    said = pushed.call("push", "--no-data", "--force").output
+    assert "services/tiny/requirements.txt" in said
+
+
+def test_a_stale_answer_is_asked_again(pushed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder's commit is compared, not believed: an old one is asked again until time is up."""
+    monkeypatch.setattr(git_folder, "_READ_BACK_SECONDS", 0.3)
+    folder = git_folder.get(pushed.workspace(), PurePosixPath(pushed.path))
+    target = git_folder.Target("main", sha="0" * 40)
+    with pytest.raises(git_folder.WorkspaceError, match="instead of 0000000"):
+        git_folder.check_out(pushed.workspace(), folder, target)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.6, 1.0])
+def test_killed_at_any_moment_the_next_push_arrives(site: Site, seconds: float, tmp_path: Path) -> None:
+    """SIGKILL while a snapshot is pushed: no lock is left in the repository, and the next push is proven."""
+    site.write({f"src/{PACKAGE}/big.txt": os.urandom(200_000)})
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom kedro.framework.startup import bootstrap_project\n"
+        "from kedro_databricks_hybrid.cli import databricks\n"
+        f"metadata = bootstrap_project(Path({str(site.project)!r}))\n"
+        "import databricks.sdk\nprint('ready', flush=True)\n"
+        "databricks(['push', '--wip'], obj=metadata)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdout is not None
+    assert b"ready" in process.stdout.read1() or any(b"ready" in line for line in process.stdout)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    site.call("push", "--wip")
+    assert (site.files / "src" / PACKAGE / "big.txt").exists()
+    site.commit({}, "All of it")
+    assert "Databricks has" in site.call("push").output
+    assert site.repo().head_commit_id == site.git("rev-parse", "HEAD")
+    assert WIP not in site.git("ls-remote", "origin")
