@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.workspace import Workspace
 
 _INCOMING = PurePosixPath(OURS, "incoming")
-_TRIES = 3
+_TRIES = 6
 
 
 class DbfsTree:

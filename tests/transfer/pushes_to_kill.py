@@ -1,0 +1,54 @@
+"""A process that pushes when it is told to, each time in a fork of its own, so that a test can kill it.
+
+Reads one JSON object a line: host, token, data, root. Answers with the fork's pid, then its exit status.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.core import Config
+
+from kedro_databricks_hybrid.errors import HybridError
+from kedro_databricks_hybrid.transfer import remote
+from kedro_databricks_hybrid.transfer.push import Push, Wish
+from kedro_databricks_hybrid.workspace import Workspace
+
+
+def push(order: dict[str, str]) -> int:
+    """Push once; return the exit status that the command would have."""
+    config = Config(host=order["host"], token=order["token"], auth_type="pat", retry_timeout_seconds=20)
+    workspace = Workspace(WorkspaceClient(config=config), "user@example.com", None)
+    one = Push(remote.tree(workspace, order["root"]), Path(order["data"]), order["root"])
+    try:
+        one.perform(one.prepare(Wish()))
+    except HybridError as error:
+        return error.exit_status
+    return 0
+
+
+def main() -> None:
+    """Serve orders until there are no more."""
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                status = push(json.loads(line))
+            except KeyboardInterrupt:
+                status = 130
+            finally:
+                os._exit(status)
+        sys.stdout.write(f"{pid}\n")
+        sys.stdout.flush()
+        _, ended = os.waitpid(pid, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(ended)}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
