@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import ipaddress
@@ -21,6 +22,7 @@ from kedro_databricks_hybrid.sandbox import (
     files_api,
     git_credentials,
     identity,
+    libraries_api,
     multipart_api,
     repos_api,
     secrets_api,
@@ -32,6 +34,7 @@ from kedro_databricks_hybrid.sandbox.answers import ApiError, LegacyError, inval
 from kedro_databricks_hybrid.sandbox.commands import Contexts
 from kedro_databricks_hybrid.sandbox.faults_gate import FaultsGate
 from kedro_databricks_hybrid.sandbox.identity import DISCOVERY_PATH
+from kedro_databricks_hybrid.sandbox.libraries import Libraries
 from kedro_databricks_hybrid.sandbox.multipart import STORAGE_PATH
 from kedro_databricks_hybrid.sandbox.sandbox import Sandbox
 
@@ -51,14 +54,16 @@ _BAD_NAME_ERRORS = {errno.ENAMETOOLONG, errno.EINVAL, errno.ENOTDIR, errno.ELOOP
 def create_app(sandbox: Sandbox) -> Starlette:
     """Return the application that serves `sandbox`."""
     contexts = Contexts(sandbox)
+    libraries = Libraries(sandbox)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         del app
+        await libraries.resume()
         try:
             yield
         finally:
-            await contexts.close()
+            await asyncio.gather(contexts.close(), libraries.close())
 
     app = Starlette(
         routes=[
@@ -73,6 +78,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *unity_catalog_api.routes(sandbox.unity_catalog),
             *secrets_api.routes(sandbox.secrets),
             *clusters_api.routes(sandbox.clusters),
+            *libraries_api.routes(libraries, sandbox.clusters),
             *contexts.routes(),
             *faults_api.routes(sandbox.faults),
         ],

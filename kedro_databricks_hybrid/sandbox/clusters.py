@@ -94,6 +94,7 @@ class Clusters:
         self._store = store
         self._clusters: dict[str, Cluster] = {}
         self._callbacks: list[Callback] = []
+        self._welcomes: list[Callback] = []
         self._work: dict[str, asyncio.Task[None]] = {}
         saved = store.load(_DOCUMENT)
         if saved:
@@ -117,6 +118,14 @@ class Clusters:
     def on_terminate(self, callback: Callback) -> None:
         """Have `callback` awaited with the id of each cluster that loses its processes."""
         self._callbacks.append(callback)
+
+    def on_running(self, callback: Callback) -> None:
+        """Have `callback` awaited with the id of each cluster that begins to run."""
+        self._welcomes.append(callback)
+
+    def find(self, cluster_id: str) -> Cluster | None:
+        """Return the cluster, None if there is none."""
+        return self._clusters.get(cluster_id)
 
     async def create(self, name: str, creator: str, attributes: dict[str, Any]) -> Cluster:
         """Add a cluster and begin to start it."""
@@ -196,6 +205,8 @@ class Clusters:
             return
         cluster.turn("RUNNING")
         await self._save()
+        for callback in self._welcomes:
+            await callback(cluster.cluster_id)
 
     async def _stop_then_start(self, cluster: Cluster) -> None:
         await self._tell(cluster)

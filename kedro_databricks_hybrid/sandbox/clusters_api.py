@@ -1,4 +1,4 @@
-"""The clusters API (2.0 and 2.1), and the status of libraries."""
+"""The clusters API (2.0 and 2.1)."""
 
 from __future__ import annotations
 
@@ -141,14 +141,6 @@ class _Api:
         }
         return JSONResponse({"node_types": [node]})
 
-    async def library_statuses(self, request: Request) -> Response:
-        del request
-        statuses = [_no_libraries(cluster) for cluster in self._clusters.all()]
-        return JSONResponse({"statuses": statuses})
-
-    async def library_status(self, request: Request) -> Response:
-        return JSONResponse(_no_libraries(self._clusters.get(query(request).text("cluster_id"))))
-
 
 def routes(clusters: Clusters) -> list[Route]:
     """Return the routes of this family."""
@@ -156,8 +148,6 @@ def routes(clusters: Clusters) -> list[Route]:
     found = [
         Route("/api/2.0/clusters/list", api.list_all, methods=["GET"]),
         Route("/api/2.1/clusters/list", api.list_page, methods=["GET"]),
-        Route("/api/2.0/libraries/all-cluster-statuses", api.library_statuses, methods=["GET"]),
-        Route("/api/2.0/libraries/cluster-status", api.library_status, methods=["GET"]),
     ]
     for version in ("2.0", "2.1"):
         base = f"/api/{version}/clusters"
@@ -178,7 +168,3 @@ def routes(clusters: Clusters) -> list[Route]:
 
 def _attributes(fields: Fields) -> dict[str, Any]:
     return fields.without(_KEPT_ELSEWHERE)
-
-
-def _no_libraries(cluster: Cluster) -> dict[str, Any]:
-    return {"cluster_id": cluster.cluster_id, "library_statuses": []}

@@ -76,7 +76,7 @@ class Contexts:
         version = self._running_cluster(cluster_id)
         await self._make_room(cluster_id)
         name = str(secrets.randbelow(9 * 10**18) + 10**18)
-        environment = self._sandbox.notebook_environment(name, request.state.user)
+        environment = self._sandbox.notebook_environment(name, request.state.user, cluster_id)
         context = Context(environment, cluster_id, request.state.user.name, version)
         self._contexts[context.id] = context
         return JSONResponse({"id": context.id})

@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import signal
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,6 @@ from typing import TYPE_CHECKING, Any
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
-
-from kedro_databricks_hybrid.sandbox import namespace
-from kedro_databricks_hybrid.sandbox.notebook_environment import DRIVER_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,13 +56,11 @@ class _Specification(KernelSpecManager):  # type: ignore[misc, unused-ignore]
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Return how that kernel is started."""
-        program = [sys.executable, "-I", "-S", namespace.__file__, "--parent", str(os.getpid())]
-        for source, target in self.environment.binds:
-            program += ["--bind", str(source), target]
-        program += ["--cwd", DRIVER_FOLDER, "--"]
         command = [self.environment.python, "-m", "kedro_databricks_hybrid.sandbox.kernel_startup"]
         return KernelSpec(
-            argv=[*program, *command, "-f", "{connection_file}"], display_name=kernel_name, language="python"
+            argv=self.environment.inside([*command, "-f", "{connection_file}"]),
+            display_name=kernel_name,
+            language="python",
         )
 
 

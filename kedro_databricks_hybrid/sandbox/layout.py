@@ -46,6 +46,11 @@ class Layout:
         return self.home / "kernels"
 
     @property
+    def libraries(self) -> Path:
+        """The packages that were installed on clusters."""
+        return self.home / "libraries"
+
+    @property
     def state(self) -> Path:
         """The JSON documents that survive a restart."""
         return self.home / "state"
@@ -70,6 +75,7 @@ class Layout:
             self.volumes,
             self.git,
             self.kernels,
+            self.libraries,
             self.state,
             self.scratch,
         ):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid import java
-from kedro_databricks_hybrid.sandbox import spark_defaults
+from kedro_databricks_hybrid.sandbox import namespace, spark_defaults
 from kedro_databricks_hybrid.sandbox.notebook_access import ACCESS_FILE
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 DRIVER_FOLDER = "/databricks/driver"
 """The working directory of a context, as on Databricks; its Git folders lie elsewhere."""
+
+CLUSTER_LIBRARIES = f"{spark_defaults.LOCAL_DISK}/.ephemeral_nfs/cluster_libraries/python"
+"""Where a context finds the packages of its cluster."""
 
 _ENVIRONMENTS = ".ephemeral_nfs/envs"
 _SPARK_CONFIGURATION = "spark/conf"
@@ -50,22 +53,26 @@ class NotebookEnvironment:
         layout: The sandbox's folders.
         name: The context's id.
         access: What its dbutils may ask the workspace.
+        libraries: The folder of the packages of its cluster, None where it has none.
     """
 
     folder: Path
     layout: Layout
     name: str
     access: NotebookAccess
+    libraries: Path | None = None
 
     @property
     def binds(self) -> list[tuple[Path, str]]:
         """Which folders lie at which absolute path for the context."""
+        shared = [(self.libraries, CLUSTER_LIBRARIES)] if self.libraries else []
         return [
             (self.layout.workspace, "/Workspace"),
             (self.layout.dbfs, "/dbfs"),
             (self.layout.volumes, "/Volumes"),
             (self.folder / "databricks", "/databricks"),
             (self.folder / "disk", spark_defaults.LOCAL_DISK),
+            *shared,
         ]
 
     @property
@@ -83,6 +90,18 @@ class NotebookEnvironment:
         """The home folder on all clusters: caches, pip's settings, never the user's own home."""
         return self.layout.kernels / "home"
 
+    @property
+    def packages(self) -> Path:
+        """The folder out here of the context's own Python environment."""
+        return self.folder / "disk" / Path(self.prefix).relative_to(spark_defaults.LOCAL_DISK)
+
+    def inside(self, command: list[str]) -> list[str]:
+        """Return how a command is run where the folders lie at their absolute paths."""
+        program = [sys.executable, "-I", "-S", namespace.__file__, "--parent", str(os.getpid())]
+        for source, target in self.binds:
+            program += ["--bind", str(source), target]
+        return [*program, "--cwd", DRIVER_FOLDER, "--", *command]
+
     def make(self) -> None:
         """Create the files; takes tens of milliseconds and must not run on the event loop."""
         disk = self.folder / "disk"
@@ -95,7 +114,9 @@ class NotebookEnvironment:
         access.touch(mode=0o600)
         access.write_text(self.access.document(), encoding="utf-8")
         self._share_pip_settings()
-        self._make_environment(disk / Path(self.prefix).relative_to(spark_defaults.LOCAL_DISK))
+        if self.libraries:
+            self.libraries.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_environment(self.packages)
 
     def remove(self) -> None:
         """Delete the files."""
@@ -136,7 +157,10 @@ class NotebookEnvironment:
         """Make an environment that sees the sandbox's packages but installs its own beside them."""
         _Environment(symlinks=True, with_pip=False).create(prefix)
         packages = next(prefix.glob("lib/python*/site-packages"))
-        lines = [f"import site; site.addsitedir({folder!r})\n" for folder in _package_folders()]
+        folders = _package_folders()
+        if self.libraries:
+            folders = [f"{CLUSTER_LIBRARIES}/{packages.relative_to(prefix)}", *folders]
+        lines = [f"import site; site.addsitedir({folder!r})\n" for folder in folders]
         (packages / "sandbox.pth").write_text("".join(lines), encoding="utf-8")
         self._take_programs(prefix / "bin")
         settings = Path(sys.prefix) / "pip.conf"

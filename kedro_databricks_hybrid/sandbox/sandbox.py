@@ -62,10 +62,18 @@ class Sandbox:
         self.notebook_accesses = NotebookAccesses()
         self.clusters = Clusters(self.store, creator=self.user.name)
 
-    def notebook_environment(self, name: str, user: User) -> NotebookEnvironment:
+    def notebook_environment(
+        self, name: str, user: User, cluster_id: str | None = None
+    ) -> NotebookEnvironment:
         """Return a new environment for a user's Python process; its access is valid at once."""
         access = self.notebook_accesses.add(NotebookAccess(user, self.url))
-        return NotebookEnvironment(self.layout.kernels / name, self.layout, name, access)
+        libraries = self.library_environment(cluster_id, user).packages if cluster_id else None
+        return NotebookEnvironment(self.layout.kernels / name, self.layout, name, access, libraries)
+
+    def library_environment(self, cluster_id: str, user: User) -> NotebookEnvironment:
+        """Return the environment that the packages of a cluster are installed in."""
+        access = NotebookAccess(user, self.url)
+        return NotebookEnvironment(self.layout.libraries / cluster_id, self.layout, cluster_id, access)
 
     @property
     def org_id(self) -> str:

@@ -168,13 +168,6 @@ def test_create_edit_and_delete_for_good(api: ClustersAPI) -> None:
         api.get(made.cluster_id)
 
 
-def test_libraries_of_all_clusters(workspace: WorkspaceClient) -> None:
-    """None are installed."""
-    statuses = list(workspace.libraries.all_cluster_statuses())
-    assert {status.cluster_id for status in statuses} == {RUNNING, STOPPED}
-    assert list(workspace.libraries.cluster_status(RUNNING)) == []
-
-
 def test_node_types(api: ClustersAPI) -> None:
     """This machine is the only one."""
     assert [node.node_type_id for node in api.list_node_types().node_types or []] == ["sandbox.local"]
