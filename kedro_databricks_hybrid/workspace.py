@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 SANDBOX_PROFILE = "sandbox"
 """The reserved profile that stands for the local workspace."""
 
+# What the SDK adds to every refusal of a login: names of variables, and a host that we name ourselves.
+_CONFIGURATION = re.compile(r"[. ]*\bConfig: \S+=.*$")
 _FIRST_ANSWER_SECONDS = 5
 _RETRY_SECONDS = 300
 
@@ -134,7 +137,7 @@ def translated(action: str) -> Iterator[None]:
     except refusals.Unauthenticated as error:
         raise _login_refused(action, error) from error
     except refusals.PermissionDenied as error:
-        if "token" in str(error).lower():
+        if "token" in _answer(error).lower():
             raise _login_refused(action, error) from error
         raise WorkspaceError(f"Could not {action}: {_answer(error)}") from error
     except refusals.NotFound as error:
@@ -159,7 +162,7 @@ def _login_refused(action: str, error: Exception) -> LoginError:
 def _answer(error: Exception) -> str:
     """Return Databricks' own words, with its error code, on one line."""
     code = getattr(error, "error_code", None)
-    words = _one_line(error)
+    words = _CONFIGURATION.sub("", _one_line(error))
     return f"{code}: {words}" if code and code not in words else words
 
 

@@ -15,10 +15,29 @@ HEAVY = ("databricks", "pyspark", "pandas", "numpy", "starlette", "uvicorn", "ju
 # From the bottom up; a module may import its own layer and those before it. What is not named is on top.
 LAYERS = (
     ("__init__", "errors", "java"),
-    ("settings", "git", "snapshot", "unsupported", "project_files", "starters", "sandbox.connection"),
+    (
+        "settings",
+        "settings_edit",
+        "notebook_text",
+        "git",
+        "snapshot",
+        "unsupported",
+        "project_files",
+        "starters",
+        "sandbox.connection",
+    ),
     ("workspace", "secret_scopes", "spark"),
     ("catalog_paths",),
-    ("cluster", "git_folder", "git_folder_edits", "git_credential", "code", "rescue", "sandbox_process"),
+    (
+        "cluster",
+        "git_folder",
+        "git_folder_edits",
+        "git_credential",
+        "data_root",
+        "code",
+        "rescue",
+        "sandbox_process",
+    ),
     ("transfer",),
     ("run",),
 )

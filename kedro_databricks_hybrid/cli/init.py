@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
-from kedro_databricks_hybrid import code, git, git_credential, git_folder, project_files
+from kedro_databricks_hybrid import code, data_root, git, git_credential, git_folder, project_files, settings
 from kedro_databricks_hybrid.cli.command import Command, profile_option, say, warn
 from kedro_databricks_hybrid.cli.project import open_project
-from kedro_databricks_hybrid.errors import LoginError
+from kedro_databricks_hybrid.errors import LoginError, SettingsError
 from kedro_databricks_hybrid.workspace import connect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from kedro.framework.startup import ProjectMetadata
 
+    from kedro_databricks_hybrid.cli.project import Project
     from kedro_databricks_hybrid.code import Source
+    from kedro_databricks_hybrid.project_files import Change
     from kedro_databricks_hybrid.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that init does.
+
+    Args:
+        did: What to say once it is done.
+        would: What --dry-run says: the file with its text, or the call.
+        do: Does it.
+    """
+
+    did: str
+    would: str
+    do: Callable[[], object]
 
 
 @click.command(cls=Command)
@@ -29,39 +52,112 @@ if TYPE_CHECKING:
     help="Environment variable that holds your Git provider's token; asked for on a terminal if needed.",
 )
 @click.option("--git-user", metavar="NAME", help="Your name at the Git provider, where it wants one.")
+@click.option(
+    "--volume", metavar="CATALOG.SCHEMA.VOLUME", help="Volume for the data; created if it is missing."
+)
+@click.option("--dry-run", is_flag=True, help="Show every file and call, and do nothing.")
 @click.pass_obj
 def init(
-    metadata: ProjectMetadata, profile: str | None, git_token_env: str | None, git_user: str | None
+    metadata: ProjectMetadata,
+    profile: str | None,
+    git_token_env: str | None,
+    git_user: str | None,
+    volume: str | None,
+    dry_run: bool,
 ) -> None:
     """Prepare a project and its Git folder on Databricks.
 
-    Writes the settings files that the project lacks, registers your Git provider's token with Databricks, and
-    clones the remote into the Git folder. What is there already is left as it is.
+    Writes the files that the project lacks, has settings.py use the configuration loader, registers your Git
+    provider's token with Databricks, and clones the remote into the Git folder. What is there already is left
+    as it is.
     """
-    for written in project_files.write_missing(metadata.project_path):
-        say(f"Wrote {written}")
-    if not project_files.uses_our_loader():
-        warn(f"Add to src/{metadata.package_name}/settings.py: {project_files.LOADER_LINES}")
     project = open_project(metadata, None)
     source = code.source(project.repository, project.settings.code)
     workspace = connect(profile)
     code.refuse_unreachable(source, workspace)
     say(f"Logged in to {workspace.host} as {workspace.user}")
-    if not git.is_local(source.url):
-        _register_credential(workspace, source, git_token_env, git_user)
-    path = project.git_folder(workspace)
-    if git_folder.find(workspace, path):
-        say(f"The Git folder {path} is there already.")
+    root, steps = _choose_root(project, workspace, volume)
+    plan = project_files.plan(metadata.project_path, metadata.package_name, project.repository, root)
+    files = [_file_step(metadata.project_path, change) for change in plan.changes]
+    steps += (
+        files
+        + _credential_steps(workspace, source, git_token_env, git_user)
+        + _folder_steps(project, workspace, source)
+    )
+    for step in steps:
+        if not dry_run:
+            step.do()
+        say(step.would if dry_run else step.did)
+    for instruction in plan.instructions:
+        warn(instruction)
+    if dry_run:
+        say("Nothing was done." if steps else "There is nothing to do.")
+    elif not steps:
+        say("Everything is prepared already; nothing was changed.")
     else:
-        git_folder.create(workspace, path, url=source.url, provider=source.provider)
-        say(f"Created the Git folder {path} from {source.shown_url}")
-    say(f"Next: kedro databricks push{workspace.flags}")
+        commit = "commit these files, then " if files else ""
+        say(f"Next: {commit}kedro databricks push{workspace.flags}")
 
 
-def _register_credential(
+def _choose_root(project: Project, workspace: Workspace, volume: str | None) -> tuple[str, list[Step]]:
+    """Return the data root for new settings, and the steps that make it; settings that are there stay."""
+    path = project.metadata.project_path
+    if (path / "conf" / settings.DATABRICKS_ENV / settings.FILE_NAME).exists():
+        if volume:
+            warn(f"--volume is not needed: the data root is {project.settings.data.root} already.")
+        return project.settings.data.root, []
+    if volume is None and data_root.dbfs_is_enabled(workspace):
+        return data_root.on_dbfs(), []
+    if volume is None and sys.stdin.isatty():
+        volume = click.prompt("The DBFS root is disabled. Volume for the data (catalog.schema.volume)")
+    if volume is None:
+        raise SettingsError(
+            "The DBFS root is disabled in this workspace, so the data need a volume.",
+            hint="Name one with --volume=<catalog>.<schema>.<volume>; it is created if it is missing.",
+        )
+    root = data_root.in_volume(volume)
+    if data_root.volume_exists(workspace, volume):
+        return root, []
+    call = f"Would call POST /api/2.1/unity-catalog/volumes for {volume}"
+    made = partial(data_root.create_volume, workspace, volume)
+    return root, [Step(f"Created the volume {volume}", call, made)]
+
+
+def _file_step(project_path: Path, change: Change) -> Step:
+    path = project_path / change.path
+    before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    diff = difflib.unified_diff(before.splitlines(), change.text.splitlines(), lineterm="", n=1)
+    shown = "\n".join(f"    {line}" for line in list(diff)[2:])
+    return Step(
+        f"{change.what} {change.path}",
+        f"Would {'edit' if change.what == 'Edited' else 'write'} {change.path}:\n{shown}",
+        partial(project_files.write, project_path, change),
+    )
+
+
+def _folder_steps(project: Project, workspace: Workspace, source: Source) -> list[Step]:
+    path = project.git_folder(workspace)
+    found = git_folder.find(workspace, path)
+    if found:
+        code.refuse_other_repository(found, source)
+        say(f"The Git folder {path} is there already.")
+        return []
+    call = f"Would call POST /api/2.0/workspace/mkdirs for {path.parent}"
+    return [
+        Step(
+            f"Created the Git folder {path} from {source.shown_url}",
+            f"{call}\nWould call POST /api/2.0/repos for {path} from {source.shown_url} ({source.provider})",
+            partial(git_folder.create, workspace, path, url=source.url, provider=source.provider),
+        )
+    ]
+
+
+def _credential_steps(
     workspace: Workspace, source: Source, variable: str | None, user: str | None
-) -> None:
-    present = git_credential.find(workspace, source.provider) is not None
+) -> list[Step]:
+    if git.is_local(source.url):
+        return []
+    present = git_credential.find(workspace, source.provider)
     if variable:
         token = os.environ.get(variable)
         if not token:
@@ -70,14 +166,24 @@ def _register_credential(
             )
     elif present:
         say(f"A Git credential for {source.provider} is registered already.")
-        return
+        return []
     elif sys.stdin.isatty():
+        if user is None and source.provider in git_credential.NAMES_NEEDED:
+            user = click.prompt(f"Your name at {source.shown_url}")
         token = click.prompt(f"Token for {source.shown_url}", hide_input=True)
     else:
         warn(
             f"No Git credential for {source.provider} is registered; a private repository needs one: "
             "run this with --git-token-env=VARIABLE."
         )
-        return
-    done = git_credential.register(workspace, source.provider, user, token)
-    say(f"Git credential for {source.provider} {done}")
+        return []
+    verb, call = ("Updated", f"PATCH /api/2.0/git-credentials/{present}") if present else (
+        "Registered", "POST /api/2.0/git-credentials"
+    )  # fmt: skip
+    return [
+        Step(
+            f"{verb} the Git credential for {source.provider}",
+            f"Would call {call} for {source.provider}",
+            partial(git_credential.register, workspace, source.provider, user, token),
+        )
+    ]

@@ -1,0 +1,135 @@
+"""Editing a project's settings.py by its syntax tree, so that it uses DatabricksConfigLoader. Pure."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+MODULE = "kedro_databricks_hybrid.config_loader"
+LOADER = "DatabricksConfigLoader"
+NAME = "CONFIG_LOADER_CLASS"
+_KEDROS_OWN = "OmegaConfigLoader"
+_IMPORT = f"from {MODULE} import {LOADER}"
+
+
+class CannotEditError(ValueError):
+    """The file says something about the loader that only its author can change."""
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """Lines to replace, from 0; an insertion where both are the same."""
+
+    first: int
+    end: int
+    text: list[str]
+
+
+def uses_loader(source: str) -> bool:
+    """Tell whether a settings.py sets our loader, by the name that it imports."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return False
+    assigned = _assignments(tree)
+    return len(assigned) == 1 and _value(assigned[0]) == LOADER and _imports(tree, LOADER)
+
+
+def with_loader(source: str) -> str:
+    """Return a settings.py that sets our loader, and is otherwise as it was.
+
+    Args:
+        source: The file's text, with its own line endings.
+
+    Raises:
+        CannotEditError: It is no valid Python, or sets a loader in a way that must not be overridden.
+    """
+    if uses_loader(source):
+        return source
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        raise CannotEditError(f"it is not valid Python (line {error.lineno})") from error
+    newline = "\r\n" if "\r\n" in source else "\n"
+    lines = source.splitlines(keepends=True)
+    if lines and not lines[-1].endswith(("\n", "\r")):
+        lines[-1] += newline
+    for edit in sorted(_edits(tree), key=lambda each: each.first, reverse=True):
+        lines[edit.first : edit.end] = [f"{line}{newline}" for line in edit.text]
+    edited = "".join(lines)
+    if not uses_loader(edited):
+        raise CannotEditError("it sets the loader in an unusual way")
+    return edited
+
+
+def _edits(tree: ast.Module) -> list[_Edit]:
+    assigned = _assignments(tree)
+    if _is_set_below_the_top(tree):
+        raise CannotEditError(f"it sets {NAME} inside a block")
+    if len(assigned) > 1:
+        raise CannotEditError(f"it sets {NAME} more than once")
+    statement = f"{NAME} = {LOADER}"
+    if not assigned:
+        where = _end_of_imports(tree)
+        return [_Edit(where, where, ["", _IMPORT, "", "# One catalog for both worlds.", statement])]
+    only = assigned[0]
+    if _value(only) != _KEDROS_OWN:
+        raise CannotEditError(f"it sets {NAME} to a loader of its own")
+    edits = [_Edit(only.lineno - 1, only.end_lineno or only.lineno, [statement])]
+    if not _imports(tree, LOADER):
+        edits.append(_import_edit(tree, before=only))
+    return edits
+
+
+def _import_edit(tree: ast.Module, *, before: ast.stmt) -> _Edit:
+    """Put our import where Kedro's loader is imported, in its place if nothing else needs that."""
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and any(alias.name == _KEDROS_OWN for alias in node.names):
+            needed = sum(isinstance(each, ast.Name) and each.id == _KEDROS_OWN for each in ast.walk(tree)) > 1
+            end = node.end_lineno or node.lineno
+            return _Edit(node.lineno - 1 if len(node.names) == 1 and not needed else end, end, [_IMPORT])
+    where = min(_end_of_imports(tree), before.lineno - 1)
+    return _Edit(where, where, [_IMPORT])
+
+
+def _assignments(tree: ast.Module) -> list[ast.Assign | ast.AnnAssign]:
+    return [
+        node
+        for node in tree.body
+        if (isinstance(node, ast.Assign) and any(_is_name(each) for each in node.targets))
+        or (isinstance(node, ast.AnnAssign) and _is_name(node.target))
+    ]
+
+
+def _is_set_below_the_top(tree: ast.Module) -> bool:
+    stores = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and node.id == NAME and isinstance(node.ctx, ast.Store)
+    ]
+    return len(stores) != len(_assignments(tree))
+
+
+def _is_name(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == NAME
+
+
+def _value(node: ast.Assign | ast.AnnAssign) -> str | None:
+    return node.value.id if isinstance(node.value, ast.Name) else None
+
+
+def _imports(tree: ast.Module, name: str) -> bool:
+    return any(
+        isinstance(node, ast.ImportFrom) and any((alias.asname or alias.name) == name for alias in node.names)
+        for node in tree.body
+    )
+
+
+def _end_of_imports(tree: ast.Module) -> int:
+    """Return the number of lines up to the last import at the top level, or to the end of the docstring."""
+    ends = [node.end_lineno or 0 for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    if ends:
+        return max(ends)
+    first = tree.body[0] if tree.body else None
+    has_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return (first.end_lineno or 0) if first and has_docstring else 0
