@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.transfer import local, own_folder
-from kedro_databricks_hybrid.transfer.files import Content
+from kedro_databricks_hybrid.transfer.files import Content, Stamp, stamp_of
 
 if TYPE_CHECKING:
     import os
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 _FILE = "digests.json"
 _TOO_FRESH_NS = 2_000_000_000
 """A file modified this shortly before it was read may change again with the same time stamp."""
-
-_Stamp = tuple[int, int, int]
 
 
 class Digests:
@@ -31,7 +29,7 @@ class Digests:
 
     def __init__(self, data: Path) -> None:
         self._data = data
-        self._known: dict[str, tuple[_Stamp, str]] = {}
+        self._known: dict[str, tuple[Stamp, str]] = {}
         self._changed = False
         try:
             stored = json.loads(own_folder.path(data, _FILE).read_text(encoding="utf-8"))
@@ -47,7 +45,7 @@ class Digests:
             path: Its path relative to the data folder.
             status: Its status before it is read.
         """
-        stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        stamp = stamp_of(status)
         known = self._known.get(str(path))
         if known and known[0] == stamp:
             return Content(known[1], status.st_size)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import os
     from pathlib import PurePosixPath
 
 OURS = ".kedro-hybrid"
@@ -26,6 +27,15 @@ class Content:
     size: int
 
 
+Stamp = tuple[int, int, int]
+"""Size, modification time and change time (ns): the same as long as nobody wrote to a local file."""
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """Return what tells whether a local file was written to."""
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
 @dataclass(frozen=True)
 class LocalFile:
     """A file of the data folder: its path relative to it, its content, and when it was modified (ms)."""
@@ -33,6 +43,8 @@ class LocalFile:
     path: PurePosixPath
     content: Content
     modified: int = 0
+    stamp: Stamp = (0, 0, 0)
+    """Of the moment before it was read."""
 
     @property
     def size(self) -> int:

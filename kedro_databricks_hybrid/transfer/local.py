@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import TransferError
-from kedro_databricks_hybrid.transfer.files import BLOCK, OURS, Content, LocalFile
+from kedro_databricks_hybrid.transfer.files import BLOCK, OURS, SMALL, Content, LocalFile, stamp_of
+from kedro_databricks_hybrid.transfer.pool import run_all
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -56,9 +57,18 @@ def read_files(data: Path, found: Found, digests: Digests) -> list[LocalFile]:
     Raises:
         TransferError: A file cannot be read.
     """
+
+    def read(path: PurePosixPath) -> Content:
+        return digests.content(data / path, path, found[path])
+
     try:
+        # Threads help where hashing takes longer than starting them: Python hashes blocks side by side.
+        large = [path for path, status in found.items() if status.st_size > SMALL]
+        contents = dict(zip(large, run_all(read, large), strict=True))
         return [
-            LocalFile(path, digests.content(data / path, path, status), status.st_mtime_ns // 1_000_000)
+            LocalFile(
+                path, contents.get(path) or read(path), status.st_mtime_ns // 1_000_000, stamp_of(status)
+            )
             for path, status in found.items()
         ]
     except OSError as error:

@@ -186,10 +186,10 @@ class Push:
 
     def _send_one(self, file: LocalFile) -> Content | TransferError:
         try:
-            content = sources.send(self.tree, self.data / file.path, file.path, self.progress.advance)
+            content = sources.send(self.tree, self.data / file.path, file, self.progress.advance)
         except sources.VanishedError as error:
             return error
-        if content.size > SMALL * 16:  # nobody wants to compare these again after an interruption
+        if content.size > SMALL * 64:  # nobody wants to compare these again after an interruption
             there = self.tree.find(file.path)
             if there is not None and there.size == content.size:
                 self._state.sent(file.path, Entry(there.version, content.digest))

@@ -11,9 +11,7 @@ from kedro_databricks_hybrid.transfer.pool import run_all
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kedro_databricks_hybrid.workspace import Workspace
-
-__all__ = ["Listing", "RemoteFile", "RemoteTree", "base_path", "tree", "walk"]
+__all__ = ["Listing", "RemoteFile", "RemoteTree", "base_path", "walk"]
 
 
 class RemoteTree(Protocol):
@@ -66,22 +64,6 @@ class RemoteTree(Protocol):
 
     def find(self, path: PurePosixPath) -> RemoteFile | None:
         """Return a file as a listing would show it, None where there is none."""
-
-
-def tree(workspace: Workspace, root: str) -> RemoteTree:
-    """Return the tree for a data root.
-
-    Args:
-        workspace: Where it lies.
-        root: `dbfs:/...` or `/Volumes/<catalog>/<schema>/<volume>[/...]`, checked by the settings.
-    """
-    from kedro_databricks_hybrid.transfer.dbfs import DbfsTree
-    from kedro_databricks_hybrid.transfer.pace import keep_pace
-    from kedro_databricks_hybrid.transfer.volumes import VolumeTree
-
-    keep_pace(workspace.client)
-    kind = DbfsTree if root.startswith("dbfs:") and not root.startswith("dbfs:/Volumes/") else VolumeTree
-    return kind(workspace, root)
 
 
 def base_path(root: str) -> PurePosixPath:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.transfer.dbfs import DbfsTree
+from kedro_databricks_hybrid.transfer.pace import keep_pace
 from kedro_databricks_hybrid.transfer.volumes import VolumeTree
 
 if TYPE_CHECKING:
@@ -19,5 +20,6 @@ def tree(workspace: Workspace, root: str) -> RemoteTree:
         workspace: Where it lies.
         root: `dbfs:/...` or `/Volumes/<catalog>/<schema>/<volume>[/...]`, checked by the settings.
     """
+    keep_pace(workspace.client)
     on_dbfs = root.startswith("dbfs:") and not root.startswith("dbfs:/Volumes/")
     return DbfsTree(workspace, root) if on_dbfs else VolumeTree(workspace, root)

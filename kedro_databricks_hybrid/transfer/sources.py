@@ -7,12 +7,14 @@ import io
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from kedro_databricks_hybrid.errors import TransferError
-from kedro_databricks_hybrid.transfer.files import SMALL, Content
+from kedro_databricks_hybrid.transfer import local
+from kedro_databricks_hybrid.transfer.files import SMALL, Content, stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path, PurePosixPath
 
+    from kedro_databricks_hybrid.transfer.files import LocalFile
     from kedro_databricks_hybrid.transfer.remote import RemoteTree
 
 _TRIES = 3
@@ -22,13 +24,13 @@ class VanishedError(TransferError):
     """A local file is gone or cannot be read any more; the others are sent all the same."""
 
 
-def send(tree: RemoteTree, file: Path, path: PurePosixPath, advance: Callable[[int], None]) -> Content:
+def send(tree: RemoteTree, file: Path, planned: LocalFile, advance: Callable[[int], None]) -> Content:
     """Send a file and return the content that was sent, which is newer than planned if it just changed.
 
     Args:
         tree: The data root.
         file: The local file.
-        path: Where it goes.
+        planned: What it was when it was read for the plan.
         advance: Called with the number of bytes that went off.
 
     Raises:
@@ -36,11 +38,10 @@ def send(tree: RemoteTree, file: Path, path: PurePosixPath, advance: Callable[[i
         TransferError: It does not stop changing.
     """
     try:
-        size = file.stat().st_size
-        if size <= SMALL:
-            return _send_small(tree, file, path, advance)
+        if file.stat().st_size <= SMALL:
+            return _send_small(tree, file, planned.path, advance)
         for _ in range(_TRIES):
-            sent = _send_large(tree, file, path, advance)
+            sent = _send_large(tree, file, planned, advance)
             if sent is not None:
                 return sent
     except OSError as error:
@@ -60,21 +61,20 @@ def _send_small(tree: RemoteTree, file: Path, path: PurePosixPath, advance: Call
 
 
 def _send_large(
-    tree: RemoteTree, file: Path, path: PurePosixPath, advance: Callable[[int], None]
+    tree: RemoteTree, file: Path, planned: LocalFile, advance: Callable[[int], None]
 ) -> Content | None:
-    """Send a file and return its content, None if it changed meanwhile."""
-    before = file.stat()
+    """Send a file and return its content, None if it was written to meanwhile."""
+    before = stamp_of(file.stat())
+    size = before[0]
     with Source(file, advance) as source:
-        tree.upload(path, cast("BinaryIO", source), before.st_size)
-        after = file.stat()
-        unchanged = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
-        if unchanged and source.count == before.st_size:
-            return source.content
-    return None
+        tree.upload(planned.path, cast("BinaryIO", source), size)
+        advance(size - source.count)
+    content = planned.content if before == planned.stamp else local.content_of(file)
+    return content if stamp_of(file.stat()) == before else None
 
 
 class Source(io.RawIOBase):
-    """A file that is hashed while it is sent; going back to its begin starts the hash anew.
+    """A local file that counts what is read of it, from the last time that it was read from its begin.
 
     Args:
         file: The local file.
@@ -85,13 +85,8 @@ class Source(io.RawIOBase):
         super().__init__()
         self._file = file.open("rb")
         self._advance = advance
-        self._digest = hashlib.sha256()
+        self.name = str(file)
         self.count = 0
-
-    @property
-    def content(self) -> Content:
-        """What has been read since the begin."""
-        return Content(self._digest.hexdigest(), self.count)
 
     def readable(self) -> bool:
         """Yes."""
@@ -102,19 +97,17 @@ class Source(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Read, hash and count."""
+        """Read and count."""
         data = self._file.read(size)
-        self._digest.update(data)
         self.count += len(data)
         self._advance(len(data))
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place; only reading on from the begin gives a digest of the whole."""
+        """Go to a place; from the begin on it is counted anew."""
         position = self._file.seek(offset, whence)
         if position == 0:
             self._advance(-self.count)
-            self._digest = hashlib.sha256()
             self.count = 0
         return position
 

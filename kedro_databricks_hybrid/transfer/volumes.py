@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import threading
 from pathlib import PurePosixPath
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
 
 _VOLUME_PARTS = 5  # "/", "Volumes", catalog, schema, volume
 _IN_PARTS = 50 * 1024 * 1024  # from this size on the SDK sends a file in parts
-_PART_THREADS = 2  # each holds a part of 10 MB and more in memory
+_PART = 8 * 1024 * 1024
+_PART_THREADS = 2  # each holds a part in memory
 
 
 class VolumeTree:
@@ -90,7 +90,7 @@ class VolumeTree:
                 self._api.upload(target, content, overwrite=True)
                 return
             with self._one_in_parts:  # so that memory does not grow with the number of large files
-                self._api.upload(target, content, overwrite=True, **self._parts())
+                self._upload_in_parts(target, content)
 
     def delete(self, path: PurePosixPath) -> None:
         """Remove a file."""
@@ -132,9 +132,13 @@ class VolumeTree:
                 while chunk := answer.read(BLOCK):
                     yield chunk
 
-    def _parts(self) -> dict[str, Any]:
-        known = inspect.signature(self._api.upload).parameters
-        return {"parallelism": _PART_THREADS} if "parallelism" in known else {}
+    def _upload_in_parts(self, target: str, content: BinaryIO) -> None:
+        """Let the SDK read the file itself, which needs less memory than a stream; older ones cannot."""
+        upload: Any = getattr(self._api, "upload_from", None)
+        if upload is None or not isinstance(content.name, str):
+            self._api.upload(target, content, overwrite=True)
+        else:
+            upload(target, content.name, overwrite=True, part_size=_PART, parallelism=_PART_THREADS)
 
     def _relative(self, entry: DirectoryEntry) -> PurePosixPath:
         # Unity Catalog answers with the volume's names in its own case.

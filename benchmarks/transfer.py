@@ -1,0 +1,282 @@
+"""How fast data goes up: this package beside the legacy CLI, the SDK's copy, and a bare loop of requests.
+
+    python benchmarks/transfer.py            # everything, a few minutes
+    python benchmarks/transfer.py --small    # fewer and smaller files
+
+Each contestant sends the same files to a sandbox of its own making, once bare and once with 30 ms added to
+every request. The legacy CLI (databricks-cli 0.18, which the guide uses) is installed into a throwaway
+environment; where that is not possible the reason is printed in its place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.core import Config
+
+from kedro_databricks_hybrid.sandbox import connection
+from kedro_databricks_hybrid.transfer import remote
+from kedro_databricks_hybrid.transfer.push import Push, Wish
+from kedro_databricks_hybrid.workspace import Workspace
+from tests.transfer.bad_line import BadLine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONCURRENCY = 10
+
+
+class Sandbox:
+    """A sandbox process, and a line to it that can be made slow."""
+
+    def __init__(self, home: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "kedro_databricks_hybrid.sandbox", "--home", str(home)]
+        )
+        deadline = time.monotonic() + 60
+        while (running := connection.read(home)) is None:
+            assert time.monotonic() < deadline, "the sandbox did not start"
+            time.sleep(0.05)
+        self.token = running.token
+        self.line = BadLine(int(running.host.rpartition(":")[2]))
+
+    def client(self) -> WorkspaceClient:
+        """Log in through the line."""
+        return WorkspaceClient(config=Config(host=self.line.url, token=self.token, auth_type="pat"))
+
+    def push(self, data: Path, root: str) -> Push:
+        """Return a push of this package."""
+        return Push(remote.tree(Workspace(self.client(), "user@example.com", None), root), data, root)
+
+    def stop(self) -> None:
+        """End it."""
+        self.line.close()
+        self._process.terminate()
+        self._process.wait()
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Return how long a call takes."""
+    began = time.monotonic()
+    function()
+    return time.monotonic() - began
+
+
+def pushed(push: Push) -> None:
+    """Push all."""
+    push.perform(push.prepare(Wish()))
+
+
+def make_files(folder: Path, count: int, size: int, per_folder: int) -> Path:
+    """Write files into folders below one layer, old enough to be remembered by their time."""
+    for number in range(count):
+        path = folder / "01_raw" / f"{number // per_folder:03d}" / f"{number:05d}.bin"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(number.to_bytes(8, "big") + os.urandom(size - 8))
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    return folder
+
+
+def bare_puts(client: WorkspaceClient, data: Path, target: str) -> None:
+    """Send the files by one request each, ten at a time, and nothing else: the floor."""
+
+    def put(path: Path) -> None:
+        encoded = base64.b64encode(path.read_bytes()).decode()
+        client.dbfs.put(f"{target}/{path.relative_to(data).as_posix()}", contents=encoded, overwrite=True)
+
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
+        list(pool.map(put, [path for path in (data / "01_raw").rglob("*") if path.is_file()]))
+
+
+def bare_uploads(client: WorkspaceClient, data: Path, target: str) -> None:
+    """The floor for a volume."""
+
+    def put(path: Path) -> None:
+        with path.open("rb") as file:
+            client.files.upload(f"{target}/{path.relative_to(data).as_posix()}", file, overwrite=True)
+
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
+        list(pool.map(put, [path for path in (data / "01_raw").rglob("*") if path.is_file()]))
+
+
+def sdk_copy(client: WorkspaceClient, data: Path, target: str) -> None:
+    """Copy with the SDK, which takes one file after the other."""
+    source, there = f"file:{data / '01_raw'}", f"dbfs:{target}"
+    client.dbfs.copy(source, there, recursive=True, overwrite=True)
+
+
+def legacy_cli(scratch: Path) -> Path | str:
+    """Return the legacy CLI's program, or why there is none."""
+    venv = scratch / "legacy"
+    for command in (
+        [sys.executable, "-m", "venv", str(venv)],
+        [str(venv / "bin" / "pip"), "install", "-q", "databricks-cli==0.18.0", "setuptools<80"],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            return (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    return venv / "bin" / "databricks"
+
+
+def legacy_copy(program: Path, sandbox: Sandbox, data: Path, target: str) -> None:
+    """Copy as the guide does; the CLI drops the host's port, so its requests are led to the right one."""
+    patch = program.parent.parent / "patch"
+    patch.mkdir(exist_ok=True)
+    (patch / "sitecustomize.py").write_text(
+        "import os, requests.sessions as s\n"
+        "send = s.Session.request\n"
+        "def request(self, method, url, *a, **k):\n"
+        "    return send(self, method, url.replace('http://127.0.0.1/', os.environ['BENCH_URL'] + '/')"
+        ".replace('https://127.0.0.1/', os.environ['BENCH_URL'] + '/'), *a, **k)\n"
+        "s.Session.request = request\n"
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(patch),
+        "BENCH_URL": sandbox.line.url,
+        "DATABRICKS_HOST": sandbox.line.url,
+        "DATABRICKS_TOKEN": sandbox.token,
+    }
+    done = subprocess.run(
+        [
+            str(program),
+            "fs",
+            "cp",
+            "--recursive",
+            "--overwrite",
+            str(data / "01_raw"),
+            f"dbfs:{target}/01_raw",
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def many_small(sandbox: Sandbox, scratch: Path, count: int, delay: float, cli: Path | str) -> None:
+    """1,000 files of 4 KB, then the same unchanged."""
+    sandbox.line.delay = delay
+    name = f"small-{delay}"
+    data = make_files(scratch / name, count, 4096, 250)
+    print(f"\n{count} files of 4 KB, {delay * 1000:.0f} ms a request")
+    floor = seconds(lambda: bare_puts(sandbox.client(), data, f"/bench/{name}-floor"))
+    ours = seconds(lambda: pushed(sandbox.push(data, f"dbfs:/bench/{name}")))
+    push = sandbox.push(data, f"dbfs:/bench/{name}")
+    sandbox.line.forget()
+    again = seconds(lambda: pushed(push))
+    requests = len(sandbox.line.requests)
+    copy = seconds(lambda: sdk_copy(sandbox.client(), data, f"/bench/{name}-sdk"))
+    print(f"  bare loop, ten at a time  {floor:8.2f} s")
+    print(f"  this package              {ours:8.2f} s   {ours / floor:.2f} of the floor")
+    print(f"  SDK dbfs.copy(recursive)  {copy:8.2f} s   {copy / ours:.1f} times ours")
+    folders = 2 + sum(1 for path in (data / "01_raw").iterdir())
+    print(f"  nothing changed           {again:8.2f} s   {requests} requests for {folders} folders")
+    if isinstance(cli, str):
+        print(f"  legacy CLI                not measured: {cli}")
+        return
+    legacy = seconds(lambda: legacy_copy(cli, sandbox, data, f"/bench/{name}-legacy"))
+    print(f"  legacy CLI                {legacy:8.2f} s   {legacy / ours:.1f} times ours")
+    print(
+        f"  legacy CLI, unchanged     {legacy:8.2f} s   {legacy / again:.0f} times ours (it sends all again)"
+    )
+
+
+def one_changed(sandbox: Sandbox, scratch: Path, count: int) -> None:
+    """One changed among many: requests, and the time beside them."""
+    sandbox.line.delay = 0.0
+    data = make_files(scratch / "many", count, 64, 500)
+    pushed(sandbox.push(data, "dbfs:/bench/many"))
+    (data / "01_raw" / "000" / "00000.bin").write_bytes(b"changed")
+    push = sandbox.push(data, "dbfs:/bench/many")
+    sandbox.line.forget()
+    taken = seconds(lambda: pushed(push))
+    folders = 2 + sum(1 for path in (data / "01_raw").iterdir())
+    print(
+        f"\n1 changed of {count}: {taken:.2f} s, {len(sandbox.line.requests)} requests for {folders} folders"
+    )
+
+
+def large(sandbox: Sandbox, scratch: Path, count: int, size: int) -> None:
+    """Large files to a volume."""
+    for delay in (0.0, 0.03):
+        sandbox.line.delay = delay
+        data = make_files(scratch / f"large-{delay}", count, size, 1000)
+        root = f"/Volumes/main/default/data/large-{delay}"
+        print(f"\n{count} files of {size / 1e6:.0f} MB to a volume, {delay * 1000:.0f} ms a request")
+        floor = seconds(lambda data=data, root=root: bare_uploads(sandbox.client(), data, f"{root}-floor"))
+        ours = seconds(lambda data=data, root=root: pushed(sandbox.push(data, root)))
+        print(
+            f"  bare loop     {floor:8.2f} s\n  this package  {ours:8.2f} s   {ours / floor:.2f} of the floor"
+        )
+
+
+def memory(sandbox: Sandbox, scratch: Path, size: int) -> None:
+    """Send one file from a process of its own and print the most memory that the process ever had."""
+    sandbox.line.delay = 0.0
+    for root in ("dbfs:/bench/memory", "/Volumes/main/default/data/memory"):
+        data = scratch / "memory" / root.strip("/").partition("/")[0].rstrip(":") / "data"
+        (data / "01_raw").mkdir(parents=True)
+        with (data / "01_raw" / "one.bin").open("wb") as file:
+            file.truncate(size)
+        for name, wish in (("without sending", []), ("sending", [data / "01_raw"])):
+            pid = os.fork()
+            if pid == 0:
+                os.execv(  # noqa: S606 - a fresh process, so that its memory is its own
+                    sys.executable,
+                    [sys.executable, __file__, "--one", sandbox.line.url, sandbox.token, root, str(data)]
+                    + [str(path) for path in wish],
+                )
+            _, status, usage = os.wait4(pid, 0)
+            assert status == 0
+            print(
+                f"  {size / 1e6:.0f} MB to {root.partition('/')[0] or 'a volume'}, {name}: "
+                f"{usage.ru_maxrss / 1024:.0f} MB at the peak"
+            )
+
+
+def one(url: str, token: str, root: str, data: str, *chosen: str) -> None:
+    """What `memory` measures."""
+    client = WorkspaceClient(config=Config(host=url, token=token, auth_type="pat"))
+    push = Push(remote.tree(Workspace(client, "user@example.com", None), root), Path(data), root)
+    push.perform(push.prepare(Wish(chosen=[Path(path) for path in chosen])))
+
+
+def main() -> None:
+    """Run everything."""
+    if sys.argv[1:2] == ["--one"]:
+        one(*sys.argv[2:])
+        return
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--small", action="store_true", help="fewer and smaller files")
+    small = parser.parse_args().small
+    with tempfile.TemporaryDirectory(prefix="transfer-bench-") as name:
+        scratch = Path(name)
+        sandbox = Sandbox(scratch / "home")
+        try:
+            cli = legacy_cli(scratch)
+            for delay in (0.0, 0.03):
+                many_small(sandbox, scratch, 200 if small else 1000, delay, cli)
+            one_changed(sandbox, scratch, 1000 if small else 10_000)
+            large(sandbox, scratch, 4 if small else 10, 20_000_000)
+            print()
+            memory(sandbox, scratch, 100_000_000 if small else 1_000_000_000)
+        finally:
+            sandbox.stop()
+
+
+if __name__ == "__main__":
+    main()
