@@ -15,7 +15,7 @@ from databricks.sdk.core import Config
 
 from kedro_databricks_hybrid.sandbox.app import Sandbox, create_app
 from kedro_databricks_hybrid.sandbox.layout import Layout
-from kedro_databricks_hybrid.transfer import remote
+from kedro_databricks_hybrid.transfer import roots
 from kedro_databricks_hybrid.transfer.pull import Pull
 from kedro_databricks_hybrid.transfer.push import Push
 from kedro_databricks_hybrid.workspace import Workspace
@@ -56,7 +56,7 @@ class Site:
 
     def tree(self, root: str = DBFS) -> RemoteTree:
         """Return a data root, with connections of its own."""
-        return remote.tree(self.workspace(), root)
+        return roots.tree(self.workspace(), root)
 
     def folder(self, root: str = DBFS) -> Path:
         """Return where a data root lies on this machine."""

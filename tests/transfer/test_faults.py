@@ -18,7 +18,7 @@ import pytest
 
 from kedro_databricks_hybrid.errors import HybridError, TransferError
 from kedro_databricks_hybrid.sandbox import uploads
-from kedro_databricks_hybrid.transfer import remote, sources
+from kedro_databricks_hybrid.transfer import roots, sources
 from kedro_databricks_hybrid.transfer.push import Push, Pushed, Wish
 from tests.transfer.bad_line import CUT, RESET_AFTER, RESET_BEFORE, Request
 from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
@@ -107,7 +107,7 @@ def test_a_full_disk_there_is_told_and_mended_by_the_next_push(
                 if hasattr(module, function):
                     patch.setattr(module, function, full)
         with pytest.raises(HybridError):
-            pushed(Push(remote.tree(site.workspace(seconds=2), root), data, root))
+            pushed(Push(roots.tree(site.workspace(seconds=2), root), data, root))
     sent = tree_of(data)
     assert all(sent[name] == content for name, content in site.files(root).items())
     pushed(site.push(data, root))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -283,3 +284,14 @@ def test_spark_checksums_are_not_data(site: Site, data: Path) -> None:
     plan = site.push(data).prepare(Wish())
     assert PurePosixPath("01_raw/.a.csv.crc") not in [pair.path for pair in plan.send]
     assert len(plan.send) == 4
+
+
+def test_a_large_file_to_a_volume_goes_in_parts_and_arrives_whole(site: Site, tmp_path: Path) -> None:
+    """Above 50 MiB the SDK sends parts; changed and sent again it replaces the old one."""
+    data = tmp_path / "data"
+    for seed in (1, 2):
+        content = random.Random(seed).randbytes(1000) * 60_000  # noqa: S311 - any bytes do
+        fill(data, {"01_raw/large.bin": content})
+        pushed(site.push(data, VOLUME))
+        assert site.files(VOLUME)["01_raw/large.bin"] == content
+    assert any("/parts" in each.path or "upload-part" in each.path for each in site.line.requests)

@@ -1,0 +1,110 @@
+"""Every case of the comparison, without any I/O."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import PurePosixPath
+
+import pytest
+
+from kedro_databricks_hybrid.transfer import manifest
+from kedro_databricks_hybrid.transfer.files import Content, Entry, LocalFile, RemoteFile, Version
+from kedro_databricks_hybrid.transfer.plan import Answer, Pair, State, plan_push
+from kedro_databricks_hybrid.transfer.pull_plan import plan_pull, spark_folders, units_of
+
+PATH = PurePosixPath("01_raw/a.csv")
+OLD, MINE, THEIRS = Content("old", 3), Content("mine", 4), Content("theirs", 6)
+
+
+def pair(here: Content | None, there: Content | None, before: Content | None = OLD) -> Pair:
+    """Return a path with these contents."""
+    return Pair(
+        PATH,
+        LocalFile(PATH, here) if here else None,
+        RemoteFile(PATH, there.size, 1) if there else None,
+        there,
+        frozenset([before] if before else []),
+    )
+
+
+CASES = [
+    (OLD, OLD, OLD, State.SAME),
+    (MINE, OLD, OLD, State.CHANGED_HERE),
+    (OLD, THEIRS, OLD, State.CHANGED_THERE),
+    (MINE, THEIRS, OLD, State.CHANGED_BOTH),
+    (MINE, MINE, OLD, State.SAME),
+    (MINE, THEIRS, None, State.CHANGED_BOTH),
+    (MINE, MINE, None, State.SAME),
+    (MINE, None, OLD, State.ONLY_HERE),
+    (None, THEIRS, OLD, State.ONLY_THERE),
+]
+
+
+@pytest.mark.parametrize(("here", "there", "before", "state"), CASES)
+def test_the_state_of_two_sides(
+    here: Content | None, there: Content | None, before: Content | None, state: State
+) -> None:
+    """What changed is told from the content that both sides had before."""
+    assert pair(here, there, before).state is state
+
+
+@pytest.mark.parametrize(("case", "answer"), list(product(CASES[:8], Answer)))
+def test_a_push_never_replaces_what_it_does_not_know(
+    case: tuple[Content | None, Content | None, Content | None, State], answer: Answer
+) -> None:
+    """Without --force, a remote file goes only if its content was this clone's own."""
+    here, there, before, _ = case
+    plan = plan_push([pair(here, there, before)], answer=answer)
+    overwritten = bool(plan.send) and there is not None
+    if answer is not Answer.MINE:
+        assert not overwritten or there == before
+    groups = (plan.send, plan.same, plan.changed_there, plan.conflicts, plan.kept, plan.results)
+    assert sum(len(group) for group in groups) == 1
+
+
+def test_an_unknown_content_of_a_possible_size_must_be_compared() -> None:
+    """Only where the sizes leave it open whose content it is."""
+    here = LocalFile(PATH, MINE)
+    sizes = {size: Pair(PATH, here, RemoteFile(PATH, size), None, frozenset([OLD])) for size in (3, 4, 5)}
+    assert {size: one.must_be_compared for size, one in sizes.items()} == {3: True, 4: True, 5: False}
+
+
+def test_results_are_left_where_the_cluster_has_them() -> None:
+    """Also below a folder that a pipeline writes."""
+    plan = plan_push([pair(MINE, OLD)], results=[PurePosixPath("01_raw")])
+    assert (plan.send, len(plan.results)) == ((), 1)
+
+
+def test_spark_folders_are_found_by_what_lies_in_them() -> None:
+    """Parts, partitions by column, markers and Delta logs; not every folder."""
+    names = [
+        "a/part-0.parquet",
+        "b/species=x/part-0.parquet",
+        "c/_SUCCESS",
+        "d/_delta_log/0.json",
+        "d/x.parquet",
+        "e/plain.csv",
+        "f/2024-01-01T00.00.00.000Z/f/part-0",
+    ]
+    found = spark_folders([PurePosixPath(name) for name in names])
+    assert sorted(map(str, found)) == ["a", "b", "c", "d", "f/2024-01-01T00.00.00.000Z/f"]
+
+
+def test_files_only_here_are_none_of_a_pulls_business() -> None:
+    """They neither count nor go."""
+    assert plan_pull(units_of([pair(MINE, None)]), force=True).take == ()
+
+
+def test_manifests_merge_to_the_newest_whatever_the_order() -> None:
+    """The server's clock decides, not the order in which files were read."""
+    old = {PATH: Entry(Version(3, 1), "old")}
+    new = {PATH: Entry(Version(4, 2), "new")}
+    assert manifest.merge([old, new]) == manifest.merge([new, old]) == new
+
+
+@pytest.mark.parametrize("cut", range(0, 60, 7))
+def test_a_manifest_that_is_cut_off_says_nothing(cut: int) -> None:
+    """Half of a manifest is no manifest, and no error either."""
+    whole = manifest.as_bytes({PATH: Entry(Version(3, 1), "d" * 64)})
+    assert manifest.from_bytes(whole) == {PATH: Entry(Version(3, 1), "d" * 64)}
+    assert manifest.from_bytes(whole[:cut]) == {}
