@@ -118,9 +118,9 @@ def _cluster(project: Project, workspace: Workspace) -> Section:
 
 def _last_run(project: Project, workspace: Workspace) -> Section:
     from kedro_databricks_hybrid.run import history
-    from kedro_databricks_hybrid.transfer import remote
+    from kedro_databricks_hybrid.transfer import roots
 
-    runs = history.latest(remote.tree(workspace, project.data_root(workspace)), 1)
+    runs = history.latest(roots.tree(workspace, project.data_root(workspace)), 1)
     if not runs:
         return Section("last run", ["none"], {"id": None})
     run = runs[0]
@@ -137,10 +137,10 @@ def _data(project: Project, workspace: Workspace) -> Section:
     from pathlib import PurePosixPath
 
     from kedro_databricks_hybrid.cli.data_push import in_data, place
-    from kedro_databricks_hybrid.transfer import datasets, local, remote
+    from kedro_databricks_hybrid.transfer import datasets, local, roots
     from kedro_databricks_hybrid.transfer.pull import Pull
 
-    tree = remote.tree(workspace, project.data_root(workspace))
+    tree = roots.tree(workspace, project.data_root(workspace))
     pairs = Pull(tree, project.data, place(workspace, tree.root)).pairs([PurePosixPath()])
     known = datasets.of_project(project.metadata)
     inputs, results = (

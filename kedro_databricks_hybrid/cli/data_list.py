@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kedro_databricks_hybrid.cli.command import say
 from kedro_databricks_hybrid.cli.data_push import place
 from kedro_databricks_hybrid.cli.sizes import in_bytes
-from kedro_databricks_hybrid.transfer import local, remote
+from kedro_databricks_hybrid.transfer import local, roots
 from kedro_databricks_hybrid.transfer.facts import clock
 from kedro_databricks_hybrid.transfer.pull import Pull
 
@@ -25,7 +25,7 @@ _UNKNOWN = "same size"
 
 def list_data(project: Project, workspace: Workspace, paths: Collection[str], *, as_json: bool) -> None:
     """Print each file with both its sides."""
-    tree = remote.tree(workspace, project.data_root(workspace))
+    tree = roots.tree(workspace, project.data_root(workspace))
     chosen = local.named(project.data, paths) if paths else [project.data]
     pull = Pull(tree, project.data, place(workspace, tree.root))
     pairs = pull.pairs([local.inside(project.data, path) for path in chosen])

@@ -11,7 +11,7 @@ from kedro_databricks_hybrid.cli.data_push import in_data, place
 from kedro_databricks_hybrid.cli.progress import shown
 from kedro_databricks_hybrid.cli.sizes import in_bytes, with_count
 from kedro_databricks_hybrid.run.log import RUNS_FOLDER, Outcome, RunLogReader
-from kedro_databricks_hybrid.transfer import datasets, local, remote
+from kedro_databricks_hybrid.transfer import datasets, local, roots
 from kedro_databricks_hybrid.transfer.pull import Pull
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class PullOptions:
 def pull_data(project: Project, workspace: Workspace, options: PullOptions) -> None:
     """Pull data and say what was done."""
     began = time.monotonic()
-    tree = remote.tree(workspace, project.data_root(workspace))
+    tree = roots.tree(workspace, project.data_root(workspace))
     wanted = _wanted(project, tree, options)
     pull = Pull(tree, project.data, place(workspace, tree.root), shown("Receiving"))
     paths = [local.inside(project.data, path) for path in wanted]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kedro_databricks_hybrid.cli.command import say, warn
 from kedro_databricks_hybrid.cli.progress import shown
 from kedro_databricks_hybrid.cli.sizes import in_bytes, with_count
-from kedro_databricks_hybrid.transfer import datasets, local, remote
+from kedro_databricks_hybrid.transfer import datasets, local, roots
 from kedro_databricks_hybrid.transfer.facts import facts
 from kedro_databricks_hybrid.transfer.plan import Answer
 from kedro_databricks_hybrid.transfer.push import Push, Wish
@@ -41,7 +41,7 @@ def push_data(project: Project, workspace: Workspace, options: PushOptions) -> N
     """Push data and say what was done."""
     began = time.monotonic()
     wish = _wish(project, options)
-    tree = remote.tree(workspace, project.data_root(workspace))
+    tree = roots.tree(workspace, project.data_root(workspace))
     push = Push(tree, project.data, place(workspace, tree.root), shown("Sending"))
     plan = push.prepare(wish)
     _note_what_is_left(plan)

@@ -121,9 +121,9 @@ def compute(project: Project, workspace: Workspace) -> list[Finding]:
 
 def data_root(project: Project, workspace: Workspace) -> Finding:
     """Look at the data root; where it exists, write a file there and remove it again."""
-    from kedro_databricks_hybrid.transfer import remote
+    from kedro_databricks_hybrid.transfer import roots
 
-    tree = remote.tree(workspace, project.data_root(workspace))
+    tree = roots.tree(workspace, project.data_root(workspace))
     tree.check()
     if tree.list(PurePosixPath()) is None:
         return green("data root", f"{tree.root} can be made; push makes it")
