@@ -27,7 +27,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
 
 from kedro_databricks_hybrid.sandbox import connection
-from kedro_databricks_hybrid.transfer import remote
+from kedro_databricks_hybrid.transfer import roots
 from kedro_databricks_hybrid.transfer.push import Push, Wish
 from kedro_databricks_hybrid.workspace import Workspace
 from tests.transfer.bad_line import BadLine
@@ -58,7 +58,7 @@ class Sandbox:
 
     def push(self, data: Path, root: str) -> Push:
         """Return a push of this package."""
-        return Push(remote.tree(Workspace(self.client(), "user@example.com", None), root), data, root)
+        return Push(roots.tree(Workspace(self.client(), "user@example.com", None), root), data, root)
 
     def stop(self) -> None:
         """End it."""
@@ -251,7 +251,7 @@ def memory(sandbox: Sandbox, scratch: Path, size: int) -> None:
 def one(url: str, token: str, root: str, data: str, *chosen: str) -> None:
     """What `memory` measures."""
     client = WorkspaceClient(config=Config(host=url, token=token, auth_type="pat"))
-    push = Push(remote.tree(Workspace(client, "user@example.com", None), root), Path(data), root)
+    push = Push(roots.tree(Workspace(client, "user@example.com", None), root), Path(data), root)
     push.perform(push.prepare(Wish(chosen=[Path(path) for path in chosen])))
 
 
