@@ -16,12 +16,16 @@ from kedro_databricks_hybrid.workspace import connect
 if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata
 
+    from kedro_databricks_hybrid.cli.project import Project
+    from kedro_databricks_hybrid.workspace import Workspace
+
 
 @click.command(cls=Command)
 @profile_option
 @env_option
 @click.option("--branch", metavar="NAME", help="Branch to check out there; the local one if not given.")
 @click.option("--tag", metavar="NAME", help="Tag to check out there, which leaves the folder on no branch.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @rescue_options
 @click.option("--data", "with_data", is_flag=True, help="Bring what the last run wrote, too.")
 @click.pass_obj
@@ -32,6 +36,7 @@ def pull(
     branch: str | None,
     tag: str | None,
     with_data: bool,
+    dry_run: bool,
     save: bool,
     force: bool,
 ) -> None:
@@ -44,6 +49,13 @@ def pull(
     workspace = connect(profile)
     folder = git_folder.get(workspace, project.git_folder(workspace))
     target = Target(wanted, tag, code.at_remote(repository, project.settings.code, wanted, tag))
+    if dry_run:
+        say(
+            f"Would check out {target} in {folder.path}, which is on {folder.branch or 'no branch'} "
+            f"at {(folder.sha or '-')[:7]}"
+        )
+        _pull_data(project, workspace, with_data=with_data, dry_run=True)
+        return
     chosen = way("pull", workspace, save=save, force=force)
     pulled = rescue.check_out(workspace, repository, folder, target, chosen)
     commit = repository.commit(pulled.sha or "")
@@ -51,7 +63,11 @@ def pull(
     head = repository.commit(f"refs/heads/{wanted}") if wanted else None
     if head and head.sha != pulled.sha:
         warn(f"Your local {wanted} is at {head}: push it to bring it there.")
+    _pull_data(project, workspace, with_data=with_data, dry_run=False)
+
+
+def _pull_data(project: Project, workspace: Workspace, *, with_data: bool, dry_run: bool) -> None:
     if with_data:
         from kedro_databricks_hybrid.cli import data_pull
 
-        data_pull.pull_data(project, workspace, data_pull.PullOptions())
+        data_pull.pull_data(project, workspace, data_pull.PullOptions(dry_run=dry_run))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kedro_databricks_hybrid import code, rescue, snapshot, unsupported
+from kedro_databricks_hybrid import code, git_folder, rescue, snapshot, unsupported
 from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say, warn
 from kedro_databricks_hybrid.cli.project import open_project
 from kedro_databricks_hybrid.cli.rescuing import rescue_options, way
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option("--branch", metavar="NAME", help="Local branch to push; the one checked out if not given.")
 @click.option("--wip", is_flag=True, help="Push uncommitted edits too, as a snapshot on a branch of its own.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @rescue_options
 @click.pass_obj
 def push(
@@ -44,6 +45,7 @@ def push(
     all_data: bool,
     branch: str | None,
     wip: bool,
+    dry_run: bool,
     save: bool,
     force: bool,
 ) -> None:
@@ -61,6 +63,11 @@ def push(
     _look_through(project.repository, source.commit.sha)
     workspace = connect(profile)
     code.refuse_unreachable(source, workspace)
+    if dry_run:
+        _say_what_would_be_done(project, workspace, source, wip=wip)
+        if not no_data:
+            _push_data(project, workspace, everything=all_data, dry_run=True)
+        return
     target = _to_remote(project, workspace, source, wip=wip)
     folder = code.folder_for(workspace, project.git_folder(workspace), source)
     if save or force or not target.is_met_by(folder):
@@ -101,6 +108,31 @@ def _to_remote(project: Project, workspace: Workspace, source: Source, *, wip: b
     return Target(branch=source.branch, sha=source.commit.sha)
 
 
+def _say_what_would_be_done(project: Project, workspace: Workspace, source: Source, *, wip: bool) -> None:
+    edited = project.repository.edited_paths() if wip else []
+    branch, sha = source.branch, source.commit.sha
+    if edited:
+        branch = snapshot.branch_name(workspace.user, branch)
+        count = with_count(len(edited), "uncommitted edit")
+        say(f"Would push {branch} to {source.shown_url}, with your {count}: {_names(edited)}")
+    else:
+        ref = f"refs/heads/{branch}"
+        there = project.repository.at_remote(project.settings.code.remote, ref) or {}
+        is_there = there.get(ref) == sha
+        pushed = (
+            f"{source.shown_url} is up to date." if is_there else f"Would push {branch} to {source.shown_url}"
+        )
+        say(pushed)
+    path = project.git_folder(workspace)
+    folder = git_folder.find(workspace, path)
+    if folder is None:
+        say(f"Would clone {source.shown_url} into {path} and check out {branch}")
+    elif edited or not Target(branch=branch, sha=sha).is_met_by(folder):
+        say(f"Would check out {branch} in {path}, which is on {folder.branch} at {(folder.sha or '-')[:7]}")
+    else:
+        say(f"Databricks has {source.commit} on {branch} in {path}")
+
+
 def _remove_snapshots(project: Project, workspace: Workspace, source: Source) -> None:
     if snapshot.remove(project.repository, project.settings.code.remote, workspace.user, source.branch):
         say(f"Removed {snapshot.branch_name(workspace.user, source.branch)} from {source.shown_url}")
@@ -117,7 +149,8 @@ def warn_of_edits(project: Project) -> None:
         warn(f"Databricks gets commits, so not your {count}: {_names(edited)}. Commit, or push with --wip.")
 
 
-def _push_data(project: Project, workspace: Workspace, *, everything: bool) -> None:
+def _push_data(project: Project, workspace: Workspace, *, everything: bool, dry_run: bool = False) -> None:
     from kedro_databricks_hybrid.cli import data_push
 
-    data_push.push_data(project, workspace, data_push.PushOptions(everything=everything))
+    options = data_push.PushOptions(everything=everything, dry_run=dry_run)
+    data_push.push_data(project, workspace, options)

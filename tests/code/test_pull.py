@@ -45,3 +45,10 @@ def test_a_remote_that_only_databricks_reaches(pushed: Site) -> None:
 def test_branch_and_tag_exclude_each_other(pushed: Site) -> None:
     """It is one or the other."""
     pushed.call("pull", "--branch", "a", "--tag", "b", status=2)
+
+
+def test_dry_run_pulls_nothing(pushed: Site) -> None:
+    """It says what would be checked out."""
+    pushed.git("push", "-q", "origin", "HEAD:refs/heads/release")
+    assert "Would check out release" in pushed.call("pull", "--branch", "release", "--dry-run").output
+    assert pushed.repo().branch == "main"

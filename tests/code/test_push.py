@@ -231,3 +231,17 @@ def test_killed_at_any_moment_the_next_push_arrives(site: Site, seconds: float, 
     assert "Databricks has" in site.call("push").output
     assert site.repo().head_commit_id == site.git("rev-parse", "HEAD")
     assert WIP not in site.git("ls-remote", "origin")
+
+
+def test_dry_run_says_what_would_be_done(site: Site) -> None:
+    """Remote, Git folder and data root stay as they are, before the first push and after it."""
+    said = site.call("push", "--dry-run").output
+    assert "Would push main to" in said
+    assert "Would clone" in said
+    assert site.git("ls-remote", "origin") == ""
+    assert {each.partition(" ")[0] for each in site.requests} == {"GET"}
+    site.call("push")
+    site.commit({}, "Second")
+    said = site.call("push", "--dry-run").output
+    assert "Would check out main" in said
+    assert "(Second)" not in site.call("status").output.split("Git folder")[1]

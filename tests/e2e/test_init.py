@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from tests.e2e.commands import Shell
+from tests.e2e.terminal import type_answers, watched_processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,63 +47,15 @@ def test_the_token_is_typed_unseen(tiny: Callable[[str], Shell]) -> None:
     shell.ok("git remote set-url origin https://127.0.0.1:9/team/unseen.git")
     settings = "code:\n  provider: bitbucketServer\n  folder: /Workspace/Repos/{user}/unseen\n"
     (shell.folder / "conf" / "base" / "databricks.yml").write_text(settings)
-    seen = _ProcessList()
-    screen = _type(shell, f"init {PROFILE}", {"Your name at": "ann", "Token for": TOKEN}, seen)
+    answers = {"Your name at": "ann", "Token for": TOKEN}
+    with watched_processes() as seen:
+        screen = type_answers(shell, f"init {PROFILE}", answers)
     assert "Registered the Git credential for bitbucketServer" in screen
     known = [each for each in shell.client().git_credentials.list() if each.git_provider == "bitbucketServer"]
     assert [each.git_username for each in known] == ["ann"]
-    for text in (screen, *seen.lines, *_texts(shell.folder)):
+    for text in (screen, *seen, *_texts(shell.folder)):
         assert TOKEN not in text
-    assert any("kedro databricks init" in line for line in seen.lines)
-
-
-class _ProcessList:
-    """Every command line that was seen on this machine while it looked."""
-
-    def __init__(self) -> None:
-        self.lines: set[str] = set()
-        self._done = threading.Event()
-
-    def watch(self) -> None:
-        """Look until told to stop."""
-        while not self._done.wait(0.05):
-            for process in psutil.process_iter(["cmdline"]):
-                self.lines.add(" ".join(process.info["cmdline"] or []))
-
-    def stop(self) -> None:
-        """Stop looking."""
-        self._done.set()
-
-
-def _type(shell: Shell, arguments: str, answers: dict[str, str], seen: _ProcessList) -> str:
-    """Call `kedro databricks` on a terminal, answer its questions, and return what the terminal showed."""
-    watching = threading.Thread(target=seen.watch)
-    watching.start()
-    terminal, end = pty.openpty()
-    process = subprocess.Popen(
-        [str(Path(sys.executable).parent / "kedro"), "databricks", *arguments.split()],
-        cwd=shell.folder,
-        env=shell._environment({"TERM": "dumb"}),  # noqa: SLF001
-        stdin=end,
-        stdout=end,
-        stderr=end,
-        start_new_session=True,
-    )
-    os.close(end)
-    screen, waiting = "", dict(answers)
-    while True:
-        try:
-            read = os.read(terminal, 4096)
-        except OSError:  # the last process has closed it
-            break
-        screen += read.decode(errors="replace")
-        for question in [each for each in waiting if each in screen]:
-            os.write(terminal, f"{waiting.pop(question)}\n".encode())
-    process.wait(timeout=60)
-    os.close(terminal)
-    seen.stop()
-    watching.join()
-    return screen
+    assert any("kedro databricks init" in line for line in seen)
 
 
 def _texts(folder: Path) -> list[str]:

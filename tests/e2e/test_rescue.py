@@ -1,0 +1,30 @@
+"""Consent at a terminal: edits of the Git folder go only when that is typed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.e2e.terminal import type_answers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.e2e.commands import Shell
+
+PROFILE = "--profile=sandbox"
+
+
+def test_edits_go_only_when_that_is_typed(tiny: Callable[[str], Shell]) -> None:
+    """Enter leaves them there; the word gives them up, after they have been saved."""
+    shell = tiny("consent")
+    shell.ok(f"kedro databricks push --no-data {PROFILE}")
+    there = shell.home / "roots" / "Workspace" / "Repos" / "user@example.com" / "consent" / ".gitignore"
+    there.write_text("theirs\n")
+    left = type_answers(shell, f"push --no-data --save {PROFILE}", {"Type 'discard'": ""})
+    assert "Saved the edits" in left
+    assert there.read_text() == "theirs\n"
+    given_up = type_answers(shell, f"push --no-data --save {PROFILE}", {"Type 'discard'": "discard"})
+    assert "Databricks has" in given_up
+    assert there.read_text() == (shell.folder / ".gitignore").read_text()
+    branch = shell.ok("git for-each-ref --format=%(refname) refs/heads/kedro-hybrid/rescued").out.strip()
+    assert shell.ok(f"git show {branch}:.gitignore").out == "theirs\n"
