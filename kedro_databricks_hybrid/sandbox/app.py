@@ -22,6 +22,7 @@ from kedro_databricks_hybrid.sandbox import (
     files_api,
     git_credentials,
     identity,
+    jobs_api,
     libraries_api,
     multipart_api,
     repos_api,
@@ -34,8 +35,11 @@ from kedro_databricks_hybrid.sandbox.answers import ApiError, LegacyError, inval
 from kedro_databricks_hybrid.sandbox.commands import Contexts
 from kedro_databricks_hybrid.sandbox.faults_gate import FaultsGate
 from kedro_databricks_hybrid.sandbox.identity import DISCOVERY_PATH
+from kedro_databricks_hybrid.sandbox.job_runs import Runs
+from kedro_databricks_hybrid.sandbox.job_work import JobWork
 from kedro_databricks_hybrid.sandbox.libraries import Libraries
 from kedro_databricks_hybrid.sandbox.multipart import STORAGE_PATH
+from kedro_databricks_hybrid.sandbox.runs_api import RunsApi
 from kedro_databricks_hybrid.sandbox.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -55,6 +59,8 @@ def create_app(sandbox: Sandbox) -> Starlette:
     """Return the application that serves `sandbox`."""
     contexts = Contexts(sandbox)
     libraries = Libraries(sandbox)
+    runs = Runs(sandbox.store)
+    work = JobWork(sandbox, libraries, runs)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -63,7 +69,8 @@ def create_app(sandbox: Sandbox) -> Starlette:
         try:
             yield
         finally:
-            await asyncio.gather(contexts.close(), libraries.close())
+            await asyncio.gather(contexts.close(), work.close())
+            await libraries.close()
 
     app = Starlette(
         routes=[
@@ -79,6 +86,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *secrets_api.routes(sandbox.secrets),
             *clusters_api.routes(sandbox.clusters),
             *libraries_api.routes(libraries, sandbox.clusters),
+            *jobs_api.routes(sandbox.store, runs, RunsApi(runs, work, sandbox.clusters)),
             *contexts.routes(),
             *faults_api.routes(sandbox.faults),
         ],

@@ -36,7 +36,7 @@ def describe(cluster: Cluster) -> dict[str, Any]:
         "cluster_name": cluster.cluster_name,
         "spark_version": cluster.spark_version,
         "creator_user_name": cluster.creator,
-        "cluster_source": "API",
+        "cluster_source": cluster.attributes.get("cluster_source", "API"),
         "state": cluster.state,
         "state_message": cluster.state_message,
         "start_time": cluster.start_time,

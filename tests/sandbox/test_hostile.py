@@ -16,6 +16,8 @@ from starlette.routing import Route
 from kedro_databricks_hybrid.sandbox.app import create_app
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from conftest import Running
 
 FIELDS = [
@@ -26,6 +28,9 @@ FIELDS = [
     "spark_version", "custom_tags", "limit", "order", "page_token", "page_size", "next_page_token",
     "path_prefix", "return_git_info", "notebooks_modified_after", "name", "catalog_name", "schema_name",
     "volume_type", "comment", "force", "direct_download", "clusterId", "contextId", "commandId", "command",
+    "scope", "key", "string_value", "bytes_value", "libraries", "tasks", "git_source", "environments",
+    "job_clusters", "idempotency_token", "timeout_seconds", "run_id", "job_id", "new_settings", "effect",
+    "method", "nth", "rate", "python_params", "notebook_params", "max_concurrent_runs", "fields_to_remove",
 ]  # fmt: skip
 PATHS = [
     "/", "", ".", "..", "/..", "/Users/user@example.com/a", "/Users/user@example.com", "/Repos/a/b",
@@ -111,6 +116,39 @@ def test_bodies_that_are_no_json(http: httpx.Client, content: bytes) -> None:
     """They are refused as malformed or wrong."""
     for path in ("dbfs/mkdirs", "dbfs/close", "repos", "workspace/import", "clusters/start"):
         assert http.post(f"/api/2.0/{path}", content=content).status_code == 400
+
+
+TASK = {"task_key": "a", "existing_cluster_id": "0101-120000-sandbox1"}
+SCRIPT = {"spark_python_task": {"python_file": "/a.py"}}
+WRONG = [0, "", [1], {"x": 1}, [{"x": [1]}], [[]]]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        lambda wrong: {"tasks": wrong},
+        lambda wrong: {"tasks": [wrong]},
+        lambda wrong: {"tasks": [{**TASK, "spark_python_task": wrong}]},
+        lambda wrong: {"tasks": [{**TASK, "notebook_task": {"notebook_path": wrong}}]},
+        lambda wrong: {"tasks": [{**TASK, **SCRIPT, "depends_on": wrong}]},
+        lambda wrong: {"tasks": [{**TASK, **SCRIPT, "libraries": wrong or [0]}]},
+        lambda wrong: {"tasks": [{**TASK, **SCRIPT, "existing_cluster_id": wrong}]},
+        lambda wrong: {"tasks": [{**TASK, **SCRIPT, "timeout_seconds": wrong or "x"}]},
+        lambda wrong: {"tasks": [{**TASK, **SCRIPT}], "environments": wrong or "x"},
+        lambda wrong: {"tasks": [{**TASK, **SCRIPT}], "job_clusters": wrong or "x"},
+        lambda wrong: {"tasks": [{**TASK, **SCRIPT}], "git_source": wrong or "x"},
+    ],
+)
+def test_jobs_of_the_wrong_shape(
+    http: httpx.Client, settings: Callable[[object], dict[str, object]], wrong: object
+) -> None:
+    """Refused wherever in a job the wrong value stands, and nothing is run."""
+    given = settings(wrong)
+    for path, fields in (("runs/submit", given), ("create", {"name": "x", **given})):
+        if path == "runs/submit" or given["tasks"]:
+            assert http.post(f"/api/2.2/jobs/{path}", json=fields).status_code == 400
+    assert "runs" not in http.get("/api/2.2/jobs/runs/list").json()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,178 @@
+"""The runs of the workspace: what is known of them, and what survives a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from kedro_databricks_hybrid.sandbox.answers import denied, invalid
+from kedro_databricks_hybrid.sandbox.job_outcome import INTERRUPTED, State, TaskOutput
+
+if TYPE_CHECKING:
+    from kedro_databricks_hybrid.sandbox.store import Store
+
+_DOCUMENT = "runs"
+_KEPT_RUNS = 1000
+
+
+@dataclass(eq=False)
+class TaskRun:
+    """One task of a run; times are milliseconds since the epoch, 0 before they come."""
+
+    run_id: int
+    key: str
+    given: dict[str, Any]
+    state: State = field(default_factory=State)
+    start: int = 0
+    end: int = 0
+    cluster_id: str = ""
+    output: TaskOutput = field(default_factory=TaskOutput)
+    ending: State | None = None
+
+
+@dataclass(eq=False)
+class Run:
+    """One run of a job, or one that was submitted once.
+
+    Attributes:
+        kind: JOB_RUN or SUBMIT_RUN.
+        given: The settings as they were given.
+        commit: What its git_source was at.
+    """
+
+    run_id: int
+    job_id: int
+    name: str
+    creator: str
+    kind: str
+    given: dict[str, Any]
+    tasks: list[TaskRun]
+    token: str = ""
+    start: int = 0
+    end: int = 0
+    state: State = field(default_factory=State)
+    commit: str = ""
+
+    def describe(self, only: TaskRun | None = None) -> dict[str, Any]:
+        """Return the run, or the run of one of its tasks, as `runs/get` shows it."""
+        subject = only or self
+        shown: dict[str, Any] = {
+            "job_id": self.job_id,
+            "run_id": subject.run_id,
+            "number_in_job": self.run_id,
+            "creator_user_name": self.creator,
+            "run_name": self.name,
+            "run_type": self.kind,
+            "run_page_url": f"/#job/{self.job_id}/run/{self.run_id}",
+            "format": "MULTI_TASK",
+            "tasks": [self._describe_task(one) for one in self.tasks if only is None or only is one],
+            **subject.state.describe(),
+            **_times(subject),
+        }
+        for name in ("job_clusters", "git_source"):
+            if name in self.given:
+                shown[name] = self.given[name]
+        if self.commit:
+            shown["git_source"] = {
+                **shown["git_source"],
+                "git_snapshot": {"used_commit": self.commit},
+            }
+        return shown
+
+    def _describe_task(self, one: TaskRun) -> dict[str, Any]:
+        shown = {**one.given, "run_id": one.run_id, "attempt_number": 0}
+        shown |= {**one.state.describe(), **_times(one)}
+        if one.cluster_id:
+            shown["cluster_instance"] = {"cluster_id": one.cluster_id, "spark_context_id": str(one.run_id)}
+        return shown
+
+
+class Runs:
+    """Every run that is kept."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._runs = {int(key): _loaded(saved) for key, saved in store.load(_DOCUMENT).items()}
+
+    def all(self) -> list[Run]:
+        """Return the runs, the newest first."""
+        return sorted(self._runs.values(), key=lambda run: (run.start, run.run_id), reverse=True)
+
+    def find(self, user: str, run_id: int) -> tuple[Run, TaskRun | None]:
+        """Return a run, or the one that a task's run belongs to and that; or refuse as the API does."""
+        for run in self._runs.values():
+            only = next((one for one in run.tasks if one.run_id == run_id), None)
+            if run.run_id == run_id or only is not None:
+                if run.creator != user:
+                    raise denied(
+                        f"User {user} does not have View or Admin or Manage Run or Owner permissions on "
+                        f"job {run.job_id}"
+                    )
+                return run, only
+        raise invalid(f"Run {run_id} does not exist.")
+
+    def with_token(self, user: str, token: str) -> Run | None:
+        """Return the run that was started with an idempotency token."""
+        return next(
+            (one for one in self._runs.values() if token and (one.creator, one.token) == (user, token)), None
+        )
+
+    async def add(self, run: Run) -> None:
+        """Keep a run; the oldest one that has ended goes where there are too many."""
+        self._runs[run.run_id] = run
+        for old in reversed(self.all()[_KEPT_RUNS:]):
+            if old.state.is_final:
+                del self._runs[old.run_id]
+        await self.save()
+
+    async def remove(self, run: Run) -> None:
+        """Forget a run."""
+        self._runs.pop(run.run_id, None)
+        await self.save()
+
+    async def save(self) -> None:
+        """Write what is known; outputs can be large, so that is made JSON on a thread."""
+        runs = list(self._runs.values())
+        document = await asyncio.to_thread(lambda: {str(run.run_id): asdict(run) for run in runs})
+        await self._store.save(_DOCUMENT, document)
+
+
+def new_id() -> int:
+    """Return a number for a run or a job."""
+    return 10**14 + secrets.randbelow(9 * 10**14)
+
+
+def now() -> int:
+    """Return the time in milliseconds since the epoch."""
+    return int(time.time() * 1000)
+
+
+def _loaded(saved: dict[str, Any]) -> Run:
+    """Return a run of an earlier server; what had not ended has been interrupted."""
+    tasks = [
+        TaskRun(
+            **{**one, "state": State(**one["state"]), "output": TaskOutput(**one["output"]), "ending": None}
+        )
+        for one in saved["tasks"]
+    ]
+    run = Run(**{**saved, "tasks": tasks, "state": State(**saved["state"])})
+    subjects: list[Run | TaskRun] = [run, *tasks]
+    for subject in subjects:
+        if not subject.state.is_final:
+            subject.state, subject.end = replace(INTERRUPTED), now()
+    return run
+
+
+def _times(subject: Run | TaskRun) -> dict[str, int]:
+    duration = subject.end - subject.start if subject.end else 0
+    return {
+        "start_time": subject.start,
+        "end_time": subject.end,
+        "setup_duration": 0,
+        "execution_duration": duration,
+        "cleanup_duration": 0,
+        "run_duration": duration,
+    }

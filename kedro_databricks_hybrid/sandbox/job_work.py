@@ -1,0 +1,176 @@
+"""Doing the work of runs: task after task, each on its compute."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid.sandbox import job_outcome
+from kedro_databricks_hybrid.sandbox.answers import ApiError
+from kedro_databricks_hybrid.sandbox.git_process import GitFailedError
+from kedro_databricks_hybrid.sandbox.job_outcome import State, TaskFailedError
+from kedro_databricks_hybrid.sandbox.job_runs import Run, Runs, TaskRun, now
+from kedro_databricks_hybrid.sandbox.kernels import KernelDiedError
+from kedro_databricks_hybrid.sandbox.task_compute import Compute
+from kedro_databricks_hybrid.sandbox.task_process import TaskProcess
+from kedro_databricks_hybrid.sandbox.task_programs_of import program_of
+
+if TYPE_CHECKING:
+    from kedro_databricks_hybrid.sandbox.job_settings import Settings, Task
+    from kedro_databricks_hybrid.sandbox.libraries import Libraries
+    from kedro_databricks_hybrid.sandbox.sandbox import Sandbox
+    from kedro_databricks_hybrid.sandbox.users import User
+
+_LOG = logging.getLogger(__name__)
+
+
+class JobWork:
+    """Every run that is under way."""
+
+    def __init__(self, sandbox: Sandbox, libraries: Libraries, runs: Runs) -> None:
+        self._sandbox = sandbox
+        self._libraries = libraries
+        self._runs = runs
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+        self._tasks: dict[int, asyncio.Task[State]] = {}
+        sandbox.clusters.on_terminate(self._lose_cluster)
+
+    def begin(self, run: Run, settings: Settings, user: User) -> None:
+        """Begin a run."""
+        work = asyncio.create_task(self._do(run, settings, user))
+        self._under_way[run.run_id] = work
+        work.add_done_callback(lambda _: self._under_way.pop(run.run_id, None))
+
+    def stop(self, run: Run, how: State) -> None:
+        """Begin to end a run; one that has ended stays as it is."""
+        if run.state.is_final or run.run_id not in self._under_way:
+            return
+        run.state = State("TERMINATING", message=how.message)
+        for one in run.tasks:
+            self._stop_task(one, how)
+
+    async def wait(self, run: Run) -> None:
+        """Wait until a run has ended."""
+        if run.run_id in self._under_way:
+            await asyncio.wait([self._under_way[run.run_id]])
+
+    async def close(self) -> None:
+        """End every run."""
+        work = list(self._under_way.values())
+        for run in self._runs.all():
+            self.stop(run, job_outcome.INTERRUPTED)
+        await asyncio.gather(*work, return_exceptions=True)
+
+    def _stop_task(self, one: TaskRun, how: State) -> None:
+        if not one.state.is_final:
+            one.ending = one.ending or how
+            if one.run_id in self._tasks:
+                self._tasks[one.run_id].cancel()
+
+    async def _lose_cluster(self, cluster_id: str) -> None:
+        cluster = self._sandbox.clusters.find(cluster_id)
+        if cluster is not None and cluster.state == "PENDING":
+            return  # it did not start: the task that waits for it says why
+        message = f"Cluster {cluster_id} was terminated during the run."
+        lost = State("INTERNAL_ERROR", "FAILED", message, "CLUSTER_ERROR")
+        for run in self._runs.all():
+            for one in run.tasks if run.run_id in self._under_way else ():
+                if one.cluster_id == cluster_id:
+                    self._stop_task(one, lost)
+
+    async def _do(self, run: Run, settings: Settings, user: User) -> None:
+        clock = None
+        if settings.timeout:
+            clock = asyncio.get_running_loop().call_later(
+                settings.timeout, self.stop, run, job_outcome.TIMED_OUT
+            )
+        compute = Compute(self._sandbox, self._libraries, run, settings, user)
+        try:
+            try:
+                run.commit = await compute.check_out()
+            except (GitFailedError, ApiError) as error:
+                message = f"Failed to checkout Git repository: {error}"
+                refused = State("INTERNAL_ERROR", "FAILED", message, "REPOSITORY_CHECKOUT_FAILED")
+                for one in run.tasks:
+                    one.ending = one.ending or refused
+            if not run.state.is_final and run.state.life_cycle != "TERMINATING":
+                run.state = State("RUNNING", message="In run")
+            await self._runs.save()
+            await self._do_tasks(run, settings, compute, user)
+        finally:
+            if clock is not None:
+                clock.cancel()
+            await compute.close()
+            run.state = job_outcome.of_run({one.key: one.state for one in run.tasks})
+            run.end = now()
+            await self._runs.save()
+
+    async def _do_tasks(self, run: Run, settings: Settings, compute: Compute, user: User) -> None:
+        """Do each task once those before it have ended."""
+        by_key = {one.key: one for one in run.tasks}
+        waiting = {task.key: task for task in settings.tasks}
+        working: dict[asyncio.Task[State], TaskRun] = {}
+        while waiting or working:
+            for task in [task for task in waiting.values() if _may_begin(task, by_key)]:
+                one = by_key[waiting.pop(task.key).key]
+                one.start = now()
+                if any(by_key[key].state.result != "SUCCESS" for key in task.after):
+                    one.ending = one.ending or State(*job_outcome.UPSTREAM_FAILED, code="SKIPPED")
+                if one.ending is not None:
+                    _settle(one, one.ending)
+                    continue
+                work = asyncio.create_task(self._do_task(task, one, compute, user))
+                working[work] = one
+                self._tasks[one.run_id] = work
+            if not working:
+                continue
+            done, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
+            for work in done:
+                one = working.pop(work)
+                del self._tasks[one.run_id]
+                _settle(one, one.ending or _ended(work, one))
+            await self._runs.save()
+
+    async def _do_task(self, task: Task, one: TaskRun, compute: Compute, user: User) -> State:
+        clock = None
+        if task.timeout:
+            clock = asyncio.get_running_loop().call_later(
+                task.timeout, self._stop_task, one, job_outcome.TIMED_OUT
+            )
+        try:
+            await compute.prepare(task, one)
+            program = await asyncio.to_thread(program_of, self._sandbox, user, task, compute.checkout)
+            async with compute.environment(task, one) as (environment, variables):
+                process = TaskProcess(environment, variables, program)
+                one.output = process.output
+                one.state = State("RUNNING", message="In run")
+                return await process.run()
+        except TaskFailedError as error:
+            return error.state
+        except (KernelDiedError, OSError) as error:
+            return State("INTERNAL_ERROR", "FAILED", str(error), "DRIVER_ERROR")
+        finally:
+            if clock is not None:
+                clock.cancel()
+
+
+def _may_begin(task: Task, by_key: dict[str, TaskRun]) -> bool:
+    return all(by_key[key].state.is_final for key in task.after)
+
+
+def _ended(work: asyncio.Task[State], one: TaskRun) -> State:
+    if work.cancelled():
+        return job_outcome.INTERRUPTED
+    error = work.exception()
+    if error is not None:
+        _LOG.error("Task %s failed in the sandbox", one.key, exc_info=error)
+        return State(
+            "INTERNAL_ERROR", "FAILED", "The sandbox failed; its server.log says how.", "INTERNAL_ERROR"
+        )
+    return work.result()
+
+
+def _settle(one: TaskRun, state: State) -> None:
+    one.state, one.end = replace(state), now()

@@ -1,0 +1,159 @@
+"""The runs of the jobs API: submit, get, get-output, list, cancel, delete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from kedro_databricks_hybrid.sandbox import job_outcome, job_settings
+from kedro_databricks_hybrid.sandbox.answers import invalid
+from kedro_databricks_hybrid.sandbox.fields import body, page_offset, query
+from kedro_databricks_hybrid.sandbox.job_runs import Run, Runs, TaskRun, new_id, now
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from kedro_databricks_hybrid.sandbox.clusters import Clusters
+    from kedro_databricks_hybrid.sandbox.fields import Fields
+    from kedro_databricks_hybrid.sandbox.job_work import JobWork
+    from kedro_databricks_hybrid.sandbox.users import User
+
+_DEFAULT_NAME = "Untitled"
+_MAX_TOKEN = 64
+_MAX_PAGE = 25
+_DEFAULT_PAGE = 20
+_MANY_TASKS = (
+    "Retrieving the output of runs with multiple tasks is not supported. "
+    "Please retrieve the output of each individual task run instead."
+)
+
+
+class RunsApi:
+    """The handlers of this half of the family."""
+
+    def __init__(self, runs: Runs, work: JobWork, clusters: Clusters) -> None:
+        self._runs = runs
+        self._work = work
+        self._clusters = clusters
+
+    async def start(
+        self, user: User, given: dict[str, Any], name: str, token: str, job_id: int | None = None
+    ) -> Run:
+        """Begin a run of a job, or one without a job."""
+        settings = job_settings.read(given)
+        for task in settings.tasks:
+            if "existing_cluster_id" in task.compute:
+                self._clusters.get(task.compute["existing_cluster_id"])
+        tasks = [TaskRun(new_id(), task.key, task.given) for task in settings.tasks]
+        kind = "SUBMIT_RUN" if job_id is None else "JOB_RUN"
+        run = Run(new_id(), job_id or new_id(), name, user.name, kind, given, tasks, token, now())
+        await self._runs.add(run)
+        self._work.begin(run, settings, user)
+        return run
+
+    def repeated(self, user: User, fields: Fields) -> Run | None:
+        """Return the run that was started with the request's idempotency token before."""
+        token = fields.text("idempotency_token", "")
+        if len(token) > _MAX_TOKEN:
+            raise invalid(f"idempotency_token is longer than {_MAX_TOKEN} characters.")
+        return self._runs.with_token(user.name, token)
+
+    async def submit(self, request: Request) -> Response:
+        """Start a run without a job."""
+        fields = await body(request)
+        user = request.state.user
+        run = self.repeated(user, fields)
+        if run is None:
+            given = fields.without({"idempotency_token"})
+            name = fields.text("run_name", "") or _DEFAULT_NAME
+            run = await self.start(user, given, name, fields.text("idempotency_token", ""))
+        return JSONResponse({"run_id": run.run_id})
+
+    async def get(self, request: Request) -> Response:
+        """Show a run, or the run of one task."""
+        run, only = self._runs.find(request.state.user.name, query(request).number("run_id"))
+        return JSONResponse(run.describe(only))
+
+    async def get_output(self, request: Request) -> Response:
+        """Show what a task has said."""
+        run, only = self._runs.find(request.state.user.name, query(request).number("run_id"))
+        if only is None:
+            raise invalid(_MANY_TASKS)
+        output = only.output.describe() if only.state.is_final else {}
+        if only.state.result == "FAILED" and not output.get("error"):
+            output["error"] = only.state.message
+        return JSONResponse({"metadata": run.describe(only), **output})
+
+    async def list_page(self, request: Request) -> Response:
+        """Show some of the user's runs."""
+        fields = query(request)
+        size = fields.number("limit", _DEFAULT_PAGE) or _DEFAULT_PAGE
+        if not 0 < size <= _MAX_PAGE:
+            raise invalid(f"limit must be between 1 and {_MAX_PAGE}")
+        active, completed = fields.flag("active_only"), fields.flag("completed_only")
+        if active and completed:
+            raise invalid("active_only and completed_only cannot both be true.")
+        job_id = fields.number("job_id", 0)
+        kind = fields.text("run_type", "")
+        found = [
+            run
+            for run in self._runs.all()
+            if run.creator == request.state.user.name
+            and job_id in {0, run.job_id}
+            and kind in {"", run.kind}
+            and not (active and run.state.is_final)
+            and not (completed and not run.state.is_final)
+        ]
+        start = page_offset(fields)
+        shown = [run.describe() for run in found[start : start + size]]
+        if not fields.flag("expand_tasks"):
+            for one in shown:
+                del one["tasks"]
+        answer: dict[str, Any] = {"runs": shown} if shown else {}
+        answer["has_more"] = start + size < len(found)
+        if answer["has_more"]:
+            answer["next_page_token"] = str(start + size)
+        return JSONResponse(answer)
+
+    async def cancel(self, request: Request) -> Response:
+        """Begin to cancel a run."""
+        fields = await body(request)
+        run, _ = self._runs.find(request.state.user.name, fields.number("run_id"))
+        self._work.stop(run, job_outcome.CANCELLED)
+        return JSONResponse({})
+
+    async def cancel_all(self, request: Request) -> Response:
+        """Begin to cancel all runs of a job."""
+        fields = await body(request)
+        job_id = fields.number("job_id")
+        for run in self._runs.all():
+            if run.job_id == job_id and run.creator == request.state.user.name:
+                self._work.stop(run, job_outcome.CANCELLED)
+        return JSONResponse({})
+
+    async def delete(self, request: Request) -> Response:
+        """Forget a run that has ended."""
+        fields = await body(request)
+        run, _ = self._runs.find(request.state.user.name, fields.number("run_id"))
+        if not run.state.is_final:
+            raise invalid(f"Cannot delete run {run.run_id} because it is active.")
+        await self._runs.remove(run)
+        return JSONResponse({})
+
+    def routes(self) -> list[Route]:
+        """Return the routes of this half of the family."""
+        found = []
+        for version in ("2.1", "2.2"):
+            base = f"/api/{version}/jobs/runs"
+            found += [
+                Route(f"{base}/submit", self.submit, methods=["POST"]),
+                Route(f"{base}/get", self.get, methods=["GET"]),
+                Route(f"{base}/get-output", self.get_output, methods=["GET"]),
+                Route(f"{base}/list", self.list_page, methods=["GET"]),
+                Route(f"{base}/cancel", self.cancel, methods=["POST"]),
+                Route(f"{base}/cancel-all", self.cancel_all, methods=["POST"]),
+                Route(f"{base}/delete", self.delete, methods=["POST"]),
+            ]
+        return found
