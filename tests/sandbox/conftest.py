@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import threading
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+HOST_VARIABLE = "SANDBOX_TESTS_HOST"
+TOKEN_VARIABLE = "SANDBOX_TESTS_TOKEN"
+_CONTRACT = "test_contract.py"
 _IDENTITY = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Against another host run the contract alone: every other test looks inside the sandbox."""
+    if HOST_VARIABLE in os.environ:
+        config.hook.pytest_deselected(items=[item for item in items if item.path.name != _CONTRACT])
+        items[:] = [item for item in items if item.path.name == _CONTRACT]
 
 
 @dataclass
@@ -101,6 +112,15 @@ def running(start_sandbox: Callable[..., Running]) -> Running:
 def workspace(running: Running) -> WorkspaceClient:
     """Return the SDK's client of the default user."""
     return running.workspace()
+
+
+@pytest.fixture
+def live(request: pytest.FixtureRequest) -> WorkspaceClient:
+    """Return the SDK's client of the host that the environment names, else of a new sandbox."""
+    if HOST_VARIABLE not in os.environ:
+        running: Running = request.getfixturevalue("running")
+        return running.workspace()
+    return WorkspaceClient(host=os.environ[HOST_VARIABLE], token=os.environ[TOKEN_VARIABLE])
 
 
 @pytest.fixture
