@@ -127,6 +127,8 @@ class Compute:
     async def close(self) -> None:
         """Terminate the clusters that were made for this run, and drop the files from Git."""
         for cluster_id in self._made.values():
+            if self._sandbox.clusters.find(cluster_id) is None:
+                continue  # someone has deleted it for good
             await self._sandbox.clusters.terminate(cluster_id, "JOB_FINISHED")
         if self.checkout is not None:
             await asyncio.to_thread(shutil.rmtree, self.checkout, ignore_errors=True)
@@ -165,6 +167,8 @@ class Compute:
                 raise TaskFailedError(
                     "CLUSTER_ERROR", f"Cluster {given['existing_cluster_id']} does not exist"
                 )
+            while cluster.state == "TERMINATING":
+                await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
             if cluster.state == "TERMINATED":
                 await clusters.start(cluster.cluster_id)
             return cluster

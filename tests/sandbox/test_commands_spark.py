@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kedro_databricks_hybrid.sandbox.clusters import RUNNING_ID
 from kedro_databricks_hybrid.sandbox.command_results import plain
 from tests.sandbox.notebooks import Notebook, ServerProcess, is_gone, open_notebook, serve
 
@@ -174,3 +175,29 @@ def test_spark_ends_with_a_killed_server(server: ServerProcess, notebook: Notebo
     server.process.send_signal(signal.SIGKILL)
     assert is_gone(kernel)
     assert is_gone(java)
+
+
+def test_a_job_has_spark(server: ServerProcess) -> None:
+    """A Python file that uses `spark` finds it started; nothing of the session outlives the run."""
+    source = "print(spark.range(3).count())\nimport os; print(os.getpid())"
+    fields = {"path": "/job.py", "contents": base64.b64encode(source.encode()).decode()}
+    server.http.post("/api/2.0/dbfs/put", json=fields).raise_for_status()
+    task = {
+        "task_key": "main",
+        "existing_cluster_id": RUNNING_ID,
+        "spark_python_task": {"python_file": "dbfs:/job.py"},
+    }
+    submitted = server.http.post("/api/2.2/jobs/runs/submit", json={"tasks": [task]}).json()
+    deadline = time.monotonic() + 90
+    while True:
+        run = server.http.get("/api/2.2/jobs/runs/get", params=submitted).json()
+        if run["status"]["state"] == "TERMINATED":
+            break
+        assert time.monotonic() < deadline, run
+        time.sleep(0.1)
+    asked = {"run_id": run["tasks"][0]["run_id"]}
+    output = server.http.get("/api/2.2/jobs/runs/get-output", params=asked).json()
+    assert "error" not in output, output
+    count, process = output["logs"].split()
+    assert count == "3"
+    assert is_gone(int(process))

@@ -31,6 +31,28 @@ def test_a_killed_server_leaves_no_process(tmp_path: Path) -> None:
         assert is_gone(background)
 
 
+def test_a_killed_server_leaves_no_run(tmp_path: Path) -> None:
+    """A run's process ends with the server; the next server says that the run has failed."""
+    with serve(tmp_path / "home") as server:
+        source = "import os, time\nopen('/dbfs/pid', 'w').write(str(os.getpid()))\ntime.sleep(300)"
+        (server.home / "roots" / "dbfs" / "job.py").write_text(source)
+        program = {"python_file": "dbfs:/job.py"}
+        task = {"task_key": "a", "existing_cluster_id": RUNNING_ID, "spark_python_task": program}
+        submitted = server.http.post("/api/2.2/jobs/runs/submit", json={"tasks": [task]}).json()
+        pid = server.home / "roots" / "dbfs" / "pid"
+        deadline = time.monotonic() + 30
+        while not (pid.is_file() and pid.read_text()):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        server.process.send_signal(signal.SIGKILL)
+        assert is_gone(int(pid.read_text()))
+        server.process.wait()
+    with serve(tmp_path / "home") as server:
+        run = server.http.get("/api/2.2/jobs/runs/get", params=submitted).json()
+        assert run["state"]["result_state"] == "FAILED"
+        assert [path.name for path in (server.home / "kernels").iterdir()] == ["home"]
+
+
 def test_a_terminated_server_leaves_no_process(tmp_path: Path) -> None:
     """SIGTERM ends everything as well, with a command under way, and removes the contexts' files."""
     with serve(tmp_path / "home") as server:
