@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.transfer.remote import RemoteTree
     from kedro_databricks_hybrid.workspace import Workspace
 
+_RUNS = 10
 _SHOWN = 5
 
 
@@ -73,19 +74,18 @@ def _wanted(project: Project, tree: RemoteTree, options: PullOptions) -> Collect
         return [project.data]
     if options.pipelines:
         return in_data(project.data, datasets.of_project(project.metadata, options.pipelines).outputs)
-    run = _last_run(tree)
-    if run is None:
-        return in_data(project.data, datasets.of_project(project.metadata).outputs)
-    names = sorted({name for node in _outcome(tree, run).nodes.values() for name in node.saved})
-    paths = in_data(project.data, datasets.of_datasets(project.metadata, names))
-    say(f"The last run, {run.name}, wrote {', '.join(names) or 'nothing'}.")
-    return paths
+    for run in _last_runs(tree):
+        names = sorted({name for node in _outcome(tree, run).nodes.values() for name in node.saved})
+        if names:  # a run that was cancelled early wrote nothing
+            say(f"Run {run.name} wrote {', '.join(names)}.")
+            return in_data(project.data, datasets.of_datasets(project.metadata, names))
+    return in_data(project.data, datasets.of_project(project.metadata).outputs)
 
 
-def _last_run(tree: RemoteTree) -> PurePosixPath | None:
-    """Return the folder of the newest run's log; the names begin with their time."""
+def _last_runs(tree: RemoteTree) -> list[PurePosixPath]:
+    """Return the folders of the newest runs' logs, the newest first; the names begin with their time."""
     listing = tree.list(RUNS_FOLDER)
-    return max(listing.folders, default=None) if listing else None
+    return sorted(listing.folders, reverse=True)[:_RUNS] if listing else []
 
 
 def _outcome(tree: RemoteTree, run: PurePosixPath) -> Outcome:

@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.errors import LoginError, NotFoundError, TransferError, WorkspaceError
+from kedro_databricks_hybrid.errors import NotFoundError, TransferError, WorkspaceError
 from kedro_databricks_hybrid.transfer.files import OURS
 from kedro_databricks_hybrid.workspace import translated
 
@@ -28,21 +28,17 @@ def explained(action: str) -> Iterator[None]:
             yield
     except NotFoundError:
         raise
-    except (WorkspaceError, LoginError) as error:
-        words = _words(error)
-        if isinstance(error, LoginError) and not _is_about_data(error, words):
-            raise
-        hint = None
-        if "DBFS root is disabled" in words:
+    except WorkspaceError as error:
+        if "DBFS root is disabled" in error.message:
             hint = (
                 "Set data.root in conf/databricks/databricks.yml to a folder in a volume, such as "
                 "/Volumes/<catalog>/<schema>/<volume>/<project>/data."
             )
-        elif "PERMISSION_DENIED" in words or isinstance(error, LoginError):
+        elif "PERMISSION_DENIED" in error.message:
             hint = "Ask for write access to it, or set another data.root in databricks.yml."
-        if hint is None:
+        else:
             raise
-        raise WorkspaceError(f"Could not {action}: {words.rstrip('.')}.", hint=hint) from error
+        raise WorkspaceError(f"{error.message.rstrip('.')}.", hint=hint) from error
 
 
 def refuse_names(paths: Sequence[PurePosixPath]) -> None:
@@ -72,20 +68,6 @@ def refuse_sizes(sizes: Sequence[tuple[PurePosixPath, int]], tree: RemoteTree) -
                 f"{tree.largest / 1024**3:.0f} GiB at most.",
                 hint="Split it, or write it from the cluster.",
             )
-
-
-def _words(error: WorkspaceError | LoginError) -> str:
-    """Return what Databricks said, without the configuration that the SDK adds to it."""
-    words = " ".join(str(error.__cause__ or error).partition(" Config: ")[0].split())
-    code = getattr(error.__cause__, "error_code", None)
-    return f"{code}: {words}" if code and code not in words else words
-
-
-def _is_about_data(error: LoginError, words: str) -> bool:
-    """Whether a refusal that looks like one of the login is none: a login is refused for its token."""
-    return (
-        getattr(error.__cause__, "error_code", None) == "PERMISSION_DENIED" and "token" not in words.lower()
-    )
 
 
 def _problem(path: PurePosixPath) -> str | None:
