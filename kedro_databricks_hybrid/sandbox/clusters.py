@@ -176,6 +176,11 @@ class Clusters:
             if cluster.state == "RUNNING":
                 await self.terminate(cluster.cluster_id, "SPOT_INSTANCE_TERMINATION", "CLOUD_FAILURE")
 
+    async def settled(self, cluster_id: str) -> None:
+        """Wait while a cluster is on its way from one state to another."""
+        while (work := self._work.get(cluster_id)) is not None and not work.done():
+            await asyncio.wait([work])
+
     async def forget(self, cluster_id: str) -> None:
         """Terminate a cluster and remove it for good."""
         cluster = self.get(cluster_id)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.sandbox import Sandbox
     from kedro_databricks_hybrid.sandbox.users import User
 
-_SECONDS_BETWEEN_LOOKS = 0.05
 _DEFAULT_VERSION = "4"
 # Not verified against a live workspace: what DATABRICKS_RUNTIME_VERSION says on serverless compute.
 _SERVERLESS_RUNTIME = "client.{}.0"
@@ -91,11 +90,10 @@ class Compute:
         if cluster is None:
             return
         one.cluster_id = cluster.cluster_id
-        while cluster.state != "RUNNING":
-            if cluster.state in {"TERMINATED", "ERROR"}:
-                message = f"Cluster {cluster.cluster_id} did not start: {cluster.state_message}"
-                raise TaskFailedError("CLUSTER_ERROR", message)
-            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+        await self._sandbox.clusters.settled(cluster.cluster_id)
+        if cluster.state != "RUNNING":
+            message = f"Cluster {cluster.cluster_id} did not start: {cluster.state_message}"
+            raise TaskFailedError("CLUSTER_ERROR", message)
         if task.libraries:
             await self._libraries.add(cluster.cluster_id, task.libraries)
             await self._libraries.settled(cluster.cluster_id)
@@ -167,8 +165,8 @@ class Compute:
                 raise TaskFailedError(
                     "CLUSTER_ERROR", f"Cluster {given['existing_cluster_id']} does not exist"
                 )
-            while cluster.state == "TERMINATING":
-                await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+            if cluster.state == "TERMINATING":
+                await clusters.settled(cluster.cluster_id)
             if cluster.state == "TERMINATED":
                 await clusters.start(cluster.cluster_id)
             return cluster
