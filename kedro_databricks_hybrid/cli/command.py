@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -64,6 +65,11 @@ def env_option(function: Function) -> Function:
 def say(line: str) -> None:
     """Print one line of progress or result."""
     click.echo(line)
+
+
+def say_json(document: object) -> None:
+    """Print a document as one line of JSON, the last on stdout: Kedro may have printed a line before it."""
+    click.echo(json.dumps(document))
 
 
 def warn(line: str) -> None:

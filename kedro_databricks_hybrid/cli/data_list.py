@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.cli.command import say
+from kedro_databricks_hybrid.cli.command import say, say_json
 from kedro_databricks_hybrid.cli.data_push import place
 from kedro_databricks_hybrid.cli.sizes import in_bytes
 from kedro_databricks_hybrid.transfer import local, roots
@@ -30,7 +29,7 @@ def list_data(project: Project, workspace: Workspace, paths: Collection[str], *,
     pull = Pull(tree, project.data, place(workspace, tree.root))
     pairs = pull.pairs([local.inside(project.data, path) for path in chosen])
     if as_json:
-        say(json.dumps([_as_json(pair) for pair in pairs], indent=1))
+        say_json([_as_json(pair) for pair in pairs])
         return
     rows = [("path", "here", "", "there", "", "state"), *(_row(pair) for pair in pairs)]
     widths = [max(len(row[column]) for row in rows) for column in range(6)]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from kedro_databricks_hybrid.cli import neighbours
-from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say
+from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say, say_json
 from kedro_databricks_hybrid.cli.project import open_project
 from kedro_databricks_hybrid.doctor.examination import examine
 from kedro_databricks_hybrid.doctor.finding import Finding, Level
@@ -31,7 +30,7 @@ def doctor(metadata: ProjectMetadata, profile: str | None, env: str | None, as_j
     findings = examine(metadata.project_path, lambda: open_project(metadata, env), profile)
     findings += [Finding("plugins", Level.YELLOW, each.explained()) for each in neighbours.found()]
     if as_json:
-        say(json.dumps([{**asdict(each), "level": each.level.value} for each in findings], indent=1))
+        say_json([{**asdict(each), "level": each.level.value} for each in findings])
     else:
         for finding in findings:
             _show(finding)

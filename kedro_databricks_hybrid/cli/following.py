@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from kedro_databricks_hybrid.cli.command import say
+from kedro_databricks_hybrid.cli.command import say, say_json
 from kedro_databricks_hybrid.cli.log_output import print_summary, printer
 from kedro_databricks_hybrid.errors import RunCancelledError, RunError
 
@@ -71,7 +70,7 @@ def report(outcome: Outcome, paths: LocalPaths, *, run_id: str, as_json: bool = 
     if as_json:
         nodes = [asdict(node) for node in outcome.nodes.values()]
         facts = {"run_id": run_id, "outcome": outcome.outcome, "seconds": outcome.seconds}
-        say(json.dumps({**facts, "error": outcome.error, "nodes": nodes}))
+        say_json({**facts, "error": outcome.error, "nodes": nodes})
     if outcome.traceback:
         click.echo(paths.in_text(outcome.traceback).rstrip(), err=True)
     if outcome.outcome == "cancelled":

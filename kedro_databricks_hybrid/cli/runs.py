@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING
 
 import click
 
-from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say
+from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say, say_json
 from kedro_databricks_hybrid.cli.following import follow, report, shower
 from kedro_databricks_hybrid.cli.project import open_project
 from kedro_databricks_hybrid.errors import RunError
@@ -40,7 +39,7 @@ def runs(metadata: ProjectMetadata, profile: str | None, env: str | None, count:
     _, _, tree = _open(metadata, profile, env)
     rows = [_row(run) for run in history.latest(tree, count)]
     if as_json:
-        say(json.dumps([dict(zip(_COLUMNS, row, strict=True)) for row in rows]))
+        say_json([dict(zip(_COLUMNS, row, strict=True)) for row in rows])
         return
     if not rows:
         say(f"No run has left a log in {tree.root}.")

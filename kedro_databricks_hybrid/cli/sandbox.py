@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import click
 
 from kedro_databricks_hybrid import sandbox_process
 from kedro_databricks_hybrid.cli import sandbox_faults
-from kedro_databricks_hybrid.cli.command import Command, say
+from kedro_databricks_hybrid.cli.command import Command, say, say_json
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.connection import Connection
@@ -42,7 +41,7 @@ def status(as_json: bool) -> None:
     """Tell whether the sandbox runs, and where."""
     connection = sandbox_process.require_running()
     if as_json:
-        say(json.dumps(_facts(connection)))
+        say_json(_facts(connection))
     else:
         say(f"The sandbox runs at {connection.host} as process {connection.pid}, for {connection.user}.")
         say(f"Its files are in {connection.home}.")
@@ -83,7 +82,7 @@ def fault() -> None:
 @click.option("--message", metavar="TEXT", help="The message of `status`.")
 @click.option("--seconds", type=float, help="How long to wait before it happens.")
 def add(**rule: Any) -> None:  # noqa: ANN401 - the options above
-    r"""Add a fault.
+    """Add a fault.
 
     \b
     status             answer with an error instead of doing the work
@@ -95,7 +94,7 @@ def add(**rule: Any) -> None:  # noqa: ANN401 - the options above
     terminate-cluster  terminate the running clusters after the answer
     evict-contexts     evict every execution context after the answer
     expire-token       from then on refuse the token of the request
-    """
+    """  # noqa: D301 - click wants the character itself
     given = {name: value for name, value in rule.items() if value is not None}
     say(_line(sandbox_faults.request("POST", given)))
 
@@ -106,10 +105,11 @@ def list_faults(as_json: bool) -> None:
     """List the faults, with how often each has struck."""
     found = sandbox_faults.request("GET")["faults"]
     if as_json:
-        say(json.dumps(found, indent=2))
-    for one in found if not as_json else ():
+        say_json(found)
+        return
+    for one in found:
         say(_line(one))
-    if not found and not as_json:
+    if not found:
         say("There are no faults.")
 
 

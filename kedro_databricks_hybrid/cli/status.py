@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from kedro_databricks_hybrid import status as facts
-from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say
+from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say, say_json
 from kedro_databricks_hybrid.cli.project import open_project
 from kedro_databricks_hybrid.workspace import connect
 
@@ -31,7 +30,7 @@ def status(metadata: ProjectMetadata, profile: str | None, env: str | None, as_j
         _show(here)
     sections = facts.there(project, connect(profile))
     if as_json:
-        say(json.dumps({each.name: each.facts for each in (here, *sections)}, indent=1))
+        say_json({each.name: each.facts for each in (here, *sections)})
         return
     for section in sections:
         _show(section)

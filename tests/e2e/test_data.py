@@ -54,7 +54,7 @@ def test_ls_shows_both_sides(tiny: Callable[[str], Shell]) -> None:
     assert states["01_raw/there.csv"].endswith("only there")
     (shell.folder / "data" / "01_raw" / "raw.csv").write_text("a,b\n")
     printed = shell.ok(f"{LS} --json").out
-    found = {each["path"]: each for each in json.loads(printed[printed.index("[\n") :])}
+    found = {each["path"]: each for each in json.loads(printed.splitlines()[-1])}
     assert found["01_raw/raw.csv"]["state"] == "changed here"
     assert found["01_raw/there.csv"]["there"]["size"] == 2
 
