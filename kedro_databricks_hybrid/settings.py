@@ -32,7 +32,7 @@ class Code:
 
     Args:
         folder: Workspace path of the Git folder; may hold {user}, {project} and {branch}.
-        sync: How code travels; `git` is the only way so far.
+        sync: How code travels: `git`, as commits, or `files`, as the working tree is.
         remote: The Git remote that the Git folder is cloned from.
         provider: The Git provider as the Repos API spells it; None lets the remote's address decide.
     """
@@ -289,9 +289,7 @@ def _local_problem(value: str) -> str | None:
 
 
 def _sync_problem(value: str) -> str | None:
-    if value == "files":
-        return "syncing files is not available in this version, only git"
-    return None if value == "git" else "it must be git"
+    return None if value in {"git", "files"} else "it must be git or files"
 
 
 def _path_problem(value: str) -> str | None:

@@ -15,6 +15,8 @@ from kedro_databricks_hybrid.git import Commit, last_words
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.git import Repository
 
+_TRIES = 10
+_SUBJECT = "Work in progress"
 _RECORDS = "refs/kedro-hybrid/snapshots"
 """Where this clone notes which snapshot branches it has pushed: outside of the branches."""
 
@@ -46,22 +48,35 @@ def take(repository: Repository, user: str, branch: str) -> Snapshot:
         GitError: git cannot make it, for example without a user name.
     """
     head = repository.head()
-    top = ("-C", str(repository.top))
     with tempfile.TemporaryDirectory() as folder:
-        index = Path(folder) / "index"
-        own = Path(repository.ask("rev-parse", "--path-format=absolute", "--git-path", "index").strip())
-        if own.exists():
-            shutil.copy2(own, index)  # what git knows of unchanged files there saves reading them
-        variables = {"GIT_INDEX_FILE": str(index)}
-        repository.ask(*top, "add", "--all", variables=variables)
-        tree = repository.ask("write-tree", variables=variables).strip()
+        tree = _tree(repository, Path(folder))
     if tree == repository.ask("rev-parse", f"{head.sha}^{{tree}}").strip():
         return Snapshot(head, branch_name(user, branch))
-    subject = f"Work in progress on {branch} after {head.short}"
+    subject = f"{_SUBJECT} on {branch} after {head.short}"
     when = repository.ask("log", "-1", "--format=%cI", head.sha).strip()
     dates = {"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when}
     sha = repository.ask("commit-tree", tree, "-p", head.sha, "-m", subject, variables=dates).strip()
     return Snapshot(Commit(sha, subject), branch_name(user, branch))
+
+
+def holds(repository: Repository, sha: str | None, head: Commit) -> bool:
+    """Tell whether a commit is the local one, or a snapshot taken on it."""
+    if sha is None or sha == head.sha:
+        return sha is not None
+    found = repository.run("log", "-1", "--format=%P %s", sha)
+    parent, _, subject = found.stdout.decode("utf-8", "surrogateescape").partition(" ")
+    return parent == head.sha and subject.startswith(_SUBJECT)
+
+
+def holds_edits(repository: Repository, sha: str | None) -> bool:
+    """Tell whether a commit holds the working tree as it is now, uncommitted edits included."""
+    if sha is None:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        return (
+            repository.commit(sha) is not None
+            and _tree(repository, Path(folder)) == repository.ask("rev-parse", f"{sha}^{{tree}}").strip()
+        )
 
 
 def push(repository: Repository, remote: str, snapshot: Snapshot) -> bool:
@@ -105,3 +120,19 @@ def remove(repository: Repository, remote: str, user: str, branch: str) -> bool:
             return False
     repository.ask("update-ref", "-d", record)
     return bool(there)
+
+
+def _tree(repository: Repository, folder: Path) -> str:
+    """Return the tree of the working tree as it is, by an index of its own in a folder."""
+    index = folder / "index"
+    own = Path(repository.ask("rev-parse", "--path-format=absolute", "--git-path", "index").strip())
+    if own.exists():
+        shutil.copy2(own, index)  # what git knows of unchanged files there saves reading them
+    variables = {"GIT_INDEX_FILE": str(index)}
+    for left in reversed(range(_TRIES)):
+        added = repository.run("-C", str(repository.top), "add", "--all", variables=variables)
+        if added.returncode == 0:
+            break
+        if left == 0:  # otherwise a file has just vanished
+            raise GitError(f"git add failed: {last_words(added.stderr)}")
+    return repository.ask("write-tree", variables=variables).strip()

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid import cluster, git, git_folder, git_folder_edits
+from kedro_databricks_hybrid import cluster, git, git_folder, git_folder_edits, snapshot
 from kedro_databricks_hybrid.errors import HybridError
 from kedro_databricks_hybrid.transfer.plan import State
 
@@ -58,7 +58,7 @@ def there(project: Project, workspace: Workspace) -> list[Section]:
     """Ask the Git remote and Databricks, all at once; what cannot be told says why."""
     asked: dict[str, Callable[[], Section]] = {
         "Git remote": lambda: _remote(project),
-        "Git folder": lambda: _folder(project, workspace),
+        "Git folder": lambda: _code(project, workspace),
         "cluster": lambda: _cluster(project, workspace),
         "last run": lambda: _last_run(project, workspace),
     }
@@ -105,6 +105,18 @@ def _folder(project: Project, workspace: Workspace) -> Section:
     if edits.paths:
         lines.append(f"{_count(len(edits.paths), 'edit')} made there: {edits}")
     return Section("Git folder", lines, {**facts, "edits": edits.paths})
+
+
+def _code(project: Project, workspace: Workspace) -> Section:
+    if not project.syncs_files:
+        return _folder(project, workspace)
+    mirror = project.code_there(workspace)
+    is_now = snapshot.holds_edits(project.repository, mirror.sha)
+    relation = "your files as they are" if is_now else "not your files as they are"
+    facts = {"path": str(mirror.path), "commit": mirror.sha, "is_current": is_now}
+    return Section(
+        "files", [f"{_commit(project.repository, mirror.sha)}, {relation}, in {mirror.path}"], facts
+    )
 
 
 def _cluster(project: Project, workspace: Workspace) -> Section:

@@ -32,6 +32,7 @@ LAYERS = (
         "cluster",
         "git_folder",
         "git_folder_edits",
+        "files_folder",
         "git_credential",
         "data_root",
         "code",

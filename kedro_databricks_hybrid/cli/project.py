@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from kedro_databricks_hybrid import files_folder, git_folder
 from kedro_databricks_hybrid import settings as databricks_yml
 from kedro_databricks_hybrid.git import Repository
 
 if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata
 
+    from kedro_databricks_hybrid.git_folder import GitFolder
     from kedro_databricks_hybrid.settings import Settings
     from kedro_databricks_hybrid.workspace import Workspace
 
@@ -35,8 +37,28 @@ class Project:
         return PurePosixPath(self._filled(self.settings.code.folder, workspace))
 
     def folder(self, workspace: Workspace) -> PurePosixPath:
-        """Return the path of the Kedro project, which may be a folder inside the Git folder."""
-        return self.git_folder(workspace) / self.repository.prefix
+        """Return the path of the Kedro project, which may be a folder inside the one with the code."""
+        code = self.files_folder(workspace) if self.syncs_files else self.git_folder(workspace)
+        return code / self.repository.prefix
+
+    @property
+    def syncs_files(self) -> bool:
+        """Whether uncommitted files are what runs, instead of commits."""
+        return self.settings.code.sync == "files"
+
+    def files_folder(self, workspace: Workspace) -> PurePosixPath:
+        """Return the path of the folder that uncommitted files go to."""
+        return files_folder.path_beside(self.git_folder(workspace), workspace.user)
+
+    def code_there(self, workspace: Workspace) -> GitFolder:
+        """Return what a run runs: the Git folder, or the mirror of the working tree.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        if self.syncs_files:
+            return files_folder.get(workspace, self.files_folder(workspace))
+        return git_folder.get(workspace, self.git_folder(workspace))
 
     def data_root(self, workspace: Workspace) -> str:
         """Return the data root with its placeholders filled in."""

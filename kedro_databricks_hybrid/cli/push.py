@@ -9,6 +9,7 @@ import click
 from kedro_databricks_hybrid import code, git_folder, rescue, snapshot, unsupported
 from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say, warn
 from kedro_databricks_hybrid.cli.project import open_project
+from kedro_databricks_hybrid.cli.push_files import push_files
 from kedro_databricks_hybrid.cli.rescuing import rescue_options, way
 from kedro_databricks_hybrid.cli.sizes import with_count
 from kedro_databricks_hybrid.git_folder import Target
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.cli.project import Project
     from kedro_databricks_hybrid.code import Source
     from kedro_databricks_hybrid.git import Repository
+    from kedro_databricks_hybrid.rescue import Way
     from kedro_databricks_hybrid.workspace import Workspace
+
+
+_WATCH_IS_FOR_FILES = "--watch is for code.sync: files in conf/base/databricks.yml."
+_WIP_HAS_NO_BRANCH = "--wip takes the working tree, --branch another branch: choose one."
 
 
 @click.command(cls=Command)
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--branch", metavar="NAME", help="Local branch to push; the one checked out if not given.")
 @click.option("--wip", is_flag=True, help="Push uncommitted edits too, as a snapshot on a branch of its own.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--watch", is_flag=True, help="Keep the files there in step until Ctrl-C (code.sync: files).")
 @rescue_options
 @click.pass_obj
 def push(
@@ -46,6 +53,7 @@ def push(
     branch: str | None,
     wip: bool,
     dry_run: bool,
+    watch: bool,
     save: bool,
     force: bool,
 ) -> None:
@@ -56,9 +64,14 @@ def push(
     """
     if no_data and all_data:
         raise click.UsageError("--no-data and --all-data exclude each other.")
-    if wip and branch:
-        raise click.UsageError("--wip takes the working tree, --branch another branch: choose one.")
     project = open_project(metadata, env)
+    if project.syncs_files:
+        if branch or wip or save or force or dry_run:
+            raise click.UsageError("With code.sync: files, push takes the working tree as it is.")
+        _push_working_tree(project, profile, None if no_data else all_data, watch=watch)
+        return
+    if watch or (wip and branch):
+        raise click.UsageError(_WATCH_IS_FOR_FILES if watch else _WIP_HAS_NO_BRANCH)
     source = code.source(project.repository, project.settings.code, branch)
     _look_through(project.repository, source.commit.sha)
     workspace = connect(profile)
@@ -68,17 +81,27 @@ def push(
         if not no_data:
             _push_data(project, workspace, everything=all_data, dry_run=True)
         return
+    _push_commit(project, workspace, source, way("push", workspace, save=save, force=force), wip=wip)
+    if not no_data:
+        _push_data(project, workspace, everything=all_data)
+
+
+def _push_commit(project: Project, workspace: Workspace, source: Source, chosen: Way, *, wip: bool) -> None:
     target = _to_remote(project, workspace, source, wip=wip)
     folder = code.folder_for(workspace, project.git_folder(workspace), source)
-    if save or force or not target.is_met_by(folder):
-        chosen = way("push", workspace, save=save, force=force)
+    if chosen.save or not target.is_met_by(folder):
         folder = rescue.check_out(workspace, project.repository, folder, target, chosen)
     commit = project.repository.commit(folder.sha or "")
     say(f"Databricks has {commit} on {target} in {folder.path}")
     if not wip:
         _remove_snapshots(project, workspace, source)
-    if not no_data:
+
+
+def _push_working_tree(project: Project, profile: str | None, all_data: bool | None, *, watch: bool) -> None:
+    workspace = connect(profile)
+    if all_data is not None:
         _push_data(project, workspace, everything=all_data)
+    push_files(project, workspace, watch=watch)
 
 
 def _look_through(repository: Repository, sha: str) -> None:

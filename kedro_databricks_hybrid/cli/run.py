@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
-from kedro_databricks_hybrid import cluster, git_folder
+from kedro_databricks_hybrid import cluster, snapshot
 from kedro_databricks_hybrid.cli.command import Command, profile_option, say, warn
 from kedro_databricks_hybrid.cli.following import follow, report, shower
 from kedro_databricks_hybrid.cli.project import open_project
@@ -69,7 +69,7 @@ def run(
     if push_first:
         ctx.invoke(push, profile=profile, env=project.env)
     workspace = connect(profile)
-    folder = git_folder.get(workspace, project.git_folder(workspace))
+    folder = project.code_there(workspace)
     chosen = cluster.choose(workspace, cluster_name or project.settings.compute.cluster)
     tell = (lambda line: click.echo(line, err=True)) if as_json else say
     _tell_what_runs(project, workspace, folder, chosen, tell)
@@ -180,6 +180,7 @@ def _tell_what_runs(
     env = f", env {project.env}" if project.env else ""
     tell(f"Running {commit} of {folder.branch or 'a tag'} on the cluster {chosen.name}{env}")
     head = repository.head()
-    if head.sha != folder.sha:
+    if not snapshot.holds(repository, folder.sha, head):
         warn(f"Your local commit is {head}: run `kedro databricks push{workspace.flags}` to run that one.")
-    warn_of_edits(project)
+    if not snapshot.holds_edits(repository, folder.sha):
+        warn_of_edits(project)

@@ -91,7 +91,10 @@ def credential(project: Project, workspace: Workspace) -> Finding:
 
 
 def folder(project: Project, workspace: Workspace) -> Finding:
-    """Tell which commit the Git folder holds."""
+    """Tell which commit the Git folder holds, or whether the mirror of the working tree is there."""
+    if project.syncs_files:
+        mirror = project.code_there(workspace)
+        return green("Git folder", f"not used: your files go to {mirror.path}")
     path = project.git_folder(workspace)
     found = git_folder.find(workspace, path)
     fix = f"kedro databricks push{workspace.flags}"
