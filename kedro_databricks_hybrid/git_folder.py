@@ -96,7 +96,8 @@ def create(workspace: Workspace, path: PurePosixPath, *, url: str, provider: str
         repo = workspace.client.repos.create(url=url, provider=provider, path=_repos_path(path))
     if repo.id is None:
         raise WorkspaceError(f"Databricks made the Git folder {path} but gave it no id.")
-    return _get(workspace, repo.id, path)
+    made = GitFolder(repo.id, path, repo.branch or None, repo.head_commit_id or None, repo.url or url)
+    return _read_back(workspace, made, Target(branch=made.branch, sha=made.sha))
 
 
 @dataclass(frozen=True)
@@ -154,18 +155,25 @@ def check_out(
 
 
 def _read_back(workspace: Workspace, folder: GitFolder, target: Target) -> GitFolder:
+    """Ask for the folder until it shows the target, since answers may lag behind writes."""
     deadline = time.monotonic() + _READ_BACK_SECONDS
     pause = 0.1
     while True:
-        found = _get(workspace, folder.repo_id, folder.path)
-        if target.is_met_by(found):
-            return found
-        if time.monotonic() > deadline:
-            raise WorkspaceError(
-                f"The Git folder {folder.path} is at {found.sha} on {found.branch or 'no branch'} "
-                f"instead of {target.sha or 'the newest commit'} on {target}.",
-                hint="Someone else may have changed it meanwhile: run the command again.",
-            )
+        is_late = time.monotonic() > deadline
+        try:
+            found = _get(workspace, folder.repo_id, folder.path)
+        except NotFoundError:
+            if is_late:
+                raise
+        else:
+            if target.is_met_by(found):
+                return found
+            if is_late:
+                raise WorkspaceError(
+                    f"The Git folder {folder.path} is at {found.sha} on {found.branch or 'no branch'} "
+                    f"instead of {target.sha or 'the newest commit'} on {target}.",
+                    hint="Someone else may have changed it meanwhile: run the command again.",
+                )
         time.sleep(pause)
         pause = min(pause * 2, 1.0)
 

@@ -245,3 +245,35 @@ def test_dry_run_says_what_would_be_done(site: Site) -> None:
     said = site.call("push", "--dry-run").output
     assert "Would check out main" in said
     assert "(Second)" not in site.call("status").output.split("Git folder")[1]
+
+
+def test_an_answer_that_lags_behind(pushed: Site) -> None:
+    """Reads that show the commit before are asked again, and the proof is of the commit now."""
+    head = pushed.commit({}, "Second")
+    fault = pushed.sandbox.faults.add("stale", path="/api/2.0/repos/*", times=2)
+    assert "(Second)" in pushed.call("push", "--no-data").output
+    assert fault.struck >= 1
+    pushed.sandbox.faults.clear()
+    assert pushed.repo().head_commit_id == head
+
+
+def test_a_checkout_whose_answer_is_lost(pushed: Site) -> None:
+    """The connection breaks after the checkout was done: it is asked again, and proven."""
+    head = pushed.commit({}, "Second")
+    fault = pushed.sandbox.faults.add("reset-after", method="PATCH", path="/api/2.0/repos/*")
+    assert "(Second)" in pushed.call("push", "--no-data").output
+    assert fault.struck == 1
+    assert pushed.repo().head_commit_id == head
+
+
+def test_a_folder_that_does_not_follow_is_no_success(pushed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the folder stays at another commit, push fails and names both."""
+    monkeypatch.setattr(git_folder, "_READ_BACK_SECONDS", 0.5)
+    before = pushed.git("rev-parse", "HEAD")
+    head = pushed.commit({}, "Second")
+    pushed.sandbox.faults.add("stale", path="/api/2.0/repos/*", times=1000)
+    assert pushed.repo().head_commit_id == before
+    said = pushed.call("push", "--no-data", status=1).output
+    assert before in said
+    assert head in said
+    assert "Databricks has" not in said
