@@ -136,5 +136,7 @@ class Started:
 
     def finish(self) -> Result:
         """Wait for the end."""
-        out, err = self.process.communicate(timeout=120)
+        assert self.process.stdout is not None
+        out = self.process.stdout.read()  # what lines_until has read ahead comes first
+        _, err = self.process.communicate(timeout=120)
         return Result(self.command, self.process.returncode, out, err)
