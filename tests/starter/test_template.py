@@ -12,44 +12,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
+from demo import guide_edit
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-GUIDE_IMPORT = "from scipy.stats import mode\n"
-GUIDE = '''
-def make_predictions(
-    X_train: pd.DataFrame, X_test: pd.DataFrame, y_train: pd.DataFrame
-) -> pd.DataFrame:
-    """Uses 3-nearest neighbour classifier to create predictions.
-    Args:
-        X_train: Training data of features.
-        y_train: Training data for target.
-        X_test: Test data for features.
-    Returns:
-        y_pred: Prediction of the target variable.
-    """
-
-    X_train_numpy = X_train.to_numpy()
-    X_test_numpy = X_test.to_numpy()
-
-    squared_distances = np.sum(
-        (X_train_numpy[:, None, :] - X_test_numpy[None, :, :]) ** 2, axis=-1
-    )
-    three_nearest_neighbours = np.argsort(squared_distances, axis=0)[:3]
-
-    # Use list comprehension to index y_train for each test point's three nearest neighbours
-    y_nearest_neighbours = np.array(
-        [y_train.iloc[three_nearest_neighbours[:, i]] for i in range(X_test.shape[0])]
-    )
-
-    y_pred_mode, _ = mode(y_nearest_neighbours, axis=1)
-    y_pred = pd.DataFrame(
-        y_pred_mode.squeeze(), columns=y_train.columns, index=X_test.index
-    )
-
-    return y_pred
-
-'''
 LAYERS = "01_raw 02_intermediate 03_primary 04_feature 05_model_input 06_models 07_model_output 08_reporting"
 
 
@@ -73,12 +40,7 @@ def test_guide_from_first_run_to_modified_classifier(
     with_parameter = pd.read_parquet(project / "data/07_model_output/y_pred.parquet")
     assert "Model has accuracy of 1.000 on test data." in log
 
-    nodes = project / "src/iris_databricks/nodes.py"
-    code = nodes.read_text(encoding="utf-8")
-    code = code.replace("\nlog = ", f"{GUIDE_IMPORT}\nlog = ")
-    code, replaced = re.subn(r"(?s)\ndef make_predictions\(.*?(?=\ndef )", lambda _: GUIDE, code)
-    assert replaced == 1
-    nodes.write_text(code, encoding="utf-8")
+    guide_edit.apply(project / "src/iris_databricks/nodes.py")
     log = kedro(project, "run")
     with_guide = pd.read_parquet(project / "data/07_model_output/y_pred.parquet")
     assert "Model has accuracy of 1.000 on test data." in log
