@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kedro_databricks_hybrid import git_folder, snapshot
+from kedro_databricks_hybrid import git_folder
 from tests.project_fixtures import PACKAGE
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def test_a_protected_branch(pushed: Site) -> None:
 
 
 def test_two_users_on_one_remote(pushed: Site) -> None:
-    """Each has a Git folder and snapshots of their own, and gets the other's commits by pulling."""
+    """A colleague's commit at the remote is named as what to pull first; then both are there."""
     colleague = pushed.project.parent / "colleague"
     pushed.git("clone", "-q", str(pushed.remote), str(colleague))
     pushed.write({"theirs.txt": "x\n"}, at=colleague)
@@ -168,8 +168,18 @@ def test_two_users_on_one_remote(pushed: Site) -> None:
     pushed.git("pull", "-q", "--rebase", "origin", "main")
     pushed.call("push", "--no-data")
     assert (pushed.files / "theirs.txt").exists()
-    names = {snapshot.branch_name(user, "main") for user in ("ann@example.com", "bob@example.com")}
-    assert len(names) == 2
+
+
+def test_two_users_of_one_workspace(pushed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Snapshots of the same branch go to branches and Git folders of their users' own."""
+    mine = pushed.repo().head_commit_id
+    monkeypatch.setenv("DATABRICKS_TOKEN", pushed.sandbox.users.add("ann@example.com").token)
+    pushed.write({"hers.txt": "x\n"})
+    said = pushed.call("push", "--no-data", "--wip").output
+    assert "on kedro-hybrid/ann@example.com/main in /Workspace/Repos/ann@example.com/tiny" in said
+    assert (pushed.files.parent.parent / "ann@example.com" / "tiny" / "hers.txt").exists()
+    assert (pushed.repo().branch, pushed.repo().head_commit_id) == ("main", mine)
+    assert not (pushed.files / "hers.txt").exists()
 
 
 def test_from_a_worktree_and_a_subfolder(pushed: Site) -> None:
