@@ -167,14 +167,16 @@ def _git_folder_of_the_starter(server: ServerProcess, scratch: Path) -> str:
     return folder
 
 
-def test_spark_ends_with_a_killed_server(server: ServerProcess, notebook: Notebook) -> None:
-    """After SIGKILL of the server, the JVM ends as the kernel does. The last test: it takes the server."""
-    java = int(notebook.text("print(spark.sparkContext._gateway.proc.pid)"))
-    kernel = int(notebook.text("import os; print(os.getpid())"))
-    assert not is_gone(java, seconds=0.1)
-    server.process.send_signal(signal.SIGKILL)
-    assert is_gone(kernel)
-    assert is_gone(java)
+def test_spark_ends_with_a_killed_server(tmp_path: Path) -> None:
+    """After SIGKILL of a server of its own, the JVM ends as the kernel does."""
+    with serve(tmp_path / "home") as server:
+        notebook = open_notebook(server.http)
+        java = int(notebook.text("print(spark.sparkContext._gateway.proc.pid)"))
+        kernel = int(notebook.text("import os; print(os.getpid())"))
+        assert not is_gone(java, seconds=0.1)
+        server.process.send_signal(signal.SIGKILL)
+        assert is_gone(kernel)
+        assert is_gone(java)
 
 
 def test_a_job_has_spark(server: ServerProcess) -> None:
