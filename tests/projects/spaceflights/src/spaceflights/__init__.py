@@ -1,0 +1,3 @@
+"""What flights to the moon cost."""
+
+__version__ = "0.1"
