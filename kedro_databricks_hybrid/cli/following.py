@@ -15,9 +15,9 @@ from kedro_databricks_hybrid.errors import RunCancelledError, RunError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kedro_databricks_hybrid.run.interactive import Started
     from kedro_databricks_hybrid.run.local_paths import LocalPaths
     from kedro_databricks_hybrid.run.log import Outcome, Record
+    from kedro_databricks_hybrid.run.started import Started
 
 
 def shower(paths: LocalPaths, *, err: bool = False) -> Callable[[Record], None]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.cli.project import Project
     from kedro_databricks_hybrid.git_folder import GitFolder
     from kedro_databricks_hybrid.run.command import Context
-    from kedro_databricks_hybrid.run.interactive import Started
+    from kedro_databricks_hybrid.run.started import Started
     from kedro_databricks_hybrid.transfer.remote import RemoteTree
     from kedro_databricks_hybrid.workspace import Workspace
 
@@ -152,7 +152,7 @@ class _Place:
         past = history.read(self.tree, run_id)
         if past.end or not past.command_id:
             return False
-        return not past.started(self.workspace, self.tree).context.result(past.command_id).ended
+        return past.started(self.workspace, self.tree).work.ending() is None
 
 
 def _run_option(option: click.Parameter) -> click.Parameter:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from kedro_databricks_hybrid.cluster import Cluster
 from kedro_databricks_hybrid.errors import NotFoundError
 from kedro_databricks_hybrid.run.command import Context
-from kedro_databricks_hybrid.run.interactive import Started
-from kedro_databricks_hybrid.run.log import END_FILE, RUN_FILE, RUNS_FOLDER, RunLogReader
+from kedro_databricks_hybrid.run.interactive import CommandWork
+from kedro_databricks_hybrid.run.log import END_FILE, RUN_FILE, RUNS_FOLDER
+from kedro_databricks_hybrid.run.started import Started
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
@@ -47,7 +48,7 @@ class PastRun:
         """Return the run as one that can be followed from its first record, or cancelled."""
         cluster = Cluster(str(self.facts.get("cluster_id", "")), str(self.facts.get("cluster", "")))
         context = Context(workspace, cluster, str(self.facts.get("context_id", "")))
-        return Started(context, self.command_id or "", RunLogReader(tree, RUNS_FOLDER / self.run_id))
+        return Started(CommandWork(context, self.command_id or ""), tree, self.run_id)
 
 
 def latest(tree: RemoteTree, count: int) -> list[PastRun]:

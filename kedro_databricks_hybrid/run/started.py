@@ -1,0 +1,149 @@
+"""The seam between a run and what it runs on: whatever the backend, a run is followed and cancelled alike."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from kedro_databricks_hybrid.errors import HybridError
+from kedro_databricks_hybrid.run.command import Pauses
+from kedro_databricks_hybrid.run.log import END_FILE, RUN_FILE, RUNS_FOLDER, Outcome, RunLogReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kedro_databricks_hybrid.run.log import Record
+    from kedro_databricks_hybrid.transfer.remote import RemoteTree
+
+_STATUS_EVERY_SECONDS = 2.0
+_LAST_RECORDS_SECONDS = 5.0
+_CANCEL_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How work ended as Databricks tells it; it counts where the log has no end record, and is no success.
+
+    Args:
+        outcome: `failed` or `cancelled`.
+        error: What to say of it, one line.
+        traceback: What else Databricks said.
+    """
+
+    outcome: str
+    error: str
+    traceback: str = ""
+
+
+class Work(Protocol):
+    """What performs a run on Databricks: a command in an execution context, or the run of a job."""
+
+    def ending(self) -> Ending | None:
+        """Return how the work ended, None while it goes on."""
+
+    def cancel(self) -> None:
+        """Ask for the work to be ended."""
+
+    def abandon(self) -> None:
+        """End work that did not heed `cancel`."""
+
+
+@dataclass
+class Started:
+    """A run that was started, and how far its log has been read.
+
+    Args:
+        work: What performs it.
+        tree: The data root.
+        run_id: Its name there.
+    """
+
+    work: Work
+    tree: RemoteTree
+    run_id: str
+    outcome: Outcome = field(default_factory=Outcome)
+    _times: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.reader = RunLogReader(self.tree, RUNS_FOLDER / self.run_id)
+
+    def follow(self, show: Callable[[Record], None], seconds: float = float("inf")) -> Outcome:
+        """Read the log to its end, or for so many seconds.
+
+        Args:
+            show: Called with each record, in order, as soon as it is there.
+            seconds: When to stop; the outcome has not ended then.
+
+        Returns:
+            What the log says. Where the work is over and no end record comes, the outcome is the work's own.
+        """
+        if ending := self._read(show, seconds):
+            self._take(ending)
+        return self.outcome
+
+    def cancel(self, show: Callable[[Record], None]) -> Outcome:
+        """End the run and wait for its end; work that does not heed that is abandoned."""
+        ending = None
+        with contextlib.suppress(HybridError):  # the work is gone, and the run with it
+            self.work.cancel()
+            ending = self._read(show, _CANCEL_SECONDS)
+        if not self.outcome.ended:
+            if ending is None:
+                self.work.abandon()
+            self._take(Ending("cancelled", "The run was cancelled."))
+        return self.outcome
+
+    def note(self, facts: Mapping[str, object]) -> None:
+        """Write beside the log what runs where, so that anybody can follow or cancel it."""
+        content = json.dumps({**facts, "t": time.time()}).encode()
+        self.tree.write(RUNS_FOLDER / self.run_id / RUN_FILE, content)
+
+    @property
+    def _written_for(self) -> float:
+        """Seconds between the log's first record and the last one that was read."""
+        return round(self._times[-1] - self._times[0], 3) if self._times else 0.0
+
+    def _read(self, show: Callable[[Record], None], seconds: float) -> Ending | None:
+        """Read until the end record; return how the work ended where that does not come."""
+        deadline = time.monotonic() + seconds
+        asked = time.monotonic()
+        pauses = Pauses()
+        while not self.outcome.ended and time.monotonic() < deadline:
+            if self._take_records(show):
+                pauses.reset()
+                continue
+            if time.monotonic() - asked > _STATUS_EVERY_SECONDS:
+                asked = time.monotonic()
+                if ending := self.work.ending():
+                    self._take_last_records(show)
+                    return None if self.outcome.ended else ending
+            pauses.sleep()
+        return None
+
+    def _take_records(self, show: Callable[[Record], None]) -> bool:
+        records = self.reader.records()
+        for record in records or []:
+            self._times[1:] = [record["t"]]
+            self.outcome.take(record)
+            show(record)
+        return records is not None
+
+    def _take_last_records(self, show: Callable[[Record], None]) -> None:
+        """The work is over; what it wrote last may show up late."""
+        deadline = time.monotonic() + _LAST_RECORDS_SECONDS
+        while not self.outcome.ended and time.monotonic() < deadline:
+            if not self._take_records(show):
+                time.sleep(0.2)
+
+    def _take(self, ending: Ending) -> None:
+        """Let the work's own end stand, here and for others, for the record that the driver did not write."""
+        self.outcome.seconds = self._written_for
+        self.outcome.outcome = ending.outcome
+        self.outcome.error = ending.error
+        self.outcome.traceback = ending.traceback
+        facts = {"outcome": ending.outcome, "seconds": self.outcome.seconds, "error": ending.error}
+        with contextlib.suppress(HybridError):
+            self.tree.write(RUNS_FOLDER / self.run_id / END_FILE, json.dumps(facts).encode())
