@@ -22,6 +22,8 @@ LAYERS = (
         "git",
         "snapshot",
         "unsupported",
+        "requirement_lines",
+        "runtime_packages",
         "project_files",
         "starters",
         "sandbox.connection",
