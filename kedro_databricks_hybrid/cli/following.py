@@ -13,7 +13,7 @@ from kedro_databricks_hybrid.cli.log_output import print_summary, printer
 from kedro_databricks_hybrid.errors import RunCancelledError, RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from kedro_databricks_hybrid.run.local_paths import LocalPaths
     from kedro_databricks_hybrid.run.log import Outcome, Record
@@ -59,18 +59,26 @@ def follow(
     return outcome
 
 
-def report(outcome: Outcome, paths: LocalPaths, *, run_id: str, as_json: bool = False) -> None:
+def report(
+    outcome: Outcome, paths: LocalPaths, facts: Mapping[str, str | None], *, as_json: bool = False
+) -> None:
     """Print what a run came to.
+
+    Args:
+        outcome: What its log says.
+        paths: Where the project lies, here and there.
+        facts: What identifies the run; the summary shows `data_root` and `page`, JSON all.
+        as_json: Print one JSON document, and the summary to stderr.
 
     Raises:
         RunCancelledError: It was cancelled.
         RunError: It failed.
     """
-    print_summary(outcome, err=as_json)
+    print_summary(outcome, facts, err=as_json)
     if as_json:
         nodes = [asdict(node) for node in outcome.nodes.values()]
-        facts = {"run_id": run_id, "outcome": outcome.outcome, "seconds": outcome.seconds}
-        say_json({**facts, "error": outcome.error, "nodes": nodes})
+        came_to = {"outcome": outcome.outcome, "seconds": outcome.seconds, "error": outcome.error}
+        say_json({**facts, **came_to, "nodes": nodes})
     if outcome.traceback:
         click.echo(paths.in_text(outcome.traceback).rstrip(), err=True)
     if outcome.outcome == "cancelled":

@@ -89,7 +89,7 @@ def run(
     finally:
         if fresh and started.outcome.ended:
             context.destroy()
-    report(outcome, place.paths, run_id=run_id, as_json=as_json)
+    report(outcome, place.paths, started.facts, as_json=as_json)
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,8 @@ class _Place:
                 "cluster": self.cluster.name,
                 "cluster_id": self.cluster.cluster_id,
                 "context_id": context.context_id,
+                "data_root": self.tree.root,
+                "page": f"{self.workspace.host}/compute/clusters/{self.cluster.cluster_id}",
             },
         )
         return interactive.start(context, request, self.tree)

@@ -60,7 +60,8 @@ def logs(metadata: ProjectMetadata, profile: str | None, env: str | None, run_id
     project, workspace, tree = _open(metadata, profile, env)
     found = history.find(tree, run_id)
     reader = found.started(workspace, tree).reader
-    show = shower(_paths(project, workspace))
+    paths = _paths(project, workspace)
+    show = shower(paths)
     outcome = Outcome()
     while (records := reader.records()) is not None:
         for record in records:
@@ -69,7 +70,7 @@ def logs(metadata: ProjectMetadata, profile: str | None, env: str | None, run_id
     if not outcome.ended:
         say(f"(The log of {found.run_id} has no end yet.)")
         return
-    report(outcome, _paths(project, workspace), run_id=found.run_id)
+    report(outcome, paths, found.facts)
 
 
 @click.command(cls=Command)
@@ -84,7 +85,7 @@ def attach(metadata: ProjectMetadata, profile: str | None, env: str | None, run_
     paths = _paths(project, workspace)
     resume = f"kedro databricks attach {found.run_id}{workspace.flags}"
     outcome = follow(found.started(workspace, tree), shower(paths), resume=resume)
-    report(outcome, paths, run_id=found.run_id)
+    report(outcome, paths, found.facts)
 
 
 @click.command(cls=Command)

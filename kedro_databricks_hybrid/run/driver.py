@@ -17,15 +17,17 @@ import sys
 import threading
 import time
 import traceback
+from concurrent import futures
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FLUSH_SECONDS = 0.2
+FLUSH_SECONDS = (0.2, 1.0)  # between two files: after silence, and the more while every one finds records
 CHUNK_BYTES = 500_000  # one DBFS read answers at most 1 MB
 TEXT_LIMIT = 100_000
+SIZES_SECONDS = 2.0  # how long an end waits for the sizes of what was saved
 
 
 class RunLog:
@@ -69,11 +71,13 @@ class RunLog:
         return self._pending[-1]
 
     def _flush_regularly(self) -> None:
-        while not self._closing.wait(FLUSH_SECONDS):
-            self._flush()
+        shortest, longest = FLUSH_SECONDS
+        pause = shortest
+        while not self._closing.wait(pause):
+            pause = min(pause * 1.5, longest) if self._flush() else shortest
         self._flush()
 
-    def _flush(self) -> None:
+    def _flush(self) -> bool:
         with self._lock:
             records, self._pending = self._pending, []
         size = 0
@@ -86,6 +90,7 @@ class RunLog:
             size += len(line) + 1
         if chunk:
             self._write(chunk)
+        return bool(records)
 
     def _write(self, lines: list[bytes]) -> None:
         self._chunk += 1
@@ -114,12 +119,11 @@ class LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Add one record; one that cannot be formatted is reported as logging does and fails nothing."""
+        if record.exc_info and record.exc_info[0] is KeyboardInterrupt and "py4j" in record.pathname:
+            return  # what py4j thinks of a cancelled run
         try:
-            facts = {
-                "level": record.levelno,
-                "name": record.name,
-                "message": record.getMessage()[:TEXT_LIMIT],
-            }
+            message = record.getMessage()[:TEXT_LIMIT]
+            facts: dict[str, Any] = {"level": record.levelno, "name": record.name, "message": message}
             if hasattr(record, "rich_format") and isinstance(record.args, tuple):
                 arguments = [str(argument) for argument in record.args]
                 facts.update(template=record.msg, args=arguments, rich_format=record.rich_format)
@@ -150,17 +154,27 @@ class Output(io.TextIOBase):
         return len(text)
 
 
-def node_events(log: RunLog, hook_impl: Callable[..., Any]) -> object:
-    """Return Kedro hooks that note when nodes start and end and what they save.
+def node_events(log: RunLog, hook_impl: Callable[..., Any], sizes: futures.Executor) -> object:
+    """Return Kedro hooks that note when nodes start and end, what they save and how large that is.
 
     A node's seconds count from its first load to its last save, since Spark computes while it saves.
     """
     began: dict[str, float] = {}
+    catalogs: list[Any] = []
 
     def seconds(node: Any) -> float:  # noqa: ANN401 - Kedro's Node, which is not imported here
         return round(time.monotonic() - began[node.name], 3)
 
+    def note_size(name: str, node: Any) -> None:  # noqa: ANN401
+        dataset = catalogs[0].get(name) if catalogs else None
+        if (size := size_of(dataset)) is not None:
+            log.add("size", node=node.name, dataset=name, bytes=size)
+
     class NodeEvents:
+        @hook_impl
+        def before_pipeline_run(self, catalog: Any) -> None:  # noqa: ANN401
+            catalogs.append(catalog)
+
         @hook_impl
         def before_dataset_loaded(self, node: Any) -> None:  # noqa: ANN401
             began.setdefault(node.name, time.monotonic())
@@ -181,8 +195,41 @@ def node_events(log: RunLog, hook_impl: Callable[..., Any]) -> object:
         @hook_impl
         def after_dataset_saved(self, dataset_name: str, node: Any) -> None:  # noqa: ANN401
             log.add("saved", node=node.name, dataset=dataset_name, seconds=seconds(node))
+            sizes.submit(note_size, dataset_name, node)
 
     return NodeEvents()
+
+
+def size_of(dataset: object) -> int | None:
+    """Return the bytes of the file or folder that a dataset keeps its data in, None where it has none.
+
+    Its protected names are looked at, since Kedro's datasets tell their path nowhere else.
+    """
+    kept: Any = getattr(dataset, "_dataset", dataset)  # the one inside of a CachedDataset
+    found = [getattr(kept, name, "") for name in ("_original_filepath", "_filepath", "_path")]
+    if getattr(kept, "_version", None):
+        found = [kept._get_load_path()]  # noqa: SLF001
+    for path in (str(each).removeprefix("dbfs:") for each in found):
+        for place in (Path(f"/dbfs{path}"), Path(path)):
+            if path.startswith("/") and place.exists():
+                return bytes_below(place)
+    return None
+
+
+def bytes_below(place: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder."""
+    return sum(map(bytes_below, place.iterdir())) if place.is_dir() else place.stat().st_size
+
+
+@contextlib.contextmanager
+def measuring() -> Iterator[futures.Executor]:
+    """Give a thread to measure in, so that no node waits; what is not measured by the end stays unknown."""
+    pool = futures.ThreadPoolExecutor(1, "sizes")
+    try:
+        yield pool
+    finally:
+        futures.wait([pool.submit(int)], SIZES_SECONDS)
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextlib.contextmanager
@@ -265,8 +312,9 @@ def run_pipeline(request: dict[str, Any], log: RunLog) -> None:
             run["pipeline_name"] = next(iter(names), None)
         with session_class.create(**accepted(session_class.create, create)) as session:
             hooks: Any = session
-            hooks._hook_manager.register(node_events(log, hook_impl))  # noqa: SLF001 - Kedro has no public way
-            session.run(**accepted(session.run, run))
+            with measuring() as sizes:
+                hooks._hook_manager.register(node_events(log, hook_impl, sizes))  # noqa: SLF001 - no public way
+                session.run(**accepted(session.run, run))
 
 
 def project_traceback(error: BaseException) -> str:

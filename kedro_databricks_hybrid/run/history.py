@@ -48,7 +48,7 @@ class PastRun:
         """Return the run as one that can be followed from its first record, or cancelled."""
         cluster = Cluster(str(self.facts.get("cluster_id", "")), str(self.facts.get("cluster", "")))
         context = Context(workspace, cluster, str(self.facts.get("context_id", "")))
-        return Started(CommandWork(context, self.command_id or ""), tree, self.run_id)
+        return Started(CommandWork(context, self.command_id or ""), tree, self.run_id, self.facts)
 
 
 def latest(tree: RemoteTree, count: int) -> list[PastRun]:

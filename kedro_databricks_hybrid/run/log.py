@@ -25,12 +25,19 @@ Record = dict[str, Any]
 
 @dataclass
 class NodeRun:
-    """A node of the pipeline: how long it took, and whether it completed (None while it runs)."""
+    """A node of the pipeline.
+
+    Args:
+        name: Its name.
+        seconds: How long it took, None where it did not end.
+        completed: Whether it completed, None while it runs.
+        saved: The datasets that it saved, with their bytes where they are known.
+    """
 
     name: str
     seconds: float | None = None
     completed: bool | None = None
-    saved: list[str] = field(default_factory=list)
+    saved: dict[str, int | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -67,8 +74,8 @@ class Outcome:
         elif "node" in record:
             node = self.nodes.setdefault(record["node"], NodeRun(record["node"]))
             node.seconds = record.get("seconds", node.seconds)
-            if event == "saved":
-                node.saved.append(record["dataset"])
+            if event in {"saved", "size"}:
+                node.saved[record["dataset"]] = record.get("bytes")
             elif event in {"node_finished", "node_failed"}:
                 node.completed = event == "node_finished"
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kedro_databricks_hybrid.errors import HybridError
 from kedro_databricks_hybrid.run.command import Pauses
@@ -59,11 +59,13 @@ class Started:
         work: What performs it.
         tree: The data root.
         run_id: Its name there.
+        facts: What else is known of it: user, commit, branch, env, data root, page and so on.
     """
 
     work: Work
     tree: RemoteTree
     run_id: str
+    facts: dict[str, Any] = field(default_factory=dict)
     outcome: Outcome = field(default_factory=Outcome)
     _times: list[float] = field(default_factory=list)
 
@@ -98,7 +100,8 @@ class Started:
 
     def note(self, facts: Mapping[str, object]) -> None:
         """Write beside the log what runs where, so that anybody can follow or cancel it."""
-        content = json.dumps({**facts, "t": time.time()}).encode()
+        self.facts = {**facts, "t": time.time()}
+        content = json.dumps(self.facts).encode()
         self.tree.write(RUNS_FOLDER / self.run_id / RUN_FILE, content)
 
     @property

@@ -53,7 +53,7 @@ def test_a_detached_run_is_attached_to_and_listed(tiny: Callable[[str], Shell]) 
     assert result.status == 0, str(result)
     assert "went on" in result.out
     logs = shell.ok(f"kedro databricks logs {one} {PROFILE}").out
-    for words in ("waiting", "went on", "1 node completed"):
+    for words in ("waiting", "went on", "doubled (12 B)", "1 node completed", "Data: dbfs:/root/projects/"):
         assert words in logs
     as_json = json.loads(shell.ok(f"kedro databricks runs --json {PROFILE}").out.splitlines()[-1])
     assert [(row["run"], row["outcome"]) for row in as_json] == [(one, "completed")]
@@ -101,7 +101,9 @@ def test_push_and_run_at_once_with_json(tiny: Callable[[str], Shell]) -> None:
     result = shell.ok(f"{RUN} --push --json")
     outcome = json.loads(result.out.splitlines()[-1])
     assert outcome["outcome"] == "completed"
-    assert [(node["name"], node["saved"]) for node in outcome["nodes"]] == [("double", ["doubled"])]
+    assert [(node["name"], node["saved"]) for node in outcome["nodes"]] == [("double", {"doubled": 12})]
+    assert outcome["data_root"] == "dbfs:/root/projects/at-once/data"
+    assert "/compute/clusters/" in outcome["page"]
     assert "Completed 1 out of 1 tasks" in result.err
 
 

@@ -62,6 +62,7 @@ def test_the_log_of_a_run(tmp_path: Path) -> None:
         ("node_started", "double"),
         ("node_finished", "double"),
         ("saved", "double"),
+        ("size", "double"),
         ("end", None),
     ]
     assert log[-1]["outcome"] == "completed"

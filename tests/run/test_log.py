@@ -29,7 +29,16 @@ def test_a_nodes_seconds_last_until_its_last_save() -> None:
     outcome.take({"event": "node_finished", "node": "a", "seconds": 1.0})
     outcome.take({"event": "saved", "node": "a", "dataset": "x", "seconds": 5.0})
     assert outcome.nodes["a"].seconds == 5.0
-    assert outcome.nodes["a"].saved == ["x"]
+    assert outcome.nodes["a"].saved == {"x": None}
+
+
+def test_a_size_that_comes_later_is_noted() -> None:
+    """It is measured while the next node works."""
+    outcome = Outcome()
+    outcome.take({"event": "saved", "node": "a", "dataset": "x", "seconds": 1.0})
+    outcome.take({"event": "size", "node": "a", "dataset": "x", "bytes": 12})
+    assert outcome.nodes["a"].saved == {"x": 12}
+    assert outcome.nodes["a"].seconds == 1.0
 
 
 def test_a_failed_node_is_not_completed() -> None:
