@@ -39,7 +39,7 @@ $(READY): pyproject.toml requirements/uv.txt requirements/dev.txt
 # Pin what pyproject.toml asks for, for every supported Python and platform in one file an extra.
 LOCK := uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --custom-compile-command "make lock"
 lock:
-	for extra in spark sandbox dev bench connect; do \
+	for extra in spark sandbox dev bench docs connect connect-dev; do \
 		$(BIN)/$(LOCK) --extra $$extra pyproject.toml --output-file requirements/$$extra.txt || exit 1; \
 	done
 	$(BIN)/$(LOCK) requirements/uv.in --output-file requirements/uv.txt
