@@ -80,7 +80,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
     def __getitem__(self, key: str) -> Any:  # noqa: ANN401
         """Return the configuration called `key`, the catalog with its paths mapped."""
         given = key in self.data
-        _register(_RESOLVERS)
+        _register(RESOLVERS)
         if self._custom_resolvers:
             # Kedro keeps the first resolver of a name for the life of the process.
             _register(self._custom_resolvers)
@@ -259,6 +259,7 @@ def _reader(resolver: str) -> tuple[DatabricksConfigLoader, str]:
 
 
 def _user() -> str:
+    """Return your Databricks user name."""
     return _reader("databricks.user")[0].user()
 
 
@@ -269,14 +270,17 @@ def _data_root() -> str:
 
 
 def _branch() -> str:
+    """Return the Git branch, here or of the Git folder that runs."""
     return _reader("databricks.branch")[0].branch()
 
 
 def _env() -> str:
+    """Return the name of the Kedro env that applies."""
     return _reader("databricks.env")[0].run_env
 
 
 def _secret(scope: str, key: str) -> str:
+    """Return a secret of a Databricks secret scope; in credentials.yml alone, since Kedro prints the others."""
     _, reading = _reader("databricks.secret")
     if reading in _PRINTED:
         raise SettingsError(
@@ -288,7 +292,7 @@ def _secret(scope: str, key: str) -> str:
     return read(scope, key)
 
 
-_RESOLVERS: dict[str, Callable[..., Any]] = {
+RESOLVERS: dict[str, Callable[..., Any]] = {
     "databricks.user": _user,
     "databricks.data_root": _data_root,
     "databricks.branch": _branch,
