@@ -280,7 +280,7 @@ def _env() -> str:
 
 
 def _secret(scope: str, key: str) -> str:
-    """Return a secret of a Databricks secret scope; in credentials.yml alone, since Kedro prints the others."""
+    """Return a secret of a Databricks secret scope; for credentials.yml, since Kedro prints the rest."""
     _, reading = _reader("databricks.secret")
     if reading in _PRINTED:
         raise SettingsError(
