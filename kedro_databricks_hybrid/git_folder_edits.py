@@ -75,7 +75,7 @@ def read(workspace: Workspace, folder: GitFolder, repository: Repository, *, kee
     """
     if folder.sha is None or repository.commit(folder.sha) is None:
         raise GitError(
-            f"The Git folder {folder.path} is at {(folder.sha or 'no commit')[:7]}, which is not here, "
+            f"The Git folder {folder.path} is at {(folder.sha[:7] if folder.sha else 'no commit')}, which is not here, "
             "so its files cannot be compared with it.",
             hint="If it was committed on Databricks, push it from there; then run `git fetch`.",
         )
