@@ -74,8 +74,9 @@ def read(workspace: Workspace, folder: GitFolder, repository: Repository, *, kee
         WorkspaceError: A file cannot be read, such as one beyond the 10 MB that Databricks exports.
     """
     if folder.sha is None or repository.commit(folder.sha) is None:
+        commit = folder.sha[:7] if folder.sha else "no commit"
         raise GitError(
-            f"The Git folder {folder.path} is at {(folder.sha[:7] if folder.sha else 'no commit')}, which is not here, "
+            f"The Git folder {folder.path} is at {commit}, which is not here, "
             "so its files cannot be compared with it.",
             hint="If it was committed on Databricks, push it from there; then run `git fetch`.",
         )

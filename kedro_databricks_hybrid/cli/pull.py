@@ -58,8 +58,8 @@ def pull(
         return
     chosen = way("pull", workspace, save=save, force=force)
     pulled = rescue.check_out(workspace, repository, folder, target, chosen)
-    commit = repository.commit(pulled.sha or "")
-    say(f"Databricks has {commit or (pulled.sha[:7] if pulled.sha else 'no commit')} on {target} in {pulled.path}")
+    commit = repository.commit(pulled.sha or "") or (pulled.sha[:7] if pulled.sha else "no commit")
+    say(f"Databricks has {commit} on {target} in {pulled.path}")
     head = repository.commit(f"refs/heads/{wanted}") if wanted else None
     if head and head.sha != pulled.sha:
         warn(f"Your local {wanted} is at {head}: push it to bring it there.")
