@@ -37,8 +37,10 @@ from kedro_databricks_hybrid.sandbox.faults_gate import FaultsGate
 from kedro_databricks_hybrid.sandbox.identity import DISCOVERY_PATH
 from kedro_databricks_hybrid.sandbox.job_runs import Runs
 from kedro_databricks_hybrid.sandbox.job_work import JobWork
+from kedro_databricks_hybrid.sandbox.jobs import Jobs
 from kedro_databricks_hybrid.sandbox.libraries import Libraries
 from kedro_databricks_hybrid.sandbox.multipart import STORAGE_PATH
+from kedro_databricks_hybrid.sandbox.repairs_api import RepairsApi
 from kedro_databricks_hybrid.sandbox.runs_api import RunsApi
 from kedro_databricks_hybrid.sandbox.sandbox import Sandbox
 
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.requests import Request
+    from starlette.routing import Route
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Sandbox", "create_app"]
@@ -86,7 +89,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *secrets_api.routes(sandbox.secrets),
             *clusters_api.routes(sandbox.clusters),
             *libraries_api.routes(libraries, sandbox.clusters),
-            *jobs_api.routes(sandbox.store, runs, RunsApi(runs, work, sandbox.clusters)),
+            *_job_routes(sandbox, runs, work),
             *contexts.routes(),
             *faults_api.routes(sandbox.faults),
         ],
@@ -105,6 +108,15 @@ def create_app(sandbox: Sandbox) -> Starlette:
     app.add_middleware(FaultsGate, faults=sandbox.faults, accidents=accidents)
     app.add_middleware(Gate, sandbox=sandbox)
     return app
+
+
+def _job_routes(sandbox: Sandbox, runs: Runs, work: JobWork) -> list[Route]:
+    jobs, runs_api = Jobs(sandbox.store), RunsApi(runs, work, sandbox.clusters)
+    return [
+        *runs_api.routes(),
+        *RepairsApi(jobs, runs, work).routes(),
+        *jobs_api.routes(jobs_api.JobsApi(jobs, runs, runs_api)),
+    ]
 
 
 class Gate:

@@ -9,9 +9,6 @@ MAX_OUTPUT = 5 * 1024 * 1024
 """Bytes of a task's logs (the last) or a notebook's result (the first) that are kept."""
 
 WORKLOAD_FAILED = "Workload failed, see run output for details"
-# Not verified against a live workspace: life cycle and message of a task whose upstream failed.
-UPSTREAM_FAILED = ("SKIPPED", "UPSTREAM_FAILED", "An upstream task failed.")
-
 _TYPES = {
     "SUCCESS": "SUCCESS",
     "USER_CANCELED": "SUCCESS",
@@ -65,6 +62,11 @@ FAILED = State("TERMINATED", "FAILED", WORKLOAD_FAILED, "RUN_EXECUTION_ERROR")
 CANCELLED = State("TERMINATED", "CANCELED", "Run cancelled.", "USER_CANCELED")
 TIMED_OUT = State("TERMINATED", "TIMEDOUT", "Run timed out.", "CANCELED")
 INTERRUPTED = State("INTERNAL_ERROR", "FAILED", "The workspace was restarted.", "INTERNAL_ERROR")
+SUCCEEDED_PARTLY = State("TERMINATED", "SUCCESS_WITH_FAILURES", "", "SUCCESS")
+# Not verified against a live workspace: life cycles and messages of tasks that are not begun.
+UPSTREAM_FAILED = State("SKIPPED", "UPSTREAM_FAILED", "An upstream task failed.", "SKIPPED")
+UPSTREAM_CANCELLED = State("SKIPPED", "UPSTREAM_CANCELED", "An upstream task was cancelled.", "SKIPPED")
+EXCLUDED = State("SKIPPED", "EXCLUDED", "The conditions to run this task were not met.", "SKIPPED")
 TOO_MANY = State(
     "SKIPPED", "MAXIMUM_CONCURRENT_RUNS_REACHED",
     "Skipped: the job has as many active runs as it may have.", "MAX_CONCURRENT_RUNS_EXCEEDED",
@@ -125,17 +127,3 @@ class Log:
         content = "".join(self.parts).encode(errors="replace")
         self.cut = self.cut or len(content) > MAX_OUTPUT
         return content[-MAX_OUTPUT:].decode(errors="ignore")
-
-
-def of_run(tasks: dict[str, State]) -> State:
-    """Return the state of a run whose tasks have all ended."""
-    for key, state in tasks.items():
-        if state.result == "FAILED":
-            message = f"Task {key} failed with message: {state.message}."
-            if len(tasks) > 1:
-                message += " This caused all downstream tasks to get skipped."
-            return State("INTERNAL_ERROR", "FAILED", message, state.code)
-    for state in tasks.values():
-        if state.result in {"CANCELED", "TIMEDOUT"}:
-            return State(state.life_cycle, state.result, state.message, state.code)
-    return SUCCEEDED

@@ -20,7 +20,13 @@ _KEPT_RUNS = 1000
 
 @dataclass(eq=False)
 class TaskRun:
-    """One task of a run; times are milliseconds since the epoch, 0 before they come."""
+    """One task of a run; times are milliseconds since the epoch, 0 before they come.
+
+    Attributes:
+        attempt: How often it was tried before, in this run.
+        retries: How many of those tries were for a failure just before, and not for a repair.
+        resolved: Its own settings as it was performed with them.
+    """
 
     run_id: int
     key: str
@@ -31,6 +37,9 @@ class TaskRun:
     cluster_id: str = ""
     output: TaskOutput = field(default_factory=TaskOutput)
     ending: State | None = None
+    attempt: int = 0
+    retries: int = 0
+    resolved: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -41,6 +50,11 @@ class Run:
         kind: JOB_RUN or SUBMIT_RUN.
         given: The settings as they were given.
         commit: What its git_source was at.
+        parameters: Name, default and value of each parameter.
+        overriding: The parameters for its tasks that it was started with.
+        repairs: The number of each repair.
+        earlier: Attempts at tasks that another attempt has followed.
+        history: How it had ended before each repair.
     """
 
     run_id: int
@@ -55,6 +69,11 @@ class Run:
     end: int = 0
     state: State = field(default_factory=State)
     commit: str = ""
+    parameters: list[dict[str, str]] = field(default_factory=list)
+    overriding: dict[str, Any] = field(default_factory=dict)
+    repairs: list[int] = field(default_factory=list)
+    earlier: list[TaskRun] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
 
     def describe(self, only: TaskRun | None = None) -> dict[str, Any]:
         """Return the run, or the run of one of its tasks, as `runs/get` shows it."""
@@ -66,9 +85,12 @@ class Run:
             "creator_user_name": self.creator,
             "run_name": self.name,
             "run_type": self.kind,
+            "trigger": "ONE_TIME",
+            "attempt_number": 0,
+            "job_run_id": self.run_id,
             "run_page_url": f"/#job/{self.job_id}/run/{self.run_id}",
             "format": "MULTI_TASK",
-            "tasks": [self._describe_task(one) for one in self.tasks if only is None or only is one],
+            "tasks": [self._describe_task(one) for one in ([only] if only else self.tasks)],
             **subject.state.describe(),
             **_times(subject),
         }
@@ -80,10 +102,22 @@ class Run:
                 **shown["git_source"],
                 "git_snapshot": {"used_commit": self.commit},
             }
+        if self.parameters:
+            shown["job_parameters"] = self.parameters
+        if self.overriding:
+            shown["overriding_parameters"] = self.overriding
         return shown
 
+    def describe_attempt(self) -> dict[str, Any]:
+        """Return the latest repair, or the run as it was without any, as the run's history shows it."""
+        number = {"type": "REPAIR", "id": self.repairs[-1]} if self.repairs else {"type": "ORIGINAL"}
+        before = {task for item in self.history for task in item["task_run_ids"]}
+        runs = [one.run_id for one in [*self.earlier, *self.tasks] if one.run_id not in before]
+        return {**number, **self.state.describe(), "start_time": self.start, "end_time": self.end,
+                "task_run_ids": runs}  # fmt: skip
+
     def _describe_task(self, one: TaskRun) -> dict[str, Any]:
-        shown = {**one.given, "run_id": one.run_id, "attempt_number": 0}
+        shown = {**one.given, "run_id": one.run_id, "attempt_number": one.attempt}
         shown |= {**one.state.describe(), **_times(one)}
         if one.cluster_id:
             shown["cluster_instance"] = {"cluster_id": one.cluster_id, "spark_context_id": str(one.run_id)}
@@ -104,7 +138,8 @@ class Runs:
     def find(self, user: str, run_id: int) -> tuple[Run, TaskRun | None]:
         """Return a run, or the one that a task's run belongs to and that; or refuse as the API does."""
         for run in self._runs.values():
-            only = next((one for one in run.tasks if one.run_id == run_id), None)
+            attempts = [*run.tasks, *run.earlier]
+            only = next((one for one in attempts if one.run_id == run_id), None)
             if run.run_id == run_id or only is not None:
                 if run.creator != user:
                     raise denied(
@@ -152,18 +187,20 @@ def now() -> int:
 
 def _loaded(saved: dict[str, Any]) -> Run:
     """Return a run of an earlier server; what had not ended has been interrupted."""
-    tasks = [
-        TaskRun(
-            **{**one, "state": State(**one["state"]), "output": TaskOutput(**one["output"]), "ending": None}
-        )
-        for one in saved["tasks"]
-    ]
-    run = Run(**{**saved, "tasks": tasks, "state": State(**saved["state"])})
+    tasks = [_loaded_task(one) for one in saved["tasks"]]
+    earlier = [_loaded_task(one) for one in saved.get("earlier", [])]
+    state = State(**saved["state"])
+    run = Run(**{**saved, "tasks": tasks, "earlier": earlier, "state": state})
     subjects: list[Run | TaskRun] = [run, *tasks]
     for subject in subjects:
         if not subject.state.is_final:
             subject.state, subject.end = replace(INTERRUPTED), now()
     return run
+
+
+def _loaded_task(saved: dict[str, Any]) -> TaskRun:
+    output = TaskOutput(**saved["output"])
+    return TaskRun(**{**saved, "state": State(**saved["state"]), "output": output, "ending": None})
 
 
 def _times(subject: Run | TaskRun) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox import libraries
+from kedro_databricks_hybrid.sandbox import libraries, task_order
 from kedro_databricks_hybrid.sandbox.answers import invalid
 from kedro_databricks_hybrid.sandbox.fields import Fields
 from kedro_databricks_hybrid.sandbox.git_credentials import PROVIDERS, provider_named
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KINDS = ("notebook_task", "spark_python_task", "python_wheel_task")
-MAX_TASKS = 100
+MAX_TASKS = 1000
 MAX_PARAMETER_BYTES = 1024 * 1024
 _MAX_KEY = 100
 # What a task's own settings may name; any other kind of task is refused.
@@ -37,6 +37,9 @@ class Task:
         compute: existing_cluster_id, new_cluster, job_cluster_key or environment_key, as given.
         libraries: What its cluster needs.
         timeout: Seconds, 0 for no limit.
+        condition: Its `run_if`: which ends of those tasks let it begin.
+        retries: How often it is tried again after a failure, -1 for without end.
+        pause: Seconds before it is tried again.
         given: The task as it was given.
     """
 
@@ -47,6 +50,9 @@ class Task:
     compute: dict[str, Any]
     libraries: list[dict[str, Any]]
     timeout: int
+    condition: str
+    retries: int
+    pause: float
     given: dict[str, Any]
 
 
@@ -119,9 +125,16 @@ def _task(fields: Fields, given: dict[str, Any]) -> Task:
     for library in fields.items("libraries"):
         libraries.check(library)
     after = tuple(Fields(one).text("task_key") for one in _objects(fields, "depends_on"))
+    condition = fields.text("run_if", "") or "ALL_SUCCESS"
+    if condition not in task_order.CONDITIONS:
+        raise invalid(f"run_if of task {key} must be one of: {', '.join(task_order.CONDITIONS)}.")
+    retries = fields.number("max_retries", 0)
+    pause = fields.number("min_retry_interval_millis", 0)
+    if retries < -1 or pause < 0:
+        raise invalid(f"max_retries of task {key} is at least -1, min_retry_interval_millis at least 0.")
     return Task(
         key, kinds[0], settings, after, compute, fields.items("libraries"),
-        fields.number("timeout_seconds", 0), given,
+        fields.number("timeout_seconds", 0), condition, retries, pause / 1000, given,
     )  # fmt: skip
 
 

@@ -7,11 +7,11 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.sandbox import job_outcome
+from kedro_databricks_hybrid.sandbox import job_outcome, job_parameters, task_order
 from kedro_databricks_hybrid.sandbox.answers import ApiError
 from kedro_databricks_hybrid.sandbox.git_process import GitFailedError
 from kedro_databricks_hybrid.sandbox.job_outcome import State, TaskFailedError
-from kedro_databricks_hybrid.sandbox.job_runs import Run, Runs, TaskRun, now
+from kedro_databricks_hybrid.sandbox.job_runs import Run, Runs, TaskRun, new_id, now
 from kedro_databricks_hybrid.sandbox.kernels import KernelDiedError
 from kedro_databricks_hybrid.sandbox.task_compute import Compute
 from kedro_databricks_hybrid.sandbox.task_process import TaskProcess
@@ -35,11 +35,12 @@ class JobWork:
         self._runs = runs
         self._under_way: dict[int, asyncio.Task[None]] = {}
         self._tasks: dict[int, asyncio.Task[State]] = {}
+        self._queued: dict[int, asyncio.Event] = {}
         sandbox.clusters.on_terminate(self._lose_cluster)
 
-    def begin(self, run: Run, settings: Settings, user: User) -> None:
-        """Begin a run."""
-        work = asyncio.create_task(self._do(run, settings, user))
+    def begin(self, run: Run, settings: Settings, user: User, limit: int = 0) -> None:
+        """Begin a run, once fewer than `limit` runs of its job are ahead of it; 0 for at once."""
+        work = asyncio.create_task(self._do(run, settings, user, limit))
         self._under_way[run.run_id] = work
         work.add_done_callback(lambda _: self._under_way.pop(run.run_id, None))
 
@@ -50,6 +51,8 @@ class JobWork:
         run.state = State("TERMINATING", message=how.message)
         for one in run.tasks:
             self._stop_task(one, how)
+        if run.run_id in self._queued:
+            self._queued[run.run_id].set()
 
     async def wait(self, run: Run) -> None:
         """Wait until a run has ended."""
@@ -80,7 +83,28 @@ class JobWork:
                 if one.cluster_id == cluster_id:
                     self._stop_task(one, lost)
 
-    async def _do(self, run: Run, settings: Settings, user: User) -> None:
+    async def _wait_in_queue(self, run: Run, limit: int) -> None:
+        """Wait until fewer than `limit` runs of the job that came before this one are under way."""
+        stopped = self._queued[run.run_id] = asyncio.Event()
+        waiting = asyncio.create_task(stopped.wait())
+        try:
+            while not stopped.is_set():
+                before = list(self._under_way)[: list(self._under_way).index(run.run_id)]
+                ahead = [
+                    self._under_way[one.run_id]
+                    for one in self._runs.all()
+                    if one.job_id == run.job_id and one.run_id in before
+                ]
+                if len(ahead) < limit:
+                    return
+                await asyncio.wait([waiting, *ahead], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+            del self._queued[run.run_id]
+
+    async def _do(self, run: Run, settings: Settings, user: User, limit: int) -> None:
+        if limit:
+            await self._wait_in_queue(run, limit)
         clock = None
         if settings.timeout:
             clock = asyncio.get_running_loop().call_later(
@@ -103,37 +127,45 @@ class JobWork:
             if clock is not None:
                 clock.cancel()
             await compute.close()
-            run.state = job_outcome.of_run({one.key: one.state for one in run.tasks})
+            after = {task.key: task.after for task in settings.tasks}
+            run.state = task_order.outcome({one.key: one.state for one in run.tasks}, after)
             run.end = now()
             await self._runs.save()
 
     async def _do_tasks(self, run: Run, settings: Settings, compute: Compute, user: User) -> None:
-        """Do each task once those before it have ended."""
+        """Do each task that has not ended once those before it have."""
         by_key = {one.key: one for one in run.tasks}
-        waiting = {task.key: task for task in settings.tasks}
-        working: dict[asyncio.Task[State], TaskRun] = {}
+        waiting = {task.key: task for task in settings.tasks if not by_key[task.key].state.is_final}
+        working: dict[asyncio.Task[State], tuple[Task, TaskRun]] = {}
         while waiting or working:
             for task in [task for task in waiting.values() if _may_begin(task, by_key)]:
                 one = by_key[waiting.pop(task.key).key]
                 one.start = now()
-                if any(by_key[key].state.result != "SUCCESS" for key in task.after):
-                    one.ending = one.ending or State(*job_outcome.UPSTREAM_FAILED, code="SKIPPED")
+                before = [by_key[key].state for key in task.after]
+                one.ending = one.ending or task_order.refusal(task.condition, before)
                 if one.ending is not None:
                     _settle(one, one.ending)
                     continue
-                work = asyncio.create_task(self._do_task(task, one, compute, user))
-                working[work] = one
+                work = asyncio.create_task(self._do_task(task, run, one, compute, user))
+                working[work] = task, one
                 self._tasks[one.run_id] = work
             if not working:
                 continue
             done, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
             for work in done:
-                one = working.pop(work)
+                task, one = working.pop(work)
                 del self._tasks[one.run_id]
                 _settle(one, one.ending or _ended(work, one))
+                if run.state.life_cycle != "TERMINATING" and _is_retried(task, one):
+                    waiting[task.key] = task
+                    by_key[task.key] = _next_attempt(run, one)
             await self._runs.save()
 
-    async def _do_task(self, task: Task, one: TaskRun, compute: Compute, user: User) -> State:
+    async def _do_task(self, task: Task, run: Run, one: TaskRun, compute: Compute, user: User) -> State:
+        if one.retries:
+            await asyncio.sleep(task.pause)
+        task = job_parameters.resolved(task, run, one)
+        one.resolved = {task.kind: task.settings}
         clock = None
         if task.timeout:
             clock = asyncio.get_running_loop().call_later(
@@ -158,6 +190,21 @@ class JobWork:
 
 def _may_begin(task: Task, by_key: dict[str, TaskRun]) -> bool:
     return all(by_key[key].state.is_final for key in task.after)
+
+
+def _is_retried(task: Task, one: TaskRun) -> bool:
+    if one.state.result == "TIMEDOUT" and not task.given.get("retry_on_timeout"):
+        return False
+    may = task.retries < 0 or one.retries < task.retries
+    return may and one.state.result in {"FAILED", "TIMEDOUT"}
+
+
+def _next_attempt(run: Run, one: TaskRun) -> TaskRun:
+    """Return another attempt at a task, which takes the place of the one before."""
+    new = TaskRun(new_id(), one.key, one.given, attempt=one.attempt + 1, retries=one.retries + 1)
+    run.tasks[run.tasks.index(one)] = new
+    run.earlier.append(one)
+    return new
 
 
 def _ended(work: asyncio.Task[State], one: TaskRun) -> State:

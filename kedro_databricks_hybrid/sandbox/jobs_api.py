@@ -8,71 +8,62 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from kedro_databricks_hybrid.sandbox import job_outcome, job_settings
-from kedro_databricks_hybrid.sandbox.answers import denied, invalid
+from kedro_databricks_hybrid.sandbox import job_outcome, job_parameters
+from kedro_databricks_hybrid.sandbox.answers import invalid
+from kedro_databricks_hybrid.sandbox.array_pages import PAGE, paged
 from kedro_databricks_hybrid.sandbox.fields import Fields, body, page_offset, query
-from kedro_databricks_hybrid.sandbox.job_runs import Run, Runs, new_id, now
+from kedro_databricks_hybrid.sandbox.job_runs import Run, new_id, now
+from kedro_databricks_hybrid.sandbox.jobs import KEYED_ARRAYS, Job, Jobs, checked, describe, merged
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from kedro_databricks_hybrid.sandbox.job_runs import Runs
     from kedro_databricks_hybrid.sandbox.runs_api import RunsApi
-    from kedro_databricks_hybrid.sandbox.store import Store
 
-_DOCUMENT = "jobs"
-_DEFAULT_NAME = "Untitled"
 _MAX_PAGE = 100
 _DEFAULT_PAGE = 20
 # Parameters of run-now, and what they stand in for in a task.
-_OVERRIDES = {
+OVERRIDES = {
     "notebook_params": ("notebook_task", "base_parameters"),
     "python_params": ("spark_python_task", "parameters"),
     "python_named_params": ("python_wheel_task", "named_parameters"),
 }
 
 
-class _Api:
+class JobsApi:
     """The handlers of this half of the family."""
 
-    def __init__(self, store: Store, runs: Runs, runs_api: RunsApi) -> None:
-        self._store = store
+    def __init__(self, jobs: Jobs, runs: Runs, runs_api: RunsApi) -> None:
+        self._jobs = jobs
         self._runs = runs
         self._runs_api = runs_api
-        self._jobs: dict[str, dict[str, Any]] = store.load(_DOCUMENT)
 
     async def create(self, request: Request) -> Response:
-        settings = _checked((await body(request)).without({"access_control_list"}))
-        job_id = new_id()
-        self._jobs[str(job_id)] = {
-            "job_id": job_id,
-            "creator_user_name": request.state.user.name,
-            "created_time": now(),
-            "settings": settings,
-        }
-        await self._save()
-        return JSONResponse({"job_id": job_id})
+        """Keep a new job."""
+        settings = (await body(request)).without({"access_control_list"})
+        return JSONResponse({"job_id": await self._jobs.create(request.state.user.name, settings)})
 
     async def get(self, request: Request) -> Response:
-        job = self._job(request, query(request))
-        return JSONResponse({**job, "run_as_user_name": job["creator_user_name"]})
+        """Show a job."""
+        shown = describe(self._job(request, query(request)))
+        return JSONResponse(paged(request, shown, shown["settings"], KEYED_ARRAYS))
 
     async def list_page(self, request: Request) -> Response:
+        """Show some of the user's jobs."""
         fields = query(request)
         size = fields.number("limit", _DEFAULT_PAGE) or _DEFAULT_PAGE
         if not 0 < size <= _MAX_PAGE:
             raise invalid(f"limit must be between 1 and {_MAX_PAGE}")
         name = fields.text("name", "").lower()
-        found = [
-            job
-            for job in reversed(self._jobs.values())
-            if job["creator_user_name"] == request.state.user.name
-            and name in {"", job["settings"]["name"].lower()}
+        mine = self._jobs.of(request.state.user.name)
+        found = [job for job in mine if name in {"", job["settings"]["name"].lower()}]
+        start = max(fields.number("offset", 0), 0) or page_offset(fields)
+        expand = fields.flag("expand_tasks")
+        shown = [
+            _in_list(describe(job), expand=expand, is_first_version=request.url.path.startswith("/api/2.1/"))
+            for job in found[start : start + size]
         ]
-        start = page_offset(fields)
-        shown = found[start : start + size]
-        if not fields.flag("expand_tasks"):
-            hidden = {"tasks", "job_clusters", "environments"}
-            shown = [{**job, "settings": Fields(job["settings"]).without(hidden)} for job in shown]
         answer: dict[str, Any] = {"jobs": shown} if shown else {}
         answer["has_more"] = start + size < len(found)
         if answer["has_more"]:
@@ -80,69 +71,62 @@ class _Api:
         return JSONResponse(answer)
 
     async def reset(self, request: Request) -> Response:
+        """Replace a job's settings."""
         fields = await body(request)
-        self._job(request, fields)["settings"] = _checked(fields.mapping("new_settings"))
-        await self._save()
+        self._job(request, fields)["settings"] = checked(fields.mapping("new_settings"))
+        await self._jobs.save()
         return JSONResponse({})
 
     async def update(self, request: Request) -> Response:
+        """Replace some of a job's settings."""
         fields = await body(request)
         job = self._job(request, fields)
-        removed = {str(name) for name in fields.items("fields_to_remove")}
-        kept = Fields(job["settings"]).without(removed)
-        job["settings"] = _checked({**kept, **fields.mapping("new_settings")})
-        await self._save()
+        new, removed = fields.mapping("new_settings"), fields.items("fields_to_remove")
+        job["settings"] = checked(merged(job["settings"], new, removed))
+        await self._jobs.save()
         return JSONResponse({})
 
     async def delete(self, request: Request) -> Response:
-        job = self._job(request, await body(request))
-        del self._jobs[str(job["job_id"])]
-        await self._save()
+        """Forget a job."""
+        await self._jobs.remove(self._job(request, await body(request)))
         return JSONResponse({})
 
     async def run_now(self, request: Request) -> Response:
+        """Start a run of a job; one too many waits where the job has a queue, else it is skipped."""
         fields = await body(request)
         user = request.state.user
         job = self._job(request, fields)
         run = self._runs_api.repeated(user, fields)
         if run is None:
-            given = _overridden(job["settings"], fields)
-            token = fields.text("idempotency_token", "")
-            active = [
-                one for one in self._runs.all() if one.job_id == job["job_id"] and not one.state.is_final
-            ]
-            if len(active) >= Fields(given).number("max_concurrent_runs", 1):
-                run = await self._skip(job, user.name, given, token)
+            run = self._run(job, user.name, fields)
+            limit = Fields(job["settings"]).number("max_concurrent_runs", 1)
+            active = [one for one in self._runs.all() if one.job_id == run.job_id and not one.state.is_final]
+            if len(active) < limit:
+                await self._runs_api.start(user, run)
+            elif (job["settings"].get("queue") or {}).get("enabled"):
+                await self._runs_api.start(user, run, limit=limit)
             else:
-                run = await self._runs_api.start(user, given, given["name"], token, job["job_id"])
+                run.state, run.end = job_outcome.TOO_MANY, now()
+                await self._runs.add(run)
         return JSONResponse({"run_id": run.run_id, "number_in_job": run.run_id})
 
-    async def _skip(self, job: dict[str, Any], user: str, given: dict[str, Any], token: str) -> Run:
-        run = Run(new_id(), job["job_id"], given["name"], user, "JOB_RUN", given, [], token, now(), now())
-        run.state = job_outcome.TOO_MANY
-        await self._runs.add(run)
+    @staticmethod
+    def _run(job: Job, user: str, fields: Fields) -> Run:
+        """Return a run of a job that has not begun."""
+        given = _chosen(overridden(job["settings"], fields), fields.items("only"))
+        token = fields.text("idempotency_token", "")
+        run = Run(new_id(), job["job_id"], given["name"], user, "JOB_RUN", given, [], token, now())
+        run.parameters = job_parameters.of_run(given, fields.mapping("job_parameters"))
+        run.overriding = {name: value for name in OVERRIDES if (value := fields.without(set()).get(name))}
         return run
 
-    def _job(self, request: Request, fields: Fields) -> dict[str, Any]:
-        job_id = fields.number("job_id")
-        job = self._jobs.get(str(job_id))
-        if job is None:
-            raise invalid(f"Job {job_id} does not exist.")
-        if job["creator_user_name"] != request.state.user.name:
-            raise denied(
-                f"User {request.state.user.name} does not have View or Admin or Manage Run or Owner "
-                f"permissions on job {job_id}"
-            )
-        return job
-
-    async def _save(self) -> None:
-        await self._store.save(_DOCUMENT, self._jobs)
+    def _job(self, request: Request, fields: Fields) -> Job:
+        return self._jobs.get(request.state.user.name, fields.number("job_id"))
 
 
-def routes(store: Store, runs: Runs, runs_api: RunsApi) -> list[Route]:
-    """Return the routes of the family."""
-    api = _Api(store, runs, runs_api)
-    found = runs_api.routes()
+def routes(api: JobsApi) -> list[Route]:
+    """Return the routes of this half of the family."""
+    found = []
     for version in ("2.1", "2.2"):
         base = f"/api/{version}/jobs"
         found += [
@@ -157,24 +141,41 @@ def routes(store: Store, runs: Runs, runs_api: RunsApi) -> list[Route]:
     return found
 
 
-def _checked(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return a job's settings, or refuse what could not be run."""
-    fields = Fields(settings)
-    fields.number("max_concurrent_runs", 1)
-    if settings.get("tasks"):
-        job_settings.read(settings)
-    return {**settings, "name": fields.text("name", "") or _DEFAULT_NAME}
-
-
-def _overridden(settings: dict[str, Any], fields: Fields) -> dict[str, Any]:
-    """Return a job's settings with the parameters of one run."""
+def overridden(settings: dict[str, Any], fields: Fields) -> dict[str, Any]:
+    """Return a job's settings with the parameters of one run for its tasks."""
     given = copy.deepcopy(settings)
-    for name, (kind, parameter) in _OVERRIDES.items():
+    for name, (kind, parameter) in OVERRIDES.items():
         if not fields.has(name):
             continue
         value = fields.items(name) if name == "python_params" else fields.mapping(name)
-        for task in given.get("tasks", []):
+        for task in given.get("tasks") or []:
             if kind in task:
                 old = task[kind].get(parameter)
                 task[kind][parameter] = {**(old or {}), **value} if isinstance(value, dict) else value
     return given
+
+
+def _chosen(settings: dict[str, Any], only: list[Any]) -> dict[str, Any]:
+    """Return a job's settings with the chosen tasks alone, which then wait for each other only."""
+    if not only:
+        return settings
+    there = {task["task_key"]: task for task in settings.get("tasks") or []}
+    unknown = [key for key in only if not isinstance(key, str) or key not in there]
+    if unknown:
+        raise invalid(f"The job has no task {str(unknown[0])[:100]!r}.")
+    chosen = [task for key, task in there.items() if key in only]
+    for task in chosen:
+        task["depends_on"] = [one for one in task.get("depends_on") or [] if one["task_key"] in only]
+    return {**settings, "tasks": chosen}
+
+
+def _in_list(shown: dict[str, Any], *, expand: bool, is_first_version: bool) -> dict[str, Any]:
+    """Return a job as a listing shows it."""
+    settings = shown["settings"]
+    if not expand:
+        return {**shown, "settings": Fields(settings).without(set(KEYED_ARRAYS))}
+    if not is_first_version:
+        arrays = {name: settings[name] for name in KEYED_ARRAYS if isinstance(settings.get(name), list)}
+        shown["has_more"] = any(len(array) > PAGE for array in arrays.values())
+        shown["settings"] = {**settings, **{name: array[:PAGE] for name, array in arrays.items()}}
+    return shown

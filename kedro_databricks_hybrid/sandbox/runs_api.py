@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox import job_outcome, job_settings
 from kedro_databricks_hybrid.sandbox.answers import invalid
+from kedro_databricks_hybrid.sandbox.array_pages import paged
 from kedro_databricks_hybrid.sandbox.fields import body, page_offset, query
 from kedro_databricks_hybrid.sandbox.job_runs import Run, Runs, TaskRun, new_id, now
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.users import User
 
 _DEFAULT_NAME = "Untitled"
+_ARRAYS = ("tasks", "job_clusters", "job_parameters", "repair_history")
 _MAX_TOKEN = 64
 _MAX_PAGE = 25
 _DEFAULT_PAGE = 20
@@ -38,20 +40,23 @@ class RunsApi:
         self._work = work
         self._clusters = clusters
 
-    async def start(
-        self, user: User, given: dict[str, Any], name: str, token: str, job_id: int | None = None
-    ) -> Run:
-        """Begin a run of a job, or one without a job."""
-        settings = job_settings.read(given)
+    async def start(self, user: User, run: Run, limit: int = 0) -> None:
+        """Begin a run, or refuse what it is told to do.
+
+        Args:
+            user: Whose run it is.
+            run: The run, without its tasks.
+            limit: How many runs of its job may be under way; 0 for any number.
+        """
+        settings = job_settings.read(run.given)
         for task in settings.tasks:
             if "existing_cluster_id" in task.compute:
                 self._clusters.get(task.compute["existing_cluster_id"])
-        tasks = [TaskRun(new_id(), task.key, task.given) for task in settings.tasks]
-        kind = "SUBMIT_RUN" if job_id is None else "JOB_RUN"
-        run = Run(new_id(), job_id or new_id(), name, user.name, kind, given, tasks, token, now())
+        run.tasks = [TaskRun(new_id(), task.key, task.given) for task in settings.tasks]
+        if limit:
+            run.state = job_outcome.State("QUEUED", message="Queued due to the limit of concurrent runs.")
         await self._runs.add(run)
-        self._work.begin(run, settings, user)
-        return run
+        self._work.begin(run, settings, user, limit)
 
     def repeated(self, user: User, fields: Fields) -> Run | None:
         """Return the run that was started with the request's idempotency token before."""
@@ -68,13 +73,22 @@ class RunsApi:
         if run is None:
             given = fields.without({"idempotency_token"})
             name = fields.text("run_name", "") or _DEFAULT_NAME
-            run = await self.start(user, given, name, fields.text("idempotency_token", ""))
+            token = fields.text("idempotency_token", "")
+            run = Run(new_id(), new_id(), name, user.name, "SUBMIT_RUN", given, [], token, now())
+            await self.start(user, run)
         return JSONResponse({"run_id": run.run_id})
 
     async def get(self, request: Request) -> Response:
         """Show a run, or the run of one task."""
-        run, only = self._runs.find(request.state.user.name, query(request).number("run_id"))
-        return JSONResponse(run.describe(only))
+        fields = query(request)
+        run, only = self._runs.find(request.state.user.name, fields.number("run_id"))
+        shown = run.describe(only)
+        if fields.flag("include_history"):
+            shown["repair_history"] = [*run.history, run.describe_attempt()]
+        if fields.flag("include_resolved_values"):
+            resolved = {one.run_id: one.resolved for one in [*run.tasks, *run.earlier]}
+            shown["tasks"] = [{**one, "resolved_values": resolved[one["run_id"]]} for one in shown["tasks"]]
+        return JSONResponse(paged(request, shown, shown, _ARRAYS))
 
     async def get_output(self, request: Request) -> Response:
         """Show what a task has said."""
@@ -103,10 +117,11 @@ class RunsApi:
             if run.creator == request.state.user.name
             and job_id in {0, run.job_id}
             and kind in {"", run.kind}
+            and fields.number("start_time_from", 0) <= run.start <= fields.number("start_time_to", now())
             and not (active and run.state.is_final)
             and not (completed and not run.state.is_final)
         ]
-        start = page_offset(fields)
+        start = max(fields.number("offset", 0), 0) or page_offset(fields)
         shown = [run.describe() for run in found[start : start + size]]
         if not fields.flag("expand_tasks"):
             for one in shown:
