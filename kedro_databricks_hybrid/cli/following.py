@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kedro_databricks_hybrid.cli.command import say, say_json
+from kedro_databricks_hybrid.cli.command import say, say_json, warn
 from kedro_databricks_hybrid.cli.log_output import print_summary, printer
-from kedro_databricks_hybrid.errors import RunCancelledError, RunError
+from kedro_databricks_hybrid.errors import HybridError, RunCancelledError, RunError
+from kedro_databricks_hybrid.run.bookmark import Bookmark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,7 +33,12 @@ def shower(paths: LocalPaths, *, err: bool = False) -> Callable[[Record], None]:
 
 
 def follow(
-    started: Started, show: Callable[[Record], None], *, resume: str, seconds: float | None = None
+    started: Started,
+    show: Callable[[Record], None],
+    *,
+    resume: str,
+    seconds: float | None = None,
+    from_start: bool = False,
 ) -> Outcome:
     """Follow a run to its end; Ctrl-C cancels it, or leaves it running if a person says so.
 
@@ -41,12 +47,17 @@ def follow(
         show: Prints a record.
         resume: The command that follows the run again.
         seconds: After so many seconds the run is cancelled.
+        from_start: Show what this machine has shown of it before once more.
 
     Raises:
         RunError: It did not end in time.
+        HybridError: It cannot be followed any longer, though it goes on.
     """
+    started.resume(Bookmark(started.run_id), from_start=from_start)
     try:
-        outcome = started.follow(show, float("inf") if seconds is None else seconds)
+        outcome = started.follow(show, float("inf") if seconds is None else seconds, warn)
+    except HybridError as error:
+        raise type(error)(error.message, hint=f"The run goes on. Follow it again with: {resume}") from error
     except KeyboardInterrupt:
         if _leaves_it_running():
             say(f"The run goes on. Follow it again with: {resume}")

@@ -76,15 +76,22 @@ def logs(metadata: ProjectMetadata, profile: str | None, env: str | None, run_id
 @click.command(cls=Command)
 @profile_option
 @env_option
+@click.option("--all", "from_start", is_flag=True, help="Show the log from its beginning.")
 @click.argument("run_id", metavar="[RUN]", required=False)
 @click.pass_obj
-def attach(metadata: ProjectMetadata, profile: str | None, env: str | None, run_id: str | None) -> None:
-    """Follow a run that goes on, the last one by default; its exit status becomes this command's."""
+def attach(
+    metadata: ProjectMetadata, profile: str | None, env: str | None, from_start: bool, run_id: str | None
+) -> None:
+    """Follow a run that goes on, the last one by default; its exit status becomes this command's.
+
+    Goes on where the screen stopped if this machine has followed the run before.
+    """
     project, workspace, tree = _open(metadata, profile, env)
     found = history.find(tree, run_id)
     paths = _paths(project, workspace)
     resume = f"kedro databricks attach {found.run_id}{workspace.flags}"
-    outcome = follow(found.started(workspace, tree), shower(paths), resume=resume)
+    started = found.started(workspace, tree)
+    outcome = follow(started, shower(paths), resume=resume, from_start=from_start)
     report(outcome, paths, found.facts)
 
 

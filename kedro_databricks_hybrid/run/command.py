@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _CONTEXT_SECONDS = 300.0
 _SHORTEST_PAUSE = 0.05
+_PAUSE_AFTER_NEWS = 0.2
 LONGEST_PAUSE = 1.0
 """Seconds between two questions, once nothing has happened for a while."""
 
@@ -92,6 +94,17 @@ class Context:
                 cluster_id=self.cluster.cluster_id, context_id=self.context_id, command_id=command_id
             )
 
+    def cluster_ended(self) -> str:
+        """Return why the cluster does not run; empty where it does, or cannot be asked."""
+        with contextlib.suppress(HybridError), translated("ask about the cluster"):
+            found = self.workspace.client.clusters.get(self.cluster.cluster_id)
+            state = found.state.value if found.state else "RUNNING"
+            reason = found.termination_reason.code if found.termination_reason else None
+            if state != "RUNNING":
+                why = f" ({reason.value})" if reason else ""
+                return f"the cluster {self.cluster.name} is {state.lower()}{why}"
+        return ""
+
     def destroy(self) -> None:
         """End the context; one that is gone already is no error."""
         try:
@@ -129,8 +142,8 @@ class Pauses:
         self._pause = min(self._pause * 1.4, LONGEST_PAUSE)
 
     def reset(self) -> None:
-        """Start over: something happened."""
-        self._pause = _SHORTEST_PAUSE
+        """Start over: something happened, and more may follow, but hardly at once."""
+        self._pause = _PAUSE_AFTER_NEWS
 
 
 def create(workspace: Workspace, cluster: Cluster) -> Context:

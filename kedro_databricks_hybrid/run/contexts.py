@@ -34,7 +34,7 @@ class ContextStore:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path or _state_folder() / "contexts.json"
+        self._path = path or state_folder() / "contexts.json"
 
     def get(self, key: str) -> Remembered | None:
         """Return what is remembered under a key; an unreadable file is the same as none."""
@@ -50,11 +50,7 @@ class ContextStore:
         entries.pop(key, None)
         if remembered:
             entries[key] = asdict(remembered)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, draft = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(entries, file, indent=1)
-        Path(draft).replace(self._path)
+        replace_file(self._path, json.dumps(entries, indent=1))
 
     def _load(self) -> dict[str, dict[str, str]]:
         try:
@@ -64,7 +60,17 @@ class ContextStore:
         return entries if isinstance(entries, dict) else {}
 
 
-def _state_folder() -> Path:
+def replace_file(path: Path, text: str) -> None:
+    """Write a file so that a reader finds it whole, whatever happens meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(draft).replace(path)
+
+
+def state_folder() -> Path:
+    """Return where this user's commands keep what they remember."""
     import platformdirs
 
     return Path(os.environ.get(STATE_VARIABLE) or platformdirs.user_state_path("kedro-databricks-hybrid"))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import WorkspaceError
+from kedro_databricks_hybrid.run.patience import is_passing
 from kedro_databricks_hybrid.run.started import Ending, Started
 
 if TYPE_CHECKING:
@@ -13,7 +15,8 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.run.request import RunRequest
     from kedro_databricks_hybrid.transfer.remote import RemoteTree
 
-_DIED = "The Python process on the cluster ended before the run did."
+_DIED = "The Python process on the cluster ended before the run did"
+_MEMORY = re.compile(r"exit status (-9|137)\b|OutOfMemory|out of memory|stopped unexpectedly", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,10 @@ class CommandWork:
         try:
             result = self.context.result(self.command_id)
         except WorkspaceError as error:  # evicted, or gone with its cluster
-            return Ending("failed", _DIED, error.message)
-        return Ending("failed", _DIED, result.text) if result.ended else None
+            if is_passing(error):
+                raise
+            return self._died(error.message)
+        return self._died(result.text) if result.ended else None
 
     def cancel(self) -> None:
         """Interrupt the command."""
@@ -43,6 +48,13 @@ class CommandWork:
     def abandon(self) -> None:
         """End the process."""
         self.context.destroy()
+
+    def _died(self, words: str) -> Ending:
+        """Say all that is known of the end: what the command left, and what the cluster says of itself."""
+        reason = self.context.cluster_ended()
+        if not reason and _MEMORY.search(words):
+            reason = "it was killed, which mostly means that the driver's memory ran out"
+        return Ending("failed", f"{_DIED}{f': {reason}' if reason else ''}.", words)
 
 
 def start(context: Context, request: RunRequest, tree: RemoteTree) -> Started:

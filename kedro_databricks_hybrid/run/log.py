@@ -81,7 +81,7 @@ class Outcome:
 
 
 class RunLogReader:
-    """Reads the numbered files of a run log one after another.
+    """Reads the numbered files of a run log one after another; `next` is the number of the next one.
 
     Args:
         tree: The data root.
@@ -91,12 +91,12 @@ class RunLogReader:
     def __init__(self, tree: RemoteTree, folder: PurePosixPath) -> None:
         self._tree = tree
         self._folder = folder
-        self._next = 1
+        self.next = 1
 
     def records(self) -> list[Record] | None:
         """Return the records of the next file, None while it is not there."""
-        content = self._tree.read(self._folder / f"{self._next:06d}.jsonl")
+        content = self._tree.read(self._folder / f"{self.next:06d}.jsonl")
         if content is None or not content.endswith(b"\n"):
             return None
-        self._next += 1
+        self.next += 1
         return [json.loads(line) for line in content.splitlines()]

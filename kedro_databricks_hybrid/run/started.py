@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kedro_databricks_hybrid.errors import HybridError
+from kedro_databricks_hybrid.run.bookmark import Place
 from kedro_databricks_hybrid.run.command import Pauses
-from kedro_databricks_hybrid.run.log import END_FILE, RUN_FILE, RUNS_FOLDER, Outcome, RunLogReader
+from kedro_databricks_hybrid.run.log import END_FILE, RUN_FILE, RUNS_FOLDER, NodeRun, Outcome, RunLogReader
+from kedro_databricks_hybrid.run.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from kedro_databricks_hybrid.run.bookmark import Bookmark
     from kedro_databricks_hybrid.run.log import Record
     from kedro_databricks_hybrid.transfer.remote import RemoteTree
 
-_STATUS_EVERY_SECONDS = 2.0
+_STATUS_EVERY_SECONDS = 4.0
 _LAST_RECORDS_SECONDS = 5.0
 _CANCEL_SECONDS = 30.0
 
@@ -67,23 +70,46 @@ class Started:
     run_id: str
     facts: dict[str, Any] = field(default_factory=dict)
     outcome: Outcome = field(default_factory=Outcome)
+    bookmark: Bookmark | None = None
     _times: list[float] = field(default_factory=list)
+    _shown: int = 0
 
     def __post_init__(self) -> None:
         self.reader = RunLogReader(self.tree, RUNS_FOLDER / self.run_id)
 
-    def follow(self, show: Callable[[Record], None], seconds: float = float("inf")) -> Outcome:
+    def resume(self, bookmark: Bookmark, *, from_start: bool = False) -> None:
+        """Go on where the screen stopped the last time, and note from now on how far it comes.
+
+        Args:
+            bookmark: Where that is noted.
+            from_start: Whether to begin anew all the same.
+        """
+        self.bookmark = bookmark
+        place = None if from_start else bookmark.read()
+        if place:
+            self.reader.next, self._shown = place.file, place.record
+            self.outcome.nodes = {name: NodeRun(**facts) for name, facts in place.nodes.items()}
+
+    def follow(
+        self,
+        show: Callable[[Record], None],
+        seconds: float = float("inf"),
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> Outcome:
         """Read the log to its end, or for so many seconds.
 
         Args:
             show: Called with each record, in order, as soon as it is there.
             seconds: When to stop; the outcome has not ended then.
+            tell: Called with one line when Databricks cannot be reached, and when it can be again.
 
         Returns:
             What the log says. Where the work is over and no end record comes, the outcome is the work's own.
         """
-        if ending := self._read(show, seconds):
+        if ending := self._read(show, seconds, Patience(tell)):
             self._take(ending)
+        if self.bookmark and self.outcome.ended:
+            self.bookmark.remove()
         return self.outcome
 
     def cancel(self, show: Callable[[Record], None]) -> Outcome:
@@ -91,7 +117,7 @@ class Started:
         ending = None
         with contextlib.suppress(HybridError):  # the work is gone, and the run with it
             self.work.cancel()
-            ending = self._read(show, _CANCEL_SECONDS)
+            ending = self._read(show, _CANCEL_SECONDS, Patience(lambda _: None))
         if not self.outcome.ended:
             if ending is None:
                 self.work.abandon()
@@ -109,36 +135,42 @@ class Started:
         """Seconds between the log's first record and the last one that was read."""
         return round(self._times[-1] - self._times[0], 3) if self._times else 0.0
 
-    def _read(self, show: Callable[[Record], None], seconds: float) -> Ending | None:
+    def _read(self, show: Callable[[Record], None], seconds: float, patience: Patience) -> Ending | None:
         """Read until the end record; return how the work ended where that does not come."""
         deadline = time.monotonic() + seconds
         asked = time.monotonic()
         pauses = Pauses()
         while not self.outcome.ended and time.monotonic() < deadline:
-            if self._take_records(show):
+            if self._take_records(show, patience):
+                asked = time.monotonic()  # what writes, works
                 pauses.reset()
                 continue
             if time.monotonic() - asked > _STATUS_EVERY_SECONDS:
                 asked = time.monotonic()
-                if ending := self.work.ending():
-                    self._take_last_records(show)
+                if ending := patience.ask(self.work.ending):
+                    self._take_last_records(show, patience)
                     return None if self.outcome.ended else ending
             pauses.sleep()
         return None
 
-    def _take_records(self, show: Callable[[Record], None]) -> bool:
-        records = self.reader.records()
+    def _take_records(self, show: Callable[[Record], None], patience: Patience) -> bool:
+        records = patience.ask(self.reader.records)
         for record in records or []:
             self._times[1:] = [record["t"]]
             self.outcome.take(record)
-            show(record)
+            if record["n"] > self._shown:
+                show(record)
+                self._shown = record["n"]
+        if records and self.bookmark:
+            nodes = {name: asdict(node) for name, node in self.outcome.nodes.items()}
+            self.bookmark.move(Place(self.reader.next, self._shown, nodes))
         return records is not None
 
-    def _take_last_records(self, show: Callable[[Record], None]) -> None:
+    def _take_last_records(self, show: Callable[[Record], None], patience: Patience) -> None:
         """The work is over; what it wrote last may show up late."""
         deadline = time.monotonic() + _LAST_RECORDS_SECONDS
         while not self.outcome.ended and time.monotonic() < deadline:
-            if not self._take_records(show):
+            if not self._take_records(show, patience):
                 time.sleep(0.2)
 
     def _take(self, ending: Ending) -> None:

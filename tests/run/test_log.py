@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.run.log import Outcome, RunLogReader
 
@@ -63,9 +63,9 @@ class Memory:
         """Return a file."""
         return self.content.get(path)
 
-    def write(self, path: PurePosixPath, content: BinaryIO, size: int) -> None:
+    def write(self, path: PurePosixPath, content: bytes) -> None:
         """Keep a file."""
-        self.content[path] = content.read(size)
+        self.content[path] = content
 
     def make_folder(self, path: PurePosixPath) -> None:
         """Folders are implied."""

@@ -1,0 +1,72 @@
+"""Questions while a run goes on: a lost network is said and waited out, since the run itself needs none."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from kedro_databricks_hybrid.errors import ConnectionFailedError, HybridError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Answer = TypeVar("Answer")
+
+_SECONDS = 5.0
+_PAUSE = 1.0
+
+
+def is_passing(error: HybridError) -> bool:
+    """Tell a lost network and the service's own trouble, which say nothing of a run, from a refusal."""
+    from databricks.sdk.errors import platform
+
+    troubles = (
+        platform.InternalError,
+        platform.TooManyRequests,
+        platform.TemporarilyUnavailable,
+        platform.DeadlineExceeded,
+    )
+    return isinstance(error, ConnectionFailedError) or isinstance(error.__cause__, troubles)
+
+
+class Patience:
+    """Asks until there is an answer; what takes long is said once, and again when it is over.
+
+    The SDK repeats a question for minutes without a word, so a clock beside it speaks.
+
+    Args:
+        tell: Called with one line, also from another thread.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    def ask(self, question: Callable[[], Answer]) -> Answer:
+        """Return the answer to a question; only a refusal is an error."""
+        began = time.monotonic()
+        told = threading.Event()
+        clock = threading.Timer(_SECONDS, self._say_lost, [told])
+        clock.daemon = True
+        clock.start()
+        try:
+            while (answer := _answered(question)) is None:
+                time.sleep(_PAUSE)
+            return answer[0]
+        finally:
+            clock.cancel()
+            if told.is_set():
+                self._tell(f"Databricks answers again, after {time.monotonic() - began:.0f} s.")
+
+    def _say_lost(self, told: threading.Event) -> None:
+        told.set()
+        self._tell(f"Databricks has not answered for {_SECONDS:.0f} s. The run goes on; trying again ...")
+
+
+def _answered(question: Callable[[], Answer]) -> tuple[Answer] | None:
+    try:
+        return (question(),)
+    except HybridError as error:
+        if not is_passing(error):
+            raise
+        return None

@@ -1,0 +1,178 @@
+"""Following a run: where the screen goes on, what a lost network means, and what is asked how often."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from kedro_databricks_hybrid.errors import ConnectionFailedError, NotFoundError, WorkspaceError
+from kedro_databricks_hybrid.run import patience, started
+from kedro_databricks_hybrid.run.bookmark import Bookmark
+from kedro_databricks_hybrid.run.contexts import STATE_VARIABLE
+from kedro_databricks_hybrid.run.log import RUNS_FOLDER
+from kedro_databricks_hybrid.run.patience import Patience
+from kedro_databricks_hybrid.run.started import Ending, Started
+from tests.run.test_log import Memory
+
+FOLDER = RUNS_FOLDER / "one"
+
+
+class Endless:
+    """Work that goes on."""
+
+    def ending(self) -> Ending | None:
+        """Not yet."""
+        return None
+
+    def cancel(self) -> None:
+        """Heed it."""
+
+    def abandon(self) -> None:
+        """Nothing is left."""
+
+
+class Lost(Memory):
+    """A data root that cannot be reached for some questions, each a kind of trouble of its own."""
+
+    def __init__(self, *troubles: Exception) -> None:
+        super().__init__()
+        self.troubles = list(troubles)
+        self.asked = 0
+
+    def read(self, path: PurePosixPath) -> bytes | None:
+        """Fail first."""
+        self.asked += 1
+        if self.troubles:
+            raise self.troubles.pop(0)
+        return super().read(path)
+
+
+def put(tree: Memory, number: int, *records: dict[str, object]) -> None:
+    """Write one file of the log."""
+    lines = [json.dumps({"t": 1.0, **record}).encode() + b"\n" for record in records]
+    tree.content[FOLDER / f"{number:06d}.jsonl"] = b"".join(lines)
+
+
+def log_of(tree: Memory) -> None:
+    """Write a log of two files."""
+    put(tree, 1, {"n": 1, "event": "node_started", "node": "a"}, {"n": 2, "event": "output", "text": "x"})
+    end = {"n": 4, "event": "end", "outcome": "completed", "seconds": 1.0}
+    put(tree, 2, {"n": 3, "event": "node_finished", "node": "a", "seconds": 1.0}, end)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep state here, and do not wait."""
+    monkeypatch.setenv(STATE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(patience, "_PAUSE", 0.01)
+
+
+def test_the_screen_goes_on_where_it_stopped() -> None:
+    """Each record is shown once, also by the next command; the summary knows all the nodes."""
+    tree = Memory()
+    log_of(tree)
+    rest = tree.content.pop(FOLDER / "000002.jsonl")
+    shown: list[int] = []
+    first = Started(Endless(), tree, "one")
+    first.resume(Bookmark("one"))
+    first.follow(lambda record: shown.append(record["n"]), seconds=0.1)
+    assert shown == [1, 2]
+    tree.content[FOLDER / "000002.jsonl"] = rest
+    second = Started(Endless(), tree, "one")
+    second.resume(Bookmark("one"))
+    outcome = second.follow(lambda record: shown.append(record["n"]))
+    assert shown == [1, 2, 3, 4]
+    assert outcome.nodes["a"].completed
+    assert Bookmark("one").read() is None
+
+
+def test_the_beginning_is_shown_when_asked_for() -> None:
+    """Whatever was shown before."""
+    tree = Memory()
+    log_of(tree)
+    tree.content.pop(FOLDER / "000002.jsonl")
+    for _ in range(2):
+        run = Started(Endless(), tree, "one")
+        shown: list[int] = []
+        run.resume(Bookmark("one"), from_start=True)
+        run.follow(lambda record: shown.append(record["n"]), seconds=0.1)  # noqa: B023 - called at once
+        assert shown == [1, 2]
+
+
+def test_a_lost_network_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said once, and when it is over; no record is lost or doubled."""
+    monkeypatch.setattr(patience, "_SECONDS", 0.02)
+    monkeypatch.setattr(patience, "_PAUSE", 0.1)
+    tree = Lost(ConnectionFailedError("no answer"), ConnectionFailedError("no answer"))
+    log_of(tree)
+    shown: list[int] = []
+    said: list[str] = []
+    run = Started(Endless(), tree, "one")
+    outcome = run.follow(lambda record: shown.append(record["n"]), tell=said.append)
+    assert outcome.outcome == "completed"
+    assert shown == [1, 2, 3, 4]
+    assert [line.split(" for ")[0].split(", after")[0] for line in said] == [
+        "Databricks has not answered",
+        "Databricks answers again",
+    ]
+
+
+def test_the_services_own_trouble_is_waited_out() -> None:
+    """An internal error says nothing of the run."""
+    from databricks.sdk.errors import InternalError
+
+    trouble = WorkspaceError("Could not read: 500")
+    trouble.__cause__ = InternalError("oops")
+    tree = Lost(trouble)
+    log_of(tree)
+    assert Started(Endless(), tree, "one").follow(lambda _: None).outcome == "completed"
+
+
+def test_a_refusal_is_not_waited_out() -> None:
+    """It would be the same the next time."""
+    with pytest.raises(NotFoundError):
+        Patience(lambda _: None).ask(lambda: Lost(NotFoundError("gone")).read(FOLDER))
+
+
+def test_questions_become_rare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quiet minute costs about one question a second for the log, and one now and then for the work."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    tree = Lost()
+    Started(Endless(), tree, "one").follow(lambda _: None, seconds=60)
+    assert 55 <= tree.asked <= 70
+
+
+def test_a_chatty_log_is_not_asked_for_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that writes without a pause makes a file a second; questions stay few."""
+    now = [0.0]
+    tree = Lost()
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+        number = int(now[0])
+        if number and FOLDER / f"{number:06d}.jsonl" not in tree.content:
+            put(tree, number, {"n": number, "event": "output", "text": "x"})
+
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.sleep", sleep)
+    Started(Endless(), tree, "one").follow(lambda _: None, seconds=60)
+    assert tree.asked <= 60 * 6
+
+
+def test_work_that_ended_without_an_end_record_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Databricks says of it is the outcome, and stands beside the log for others."""
+    monkeypatch.setattr(started, "_STATUS_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(started, "_LAST_RECORDS_SECONDS", 0.1)
+
+    class Dead(Endless):
+        def ending(self) -> Ending | None:
+            return Ending("failed", "It died.", "its words")
+
+    tree = Memory()
+    put(tree, 1, {"n": 1, "event": "node_started", "node": "a"})
+    outcome = Started(Dead(), tree, "one").follow(lambda _: None)
+    assert (outcome.outcome, outcome.error, outcome.traceback) == ("failed", "It died.", "its words")
