@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import WorkspaceError
 from kedro_databricks_hybrid.workspace import translated
 
 if TYPE_CHECKING:
+    from kedro_databricks_hybrid.git_folder import GitFolder
     from kedro_databricks_hybrid.workspace import Workspace
 
+_NO_SUCH_BRANCH = "kedro-hybrid/no-such-branch"
+# How Databricks says that the remote did not let it in; a private repository is also called missing.
+_NOT_LET_IN = re.compile(
+    r"credential|authenticat|unauthorized|(permission|access) denied|personal access token|app password"
+    r"|returned error: 40[13]|repo(sitory)? not found",
+    re.IGNORECASE,
+)
 NAMES_NEEDED = frozenset({"bitbucketCloud", "bitbucketServer", "awsCodeCommit"})
 """Providers that want a user name beside the token."""
 
@@ -21,6 +30,37 @@ def find(workspace: Workspace, provider: str) -> int | None:
     found = [each for each in every if (each.git_provider or "").lower() == provider.lower()]
     found.sort(key=lambda each: not getattr(each, "is_default_for_provider", False))
     return found[0].credential_id if found else None
+
+
+def is_refusal(words: str) -> bool:
+    """Tell whether Databricks' words mean that a Git remote did not let it in."""
+    return bool(_NOT_LET_IN.search(words))
+
+
+def hint(workspace: Workspace) -> str:
+    """Return how to give Databricks a credential that works."""
+    return f"Give Databricks your Git token: kedro databricks init --git-token-env=VARIABLE{workspace.flags}"
+
+
+def refusal(workspace: Workspace, folder: GitFolder) -> str | None:
+    """Have Databricks fetch from a Git folder's remote, and return its words if the remote did not let it in.
+
+    It is asked for a branch that no remote has: it must log in and look before it can say that there is none,
+    and then it has nothing to check out, so the folder stays as it is.
+
+    Raises:
+        WorkspaceError: It could not be tried.
+    """
+    try:
+        with translated(f"fetch from {folder.url}"):
+            body = {"branch": _NO_SUCH_BRANCH}
+            workspace.client.api_client.do("PATCH", f"/api/2.0/repos/{folder.repo_id}", body=body)
+    except WorkspaceError as error:
+        if is_refusal(error.message):
+            return error.message
+        if _NO_SUCH_BRANCH not in error.message:
+            raise
+    return None
 
 
 def register(workspace: Workspace, provider: str, user: str | None, token: str) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kedro_databricks_hybrid import git_credential
 from kedro_databricks_hybrid.errors import DirtyGitFolderError, NotFoundError, WorkspaceError
 from kedro_databricks_hybrid.workspace import translated
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import PurePosixPath
 
     from kedro_databricks_hybrid.workspace import Workspace
@@ -92,7 +95,7 @@ def create(workspace: Workspace, path: PurePosixPath, *, url: str, provider: str
     """
     with translated(f"create the folder {path.parent}"):
         workspace.client.workspace.mkdirs(str(path.parent))
-    with translated(f"clone {url} into the Git folder {path}"):
+    with _hinted(workspace), translated(f"clone {url} into the Git folder {path}"):
         repo = workspace.client.repos.create(url=url, provider=provider, path=_repos_path(path))
     if repo.id is None:
         raise WorkspaceError(f"Databricks made the Git folder {path} but gave it no id.")
@@ -141,7 +144,7 @@ def check_out(
     if discard_edits:
         body |= {"dangerously_force_discard_all": True}
     try:
-        with translated(f"check out {target} in the Git folder {folder.path}"):
+        with _hinted(workspace), translated(f"check out {target} in the Git folder {folder.path}"):
             workspace.client.api_client.do("PATCH", f"/api/2.0/repos/{folder.repo_id}", body=body)
     except WorkspaceError as error:
         if _DIRTY.search(error.message):
@@ -152,6 +155,17 @@ def check_out(
             ) from error
         raise
     return _read_back(workspace, folder, target)
+
+
+@contextmanager
+def _hinted(workspace: Workspace) -> Iterator[None]:
+    """Add the next step to a refusal by the Git remote."""
+    try:
+        yield
+    except WorkspaceError as error:
+        if error.hint is None and git_credential.is_refusal(error.message):
+            raise WorkspaceError(error.message, hint=git_credential.hint(workspace)) from error
+        raise
 
 
 def _read_back(workspace: Workspace, folder: GitFolder, target: Target) -> GitFolder:

@@ -30,6 +30,7 @@ SANDBOX_PROFILE = "sandbox"
 
 # What the SDK adds to every refusal of a login: names of variables, and a host that we name ourselves.
 _CONFIGURATION = re.compile(r"[. ]*\bConfig: \S+=.*$")
+_GIT = re.compile(r"\b(git|repo|repository)\b", re.IGNORECASE)  # a Git provider's token, not the login's
 _FIRST_ANSWER_SECONDS = 5
 _RETRY_SECONDS = 300
 
@@ -137,7 +138,7 @@ def translated(action: str) -> Iterator[None]:
     except refusals.Unauthenticated as error:
         raise _login_refused(action, error) from error
     except refusals.PermissionDenied as error:
-        if "token" in _answer(error).lower():
+        if "token" in _answer(error).lower() and not _GIT.search(_answer(error)):
             raise _login_refused(action, error) from error
         raise WorkspaceError(f"Could not {action}: {_answer(error)}") from error
     except refusals.NotFound as error:

@@ -22,7 +22,11 @@ _FIRST_CLICK_THAT_HIDES = (8, 5)
 
 def versions() -> Finding:
     """Look for versions of Kedro and click that together hide Kedro's own error messages."""
-    kedro, click = metadata.version("kedro"), metadata.version("click")
+    return compare_versions(metadata.version("kedro"), metadata.version("click"))
+
+
+def compare_versions(kedro: str, click: str) -> Finding:
+    """Tell whether a Kedro shows its own errors with a click."""
     found = f"Kedro {kedro}, click {click}, Python {platform.python_version()}"
     if _numbers(click) >= _FIRST_CLICK_THAT_HIDES and _numbers(kedro) <= _LAST_SILENT_KEDRO:
         told = f"{found}: Kedro prints its own errors as `NoneType: None` with this click"

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid import code, git, project_files, unsupported
+from kedro_databricks_hybrid import (
+    code,
+    git,
+    project_files,
+    requirement_lines,
+    runtime_packages,
+    unsupported,
+)
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from kedro_databricks_hybrid.cli.project import Project
+    from kedro_databricks_hybrid.requirement_lines import Listing
 
 _REMOTE_SECONDS = 4.0
-_OWN_DISTRIBUTION = "kedro-databricks-hybrid"
-# What the runtime brings itself, and what breaks when it is installed over that.
-_FROM_THE_RUNTIME = {"pyspark", "databricks-connect", "delta-spark"}
 
 
 def config_loader() -> Finding:
@@ -32,22 +36,50 @@ def config_loader() -> Finding:
 
 def requirements(project_path: Path) -> Finding:
     """Look for requirements that a cluster lacks, or that would replace the runtime's own Spark."""
-    name = next((each for each in project_files.REQUIREMENTS if (project_path / each).is_file()), None)
+    name, listing = _listing(project_path)
     if name is None:
         return red(
             "requirements", "there is no requirements.txt, so a cluster has no Kedro", "kedro databricks init"
         )
-    text = (project_path / name).read_text(encoding="utf-8", errors="replace")
-    wanted = project_files.required_names(text)
-    if clash := sorted(wanted & _FROM_THE_RUNTIME):
+    if listing.missing:
+        there = ", ".join(listing.missing)
+        return red("requirements", f"{name} includes {there}, which is not there", f"Edit {name}")
+    judged = runtime_packages.judge(listing, None)
+    if clash := [each for each in judged if each.verdict is runtime_packages.Verdict.REPLACES]:
+        local = f'; locally `pip install "{project_files.DISTRIBUTION}[spark]"`'
         return red(
             "requirements",
-            f"{name} wants {', '.join(clash)}, which would replace the runtime's own Spark on the cluster",
-            f'Remove {", ".join(clash)} from {name}; locally `pip install "{_OWN_DISTRIBUTION}[spark]"`',
+            "; ".join(each.reason for each in clash),
+            "; ".join(each.fix for each in clash) + local,
         )
-    if _OWN_DISTRIBUTION not in wanted and not re.search(r"^\s*-r\s", text, re.MULTILINE):
-        return red("requirements", f"{name} lacks {_OWN_DISTRIBUTION}", "kedro databricks init")
+    if project_files.DISTRIBUTION not in listing.names and not listing.unclear:
+        return red("requirements", f"{name} lacks {project_files.DISTRIBUTION}", "kedro databricks init")
     return green("requirements", f"{name} asks for nothing that the runtime must bring itself")
+
+
+def packages(project_path: Path, runtime: str) -> Finding:
+    """Look for requirements that would replace versions which the cluster's runtime was built with."""
+    shown = f"Databricks Runtime {runtime}"
+    if not runtime_packages.is_known(runtime):
+        return green("packages", f"which versions {shown} brings is not known here")
+    judged = runtime_packages.judge(_listing(project_path)[1], runtime)
+    clash = [each for each in judged if each.verdict is runtime_packages.Verdict.CONFLICTS]
+    if not clash:
+        return green("packages", f"the requirements keep the versions that {shown} brings")
+    return yellow("packages", "; ".join(each.reason for each in clash), clash[0].fix)
+
+
+def _listing(project_path: Path) -> tuple[str | None, Listing]:
+    """Return the name of the requirements file, and what it asks for with all that it includes."""
+
+    def content(path: str) -> bytes | None:
+        try:
+            return (project_path / path).read_bytes()
+        except OSError:
+            return None
+
+    name = next((each for each in project_files.REQUIREMENTS if (project_path / each).is_file()), None)
+    return name, requirement_lines.read(name, content) if name else requirement_lines.Listing()
 
 
 def remote(project: Project) -> Finding:

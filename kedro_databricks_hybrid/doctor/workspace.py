@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid import cluster, code, git, git_credential, git_folder
+from kedro_databricks_hybrid.doctor import project as of_project
 from kedro_databricks_hybrid.doctor import runtimes
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
 from kedro_databricks_hybrid.errors import WorkspaceError
@@ -27,6 +28,7 @@ _SKEW_SECONDS = (60, 300)
 _SOON_DAYS = 7
 _OLDEST_RUNTIME = (11, 3)
 _LOGIN = "databricks auth login"
+_INIT = "kedro databricks init --git-token-env=VARIABLE"
 
 
 def login(workspace: Workspace) -> Finding:
@@ -54,40 +56,63 @@ def clock(workspace: Workspace) -> Finding:
 
 
 def token(workspace: Workspace) -> Finding:
-    """Tell when the login ends."""
+    """Tell when the login ends; of several tokens, which ends first, as Databricks does not tell ours."""
     config = workspace.client.config
-    if workspace.is_local:
-        return green("token", "a sandbox's does not expire")
     if config.auth_type != "pat":
         return green("token", f"renewed by itself ({config.auth_type})")
-    expires = _expiry(config.token or "")
-    if expires is None:
-        try:
-            with translated("list the tokens"):
-                known = [t.expiry_time / 1000 for t in workspace.client.tokens.list() if t.expiry_time]
-        except WorkspaceError:
-            return green("token", "when it expires is not told")
-        expires = min((each for each in known if each > time.time()), default=None)
-    if expires is None:
+    if (end := _expiry(config.token or "")) is not None:
+        return _ending("it", end)
+    try:
+        with translated("list the tokens"):
+            known = list(workspace.client.tokens.list())
+    except WorkspaceError as error:
+        return green("token", f"when it expires is not told ({error.message})")
+    timed = [(each.expiry_time or 0, each.comment or "") for each in known]
+    ends = [(milliseconds / 1000, comment) for milliseconds, comment in timed if milliseconds > 0]
+    if not ends:
         return green("token", "no expiry")
-    days = (expires - time.time()) / 86400
-    found = f"the first of your tokens expires in {days:.0f} days"
+    end, comment = min(ends)
+    if len(known) == 1:
+        return _ending("it", end)
+    named = repr(comment) if comment else "one without a comment"
+    return _ending(f"{named}, the first of your {len(known)} tokens to end,", end)
+
+
+def _ending(what: str, end: float) -> Finding:
+    days = (end - time.time()) / 86400
+    found = f"{what} expires in {days:.0f} days" if days >= 2 else f"{what} expires in {days * 24:.0f} hours"
     return yellow("token", found, _LOGIN) if days < _SOON_DAYS else green("token", found)
 
 
 def credential(project: Project, workspace: Workspace) -> Finding:
-    """Tell whether Databricks has a credential for the remote's provider."""
+    """Tell whether Databricks has a credential for the remote's provider, and have it fetch with it."""
     source = code.source(project.repository, project.settings.code)
     code.refuse_unreachable(source, workspace)
     if git.is_local(source.url):
         return green("Git credential", "not needed for a folder")
-    if git_credential.find(workspace, source.provider) is None:
-        return yellow(
-            "Git credential",
-            f"none for {source.provider}, so Databricks can clone public repositories only",
-            f"kedro databricks init --git-token-env=VARIABLE{workspace.flags}",
-        )
-    return green("Git credential", f"one for {source.provider}")
+    if project.syncs_files:
+        return green("Git credential", "not needed: your files are sent, not cloned")
+    is_known = git_credential.find(workspace, source.provider) is not None
+    cloned = git_folder.find(workspace, project.git_folder(workspace))
+    if cloned:
+        return _tried(workspace, cloned, source.provider, is_known=is_known)
+    if is_known:
+        return green("Git credential", f"one for {source.provider}; cloning the Git folder will try it")
+    found = f"none for {source.provider}, so Databricks can clone public repositories only"
+    return yellow("Git credential", found, f"{_INIT}{workspace.flags}")
+
+
+def _tried(workspace: Workspace, cloned: git_folder.GitFolder, provider: str, *, is_known: bool) -> Finding:
+    what, fix = f"{'one' if is_known else 'none'} for {provider}", f"{_INIT}{workspace.flags}"
+    try:
+        refusal = git_credential.refusal(workspace, cloned)
+    except WorkspaceError as error:
+        return yellow("Git credential", f"{what}, which could not be tried: {error.message}", fix)
+    if refusal:
+        return red("Git credential", f"{what}, and the remote does not let Databricks in: {refusal}", fix)
+    if not is_known:
+        return green("Git credential", f"{what}, and none needed: Databricks reads the remote without")
+    return green("Git credential", f"{what}, and Databricks can fetch with it")
 
 
 def folder(project: Project, workspace: Workspace) -> Finding:
@@ -102,7 +127,7 @@ def folder(project: Project, workspace: Workspace) -> Finding:
         return red("Git folder", f"there is no {path}", fix)
     source = code.source(project.repository, project.settings.code)
     code.refuse_other_repository(found, source)
-    commit = project.repository.commit(found.sha or "") or (found.sha or "no commit")[:7]
+    commit = project.repository.commit(found.sha or "") or (found.sha[:7] if found.sha else "no commit")
     shown = f"{path} is at {commit} on {found.branch or 'no branch'}"
     if found.sha == source.commit.sha:
         return green("Git folder", shown)
@@ -119,7 +144,12 @@ def compute(project: Project, workspace: Workspace) -> list[Finding]:
         return [red("cluster", state, f"Open {page}")]
     if details.state == "TERMINATED":
         state += "; run starts it"
-    return [green("cluster", state), _runtime(details, workspace), _access(project, details, workspace, page)]
+    return [
+        green("cluster", state),
+        _runtime(details, workspace),
+        of_project.packages(project.metadata.project_path, details.runtime),
+        _access(project, details, workspace, page),
+    ]
 
 
 def data_root(project: Project, workspace: Workspace) -> Finding:

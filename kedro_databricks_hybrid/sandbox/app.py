@@ -27,6 +27,7 @@ from kedro_databricks_hybrid.sandbox import (
     multipart_api,
     repos_api,
     secrets_api,
+    tokens_api,
     unity_catalog_api,
     workspace_api,
     workspace_content,
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import Route
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from kedro_databricks_hybrid.sandbox.users import User
 
 __all__ = ["Sandbox", "create_app"]
 
@@ -87,6 +90,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *multipart_api.routes(sandbox),
             *unity_catalog_api.routes(sandbox.unity_catalog),
             *secrets_api.routes(sandbox.secrets),
+            *tokens_api.routes(sandbox.tokens),
             *clusters_api.routes(sandbox.clusters),
             *libraries_api.routes(libraries, sandbox.clusters),
             *_job_routes(sandbox, runs, work),
@@ -159,7 +163,7 @@ class Gate:
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise ApiError(401, "401", "Credential was not sent or was of an unsupported type for this API.")
-        user = self._sandbox.users.by_token(token.strip())
+        user = self._user(token.strip())
         if user is None and scope["method"] == "GET" and scope["path"] in secrets_api.READS:
             notebook = self._sandbox.notebook_accesses.by_token(token.strip())
             if notebook is not None:
@@ -168,6 +172,10 @@ class Gate:
         if user is None:
             raise ApiError(403, "403", "Invalid access token.")
         scope.setdefault("state", {})["user"] = user
+
+    def _user(self, token: str) -> User | None:
+        made = self._sandbox.tokens.owner_of(token)
+        return self._sandbox.users.named(made) if made else self._sandbox.users.by_token(token)
 
 
 def _is_loopback(host: str) -> bool:

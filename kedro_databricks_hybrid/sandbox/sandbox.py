@@ -15,6 +15,7 @@ from kedro_databricks_hybrid.sandbox.notebook_environment import NotebookEnviron
 from kedro_databricks_hybrid.sandbox.repos import Repos
 from kedro_databricks_hybrid.sandbox.secrets_store import Secrets
 from kedro_databricks_hybrid.sandbox.store import Store
+from kedro_databricks_hybrid.sandbox.tokens_api import Tokens
 from kedro_databricks_hybrid.sandbox.tree import Tree
 from kedro_databricks_hybrid.sandbox.unity_catalog import UnityCatalog
 from kedro_databricks_hybrid.sandbox.users import DEFAULT_USER, Users
@@ -45,6 +46,7 @@ class Sandbox:
         self.store = Store(layout.state)
         self.users = Users(self.store, layout)
         self.user = self.users.add(user)
+        self.tokens = Tokens(self.store)
         self._document = self.store.load(_DOCUMENT)
         if "org_id" not in self._document:
             self._document = {

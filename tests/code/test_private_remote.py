@@ -1,0 +1,83 @@
+"""A private remote: the credential is tried, its refusal explained, and no token shows anywhere."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.code.git_server import private_remote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.code.site import Site
+
+TOKEN = "glpat-of-a-private-remote"
+
+
+@pytest.fixture
+def private(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """Return a site whose remote wants a token, which git here has from a credential helper of its user."""
+    helper = site.project.parent / "helper"
+    helper.write_text(f"#!/bin/sh\necho username=me\necho password={TOKEN}\n")
+    helper.chmod(0o700)
+    site.git("config", "credential.helper", str(helper))
+    with private_remote(site.remote.parent, TOKEN) as address:
+        site.git("config", "--file", str(site.remote / "config"), "http.receivepack", "true")
+        site.git("remote", "set-url", "origin", f"{address}/{site.remote.name}")
+        site.commit(
+            {
+                "conf/base/databricks.yml": (
+                    "code:\n  folder: /Workspace/Repos/{user}/tiny\n  provider: gitLabEnterpriseEdition\n"
+                ),
+                "requirements.txt": "kedro\nkedro-databricks-hybrid\n",
+            }
+        )
+        yield site
+
+
+def credential(site: Site, status: int) -> dict[str, Any]:
+    """Return the doctor's finding about the Git credential."""
+    told = json.loads(site.call("doctor", "--json", status=status).stdout)
+    return next(each for each in told if each["check"] == "Git credential")
+
+
+def test_from_no_credential_to_one_that_is_revoked(private: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each state has its own words and its cure; the tries change nothing in the Git folder."""
+    refused = private.call("push", "--no-data", status=1).output
+    assert "Missing Git provider credentials" in refused
+    assert "kedro databricks init --git-token-env=VARIABLE" in refused
+    assert credential(private, 1)["level"] == "yellow"
+
+    monkeypatch.setenv("WRONG", "glpat-wrong")
+    private.call("init", "--git-token-env=WRONG", status=1)
+    refused = private.call("push", "--no-data", status=1).output
+    assert "Invalid Git provider credentials" in refused
+
+    monkeypatch.setenv("RIGHT", TOKEN)
+    private.call("init", "--git-token-env=RIGHT")
+    private.git("add", ".")
+    private.git("commit", "-q", "-m", "Prepared")
+    outputs = [private.call("push", "--no-data").output]
+    before = (private.repo().branch, private.repo().head_commit_id, private.git("ls-remote", "origin"))
+    found = credential(private, 0)
+    assert (found["level"], found["fix"]) == ("green", None)
+    assert "Databricks can fetch with it" in found["found"]
+
+    private.call("init", "--git-token-env=WRONG")
+    found = credential(private, 1)
+    assert found["level"] == "red"
+    assert "Invalid Git provider credentials" in found["found"]
+    assert found["fix"] == "kedro databricks init --git-token-env=VARIABLE"
+    assert (
+        private.repo().branch,
+        private.repo().head_commit_id,
+        private.git("ls-remote", "origin"),
+    ) == before
+
+    outputs += [json.dumps(found), private.call("status").output, private.call("pull", status=1).output]
+    for text in outputs:
+        assert TOKEN not in text
+        assert private.sandbox.user.token not in text
