@@ -10,7 +10,7 @@ from kedro_databricks_hybrid.errors import ComputeError
 from kedro_databricks_hybrid.workspace import translated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from databricks.sdk.service.compute import ClusterDetails
 
@@ -28,6 +28,13 @@ class Cluster:
     name: str
 
 
+@dataclass(frozen=True)
+class Seen(Cluster):
+    """A cluster that the user can see, and its state."""
+
+    state: str
+
+
 def choose(workspace: Workspace, wanted: str | None) -> Cluster:
     """Return the cluster with an id or a name, or the only one that there is a reason to take.
 
@@ -38,31 +45,42 @@ def choose(workspace: Workspace, wanted: str | None) -> Cluster:
     Raises:
         ComputeError: There is none, or the choice is not clear; the message names what there is.
     """
+    return pick(visible(workspace), wanted)
+
+
+def visible(workspace: Workspace) -> list[Seen]:
+    """Return the all-purpose clusters that the user can see."""
     with translated("list the clusters"):
-        found = [c for c in workspace.client.clusters.list() if c.cluster_id and _is_all_purpose(c)]
-    names = ", ".join(f"{c.cluster_name} ({_state(c)})" for c in found) or "none"
-    if wanted:
-        matching = [c for c in found if c.cluster_id == wanted] or [
-            c for c in found if c.cluster_name == wanted
+        return [
+            Seen(each.cluster_id, each.cluster_name or each.cluster_id, _state(each))
+            for each in workspace.client.clusters.list()
+            if each.cluster_id and _is_all_purpose(each)
         ]
+
+
+def pick(found: Sequence[Seen], wanted: str | None) -> Cluster:
+    """Choose among clusters as `choose` does."""
+    names = ", ".join(f"{each.name} ({each.state})" for each in found) or "none"
+    if wanted:
+        matching = [c for c in found if c.cluster_id == wanted] or [c for c in found if c.name == wanted]
         if len(matching) != 1:
             raise ComputeError(
                 f"{'No cluster is' if not matching else f'{len(matching)} clusters are'} called {wanted!r}. "
                 f"Clusters that you can see: {names}.",
                 hint="Choose one by its name or id with --cluster, or as compute.cluster in databricks.yml.",
             )
-        return _cluster(matching[0])
-    running = [c for c in found if _state(c) == "RUNNING"]
+        return Cluster(matching[0].cluster_id, matching[0].name)
+    running = [each for each in found if each.state == "RUNNING"]
     for candidates in (running, found):
         if len(candidates) == 1:
-            return _cluster(candidates[0])
+            return Cluster(candidates[0].cluster_id, candidates[0].name)
     raise ComputeError(
         f"Which cluster shall it be? Clusters that you can see: {names}."
         if found
         else "You can see no cluster in this workspace.",
         hint="Choose one by its name or id with --cluster, or as compute.cluster in databricks.yml."
         if found
-        else "Create an all-purpose cluster, or ask for access to one.",
+        else "Create an all-purpose cluster, or run with --serverless.",
     )
 
 
@@ -147,10 +165,6 @@ def ensure_running(workspace: Workspace, cluster: Cluster, say: Callable[[str], 
 def _get(workspace: Workspace, cluster: Cluster) -> ClusterDetails:
     with translated(f"read the state of the cluster {cluster.name}"):
         return workspace.client.clusters.get(cluster.cluster_id)
-
-
-def _cluster(details: ClusterDetails) -> Cluster:
-    return Cluster(details.cluster_id or "", details.cluster_name or details.cluster_id or "")
 
 
 def _state(details: ClusterDetails) -> str:

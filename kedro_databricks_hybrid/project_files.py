@@ -88,7 +88,7 @@ def plan(project_path: Path, package: str, repository: Repository, data_root: st
         "conf/databricks/databricks.yml": _DATABRICKS.replace("<root>", data_root),
     }
     if not _has_notebook(project_path):
-        new[notebook_text.PATH] = notebook_text.TEXT
+        new[notebook_text.PATH] = notebook_text.Content(_requirements_name(project_path)).as_source()
     for name, text in new.items():
         if not (project_path / name).exists():
             changes.append(Change(name, text, "Wrote"))
@@ -144,7 +144,7 @@ def _gitignore(project_path: Path, repository: Repository) -> Change | None:
 
 
 def _requirements(project_path: Path) -> Change | None:
-    name = next((each for each in REQUIREMENTS if (project_path / each).is_file()), REQUIREMENTS[0])
+    name = _requirements_name(project_path)
     text = _text(project_path / name)
     if DISTRIBUTION in required_names(text) or re.search(
         r"^\s*(-r|--requirement|-e|\.)\b", text, re.MULTILINE
@@ -153,6 +153,10 @@ def _requirements(project_path: Path) -> Change | None:
     if not text:
         return Change(name, f"kedro\n{DISTRIBUTION}\n", "Wrote")
     return Change(name, _with_lines(text, [DISTRIBUTION]), "Edited")
+
+
+def _requirements_name(project_path: Path) -> str:
+    return next((each for each in REQUIREMENTS if (project_path / each).is_file()), REQUIREMENTS[0])
 
 
 def _with_lines(text: str, lines: list[str]) -> str:

@@ -35,12 +35,15 @@ class Code:
         sync: How code travels: `git`, as commits, or `files`, as the working tree is.
         remote: The Git remote that the Git folder is cloned from.
         provider: The Git provider as the Repos API spells it; None lets the remote's address decide.
+        job_source: Where jobs take the code from: `git_folder`, or `git_source`, Databricks' own checkout of
+            the commit; None takes the folder for runs and Git for deployed jobs.
     """
 
     folder: str = "/Workspace/Repos/{user}/{project}"
     sync: str = "git"
     remote: str = "origin"
     provider: str | None = None
+    job_source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,31 @@ class Compute:
     """What a pipeline runs on.
 
     Args:
-        cluster: Name or id of an interactive cluster.
+        cluster: Name or id of an interactive cluster, or `serverless`.
+        job_cluster: The new cluster of a job, in the words of the jobs API's `new_cluster`.
+        environment_version: The version of the serverless environment.
     """
 
     cluster: str | None = None
+    job_cluster: dict[str, Any] | None = None
+    environment_version: str = "4"
+
+
+@dataclass(frozen=True)
+class Job:
+    """The job that `deploy` makes.
+
+    Args:
+        name: Its name; None takes the project's.
+        schedule: When it runs, as a Quartz cron expression; None leaves it to be started.
+        timezone: The time zone of the schedule.
+        tags: Tags of the job, beside our own.
+    """
+
+    name: str | None = None
+    schedule: str | None = None
+    timezone: str = "UTC"
+    tags: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,9 +98,12 @@ class Settings:
     code: Code = field(default_factory=Code)
     data: Data = field(default_factory=Data)
     compute: Compute = field(default_factory=Compute)
+    job: Job = field(default_factory=Job)
 
 
-_SECTIONS = {"code": Code, "data": Data, "compute": Compute}
+_SECTIONS = {"code": Code, "data": Data, "compute": Compute, "job": Job}
+_MAPPINGS = {"compute.job_cluster", "job.tags"}
+_OPTIONAL = {"code.provider", "code.job_source", "compute.cluster", "job.name", "job.schedule", *_MAPPINGS}
 
 
 def load(project_path: Path, env: str | None = None, *, conf_source: Path | None = None) -> Settings:
@@ -92,7 +119,7 @@ def load(project_path: Path, env: str | None = None, *, conf_source: Path | None
     return merge(*(parse(_text(layer), where=layer.as_posix()) for layer in layers))
 
 
-def parse(text: str, *, where: str) -> dict[str, dict[str, str | None]]:
+def parse(text: str, *, where: str) -> dict[str, dict[str, Any]]:
     """Check the text of one databricks.yml and return the sections that it gives.
 
     `${oc.env:NAME}` and `${oc.env:NAME,default}` stand for environment variables.
@@ -118,7 +145,7 @@ def parse(text: str, *, where: str) -> dict[str, dict[str, str | None]]:
     return checked
 
 
-def merge(*layers: Mapping[str, Mapping[str, str | None]]) -> Settings:
+def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
     """Lay checked sections over one another, the last one on top, and over the defaults."""
     merged: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
     for layer in layers:
@@ -128,6 +155,7 @@ def merge(*layers: Mapping[str, Mapping[str, str | None]]) -> Settings:
         code=Code(**merged["code"]),
         data=Data(**merged["data"]),
         compute=Compute(**merged["compute"]),
+        job=Job(**merged["job"]),
     )
 
 
@@ -251,7 +279,11 @@ def _refuse_unknown(content: Mapping[Any, Any], known: Collection[str], where: s
 
 
 def _check(name: str, value: object, where: str) -> None:
-    if value is None and name in {"code.provider", "compute.cluster"}:
+    if value is None and name in _OPTIONAL:
+        return
+    if name in _MAPPINGS:
+        if not isinstance(value, dict):
+            raise SettingsError(f"{where}: {name} must hold settings of its own, not {value!r}.")
         return
     if not isinstance(value, str):
         message = f"{where}: {name} must be text, not {value!r}."
@@ -292,6 +324,10 @@ def _sync_problem(value: str) -> str | None:
     return None if value in {"git", "files"} else "it must be git or files"
 
 
+def _job_source_problem(value: str) -> str | None:
+    return None if value in {"git_folder", "git_source"} else "it must be git_folder or git_source"
+
+
 def _path_problem(value: str) -> str | None:
     if ".." in PurePosixPath(value).parts:
         return "it must not hold .."
@@ -308,6 +344,7 @@ def _unknown_placeholder(name: str, template: str) -> SettingsError:
 _RULES = {
     "code.folder": _folder_problem,
     "code.sync": _sync_problem,
+    "code.job_source": _job_source_problem,
     "data.root": _root_problem,
     "data.local": _local_problem,
 }

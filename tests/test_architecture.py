@@ -14,7 +14,7 @@ HEAVY = ("databricks", "pyspark", "pandas", "numpy", "starlette", "uvicorn", "ju
 
 # From the bottom up; a module may import its own layer and those before it. What is not named is on top.
 LAYERS = (
-    ("__init__", "errors", "java"),
+    ("__init__", "errors", "java", "connect_versions"),
     (
         "settings",
         "settings_edit",
@@ -38,11 +38,13 @@ LAYERS = (
         "git_credential",
         "data_root",
         "code",
+        "project_notebook",
         "rescue",
+        "connect",
         "sandbox_process",
     ),
     ("transfer",),
-    ("run",),
+    ("run", "job_task", "filesystem"),
 )
 
 

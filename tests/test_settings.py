@@ -61,6 +61,20 @@ def test_an_env_can_take_a_cluster_away(tmp_path: Path) -> None:
     assert settings.load(tmp_path, "prod").compute == Compute(None)
 
 
+def test_a_job_cluster_is_told_in_the_apis_own_words(tmp_path: Path) -> None:
+    """Whatever `new_cluster` takes is passed on as it is, numbers and all; an env replaces it whole."""
+    write_files(
+        tmp_path,
+        {
+            "conf/base/databricks.yml": "compute: {job_cluster: {num_workers: 2, spark_version: 17.3.x}}",
+            "conf/prod/databricks.yml": "compute: {job_cluster: {num_workers: 8}}\njob: {tags: {team: a}}",
+        },
+    )
+    assert settings.load(tmp_path).compute.job_cluster == {"num_workers": 2, "spark_version": "17.3.x"}
+    prod = settings.load(tmp_path, "prod")
+    assert (prod.compute.job_cluster, prod.job.tags) == ({"num_workers": 8}, {"team": "a"})
+
+
 def test_the_conf_folder_may_lie_elsewhere(tmp_path: Path) -> None:
     """CONF_SOURCE and --conf-source move it."""
     write_files(tmp_path, {"other/base/databricks.yml": "data: {local: files}"})
@@ -80,6 +94,9 @@ def test_the_conf_folder_may_lie_elsewhere(tmp_path: Path) -> None:
         ("data: {root: null}", r"data\.root must be text, not None"),
         ("data: {local: ' '}", r"data\.local is ' ', but must not be empty"),
         ("code: {sync: rsync}", r"it must be git or files"),
+        ("code: {job_source: svn}", r"it must be git_folder or git_source"),
+        ("compute: {job_cluster: big}", r"compute\.job_cluster must hold settings of its own, not 'big'"),
+        ("job: {schedul: x}", r"job\.schedul is not a setting\. Did you mean job\.schedule\?"),
         ("data: {root: s3://bucket/x}", r"it must be dbfs:/<folder> or /Volumes/"),
         ("data: {root: /dbfs/x}", r"it must be dbfs:/<folder> or /Volumes/"),
         ("data: {root: 'dbfs:/'}", r"it must be dbfs:/<folder>"),

@@ -25,6 +25,11 @@ _COMMANDS = {
     "logs": ("kedro_databricks_hybrid.cli.runs:logs", "Print the log of a run."),
     "attach": ("kedro_databricks_hybrid.cli.runs:attach", "Follow a run that goes on."),
     "cancel": ("kedro_databricks_hybrid.cli.runs:cancel", "Cancel a run that goes on."),
+    "notebook": (
+        "kedro_databricks_hybrid.cli.notebook:notebook",
+        "Write the notebook that runs the project, and print its address.",
+    ),
+    "deploy": ("kedro_databricks_hybrid.cli.deploy:deploy", "Make or update a job for the project."),
     "data": ("kedro_databricks_hybrid.cli.data:data", "Push, pull and list data alone."),
     "sandbox": ("kedro_databricks_hybrid.cli.sandbox:sandbox", "A local workspace: no account, no Docker."),
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from copy import copy
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -13,11 +11,13 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 
 from kedro_databricks_hybrid import cluster, snapshot
+from kedro_databricks_hybrid.cli import run_job
 from kedro_databricks_hybrid.cli.command import Command, profile_option, say, warn
 from kedro_databricks_hybrid.cli.following import follow, report, shower
 from kedro_databricks_hybrid.cli.project import open_project
 from kedro_databricks_hybrid.cli.push import push, warn_of_edits
-from kedro_databricks_hybrid.run import history, interactive
+from kedro_databricks_hybrid.job_task import new_run_id
+from kedro_databricks_hybrid.run import backend, history, interactive
 from kedro_databricks_hybrid.run.local_paths import LocalPaths
 from kedro_databricks_hybrid.run.request import RunRequest
 from kedro_databricks_hybrid.run.warm import Warm, find_requirements, fresh_context
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from kedro_databricks_hybrid.cli.project import Project
     from kedro_databricks_hybrid.git_folder import GitFolder
+    from kedro_databricks_hybrid.run.backend import Choice
     from kedro_databricks_hybrid.run.command import Context
     from kedro_databricks_hybrid.run.started import Started
     from kedro_databricks_hybrid.transfer.remote import RemoteTree
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @profile_option
 @click.option("--cluster", "cluster_name", metavar="NAME", help="Name or id of the cluster to run on.")
+@click.option("--serverless", is_flag=True, help="Run on serverless compute, which takes jobs alone.")
+@click.option(
+    "--job", "as_job", is_flag=True, help="Run as a job of its own, not in the project's warm Python."
+)
 @click.option("--push", "push_first", is_flag=True, help="Push the commit and the data first.")
 @click.option("--fresh", is_flag=True, help="Run in a new Python process of its own, beside any other run.")
 @click.option("--detach", is_flag=True, help="Start the run and leave; `attach` follows it.")
@@ -51,6 +56,8 @@ def run(
     /,
     profile: str | None,
     cluster_name: str | None,
+    serverless: bool,
+    as_job: bool,
     push_first: bool,
     fresh: bool,
     detach: bool,
@@ -63,6 +70,8 @@ def run(
     Runs the commit that the Git folder on Databricks holds: push first. All options of `kedro run` work as
     they do there. The exit status is 0 only if the pipeline completed.
     """
+    if serverless and cluster_name:
+        raise click.UsageError("--serverless and --cluster exclude each other.")
     metadata: ProjectMetadata = ctx.obj
     project = open_project(metadata, options["env"])
     options["env"] = project.env
@@ -70,16 +79,14 @@ def run(
         ctx.invoke(push, profile=profile, env=project.env)
     workspace = connect(profile)
     folder = project.code_there(workspace)
-    chosen = cluster.choose(workspace, cluster_name or project.settings.compute.cluster)
     tell = (lambda line: click.echo(line, err=True)) if as_json else say
-    _tell_what_runs(project, workspace, folder, chosen, tell)
-    cluster.ensure_running(workspace, chosen, tell)
-    place = _Place(project, workspace, folder, chosen)
-    context = place.context(fresh=fresh, say=tell)
-    run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
-    started = place.start(context, run_id, options)
-    if not fresh:
-        place.warm.remember_run(run_id)
+    wishes = backend.Wishes(cluster_name, serverless, as_job)
+    choice = backend.choose(wishes, project.settings.compute, lambda: cluster.visible(workspace))
+    backend.refuse_out_of_reach(choice, project.data_root(workspace))
+    place = _Place(project, workspace, folder, choice, tell)
+    place.tell_what_runs()
+    run_id = new_run_id()
+    started = place.start(run_id, options, fresh=fresh, seconds=timeout)
     resume = f"kedro databricks attach {run_id}{workspace.flags}"
     if detach:
         say(f"Started run {run_id}. Follow it with: {resume}")
@@ -88,18 +95,19 @@ def run(
         outcome = follow(started, shower(place.paths, err=as_json), resume=resume, seconds=timeout)
     finally:
         if fresh and started.outcome.ended:
-            context.destroy()
+            started.work.abandon()  # nobody else has that Python process
     report(outcome, place.paths, started.facts, as_json=as_json)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a run takes place: a commit in a Git folder, on a cluster."""
+    """Where a run takes place: a commit in a Git folder, on some compute."""
 
     project: Project
     workspace: Workspace
     folder: GitFolder
-    cluster: cluster.Cluster
+    choice: Choice
+    say: Callable[[str], None]
 
     @property
     def path(self) -> PurePosixPath:
@@ -113,24 +121,60 @@ class _Place:
     def tree(self) -> RemoteTree:
         return roots.tree(self.workspace, self.project.data_root(self.workspace))
 
-    @property
-    def warm(self) -> Warm:
-        return Warm(self.workspace, self.cluster, self.path)
+    def start(self, run_id: str, options: dict[str, Any], *, fresh: bool, seconds: float | None) -> Started:
+        """Start a run on what was chosen for it."""
+        chosen = self.choice.cluster
+        if self.choice.is_job or chosen is None:
+            request = self._request(run_id, options, {"backend": "job", "cluster": self.choice.name})
+            return run_job.start(
+                self.project, self.workspace, self.folder, self.choice, request, self.tree,
+                seconds=seconds, say=self.say,
+            )  # fmt: skip
+        cluster.ensure_running(self.workspace, chosen, self.say)
+        warm = Warm(self.workspace, chosen, self.path)
+        context = self._context(warm, fresh=fresh)
+        facts: dict[str, str | None] = {
+            "backend": "interactive",
+            "cluster": chosen.name,
+            "cluster_id": chosen.cluster_id,
+            "context_id": context.context_id,
+            "page": f"{self.workspace.host}/compute/clusters/{chosen.cluster_id}",
+        }
+        started = interactive.start(context, self._request(run_id, options, facts), self.tree)
+        if not fresh:
+            warm.remember_run(run_id)
+        return started
 
-    def context(self, *, fresh: bool, say: Callable[[str], None]) -> Context:
+    def tell_what_runs(self) -> None:
+        """Say which commit runs where, and what of the local project it is not."""
+        repository, folder = self.project.repository, self.folder
+        if self.choice.why:
+            self.say(self.choice.why)
+        commit = repository.commit(folder.sha or "") or (folder.sha[:7] if folder.sha else "no commit")
+        env = f", env {self.project.env}" if self.project.env else ""
+        self.say(f"Running {commit} of {folder.branch or 'a tag'} {self.choice.place}{env}")
+        head = repository.head()
+        if not snapshot.holds(repository, folder.sha, head):
+            push_it = f"run `kedro databricks push{self.workspace.flags}` to run that one."
+            warn(f"Your local commit is {head}: {push_it}")
+        if not snapshot.holds_edits(repository, folder.sha):
+            warn_of_edits(self.project)
+
+    def _context(self, warm: Warm, *, fresh: bool) -> Context:
         """Return a context to run in, and say if another run is in its way."""
         sha = self.folder.sha or ""
         requirements = find_requirements(self.path, lambda name: self.project.repository.file_at(sha, name))
         if fresh:
-            return fresh_context(self.workspace, self.cluster, requirements, say)
-        context, last_run = self.warm.context(requirements, say)
+            return fresh_context(self.workspace, warm.cluster, requirements, self.say)
+        context, last_run = warm.context(requirements, self.say)
         if last_run and self._goes_on(last_run):
-            say(f"Run {last_run} goes on in this Python process; yours starts after it (--fresh: beside it).")
+            self.say(
+                f"Run {last_run} goes on in this Python process; yours starts after it (--fresh: beside it)."
+            )
         return context
 
-    def start(self, context: Context, run_id: str, options: dict[str, Any]) -> Started:
-        """Start a run in a context."""
-        request = RunRequest(
+    def _request(self, run_id: str, options: dict[str, Any], facts: dict[str, str | None]) -> RunRequest:
+        return RunRequest(
             run_id=run_id,
             project_path=self.path,
             package_name=self.project.metadata.package_name,
@@ -141,14 +185,10 @@ class _Place:
                 "commit": self.folder.sha,
                 "branch": self.folder.branch,
                 "env": self.project.env,
-                "cluster": self.cluster.name,
-                "cluster_id": self.cluster.cluster_id,
-                "context_id": context.context_id,
                 "data_root": self.tree.root,
-                "page": f"{self.workspace.host}/compute/clusters/{self.cluster.cluster_id}",
+                **facts,
             },
         )
-        return interactive.start(context, request, self.tree)
 
     def _goes_on(self, run_id: str) -> bool:
         past = history.read(self.tree, run_id)
@@ -168,21 +208,3 @@ def _run_option(option: click.Parameter) -> click.Parameter:
 
 
 run.params += [_run_option(option) for option in kedro_run.params]
-
-
-def _tell_what_runs(
-    project: Project,
-    workspace: Workspace,
-    folder: GitFolder,
-    chosen: cluster.Cluster,
-    tell: Callable[[str], None],
-) -> None:
-    repository = project.repository
-    commit = repository.commit(folder.sha or "") or (folder.sha or "no commit")[:7]
-    env = f", env {project.env}" if project.env else ""
-    tell(f"Running {commit} of {folder.branch or 'a tag'} on the cluster {chosen.name}{env}")
-    head = repository.head()
-    if not snapshot.holds(repository, folder.sha, head):
-        warn(f"Your local commit is {head}: run `kedro databricks push{workspace.flags}` to run that one.")
-    if not snapshot.holds_edits(repository, folder.sha):
-        warn_of_edits(project)

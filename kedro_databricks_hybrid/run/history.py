@@ -11,12 +11,14 @@ from kedro_databricks_hybrid.cluster import Cluster
 from kedro_databricks_hybrid.errors import NotFoundError
 from kedro_databricks_hybrid.run.command import Context
 from kedro_databricks_hybrid.run.interactive import CommandWork
+from kedro_databricks_hybrid.run.job import JobWork
 from kedro_databricks_hybrid.run.log import END_FILE, RUN_FILE, RUNS_FOLDER
 from kedro_databricks_hybrid.run.started import Started
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
+    from kedro_databricks_hybrid.run.started import Work
     from kedro_databricks_hybrid.transfer.remote import RemoteTree
     from kedro_databricks_hybrid.workspace import Workspace
 
@@ -46,9 +48,7 @@ class PastRun:
 
     def started(self, workspace: Workspace, tree: RemoteTree) -> Started:
         """Return the run as one that can be followed from its first record, or cancelled."""
-        cluster = Cluster(str(self.facts.get("cluster_id", "")), str(self.facts.get("cluster", "")))
-        context = Context(workspace, cluster, str(self.facts.get("context_id", "")))
-        return Started(CommandWork(context, self.command_id or ""), tree, self.run_id, self.facts)
+        return Started(_work(workspace, self.facts), tree, self.run_id, self.facts)
 
 
 def latest(tree: RemoteTree, count: int) -> list[PastRun]:
@@ -95,6 +95,15 @@ def _first_record(tree: RemoteTree, folder: PurePosixPath) -> dict[str, Any]:
     first = tree.read(folder / "000001.jsonl")
     found: dict[str, Any] = json.loads(first.splitlines()[0]) if first else {}
     return found
+
+
+def _work(workspace: Workspace, facts: dict[str, Any]) -> Work:
+    """Return what performs a run, by what its client or its driver noted."""
+    if job_run := facts.get("job_run_id"):
+        return JobWork(workspace, int(job_run))
+    cluster = Cluster(str(facts.get("cluster_id", "")), str(facts.get("cluster", "")))
+    context = Context(workspace, cluster, str(facts.get("context_id", "")))
+    return CommandWork(context, str(facts.get("command_id") or ""))
 
 
 def _json(tree: RemoteTree, path: PurePosixPath) -> dict[str, Any] | None:

@@ -53,19 +53,19 @@ class RunRequest:
 
     def as_command(self) -> str:
         """Return the Python text that performs this run when a cluster executes it."""
-        source = resources.files("kedro_databricks_hybrid.run").joinpath("driver.py").read_text("utf-8")
         request = json.dumps(self._for_driver(), default=str)
-        return (
-            f"_driver = {{'__name__': 'kedro_databricks_driver', '__file__': {_DRIVER!r}}}\n"
-            f"exec(compile({source!r}, {_DRIVER!r}, 'exec'), _driver)\n"
-            f"_driver['main'](__import__('json').loads({request!r}))\n"
-        )
+        return f"{driver_text()}_driver['main'](__import__('json').loads({request!r}))\n"
+
+    def as_parameter(self) -> str:
+        """Return what a job's notebook takes as its parameter: JSON without the braces that jobs fill in."""
+        return json.dumps(self._for_driver(), default=str).replace("{{", "{\\u007b")
 
     def _for_driver(self) -> dict[str, Any]:
         options = {name: value for name, value in self.options.items() if name in _NOT_FOR_RUN}
         return {
             "project_path": str(self.project_path),
             "package_name": self.package_name,
+            "data_root": str(self.data_root),
             "log_folder": str(self.data_root / self.log),
             "facts": self.all_facts,
             "environment": {
@@ -76,6 +76,15 @@ class RunRequest:
             "options": {"env": None, "conf_source": None, "params": {}, **options},
             "run": _run_arguments(self.options),
         }
+
+
+def driver_text() -> str:
+    """Return the Python text that loads the driver program, of this very version, as `_driver`."""
+    source = resources.files("kedro_databricks_hybrid.run").joinpath("driver.py").read_text("utf-8")
+    return (
+        f"_driver = {{'__name__': 'kedro_databricks_driver', '__file__': {_DRIVER!r}}}\n"
+        f"exec(compile({source!r}, {_DRIVER!r}, 'exec'), _driver)\n"
+    )
 
 
 def _run_arguments(options: dict[str, Any]) -> dict[str, Any]:

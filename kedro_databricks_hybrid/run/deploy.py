@@ -1,0 +1,197 @@
+"""The job of a project: what it should be, what it is, and bringing the one to the other.
+
+A job is known by its name and by a tag that says which project made it; a job of that name without the tag is
+somebody's own and left alone. Only the fields that we set are compared and changed, so notifications,
+permissions and tasks that were added by hand stay, and a schedule that somebody paused stays paused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kedro_databricks_hybrid.errors import WorkspaceError
+from kedro_databricks_hybrid.job_task import ENV, JOB_RUN, PARAMETERS, PIPELINES, REQUEST, RUN_ID
+from kedro_databricks_hybrid.run.job import API, JobWork
+from kedro_databricks_hybrid.workspace import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kedro_databricks_hybrid.run.request import RunRequest
+    from kedro_databricks_hybrid.workspace import Workspace
+
+TAG = "kedro-databricks-hybrid"
+"""The tag that names the project whose job it is."""
+
+_DIGEST = f"{TAG}-settings"
+_OURS = ("name", "tags", "max_concurrent_runs", "schedule", "git_source", "environments", "tasks")
+_PAGE = 25
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done to the jobs of a workspace.
+
+    Args:
+        job_id: The job that is there, None where it has to be made.
+        wanted: Its settings as they shall be.
+        changes: The names of the settings that differ.
+        removals: The names of the settings that it shall lose.
+    """
+
+    job_id: int | None
+    wanted: dict[str, Any]
+    changes: list[str]
+    removals: list[str]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the job is there and as it shall be."""
+        return self.job_id is not None and not self.changes and not self.removals
+
+
+def parameters(request: RunRequest, *, env: str | None, pipelines: str, params: str) -> dict[str, str]:
+    """Return the parameters of the job's notebook; those with plain names may be changed for one run."""
+    plain = {ENV: env or "", PIPELINES: pipelines, PARAMETERS: params}
+    return {**plain, RUN_ID: "", JOB_RUN: "{{job.run_id}}", REQUEST: request.as_parameter()}
+
+
+def settings(
+    name: str,
+    project: str,
+    what_runs: Mapping[str, Any],
+    *,
+    schedule: Mapping[str, str] | None,
+    tags: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return a job's settings as the jobs API takes them. Pure.
+
+    Args:
+        name: The job's name.
+        project: The project's name, for the tag.
+        what_runs: Its tasks and what they need, from `run/job.py`.
+        schedule: The schedule without its pause status.
+        tags: More tags.
+    """
+    found: dict[str, Any] = {"name": name, "max_concurrent_runs": 1, **what_runs}
+    if schedule:
+        found["schedule"] = {**schedule, "pause_status": "UNPAUSED"}
+    digest = hashlib.sha256(json.dumps({**found, "tags": dict(tags)}, sort_keys=True).encode()).hexdigest()
+    found["tags"] = {**tags, TAG: project, _DIGEST: digest[:12]}
+    return found
+
+
+def plan(workspace: Workspace, wanted: dict[str, Any], *, force: bool) -> Plan:
+    """Compare what is there with what shall be.
+
+    Raises:
+        WorkspaceError: A job of that name is not this project's, or there are several.
+    """
+    name, project = wanted["name"], wanted["tags"][TAG]
+    found = _named(workspace, name)
+    numbers = ", ".join(str(job["job_id"]) for job in found)
+    if len(found) > 1:
+        raise WorkspaceError(
+            f"There are {len(found)} jobs called {name!r} ({numbers}).",
+            hint="Delete all but one, or choose another name with --name.",
+        )
+    if not found:
+        return Plan(None, wanted, sorted(wanted), [])
+    owner = found[0].get("settings", {}).get("tags", {}).get(TAG)
+    if owner != project and not force:
+        whose = f"the project {owner} made" if owner else "`kedro databricks deploy` did not make"
+        raise WorkspaceError(
+            f"There is a job called {name!r} already ({numbers}), which {whose}.",
+            hint="Choose another name with --name, or take it over with --force.",
+        )
+    current = _settings_of(workspace, int(found[0]["job_id"]))
+    return compare(int(found[0]["job_id"]), current, wanted)
+
+
+def compare(job_id: int, current: Mapping[str, Any], wanted: dict[str, Any]) -> Plan:
+    """Return what a job lacks of its wanted settings; what others added to it does not count. Pure."""
+    pause = current.get("schedule", {}).get("pause_status")
+    if pause and "schedule" in wanted:
+        wanted = {**wanted, "schedule": {**wanted["schedule"], "pause_status": pause}}
+    changes = [name for name in wanted if not _holds(current.get(name), wanted[name])]
+    removals = [name for name in _OURS if name in current and name not in wanted]
+    return Plan(job_id, wanted, changes, removals)
+
+
+def perform(workspace: Workspace, planned: Plan) -> int:
+    """Make or update the job, read it back, and return its number.
+
+    Raises:
+        WorkspaceError: Databricks refused, or shows something else afterwards.
+    """
+    name = planned.wanted["name"]
+    if planned.job_id is None:
+        with translated(f"create the job {name!r}"):
+            job_id = int(_post(workspace, "create", planned.wanted)["job_id"])
+        _remove_twins(workspace, name, job_id)
+    else:
+        job_id = planned.job_id
+        new = {field: planned.wanted[field] for field in planned.changes}
+        body = {"job_id": job_id, "new_settings": new, "fields_to_remove": planned.removals}
+        with translated(f"update the job {name!r}"):
+            _post(workspace, "update", body)
+    left = compare(job_id, _settings_of(workspace, job_id), planned.wanted)
+    if not left.is_done:
+        raise WorkspaceError(
+            f"Databricks accepted the job {name!r} ({job_id}), but shows another "
+            f"{', '.join(left.changes + left.removals)}.",
+            hint="Run the command again.",
+        )
+    return job_id
+
+
+def run_now(workspace: Workspace, job_id: int, run_id: str, say: Callable[[str], None]) -> JobWork:
+    """Start the job under a name of ours for its run; a repeated request starts nothing anew."""
+    body = {"job_id": job_id, "idempotency_token": run_id, "notebook_params": {RUN_ID: run_id}}
+    with translated(f"start the job {job_id}"):
+        answer = _post(workspace, "run-now", body)
+    return JobWork(workspace, int(answer["run_id"]), say)
+
+
+def _named(workspace: Workspace, name: str) -> list[dict[str, Any]]:
+    """Return the jobs of a name; the API compares without regard to case."""
+    found: list[dict[str, Any]] = []
+    query: dict[str, Any] = {"name": name, "limit": _PAGE}
+    with translated(f"look for the job {name!r}"):
+        while True:
+            answer: Any = workspace.client.api_client.do("GET", f"{API}/list", query=query)
+            found += answer.get("jobs", [])
+            if not answer.get("next_page_token"):
+                return [job for job in found if job.get("settings", {}).get("name") == name]
+            query["page_token"] = answer["next_page_token"]
+
+
+def _settings_of(workspace: Workspace, job_id: int) -> dict[str, Any]:
+    with translated(f"read the job {job_id}"):
+        answer: Any = workspace.client.api_client.do("GET", f"{API}/get", query={"job_id": job_id})
+    return dict(answer.get("settings", {}))
+
+
+def _remove_twins(workspace: Workspace, name: str, job_id: int) -> None:
+    """Delete what a repeated request made too: creating has no token, and there was no such job before."""
+    for job in _named(workspace, name):
+        if int(job["job_id"]) != job_id and TAG in job.get("settings", {}).get("tags", {}):
+            with translated(f"delete the job {job['job_id']}, made twice"):
+                _post(workspace, "delete", {"job_id": job["job_id"]})
+
+
+def _post(workspace: Workspace, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    answer: Any = workspace.client.api_client.do("POST", f"{API}/{name}", body=dict(body))
+    return answer if isinstance(answer, dict) else {}
+
+
+def _holds(there: object, wanted: object) -> bool:
+    """Tell whether something is as wanted, apart from what the API or others add to it."""
+    if isinstance(wanted, dict):
+        return isinstance(there, dict) and all(_holds(there.get(key), wanted[key]) for key in wanted)
+    if isinstance(wanted, list) and isinstance(there, list):
+        return all(any(_holds(each, one) for each in there) for one in wanted)
+    return there == wanted

@@ -1,0 +1,223 @@
+"""Runs as jobs: submitted once or started from a deployed job, followed by the same log as any run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kedro_databricks_hybrid.errors import HybridError, WorkspaceError
+from kedro_databricks_hybrid.job_task import REQUEST
+from kedro_databricks_hybrid.run import serverless
+from kedro_databricks_hybrid.run.started import Ending, Started
+from kedro_databricks_hybrid.workspace import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import PurePosixPath
+
+    from kedro_databricks_hybrid.run.backend import Choice
+    from kedro_databricks_hybrid.run.request import RunRequest
+    from kedro_databricks_hybrid.settings import Compute
+    from kedro_databricks_hybrid.transfer.remote import RemoteTree
+    from kedro_databricks_hybrid.workspace import Workspace
+
+TASK = "kedro"
+"""What a job's one task is called."""
+
+API = "/api/2.2/jobs"
+_FINAL = {"TERMINATED", "SKIPPED", "INTERNAL_ERROR"}
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """The notebook that a job runs.
+
+    Args:
+        path: A workspace path, or, with a git source, a path in the repository; without its ending.
+        git_source: Where Databricks checks it out from, as the jobs API takes it.
+    """
+
+    path: PurePosixPath
+    git_source: dict[str, str] | None = None
+
+    def as_task(self, parameters: Mapping[str, str]) -> dict[str, Any]:
+        """Return the task that runs it."""
+        return {
+            "notebook_path": str(self.path),
+            "source": "GIT" if self.git_source else "WORKSPACE",
+            "base_parameters": dict(parameters),
+        }
+
+
+def settings(
+    notebook: Notebook,
+    parameters: Mapping[str, str],
+    choice: Choice,
+    compute: Compute,
+    dependencies: list[str],
+) -> dict[str, Any]:
+    """Return what jobs and one-time runs have in common, as the jobs API takes it. Pure.
+
+    Args:
+        notebook: What is run.
+        parameters: Its parameters.
+        choice: What it runs on.
+        compute: What the settings say of that.
+        dependencies: What a serverless environment installs.
+    """
+    task: dict[str, Any] = {"task_key": TASK, "notebook_task": notebook.as_task(parameters)}
+    found: dict[str, Any] = {"tasks": [task]}
+    if choice.compute == "serverless":
+        task["environment_key"] = serverless.KEY
+        found["environments"] = [serverless.environment(compute.environment_version, dependencies)]
+    elif choice.compute == "job cluster":
+        task["new_cluster"] = compute.job_cluster
+    elif choice.cluster:
+        task["existing_cluster_id"] = choice.cluster.cluster_id
+    if notebook.git_source:
+        found["git_source"] = notebook.git_source
+    return found
+
+
+@dataclass
+class JobWork:
+    """A run of a job.
+
+    Args:
+        workspace: Where.
+        run_id: The job's run, as Databricks numbers it.
+        say: Called with one line when Databricks says something new about it.
+    """
+
+    workspace: Workspace
+    run_id: int
+    say: Callable[[str], None] = field(default=lambda _: None)
+    _told: str = ""
+
+    def ending(self) -> Ending | None:
+        """Return how the job's run ended, in Databricks' own words."""
+        try:
+            run = self.describe()
+        except WorkspaceError as error:
+            return Ending("failed", error.message)
+        state = run.get("state", {})
+        message = str(state.get("state_message") or "").strip()
+        if state.get("life_cycle_state") not in _FINAL:
+            self._tell(f"{state.get('life_cycle_state', 'pending')}: {message}".lower().rstrip(": "))
+            return None
+        if state.get("result_state") == "CANCELED":
+            return Ending("cancelled", "The run was cancelled.")
+        return self._failed(run, message)
+
+    def cancel(self) -> None:
+        """Ask for the job's run to be cancelled."""
+        with translated(f"cancel the job's run {self.run_id}"):
+            self._post("runs/cancel", {"run_id": self.run_id})
+
+    def abandon(self) -> None:
+        """Do nothing more: Databricks ends a run that it was asked to cancel."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what Databricks says of the run."""
+        with translated(f"ask about the job's run {self.run_id}"):
+            return self._get("runs/get", self.run_id)
+
+    def page(self) -> str:
+        """Return the address of the run's page."""
+        return _address(self.workspace, self.describe())
+
+    def _failed(self, run: dict[str, Any], message: str) -> Ending:
+        details = run.get("status", {}).get("termination_details", {})
+        code = details.get("code") or run.get("state", {}).get("result_state") or "no result"
+        error, trace = self._output(run)
+        words = error or message
+        if code == "SUCCESS":
+            code, words = "no end", "the job's task ended, and the log of the pipeline did not"
+        page = _address(self.workspace, run)
+        return Ending("failed", f"{code}: {' '.join(words.split()).rstrip('.')}. See {page}.", trace)
+
+    def _output(self, run: dict[str, Any]) -> tuple[str, str]:
+        """Return the error of the task, and its traceback, where it came so far as to have one."""
+        for task in run.get("tasks", []):
+            try:
+                with translated("read the output of the job's task"):
+                    output = self._get("runs/get-output", task["run_id"])
+            except HybridError:
+                continue
+            if error := output.get("error"):
+                return str(error), str(output.get("error_trace") or "")
+        return "", ""
+
+    def _tell(self, news: str) -> None:
+        if news != self._told:
+            self._told = news
+            self.say(f"The job's run is {news}")
+
+    def _get(self, name: str, run_id: int) -> dict[str, Any]:
+        answer = self.workspace.client.api_client.do("GET", f"{API}/{name}", query={"run_id": run_id})
+        return answer if isinstance(answer, dict) else {}
+
+    def _post(self, name: str, body: dict[str, Any]) -> None:
+        self.workspace.client.api_client.do("POST", f"{API}/{name}", body=body)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A run that is to be submitted.
+
+    Args:
+        notebook: What performs it.
+        choice: What it runs on.
+        compute: What the settings say of that.
+        dependencies: What a serverless environment installs.
+        seconds: When Databricks shall end it, None for never.
+    """
+
+    notebook: Notebook
+    choice: Choice
+    compute: Compute
+    dependencies: list[str] = field(default_factory=list)
+    seconds: float | None = None
+
+    def body(self, request: RunRequest, name: str) -> dict[str, Any]:
+        """Return the request to the jobs API; its token makes a repeated one start nothing anew."""
+        parameters = {REQUEST: request.as_parameter()}
+        limit = {"timeout_seconds": int(self.seconds) + 1} if self.seconds else {}
+        return {
+            "run_name": name,
+            "idempotency_token": request.run_id,
+            **settings(self.notebook, parameters, self.choice, self.compute, self.dependencies),
+            **limit,
+        }
+
+
+def submit(
+    workspace: Workspace,
+    request: RunRequest,
+    tree: RemoteTree,
+    submission: Submission,
+    say: Callable[[str], None],
+) -> Started:
+    """Start a one-time run."""
+    name = f"kedro run {request.run_id} of {request.package_name}"
+    with translated(f"submit a run {submission.choice.place}"):
+        answer = workspace.client.api_client.do(
+            "POST", f"{API}/runs/submit", body=submission.body(request, name)
+        )
+    if not isinstance(answer, dict) or "run_id" not in answer:
+        raise WorkspaceError("Databricks accepted the run, but did not tell its number.")
+    return follow_on(JobWork(workspace, int(answer["run_id"]), say), request.run_id, request.all_facts, tree)
+
+
+def follow_on(work: JobWork, run_id: str, facts: Mapping[str, str | None], tree: RemoteTree) -> Started:
+    """Return a job's run as one that can be followed, after noting beside its log which one it is."""
+    started = Started(work, tree, run_id)
+    page = work.page()
+    started.note({**facts, "job_run_id": str(work.run_id), "page": page})
+    work.say(f"See {page}")
+    return started
+
+
+def _address(workspace: Workspace, run: dict[str, Any]) -> str:
+    page = str(run.get("run_page_url") or f"/#job/{run.get('job_id')}/run/{run.get('run_id')}")
+    return f"{workspace.host}{page}" if page.startswith("/") else page

@@ -1,0 +1,113 @@
+"""What a run asks of the jobs API, and what the notebook of a project makes of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+from kedro_databricks_hybrid import job_task, requirement_lines
+from kedro_databricks_hybrid.cluster import Cluster
+from kedro_databricks_hybrid.run import deploy, job, job_notebook, serverless
+from kedro_databricks_hybrid.run.backend import Choice
+from kedro_databricks_hybrid.run.request import RunRequest
+from kedro_databricks_hybrid.settings import Compute
+
+NOTEBOOK = job.Notebook(PurePosixPath("/Users/me/notebook"))
+ON_CLUSTER = Choice(is_job=True, compute="cluster", cluster=Cluster("1-small", "small"))
+SERVERLESS = Choice(is_job=True, compute="serverless")
+
+
+def request(run_id: str = "one", **options: Any) -> RunRequest:
+    """Return a request of these options."""
+    return RunRequest(
+        run_id=run_id,
+        project_path=PurePosixPath(".."),
+        package_name="tiny_shop",
+        data_root=PurePosixPath("/Volumes/main/default/data"),
+        options={"env": "databricks", **options},
+        user="me@example.com",
+        facts={"branch": "main", "env": "databricks"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        (ON_CLUSTER, {"existing_cluster_id": "1-small"}),
+        (Choice(is_job=True, compute="job cluster"), {"new_cluster": {"num_workers": 1}}),
+        (SERVERLESS, {"environment_key": "kedro"}),
+    ],
+)
+def test_what_the_task_runs_on(choice: Choice, expected: dict[str, Any]) -> None:
+    """One kind of compute each, in the API's own words."""
+    body = job.Submission(NOTEBOOK, choice, Compute(job_cluster={"num_workers": 1})).body(request(), "x")
+    (task,) = body["tasks"]
+    compute = {"existing_cluster_id", "new_cluster", "environment_key"} & task.keys()
+    assert {name: task[name] for name in compute} == expected
+    assert ("environments" in body) == (choice is SERVERLESS)
+
+
+def test_a_submit_has_a_token_and_a_limit() -> None:
+    """The token is the run's own name, so a repeated request cannot start a second run."""
+    body = job.Submission(NOTEBOOK, ON_CLUSTER, Compute(), seconds=90.5).body(request("20261124-1"), "x")
+    assert body["idempotency_token"] == "20261124-1"
+    assert body["timeout_seconds"] == 91
+
+
+def test_values_that_jobs_would_fill_in_stay_as_they_are() -> None:
+    """Databricks replaces {{...}} in parameters; what a user typed arrives as it was typed."""
+    text = request(params={"a": "{{job.id}}", "b": {"c": {}}}).as_parameter()
+    assert "{{" not in text
+    assert json.loads(text)["options"]["params"] == {"a": "{{job.id}}", "b": {"c": {}}}
+
+
+def test_the_notebook_installs_only_what_it_is_told_to() -> None:
+    """The requirements by %pip and a new Python; on serverless the environment has them."""
+    assert '%pip install -r "/x/requirements.txt"' in job_notebook.text(PurePosixPath("/x/requirements.txt"))
+    assert "%pip" not in job_notebook.text(None)
+
+
+def test_what_serverless_provides_is_left_out() -> None:
+    """Spark and extras that bring it are named and dropped; markers, versions and includes survive."""
+    files = {
+        "requirements.txt": b"pyspark>=3.5\nkedro-datasets[pandas,spark]>=4  # data\n-r more/extra.txt\n",
+        "more/extra.txt": b"rich==13.0; python_version >= '3.10'\nmine @ https://example.com/mine.whl\n",
+    }
+    listing = requirement_lines.read("requirements.txt", files.get)
+    found = serverless.dependencies(listing, "4")
+    assert found.left_out == ["pyspark", "kedro-datasets[spark]"]
+    assert found.lines == [
+        "kedro-datasets[pandas]>=4",
+        'rich==13.0; python_version >= "3.10"',
+        "mine @ https://example.com/mine.whl",
+    ]
+
+
+def test_a_deployed_job_names_its_runs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Place, name, log and what somebody changed for one run are put together when it runs."""
+    given = deploy.parameters(request(""), env="databricks", pipelines="", params="")
+    given |= {"env": "prod", "pipelines": "a, b", "params": "x.y=1,z=text", "kedro_job_run": "77"}
+    monkeypatch.setattr(job_task, "_parameter", lambda name: given.get(name, ""))
+    made = job_task.complete(json.loads(given["kedro_request"]), tmp_path / "notebooks")
+    assert made["project_path"] == str(tmp_path)
+    assert made["log_folder"].startswith("/Volumes/main/default/data/.kedro-hybrid/runs/20")
+    assert made["log_folder"].endswith(made["facts"]["run_id"])
+    assert (made["facts"]["env"], made["facts"]["job_run_id"]) == ("prod", "77")
+    assert made["options"]["env"] == "prod"
+    assert made["options"]["params"] == {"x": {"y": 1}, "z": "text"}
+    assert made["run"]["pipeline_names"] == ["a", "b"]
+
+
+def test_a_run_of_a_client_keeps_its_name_and_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the request says counts; a reference that nobody filled in is no number."""
+    monkeypatch.setattr(job_task, "_parameter", lambda name: "{{job.run_id}}" if "job_run" in name else "")
+    sent = request("20261124-1", pipelines=["a"], params={"x": 1})
+    made = job_task.complete(json.loads(sent.as_parameter()), tmp_path)
+    assert made["facts"]["run_id"] == "20261124-1"
+    assert "job_run_id" not in made["facts"]
+    assert (made["run"]["pipeline_names"], made["options"]["params"]) == (["a"], {"x": 1})
