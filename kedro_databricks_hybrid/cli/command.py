@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -26,7 +27,10 @@ class Failure(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message; Kedro's own errors print a traceback notice here."""
         click.echo(
-            click.style("Error: ", fg="red", bold=True, reset=True) + self.message, err=True, file=file
+            click.style("Error: ", fg="red", bold=True, reset=True) + self.message,
+            err=True,
+            file=file,
+            color=_colour(),
         )
 
 
@@ -35,10 +39,16 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own type
         """Call the command."""
+        ctx.color = _colour()
         try:
             return super().invoke(ctx)
         except HybridError as error:
             raise Failure(error) from error
+
+
+def _colour() -> bool | None:
+    """Return False where NO_COLOR forbids colours; None lets click see whether it prints on a terminal."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def profile_option(function: Function) -> Function:
@@ -62,9 +72,16 @@ def env_option(function: Function) -> Function:
     )(function)
 
 
+def json_option(function: Function) -> Function:
+    """Add --json, with which the lines for people go to stderr."""
+    text = "Print the outcome as one line of JSON; what people read goes to stderr."
+    return click.option("--json", "as_json", is_flag=True, help=text)(function)
+
+
 def say(line: str) -> None:
-    """Print one line of progress or result."""
-    click.echo(line)
+    """Print one line of progress or result; beside JSON, it goes to stderr."""
+    context = click.get_current_context(silent=True)
+    click.echo(line, err=bool(context and context.params.get("as_json")))
 
 
 def say_json(document: object) -> None:
