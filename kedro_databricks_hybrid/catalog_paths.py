@@ -28,18 +28,19 @@ class Roots:
     Args:
         local: Folder inside the project.
         remote: `dbfs:/...` or `/Volumes/...`.
-        on_cluster: Whether the datasets will be used on the cluster itself.
+        place: Where the datasets will be used: on the cluster, here by Databricks Connect, or not at all.
     """
 
     local: str
     remote: str
-    on_cluster: bool
+    place: spark.Place
 
 
 def mapped(catalog: Mapping[str, Any], roots: Roots, *, kept: frozenset[Place]) -> dict[str, Any]:
     """Return the catalog with every path in the local data folder put under the remote root.
 
-    Spark datasets get the root as it is; everything else opens files, which on DBFS means /dbfs/.
+    Spark datasets get the root as it is; everything else opens files, which on DBFS means /dbfs/. Behind
+    Databricks Connect there is neither /dbfs nor /Volumes, and files are opened by the API, as `dbfs:///...`.
 
     Args:
         catalog: Kedro's catalog configuration, resolved.
@@ -47,16 +48,16 @@ def mapped(catalog: Mapping[str, Any], roots: Roots, *, kept: frozenset[Place]) 
         kept: What stays as it is, with all below it.
     """
 
-    def walk(value: Any, place: Place, kind: str) -> Any:  # noqa: ANN401
-        if place in kept:
-            return value
+    def walk(value: Any, place: Place, kind: str, *, is_kept: bool = False) -> Any:  # noqa: ANN401
+        is_kept = is_kept or place in kept
         if isinstance(value, dict):
             inner = _kind(value, kind)
-            return {key: walk(each, (*place, key), inner) for key, each in value.items()}
+            return {key: walk(each, (*place, key), inner, is_kept=is_kept) for key, each in value.items()}
         if isinstance(value, list):
-            return [walk(each, (*place, index), kind) for index, each in enumerate(value)]
+            return [walk(each, (*place, index), kind, is_kept=is_kept) for index, each in enumerate(value)]
         if isinstance(value, str) and place[-1] in _PATH_KEYS and len(place) > 1:
-            return _remote(value, place, kind, roots)
+            path = value if is_kept else _remote(value, place, kind, roots)
+            return _opened(path, roots.place) if kind == "files" or "schema" in place else path
         return value
 
     return {name: walk(entry, (name,), "files") for name, entry in catalog.items()}
@@ -97,14 +98,27 @@ def _remote(path: str, place: Place, kind: str, roots: Roots) -> str:
         return path
     if "schema" in place:
         # A schema is opened by the driver, with open(), whatever the dataset.
-        if not roots.on_cluster:
+        if roots.place == "local":
             return path
         kind = "files"
     root = roots.remote.rstrip("/")
     # Datasets list versions on the cluster through dbutils, which they take for /dbfs/ paths alone.
-    if kind == "files" or (kind == "versions" and roots.on_cluster):
+    if kind == "files" or (kind == "versions" and roots.place == "cluster"):
         root = re.sub(r"^dbfs:/+", "/dbfs/", root)
     return root + below
+
+
+def _opened(path: str, place: spark.Place) -> str:
+    """Return a path on Databricks as it can be opened from a place; any other path as it is.
+
+    fsspec takes `dbfs:/x` for a local folder called `dbfs:`.
+    """
+    if place == "connect" and re.match(r"dbfs:/|/dbfs/|/Volumes/", path):
+        return f"dbfs:///{re.sub(r'^(dbfs:/+|/dbfs/+|/)', '', path)}"
+    if place == "cluster" and path.startswith("dbfs:/"):
+        below = path.removeprefix("dbfs:").lstrip("/")
+        return f"/{below}" if below.startswith("Volumes/") else f"/dbfs/{below}"
+    return path
 
 
 def _below(path: str, folder: str) -> str | None:

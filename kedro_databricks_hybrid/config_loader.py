@@ -134,6 +134,10 @@ class DatabricksConfigLoader(OmegaConfigLoader):
             SettingsError: It is not known here.
         """
         known = os.environ.get("KEDRO_DATABRICKS_USER") or self._user
+        if not known and place() == "connect":
+            from kedro_databricks_hybrid import connect
+
+            known = self._user = connect.workspace_of_run().user
         if not known and on_cluster():
             from pyspark.sql import SparkSession
 
@@ -200,7 +204,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
         roots = catalog_paths.Roots(
             local=self.settings.data.local,
             remote=self._root_to_show(),
-            on_cluster=on_cluster(),
+            place=place(),
         )
         whole = self.merge_strategy.get("catalog", "destructive").lower() != "soft"
         return catalog_paths.mapped(

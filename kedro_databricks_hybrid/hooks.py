@@ -6,14 +6,15 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from click import ClickException
+from click import ClickException, echo, get_current_context
 from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 
 from kedro_databricks_hybrid import spark
+from kedro_databricks_hybrid.errors import HybridError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from kedro.config import AbstractConfigLoader
     from kedro.framework.context import KedroContext
@@ -24,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class WrongPlaceError(ClickException):
-    """The env's data lie on Databricks and this machine cannot reach them; `kedro run` prints one line."""
+    """The run cannot work where or how it was started; `kedro run` prints one line."""
 
 
 class DatabricksHooks:
@@ -32,39 +33,139 @@ class DatabricksHooks:
 
     def __init__(self) -> None:
         self._config_loader: AbstractConfigLoader | None = None
+        self._connected = False
 
-    @hook_impl(trylast=True)
+    # First, because a project's own SparkHooks ask for a session here, and Databricks Connect has none yet.
+    @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Keep the config loader for the run."""
+        """Keep the config loader for the run; a run by Databricks Connect gets its session at once.
+
+        Raises:
+            WrongPlaceError: Databricks Connect got no session.
+        """
         self._config_loader = context.config_loader
+        self._connected = False
+        if _is_run_command() and self._is_behind_connect():
+            self._connect()
 
     @hook_impl(trylast=True)
     def before_pipeline_run(
         self, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
-        """Refuse a run whose data are out of reach, then start Spark where the run needs it.
+        """Refuse a run that cannot work, then start Spark where the run needs it.
 
         Raises:
-            WrongPlaceError: The env's catalog points at Databricks, and this is not a cluster.
+            WrongPlaceError: The data are out of reach, or the runner cannot use Spark.
         """
         loader = self._config_loader
         if loader is None:
             return
         if getattr(loader, "maps_data", False) and spark.place() == "local":
             raise _wrong_place(loader, run_params.get("env"))
-        try:
-            _start_spark(loader, pipeline, catalog)
-        # A run must not fail for what was meant to be a convenience.
-        except Exception as error:  # noqa: BLE001
-            _log.warning("Spark was not started from spark.yml: %s: %s", type(error).__name__, error)
+        _quietly("The catalog was not checked", lambda: _check_catalog(run_params, pipeline, catalog))
+        if self._is_behind_connect():
+            self._connect()
+            _refuse_if_failed(_check_shared)
+            return
+        _quietly("Spark was not started from spark.yml", lambda: _start_spark(loader, pipeline, catalog))
+
+    @hook_impl
+    def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401
+        """Stop a run by Databricks Connect whose table is another session's."""
+        if self._connected:
+            _refuse_if_failed(lambda: _check_data(dataset_name, data))
+
+    @hook_impl
+    def before_dataset_saved(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401
+        """Stop a run by Databricks Connect whose table is another session's."""
+        if self._connected:
+            _refuse_if_failed(lambda: _check_data(dataset_name, data))
+
+    def _is_behind_connect(self) -> bool:
+        return spark.place() == "connect" and bool(getattr(self._config_loader, "maps_data", False))
+
+    def _connect(self) -> None:
+        def start() -> None:
+            from kedro_databricks_hybrid import connect
+
+            settings = self._config_loader.settings  # type: ignore[union-attr]
+            connect.start(settings.compute.cluster, lambda line: echo(line, err=True))
+
+        _refuse_if_failed(start)
+        self._connected = True
+
+
+def _quietly(failure: str, work: Callable[[], None]) -> None:
+    """Do what a run can do without: it must not fail for what was meant to be a convenience."""
+    try:
+        work()
+    except WrongPlaceError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        _log.warning("%s: %s: %s", failure, type(error).__name__, error)
+
+
+def _refuse_if_failed(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except HybridError as error:
+        raise WrongPlaceError(str(error)) from error
+
+
+def _check_shared() -> None:
+    from kedro_databricks_hybrid import connect
+
+    connect.check_shared()
+
+
+def _check_data(name: str, data: object) -> None:
+    from kedro_databricks_hybrid import connect
+
+    connect.check_data(name, data)
+
+
+def _is_run_command() -> bool:
+    """Tell whether this is a run: `kedro catalog` and notebooks make a context too, and need no cluster."""
+    context = get_current_context(silent=True)
+    return context is not None and context.info_name == "run"
 
 
 def _wrong_place(loader: Any, env: str | None) -> WrongPlaceError:  # noqa: ANN401
     name = env or loader.run_env
     return WrongPlaceError(
         f"The data of env {name} lie on Databricks ({loader.settings.data.root}), out of reach from here; "
-        f"run it there with `kedro databricks run --env={name}`."
+        f"run it there with `kedro databricks run --env={name}`, or install databricks-connect."
     )
+
+
+def _check_catalog(
+    run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
+) -> None:
+    """Refuse what would fail in words that nobody understands, or go wrong in silence."""
+    used = {name: catalog.get(name) for name in sorted(pipeline.datasets())}
+    for name, dataset in used.items():
+        _refuse_local_dbfs(name, dataset)
+    with_spark = [name for name, dataset in used.items() if _is_spark_dataset(dataset)]
+    if with_spark and "ParallelRunner" in str(run_params.get("runner") or ""):
+        raise WrongPlaceError(
+            "ParallelRunner runs nodes in processes of their own, and Spark's session lives in this one "
+            f"alone: Spark datasets ({', '.join(with_spark)}) cannot be used there. Take "
+            "--runner=ThreadRunner, or none: Spark itself works in parallel."
+        )
+
+
+def _refuse_local_dbfs(name: str, dataset: object) -> None:
+    """Refuse a path that fsspec takes for a local folder called `dbfs:`."""
+    if _is_spark_dataset(dataset):
+        return
+    for each in _with_inner(dataset):
+        path = str(getattr(each, "_filepath", None) or getattr(each, "_path", None) or "")
+        if getattr(each, "_protocol", "file") == "file" and path.startswith("dbfs:"):
+            raise WrongPlaceError(
+                f"Dataset {name} would be a local folder called `dbfs:`: {type(each).__name__} opens files, "
+                f"and takes {path} for one here. Write /dbfs/... or /Volumes/... for the cluster, "
+                "or dbfs:///... to go through Databricks' API."
+            )
 
 
 def _start_spark(
@@ -74,7 +175,7 @@ def _start_spark(
         conf = loader["spark"]
     except (KeyError, MissingConfigException):
         return
-    # Behind Databricks Connect kedro-datasets make the session.
+    # Behind Databricks Connect, in an env whose data are here, Spark is the project's own affair.
     if conf and spark.place() != "connect" and _uses_spark(pipeline, catalog):
         spark.start(conf)
 
@@ -90,12 +191,14 @@ def _uses_spark(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> bool:
 
 def _is_spark_dataset(dataset: object) -> bool:
     """Look at the dataset, and at the one inside of a CachedDataset or PartitionedDataset."""
-    inside: Iterable[object] = (
-        getattr(dataset, "_dataset", None),
-        getattr(dataset, "_dataset_type", None),
+    return any(
+        spark.is_spark_class(each if isinstance(each, type) else type(each)) for each in _with_inner(dataset)
     )
-    classes = [type(dataset), *(each if isinstance(each, type) else type(each) for each in inside)]
-    return any(spark.is_spark_class(each) for each in classes)
+
+
+def _with_inner(dataset: object) -> Iterable[object]:
+    """Return a dataset, and the one or the class inside of a CachedDataset or PartitionedDataset."""
+    return (dataset, getattr(dataset, "_dataset", None), getattr(dataset, "_dataset_type", None))
 
 
 def _imports_pyspark(module_name: str) -> bool:

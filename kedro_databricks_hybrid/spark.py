@@ -23,7 +23,10 @@ _OURS = "spark.kedro_databricks_hybrid.session"
 _DRIVER_OPTIONS = "spark.driver.extraJavaOptions"
 
 
-def place() -> Literal["cluster", "connect", "local"]:
+Place = Literal["cluster", "connect", "local"]
+
+
+def place() -> Place:
     """Say where Spark runs for this process: on its cluster, behind Databricks Connect, or here."""
     if on_cluster():
         return "cluster"

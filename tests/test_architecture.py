@@ -18,6 +18,7 @@ LAYERS = (
     (
         "settings",
         "settings_edit",
+        "settings_rules",
         "notebook_text",
         "git",
         "snapshot",

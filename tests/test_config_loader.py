@@ -452,7 +452,7 @@ NAMES = st.text(st.characters(blacklist_characters="/\\:", blacklist_categories=
 def test_mapping_keeps_what_follows_the_folder_and_does_nothing_twice(parts: list[str], spark: bool) -> None:
     """Whatever the names below the data folder, they are the same on Databricks."""
     below = "/".join(parts)
-    roots = catalog_paths.Roots("data", "dbfs:/r/data", on_cluster=True)
+    roots = catalog_paths.Roots("data", "dbfs:/r/data", "cluster")
     kind = "spark.SparkDatasetV2" if spark else "pandas.CSVDataset"
     catalog = {"a": {"type": kind, "filepath": f"data/{below}"}}
     once = catalog_paths.mapped(catalog, roots, kept=frozenset())

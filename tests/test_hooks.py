@@ -91,7 +91,7 @@ def test_a_run_whose_data_lie_on_databricks_is_refused(project: Project) -> None
     said = " ".join((done.stdout + done.stderr).split())
     assert (
         "Error: The data of env databricks lie on Databricks (dbfs:/root/projects/x/data), out of reach from "
-        "here; run it there with `kedro databricks run --env=databricks`."
+        "here; run it there with `kedro databricks run --env=databricks`, or install databricks-connect."
     ) in said
     assert "Traceback" not in said
     assert not (project.path / "data/02_intermediate").exists()

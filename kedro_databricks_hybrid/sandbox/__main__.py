@@ -95,14 +95,15 @@ def _serve(layout: Layout, address: str, port: int, user: str) -> None:
     sandbox.port = port
     sandbox.url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
     announced = Connection(sandbox.url, sandbox.user.token, sandbox.user.name, os.getpid(), layout.home)
+    app = create_app(sandbox)
     config = uvicorn.Config(
-        create_app(sandbox),
+        app,
         log_config=None,
         access_log=False,
         server_header=False,
         ws="none",
         loop="asyncio",
-        http="h11",
+        http=app.state.connect.protocol(),
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )

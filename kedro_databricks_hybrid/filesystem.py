@@ -1,0 +1,225 @@
+"""`dbfs:///...` for pandas and all else that opens files by fsspec: DBFS and volumes, by the API.
+
+Registered by an entry point, so that a dataset's path needs nothing but its scheme.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import shutil
+import tempfile
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from fsspec import AbstractFileSystem
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from kedro_databricks_hybrid.transfer.files import Listing, RemoteFile
+    from kedro_databricks_hybrid.transfer.remote import RemoteTree
+
+_VOLUME_PARTS = 5  # "/", "Volumes", catalog, schema, volume
+_IN_MEMORY = 8 * 1024 * 1024
+
+
+class DatabricksFileSystem(AbstractFileSystem):  # type: ignore[misc]
+    """Files of DBFS and of volumes, read and written through the workspace's API.
+
+    Paths are `/root/...` for DBFS and `/Volumes/<catalog>/<schema>/<volume>/...`.
+
+    Args:
+        profile: Profile of ~/.databrickscfg, or `sandbox`; None takes the one that this run uses, else
+            whatever the SDK's unified authentication finds.
+        **options: fsspec's own.
+    """
+
+    protocol = "dbfs"
+    root_marker = "/"
+
+    def __init__(self, profile: str | None = None, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(**options)
+        self._profile = profile
+        self._trees: dict[str, RemoteTree] = {}
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        """Return the absolute path in any of its spellings: dbfs:///x, dbfs:/x, /dbfs/x and /x."""
+        plain = "/" + str(path).removeprefix("dbfs:").lstrip("/")
+        if plain == "/dbfs" or plain.startswith("/dbfs/"):
+            plain = plain[len("/dbfs") :]
+        return plain.rstrip("/") or "/"
+
+    def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:  # noqa: ANN401, ARG002, FBT001, FBT002
+        """List a folder; a file lists as itself."""
+        place = self._strip_protocol(path)
+        tree, below = self._place(place)
+        listing = tree.list(below)
+        found = [self.info(place)] if listing is None else _entries(tree, listing)
+        return found if detail else [each["name"] for each in found]
+
+    def info(self, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401, ARG002
+        """Describe a file or a folder.
+
+        Raises:
+            FileNotFoundError: There is neither.
+        """
+        place = self._strip_protocol(path)
+        tree, below = self._place(place)
+        if below.parts:
+            file = tree.find(below)
+            if file is not None:
+                return _file(tree, file)
+        if tree.list(below) is None:
+            raise FileNotFoundError(place)
+        return {"name": place, "size": 0, "type": "directory"}
+
+    def modified(self, path: str) -> dt.datetime:
+        """Return when a file was modified."""
+        stamp = self.info(path).get("modified", 0)
+        return dt.datetime.fromtimestamp(stamp / 1000, tz=dt.timezone.utc)
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Make a folder with its parents."""
+        if not exist_ok and self.exists(path):
+            raise FileExistsError(path)
+        tree, below = self._place(self._strip_protocol(path))
+        tree.make_folder(below)
+
+    def mkdir(self, path: str, create_parents: bool = True, **options: Any) -> None:  # noqa: ANN401, ARG002, FBT001, FBT002
+        """Make a folder; its parents are made in any case."""
+        self.makedirs(path, exist_ok=True)
+
+    def rm_file(self, path: str) -> None:
+        """Remove a file."""
+        tree, below = self._place(self._strip_protocol(path))
+        tree.delete(below)
+
+    def rmdir(self, path: str) -> None:
+        """Remove an empty folder."""
+        tree, below = self._place(self._strip_protocol(path))
+        tree.delete(below)
+
+    def cp_file(self, path1: str, path2: str, **options: Any) -> None:  # noqa: ANN401, ARG002
+        """Copy a file, by way of this machine."""
+        with self.open(path1, "rb") as source, self.open(path2, "wb") as target:
+            shutil.copyfileobj(source, target)
+
+    def created(self, path: str) -> dt.datetime:
+        """Return when a file was made; Databricks tells the time of its last change alone."""
+        return self.modified(path)
+
+    def _open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,  # noqa: ARG002
+        autocommit: bool = True,  # noqa: ARG002, FBT001, FBT002
+        cache_options: dict[str, Any] | None = None,  # noqa: ARG002
+        **options: Any,  # noqa: ANN401, ARG002
+    ) -> Any:  # noqa: ANN401 - a binary file
+        """Open a file: read, it is here whole; written, it lands whole when it is closed."""
+        tree, below = self._place(self._strip_protocol(path))
+        if mode == "rb":
+            return self._fetched(tree, below, path)
+        if mode in {"wb", "xb", "ab"}:
+            if mode == "xb" and tree.find(below) is not None:
+                raise FileExistsError(path)
+            outgoing = _Outgoing(tree, below)
+            if mode == "ab" and tree.find(below) is not None:
+                shutil.copyfileobj(self._fetched(tree, below, path), outgoing)
+            return outgoing
+        raise ValueError(f"A file on Databricks cannot be opened with mode {mode!r}.")
+
+    def _fetched(self, tree: RemoteTree, below: PurePosixPath, path: str) -> BinaryIO:
+        file = tree.find(below)
+        if file is None:
+            raise FileNotFoundError(path)
+        kept: BinaryIO = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # type: ignore[assignment]  # noqa: SIM115
+        kept.writelines(tree.chunks(below, file.size))
+        kept.seek(0)
+        return kept
+
+    def _place(self, path: str) -> tuple[RemoteTree, PurePosixPath]:
+        """Return the tree that a path lies in, and where."""
+        parts = PurePosixPath(path).parts
+        on_volume = len(parts) >= _VOLUME_PARTS and parts[1] == "Volumes"
+        split = _VOLUME_PARTS if on_volume else min(2, max(1, len(parts) - 1))
+        top = PurePosixPath(*parts[:split])
+        root = str(top) if on_volume else f"dbfs:{top}"
+        if root not in self._trees:
+            from kedro_databricks_hybrid import connect
+            from kedro_databricks_hybrid.transfer import roots
+
+            self._trees[root] = roots.tree(connect.workspace_of_run(self._profile), root)
+        return self._trees[root], PurePosixPath(*parts[split:])
+
+
+class _Outgoing(io.BufferedIOBase):
+    """A file that is collected here and sent when it is closed, unless writing it failed."""
+
+    def __init__(self, tree: RemoteTree, path: PurePosixPath) -> None:
+        self._tree = tree
+        self._path = path
+        self._content = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed with this file
+        self._failed = False
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - any buffer
+        return self._content.write(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._content.seek(offset, whence) or self._content.tell())
+
+    def tell(self) -> int:
+        return self._content.tell()
+
+    def __exit__(self, *error: object) -> None:
+        self._failed = error[0] is not None
+        self.close()
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        try:
+            if not self._failed:
+                self._send()
+        finally:
+            self._content.close()
+            super().close()
+
+    def _send(self) -> None:
+        size = self._content.seek(0, io.SEEK_END) or self._content.tell()
+        self._content.seek(0)
+        if not self._tree.makes_parents:
+            self._tree.make_folder(self._path.parent)
+        from kedro_databricks_hybrid.transfer.files import SMALL
+
+        if size <= SMALL:
+            self._tree.write(self._path, self._content.read())
+        else:
+            self._tree.upload(self._path, self._content, size)  # type: ignore[arg-type]
+
+
+def _entries(tree: RemoteTree, listing: Listing) -> list[dict[str, Any]]:
+    folders = [{"name": _full(tree, each), "size": 0, "type": "directory"} for each in listing.folders]
+    return [*folders, *(_file(tree, each) for each in listing.files)]
+
+
+def _file(tree: RemoteTree, file: RemoteFile) -> dict[str, Any]:
+    return {
+        "name": _full(tree, file.path),
+        "size": file.size,
+        "type": "file",
+        "modified": file.modified,
+    }
+
+
+def _full(tree: RemoteTree, path: PurePosixPath) -> str:
+    return str(PurePosixPath(tree.root.removeprefix("dbfs:")) / path)
