@@ -34,6 +34,7 @@ from kedro_databricks_hybrid.sandbox import (
 )
 from kedro_databricks_hybrid.sandbox.answers import ApiError, LegacyError, invalid
 from kedro_databricks_hybrid.sandbox.commands import Contexts
+from kedro_databricks_hybrid.sandbox.connect_door import Connect
 from kedro_databricks_hybrid.sandbox.faults_gate import FaultsGate
 from kedro_databricks_hybrid.sandbox.identity import DISCOVERY_PATH
 from kedro_databricks_hybrid.sandbox.job_runs import Runs
@@ -67,6 +68,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
     libraries = Libraries(sandbox)
     runs = Runs(sandbox.store)
     work = JobWork(sandbox, libraries, runs)
+    connect = Connect(sandbox)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -75,7 +77,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
         try:
             yield
         finally:
-            await asyncio.gather(contexts.close(), work.close())
+            await asyncio.gather(contexts.close(), work.close(), connect.close())
             await libraries.close()
 
     app = Starlette(
@@ -95,6 +97,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *libraries_api.routes(libraries, sandbox.clusters),
             *_job_routes(sandbox, runs, work),
             *contexts.routes(),
+            *connect.routes(),
             *faults_api.routes(sandbox.faults),
         ],
         lifespan=lifespan,
@@ -108,6 +111,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
         },
     )
     app.router.redirect_slashes = False
+    app.state.connect = connect
     accidents = {"terminate-cluster": sandbox.clusters.lose_instances, "evict-contexts": contexts.evict}
     app.add_middleware(FaultsGate, faults=sandbox.faults, accidents=accidents)
     app.add_middleware(Gate, sandbox=sandbox)
