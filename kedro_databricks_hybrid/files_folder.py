@@ -35,12 +35,18 @@ class Mirrored:
 
 
 @dataclass(frozen=True)
-class Synced:
-    """What a sync did."""
+class Difference:
+    """How a mirror differs from a snapshot: what is there and wanted by the ids in git, and what to do."""
 
-    sent: list[str]
-    deleted: list[str]
-    unchanged: int
+    known: Mirrored
+    wanted: dict[str, str]
+    changed: list[str]
+    gone: list[str]
+
+    @property
+    def unchanged(self) -> int:
+        """How many files are there already."""
+        return len(self.wanted) - len(self.changed)
 
 
 def path_beside(git_folder: PurePosixPath, user: str) -> PurePosixPath:
@@ -91,7 +97,21 @@ def read(workspace: Workspace, path: PurePosixPath) -> Mirrored | None:
     return Mirrored(known["sha"], known["files"])
 
 
-def sync(workspace: Workspace, path: PurePosixPath, repository: Repository, snapshot: Snapshot) -> Synced:
+def compare(
+    workspace: Workspace, path: PurePosixPath, repository: Repository, snapshot: Snapshot
+) -> Difference:
+    """Compare what a folder mirrors with a snapshot.
+
+    Raises:
+        WorkspaceError: The folder is none of ours.
+    """
+    wanted = _files(repository, snapshot.commit.sha)
+    known = read(workspace, path) or Mirrored(None, {})
+    changed = [name for name, blob in wanted.items() if known.files.get(name) != blob]
+    return Difference(known, wanted, changed, [name for name in known.files if name not in wanted])
+
+
+def sync(workspace: Workspace, path: PurePosixPath, repository: Repository, snapshot: Snapshot) -> Difference:
     """Make a folder mirror a snapshot: only what changed is sent, what is gone here is deleted there.
 
     Args:
@@ -100,15 +120,17 @@ def sync(workspace: Workspace, path: PurePosixPath, repository: Repository, snap
         repository: The repository that holds the snapshot.
         snapshot: The working tree as a commit.
 
+    Returns:
+        What was done.
+
     Raises:
         WorkspaceError: The folder is none of ours, or a file did not arrive.
     """
-    wanted = _files(repository, snapshot.commit.sha)
-    known = read(workspace, path) or Mirrored(None, {})
-    changed = [name for name, blob in wanted.items() if known.files.get(name) != blob]
-    gone = [name for name in known.files if name not in wanted]
+    difference = compare(workspace, path, repository, snapshot)
+    known, wanted = difference.known, difference.wanted
+    changed, gone = difference.changed, difference.gone
     if known.sha == snapshot.commit.sha and not changed and not gone:
-        return Synced([], [], len(wanted))
+        return difference
     if known.files == {} and known.sha is None:
         _make_folders(workspace, [path])
     # Whatever happens from here on, the mark names every file that may be there.
@@ -118,7 +140,7 @@ def sync(workspace: Workspace, path: PurePosixPath, repository: Repository, snap
     _each(lambda name: _send(workspace, path / name, _blob(repository, wanted[name])), changed)
     _prove(workspace, path, changed)
     _write_mark(workspace, path, Mirrored(snapshot.commit.sha, wanted))
-    return Synced(changed, gone, len(wanted) - len(changed))
+    return difference
 
 
 def _files(repository: Repository, sha: str) -> dict[str, str]:
@@ -176,13 +198,19 @@ def _send(workspace: Workspace, address: PurePosixPath, content: bytes) -> None:
 
 def _delete(workspace: Workspace, address: PurePosixPath) -> None:
     """Delete a file, which the workspace knows without its ending if it is a notebook."""
-    for name in (address, address.with_suffix("")):
+    from databricks.sdk.service.workspace import ObjectType
+
+    try:
+        with translated(f"delete {address}"):
+            workspace.client.workspace.delete(str(address))
+    except NotFoundError:
+        notebook = address.with_suffix("")
         try:
-            with translated(f"delete {name}"):
-                workspace.client.workspace.delete(str(name))
+            with translated(f"delete {notebook}"):
+                if workspace.client.workspace.get_status(str(notebook)).object_type == ObjectType.NOTEBOOK:
+                    workspace.client.workspace.delete(str(notebook))
         except NotFoundError:
-            continue
-        return
+            pass
 
 
 def _prove(workspace: Workspace, path: PurePosixPath, sent: list[str]) -> None:

@@ -148,8 +148,8 @@ def _last_run(project: Project, workspace: Workspace) -> Section:
 def _data(project: Project, workspace: Workspace) -> Section:
     from pathlib import PurePosixPath
 
-    from kedro_databricks_hybrid.cli.data_push import in_data, place
     from kedro_databricks_hybrid.transfer import datasets, local, roots
+    from kedro_databricks_hybrid.transfer.project_data import in_data, place
     from kedro_databricks_hybrid.transfer.pull import Pull
 
     tree = roots.tree(workspace, project.data_root(workspace))

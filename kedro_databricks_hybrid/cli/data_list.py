@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.cli.command import say, say_json
-from kedro_databricks_hybrid.cli.data_push import place
 from kedro_databricks_hybrid.cli.sizes import in_bytes
 from kedro_databricks_hybrid.transfer import local, roots
 from kedro_databricks_hybrid.transfer.facts import clock
+from kedro_databricks_hybrid.transfer.project_data import place
 from kedro_databricks_hybrid.transfer.pull import Pull
 
 if TYPE_CHECKING:

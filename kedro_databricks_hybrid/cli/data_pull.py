@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.cli.command import say, warn
-from kedro_databricks_hybrid.cli.data_push import in_data, place
 from kedro_databricks_hybrid.cli.progress import shown
 from kedro_databricks_hybrid.cli.sizes import in_bytes, with_count
 from kedro_databricks_hybrid.run.log import RUNS_FOLDER, Outcome, RunLogReader
 from kedro_databricks_hybrid.transfer import datasets, local, roots
+from kedro_databricks_hybrid.transfer.project_data import in_data, place
 from kedro_databricks_hybrid.transfer.pull import Pull
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class PullOptions:
     dry_run: bool = False
 
 
-def pull_data(project: Project, workspace: Workspace, options: PullOptions) -> None:
-    """Pull data and say what was done."""
+def pull_data(project: Project, workspace: Workspace, options: PullOptions) -> dict[str, Any]:
+    """Pull data and say what was done; returns the same for programs."""
     began = time.monotonic()
     tree = roots.tree(workspace, project.data_root(workspace))
     wanted = _wanted(project, tree, options)
@@ -51,8 +51,9 @@ def pull_data(project: Project, workspace: Workspace, options: PullOptions) -> N
         for pair in plan.downloads:
             say(f"Would take {pair.path} ({in_bytes(pair.there.size if pair.there else 0)})")
         say(f"Would take {with_count(len(plan.downloads), 'file')} from {tree.root}.")
-        return
+        return {"root": tree.root, "take": [str(pair.path) for pair in plan.downloads]}
     done = pull.perform(plan)
+    told = {"root": tree.root, "received": done.files, "bytes": done.size}
     if done.saved:
         warn(f"Your edits are saved in {done.saved}.")
     if not plan.take:
@@ -60,11 +61,12 @@ def pull_data(project: Project, workspace: Workspace, options: PullOptions) -> N
         if not same and not plan.kept:
             warn(f"{tree.root} has nothing of this yet: `kedro databricks run` writes it.")
         say(f"Everything here is up to date ({with_count(same, 'file')}).")
-        return
+        return told
     say(
         f"Received {with_count(done.files, 'file')} ({in_bytes(done.size)}) from {tree.root}; "
         f"{time.monotonic() - began:.1f} s."
     )
+    return told
 
 
 def _wanted(project: Project, tree: RemoteTree, options: PullOptions) -> Collection[Path]:

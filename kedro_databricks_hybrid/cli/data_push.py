@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.cli.command import say, warn
 from kedro_databricks_hybrid.cli.progress import shown
@@ -12,11 +12,11 @@ from kedro_databricks_hybrid.cli.sizes import in_bytes, with_count
 from kedro_databricks_hybrid.transfer import datasets, local, roots
 from kedro_databricks_hybrid.transfer.facts import facts
 from kedro_databricks_hybrid.transfer.plan import Answer
+from kedro_databricks_hybrid.transfer.project_data import in_data, place
 from kedro_databricks_hybrid.transfer.push import Push, Wish
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
 
     from kedro_databricks_hybrid.cli.project import Project
     from kedro_databricks_hybrid.transfer.plan import PushPlan
@@ -37,8 +37,8 @@ class PushOptions:
     dry_run: bool = False
 
 
-def push_data(project: Project, workspace: Workspace, options: PushOptions) -> None:
-    """Push data and say what was done."""
+def push_data(project: Project, workspace: Workspace, options: PushOptions) -> dict[str, Any]:
+    """Push data and say what was done; returns the same for programs."""
     began = time.monotonic()
     wish = _wish(project, options)
     tree = roots.tree(workspace, project.data_root(workspace))
@@ -47,26 +47,18 @@ def push_data(project: Project, workspace: Workspace, options: PushOptions) -> N
     _note_what_is_left(plan)
     if options.dry_run:
         _say_plan(plan, tree.root)
-        return
+        return {"root": tree.root, "send": [str(pair.path) for pair in plan.send]}
     done = push.perform(plan)
+    told = {"root": tree.root, "sent": done.sent, "bytes": done.sent_bytes, "unchanged": len(plan.same)}
     if not (plan.send or plan.make):
         say(f"Everything in {tree.root} is up to date ({with_count(len(plan.same), 'file')}).")
-        return
+        return told
     say(
         f"Sent {with_count(done.sent, 'file')} ({in_bytes(done.sent_bytes)}) to {tree.root}; "
         f"{len(plan.same)} unchanged, {with_count(len(plan.make), 'folder')} made; "
         f"{time.monotonic() - began:.1f} s."
     )
-
-
-def place(workspace: Workspace, root: str) -> str:
-    """Return what names a data root across workspaces; the sandbox may change its port."""
-    return f"{'local' if workspace.is_local else workspace.host} {root}"
-
-
-def in_data(data: Path, paths: Collection[Path]) -> list[Path]:
-    """Return the paths in the data folder; datasets elsewhere are none of ours."""
-    return [path for path in paths if path.is_relative_to(data) and ".." not in path.relative_to(data).parts]
+    return told
 
 
 def _wish(project: Project, options: PushOptions) -> Wish:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kedro_databricks_hybrid import code, data_root, git, git_credential, git_folder, project_files, settings
-from kedro_databricks_hybrid.cli.command import Command, profile_option, say, warn
+from kedro_databricks_hybrid.cli.command import Command, json_option, profile_option, say, say_json, warn
 from kedro_databricks_hybrid.cli.project import open_project
 from kedro_databricks_hybrid.errors import LoginError, SettingsError
 from kedro_databricks_hybrid.workspace import connect
@@ -56,6 +56,7 @@ class Step:
     "--volume", metavar="CATALOG.SCHEMA.VOLUME", help="Volume for the data; created if it is missing."
 )
 @click.option("--dry-run", is_flag=True, help="Show every file and call, and do nothing.")
+@json_option
 @click.pass_obj
 def init(
     metadata: ProjectMetadata,
@@ -64,6 +65,7 @@ def init(
     git_user: str | None,
     volume: str | None,
     dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Prepare a project and its Git folder on Databricks.
 
@@ -97,6 +99,9 @@ def init(
     else:
         commit = "commit these files, then " if files else ""
         say(f"Next: {commit}kedro databricks push{workspace.flags}")
+    if as_json:
+        said = [step.would if dry_run else step.did for step in steps]
+        say_json({"dry_run": dry_run, "steps": said, "instructions": plan.instructions})
 
 
 def _choose_root(project: Project, workspace: Workspace, volume: str | None) -> tuple[str, list[Step]]:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kedro_databricks_hybrid import code, git_folder, rescue
-from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say, warn
+from kedro_databricks_hybrid.cli.command import (
+    Command,
+    env_option,
+    json_option,
+    profile_option,
+    say,
+    say_json,
+    warn,
+)
 from kedro_databricks_hybrid.cli.project import open_project
 from kedro_databricks_hybrid.cli.rescuing import rescue_options, way
 from kedro_databricks_hybrid.git_folder import Target
@@ -17,6 +25,8 @@ if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata
 
     from kedro_databricks_hybrid.cli.project import Project
+    from kedro_databricks_hybrid.git import Repository
+    from kedro_databricks_hybrid.git_folder import GitFolder
     from kedro_databricks_hybrid.workspace import Workspace
 
 
@@ -28,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @rescue_options
 @click.option("--data", "with_data", is_flag=True, help="Bring what the last run wrote, too.")
+@json_option
 @click.pass_obj
 def pull(
     metadata: ProjectMetadata,
@@ -39,6 +50,7 @@ def pull(
     dry_run: bool,
     save: bool,
     force: bool,
+    as_json: bool,
 ) -> None:
     """Pull a branch or tag from the Git remote into the Git folder on Databricks, and check it out there."""
     if branch and tag:
@@ -54,20 +66,26 @@ def pull(
             f"Would check out {target} in {folder.path}, which is on {folder.branch or 'no branch'} "
             f"at {(folder.sha or '-')[:7]}"
         )
-        _pull_data(project, workspace, with_data=with_data, dry_run=True)
-        return
-    chosen = way("pull", workspace, save=save, force=force)
-    pulled = rescue.check_out(workspace, repository, folder, target, chosen)
+        held = folder
+    else:
+        chosen = way("pull", workspace, save=save, force=force)
+        held = rescue.check_out(workspace, repository, folder, target, chosen)
+        _say_what_is_there(repository, held, target)
+    data = _pull_data(project, workspace, dry_run=dry_run) if with_data else None
+    if as_json:
+        is_there = {"commit": held.sha, "branch": held.branch, "tag": tag, "folder": str(held.path)}
+        say_json({"dry_run": dry_run, **is_there, "data": data})
+
+
+def _say_what_is_there(repository: Repository, pulled: GitFolder, target: Target) -> None:
     commit = repository.commit(pulled.sha or "") or (pulled.sha[:7] if pulled.sha else "no commit")
     say(f"Databricks has {commit} on {target} in {pulled.path}")
-    head = repository.commit(f"refs/heads/{wanted}") if wanted else None
+    head = repository.commit(f"refs/heads/{target.branch}") if target.branch else None
     if head and head.sha != pulled.sha:
-        warn(f"Your local {wanted} is at {head}: push it to bring it there.")
-    _pull_data(project, workspace, with_data=with_data, dry_run=False)
+        warn(f"Your local {target.branch} is at {head}: push it to bring it there.")
 
 
-def _pull_data(project: Project, workspace: Workspace, *, with_data: bool, dry_run: bool) -> None:
-    if with_data:
-        from kedro_databricks_hybrid.cli import data_pull
+def _pull_data(project: Project, workspace: Workspace, *, dry_run: bool) -> dict[str, Any]:
+    from kedro_databricks_hybrid.cli import data_pull
 
-        data_pull.pull_data(project, workspace, data_pull.PullOptions(dry_run=dry_run))
+    return data_pull.pull_data(project, workspace, data_pull.PullOptions(dry_run=dry_run))

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kedro_databricks_hybrid import code, git_folder, rescue, snapshot, unsupported
-from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say, warn
+from kedro_databricks_hybrid.cli.command import (
+    Command,
+    env_option,
+    json_option,
+    profile_option,
+    say,
+    say_json,
+    warn,
+)
 from kedro_databricks_hybrid.cli.project import open_project
-from kedro_databricks_hybrid.cli.push_files import push_files
+from kedro_databricks_hybrid.cli.push_files import push_files, say_what_would_be_sent
 from kedro_databricks_hybrid.cli.rescuing import rescue_options, way
 from kedro_databricks_hybrid.cli.sizes import with_count
 from kedro_databricks_hybrid.git_folder import Target
 from kedro_databricks_hybrid.workspace import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kedro.framework.startup import ProjectMetadata
 
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.rescue import Way
     from kedro_databricks_hybrid.workspace import Workspace
 
+    Data = Callable[[Project, Workspace], dict[str, Any]] | None
 
 _WATCH_IS_FOR_FILES = "--watch is for code.sync: files in conf/base/databricks.yml."
 _WIP_HAS_NO_BRANCH = "--wip takes the working tree, --branch another branch: choose one."
@@ -43,6 +53,7 @@ _WIP_HAS_NO_BRANCH = "--wip takes the working tree, --branch another branch: cho
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--watch", is_flag=True, help="Keep the files there in step until Ctrl-C (code.sync: files).")
 @rescue_options
+@json_option
 @click.pass_obj
 def push(
     metadata: ProjectMetadata,
@@ -56,6 +67,7 @@ def push(
     watch: bool,
     save: bool,
     force: bool,
+    as_json: bool,
 ) -> None:
     """Bring the current commit and the data that changed to Databricks.
 
@@ -65,28 +77,31 @@ def push(
     if no_data and all_data:
         raise click.UsageError("--no-data and --all-data exclude each other.")
     project = open_project(metadata, env)
+    data: Data = None if no_data else partial(_push_data, everything=all_data, dry_run=dry_run)
     if project.syncs_files:
-        if branch or wip or save or force or dry_run:
+        if branch or wip or save or force or (watch and dry_run):
             raise click.UsageError("With code.sync: files, push takes the working tree as it is.")
-        _push_working_tree(project, profile, None if no_data else all_data, watch=watch)
-        return
-    if watch or (wip and branch):
+        told = _push_working_tree(project, connect(profile), data, watch=watch, dry_run=dry_run)
+    elif watch or (wip and branch):
         raise click.UsageError(_WATCH_IS_FOR_FILES if watch else _WIP_HAS_NO_BRANCH)
-    source = code.source(project.repository, project.settings.code, branch)
-    _look_through(project.repository, source.commit.sha)
-    workspace = connect(profile)
-    code.refuse_unreachable(source, workspace)
-    if dry_run:
-        _say_what_would_be_done(project, workspace, source, wip=wip)
-        if not no_data:
-            _push_data(project, workspace, everything=all_data, dry_run=True)
-        return
-    _push_commit(project, workspace, source, way("push", workspace, save=save, force=force), wip=wip)
-    if not no_data:
-        _push_data(project, workspace, everything=all_data)
+    else:
+        source = code.source(project.repository, project.settings.code, branch)
+        _look_through(project.repository, source.commit.sha)
+        workspace = connect(profile)
+        code.refuse_unreachable(source, workspace)
+        if dry_run:
+            told = _say_what_would_be_done(project, workspace, source, wip=wip)
+        else:
+            chosen = way("push", workspace, save=save, force=force)
+            told = _push_commit(project, workspace, source, chosen, wip=wip)
+        told["data"] = data(project, workspace) if data else None
+    if as_json:
+        say_json({"dry_run": dry_run, **told})
 
 
-def _push_commit(project: Project, workspace: Workspace, source: Source, chosen: Way, *, wip: bool) -> None:
+def _push_commit(
+    project: Project, workspace: Workspace, source: Source, chosen: Way, *, wip: bool
+) -> dict[str, Any]:
     target = _to_remote(project, workspace, source, wip=wip)
     folder = code.folder_for(workspace, project.git_folder(workspace), source)
     if chosen.save or not target.is_met_by(folder):
@@ -95,13 +110,16 @@ def _push_commit(project: Project, workspace: Workspace, source: Source, chosen:
     say(f"Databricks has {commit} on {target} in {folder.path}")
     if not wip:
         _remove_snapshots(project, workspace, source)
+    return {"commit": folder.sha, "branch": folder.branch, "folder": str(folder.path)}
 
 
-def _push_working_tree(project: Project, profile: str | None, all_data: bool | None, *, watch: bool) -> None:
-    workspace = connect(profile)
-    if all_data is not None:
-        _push_data(project, workspace, everything=all_data)
-    push_files(project, workspace, watch=watch)
+def _push_working_tree(
+    project: Project, workspace: Workspace, data: Data, *, watch: bool, dry_run: bool
+) -> dict[str, Any]:
+    sent = data(project, workspace) if data else None
+    if dry_run:
+        return {**say_what_would_be_sent(project, workspace), "data": sent}
+    return {**push_files(project, workspace, watch=watch), "data": sent}
 
 
 def _look_through(repository: Repository, sha: str) -> None:
@@ -131,7 +149,9 @@ def _to_remote(project: Project, workspace: Workspace, source: Source, *, wip: b
     return Target(branch=source.branch, sha=source.commit.sha)
 
 
-def _say_what_would_be_done(project: Project, workspace: Workspace, source: Source, *, wip: bool) -> None:
+def _say_what_would_be_done(
+    project: Project, workspace: Workspace, source: Source, *, wip: bool
+) -> dict[str, Any]:
     edited = project.repository.edited_paths() if wip else []
     branch, sha = source.branch, source.commit.sha
     if edited:
@@ -154,6 +174,7 @@ def _say_what_would_be_done(project: Project, workspace: Workspace, source: Sour
         say(f"Would check out {branch} in {path}, which is on {folder.branch} at {(folder.sha or '-')[:7]}")
     else:
         say(f"Databricks has {source.commit} on {branch} in {path}")
+    return {"commit": None if edited else sha, "branch": branch, "folder": str(path), "edits": edited}
 
 
 def _remove_snapshots(project: Project, workspace: Workspace, source: Source) -> None:
@@ -172,8 +193,8 @@ def warn_of_edits(project: Project) -> None:
         warn(f"Databricks gets commits, so not your {count}: {_names(edited)}. Commit, or push with --wip.")
 
 
-def _push_data(project: Project, workspace: Workspace, *, everything: bool, dry_run: bool = False) -> None:
+def _push_data(project: Project, workspace: Workspace, *, everything: bool, dry_run: bool) -> dict[str, Any]:
     from kedro_databricks_hybrid.cli import data_push
 
     options = data_push.PushOptions(everything=everything, dry_run=dry_run)
-    data_push.push_data(project, workspace, options)
+    return data_push.push_data(project, workspace, options)

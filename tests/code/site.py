@@ -18,9 +18,17 @@ from kedro_databricks_hybrid.workspace import Workspace
 from tests.project_fixtures import forget_project
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from kedro_databricks_hybrid.sandbox.app import Sandbox
+
+
+class Requests(list[str]):
+    """What a server was asked, in order; `on_request` is called with each before it is answered."""
+
+    on_request: Callable[[str], None] | None = None
 
 
 @dataclass
@@ -28,12 +36,15 @@ class Counting:
     """Passes requests on and notes each of them."""
 
     app: ASGIApp
-    requests: list[str] = field(default_factory=list)
+    requests: Requests = field(default_factory=Requests)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Note one request."""
         if scope["type"] == "http":
-            self.requests.append(f"{scope['method']} {scope['path']}")
+            asked = f"{scope['method']} {scope['path']}"
+            self.requests.append(asked)
+            if self.requests.on_request:
+                self.requests.on_request(asked)
         await self.app(scope, receive, send)
 
 
@@ -50,7 +61,7 @@ class Site:
     """
 
     sandbox: Sandbox
-    requests: list[str]
+    requests: Requests
     project: Path
     remote: Path
     name: str = "tiny"

@@ -200,3 +200,24 @@ def test_status_and_doctor_know_the_mirror(filed: Site) -> None:
 def test_watch_is_for_files(site: Site) -> None:
     """With commits there is nothing to watch."""
     site.call("push", "--watch", status=2)
+
+
+def test_dry_run_says_what_would_be_sent(filed: Site) -> None:
+    """Files to send and to delete are named, and nothing is changed."""
+    filed.call("push", "--no-data")
+    filed.write({"new.txt": "x\n", "requirements.txt": None})
+    before = mirrored(filed)
+    said = filed.call("push", "--no-data", "--dry-run").output
+    assert "Would send new.txt" in said
+    assert "Would delete requirements.txt" in said
+    assert mirrored(filed) == before
+
+
+def test_a_file_of_a_similar_name_survives(filed: Site) -> None:
+    """Where somebody has deleted a file already, its neighbour without the ending is not taken for it."""
+    filed.write({"run.sh": "x\n", "run": "y\n"})
+    filed.call("push", "--no-data")
+    (mirror(filed) / "run.sh").unlink()
+    filed.write({"run.sh": None})
+    filed.call("push", "--no-data")
+    assert (mirror(filed) / "run").read_text() == "y\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,3 +53,21 @@ def test_dry_run_pulls_nothing(pushed: Site) -> None:
     pushed.git("push", "-q", "origin", "HEAD:refs/heads/release")
     assert "Would check out release" in pushed.call("pull", "--branch", "release", "--dry-run").output
     assert pushed.repo().branch == "main"
+
+
+def test_json_of_the_code_commands(pushed: Site) -> None:
+    """One line on stdout for programs, dry or not; what people read goes to stderr."""
+    sha = pushed.commit({}, "Second")
+    for arguments, expected in (
+        (("push", "--json", "--dry-run"), {"dry_run": True, "commit": sha, "branch": "main"}),
+        (("push", "--json"), {"dry_run": False, "commit": sha, "branch": "main", "folder": pushed.path}),
+        (("pull", "--json"), {"dry_run": False, "commit": sha, "branch": "main", "data": None}),
+        (("pull", "--json", "--data", "--dry-run"), {"dry_run": True, "commit": sha, "tag": None}),
+        (("init", "--json", "--dry-run"), {"dry_run": True, "instructions": []}),
+    ):
+        result = pushed.call(*arguments)
+        assert len(result.stdout.splitlines()) == 1
+        told = json.loads(result.stdout)
+        assert {name: told[name] for name in expected} == expected
+        assert "Databricks has" in result.stderr or told["dry_run"]
+    assert pushed.call("push", "--json").stdout.count("dbfs:/root/projects/tiny/data") == 1
