@@ -12,6 +12,8 @@ from kedro_databricks_hybrid.errors import DirtyGitFolderError, GitError
 from kedro_databricks_hybrid.git_folder import Target
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kedro_databricks_hybrid.git_folder_edits import Edits
     from tests.code.site import Site
 
@@ -128,18 +130,44 @@ def test_saving_twice_makes_one_branch(pushed: Site) -> None:
     assert branches in said
 
 
-def test_force_saves_then_discards(pushed: Site) -> None:
-    """Afterwards the folder holds the local commit alone, and the edits are here."""
-    pushed.write({"requirements.txt": "theirs\n", "notes.txt": "x\n"}, at=pushed.files)
+def test_force_saves_then_discards(pushed: Site, tmp_path: Path) -> None:
+    """Edits of every kind are here as a patch that applies elsewhere; the folder holds the commit alone."""
+    binary, edited = bytes(range(256)) * 9, b"\x00\xff\r\n" * 99
+    pushed.commit(
+        {
+            "requirements.txt": "kedro\n",
+            "logo.png": binary,
+            "gone.txt": "x\n",
+            "windows.txt": b"a\r\n",
+            "notebooks/a.py": NOTEBOOK,
+            "notebooks/b.ipynb": JUPYTER,
+        }
+    )
+    pushed.call("push", "--no-data")
+    base = pushed.git("rev-parse", "HEAD")
+    theirs: dict[str, str | bytes | None] = {
+        "requirements.txt": "theirs\n", "logo.png": edited, "gone.txt": None, "windows.txt": b"a\r\nb\r\n",
+        "notebooks/a.py": NOTEBOOK + "print(2)\n", "notes.txt": "x\n", "-new dir/ä.bin": edited,
+    }  # fmt: skip
+    pushed.write(theirs, at=pushed.files)
     head = pushed.commit({"requirements.txt": "mine\n"})
     said = pushed.call("push", "--no-data", "--force").output
     assert "Saved the edits" in said
-    assert "Databricks has" in said
     assert pushed.repo().head_commit_id == head
     assert (pushed.files / "requirements.txt").read_text() == "mine\n"
     assert not (pushed.files / "notes.txt").exists()
     branch = pushed.git("for-each-ref", "--format=%(refname:short)", f"refs/heads/{rescue.BRANCHES}/")
-    assert pushed.git("show", f"{branch}:notes.txt") == "x"
+    elsewhere = tmp_path / "elsewhere"
+    pushed.git("clone", "-q", str(pushed.remote), str(elsewhere))
+    pushed.git("switch", "-q", "--detach", base, at=elsewhere)
+    pushed.git("format-patch", "-q", "-1", "--binary", "-o", str(tmp_path), branch)
+    pushed.git("apply", "--whitespace=nowarn", str(next(tmp_path.glob("*.patch"))), at=elsewhere)
+    for name, content in theirs.items():
+        if content is None:
+            assert not (elsewhere / name).exists()
+        else:
+            expected = content.encode() if isinstance(content, str) else content
+            assert (elsewhere / name).read_bytes() == expected, name
 
 
 def test_force_without_edits_says_so(pushed: Site) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -155,6 +156,20 @@ def test_a_protected_branch(pushed: Site) -> None:
     assert "main is protected: open a pull request" in pushed.call("push", "--no-data", status=1).output
 
 
+def test_a_pre_push_hook_that_fails(pushed: Site) -> None:
+    """Its words are shown with the next step, and Databricks keeps what it has."""
+    before = pushed.repo().head_commit_id
+    hook = pushed.project / ".git" / "hooks" / "pre-push"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'two tests fail' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    pushed.commit({}, "Mine")
+    said = pushed.call("push", "--no-data", status=1).output
+    assert "two tests fail" in said
+    assert "nothing was changed on Databricks" in said
+    assert pushed.repo().head_commit_id == before
+
+
 def test_two_users_on_one_remote(pushed: Site) -> None:
     """A colleague's commit at the remote is named as what to pull first; then both are there."""
     colleague = pushed.project.parent / "colleague"
@@ -216,27 +231,70 @@ def test_a_stale_answer_is_asked_again(pushed: Site, monkeypatch: pytest.MonkeyP
         git_folder.check_out(pushed.workspace(), folder, target)
 
 
-@pytest.mark.parametrize("seconds", [0.2, 0.6, 1.0])
-def test_killed_at_any_moment_the_next_push_arrives(site: Site, seconds: float, tmp_path: Path) -> None:
-    """SIGKILL while a snapshot is pushed: no lock is left in the repository, and the next push is proven."""
-    site.write({f"src/{PACKAGE}/big.txt": os.urandom(200_000)})
+STEPS_OF_A_PUSH = 30
+SEED = random.randrange(2**32)  # noqa: S311 - told when a test fails, to repeat it
+
+
+def killed_at(site: Site, step: int, shims: Path) -> bool:
+    """Push in a process of its own and kill it at a step: a git command that it runs or a request it makes.
+
+    A shim in front of git and the server count together; whoever comes to the step kills the whole push.
+
+    Returns:
+        Whether it came to that step.
+    """
+    shims.mkdir()
+    count, victim = shims / "count", shims / "victim"
+    count.touch()
+    shim = (
+        "#!/bin/sh\n"
+        f"echo git >> {count}\n"
+        f"[ $(wc -l < {count}) -ge {step} ] && kill -9 -$(cat {victim})\n"
+        f'exec {shutil.which("git")} "$@"\n'
+    )
+    (shims / "git").write_text(shim)
+    (shims / "git").chmod(0o755)
     script = (
-        "import sys\nfrom pathlib import Path\nfrom kedro.framework.startup import bootstrap_project\n"
+        "import os\nfrom pathlib import Path\nfrom kedro.framework.startup import bootstrap_project\n"
         "from kedro_databricks_hybrid.cli import databricks\n"
+        f"Path({str(victim)!r}).write_text(str(os.getpid()))\n"
         f"metadata = bootstrap_project(Path({str(site.project)!r}))\n"
-        "import databricks.sdk\nprint('ready', flush=True)\n"
         "databricks(['push', '--wip'], obj=metadata)\n"
     )
+
+    def strike(request: str) -> None:
+        with count.open("a") as file:
+            file.write("request\n")
+        if len(count.read_text().splitlines()) >= step:
+            os.killpg(process.pid, signal.SIGKILL)
+
+    site.requests.on_request = strike
     process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-c", script],
+        env={**os.environ, "PATH": f"{shims}{os.pathsep}{os.environ['PATH']}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
-    assert process.stdout is not None
-    assert b"ready" in process.stdout.read1() or any(b"ready" in line for line in process.stdout)
-    time.sleep(seconds)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    site.call("push", "--wip")
-    assert (site.files / "src" / PACKAGE / "big.txt").exists()
+    process.wait(timeout=120)
+    site.requests.on_request = None
+    return process.returncode == -signal.SIGKILL
+
+
+def test_killed_at_any_moment_the_next_push_arrives(site: Site, tmp_path: Path) -> None:
+    """SIGKILL at random steps: no lock is left in the repository, and the next push is proven."""
+    chance, killed = random.Random(SEED), 0  # noqa: S311 - to repeat, not to surprise
+    for attempt in range(2):
+        site.write({f"src/{PACKAGE}/big.txt": os.urandom(20_000), "data/01_raw/raw.csv": f"a\n{attempt}\n"})
+        step = chance.randint(1, STEPS_OF_A_PUSH)
+        killed += killed_at(site, step, tmp_path / f"shims-{attempt}")
+        where = f"seed {SEED}, attempt {attempt}, step {step}"
+        said = site.call("push", "--wip").output
+        assert "Databricks has" in said, where
+        there = site.files / "src" / PACKAGE / "big.txt"
+        assert there.read_bytes() == (site.project / "src" / PACKAGE / "big.txt").read_bytes(), where
+        assert list((site.project / ".git").rglob("*.lock")) == [], where
+    assert killed, f"seed {SEED}: no push came to its step"
     site.commit({}, "All of it")
     assert "Databricks has" in site.call("push").output
     assert site.repo().head_commit_id == site.git("rev-parse", "HEAD")
