@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass, field, fields
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.errors import SettingsError
+from kedro_databricks_hybrid.settings_rules import PIP_OPTIONS, PLACEHOLDER, PLACEHOLDERS, RULES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -16,13 +17,9 @@ if TYPE_CHECKING:
 FILE_NAME = "databricks.yml"
 BASE_ENV = "base"
 DATABRICKS_ENV = "databricks"
-PLACEHOLDERS = ("user", "project", "branch")
 
-_CODE_PARENTS = ("/Workspace/", "/Repos/", "/Users/")
-_VOLUME_PARTS = 5  # "/", "Volumes", catalog, schema, volume
 _LOGIN_WORDS = {"host", "token", "password", "pat", "secret", "url", "apikey"}
 _LOGIN_VALUE = re.compile(r"\bhttps?://|\bdapi[0-9a-f]{16}", re.IGNORECASE)
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _LOGIN_HINT = "Logins belong in a profile of ~/.databrickscfg; choose one with --profile."
 
 
@@ -67,11 +64,14 @@ class Compute:
         cluster: Name or id of an interactive cluster, or `serverless`.
         job_cluster: The new cluster of a job, in the words of the jobs API's `new_cluster`.
         environment_version: The version of the serverless environment.
+        pip_options: What pip is told when it installs the requirements on a cluster, such as an index;
+            `{{secrets/<scope>/<key>}}` stands for a secret.
     """
 
     cluster: str | None = None
     job_cluster: dict[str, Any] | None = None
     environment_version: str = "4"
+    pip_options: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,10 @@ class Settings:
 
 _SECTIONS = {"code": Code, "data": Data, "compute": Compute, "job": Job}
 _MAPPINGS = {"compute.job_cluster", "job.tags"}
-_OPTIONAL = {"code.provider", "code.job_source", "compute.cluster", "job.name", "job.schedule", *_MAPPINGS}
+_OPTIONAL = {
+    *("code.provider", "code.job_source", "compute.cluster", PIP_OPTIONS, "job.name", "job.schedule"),
+    *_MAPPINGS,
+}
 
 
 def load(project_path: Path, env: str | None = None, *, conf_source: Path | None = None) -> Settings:
@@ -204,7 +207,7 @@ def fill(template: str, *, user: str | None = None, project: str, branch: str | 
             raise SettingsError(message, hint=f"Write it out instead of {{{name}}}.")
         return value
 
-    return _PLACEHOLDER.sub(value_of, template)
+    return PLACEHOLDER.sub(value_of, template)
 
 
 def _text(path: Path) -> str:
@@ -258,6 +261,8 @@ def _refuse_logins(content: Mapping[Any, Any], where: str, prefix: str = "") -> 
         name = f"{prefix}{key}"
         if isinstance(value, dict):
             _refuse_logins(value, where, prefix=f"{name}.")
+        if name == PIP_OPTIONS:
+            continue  # an index has an address; its rule sees to its login
         words = set(re.split(r"[^a-z]+", str(key).lower()))
         if words & _LOGIN_WORDS or (isinstance(value, str) and _LOGIN_VALUE.search(value)):
             message = f"{where}: {name} looks like a part of a login, which this file must not hold."
@@ -290,61 +295,15 @@ def _check(name: str, value: object, where: str) -> None:
         raise SettingsError(message, hint="Put it in quotation marks.")
     problem = None if value.strip() else "must not be empty"
     if not problem:
-        rule = _RULES.get(name)
+        rule = RULES.get(name)
         problem = rule(value) if rule else None
     if problem:
-        message = f"{where}: {name} is {value!r}, but {problem}."
+        shown = "" if name == PIP_OPTIONS else f" is {value!r}, but"  # it may hold a login
+        message = f"{where}: {name}{shown} {problem}."
         raise SettingsError(message)
-
-
-def _folder_problem(value: str) -> str | None:
-    if not value.startswith(_CODE_PARENTS):
-        return f"it must start with {', '.join(_CODE_PARENTS[:-1])} or {_CODE_PARENTS[-1]}"
-    return _path_problem(value)
-
-
-def _root_problem(value: str) -> str | None:
-    is_volume = value.startswith("/Volumes/") and len(PurePosixPath(value).parts) >= _VOLUME_PARTS
-    # The DBFS root itself would put every project's data side by side with the system's own.
-    is_dbfs = value.startswith("dbfs:/") and value.strip("/") != "dbfs:" and value[6:7] != "/"
-    if not (is_volume or is_dbfs):
-        return "it must be dbfs:/<folder> or /Volumes/<catalog>/<schema>/<volume>[/<folder>]"
-    return _path_problem(value)
-
-
-def _local_problem(value: str) -> str | None:
-    if PurePosixPath(value).is_absolute() or PureWindowsPath(value).drive or "\\" in value:
-        return "it must be a folder inside the project, such as data"
-    if not PurePosixPath(value).parts:
-        return "the whole project cannot be its data"
-    return _path_problem(value)
-
-
-def _sync_problem(value: str) -> str | None:
-    return None if value in {"git", "files"} else "it must be git or files"
-
-
-def _job_source_problem(value: str) -> str | None:
-    return None if value in {"git_folder", "git_source"} else "it must be git_folder or git_source"
-
-
-def _path_problem(value: str) -> str | None:
-    if ".." in PurePosixPath(value).parts:
-        return "it must not hold .."
-    unknown = [name for name in _PLACEHOLDER.findall(value) if name not in PLACEHOLDERS]
-    return f"{{{unknown[0]}}} stands for nothing" if unknown else None
 
 
 def _unknown_placeholder(name: str, template: str) -> SettingsError:
     known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
     message = f"{template} holds {{{name}}}, which stands for nothing."
     return SettingsError(message, hint=f"Known are {known}.")
-
-
-_RULES = {
-    "code.folder": _folder_problem,
-    "code.sync": _sync_problem,
-    "code.job_source": _job_source_problem,
-    "data.root": _root_problem,
-    "data.local": _local_problem,
-}

@@ -253,3 +253,14 @@ def test_anything_else_is_a_settings_error(content: object) -> None:
     except SettingsError:
         return
     assert isinstance(settings.merge(parsed), Settings)
+
+
+def test_options_for_pip_hold_no_login() -> None:
+    """An index may stand there, its login only as references to secrets; a login is not shown."""
+    good = "--index-url https://{{secrets/pip/user}}:{{secrets/pip/token}}@host/simple"
+    text = f'compute:\n  pip_options: "{good}"\n'
+    assert settings.merge(settings.parse(text, where="databricks.yml")).compute.pip_options == good
+    bad = 'compute:\n  pip_options: "--index-url https://me:hush@host/simple"\n'
+    with pytest.raises(SettingsError, match="must come from secrets") as refused:
+        settings.parse(bad, where="databricks.yml")
+    assert "hush" not in str(refused.value)

@@ -11,11 +11,12 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 
 from kedro_databricks_hybrid import cluster, snapshot
-from kedro_databricks_hybrid.cli import run_job
+from kedro_databricks_hybrid.cli import run_connect, run_job
 from kedro_databricks_hybrid.cli.command import Command, profile_option, say, warn
 from kedro_databricks_hybrid.cli.following import follow, report, shower
 from kedro_databricks_hybrid.cli.project import open_project
 from kedro_databricks_hybrid.cli.push import push, warn_of_edits
+from kedro_databricks_hybrid.connect import Wish
 from kedro_databricks_hybrid.job_task import new_run_id
 from kedro_databricks_hybrid.run import backend, history, interactive
 from kedro_databricks_hybrid.run.local_paths import LocalPaths
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 @click.option(
     "--job", "as_job", is_flag=True, help="Run as a job of its own, not in the project's warm Python."
 )
+@click.option("--connect", "by_connect", is_flag=True, help="Run here, with Spark there: Databricks Connect.")
 @click.option("--push", "push_first", is_flag=True, help="Push the commit and the data first.")
 @click.option("--fresh", is_flag=True, help="Run in a new Python process of its own, beside any other run.")
 @click.option("--detach", is_flag=True, help="Start the run and leave; `attach` follows it.")
@@ -58,6 +60,7 @@ def run(
     cluster_name: str | None,
     serverless: bool,
     as_job: bool,
+    by_connect: bool,
     push_first: bool,
     fresh: bool,
     detach: bool,
@@ -72,11 +75,19 @@ def run(
     """
     if serverless and cluster_name:
         raise click.UsageError("--serverless and --cluster exclude each other.")
+    if by_connect:
+        run_connect.refuse_options(
+            {"job": as_job, "fresh": fresh, "detach": detach, "timeout": timeout, "json": as_json}
+        )
     metadata: ProjectMetadata = ctx.obj
     project = open_project(metadata, options["env"])
     options["env"] = project.env
     if push_first:
         ctx.invoke(push, profile=profile, env=project.env)
+    if by_connect:
+        wish = Wish(profile, backend.SERVERLESS if serverless else cluster_name)
+        run_connect.run(ctx, wish, options)
+        return
     workspace = connect(profile)
     folder = project.code_there(workspace)
     tell = (lambda line: click.echo(line, err=True)) if as_json else say
@@ -163,7 +174,11 @@ class _Place:
     def _context(self, warm: Warm, *, fresh: bool) -> Context:
         """Return a context to run in, and say if another run is in its way."""
         sha = self.folder.sha or ""
-        requirements = find_requirements(self.path, lambda name: self.project.repository.file_at(sha, name))
+        requirements = find_requirements(
+            self.path,
+            lambda name: self.project.repository.file_at(sha, name),
+            self.project.settings.compute.pip_options,
+        )
         if fresh:
             return fresh_context(self.workspace, warm.cluster, requirements, self.say)
         context, last_run = warm.context(requirements, self.say)

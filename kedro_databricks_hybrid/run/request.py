@@ -13,6 +13,20 @@ if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
 _DRIVER = "kedro_databricks_hybrid/run/driver.py"
+# As a module of its own by Python's own machinery. The sandbox starts Spark for a cell that executes text, as
+# that text may use it; the driver does not, and leaves Spark to the pipelines that want it.
+_LOADING = """\
+import importlib.abc, importlib.util
+class _Driver(importlib.abc.ExecutionLoader):
+    def get_source(self, name):
+        return {source!r}
+    def get_filename(self, name):
+        return {file!r}
+_spec = importlib.util.spec_from_loader("kedro_databricks_driver", _Driver())
+_module = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_module)
+_driver = _module.__dict__
+"""
 # Options of `kedro run` that are no arguments of `session.run`, by the names that Kedro's command gives them.
 _NOT_FOR_RUN = {"env", "conf_source", "params", "runner", "runner_params", "is_async", "config"}
 # Kedro's telemetry must neither ask nor write into the Git folder.
@@ -81,10 +95,7 @@ class RunRequest:
 def driver_text() -> str:
     """Return the Python text that loads the driver program, of this very version, as `_driver`."""
     source = resources.files("kedro_databricks_hybrid.run").joinpath("driver.py").read_text("utf-8")
-    return (
-        f"_driver = {{'__name__': 'kedro_databricks_driver', '__file__': {_DRIVER!r}}}\n"
-        f"exec(compile({source!r}, {_DRIVER!r}, 'exec'), _driver)\n"
-    )
+    return _LOADING.format(source=source, file=_DRIVER)
 
 
 def _run_arguments(options: dict[str, Any]) -> dict[str, Any]:

@@ -2,56 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.errors import RunError
-from kedro_databricks_hybrid.run import command
+from kedro_databricks_hybrid.errors import HybridError
+from kedro_databricks_hybrid.run import cluster_libraries, command, installation
 from kedro_databricks_hybrid.run.contexts import ContextStore, Remembered
+from kedro_databricks_hybrid.run.requirements import find_requirements
+
+__all__ = ["Warm", "find_requirements", "fresh_context"]
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import PurePosixPath
 
     from kedro_databricks_hybrid.cluster import Cluster
+    from kedro_databricks_hybrid.run.requirements import Requirements
     from kedro_databricks_hybrid.workspace import Workspace
-
-REQUIREMENTS_FILES = ("requirements.txt", "src/requirements.txt")
-"""Where a Kedro project keeps its requirements, relative to its folder; the first that is there counts."""
-
-_INCLUDE = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[\s=]+(?P<path>\S+)", re.MULTILINE)
-
-# A failed %pip raises, and the output of a command that raises is lost; so pip is asked again for its reason.
-_WHY = """\
-import subprocess, sys
-print(subprocess.run(
-    [sys.executable, "-m", "pip", "install", "--dry-run", "--no-color", "-r", {path!r}],
-    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-).stdout)
-"""
-
-
-@dataclass(frozen=True)
-class Requirements:
-    """A requirements file in the Git folder, and a hash of it and all that it includes."""
-
-    path: PurePosixPath
-    digest: str
-
-
-def find_requirements(project: PurePosixPath, read: Callable[[str], bytes | None]) -> Requirements | None:
-    """Return the requirements of a project, None where it has none.
-
-    Args:
-        project: The project's folder as the cluster sees it.
-        read: Returns the content of a file of the commit that will run, by its path in the project.
-    """
-    for name in REQUIREMENTS_FILES:
-        if (content := read(name)) is not None:
-            return Requirements(project / name, _digest(name, content, read))
-    return None
 
 
 @dataclass(frozen=True)
@@ -115,47 +82,14 @@ def fresh_context(
     requirements: Requirements | None,
     say: Callable[[str], None],
 ) -> command.Context:
-    """Make a context and install the requirements in it."""
+    """Make a context and install the requirements in it, once the cluster has its own libraries."""
+    cluster_libraries.wait(workspace, cluster, say)
     say(f"Starting Python on the cluster {cluster.name}")
     context = command.create(workspace, cluster)
     if requirements:
-        say(f"Installing {requirements.path}")
-        _install(context, requirements.path)
+        try:
+            installation.install(context, requirements, say)
+        except HybridError:
+            context.destroy()
+            raise
     return context
-
-
-def _install(context: command.Context, path: PurePosixPath) -> None:
-    result = context.run(f'%pip install -r "{path}"')
-    if not result.succeeded or _pip_errors(result.text):
-        words = _pip_errors(result.text) or _pip_errors(context.run(_WHY.format(path=str(path))).text)
-        context.destroy()
-        raise RunError(
-            f"pip could not install {path}: {words or result.text.strip().rpartition(chr(10))[2]}",
-            hint="Mend the file, commit it, run `kedro databricks push` and try again.",
-        )
-    if "Successfully installed" in result.text:
-        context.run(
-            "dbutils.library.restartPython()"
-        )  # what the runtime had imported already stays otherwise
-        context.wait()
-
-
-def _pip_errors(output: str) -> str:
-    """Return what pip complains of, on one line; empty where it does not."""
-    return " ".join(line.removeprefix("ERROR: ") for line in output.splitlines() if line.startswith("ERROR:"))
-
-
-def _digest(name: str, content: bytes, read: Callable[[str], bytes | None]) -> str:
-    """Hash a file and, in the order of their mention, the files that it includes."""
-    digest = hashlib.sha256()
-    waiting, seen = [(name, content)], {name}
-    while waiting:
-        name, content = waiting.pop(0)
-        digest.update(name.encode() + b"\0" + content + b"\0")
-        folder = name.rpartition("/")[0]
-        for match in _INCLUDE.finditer(content.decode("utf-8", "replace")):
-            included = f"{folder}/{match['path']}" if folder else match["path"]
-            if included not in seen and (found := read(included)) is not None:
-                seen.add(included)
-                waiting.append((included, found))
-    return digest.hexdigest()

@@ -1,0 +1,70 @@
+"""What the value of each setting must look like. Pure."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath, PureWindowsPath
+
+PLACEHOLDERS = ("user", "project", "branch")
+PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+PIP_OPTIONS = "compute.pip_options"
+
+_CODE_PARENTS = ("/Workspace/", "/Repos/", "/Users/")
+_VOLUME_PARTS = 5  # "/", "Volumes", catalog, schema, volume
+_SECRET_REFERENCE = re.compile(r"\{\{secrets/[\w.-]+/[\w.-]+\}\}")
+
+
+def _folder_problem(value: str) -> str | None:
+    if not value.startswith(_CODE_PARENTS):
+        return f"it must start with {', '.join(_CODE_PARENTS[:-1])} or {_CODE_PARENTS[-1]}"
+    return _path_problem(value)
+
+
+def _root_problem(value: str) -> str | None:
+    is_volume = value.startswith("/Volumes/") and len(PurePosixPath(value).parts) >= _VOLUME_PARTS
+    # The DBFS root itself would put every project's data side by side with the system's own.
+    is_dbfs = value.startswith("dbfs:/") and value.strip("/") != "dbfs:" and value[6:7] != "/"
+    if not (is_volume or is_dbfs):
+        return "it must be dbfs:/<folder> or /Volumes/<catalog>/<schema>/<volume>[/<folder>]"
+    return _path_problem(value)
+
+
+def _local_problem(value: str) -> str | None:
+    if PurePosixPath(value).is_absolute() or PureWindowsPath(value).drive or "\\" in value:
+        return "it must be a folder inside the project, such as data"
+    if not PurePosixPath(value).parts:
+        return "the whole project cannot be its data"
+    return _path_problem(value)
+
+
+def _sync_problem(value: str) -> str | None:
+    return None if value in {"git", "files"} else "it must be git or files"
+
+
+def _job_source_problem(value: str) -> str | None:
+    return None if value in {"git_folder", "git_source"} else "it must be git_folder or git_source"
+
+
+def _pip_options_problem(value: str) -> str | None:
+    plain = _SECRET_REFERENCE.sub("", value)
+    if re.search(r"://[^/\s@]*[^/\s@:][^/\s@]*@", plain):
+        return "a login must come from secrets, as in https://{{secrets/<scope>/<key>}}@<host>/simple"
+    return None
+
+
+def _path_problem(value: str) -> str | None:
+    if ".." in PurePosixPath(value).parts:
+        return "it must not hold .."
+    unknown = [name for name in PLACEHOLDER.findall(value) if name not in PLACEHOLDERS]
+    return f"{{{unknown[0]}}} stands for nothing" if unknown else None
+
+
+RULES = {
+    "code.folder": _folder_problem,
+    "code.sync": _sync_problem,
+    "code.job_source": _job_source_problem,
+    PIP_OPTIONS: _pip_options_problem,
+    "data.root": _root_problem,
+    "data.local": _local_problem,
+}
+"""By setting: what says what is wrong with a value, in words that follow "but", None where it is right."""
