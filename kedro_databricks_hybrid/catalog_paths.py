@@ -18,6 +18,8 @@ Place = tuple[str | int, ...]
 
 # The keys that Kedro itself takes for paths.
 _PATH_KEYS = ("filepath", "path", "filename")
+# What names a table of Unity Catalog or a database, from the outside in.
+_TABLE_KEYS = ("catalog", "database", "table", "table_name")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -61,6 +63,21 @@ def mapped(catalog: Mapping[str, Any], roots: Roots, *, kept: frozenset[Place]) 
         return value
 
     return {name: walk(entry, (name,), "files") for name, entry in catalog.items()}
+
+
+def places(entry: object) -> list[str]:
+    """Return the paths that a catalog entry holds at any depth, and the tables that it names."""
+    if isinstance(entry, list):
+        return [place for each in entry for place in places(each)]
+    if not isinstance(entry, dict):
+        return []
+    table = ".".join(str(entry[key]) for key in _TABLE_KEYS if entry.get(key))
+    found = [table] if table and entry.get("table", entry.get("table_name")) else []
+    for key, value in entry.items():
+        if key == "credentials":
+            continue
+        found += [value] if key in _PATH_KEYS and isinstance(value, str) else places(value)
+    return found
 
 
 def given(catalog: Mapping[str, Any], *, whole: bool) -> frozenset[Place]:

@@ -62,6 +62,8 @@ class DatabricksHooks:
             return
         if getattr(loader, "maps_data", False) and spark.place() == "local":
             raise _wrong_place(loader, run_params.get("env"))
+        if _connect_is_asked_for() and not self._is_behind_connect():
+            raise _data_are_here(loader)
         _quietly("The catalog was not checked", lambda: _check_catalog(run_params, pipeline, catalog))
         if self._is_behind_connect():
             self._connect()
@@ -136,6 +138,19 @@ def _wrong_place(loader: Any, env: str | None) -> WrongPlaceError:  # noqa: ANN4
         f"The data of env {name} lie on Databricks ({loader.settings.data.root}), out of reach from here; "
         f"run it there with `kedro databricks run --env={name}`, or install databricks-connect."
     )
+
+
+def _data_are_here(loader: Any) -> WrongPlaceError:  # noqa: ANN401
+    return WrongPlaceError(
+        f"The data of env {getattr(loader, 'run_env', 'local')} are on this machine, where Spark on "
+        "Databricks does not see them. Name an env whose databricks.yml gives data.root with --env, in a "
+        "project whose settings.py has CONFIG_LOADER_CLASS = DatabricksConfigLoader."
+    )
+
+
+def _connect_is_asked_for() -> bool:
+    asked = sys.modules.get("kedro_databricks_hybrid.connect")
+    return asked is not None and asked.is_asked_for()
 
 
 def _check_catalog(

@@ -30,6 +30,10 @@ _COMMANDS = {
         "Write the notebook that runs the project, and print its address.",
     ),
     "deploy": ("kedro_databricks_hybrid.cli.deploy:deploy", "Make or update a job for the project."),
+    "catalog": (
+        "kedro_databricks_hybrid.cli.catalog:catalog",
+        "Show each dataset and where it points in each env.",
+    ),
     "data": ("kedro_databricks_hybrid.cli.data:data", "Push, pull and list data alone."),
     "sandbox": ("kedro_databricks_hybrid.cli.sandbox:sandbox", "A local workspace: no account, no Docker."),
 }

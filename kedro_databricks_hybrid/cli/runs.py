@@ -10,6 +10,7 @@ import click
 from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say, say_json
 from kedro_databricks_hybrid.cli.following import follow, report, shower
 from kedro_databricks_hybrid.cli.project import open_project
+from kedro_databricks_hybrid.cli.table import lines
 from kedro_databricks_hybrid.errors import RunError
 from kedro_databricks_hybrid.run import history
 from kedro_databricks_hybrid.run.local_paths import LocalPaths
@@ -44,10 +45,8 @@ def runs(metadata: ProjectMetadata, profile: str | None, env: str | None, count:
     if not rows:
         say(f"No run has left a log in {tree.root}.")
         return
-    table = [_COLUMNS, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(_COLUMNS))]
-    for row in table:
-        say("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in lines(_COLUMNS, rows):
+        say(line)
 
 
 @click.command(cls=Command)

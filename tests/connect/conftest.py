@@ -1,0 +1,43 @@
+"""Databricks Connect: its real client here, the sandbox with its Spark in an environment of its own.
+
+databricks-connect replaces pyspark, so these tests run in `.venv-connect` alone: `make test-connect`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kedro_databricks_hybrid.sandbox import connection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PYTHON = os.environ.get("SANDBOX_PYTHON", str(Path(__file__).parents[2] / ".venv/bin/python"))
+_START_SECONDS = 60
+
+try:
+    metadata.version("databricks-connect")
+except metadata.PackageNotFoundError:
+    collect_ignore_glob = ["test_*.py"]  # the main environment, which has pyspark
+
+
+@pytest.fixture(scope="session")
+def sandbox_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Run a sandbox of the main environment."""
+    home = tmp_path_factory.mktemp("sandbox") / "home"
+    server = subprocess.Popen([_PYTHON, "-m", "kedro_databricks_hybrid.sandbox", "--home", str(home)])
+    deadline = time.monotonic() + _START_SECONDS
+    while connection.read(home) is None:
+        assert server.poll() is None, "the sandbox did not start"
+        assert time.monotonic() < deadline, "the sandbox did not start in time"
+        time.sleep(0.05)
+    yield home
+    server.terminate()
+    server.wait(timeout=60)

@@ -1,0 +1,85 @@
+"""Runs by Databricks Connect: what they write is what the cluster writes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests import spaceflights
+from tests.e2e.commands import Shell
+from tests.e2e.test_spaceflights import contents, prepared
+
+PROFILE = "--profile=sandbox"
+
+
+@pytest.fixture(scope="module")
+def iris(sandbox_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """The starter, pushed and run on the cluster."""
+    scratch = tmp_path_factory.mktemp("iris")
+    Shell(scratch, sandbox_home).ok("kedro new --starter=pyspark-iris --name=iris")
+    shell = Shell(scratch / "iris", sandbox_home)
+    for command in (
+        "git init -q -b main",
+        f"git init -q --bare -b main {scratch}/iris.git",
+        f"git remote add origin {scratch}/iris.git",
+        "git add .",
+        "git commit -q -m First",
+        f"kedro databricks push {PROFILE}",
+        f"kedro databricks run {PROFILE}",
+    ):
+        shell.ok(command)
+    return shell
+
+
+def data_there(home: Path, project: str) -> Path:
+    """Return the folder in which the sandbox keeps a project's data root."""
+    return home / "roots" / "dbfs" / "root" / "projects" / project / "data"
+
+
+def outputs(home: Path, project: str, scratch: Path) -> dict[str, object]:
+    """Return what the outputs at a project's data root hold, and take them away."""
+    there = data_there(home, project)
+    held = contents(there)
+    assert held
+    for layer in there.glob("0[2-8]_*"):
+        shutil.move(layer, scratch / layer.name)
+    return held
+
+
+def test_the_starter_runs_to_the_same_outputs_as_on_the_cluster(
+    iris: Shell, sandbox_home: Path, tmp_path: Path
+) -> None:
+    """Spark and pandas datasets go through the API, with a plain `kedro run` and a profile."""
+    on_cluster = outputs(sandbox_home, "iris", tmp_path)
+    ran = iris.ok("kedro run --env=databricks", DATABRICKS_CONFIG_PROFILE="sandbox")
+    assert "Spark runs on the cluster sandbox of http://127.0.0.1" in ran.err
+    assert "Model has accuracy of 0.960" in ran.out
+    assert contents(data_there(sandbox_home, "iris")) == on_cluster
+    assert not list(iris.folder.glob("dbfs:*"))
+    assert not list(iris.folder.glob("data/05_model_input/*"))
+
+
+def test_functions_of_the_project_run_in_spark(iris: Shell) -> None:
+    """The distributed pipeline maps a function of the project's own over rows on the cluster."""
+    command = f"kedro databricks run --connect --pipelines=distributed {PROFILE}"
+    assert "Model has accuracy of 0.960" in iris.ok(command).out
+
+
+def test_spaceflights_runs_to_the_same_outputs_as_on_the_cluster(sandbox_home: Path, tmp_path: Path) -> None:
+    """SparkHooks, factories, versions, partitions and a secret; a dataset that knows no fsspec stays here."""
+    shell = prepared(spaceflights.copy_to(tmp_path / "flights"), sandbox_home)
+    shell.ok(f"kedro databricks push --all-data {PROFILE}")
+    shell.ok(f"kedro databricks run {PROFILE}")
+    on_cluster = outputs(sandbox_home, "spaceflights", tmp_path)
+    reviews = shell.folder / "data/01_raw/reviews.csv"
+    (shell.folder / "conf/databricks/catalog.yml").write_text(
+        "reviews:\n  type: spaceflights.datasets.SignedCSVDataset\n"
+        f"  filepath: {reviews}\n  credentials: reviews_signature\n"
+    )
+    ran = shell.ok(
+        f"kedro databricks run --connect {PROFILE}", DATABRICKS_SECRET_FLIGHTS_KEY=spaceflights.KEY
+    )
+    assert "Completed 11 out of 11 tasks" in ran.out
+    assert contents(data_there(sandbox_home, "spaceflights")) == on_cluster

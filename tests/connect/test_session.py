@@ -1,0 +1,128 @@
+"""The session of a run by Databricks Connect: where it comes from, and what stops the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kedro_databricks_hybrid.sandbox import connection
+from tests.e2e.commands import Shell
+from tests.project_fixtures import Project, make_project
+
+PROFILE = "--profile=sandbox"
+_NODES = """\
+from kedro.pipeline import node, pipeline
+
+
+def copy(raw):
+    return raw
+
+
+def register_pipelines():
+    return {"__default__": pipeline([node(copy, "raw", "copied", name="copy")])}
+"""
+_CATALOG = """\
+raw: {type: spark.SparkDatasetV2, file_format: csv, filepath: data/01_raw/raw.csv, load_args: {header: true}}
+copied: {type: spark.SparkDatasetV2, filepath: data/02_intermediate/copied, save_args: {mode: overwrite}}
+"""
+_ASKS = """\
+from kedro.framework.hooks import hook_impl
+
+
+class Ask:
+    @hook_impl
+    def before_node_run(self):
+        from databricks.connect import DatabricksSession
+        from kedro_datasets._utils import spark_utils
+        from pyspark.sql import SparkSession
+
+        ways = [
+            SparkSession.builder.getOrCreate, SparkSession.getActiveSession,
+            DatabricksSession.builder.getOrCreate,
+            spark_utils.get_spark, spark_utils.get_spark_with_remote_support,
+        ]
+        print("sessions:", len({id(way()) for way in ways}))
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, sandbox_home: Path) -> tuple[Project, Shell]:
+    """A project of Spark datasets whose data root is a volume, and a shell in it."""
+    made = make_project(tmp_path / "tiny").write(
+        {
+            "conf/base/catalog.yml": _CATALOG,
+            "conf/databricks/databricks.yml": (
+                "data: {root: /Volumes/main/default/data/tiny}\ncompute: {cluster: sandbox}\n"
+            ),
+            "src/tiny_shop/pipeline_registry.py": _NODES,
+        }
+    )
+    raw = sandbox_home / "roots/Volumes/main/default/data/tiny/01_raw/raw.csv"
+    raw.parent.mkdir(parents=True, exist_ok=True)
+    raw.write_text("a,b\n1,2\n")
+    return made, Shell(made.path, sandbox_home)
+
+
+def with_hook(project: Project, text: str, name: str) -> None:
+    """Give the project a hook of its own."""
+    project.write({"src/tiny_shop/hooks.py": text})
+    settings = project.path / "src/tiny_shop/settings.py"
+    settings.write_text(settings.read_text() + f"from tiny_shop.hooks import {name}\n\nHOOKS = ({name}(),)\n")
+
+
+def test_whoever_asks_for_a_session_gets_the_runs_own(project: tuple[Project, Shell]) -> None:
+    """However kedro-datasets or a node asks, also where HOST and TOKEN would make it take serverless."""
+    made, shell = project
+    with_hook(made, _ASKS, "Ask")
+    running = connection.read(shell.home)
+    assert running is not None
+    ran = shell.ok("kedro run --env=databricks", DATABRICKS_HOST=running.host, DATABRICKS_TOKEN=running.token)
+    assert "sessions: 1\n" in ran.out
+    assert "Spark runs on the cluster sandbox" in ran.err
+
+
+def test_a_table_of_another_session_stops_the_run(project: tuple[Project, Shell]) -> None:
+    """A node that makes a session of its own would compute elsewhere."""
+    made, shell = project
+    made.write(
+        {
+            "src/tiny_shop/pipeline_registry.py": _NODES.replace(
+                "    return raw\n\n",
+                "    from pyspark.sql.connect.session import SparkSession\n\n"
+                "    return SparkSession(raw.sparkSession.client).range(1)\n\n",
+            )
+        }
+    )
+    shell.fails(f"kedro databricks run --connect {PROFILE}", "Dataset copied would use another Spark session")
+
+
+def test_serverless_is_what_the_settings_say(project: tuple[Project, Shell]) -> None:
+    """`compute.cluster: serverless` reaches no cluster."""
+    made, shell = project
+    made.write(
+        {
+            "conf/databricks/databricks.yml": (
+                "data: {root: /Volumes/main/default/data/tiny}\ncompute: {cluster: serverless}\n"
+            )
+        }
+    )
+    ran = shell.ok("kedro run --env=databricks", DATABRICKS_CONFIG_PROFILE="sandbox")
+    assert "Spark runs on serverless compute" in ran.err
+
+
+def test_what_cannot_work_is_one_line(project: tuple[Project, Shell]) -> None:
+    """A client newer than the runtime, data that are here, and options that mean nothing."""
+    made, shell = project
+    made.write({"conf/old/databricks.yml": "data: {root: dbfs:/root/tiny}\n"})
+    created = shell.client().clusters.create(spark_version="15.4.x-scala2.12", cluster_name="old")
+    shell.fails(
+        f"kedro databricks run --connect --env=old --cluster=old {PROFILE}",
+        "newer than the cluster's Databricks Runtime 15.4",
+        'pip install "databricks-connect==15.4.*"',
+    )
+    shell.client().clusters.permanent_delete(created.response.cluster_id)
+    shell.fails(f"kedro databricks run --connect --env=local {PROFILE}", "are on this machine")
+    refused = shell.run(f"kedro databricks run --connect --detach {PROFILE}")
+    assert refused.status == 2
+    assert "--connect runs the nodes here, where --detach means nothing." in refused.err
