@@ -5,14 +5,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= --numprocesses=2 --dist=loadfile
 READY := $(VENV)/.ready
+CONNECT := .venv-connect
 
-.PHONY: demo test lint types format bench lock clean
+.PHONY: demo test test-connect lint types format bench lock clean
 
 demo: $(READY)
 	$(BIN)/python -m demo
 
 test: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Databricks Connect brings a pyspark of its own, so its tests have an environment of their own.
+test-connect: $(CONNECT)/.ready
+	SANDBOX_PYTHON=$(abspath $(BIN)/python) $(CONNECT)/bin/python -m pytest tests/connect
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -36,6 +41,13 @@ $(READY): pyproject.toml requirements/uv.txt requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
+$(CONNECT)/.ready: $(READY) pyproject.toml requirements/connect-dev.txt
+	@test -x $(CONNECT)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(CONNECT)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(CONNECT)/bin/python --require-hashes \
+		-r requirements/connect-dev.txt
+	$(BIN)/uv pip install --quiet --python $(CONNECT)/bin/python --no-deps --no-build-isolation --editable .
+	@touch $(CONNECT)/.ready
+
 # Pin what pyproject.toml asks for, for every supported Python and platform in one file an extra.
 LOCK := uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --custom-compile-command "make lock"
 lock:
@@ -45,4 +57,4 @@ lock:
 	$(BIN)/$(LOCK) requirements/uv.in --output-file requirements/uv.txt
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(CONNECT) dist .mypy_cache .pytest_cache .ruff_cache
