@@ -7,7 +7,7 @@ PYTEST_ARGS ?= --numprocesses=2 --dist=loadfile
 READY := $(VENV)/.ready
 CONNECT := .venv-connect
 
-.PHONY: demo test test-connect lint types format bench lock clean
+.PHONY: demo test test-connect lint types docs tutorial format bench lock clean
 
 demo: $(READY)
 	$(BIN)/python -m demo
@@ -22,9 +22,22 @@ test-connect: $(CONNECT)/.ready
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 types: $(READY)
 	$(BIN)/mypy
+
+# The site, in dist/site. A warning is an error: a broken link, a page that is in no menu, a missing docstring.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+$(VENV)/.docs: $(READY) requirements/docs.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/docs.txt
+	@touch $@
+
+# Perform the tutorial and write down what its commands print now.
+tutorial: $(READY)
+	$(BIN)/python -m tests.docs.perform
 
 format: $(READY)
 	$(BIN)/ruff format .

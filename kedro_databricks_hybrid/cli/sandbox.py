@@ -10,6 +10,7 @@ import click
 from kedro_databricks_hybrid import sandbox_process
 from kedro_databricks_hybrid.cli import sandbox_faults
 from kedro_databricks_hybrid.cli.command import Command, say, say_json
+from kedro_databricks_hybrid.cli.sandbox_request import send
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.connection import Connection
@@ -64,13 +65,33 @@ def reset() -> None:
     say(f"Removed {removed}." if removed else "There is nothing to remove.")
 
 
+@sandbox.command(cls=Command)
+@click.option(
+    "--public-dbfs-root/--no-public-dbfs-root",
+    default=None,
+    help="Have a DBFS root, which new workspaces have not.",
+)
+@click.option(
+    "--uploads",
+    type=click.Choice(["multipart", "resumable"]),
+    help="Take large files for volumes in parts, as AWS and Azure, or in chunks, as Google's cloud.",
+)
+def switch(public_dbfs_root: bool | None, uploads: str | None) -> None:
+    """Choose what kind of workspace the sandbox is; without an option tell which it is."""
+    given = {"public-dbfs-root": public_dbfs_root, "uploads": uploads}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    found = send("POST" if chosen else "GET", "/sandbox/switches", chosen or None)
+    root = "has a" if found["public-dbfs-root"] else "has no"
+    say(f"The sandbox {root} public DBFS root and takes {found['uploads']} uploads.")
+
+
 @sandbox.group()
 def fault() -> None:
     """Make the sandbox fail as clouds do; the faults end when it stops."""
 
 
 @fault.command(cls=Command)
-@click.argument("effect", type=click.Choice(sandbox_faults.EFFECTS))
+@click.argument("effect", metavar="EFFECT", type=click.Choice(sandbox_faults.EFFECTS))
 @click.option("--method", metavar="NAME", help="HTTP method of the requests; any by default.")
 @click.option("--path", metavar="PATTERN", help="Their path, such as '/api/2.0/dbfs/*'; any by default.")
 @click.option("--nth", type=int, help="The first of them that is struck; the next one by default.")
@@ -85,15 +106,15 @@ def add(**rule: Any) -> None:  # noqa: ANN401 - the options above
     """Add a fault.
 
     \b
-    status             answer with an error instead of doing the work
+    status             answer with an error, do no work
     delay              do the work later
-    reset-before       reset the connection instead of doing the work
-    reset-after        do the work, then reset the connection
-    truncate           do the work, send half of the answer
-    stale              answer reads as before the last write
-    terminate-cluster  terminate the running clusters after the answer
-    evict-contexts     evict every execution context after the answer
-    expire-token       from then on refuse the token of the request
+    reset-before       reset the connection, do no work
+    reset-after        do the work, reset the connection
+    truncate           do the work, answer by half
+    stale              read as before the last write
+    terminate-cluster  end the clusters after the answer
+    evict-contexts     lose all contexts after the answer
+    expire-token       refuse the token from then on
     """  # noqa: D301 - click wants the character itself
     given = {name: value for name, value in rule.items() if value is not None}
     say(_line(sandbox_faults.request("POST", given)))

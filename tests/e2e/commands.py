@@ -45,6 +45,7 @@ class Shell:
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
     started: list[subprocess.Popen[str]] = field(default_factory=list)
+    patience: float = 300
 
     def run(self, command: str, **variables: str) -> Result:
         """Run a command to its end."""
@@ -55,7 +56,7 @@ class Shell:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
-            timeout=300,
+            timeout=self.patience,
             check=False,
         )
         return Result(command, done.returncode, done.stdout, done.stderr)

@@ -1,0 +1,108 @@
+"""The console blocks of a page: what a reader types, what the page says it prints, and what it does print."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.commands import Shell
+
+TUTORIAL = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
+ELISION = "..."
+HOME = "/home/me"  # what the page calls the folder that it is performed in
+_BLOCK = re.compile(r"^```(console|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_KEDROS_FIRST_LINE = re.compile(r"^\[[^\n]*INFO +Using .*?configuration\.\s*\n", re.MULTILINE | re.DOTALL)
+_CHANGING = [
+    (r"\b\d{8}-\d{6}-[0-9a-z]{4,8}\b", "<run>"),
+    (r"\b\d\d/\d\d/\d\d \d\d:\d\d:\d\d\b", "<time>"),
+    (r"\b\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?\b", "<time>"),
+    (r"(?<![\w.])[0-9a-f]{7}(?![\w.])", "<sha>"),
+    (r"127\.0\.0\.1:\d+", "127.0.0.1:<port>"),
+    (r"\b\d+(\.\d+)? (s|sec|minutes?|seconds?|hours?)\b", "<duration>"),
+    (r"(?<=\.py):\d+\b", ":<line>"),
+    (r"\b\d+(\.\d+)? ([kMG]?B)\b", "<size>"),
+    (r"\b\d{2,3}\.\d{2}\b|\b\d\.\d{2}\b(?!\d)", "<seconds>"),
+    (r"\b(completed\s+)\d+(\.\d+)?", r"\1<seconds>"),
+    (r"[ \t]+", " "),
+]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command with the lines below it, or a change of files that the page asks for (a diff)."""
+
+    kind: str
+    text: str
+    shown: tuple[str, ...] = ()
+
+
+def steps(page: str) -> Iterator[Step]:
+    """Yield what a page asks its reader to do, in its order."""
+    for block in _BLOCK.finditer(page):
+        kind, content = block[1], block[2]
+        if kind == "diff":
+            yield Step("diff", content)
+            continue
+        for part in re.split(r"^\$ ", content, flags=re.MULTILINE)[1:]:
+            command, *shown = part.rstrip("\n").split("\n")
+            yield Step("console", command, tuple(shown))
+
+
+def perform(step: Step, shell: Shell) -> list[str]:
+    """Do what a step says in a shell, which must succeed; return the lines it prints, its errors last."""
+    words = step.text.split()
+    if step.kind == "diff":
+        subprocess.run(["git", "apply", "-"], cwd=shell.folder, input=step.text, text=True, check=True)
+        return []
+    if words[0] == "cd":
+        shell.folder = (shell.folder / words[1]).resolve()
+        return []
+    if words[0] == "export":
+        name, _, value = words[1].partition("=")
+        shell.environment[name] = value
+        return []
+    done = shell.ok(step.text)
+    printed = _KEDROS_FIRST_LINE.sub("", done.out + done.err).replace(str(shell.home.parent), HOME)
+    return [line.rstrip() for line in printed.rstrip("\n").split("\n")] if printed.strip() else []
+
+
+def same(shown: tuple[str, ...] | list[str], printed: list[str]) -> bool:
+    """Tell whether lines are what a page shows, times, commits and the like apart; `...` is any lines."""
+    pattern = r"\n".join(r"(?:.*)" if line == ELISION else re.escape(_normal(line)) for line in shown)
+    return re.fullmatch(pattern, "\n".join(map(_normal, printed)), re.DOTALL) is not None
+
+
+def rewritten(page: str, printed: list[list[str]]) -> str:
+    """Return the page with what its commands print now, as many lines around each `...` as it has."""
+    outputs = iter(printed)
+
+    def renew(block: re.Match[str]) -> str:
+        lines = []
+        for step in steps(block[0]):
+            now = next(outputs)
+            if step.kind == "diff":
+                return block[0]
+            lines += [f"$ {step.text}", *_cut(now, step.shown), ""]
+        return "\n".join([f"```{block[1]}", *lines[:-1], "```"])
+
+    return _BLOCK.sub(renew, page)
+
+
+def _cut(printed: list[str], shown: tuple[str, ...]) -> list[str]:
+    if ELISION not in shown:
+        return printed
+    before = shown.index(ELISION)
+    after = len(shown) - before - 1
+    return [*printed[:before], ELISION, *(printed[-after:] if after else [])]
+
+
+def _normal(line: str) -> str:
+    for changing, word in _CHANGING:
+        line = re.sub(changing, word, line)
+    return line.strip()

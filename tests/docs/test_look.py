@@ -1,0 +1,132 @@
+"""The look of the commands: one voice in every help, plain text wherever nobody watches, any width."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+from kedro.framework.cli.project import run as kedro_run
+
+from kedro_databricks_hybrid.cli import databricks
+from tests.e2e.commands import Shell
+from tests.e2e.terminal import type_answers
+from tests.project_fixtures import make_project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NARROW, WIDE = 60, 200
+
+
+def every_command() -> Iterator[tuple[str, click.Command]]:
+    """Yield all commands and groups by what is typed for them."""
+
+    def walk(words: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+        yield words, command
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                found = command.get_command(context, name)
+                assert found is not None
+                yield from walk(f"{words} {name}", found)
+
+    yield from walk("kedro databricks", databricks)
+
+
+COMMANDS = dict(every_command())
+KEDROS = {option.name for option in kedro_run.params}
+
+
+@pytest.fixture(params=sorted(COMMANDS))
+def words(request: pytest.FixtureRequest) -> str:
+    """Return each command in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Return a shell in a project outside of any repository, with no sandbox."""
+    return Shell(make_project(tmp_path / "tiny").path, tmp_path / "home")
+
+
+def own_options(words: str) -> list[click.Option]:
+    """Return the options of a command that are not Kedro's own."""
+    given = [each for each in COMMANDS[words].params if isinstance(each, click.Option)]
+    return [each for each in given if words != "kedro databricks run" or each.name not in KEDROS]
+
+
+def test_a_command_says_what_it_does_in_a_sentence(words: str) -> None:
+    """Its help begins with a capital and ends its first sentence; so does the list of commands."""
+    text = (COMMANDS[words].help or "").strip()
+    assert re.match(r"[A-Z]", text), text
+    prose = [
+        part for part in text.split("\n\n") if not part.lstrip().startswith("\b")
+    ]  # click's mark of a table
+    assert all(part.rstrip().endswith((".", ":")) for part in prose), text
+
+
+def test_an_option_says_what_it_means_in_a_sentence(words: str) -> None:
+    """Each has a help that begins with a capital and ends with a full stop."""
+    for option in own_options(words):
+        assert re.fullmatch(r"[A-Z`].*\.", option.help or ""), f"{words} {option.opts}: {option.help}"
+
+
+def test_an_option_of_one_name_is_described_alike() -> None:
+    """--profile, --env, --json and --dry-run are the same wherever they are."""
+    for name in ("profile", "env", "save"):
+        said = {o.help for words in COMMANDS for o in own_options(words) if o.name == name}
+        assert len(said) == 1, said
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_help_fits_the_terminal(words: str, width: int) -> None:
+    """No line of a help is wider than the terminal, and none is coloured."""
+    command = COMMANDS[words]
+    with click.Context(command, info_name=words, terminal_width=width, max_content_width=width) as context:
+        text = command.get_help(context)
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_pipe_gets_plain_text(shell: Shell) -> None:
+    """An error that nobody watches has no colours, even where the environment asks for a fancy terminal."""
+    result = shell.fails("kedro databricks push", "not in a Git repository", TERM="xterm-256color")
+    assert "\x1b" not in result.out + result.err
+
+
+def test_no_color_is_obeyed_on_a_terminal(shell: Shell) -> None:
+    """The word Error is red on a terminal, and plain where NO_COLOR is set."""
+    assert "\x1b[31m" in type_answers(shell, "push", {})
+    shell.environment["NO_COLOR"] = "1"
+    plain = type_answers(shell, "push", {})
+    assert "Error: " in plain
+    assert "\x1b[31m" not in plain
+
+
+def test_bash_completes_commands_and_options(shell: Shell) -> None:
+    """The line that the documentation gives makes bash complete what is typed."""
+    script = """
+    eval "$(_KEDRO_COMPLETE=bash_source kedro | sed -n '/^_kedro_completion()/,$p')"
+    complete_it() {
+        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+        _kedro_completion kedro; echo "${COMPREPLY[*]}"
+    }
+    complete_it kedro databricks pu
+    complete_it kedro databricks sandbox fault add --retry
+    """
+    path = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"  # noqa: PTH120 - not resolved
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=shell.folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["push pull", "--retry-after"]
