@@ -1,0 +1,57 @@
+"""A private package index on this machine: a folder of wheels, behind a user name and a password."""
+
+from __future__ import annotations
+
+import base64
+import threading
+import zipfile
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAME = "kdh_probe"
+
+
+def write_wheel(folder: Path, version: str) -> None:
+    """Write a wheel of one module, which tells its version."""
+    info = f"{NAME}-{version}.dist-info"
+    place = folder / NAME.replace("_", "-")
+    place.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(place / f"{NAME}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{NAME}.py", f"VERSION = {version!r}\n")
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {version}\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+@contextmanager
+def served(folder: Path, user: str, password: str) -> Iterator[str]:
+    """Serve a folder to whoever knows the password, and give its host and port."""
+    expected = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+    class Guarded(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.headers.get("Authorization") == expected:
+                super().do_GET()
+                return
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="index"')
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Guarded, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
