@@ -1,0 +1,102 @@
+"""What the pages ask a reader to type exists: commands, options, files, workflows."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from kedro_databricks_hybrid.cli import databricks
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
+WORKFLOWS = sorted((ROOT / "docs" / "workflows").glob("*.yml"))
+_COMMAND = re.compile(r"kedro databricks (?![<.`])([^`\n]+)")
+_LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)(?:#[^)\s]*)?\)")
+
+
+def name_of(path: Path) -> str:
+    """Return how a test's id calls a page."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def refuse_unknown(words: list[str]) -> None:
+    """Raise click's error for a command or an option that does not exist."""
+    command: click.Command = databricks
+    words = [word for word in words if word != "--help"]
+    while isinstance(command, click.Group) and words:
+        found = command.get_command(click.Context(command), words[0])
+        if found is None:
+            raise click.UsageError(f"No such command {words[0]!r}.")
+        command, words = found, words[1:]
+    command.make_parser(click.Context(command, info_name=command.name)).parse_args(words)
+
+
+def typed_in(text: str) -> list[list[str]]:
+    """Return the words after `kedro databricks` wherever a text shows a command."""
+    found = []
+    for match in _COMMAND.finditer(text):
+        line = re.split(r"\s+#|\s->|[;|)]|\s\.\.\.", match[1])[0].rstrip(" .,:")
+        try:
+            words = shlex.split(line)
+        except ValueError:  # prose: an apostrophe
+            words = line.split()[:1]
+        found.append(words)
+    return found
+
+
+def in_code(page: Path) -> str:
+    """Return the code of a page: its blocks and its spans."""
+    text = page.read_text("utf-8")
+    blocks = re.findall(r"^ *```(?:sh|console|yaml|text)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    typed = [
+        line for block in blocks for line in block.splitlines() if not re.match(r"(Error|Next|[{\[])", line)
+    ]
+    prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return "\n".join([*typed, *re.findall(r"`([^`]+)`", prose)])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_page_shows_commands_that_exist(page: Path) -> None:
+    """Each with the options that it shows."""
+    for words in typed_in(in_code(page)):
+        refuse_unknown(words)
+
+
+@pytest.mark.parametrize("page", list(ROOT.glob("*.md")), ids=name_of)
+def test_a_page_outside_of_the_site_links_to_files_that_exist(page: Path) -> None:
+    """The site's own links are checked where it is built."""
+    for link in _LINK.findall(page.read_text("utf-8")):
+        assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=name_of)
+def test_a_workflow_is_yaml_with_commands_that_exist(workflow: Path) -> None:
+    """It parses, it runs something on Databricks, and every command of ours in it exists."""
+    scripts = list(strings(yaml.safe_load(workflow.read_text("utf-8"))))
+    typed = [words for script in scripts for words in typed_in(script)]
+    assert [words[0] for words in typed][-1] == "run"
+    for words in typed:
+        refuse_unknown(words)
+
+
+def strings(document: Any) -> list[str]:
+    """Return all texts in a document, in its order."""
+    if isinstance(document, dict):
+        return [text for value in document.values() for text in strings(value)]
+    if isinstance(document, list):
+        return [text for value in document for text in strings(value)]
+    return [document] if isinstance(document, str) else []
+
+
+def test_an_unknown_option_would_be_found() -> None:
+    """The test above can fail."""
+    with pytest.raises(click.UsageError):
+        refuse_unknown(["push", "--nonsense"])
+    with pytest.raises(click.UsageError):
+        refuse_unknown(["nonsense"])
