@@ -1,72 +1,36 @@
-"""The catalog of an env with a data root, the env on a cluster, and the resolvers."""
+"""The catalog of an env with a data root: which paths lead where."""
 
 from __future__ import annotations
 
 import pickle
-import sys
 import tarfile
-import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kedro.config import MissingConfigException
 
-from kedro_databricks_hybrid import catalog_paths
+from kedro_databricks_hybrid import catalog_paths, spark
 from kedro_databricks_hybrid.config_loader import DatabricksConfigLoader
-from kedro_databricks_hybrid.errors import SettingsError
-from tests.project_fixtures import clean_process, write_files
+from tests.config_fixtures import (
+    DBFS,
+    ON_DBFS,
+    ON_FUSE,
+    PANDAS,
+    VOLUME,
+    catalog_of,
+    clean_loader,
+    cluster,
+    conf,
+)
+from tests.project_fixtures import write_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+__all__ = ["clean_loader", "cluster", "conf"]
+
 pytestmark = pytest.mark.filterwarnings("ignore:\\s*register_new_resolver")
-
-DBFS = "data:\n  root: dbfs:/root/projects/{project}/data\n"
-VOLUME = "data:\n  root: /Volumes/main/shop/files/{project}\n"
-ON_DBFS = "dbfs:/root/projects/tiny-shop/data"
-ON_FUSE = "/dbfs/root/projects/tiny-shop/data"
-
-
-@pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    yield from clean_process(monkeypatch)
-
-
-@pytest.fixture
-def conf(tmp_path: Path) -> Path:
-    """The conf folder of an almost empty project called tiny_shop."""
-    write_files(
-        tmp_path,
-        {
-            "pyproject.toml": '[tool.kedro]\npackage_name = "tiny_shop"\n',
-            "conf/base/": "",
-            "conf/local/": "",
-            "conf/databricks/databricks.yml": DBFS,
-        },
-    )
-    return tmp_path / "conf"
-
-
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make this process look like a Databricks driver."""
-    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "15.4")
-
-
-def catalog_of(conf: Path, text: str, env: str = "databricks", **options: Any) -> dict[str, Any]:
-    """Return what the loader makes of a base catalog."""
-    write_files(conf, {"base/catalog.yml": text})
-    return DatabricksConfigLoader(conf, env, **options)["catalog"]
-
-
-PANDAS = """\
-    table:
-      type: pandas.CSVDataset
-      filepath: data/01_raw/table.csv
-    """
 
 
 def test_pandas_paths_point_at_the_dbfs_mount(conf: Path) -> None:
@@ -277,174 +241,6 @@ def test_an_archive_has_settings_too(conf: Path, tmp_path: Path) -> None:
     assert loader["catalog"]["table"]["filepath"] == f"{ON_FUSE}/01_raw/table.csv"
 
 
-@pytest.mark.usefixtures("cluster")
-class TestOnACluster:
-    """What a driver does without being told an env."""
-
-    def test_the_env_is_databricks(self, conf: Path) -> None:
-        """%reload_kedro without --env means the env that was made for it."""
-        assert DatabricksConfigLoader(conf, base_env="base", default_run_env="local").env == "databricks"
-
-    def test_kedro_env_wins(self, conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """KEDRO_ENV is how a cluster is given another env."""
-        monkeypatch.setenv("KEDRO_ENV", "local")
-        assert DatabricksConfigLoader(conf).run_env == "local"
-
-    def test_a_given_env_wins(self, conf: Path) -> None:
-        """--env is above all."""
-        assert DatabricksConfigLoader(conf, "local").run_env == "local"
-
-    def test_a_default_env_of_the_projects_own_wins(self, conf: Path) -> None:
-        """A project that changed default_run_env meant it."""
-        assert DatabricksConfigLoader(conf, default_run_env="prod").run_env == "prod"
-
-    def test_a_missing_local_env_is_no_error(self, conf: Path) -> None:
-        """Git does not carry an empty conf/local to the cluster."""
-        (conf / "local").rmdir()
-        (conf / "databricks" / "databricks.yml").unlink()
-        (conf / "databricks").rmdir()
-        write_files(conf, {"base/catalog.yml": PANDAS})
-        assert DatabricksConfigLoader(conf)["catalog"]["table"]["filepath"] == "data/01_raw/table.csv"
-
-    def test_a_missing_env_that_was_asked_for_is_an_error(self, conf: Path) -> None:
-        """Only the local env may be missing."""
-        write_files(conf, {"base/catalog.yml": PANDAS})
-        with pytest.raises(MissingConfigException, match="prod"):
-            DatabricksConfigLoader(conf, "prod")["catalog"]
-
-
-def test_off_a_cluster_the_env_is_kedros(conf: Path) -> None:
-    """A laptop runs locally unless it is told otherwise."""
-    assert DatabricksConfigLoader(conf).run_env == "local"
-
-
-def test_a_missing_local_env_is_kedros_error_off_a_cluster(conf: Path) -> None:
-    """Off a cluster nothing about envs is different from Kedro."""
-    (conf / "local").rmdir()
-    with pytest.raises(MissingConfigException, match="local"):
-        DatabricksConfigLoader(conf)["catalog"]
-
-
-def test_the_user_comes_from_the_environment(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`kedro databricks run` tells the driver whose run it is."""
-    monkeypatch.setenv("KEDRO_DATABRICKS_USER", "ada@example.com")
-    write_files(conf, {"databricks/databricks.yml": "data: {root: 'dbfs:/Users/{user}/{project}'}"})
-    catalog = catalog_of(conf, PANDAS)
-    assert catalog["table"]["filepath"] == "/dbfs/Users/ada@example.com/tiny-shop/01_raw/table.csv"
-
-
-def test_an_unknown_user_still_gives_a_catalog_to_look_at(conf: Path) -> None:
-    """`kedro catalog` on a laptop needs no login; nothing can run against these paths from there."""
-    write_files(conf, {"databricks/databricks.yml": "data: {root: 'dbfs:/Users/{user}/x'}"})
-    assert catalog_of(conf, PANDAS)["table"]["filepath"] == "/dbfs/Users/{user}/x/01_raw/table.csv"
-
-
-RESOLVED = """\
-    root: ${databricks.data_root:}
-    env: ${databricks.env:}
-    user: ${databricks.user:}
-    branch: ${databricks.branch:}
-    """
-
-
-def test_resolvers_give_what_the_run_knows(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parameters can name the data root, env, user and branch."""
-    monkeypatch.setenv("KEDRO_DATABRICKS_USER", "ada")
-    monkeypatch.setenv("KEDRO_DATABRICKS_BRANCH", "feat/x")
-    write_files(conf, {"base/parameters.yml": RESOLVED})
-    assert DatabricksConfigLoader(conf, "databricks")["parameters"] == {
-        "root": ON_DBFS,
-        "env": "databricks",
-        "user": "ada",
-        "branch": "feat/x",
-    }
-
-
-def test_the_data_root_of_a_local_env_is_the_local_folder(conf: Path) -> None:
-    """One parameter file serves both worlds."""
-    write_files(conf, {"base/parameters.yml": "root: ${databricks.data_root:}/models"})
-    assert DatabricksConfigLoader(conf, "local")["parameters"] == {"root": "data/models"}
-
-
-def test_two_loaders_do_not_share_resolvers(conf: Path) -> None:
-    """OmegaConf's resolvers are global; each loader sees its own values all the same."""
-    write_files(conf, {"base/parameters.yml": "env: ${databricks.env:}\nown: ${own:}"})
-    local = DatabricksConfigLoader(conf, "local", custom_resolvers={"own": lambda: 1})
-    remote = DatabricksConfigLoader(conf, "databricks", custom_resolvers={"own": lambda: 2})
-    assert remote["parameters"] == {"env": "databricks", "own": 2}
-    assert local["parameters"] == {"env": "local", "own": 1}
-
-
-def test_an_unknown_user_is_an_error_in_a_resolver(conf: Path) -> None:
-    """A parameter cannot be left open; the error says how to give it a value."""
-    write_files(conf, {"base/parameters.yml": "user: ${databricks.user:}"})
-    with pytest.raises(Exception, match="KEDRO_DATABRICKS_USER"):
-        DatabricksConfigLoader(conf)["parameters"]
-
-
-SECRET = "${databricks.secret:my-scope,api.key}"
-
-
-def test_a_secret_comes_from_the_environment_here(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody needs a workspace to develop with a secret."""
-    monkeypatch.setenv("DATABRICKS_SECRET_MY_SCOPE_API_KEY", "hush")
-    write_files(conf, {"local/credentials.yml": f"db: {{password: '{SECRET}'}}"})
-    loader = DatabricksConfigLoader(conf)
-    assert loader["credentials"] == {"db": {"password": "hush"}}
-    assert "hush" not in repr(loader)
-
-
-@pytest.mark.usefixtures("cluster")
-def test_a_secret_comes_from_dbutils_on_a_cluster(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A driver reads secrets with the dbutils of its notebook shell, not from the environment."""
-    monkeypatch.setenv("DATABRICKS_SECRET_MY_SCOPE_API_KEY", "not this")
-    _with_dbutils(monkeypatch, lambda scope, key: f"{scope}/{key}")
-    write_files(conf, {"base/credentials.yml": f"password: '{SECRET}'"})
-    assert DatabricksConfigLoader(conf)["credentials"] == {"password": "my-scope/api.key"}
-
-
-@pytest.mark.usefixtures("cluster")
-def test_a_secret_that_cannot_be_read_is_named_without_its_value(
-    conf: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What Java's side says may hold anything, so only its kind is passed on."""
-
-    def refuse(scope: str, key: str) -> str:
-        raise RuntimeError("value was hush")
-
-    _with_dbutils(monkeypatch, refuse)
-    write_files(conf, {"base/credentials.yml": f"password: '{SECRET}'"})
-    with pytest.raises(Exception, match=r"Secret api\.key of scope my-scope") as caught:
-        DatabricksConfigLoader(conf)["credentials"]
-    assert "hush" not in str(caught.value)
-
-
-@pytest.mark.parametrize("key", ["catalog", "parameters", "globals"])
-def test_a_secret_is_refused_where_kedro_prints(
-    conf: Path, monkeypatch: pytest.MonkeyPatch, key: str
-) -> None:
-    """`kedro catalog` and experiment trackers show these."""
-    monkeypatch.setenv("DATABRICKS_SECRET_MY_SCOPE_API_KEY", "hush")
-    write_files(conf, {f"base/{key}.yml": f"a: {{b: '{SECRET}'}}"})
-    with pytest.raises(Exception, match=r"credentials\.yml") as caught:
-        DatabricksConfigLoader(conf)[key]
-    assert "hush" not in str(caught.value)
-
-
-def test_a_broken_databricks_yml_is_reported(conf: Path) -> None:
-    """A typo must not silently leave the catalog local."""
-    write_files(conf, {"databricks/databricks.yml": "data: {rot: dbfs:/x}"})
-    with pytest.raises(SettingsError, match=r"Did you mean data\.root"):
-        catalog_of(conf, PANDAS)
-
-
-def _with_dbutils(monkeypatch: pytest.MonkeyPatch, get: Callable[[str, str], str]) -> None:
-    """Give this process an IPython whose shell has a dbutils, as a driver's has."""
-    dbutils = types.SimpleNamespace(secrets=types.SimpleNamespace(get=get))
-    shell = types.SimpleNamespace(user_ns={"dbutils": dbutils})
-    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))  # type: ignore[arg-type]
-
-
 NAMES = st.text(st.characters(blacklist_characters="/\\:", blacklist_categories=("Cs", "Cc")), min_size=1)
 
 
@@ -459,3 +255,24 @@ def test_mapping_keeps_what_follows_the_folder_and_does_nothing_twice(parts: lis
     assert once["a"]["filepath"] == ("dbfs:/r/data/" if spark else "/dbfs/r/data/") + below
     assert catalog_paths.mapped(once, roots, kept=frozenset()) == once
     assert catalog["a"]["filepath"] == f"data/{below}"
+
+
+@pytest.mark.parametrize(
+    ("place", "path", "opened"),
+    [
+        ("connect", "data/01_raw/t.csv", "dbfs:///r/data/01_raw/t.csv"),
+        ("connect", "/Volumes/main/shop/files/t.csv", "dbfs:///Volumes/main/shop/files/t.csv"),
+        ("connect", "dbfs:/r/t.csv", "dbfs:///r/t.csv"),
+        ("connect", "/dbfs/r/t.csv", "dbfs:///r/t.csv"),
+        ("connect", "/home/me/t.csv", "/home/me/t.csv"),
+        ("cluster", "dbfs:/r/t.csv", "/dbfs/r/t.csv"),
+        ("cluster", "dbfs:/Volumes/main/shop/files/t.csv", "/Volumes/main/shop/files/t.csv"),
+        ("local", "/Volumes/main/shop/files/t.csv", "/Volumes/main/shop/files/t.csv"),
+    ],
+)
+def test_files_are_opened_as_their_place_can(place: spark.Place, path: str, opened: str) -> None:
+    """On a cluster through its mounts, behind Databricks Connect by the API; an env's own paths too."""
+    roots = catalog_paths.Roots("data", "dbfs:/r/data", place)
+    catalog = {"a": {"type": "pandas.CSVDataset", "filepath": path}}
+    kept = frozenset() if path.startswith("data") else frozenset({("a",)})
+    assert catalog_paths.mapped(catalog, roots, kept=kept)["a"]["filepath"] == opened
