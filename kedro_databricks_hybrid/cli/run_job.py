@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid import code, project_notebook, requirement_lines, settings
+from kedro_databricks_hybrid import cluster, code, project_notebook, settings
 from kedro_databricks_hybrid.cli.command import warn
 from kedro_databricks_hybrid.errors import SettingsError
-from kedro_databricks_hybrid.run import job, job_notebook, serverless
-from kedro_databricks_hybrid.run.warm import find_requirements
+from kedro_databricks_hybrid.run import installation, job, job_notebook, serverless
+from kedro_databricks_hybrid.run.requirements import find_requirements, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ def start(
         request = replace(request, project_path=PurePosixPath(".."))
         dependencies: list[str] = []
     else:
-        notebook, dependencies = _in_folder(project, workspace, folder, choice)
+        notebook, dependencies = _in_folder(project, workspace, folder, choice, say)
     compute = project.settings.compute
     submission = job.Submission(notebook, choice, compute, dependencies, seconds)
     return job.submit(workspace, request, tree, submission, say)
@@ -76,22 +76,33 @@ def _at_commit(project: Project, workspace: Workspace, folder: GitFolder) -> job
 
 
 def _in_folder(
-    project: Project, workspace: Workspace, folder: GitFolder, choice: Choice
+    project: Project, workspace: Workspace, folder: GitFolder, choice: Choice, say: Callable[[str], None]
 ) -> tuple[job.Notebook, list[str]]:
     """Return a notebook of ours for the project's folder, and what a serverless environment needs for it."""
-    path = project.folder(workspace)
-
-    def read(name: str) -> bytes | None:
-        return project.repository.file_at(folder.sha or "", name)
-
-    requirements = find_requirements(path, read)
-    dependencies: list[str] = []
-    if choice.compute == "serverless" and requirements:
-        listing = requirement_lines.read(str(requirements.path.relative_to(path)), read)
-        found = serverless.dependencies(listing, project.settings.compute.environment_version)
-        if found.left_out:
-            warn(f"Serverless compute brings its own Spark; left out: {', '.join(found.left_out)}.")
-        dependencies, requirements = found.lines, None
+    sha = folder.sha or ""
+    compute = project.settings.compute
+    requirements = find_requirements(
+        project.folder(workspace), lambda name: project.repository.file_at(sha, name), compute.pip_options
+    )
     name = settings.project_name(project.metadata.package_name)
-    notebook = job_notebook.place(workspace, name, requirements.path if requirements else None)
-    return job.Notebook(notebook), dependencies
+    if requirements is None:
+        return job.Notebook(job_notebook.place(workspace, name, ())), []
+    if choice.compute == "serverless":
+        fitting = serverless.dependencies(requirements, compute.environment_version)
+        installation.tell(fitting, requirements, say)
+        if compute.pip_options:
+            warn(
+                "compute.pip_options do not reach serverless compute: its workspace settings name the index."
+            )
+        return job.Notebook(job_notebook.place(workspace, name, ())), fitting.lines or []
+    fitting = fit(requirements, _runtime(project, workspace, choice))
+    installation.tell(fitting, requirements, say)
+    cells = installation.cells(requirements, fitting)
+    return job.Notebook(job_notebook.place(workspace, name, cells)), []
+
+
+def _runtime(project: Project, workspace: Workspace, choice: Choice) -> str:
+    """Return the runtime of a cluster that is there, or of the one that the job makes."""
+    if choice.cluster:
+        return cluster.details(workspace, choice.cluster).runtime
+    return str((project.settings.compute.job_cluster or {}).get("spark_version", ""))

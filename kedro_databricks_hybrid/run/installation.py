@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kedro_databricks_hybrid.run.command import Context
-    from kedro_databricks_hybrid.run.requirements import Requirements
+    from kedro_databricks_hybrid.run.requirements import Fit, Requirements
 
 _SECRET = re.compile(r"\{\{secrets/([\w.-]+)/([\w.-]+)\}\}")
 _FILE = "/tmp/kedro-hybrid-requirements.txt"  # noqa: S108 - on the driver, in the context's own process
@@ -61,10 +61,7 @@ def install(context: Context, requirements: Requirements, say: Callable[[str], N
         RunError: pip failed; the message holds its own words.
     """
     fitting = fit(requirements, cluster.details(context.workspace, context.cluster).runtime)
-    if fitting.left_out:
-        say(f"Left out of {requirements.path.name}, since the runtime has it: {', '.join(fitting.left_out)}")
-    for reason in fitting.replaced:
-        say(f"Note: {reason}")
+    tell(fitting, requirements, say)
     path = str(requirements.path)
     if fitting.lines is not None:
         path = _FILE
@@ -72,6 +69,29 @@ def install(context: Context, requirements: Requirements, say: Callable[[str], N
         context.run(_WRITE.format(file=path, text=text))
     say(f"Installing {requirements.path}")
     _pip(context, path, requirements)
+
+
+def tell(fitting: Fit, requirements: Requirements, say: Callable[[str], None]) -> None:
+    """Say what is left out of the requirements, and what replaces the runtime's own."""
+    if fitting.left_out:
+        say(f"Left out of {requirements.path.name}, since the runtime has it: {', '.join(fitting.left_out)}")
+    for reason in fitting.replaced:
+        say(f"Note: {reason}")
+
+
+def cells(requirements: Requirements, fitting: Fit) -> list[str]:
+    """Return the cells of a notebook that installs the requirements as `install` does. Pure."""
+    options, wanted = _variables(requirements.pip_options)
+    found = [_FETCH.format(wanted=wanted)] if wanted else []
+    path = str(requirements.path)
+    if fitting.lines is not None:
+        path = _FILE
+        found.append(_WRITE.format(file=path, text="".join(f"{line}\n" for line in fitting.lines)))
+    return [*found, _command(options, path), "dbutils.library.restartPython()"]
+
+
+def _command(options: str, path: str) -> str:
+    return f'%pip install {options} -r "{path}"'.replace("  ", " ")
 
 
 def _pip(context: Context, path: str, requirements: Requirements) -> None:

@@ -19,6 +19,8 @@ from kedro_databricks_hybrid.run.request import driver_text
 from kedro_databricks_hybrid.workspace import translated
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kedro_databricks_hybrid.workspace import Workspace
 
 _FOLDER = ".kedro-hybrid"
@@ -28,12 +30,6 @@ _INTRODUCTION = """\
 # MAGIC %md
 # MAGIC Written by `kedro databricks run --job`, which runs it as a job.
 # MAGIC It may be deleted when no run needs it.
-"""
-_INSTALL = """\
-# MAGIC %pip install -r "{path}"
-"""
-_RESTART = """\
-dbutils.library.restartPython()
 """
 _RUN = """\
 import json
@@ -48,26 +44,26 @@ if _end["outcome"] != "completed":
 """
 
 
-def text(requirements: PurePosixPath | None) -> str:
+def text(installation: Sequence[str] = ()) -> str:
     """Return the notebook.
 
     Args:
-        requirements: The requirements file to install first; None where the compute has them already.
+        installation: The cells that install the requirements; none where the compute has them already.
     """
-    install = [_INSTALL.format(path=requirements), _RESTART] if requirements else []
+    install = [f"# MAGIC {cell}\n" if cell.startswith("%") else f"{cell.strip()}\n" for cell in installation]
     run = _RUN.format(driver=driver_text(), parameter=REQUEST)
     return _SEPARATOR.join([_INTRODUCTION, *install, run])
 
 
-def place(workspace: Workspace, project: str, requirements: PurePosixPath | None) -> PurePosixPath:
+def place(workspace: Workspace, project: str, installation: Sequence[str]) -> PurePosixPath:
     """Have the notebook in the user's folder, and return its path there.
 
     Args:
         workspace: Where.
         project: The project's name, to tell it by.
-        requirements: What it installs first.
+        installation: The cells that install the requirements.
     """
-    content = text(requirements).encode()
+    content = text(installation).encode()
     folder = PurePosixPath("/Users") / workspace.user / _FOLDER
     path = folder / f"{project}-{hashlib.sha256(content).hexdigest()[:12]}"
     try:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from kedro_databricks_hybrid import job_task, requirement_lines
+from kedro_databricks_hybrid import job_task
 from kedro_databricks_hybrid.cluster import Cluster
-from kedro_databricks_hybrid.run import deploy, job, job_notebook, serverless
+from kedro_databricks_hybrid.run import deploy, installation, job, job_notebook, serverless
 from kedro_databricks_hybrid.run.backend import Choice
 from kedro_databricks_hybrid.run.request import RunRequest
+from kedro_databricks_hybrid.run.requirements import Requirements, find_requirements, fit
 from kedro_databricks_hybrid.settings import Compute
 
 NOTEBOOK = job.Notebook(PurePosixPath("/Users/me/notebook"))
@@ -64,26 +65,36 @@ def test_values_that_jobs_would_fill_in_stay_as_they_are() -> None:
     assert json.loads(text)["options"]["params"] == {"a": "{{job.id}}", "b": {"c": {}}}
 
 
-def test_the_notebook_installs_only_what_it_is_told_to() -> None:
-    """The requirements by %pip and a new Python; on serverless the environment has them."""
-    assert '%pip install -r "/x/requirements.txt"' in job_notebook.text(PurePosixPath("/x/requirements.txt"))
-    assert "%pip" not in job_notebook.text(None)
+def wants(text: bytes, pip_options: str = "") -> Requirements:
+    """Return the requirements of a project whose file says this."""
+    found = find_requirements(PurePosixPath("/x"), {"requirements.txt": text}.get, pip_options)
+    assert found is not None
+    return found
+
+
+def test_the_notebook_installs_as_interactive_runs_do() -> None:
+    """The file itself where it fits, else what is left of it; secrets are fetched there; a new Python."""
+    plain = wants(b"rich\n")
+    cells = installation.cells(plain, fit(plain, ""))
+    assert cells == ['%pip install -r "/x/requirements.txt"', "dbutils.library.restartPython()"]
+    text = job_notebook.text(cells)
+    assert '# COMMAND ----------\n\n# MAGIC %pip install -r "/x/requirements.txt"\n' in text
+    private = wants(b"pyspark\nmine\n", "--index-url https://me:{{secrets/s/k}}@example.com/simple")
+    fetch, write, pip, _ = installation.cells(private, fit(private, ""))
+    assert "('_pip_secret_0', 's', 'k', True)" in fetch
+    assert "'mine\\n'" in write
+    assert pip.startswith("%pip install --index-url https://me:$_pip_secret_0@example.com/simple -r ")
+    assert "%pip" not in job_notebook.text()
 
 
 def test_what_serverless_provides_is_left_out() -> None:
-    """Spark and extras that bring it are named and dropped; markers, versions and includes survive."""
-    files = {
-        "requirements.txt": b"pyspark>=3.5\nkedro-datasets[pandas,spark]>=4  # data\n-r more/extra.txt\n",
-        "more/extra.txt": b"rich==13.0; python_version >= '3.10'\nmine @ https://example.com/mine.whl\n",
-    }
-    listing = requirement_lines.read("requirements.txt", files.get)
-    found = serverless.dependencies(listing, "4")
-    assert found.left_out == ["pyspark", "kedro-datasets[spark]"]
-    assert found.lines == [
-        "kedro-datasets[pandas]>=4",
-        'rich==13.0; python_version >= "3.10"',
-        "mine @ https://example.com/mine.whl",
-    ]
+    """Spark and extras that bring it are named and dropped; the environment gets lines, never a file."""
+    found = serverless.dependencies(
+        wants(b"pyspark>=3.5\nkedro-datasets[pandas,spark]>=4\nrich==13.0\n"), "4"
+    )
+    assert found.left_out == ["pyspark>=3.5", "kedro-datasets[spark]"]
+    assert found.lines == ["kedro-datasets[pandas]>=4", "rich==13.0"]
+    assert serverless.dependencies(wants(b"rich\n"), "4").lines == ["rich"]
 
 
 def test_a_deployed_job_names_its_runs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
