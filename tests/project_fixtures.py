@@ -103,10 +103,11 @@ def make_project(folder: Path) -> Project:
 
 def forget_project() -> None:
     """Drop the project's modules, so that the next project of the same name is read anew."""
-    for name in list(sys.modules):
-        if name == PACKAGE or name.startswith(f"{PACKAGE}."):
-            del sys.modules[name]
-    sys.path[:] = [each for each in sys.path if not (Path(each) / PACKAGE).is_dir()]
+    for package in (PACKAGE, "spaceflights"):
+        for name in list(sys.modules):
+            if name == package or name.startswith(f"{package}."):
+                del sys.modules[name]
+        sys.path[:] = [each for each in sys.path if not (Path(each) / package).is_dir()]
 
 
 def clean_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

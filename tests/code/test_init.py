@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,6 +67,32 @@ def test_then_the_workflow_works(stranger: Site) -> None:
     stranger.commit({}, "Prepared")
     assert "Databricks has" in stranger.call("push").output
     stranger.call("doctor")
+
+
+def test_a_project_of_kedros_spaceflights_shape(site: Site) -> None:
+    """Several pipelines, SparkHooks, a loader and its arguments of its own, a spark.yml: all of it stays."""
+    template = Path(__file__).resolve().parent.parent / "projects" / "spaceflights"
+    project = site.project.parent / "spaceflights"
+    shutil.copytree(template, project)
+    shutil.rmtree(site.project)
+    site.project, site.name = project, "spaceflights"
+    site.git("init", "-q", "-b", "main")
+    site.git("remote", "add", "origin", str(site.remote))
+    site.commit({}, "Theirs")
+    said = site.call("init").output
+    assert "Edited src/spaceflights/settings.py" in said
+    settings = (project / "src" / "spaceflights" / "settings.py").read_text()
+    assert "CONFIG_LOADER_CLASS = DatabricksConfigLoader\n" in settings
+    assert "HOOKS = (SparkHooks(),)" in settings
+    assert '"spark": ["spark*", "spark*/**"]' in settings
+    changed = set(site.git("diff", "--name-only").splitlines())
+    assert changed == {".gitignore", "requirements.txt", "src/spaceflights/settings.py"}
+    site.commit({}, "Prepared")
+    said = site.call("push", "--json")
+    assert json.loads(said.stdout)["data"]["sent"] == 3
+    assert "Everything is prepared already" in site.call("init").output
+    assert site.git("status", "--porcelain") == ""
+    site.call("doctor")
 
 
 def test_again_changes_nothing(stranger: Site) -> None:

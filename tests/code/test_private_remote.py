@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.code.git_server import private_remote
+from tests.e2e.terminal import watched_processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,27 +42,44 @@ def private(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 def credential(site: Site, status: int) -> dict[str, Any]:
     """Return the doctor's finding about the Git credential."""
-    told = json.loads(site.call("doctor", "--json", status=status).stdout)
+    told = json.loads(site.call("doctor", "--json", status=status).stdout.splitlines()[-1])
     return next(each for each in told if each["check"] == "Git credential")
 
 
-def test_from_no_credential_to_one_that_is_revoked(private: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each state has its own words and its cure; the tries change nothing in the Git folder."""
-    refused = private.call("push", "--no-data", status=1).output
+def test_from_no_credential_to_one_that_is_revoked(
+    private: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each state has its own words and its cure; the tries change nothing, and nothing shows a token."""
+    caplog.set_level(logging.DEBUG)
+    with watched_processes() as seen:
+        outputs = _through_all_states(private, monkeypatch)
+    assert any("git push" in line for line in seen)
+    folders = (private.project, private.remote, private.project.parent / "state", private.files)
+    files = [path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()]
+    texts = [*outputs, *seen, caplog.text, *(content.decode(errors="replace") for content in files)]
+    for secret in (TOKEN, "glpat-wrong", private.sandbox.user.token):
+        assert not [text for text in texts if secret in text]
+
+
+def _through_all_states(private: Site, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Call every command of the Git side in each state, and return what they printed."""
+    outputs = [refused := private.call("push", "--no-data", status=1).output]
     assert "Missing Git provider credentials" in refused
     assert "kedro databricks init --git-token-env=VARIABLE" in refused
     assert credential(private, 1)["level"] == "yellow"
 
     monkeypatch.setenv("WRONG", "glpat-wrong")
-    private.call("init", "--git-token-env=WRONG", status=1)
-    refused = private.call("push", "--no-data", status=1).output
+    outputs.append(private.call("init", "--git-token-env=WRONG", status=1).output)
+    outputs.append(refused := private.call("push", "--no-data", status=1).output)
     assert "Invalid Git provider credentials" in refused
 
     monkeypatch.setenv("RIGHT", TOKEN)
-    private.call("init", "--git-token-env=RIGHT")
+    outputs.append(private.call("init", "--git-token-env=RIGHT").output)
     private.git("add", ".")
     private.git("commit", "-q", "-m", "Prepared")
-    outputs = [private.call("push", "--no-data").output]
+    outputs.append(private.call("push", "--no-data", "--json").output)
+    private.write({"new.txt": "x\n"})
+    outputs += [private.call("push", "--no-data", "--wip").output, private.call("pull").output]
     before = (private.repo().branch, private.repo().head_commit_id, private.git("ls-remote", "origin"))
     found = credential(private, 0)
     assert (found["level"], found["fix"]) == ("green", None)
@@ -77,7 +96,5 @@ def test_from_no_credential_to_one_that_is_revoked(private: Site, monkeypatch: p
         private.git("ls-remote", "origin"),
     ) == before
 
-    outputs += [json.dumps(found), private.call("status").output, private.call("pull", status=1).output]
-    for text in outputs:
-        assert TOKEN not in text
-        assert private.sandbox.user.token not in text
+    outputs += [json.dumps(found), private.call("status", "--json").output]
+    return [*outputs, private.call("pull", status=1).output]
