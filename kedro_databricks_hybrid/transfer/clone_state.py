@@ -12,16 +12,21 @@ import os
 import secrets
 import threading
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.transfer import own_folder
 from kedro_databricks_hybrid.transfer.files import OURS, Content, Entry, Version
+from kedro_databricks_hybrid.transfer.manifest import Copies
+from kedro_databricks_hybrid.transfer.unfinished import Unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
-    from kedro_databricks_hybrid.transfer.files import LocalFile
+    from kedro_databricks_hybrid.transfer.files import LocalFile, Stamp
+
+
+_UNFINISHED = ".unfinished"
 
 
 class CloneState:
@@ -37,7 +42,7 @@ class CloneState:
         self._name = hashlib.sha256(place.encode()).hexdigest()[:12]
         self._place = place
         self._lock = threading.Lock()
-        self._journal: Path | None = None
+        self._journal: IO[str] | None = None
         self.entries: dict[PurePosixPath, Entry] = {}
         self._sending: dict[PurePosixPath, set[Content]] = {}
         self._load()
@@ -51,9 +56,38 @@ class CloneState:
 
     def will_send(self, files: Iterable[LocalFile]) -> None:
         """Note what is about to be sent, so that after an interruption it is known for our own."""
+        known = [file for file in files if file.content.is_known]
+        for file in known:
+            self._sending.setdefault(file.path, set()).add(file.content)
         self._note(
-            {"path": str(file.path), "digest": file.content.digest, "size": file.size} for file in files
+            [{"path": str(file.path), "digest": file.content.digest, "size": file.size} for file in known]
         )
+
+    def is_sending(self, path: PurePosixPath, content: Content) -> None:
+        """Note what a file turned out to hold while it was read to be sent."""
+        if content not in self._sending.setdefault(path, set()):
+            self._sending[path].add(content)
+            self._note([{"path": str(path), "digest": content.digest, "size": content.size}], sync=False)
+
+    def unfinished(self, path: PurePosixPath, stamp: Stamp) -> Unfinished:
+        """Return what an interrupted upload of a file got done."""
+        own_folder.make(self._data)
+        return Unfinished(self._place_of(path), stamp)
+
+    def abandoned(self, sent: Collection[PurePosixPath]) -> list[Unfinished]:
+        """Return interrupted uploads that will not go on, since their files are not sent this time."""
+        kept = {self._place_of(path) for path in sent}
+        places = (self._data / OURS).glob(f"{self._name}.*{_UNFINISHED}")
+        return [Unfinished(place) for place in sorted(places) if place not in kept]
+
+    @property
+    def manifest_copies(self) -> Copies:
+        """The copies of manifest files that need not be read again."""
+        return Copies(self._data, f"{self._name}.manifest")
+
+    def _place_of(self, path: PurePosixPath) -> Path:
+        name = hashlib.sha256(str(path).encode()).hexdigest()[:16]
+        return own_folder.path(self._data, f"{self._name}.{name}{_UNFINISHED}")
 
     def sent(self, path: PurePosixPath, entry: Entry) -> None:
         """Note one file that arrived, for those that nobody wants to compare again."""
@@ -79,11 +113,18 @@ class CloneState:
         if any(self.entries.get(path) != entry for path, entry in entries.items()):
             self.entries.update(entries)
             own_folder.write(self._data, f"{self._name}.json", self._as_text())
+        self.close()
         if finished:
             for journal in self._journals():
                 journal.unlink(missing_ok=True)
-            self._journal = None
             self._sending = {}
+
+    def close(self) -> None:
+        """Close what was written to."""
+        with self._lock:
+            if self._journal is not None:
+                self._journal.close()
+                self._journal = None
 
     def _as_text(self) -> str:
         files = {
@@ -113,12 +154,15 @@ class CloneState:
     def _journals(self) -> list[Path]:
         return sorted((self._data / OURS).glob(f"{self._name}.*.journal"))
 
-    def _note(self, notes: Iterable[dict[str, Any]]) -> None:
+    def _note(self, notes: Collection[dict[str, Any]], *, sync: bool = True) -> None:
+        if not notes:
+            return
         lines = "".join(json.dumps(note) + "\n" for note in notes)
         with self._lock:
             if self._journal is None:
-                self._journal = own_folder.make(self._data) / f"{self._name}.{secrets.token_hex(4)}.journal"
-            with self._journal.open("a", encoding="utf-8") as file:
-                file.write(lines)
-                file.flush()
-                os.fsync(file.fileno())
+                name = f"{self._name}.{secrets.token_hex(4)}.journal"
+                self._journal = (own_folder.make(self._data) / name).open("a", encoding="utf-8")
+            self._journal.write(lines)
+            self._journal.flush()
+            if sync:  # a process that is killed needs no more than the flush
+                os.fsync(self._journal.fileno())

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 from kedro_databricks_hybrid.errors import NotFoundError, TransferError, WorkspaceError
+from kedro_databricks_hybrid.transfer.dbfs_blocks import DraftUpload
 from kedro_databricks_hybrid.transfer.files import BLOCK, OURS, Listing, RemoteFile
-from kedro_databricks_hybrid.transfer.pace import AppendLostError
+from kedro_databricks_hybrid.transfer.pool import run_all
 from kedro_databricks_hybrid.transfer.refusals import explained
 from kedro_databricks_hybrid.transfer.remote import base_path
+from kedro_databricks_hybrid.transfer.unfinished import Unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.workspace import Workspace
 
 _INCOMING = PurePosixPath(OURS, "incoming")
-_TRIES = 6
+_DRAFT = re.compile(r".+\.[0-9a-f]{12}")
+_ABANDONED = 24 * 3600 * 1000
+"""Milliseconds after which nobody can be writing to a draft any more."""
 
 
 class DbfsTree:
@@ -34,6 +39,7 @@ class DbfsTree:
         from databricks.sdk.service.files import DbfsAPI
 
         self.root = root
+        self._client = workspace.client
         # The plain API: what the client adds to it asks for a status before each listing and removal.
         self._api = DbfsAPI(workspace.client.api_client)  # type: ignore[no-untyped-call]
         self._base = base_path(root)
@@ -78,31 +84,30 @@ class DbfsTree:
             encoded = base64.b64encode(content).decode("ascii")
             self._api.put(self._full(path), contents=encoded, overwrite=True)
 
-    def upload(self, path: PurePosixPath, content: BinaryIO, size: int) -> None:
-        """Append block by block to a file of another name, then move it into place.
-
-        A block whose answer was lost may be there or not, so the whole file begins anew.
-        """
-        draft = self._full(_INCOMING / f"{path.name[:100]}.{secrets.token_hex(6)}")
+    def upload(
+        self, path: PurePosixPath, content: BinaryIO, size: int, unfinished: Unfinished | None = None
+    ) -> None:
+        """Append block by block to a file of another name, then move it into place."""
+        unfinished = unfinished or Unfinished()
         with explained(f"write {self.root}/{path}"):
-            for attempt in range(1, _TRIES + 1):
-                try:
-                    content.seek(0)
-                    self._append_all(draft, content)
-                    arrived = self._api.get_status(draft).file_size
-                    if arrived == size:
-                        break
-                    problem = TransferError(
-                        f"{self.root}/{path} arrived with {arrived} bytes of {size}.", hint="Push again."
-                    )
-                except AppendLostError as error:
-                    problem = TransferError(
-                        f"{self.root}/{path} could not be sent: {error}", hint="Push again."
-                    )
-                if attempt == _TRIES:
-                    self._api.delete(draft)
-                    raise problem
+            draft = self._draft_upload(path).send(content, size, unfinished)
             self._move_into_place(draft, path, size)
+        unfinished.forget()
+
+    def give_up(self, unfinished: Unfinished) -> None:
+        """Remove the draft of an upload that will not go on."""
+        with explained(f"clear {self.root}/{_INCOMING}"):
+            self._draft_upload(_INCOMING).give_up(unfinished)
+
+    def sweep(self, now: int) -> None:
+        """Remove drafts that somebody's interrupted push left a day ago; younger ones may be under way."""
+        listing = self.list(_INCOMING)
+        old = [
+            file.path
+            for file in (listing.files if listing else ())
+            if _DRAFT.fullmatch(file.path.name) and file.modified < now - _ABANDONED
+        ]
+        run_all(self.delete, old)
 
     def delete(self, path: PurePosixPath) -> None:
         """Remove a file."""
@@ -149,11 +154,11 @@ class DbfsTree:
             if len(block) < BLOCK:
                 return
 
-    def _append_all(self, draft: str, content: BinaryIO) -> None:
-        handle = self._api.create(draft, overwrite=True).handle or 0
-        while block := content.read(BLOCK):
-            self._api.add_block(handle, base64.b64encode(block).decode("ascii"))
-        self._api.close(handle)
+    def _draft_upload(self, path: PurePosixPath) -> DraftUpload:
+        def new_draft() -> str:
+            return self._full(_INCOMING / f"{path.name[:100]}.{secrets.token_hex(6)}")
+
+        return DraftUpload(self._client, f"{self.root}/{path}", new_draft)
 
     def _move_into_place(self, draft: str, path: PurePosixPath, size: int) -> None:
         """Move a whole file to its name; the API moves onto nothing, so what is there goes first."""

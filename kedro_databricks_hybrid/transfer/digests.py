@@ -45,15 +45,24 @@ class Digests:
             path: Its path relative to the data folder.
             status: Its status before it is read.
         """
-        stamp = stamp_of(status)
-        known = self._known.get(str(path))
-        if known and known[0] == stamp:
-            return Content(known[1], status.st_size)
+        known = self.known(path, status)
+        if known:
+            return known
         content = local.content_of(file)
-        if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > _TOO_FRESH_NS:
+        self.note(path, stamp_of(status), content)
+        return content
+
+    def known(self, path: PurePosixPath, status: os.stat_result) -> Content | None:
+        """Return the content of a file that has not changed since it was read, None of any other."""
+        known = self._known.get(str(path))
+        return Content(known[1], status.st_size) if known and known[0] == stamp_of(status) else None
+
+    def note(self, path: PurePosixPath, stamp: Stamp, content: Content) -> None:
+        """Remember what was read while a file had a stamp."""
+        _, modified, changed = stamp
+        if time.time_ns() - max(modified, changed) > _TOO_FRESH_NS:
             self._known[str(path)] = (stamp, content.digest)
             self._changed = True
-        return content
 
     def save(self) -> None:
         """Keep them for the next time."""

@@ -26,6 +26,16 @@ class Content:
     digest: str
     size: int
 
+    @property
+    def is_known(self) -> bool:
+        """Whether somebody has read it; one that nobody has read equals no other."""
+        return bool(self.digest)
+
+
+def unread(size: int) -> Content:
+    """Return what is known of a file that nobody has read: its size."""
+    return Content("", size)
+
 
 Stamp = tuple[int, int, int]
 """Size, modification time and change time (ns): the same as long as nobody wrote to a local file."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import TransferError
-from kedro_databricks_hybrid.transfer.files import BLOCK, OURS, SMALL, Content, LocalFile, stamp_of
+from kedro_databricks_hybrid.transfer.files import BLOCK, OURS, SMALL, Content, LocalFile, stamp_of, unread
 from kedro_databricks_hybrid.transfer.pool import run_all
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from kedro_databricks_hybrid.transfer.digests import Digests
 
@@ -40,12 +42,19 @@ def find_files(data: Path, chosen: Iterable[Path] | None = None) -> Found:
         inside(data, start)
         if not os.path.lexists(start):
             continue
-        _refuse_link_out(start, real_data, data)
+        target = Path(os.path.realpath(start))
+        if not target.is_relative_to(real_data):
+            raise _link_out(inside(data, start).as_posix(), target)
         try:
-            entries = _files_below(start, real_data, data) if start.is_dir() else [start]
-            for path in entries:
-                if _is_data(path.name) and path.is_file():
-                    found[PurePosixPath(path.relative_to(data).as_posix())] = path.stat()
+            if start.is_dir():
+                below = PurePosixPath(inside(data, start).as_posix())
+                walked = _files_below(str(start), "" if below == PurePosixPath() else f"{below}/", real_data)
+            else:
+                walked = iter([(inside(data, start).as_posix(), str(start), start.stat())])
+            for name, path, status in walked:
+                if _is_data(name.rpartition("/")[2]) and stat.S_ISREG(status.st_mode):
+                    _require_readable(path)
+                    found[PurePosixPath(name)] = status
         except OSError as error:
             raise _unreadable(error) from error
     return dict(sorted(found.items()))
@@ -53,6 +62,28 @@ def find_files(data: Path, chosen: Iterable[Path] | None = None) -> Found:
 
 def read_files(data: Path, found: Found, digests: Digests) -> list[LocalFile]:
     """Return files with their contents; only those that changed since they were last read are read.
+
+    Raises:
+        TransferError: A file cannot be read.
+    """
+    return as_files(found, contents_of(data, found, digests))
+
+
+def as_files(found: Found, contents: Mapping[PurePosixPath, Content]) -> list[LocalFile]:
+    """Put files and their contents together; a content that is missing was not read."""
+    return [
+        LocalFile(
+            path,
+            contents.get(path) or unread(status.st_size),
+            status.st_mtime_ns // 1_000_000,
+            stamp_of(status),
+        )
+        for path, status in found.items()
+    ]
+
+
+def contents_of(data: Path, found: Found, digests: Digests) -> dict[PurePosixPath, Content]:
+    """Return what files hold; only those that changed since they were last read are read.
 
     Raises:
         TransferError: A file cannot be read.
@@ -65,12 +96,7 @@ def read_files(data: Path, found: Found, digests: Digests) -> list[LocalFile]:
         # Threads help where hashing takes longer than starting them: Python hashes blocks side by side.
         large = [path for path, status in found.items() if status.st_size > SMALL]
         contents = dict(zip(large, run_all(read, large), strict=True))
-        return [
-            LocalFile(
-                path, contents.get(path) or read(path), status.st_mtime_ns // 1_000_000, stamp_of(status)
-            )
-            for path, status in found.items()
-        ]
+        return {path: contents.get(path) or read(path) for path in found}
     except OSError as error:
         raise _unreadable(error) from error
 
@@ -140,33 +166,38 @@ def named(data: Path, names: Collection[str]) -> list[Path]:
     return paths
 
 
-def _files_below(folder: Path, real_data: Path, data: Path) -> Iterator[Path]:
+def _files_below(folder: str, name: str, real_data: Path) -> Iterator[tuple[str, str, os.stat_result]]:
+    """Yield each file's name below the data folder, its path and its status; strings, as they are many."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            path = folder / entry.name
             if entry.is_symlink():
-                _refuse_link_out(path, real_data, data)
-                if entry.is_dir() and Path(os.path.realpath(path)) in [*folder.parents, folder]:
+                target = Path(os.path.realpath(entry.path))
+                if not target.is_relative_to(real_data):
+                    raise _link_out(name + entry.name, target)
+                if entry.is_dir() and Path(os.path.realpath(folder)).is_relative_to(target):
                     continue  # a link back up: what it leads to is walked already
             if entry.is_dir():
                 if entry.name != OURS and not entry.name.endswith(PART_SUFFIX):
-                    yield from _files_below(path, real_data, data)
-            else:
-                yield path
+                    yield from _files_below(entry.path, f"{name}{entry.name}/", real_data)
+            elif entry.is_file():
+                yield name + entry.name, entry.path, entry.stat()
 
 
-def _refuse_link_out(path: Path, real_data: Path, data: Path) -> None:
-    target = Path(os.path.realpath(path))
-    if not target.is_relative_to(real_data):
-        raise TransferError(
-            f"{path.relative_to(data.parent)} is a link to {target}, outside the data folder.",
-            hint="Copy the data into the folder, or remove the link.",
-        )
+def _link_out(name: str, target: Path) -> TransferError:
+    return TransferError(
+        f"{name} is a link to {target}, outside the data folder.",
+        hint="Copy the data into the folder, or remove the link.",
+    )
 
 
 def _is_data(name: str) -> bool:
     is_checksum = name.startswith(".") and name.endswith(".crc")
     return name not in _MARKERS and not is_checksum and not name.endswith(PART_SUFFIX)
+
+
+def _require_readable(path: str) -> None:
+    if not os.access(path, os.R_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
 
 def _unreadable(error: OSError) -> TransferError:

@@ -15,18 +15,20 @@ import zlib
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from kedro_databricks_hybrid.transfer import own_folder
 from kedro_databricks_hybrid.transfer.files import OURS, Entry, Version
 from kedro_databricks_hybrid.transfer.pool import run_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
+    from pathlib import Path
 
     from kedro_databricks_hybrid.transfer.remote import RemoteTree
 
 FOLDER = PurePosixPath(OURS, "manifest")
 _SUFFIX = ".json.gz"
 _MANY = 4
-"""With this many files, the next one takes all of them in and they are removed."""
+"""Files that a manifest has at most, but for pushes at the same time."""
 
 Entries = dict[PurePosixPath, Entry]
 
@@ -65,39 +67,84 @@ def merge(several: Iterable[Mapping[PurePosixPath, Entry]]) -> Entries:
     return merged
 
 
+class Copies:
+    """Copies here of manifest files there, which nobody changes once they are written.
+
+    Args:
+        data: The local data folder; where there is none, nothing is kept.
+        name: The folder of the copies among this tool's own files.
+    """
+
+    def __init__(self, data: Path, name: str) -> None:
+        self._data = data
+        self._name = name
+
+    def read(self, tree: RemoteTree, path: PurePosixPath) -> Entries:
+        """Return what a manifest file says, from its copy if there is a whole one."""
+        copy = own_folder.path(self._data, self._name) / path.name
+        try:
+            kept = from_bytes(copy.read_bytes())
+        except OSError:
+            kept = {}
+        if kept:
+            return kept
+        content = tree.read(path)
+        entries = from_bytes(content)
+        if content and entries:
+            self.keep(path, content)
+        return entries
+
+    def keep(self, path: PurePosixPath, content: bytes) -> None:
+        """Keep a copy."""
+        if self._data.is_dir():
+            own_folder.write(self._data, f"{self._name}/{path.name}", content)
+
+    def keep_only(self, paths: Collection[PurePosixPath]) -> None:
+        """Remove the copies of all other files."""
+        names = {path.name for path in paths}
+        for copy in own_folder.path(self._data, self._name).glob("*"):
+            if copy.name not in names:
+                copy.unlink(missing_ok=True)
+
+
 class Manifest:
     """The manifest of one data root, as it was when it was read.
 
     Args:
         tree: The data root.
-        names: The files that it consists of; empty on a root that nobody pushed to.
-        entries: What they say together.
+        copies: The copies of its files here.
+        files: The files that it consists of and what each says; empty on a root that nobody pushed to.
     """
 
-    def __init__(self, tree: RemoteTree, names: list[PurePosixPath], entries: Entries) -> None:
+    def __init__(self, tree: RemoteTree, copies: Copies, files: dict[PurePosixPath, Entries]) -> None:
         self._tree = tree
-        self._names = names
-        self.entries = entries
+        self._copies = copies
+        self._files = files
+        self.entries = merge(files[path] for path in sorted(files))
 
     @classmethod
-    def read(cls, tree: RemoteTree) -> Manifest | None:
+    def read(cls, tree: RemoteTree, copies: Copies) -> Manifest | None:
         """Read it; None where nobody has pushed to this root yet."""
         listing = tree.list(FOLDER)
         if listing is None:
             return None
         names = sorted(file.path for file in listing.files if file.path.name.endswith(_SUFFIX))
-        return cls(tree, names, merge(from_bytes(content) for content in run_all(tree.read, names)))
+        read = run_all(lambda path: copies.read(tree, path), names)
+        copies.keep_only(names)
+        return cls(tree, copies, dict(zip(names, read, strict=True)))
 
     def add(self, entries: Entries) -> None:
-        """Store what became known, in a file of its own."""
+        """Store what became known, in a file of its own that takes in the smallest ones if there are many."""
         if not entries:
             return
-        gather = len(self._names) >= _MANY
-        content = as_bytes(merge([self.entries, entries]) if gather else entries)
+        by_size = sorted(self._files, key=lambda path: len(self._files[path]))
+        taken = by_size[: max(0, len(by_size) - _MANY + 1)]
+        together = merge([*(self._files[path] for path in taken), entries])
+        content = as_bytes(together)
         name = FOLDER / f"{time.time_ns():020d}-{secrets.token_hex(4)}{_SUFFIX}"
         self._tree.write(name, content)
-        if gather:
-            run_all(self._tree.delete, self._names)
-            self._names = []
-        self._names.append(name)
+        self._copies.keep(name, content)
+        run_all(self._tree.delete, taken)
+        self._files = {path: each for path, each in self._files.items() if path not in taken}
+        self._files[name] = together
         self.entries = merge([self.entries, entries])

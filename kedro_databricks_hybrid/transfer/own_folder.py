@@ -37,12 +37,13 @@ def make(data: Path) -> Path:
     return folder
 
 
-def write(data: Path, name: str, text: str) -> None:
+def write(data: Path, name: str, content: str | bytes) -> None:
     """Replace a file of ours by a whole one."""
     target = make(data) / name
-    draft = target.with_name(f"{name}.{secrets.token_hex(4)}")
+    draft = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
     try:
-        draft.write_text(text, encoding="utf-8")
+        target.parent.mkdir(exist_ok=True)
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(draft, target)  # noqa: PTH105 - the name tells that it replaces
     except OSError as error:
         draft.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""One pace for all requests: when Databricks asks one of them to wait, all of them wait."""
+"""One pace for all requests: ten at a time, and when Databricks asks one to wait, all of them wait."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import urllib3
+from requests import Session
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ChunkedEncodingError, ConnectionError, Timeout  # noqa: A004
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 _APPEND = "/dbfs/add-block"
 _THROTTLED = (429, 503)
+_ANY = "https://x"
+_PIECE = 256 * 1024
+_HAS_PIECES = 2  # urllib3's version
 
 
 class AppendLostError(ConnectionFailedError):
@@ -35,6 +40,13 @@ class PacedAdapter(HTTPAdapter):
         super().__init__(pool_connections=4, pool_maxsize=CONCURRENCY * 2)
         self._lock = threading.Lock()
         self._not_before = 0.0
+        self._places = threading.BoundedSemaphore(CONCURRENCY)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' own signature
+        """Send bodies in larger pieces than urllib3 does by itself, where it can."""
+        if int(vars(urllib3)["__version__"].partition(".")[0]) >= _HAS_PIECES:
+            kwargs["blocksize"] = _PIECE
+        super().init_poolmanager(*args, **kwargs)
 
     def send(
         self,
@@ -44,20 +56,21 @@ class PacedAdapter(HTTPAdapter):
         **kwargs: Any,  # noqa: ANN401
     ) -> Response:
         """Send a request when its time has come."""
-        self._wait()
-        try:
-            response = super().send(request, stream, *args, **kwargs)
-            if not stream:
-                _ = response.content
-        except (ConnectionError, ChunkedEncodingError, Timeout) as error:
-            if _APPEND in (request.path_url or ""):
-                raise AppendLostError(f"No answer to an append ({error}).") from error
-            if isinstance(error, ChunkedEncodingError):
-                raise ConnectionError(error, request=request) from error
-            raise
-        if response.status_code in _THROTTLED:
-            self._hold(response.headers.get("Retry-After"))
-        return response
+        with self._places:
+            self._wait()
+            try:
+                response = super().send(request, stream, *args, **kwargs)
+                if not stream:
+                    _ = response.content
+            except (ConnectionError, ChunkedEncodingError, Timeout) as error:
+                if _APPEND in (request.path_url or ""):
+                    raise AppendLostError(f"No answer to an append ({error}).") from error
+                if isinstance(error, ChunkedEncodingError):
+                    raise ConnectionError(error, request=request) from error
+                raise
+            if response.status_code in _THROTTLED:
+                self._hold(response.headers.get("Retry-After"))
+            return response
 
     def _wait(self) -> None:
         while (seconds := self._not_before - time.monotonic()) > 0:
@@ -74,10 +87,25 @@ def keep_pace(client: WorkspaceClient) -> None:
 
     The SDK offers no public place for this; without the one that it has, each request waits for itself.
     """
-    inner = getattr(client.api_client, "_api_client", None)
-    session = getattr(inner, "_session", None)
-    if session is None or isinstance(session.get_adapter("https://x"), PacedAdapter):
-        return
-    adapter = PacedAdapter()
+    session = _session_of(client)
+    if session is not None and not isinstance(session.get_adapter(_ANY), PacedAdapter):
+        _mount(session, PacedAdapter())
+
+
+def storage_session(client: WorkspaceClient) -> Session:
+    """Return a session for signed addresses, which want no login, at the pace of a client's requests."""
+    session = _session_of(client)
+    adapter = session.get_adapter(_ANY) if session is not None else PacedAdapter()
+    storage = Session()
+    _mount(storage, adapter)
+    return storage
+
+
+def _session_of(client: WorkspaceClient) -> Session | None:
+    session = getattr(getattr(client.api_client, "_api_client", None), "_session", None)
+    return session if isinstance(session, Session) else None
+
+
+def _mount(session: Session, adapter: Any) -> None:  # noqa: ANN401 - requests says no type
     session.mount("https://", adapter)
     session.mount("http://", adapter)

@@ -115,7 +115,9 @@ def plan_push(
     sorted_out: dict[State, list[Pair]] = {state: [] for state in State}
     left: list[Pair] = []
     for pair in pairs:
-        is_result = pair.path in results or any(parent in results for parent in pair.path.parents)
+        is_result = bool(results) and (
+            pair.path in results or any(parent in results for parent in pair.path.parents)
+        )
         differs = pair.state not in {State.SAME, State.ONLY_HERE}
         if is_result and differs and answer is not Answer.MINE:
             left.append(pair)

@@ -43,6 +43,12 @@ def run_all(function: Callable[[Item], Result], items: Sequence[Item]) -> list[R
     return cast("list[Result]", work.results)
 
 
+def both(first: Callable[[], Item], second: Callable[[], Result]) -> tuple[Item, Result]:
+    """Call two functions at the same time and return what both return."""
+    one, other = run_all(lambda call: call(), [cast("Callable[[], object]", first), second])
+    return cast("tuple[Item, Result]", (one, other))
+
+
 class _Work:
     """The items that are left, and what came of the others."""
 

@@ -65,10 +65,10 @@ class Pull:
 
     def pairs(self, paths: Collection[PurePosixPath]) -> list[Pair]:
         """Put both sides of all files at or below some paths beside each other; reads no remote file."""
-        manifest = Manifest.read(self.tree)
+        self._state = CloneState(self.data, self.place)
+        manifest = Manifest.read(self.tree, self._state.manifest_copies)
         if manifest is None:
             self.tree.check()
-        self._state = CloneState(self.data, self.place)
         ours = PurePosixPath(OURS)
         walked = run_all(lambda path: walk(self.tree, path, skip=ours), sorted(set(paths)))
         there = {file.path: file for files in walked for file in files}

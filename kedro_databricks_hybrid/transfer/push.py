@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,14 @@ from kedro_databricks_hybrid.transfer import knowledge, local, manifest, refusal
 from kedro_databricks_hybrid.transfer.clone_state import CloneState
 from kedro_databricks_hybrid.transfer.digests import Digests
 from kedro_databricks_hybrid.transfer.files import SMALL, Content, Entry, Listing
+from kedro_databricks_hybrid.transfer.folders_made import FoldersMade
 from kedro_databricks_hybrid.transfer.manifest import Manifest
 from kedro_databricks_hybrid.transfer.plan import Answer, Pair, PushPlan, pairs_of, plan_push
-from kedro_databricks_hybrid.transfer.pool import run_all
+from kedro_databricks_hybrid.transfer.pool import both, run_all
 from kedro_databricks_hybrid.transfer.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from kedro_databricks_hybrid.transfer.files import LocalFile, RemoteFile
@@ -86,13 +88,14 @@ class Push:
         found = local.find_files(self.data, wish.chosen)
         refusals.refuse_names(list(found))
         refusals.refuse_sizes([(path, status.st_size) for path, status in found.items()], self.tree)
-        digests = Digests(self.data)
-        here = local.read_files(self.data, found, digests)
-        digests.save()
+        self._digests = Digests(self.data)
         self._state = CloneState(self.data, self.place)
-        there, self._folders = self._look(file.path.parent for file in here)
+        there = self._look(path.parent for path in found)
+        before = self._state.before()
+        here = self._read(found, there, before)
+        self._digests.save()
         memory = knowledge.Memory(self._manifest.entries, self._state.entries)
-        pairs = pairs_of(here, there, memory.contents(there), self._state.before())
+        pairs = pairs_of(here, there, memory.contents(there), before)
         pairs = knowledge.compared(self.tree, pairs, lambda pair: pair.must_be_compared)
         plan = plan_push(
             pairs,
@@ -113,18 +116,28 @@ class Push:
             TransferError: A file vanished, keeps changing, or did not arrive as it was sent.
             WorkspaceError: Databricks refused.
         """
+        try:
+            return self._perform(plan)
+        except KeyboardInterrupt:
+            raise InterruptedPushError(
+                f"Interrupted after {self.progress.files} of {len(plan.send)} files.",
+                hint="Push again: what arrived is kept, the rest is sent.",
+            ) from None
+        finally:
+            self._state.close()
+
+    def _perform(self, plan: PushPlan) -> Pushed:
         same = {pair.path: _entry(pair) for pair in plan.same}
+        large = [pair.path for pair in plan.send if pair.here and pair.here.size > SMALL]
+        for left in self._state.abandoned(large):
+            self.tree.give_up(left)
+            left.close()
         if not (plan.send or plan.make):
             self._remember(same, {}, finished=True)
             return Pushed(0, 0, plan)
         self.progress.begin(len(plan.send), sum(pair.here.size for pair in plan.send if pair.here))
         try:
             arrived, vanished = self._send(plan)
-        except KeyboardInterrupt:
-            raise InterruptedPushError(
-                f"Interrupted after {self.progress.files} of {len(plan.send)} files.",
-                hint="Push again: what arrived is kept, the rest is sent.",
-            ) from None
         finally:
             self.progress.end()
         self._remember(same, arrived, finished=not vanished)
@@ -132,40 +145,69 @@ class Push:
             raise vanished[0]
         return Pushed(len(arrived), sum(entry.version.size for entry in arrived.values()), plan)
 
-    def _look(
-        self, parents: Iterable[PurePosixPath]
-    ) -> tuple[dict[PurePosixPath, RemoteFile], set[PurePosixPath]]:
+    def _look(self, parents: Iterable[PurePosixPath]) -> dict[PurePosixPath, RemoteFile]:
         """List the folders that matter; on a root that nobody pushed to, check that it can be used."""
         wanted = sorted({_ROOT, *parents})
-        read, *listings = run_all(self._fetch, [manifest.FOLDER, *wanted])
-        if read is None and listings[0] is None:
+        may_be_new = not self._state.entries
+        asked: list[Callable[[], object]] = [
+            lambda: Manifest.read(self.tree, self._state.manifest_copies),
+            *(partial(self.tree.list, folder) for folder in wanted),
+            *([self.tree.check] if may_be_new else []),
+        ]
+        read, *listings = run_all(lambda ask: ask(), asked)
+        if read is None and listings[0] is None and not may_be_new:
             self.tree.check()
-        self._manifest = read if isinstance(read, Manifest) else Manifest(self.tree, [], {})
         self._is_new = read is None
+        self._manifest = (
+            read if isinstance(read, Manifest) else Manifest(self.tree, self._state.manifest_copies, {})
+        )
         there: dict[PurePosixPath, RemoteFile] = {}
-        folders: set[PurePosixPath] = set()
-        for folder, listing in zip(wanted, listings, strict=True):
+        self._folders: set[PurePosixPath] = set()
+        for folder, listing in zip(wanted, listings[: len(wanted)], strict=True):
             if isinstance(listing, Listing):
                 there.update((file.path, file) for file in listing.files)
-                folders.update(listing.folders, {folder})
-        return there, folders
+                self._folders.update(listing.folders, {folder})
+        return there
 
-    def _fetch(self, folder: PurePosixPath) -> Manifest | Listing | None:
-        return Manifest.read(self.tree) if folder == manifest.FOLDER else self.tree.list(folder)
+    def _read(
+        self,
+        found: local.Found,
+        there: Mapping[PurePosixPath, RemoteFile],
+        before: Mapping[PurePosixPath, frozenset[Content]],
+    ) -> list[LocalFile]:
+        """Read the files whose sizes leave it open whether they changed; the others are hashed when sent."""
+
+        def may_be(path: PurePosixPath, size: int) -> bool:
+            sizes = {content.size for content in before.get(path, ())}
+            return path in there and size in {there[path].size, *sizes}
+
+        unclear = {
+            path: status
+            for path, status in found.items()
+            if may_be(path, status.st_size) or self._digests.known(path, status)
+        }
+        return local.as_files(found, local.contents_of(self.data, unclear, self._digests))
 
     def _send(self, plan: PushPlan) -> tuple[dict[PurePosixPath, Entry], list[TransferError]]:
         files = [pair.here for pair in plan.send if pair.here]
         self._state.will_send(files)
-        self._make_folders([*plan.make, *(file.path.parent for file in files)])
+        making = self._to_make([*plan.make, *(file.path.parent for file in files)])
+        self._making = FoldersMade(len(making))
         arrived: dict[PurePosixPath, Entry] = {}
         vanished: list[TransferError] = []
         left = files
         for _ in range(_ROUNDS):
-            sent = dict(zip((file.path for file in left), run_all(self._send_one, left), strict=True))
+            jobs: list[Callable[[], object]] = [
+                *(partial(self._make, folder) for folder in making),
+                *(partial(self._send_one, file) for file in left),
+            ]
+            answers = run_all(lambda job: job(), jobs)[len(making) :]
+            sent = dict(zip((file.path for file in left), answers, strict=True))
             vanished += [each for each in sent.values() if isinstance(each, TransferError)]
             contents = {path: each for path, each in sent.items() if isinstance(each, Content)}
             arrived |= self._verified(contents)
             left = [file for file in left if file.path in contents and file.path not in arrived]
+            making = []
             if not left:
                 return arrived, vanished
         raise TransferError(
@@ -173,20 +215,22 @@ class Push:
             hint="Does something else write there? Push again.",
         )
 
-    def _make_folders(self, folders: Iterable[PurePosixPath]) -> None:
+    def _to_make(self, folders: Iterable[PurePosixPath]) -> list[PurePosixPath]:
         wanted = set(folders) - self._folders - {_ROOT}
         if self.tree.makes_parents:
-            layers = {folder for folder in wanted if len(folder.parts) == 1}
-            run_all(self.tree.make_folder, sorted(layers))
-            return
+            return sorted(folder for folder in wanted if len(folder.parts) == 1)
         if self._is_new:
             wanted.add(manifest.FOLDER)
         above = {parent for folder in wanted for parent in folder.parents}
-        run_all(self.tree.make_folder, sorted(wanted - above))
+        return sorted(wanted - above)
+
+    def _make(self, folder: PurePosixPath) -> None:
+        with self._making.one():
+            self.tree.make_folder(folder)
 
     def _send_one(self, file: LocalFile) -> Content | TransferError:
         try:
-            content = sources.send(self.tree, self.data / file.path, file, self.progress.advance)
+            content = self._making.retried(lambda: self._send_file(file))
         except sources.VanishedError as error:
             return error
         if content.size > SMALL * 64:  # nobody wants to compare these again after an interruption
@@ -194,6 +238,16 @@ class Push:
             if there is not None and there.size == content.size:
                 self._state.sent(file.path, Entry(there.version, content.digest))
         self.progress.file_done()
+        return content
+
+    def _send_file(self, file: LocalFile) -> Content:
+        books = sources.Books(
+            self.progress.advance,
+            partial(self._state.is_sending, file.path),
+            partial(self._state.unfinished, file.path),
+        )
+        content, stamp = sources.send(self.tree, self.data / file.path, file.path, books)
+        self._digests.note(file.path, stamp, content)
         return content
 
     def _verified(self, contents: dict[PurePosixPath, Content]) -> dict[PurePosixPath, Entry]:
@@ -214,7 +268,12 @@ class Push:
         news = {path: entry for path, entry in {**same, **arrived}.items() if known.get(path) != entry}
         if self._is_new and not self.tree.makes_parents and news and not arrived:
             self.tree.make_folder(manifest.FOLDER)
-        self._manifest.add(news)
+        large = [entry for entry in arrived.values() if entry.version.size > SMALL]
+        both(
+            lambda: self._manifest.add(news),
+            lambda: self.tree.sweep(max(entry.version.modified for entry in large)) if large else None,
+        )
+        self._digests.save()
         self._state.in_step({**same, **arrived}, finished=finished)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from kedro_databricks_hybrid.transfer.remote import RemoteTree
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_NAME = 255  # bytes
 _MAX_PATH = 3000  # bytes below the root
 
@@ -75,11 +77,11 @@ def _problem(path: PurePosixPath) -> str | None:
         encoded = str(path).encode()
     except UnicodeEncodeError:
         return "is not valid Unicode, which Databricks needs"
-    if any(ord(character) < 32 or ord(character) == 127 for character in str(path)):
+    if _CONTROL.search(str(path)):
         return "holds a control character, which Databricks refuses"
     if len(encoded) > _MAX_PATH:
         return f"is longer than {_MAX_PATH} bytes"
-    if any(len(name.encode()) > _MAX_NAME for name in path.parts):
+    if len(encoded) > _MAX_NAME and any(len(name.encode()) > _MAX_NAME for name in path.parts):
         return f"holds a name longer than {_MAX_NAME} bytes"
     return None
 

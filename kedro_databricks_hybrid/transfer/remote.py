@@ -11,6 +11,8 @@ from kedro_databricks_hybrid.transfer.pool import run_all
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kedro_databricks_hybrid.transfer.unfinished import Unfinished
+
 __all__ = ["Listing", "RemoteFile", "RemoteTree", "base_path", "walk"]
 
 
@@ -50,8 +52,27 @@ class RemoteTree(Protocol):
     def write(self, path: PurePosixPath, content: bytes) -> None:
         """Write a small file (up to 1 MB) by one request, replacing one that is there."""
 
-    def upload(self, path: PurePosixPath, content: BinaryIO, size: int) -> None:
-        """Write a file of any size, replacing one that is there, with constant memory."""
+    def upload(
+        self, path: PurePosixPath, content: BinaryIO, size: int, unfinished: Unfinished | None = None
+    ) -> None:
+        """Write a file of any size, replacing one that is there, with constant memory.
+
+        Args:
+            path: The file.
+            content: What it shall hold.
+            size: Its bytes.
+            unfinished: What an interrupted upload of the same content got done; the rest is sent.
+        """
+
+    def give_up(self, unfinished: Unfinished) -> None:
+        """Remove what an interrupted upload left which will not go on."""
+
+    def sweep(self, now: int) -> None:
+        """Remove what anybody's interrupted uploads left that cannot be under way any more.
+
+        Args:
+            now: A modification time (ms) that the server gave just now.
+        """
 
     def delete(self, path: PurePosixPath) -> None:
         """Remove a file; one that is not there is removed already."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import threading
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from kedro_databricks_hybrid.errors import NotFoundError, TransferError
 from kedro_databricks_hybrid.transfer.files import BLOCK, Listing, RemoteFile
+from kedro_databricks_hybrid.transfer.multipart import PartsRefusedError, PartsUpload
+from kedro_databricks_hybrid.transfer.outgoing import Source
 from kedro_databricks_hybrid.transfer.refusals import explained
 from kedro_databricks_hybrid.transfer.remote import base_path
+from kedro_databricks_hybrid.transfer.unfinished import Unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,9 +23,8 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.workspace import Workspace
 
 _VOLUME_PARTS = 5  # "/", "Volumes", catalog, schema, volume
-_IN_PARTS = 50 * 1024 * 1024  # from this size on the SDK sends a file in parts
-_PART = 8 * 1024 * 1024
-_PART_THREADS = 2  # each holds a part in memory
+_IN_PARTS = 50 * 1024 * 1024
+"""From this size on a file travels in parts, as the SDK has it too."""
 
 
 class VolumeTree:
@@ -35,6 +37,7 @@ class VolumeTree:
         from databricks.sdk.service.files import FilesAPI
 
         self.root = root
+        self._client = workspace.client
         self._api = workspace.client.files
         # The plain API: what the client adds to a download asks for a signed address first.
         self._plain = FilesAPI(workspace.client.api_client)  # type: ignore[no-untyped-call]
@@ -82,15 +85,26 @@ class VolumeTree:
         """Write a small file by one request."""
         self.upload(path, io.BytesIO(content), len(content))
 
-    def upload(self, path: PurePosixPath, content: BinaryIO, size: int) -> None:
-        """Write a file by one request; the SDK sends large ones in parts, joined at the end."""
+    def upload(
+        self, path: PurePosixPath, content: BinaryIO, size: int, unfinished: Unfinished | None = None
+    ) -> None:
+        """Write a file by one request, a large one in parts that are joined at the end."""
         target = str(self._base / path)
         with explained(f"write {target}"):
-            if size < _IN_PARTS:
-                self._api.upload(target, content, overwrite=True)
+            if size < _IN_PARTS or not isinstance(content, Source):
+                if unfinished is not None:  # it was larger then
+                    self.give_up(unfinished)
+                self._plain.upload(target, content, overwrite=True)
                 return
-            with self._one_in_parts:  # so that memory does not grow with the number of large files
-                self._upload_in_parts(target, content)
+            with self._one_in_parts:  # its parts travel side by side
+                self._upload_in_parts(target, content, unfinished or Unfinished())
+
+    def give_up(self, unfinished: Unfinished) -> None:
+        """Have the parts removed that an upload left which will not go on."""
+        PartsUpload(self._client, "").give_up(unfinished)
+
+    def sweep(self, now: int) -> None:
+        """Nothing: parts that were not joined are no files, and the cloud removes them."""
 
     def delete(self, path: PurePosixPath) -> None:
         """Remove a file."""
@@ -132,13 +146,14 @@ class VolumeTree:
                 while chunk := answer.read(BLOCK):
                     yield chunk
 
-    def _upload_in_parts(self, target: str, content: BinaryIO) -> None:
-        """Let the SDK read the file itself, which needs less memory than a stream; older ones cannot."""
-        upload: Any = getattr(self._api, "upload_from", None)
-        if upload is None or not isinstance(content.name, str):
-            self._api.upload(target, content, overwrite=True)
-        else:
-            upload(target, content.name, overwrite=True, part_size=_PART, parallelism=_PART_THREADS)
+    def _upload_in_parts(self, target: str, source: Source, unfinished: Unfinished) -> None:
+        parts = PartsUpload(self._client, target)
+        try:
+            parts.send(source, unfinished)
+        except PartsRefusedError:
+            parts.give_up(unfinished)
+            source.seek(0)
+            self._plain.upload(target, source, overwrite=True)  # type: ignore[arg-type]
 
     def _relative(self, entry: DirectoryEntry) -> PurePosixPath:
         # Unity Catalog answers with the volume's names in its own case.

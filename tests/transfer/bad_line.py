@@ -56,12 +56,20 @@ class BadLine:
     Args:
         port: The server's port.
         delay: Seconds that every request takes longer.
+
+    Attributes:
+        fault: Decides what goes wrong with a request, before anything else is done for it.
+        after: Called when the server has done a request's work, before the client can know.
+        retry_after: The header of refusals.
+        requests: What came in.
+        most_at_once: The most requests that were under way at one time.
     """
 
     def __init__(self, port: int, delay: float = 0.0) -> None:
         self._port = port
         self.delay = delay
         self.fault: Callable[[Request], Fault] = lambda _: None
+        self.after: Callable[[Request], None] = lambda _: None
         self.retry_after = "1"
         self.requests: list[Request] = []
         self.most_at_once = 0
@@ -80,6 +88,7 @@ class BadLine:
         """Begin to count anew, without faults."""
         self.requests.clear()
         self.fault = lambda _: None
+        self.after = lambda _: None
         self.most_at_once = 0
 
     def _accept(self) -> None:
@@ -129,11 +138,14 @@ class BadLine:
             server.sendall(first + b"".join(kept) + b"Connection: close\r\n\r\n")
             for piece in _body(incoming, headers):
                 server.sendall(piece)
-            return self._pass_back(connection, server, fault)
+            return self._pass_back(connection, server, fault, request)
 
-    def _pass_back(self, connection: socket.socket, server: socket.socket, fault: Fault) -> bool:
+    def _pass_back(
+        self, connection: socket.socket, server: socket.socket, fault: Fault, request: Request
+    ) -> bool:
         """Pass the answer on; it ends where the server closes, so its own length tells the client."""
         first = server.recv(_PIECE)
+        self.after(request)
         self._leave()  # before the client can know of the answer and send the next request
         if fault in {RESET_AFTER, CUT}:
             whole = first

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import uvicorn
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
 
-from kedro_databricks_hybrid.sandbox.app import Sandbox, create_app
+from kedro_databricks_hybrid.sandbox.app import Sandbox
 from kedro_databricks_hybrid.sandbox.layout import Layout
 from kedro_databricks_hybrid.transfer import roots
 from kedro_databricks_hybrid.transfer.pull import Pull
 from kedro_databricks_hybrid.transfer.push import Push
 from kedro_databricks_hybrid.workspace import Workspace
+from tests.sandbox_server import serve
 from tests.transfer.bad_line import BadLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from kedro_databricks_hybrid.transfer.remote import RemoteTree
 
@@ -99,25 +102,12 @@ def fill(folder: Path, files: Mapping[str, bytes]) -> Path:
 def site(tmp_path: Path) -> Iterator[Site]:
     """Serve a sandbox with a volume in it."""
     sandbox = Sandbox(Layout(tmp_path / "home"))
-    listener = socket.create_server(("127.0.0.1", 0))
-    sandbox.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    config = uvicorn.Config(
-        create_app(sandbox), log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < deadline, "the server did not start"
-        time.sleep(0.01)
-    line = BadLine(listener.getsockname()[1])
+    served = serve(sandbox)
+    line = BadLine(int(sandbox.url.rpartition(":")[2]))
     sandbox.url = line.url
     yield Site(sandbox, line)
     line.close()
-    server.should_exit = True
-    thread.join(timeout=20)
-    assert not thread.is_alive(), "the server did not end"
+    served.stop()
 
 
 @pytest.fixture
@@ -132,3 +122,67 @@ def data(tmp_path: Path) -> Path:
             "03_primary/large.bin": bytes(range(256)) * 4096 * 3 + b"end",
         },
     )
+
+
+@dataclass
+class Pushes:
+    """Pushes in processes of their own, which a test may end.
+
+    Args:
+        site: Where they push to.
+    """
+
+    site: Site
+    pid: int = 0
+
+    def __post_init__(self) -> None:
+        script = Path(__file__).with_name("pushes_to_kill.py")
+        self._process = subprocess.Popen(
+            [sys.executable, str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(script.parents[2])},
+        )
+
+    def begin(self, data: Path, root: str = DBFS) -> None:
+        """Start a push; `pid` is its process."""
+        order = {
+            "host": self.site.line.url,
+            "token": self.site.sandbox.user.token,
+            "data": str(data),
+            "root": root,
+        }
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        self.pid = self._answer()
+
+    def end(self) -> int:
+        """Wait for its end and return its exit status."""
+        return self._answer()
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send it a signal, if it is still there."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def close(self) -> None:
+        """End the process that starts them."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
+        self._process.stdout.close()
+
+    def _answer(self) -> int:
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
+
+
+@pytest.fixture
+def pushes(site: Site) -> Iterator[Pushes]:
+    """Push in processes of their own."""
+    several = Pushes(site)
+    yield several
+    several.close()

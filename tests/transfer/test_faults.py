@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import json
-import os
-import random
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -24,7 +18,7 @@ from tests.transfer.bad_line import CUT, RESET_AFTER, RESET_BEFORE, Request
 from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    pass
 
 ROOTS = pytest.mark.parametrize("root", [DBFS, VOLUME])
 SEEDS = 15
@@ -158,90 +152,3 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
     pushed(site.push(data))
     assert changes
     assert site.files()["03_primary/large.bin"] == b"z" * size
-
-
-@pytest.fixture
-def start_push(site: Site) -> Iterator[Callable[[Path, str], tuple[int, Callable[[], int]]]]:
-    """Start a push in a process; return its pid and what waits for its exit status."""
-    script = Path(__file__).with_name("pushes_to_kill.py")
-    process = subprocess.Popen(
-        [sys.executable, str(script)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(script.parents[2])},
-    )
-    assert process.stdin
-    assert process.stdout
-    orders, answers = process.stdin, process.stdout
-
-    def start(data: Path, root: str) -> tuple[int, Callable[[], int]]:
-        order = {
-            "host": site.line.url,
-            "token": site.sandbox.user.token,
-            "data": str(data),
-            "root": root,
-        }
-        orders.write(json.dumps(order) + "\n")
-        orders.flush()
-        return int(answers.readline()), lambda: int(answers.readline())
-
-    yield start
-    orders.close()
-    process.wait(timeout=20)
-    answers.close()
-
-
-@ROOTS
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_push_killed_at_any_moment_is_mended_by_the_next(
-    site: Site,
-    tmp_path: Path,
-    root: str,
-    number: signal.Signals,
-    start_push: Callable[[Path, str], tuple[int, Callable[[], int]]],
-) -> None:
-    """Whenever it ends, every remote file is a whole one, old or new, and one more push makes all equal.
-
-    Local files change between the killed push and the next, which must not look like somebody else's change.
-    """
-    chance = random.Random(f"{root} {number}")  # noqa: S311 - which moments, not which secrets
-    data = tmp_path / "data"
-    names = [f"01_raw/{each}.csv" for each in range(20)] + ["03_primary/large.bin"]
-    known: dict[str, set[bytes]] = {name: set() for name in names}
-
-    def change(some: list[str]) -> None:
-        for name in some:
-            content = chance.randbytes(chance.randint(1, 3000) + (2_500_000 if "large" in name else 0))
-            known[name].add(content)
-            fill(data, {name: content})
-
-    change(names)
-    site.line.delay = 0.004
-    pid, status_of = start_push(data, root)
-    began = time.monotonic()
-    assert status_of() == 0
-    whole = time.monotonic() - began
-    statuses = set()
-    fill(site.folder(root), {"99_foreign/keep.txt": b"not ours"})
-    for _ in range(SEEDS):
-        change(chance.sample(names, 8) + names[-1:])
-        pid, status_of = start_push(data, root)
-        time.sleep(chance.uniform(0.0, whole))
-        with contextlib.suppress(ProcessLookupError):  # it was sooner
-            os.kill(pid, number)
-        status = status_of()
-        statuses.add(status)
-        there = site.files(root)
-        assert there.pop("99_foreign/keep.txt") == b"not ours"
-        assert all(content in known[name] for name, content in there.items()), "a partial file"
-        if status == 0:
-            assert there == tree_of(data)
-        change(chance.sample(names, 3))
-        began = time.monotonic()
-        pid, status_of = start_push(data, root)
-        assert status_of() == 0
-        whole = time.monotonic() - began
-        assert site.files(root) == {**tree_of(data), "99_foreign/keep.txt": b"not ours"}
-    assert statuses - {0}, "no push was cut short"
-    assert statuses <= {0, 130 if number == signal.SIGINT else -number}

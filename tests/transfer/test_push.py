@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 from pathlib import PurePosixPath
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from kedro_databricks_hybrid.errors import TransferError, WorkspaceError
+from kedro_databricks_hybrid.transfer import digests, local, outgoing, sources
 from kedro_databricks_hybrid.transfer.plan import Answer
 from kedro_databricks_hybrid.transfer.push import Push, Pushed, Wish
 from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
@@ -163,25 +166,43 @@ def test_results_never_replace_the_clusters(site: Site, data: Path) -> None:
     assert site.files()["02_intermediate/new.csv"] == b"local"
 
 
-def test_hashing_reads_an_unchanged_file_once(
-    site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file that has not changed for a while is not read by the next push."""
+def test_each_changed_file_is_read_once(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new file is hashed while it is sent; one that has not changed for a while is not read at all."""
+    sizes = {"01_raw/small.csv": 4096, "01_raw/large.bin": 3_000_001}
+    data = fill(tmp_path / "data", {name: b"x" * size for name, size in sizes.items()})
     for path in data.rglob("*"):
         os.utime(path, (1_700_000_000, 1_700_000_000))
-    read: list[str] = []
-    from kedro_databricks_hybrid.transfer import digests, local
-
-    content_of = local.content_of
-    monkeypatch.setattr(local, "content_of", lambda path: read.append(path.name) or content_of(path))
     monkeypatch.setattr(digests, "_TOO_FRESH_NS", -(10**18))
+    hashed: list[int] = []
+
+    class Counting:
+        def __init__(self) -> None:
+            self._digest = sha256()
+
+        def update(self, piece: bytes) -> None:
+            hashed.append(len(piece))
+            self._digest.update(piece)
+
+        def hexdigest(self) -> str:
+            return self._digest.hexdigest()
+
+    def counting(piece: bytes = b"") -> Counting:
+        one = Counting()
+        if piece:
+            one.update(piece)
+        return one
+
+    sha256 = hashlib.sha256
+    for module in (local, outgoing, sources):
+        monkeypatch.setattr(module, "hashlib", SimpleNamespace(sha256=counting))
     pushed(site.push(data))
-    assert len(read) == 4
+    assert sum(hashed) == sum(sizes.values())
+    hashed.clear()
     pushed(site.push(data))
-    assert len(read) == 4
-    fill(data, {"01_raw/a.csv": b"changed"})
+    assert hashed == []
+    fill(data, {"01_raw/small.csv": b"changed"})
     pushed(site.push(data))
-    assert read[4:] == ["a.csv"]
+    assert sum(hashed) == len(b"changed")
 
 
 def test_requests_are_ten_at_a_time(site: Site, tmp_path: Path) -> None:

@@ -1,0 +1,176 @@
+"""A large file whose push was killed: the next one sends the rest, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kedro_databricks_hybrid.transfer.files import BLOCK
+from kedro_databricks_hybrid.transfer.multipart import PART
+from kedro_databricks_hybrid.transfer.push import Pushed, Wish
+from tests.transfer.bad_line import RESET_BEFORE, Request
+from tests.transfer.conftest import DBFS, VOLUME, Pushes, Site, fill, tree_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+NAME = "01_raw/large.bin"
+BLOCKS = 6
+PARTS = 6
+DAY = 24 * 3600
+
+
+def pushed(site: Site, data: Path, root: str) -> Pushed:
+    """Push once more, counting requests anew."""
+    site.line.forget()
+    push = site.push(data, root)
+    return push.perform(push.prepare(Wish()))
+
+
+def notes(data: Path) -> list[dict[str, object]]:
+    """Return what is noted of the upload that did not end."""
+    (path,) = (data / ".kedro-hybrid").glob("*.unfinished")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def sent(site: Site, wanted: Callable[[Request], bool]) -> int:
+    """Return how many requests of a kind came."""
+    return sum(wanted(request) for request in site.line.requests)
+
+
+def is_block(request: Request) -> bool:
+    """Whether a request appends a block."""
+    return request.path.endswith("/add-block")
+
+
+def is_part(request: Request) -> bool:
+    """Whether a request brings a part."""
+    return request.method == "PUT" and request.path.startswith("/storage/")
+
+
+@pytest.fixture
+def blocks(tmp_path: Path) -> Path:
+    """Return a data folder with one file of six blocks."""
+    return fill(tmp_path / "data", {NAME: os.urandom(BLOCK) * (BLOCKS - 1) + b"end"})
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """Return a data folder with one file of six parts."""
+    return fill(tmp_path / "data", {NAME: os.urandom(PART) * (PARTS - 1) + b"end"})
+
+
+@pytest.mark.parametrize("there", [1, 4, BLOCKS])
+def test_dbfs_gets_the_blocks_that_it_lacks(site: Site, blocks: Path, pushes: Pushes, there: int) -> None:
+    """Killed when the server had stored a block: that one and those before it are not sent again."""
+
+    def kill(request: Request) -> None:
+        if is_block(request) and sent(site, is_block) == there:
+            pushes.kill()
+
+    site.line.after = kill
+    pushes.begin(blocks, DBFS)
+    assert pushes.end() != 0
+    pushed(site, blocks, DBFS)
+    assert sent(site, is_block) == BLOCKS - there
+    assert site.files(DBFS) == tree_of(blocks)
+    assert not list((blocks / ".kedro-hybrid").glob("*.unfinished"))
+
+
+def test_a_block_that_was_lost_on_its_way_costs_a_new_upload(
+    site: Site, blocks: Path, pushes: Pushes
+) -> None:
+    """It left this machine and never arrived: the size tells, and no file with a hole comes to its name."""
+
+    def kill(request: Request) -> str | None:
+        if is_block(request) and sent(site, is_block) == 3:
+            time.sleep(0.3)  # so that all of it has left
+            pushes.kill()
+            return RESET_BEFORE
+        return None
+
+    site.line.fault = kill
+    pushes.begin(blocks, DBFS)
+    assert pushes.end() != 0
+    pushed(site, blocks, DBFS)
+    assert site.files(DBFS) == tree_of(blocks)
+    assert not list((site.folder(DBFS) / ".kedro-hybrid" / "incoming").iterdir())
+
+
+def test_a_volume_gets_the_parts_that_it_lacks(site: Site, parts: Path, pushes: Pushes) -> None:
+    """Killed with three parts there: the other three are sent, and no byte of the first three again."""
+
+    def kill(request: Request) -> str | None:
+        if not is_part(request) or int(request.path.rpartition("/")[2]) <= 3:
+            return None
+        deadline = time.monotonic() + 60
+        while len(notes(parts)) < 1 + 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        pushes.kill()
+        return RESET_BEFORE
+
+    site.line.fault = kill
+    pushes.begin(parts, VOLUME)
+    assert pushes.end() != 0
+    assert sorted(str(fact["part"]) for fact in notes(parts)[1:]) == ["1", "2", "3"]
+    assert site.files(VOLUME) == {}
+    pushed(site, parts, VOLUME)
+    assert sent(site, is_part) == PARTS - 3
+    assert site.files(VOLUME) == tree_of(parts)
+
+
+def test_an_upload_that_is_too_old_begins_anew(site: Site, parts: Path, pushes: Pushes) -> None:
+    """The workspace knows nothing of it any more."""
+    site.line.after = lambda request: pushes.kill() if is_part(request) else None
+    pushes.begin(parts, VOLUME)
+    assert pushes.end() != 0
+    (path,) = (parts / ".kedro-hybrid").glob("*.unfinished")
+    path.write_text(path.read_text().replace(str(notes(parts)[0]["token"]), "gone"))
+    pushed(site, parts, VOLUME)
+    assert sent(site, is_part) == PARTS
+    assert site.files(VOLUME) == tree_of(parts)
+
+
+@pytest.mark.parametrize("change", ["edit", "remove"])
+def test_a_draft_that_is_of_no_use_any_more_is_removed(
+    site: Site, blocks: Path, pushes: Pushes, change: str
+) -> None:
+    """Killed before the draft got its name; then the file changed: the next push takes the draft away."""
+    incoming = site.folder(DBFS) / ".kedro-hybrid" / "incoming"
+    site.line.after = lambda request: pushes.kill() if request.path.endswith("/dbfs/close") else None
+    pushes.begin(blocks, DBFS)
+    assert pushes.end() != 0
+    assert len(list(incoming.iterdir())) == 1
+    if change == "edit":
+        fill(blocks, {NAME: b"small now"})
+    else:
+        (blocks / NAME).unlink()
+    pushed(site, blocks, DBFS)
+    assert not list(incoming.iterdir())
+    assert site.files(DBFS) == tree_of(blocks)
+
+
+def test_drafts_of_others_stay_while_they_may_be_under_way(site: Site, blocks: Path) -> None:
+    """One of an hour ago stays, one of the day before yesterday goes, and what is no draft stays."""
+    incoming = site.folder(DBFS) / ".kedro-hybrid" / "incoming"
+    young, old, foreign = "a.csv.0123456789ab", "b.csv.ba9876543210", "notes.txt"
+    fill(incoming, {young: b"1", old: b"2", foreign: b"3"})
+    for name, age in ((young, 3600), (old, 2 * DAY), (foreign, 2 * DAY)):
+        os.utime(incoming / name, (time.time() - age, time.time() - age))
+    pushed(site, blocks, DBFS)
+    assert sorted(path.name for path in incoming.iterdir()) == [young, foreign]
+
+
+def test_parts_that_a_workspace_does_not_take_go_in_one_request(site: Site, parts: Path) -> None:
+    """Where signed addresses are refused, the file goes whole, and arrives."""
+    push = site.push(parts, VOLUME)
+    plan = push.prepare(Wish())
+    site.line.forget()
+    site.line.fault = lambda request: 403 if request.path.startswith("/storage/") else None
+    push.perform(plan)
+    assert site.files(VOLUME) == tree_of(parts)
