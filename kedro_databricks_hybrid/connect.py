@@ -49,6 +49,11 @@ class _Run:
     session: SparkSession | None = None
 
 
+def use(chosen: Workspace | None) -> None:
+    """Have this process use a workspace that is logged in to already."""
+    _Run.workspace = chosen
+
+
 def wish(asked: Wish) -> None:
     """Have the run of this process use Databricks Connect."""
     _Run.wish = asked

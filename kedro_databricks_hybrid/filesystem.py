@@ -128,7 +128,8 @@ class DatabricksFileSystem(AbstractFileSystem):  # type: ignore[misc]
                 raise FileExistsError(path)
             outgoing = _Outgoing(tree, below)
             if mode == "ab" and tree.find(below) is not None:
-                shutil.copyfileobj(self._fetched(tree, below, path), outgoing)
+                with self._fetched(tree, below, path) as before:
+                    shutil.copyfileobj(before, outgoing)
             return outgoing
         raise ValueError(f"A file on Databricks cannot be opened with mode {mode!r}.")
 
@@ -136,7 +137,9 @@ class DatabricksFileSystem(AbstractFileSystem):  # type: ignore[misc]
         file = tree.find(below)
         if file is None:
             raise FileNotFoundError(path)
-        kept: BinaryIO = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # type: ignore[assignment]  # noqa: SIM115
+        kept: BinaryIO = io.BytesIO()
+        if file.size > _IN_MEMORY:
+            kept = tempfile.TemporaryFile()  # type: ignore[assignment]  # noqa: SIM115
         kept.writelines(tree.chunks(below, file.size))
         kept.seek(0)
         return kept

@@ -1,0 +1,118 @@
+"""Files on Databricks as pandas and Kedro's datasets open them here: `dbfs:///...`, by the API."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import fsspec
+import pandas as pd
+import pytest
+from kedro_datasets.pandas import CSVDataset, ParquetDataset
+from kedro_datasets.partitions import PartitionedDataset
+from kedro_datasets.pickle import PickleDataset
+
+from kedro_databricks_hybrid import connect
+from kedro_databricks_hybrid.filesystem import DatabricksFileSystem
+from tests.transfer.conftest import DBFS, VOLUME, Site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TABLE = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+LARGE = pd.DataFrame({"a": range(300_000)})
+ROOTS = pytest.mark.parametrize("root", [DBFS, VOLUME], ids=["dbfs", "volume"])
+
+
+@pytest.fixture(autouse=True)
+def _logged_in(site: Site) -> Iterator[None]:
+    """Log this process in to the sandbox, and let no file system of another test be found."""
+    connect.use(site.workspace())
+    DatabricksFileSystem.clear_instance_cache()
+    yield
+    connect.use(None)
+    DatabricksFileSystem.clear_instance_cache()
+
+
+def url(root: str, path: str) -> str:
+    """Return a file's address for fsspec."""
+    return f"dbfs://{root.removeprefix('dbfs:')}/{path}"
+
+
+@ROOTS
+def test_datasets_read_and_write_there(site: Site, root: str) -> None:
+    """Small and large tables, versions, partitions: each is there, and nothing is here."""
+    for name, table in (("small.csv", TABLE), ("large.csv", LARGE)):
+        dataset = CSVDataset(filepath=url(root, name), save_args={"index": False})
+        dataset.save(table)
+        assert dataset.load().equals(table)
+        assert site.folder(root).joinpath(name).read_text() == table.to_csv(index=False)
+    parquet = ParquetDataset(filepath=url(root, "table.parquet"))
+    assert not parquet.exists()
+    parquet.save(TABLE)
+    assert parquet.exists()
+    assert parquet.load().equals(TABLE)
+    from kedro.io import Version
+
+    pickled = PickleDataset(
+        filepath=url(root, "model.pkl"), version=Version(None, "2026-01-01T00.00.00.000Z")
+    )
+    pickled.save({"k": 1})
+    assert PickleDataset(filepath=url(root, "model.pkl"), version=Version(None, None)).load() == {"k": 1}
+    partitions = PartitionedDataset(
+        path=url(root, "parts"),
+        dataset={"type": CSVDataset, "save_args": {"index": False}},
+        filename_suffix=".csv",
+    )
+    partitions.save({"one": TABLE, "deep/two": TABLE})
+    assert {name: load().equals(TABLE) for name, load in partitions.load().items()} == {
+        "one": True,
+        "deep/two": True,
+    }
+
+
+@ROOTS
+def test_a_folder_that_spark_wrote_is_one_table(site: Site, root: str) -> None:
+    """Its parts are read together."""
+    folder = site.folder(root) / "t.parquet"
+    folder.mkdir(parents=True)
+    TABLE[:1].to_parquet(folder / "part-0.parquet")
+    TABLE[1:].to_parquet(folder / "part-1.parquet")
+    (folder / "_SUCCESS").touch()
+    assert list(ParquetDataset(filepath=url(root, "t.parquet")).load()["a"]) == [1, 2]
+
+
+@ROOTS
+def test_files_are_listed_appended_to_and_removed(site: Site, root: str) -> None:
+    """What fsspec promises its users."""
+    files = fsspec.filesystem("dbfs")
+    top = root.removeprefix("dbfs:")
+    with files.open(f"{top}/a/b.txt", "wb") as file:
+        file.write(b"one")
+    with files.open(f"{top}/a/b.txt", "ab") as file:
+        file.write(b" two")
+    assert files.cat(f"{top}/a/b.txt") == b"one two"
+    assert files.ls(f"{top}/a", detail=False) == [f"{top}/a/b.txt"]
+    assert files.isdir(f"{top}/a")
+    assert files.find(top) == [f"{top}/a/b.txt"]
+    files.rm(f"{top}/a/b.txt")
+    assert not files.exists(f"{top}/a/b.txt")
+    with pytest.raises(FileNotFoundError):
+        files.open(f"{top}/a/b.txt", "rb")
+
+
+def test_a_write_that_fails_leaves_what_was_there(site: Site) -> None:
+    """A file lands whole or not at all."""
+    files = fsspec.filesystem("dbfs")
+    path = f"{DBFS.removeprefix('dbfs:')}/kept.txt"
+    files.pipe(path, b"old")
+    with contextlib.suppress(KeyboardInterrupt), files.open(path, "wb") as file:
+        file.write(b"new")
+        raise KeyboardInterrupt
+    assert files.cat(path) == b"old"
+
+
+@pytest.mark.parametrize("spelling", ["dbfs:///r/x", "dbfs:/r/x", "/dbfs/r/x", "/r/x"])
+def test_every_spelling_is_one_path(spelling: str) -> None:
+    """URL, Spark's form, the mount's and the plain path."""
+    assert DatabricksFileSystem._strip_protocol(spelling) == "/r/x"  # noqa: SLF001 - fsspec's own name
