@@ -31,9 +31,9 @@ class Code:
         folder: Workspace path of the Git folder; may hold {user}, {project} and {branch}.
         sync: How code travels: `git`, as commits, or `files`, as the working tree is.
         remote: The Git remote that the Git folder is cloned from.
-        provider: The Git provider as the Repos API spells it; None lets the remote's address decide.
+        provider: The Git provider as Databricks spells it; told by the remote's host if not given.
         job_source: Where jobs take the code from: `git_folder`, or `git_source`, Databricks' own checkout of
-            the commit; None takes the folder for runs and Git for deployed jobs.
+            the commit or branch. If not given, the folder for `run --job` and Git for `deploy`.
     """
 
     folder: str = "/Workspace/Repos/{user}/{project}"
@@ -48,8 +48,9 @@ class Data:
     """Which folder of data here corresponds to which one on Databricks.
 
     Args:
-        local: Folder inside the project.
-        root: `dbfs:/...` or `/Volumes/<catalog>/<schema>/<volume>[/...]`; may hold placeholders.
+        local: The local data folder, inside the project.
+        root: Where the data lie on Databricks: `dbfs:/...` or `/Volumes/<catalog>/<schema>/<volume>[/...]`;
+            may hold placeholders.
     """
 
     local: str = "data"
@@ -61,11 +62,13 @@ class Compute:
     """What a pipeline runs on.
 
     Args:
-        cluster: Name or id of an interactive cluster, or `serverless`.
-        job_cluster: The new cluster of a job, in the words of the jobs API's `new_cluster`.
+        cluster: Name or id of an all-purpose cluster, or `serverless`; the one that runs, or the only one, if
+            not given.
+        job_cluster: The new cluster of a job, in the words of the jobs API's `new_cluster`: `spark_version`,
+            `node_type_id`, `num_workers` and so on.
         environment_version: The version of the serverless environment.
         pip_options: What pip is told when it installs the requirements on a cluster, such as an index;
-            `{{secrets/<scope>/<key>}}` stands for a secret.
+            `{{secrets/<scope>/<key>}}` stands for a secret, which only the cluster reads.
     """
 
     cluster: str | None = None
@@ -79,8 +82,8 @@ class Job:
     """The job that `deploy` makes.
 
     Args:
-        name: Its name; None takes the project's.
-        schedule: When it runs, as a Quartz cron expression; None leaves it to be started.
+        name: Its name; the project's if not given.
+        schedule: When it runs, as a Quartz cron expression; only when it is started if not given.
         timezone: The time zone of the schedule.
         tags: Tags of the job, beside our own.
     """

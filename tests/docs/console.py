@@ -23,6 +23,7 @@ _CHANGING = [
     (r"\b\d\d/\d\d/\d\d \d\d:\d\d:\d\d\b", "<time>"),
     (r"\b\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?\b", "<time>"),
     (r"(?<![\w.])[0-9a-f]{7}(?![\w.])", "<sha>"),
+    (r"\b\d+\.(\d+|x)-\S*scala[\d.]+", "<runtime>"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:<port>"),
     (r"\b\d+(\.\d+)? (s|sec|minutes?|seconds?|hours?)\b", "<duration>"),
     (r"(?<=\.py):\d+\b", ":<line>"),
