@@ -206,8 +206,10 @@ class _Place:
         )
 
     def _goes_on(self, run_id: str) -> bool:
+        if history.has_ended(self.tree, run_id):
+            return False
         past = history.read(self.tree, run_id)
-        if past.end or not past.command_id:
+        if not past.command_id:
             return False
         return past.started(self.workspace, self.tree).work.ending() is None
 

@@ -55,9 +55,9 @@ def runs(metadata: ProjectMetadata, profile: str | None, env: str | None, count:
 @click.argument("run_id", metavar="[RUN]", required=False)
 @click.pass_obj
 def logs(metadata: ProjectMetadata, profile: str | None, env: str | None, run_id: str | None) -> None:
-    """Print the log of a run, the last one by default; the cluster may be long gone."""
+    """Print the log of a run, your last one by default; the cluster may be long gone."""
     project, workspace, tree = _open(metadata, profile, env)
-    found = history.find(tree, run_id)
+    found = history.find(tree, run_id, workspace.user)
     reader = found.started(workspace, tree).reader
     paths = _paths(project, workspace)
     show = shower(paths)
@@ -81,12 +81,12 @@ def logs(metadata: ProjectMetadata, profile: str | None, env: str | None, run_id
 def attach(
     metadata: ProjectMetadata, profile: str | None, env: str | None, from_start: bool, run_id: str | None
 ) -> None:
-    """Follow a run that goes on, the last one by default; its exit status becomes this command's.
+    """Follow a run that goes on, your last one by default; its exit status becomes this command's.
 
     Goes on where the screen stopped if this machine has followed the run before.
     """
     project, workspace, tree = _open(metadata, profile, env)
-    found = history.find(tree, run_id)
+    found = history.find(tree, run_id, workspace.user)
     paths = _paths(project, workspace)
     resume = f"kedro databricks attach {found.run_id}{workspace.flags}"
     started = found.started(workspace, tree)
@@ -100,9 +100,9 @@ def attach(
 @click.argument("run_id", metavar="[RUN]", required=False)
 @click.pass_obj
 def cancel(metadata: ProjectMetadata, profile: str | None, env: str | None, run_id: str | None) -> None:
-    """Cancel a run that goes on, the last one by default."""
+    """Cancel a run that goes on, your last one by default."""
     _, workspace, tree = _open(metadata, profile, env)
-    found = history.find(tree, run_id)
+    found = history.find(tree, run_id, workspace.user)
     if found.end:
         raise RunError(f"The run {found.run_id} has ended already: {found.outcome}.")
     outcome = found.started(workspace, tree).cancel(lambda _: None)

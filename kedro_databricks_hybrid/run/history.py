@@ -58,23 +58,26 @@ def latest(tree: RemoteTree, count: int) -> list[PastRun]:
         tree: The data root.
         count: How many at the most.
     """
-    listing = tree.list(RUNS_FOLDER)
-    names = sorted((folder.name for folder in listing.folders), reverse=True) if listing else []
-    with ThreadPoolExecutor(_CONCURRENCY) as pool:
-        return list(pool.map(lambda name: read(tree, name), names[:count]))
+    return _read_all(tree, _names(tree)[:count])
 
 
-def find(tree: RemoteTree, run_id: str | None) -> PastRun:
-    """Return a run by its id, or the last one.
+def find(tree: RemoteTree, run_id: str | None, user: str) -> PastRun:
+    """Return a run by its id, whoever's it is, or the user's own last one.
 
     Raises:
         NotFoundError: There is none.
     """
     if run_id is None:
-        runs = latest(tree, 1)
-        if runs:
-            return runs[0]
-        raise NotFoundError(f"No run has left a log in {tree.root}.", hint="Run `kedro databricks run`.")
+        names = _names(tree)
+        for start in range(0, len(names), _CONCURRENCY):
+            own = [
+                run for run in _read_all(tree, names[start:][:_CONCURRENCY]) if run.facts.get("user") == user
+            ]
+            if own:
+                return own[0]
+        raise NotFoundError(
+            f"No run of yours has left a log in {tree.root}.", hint="Run `kedro databricks run`."
+        )
     found = read(tree, run_id)
     if not found.facts:
         raise NotFoundError(
@@ -88,6 +91,21 @@ def read(tree: RemoteTree, run_id: str) -> PastRun:
     folder = RUNS_FOLDER / run_id
     facts = _json(tree, folder / RUN_FILE) or _first_record(tree, folder)
     return PastRun(run_id, facts, _json(tree, folder / END_FILE), facts.get("command_id"))
+
+
+def has_ended(tree: RemoteTree, run_id: str) -> bool:
+    """Tell by one question whether a run's end is known."""
+    return tree.read(RUNS_FOLDER / run_id / END_FILE) is not None
+
+
+def _names(tree: RemoteTree) -> list[str]:
+    listing = tree.list(RUNS_FOLDER)
+    return sorted((folder.name for folder in listing.folders), reverse=True) if listing else []
+
+
+def _read_all(tree: RemoteTree, names: list[str]) -> list[PastRun]:
+    with ThreadPoolExecutor(_CONCURRENCY) as pool:
+        return list(pool.map(lambda name: read(tree, name), names))
 
 
 def _first_record(tree: RemoteTree, folder: PurePosixPath) -> dict[str, Any]:
