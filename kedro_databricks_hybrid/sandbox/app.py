@@ -27,6 +27,7 @@ from kedro_databricks_hybrid.sandbox import (
     multipart_api,
     repos_api,
     secrets_api,
+    switches_api,
     tokens_api,
     unity_catalog_api,
     workspace_api,
@@ -99,6 +100,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *contexts.routes(),
             *connect.routes(),
             *faults_api.routes(sandbox.faults),
+            *switches_api.routes(sandbox),
         ],
         lifespan=lifespan,
         exception_handlers={
@@ -168,7 +170,7 @@ class Gate:
         if scheme.lower() != "bearer" or not token.strip():
             raise ApiError(401, "401", "Credential was not sent or was of an unsupported type for this API.")
         user = self._user(token.strip())
-        if user is None and scope["method"] == "GET" and scope["path"] in secrets_api.READS:
+        if user is None and scope["path"].startswith("/api/"):
             notebook = self._sandbox.notebook_accesses.by_token(token.strip())
             if notebook is not None:
                 user = notebook.user

@@ -30,6 +30,10 @@ START_FAILURE_TAG = "sandbox-start-failure"
 # says that nothing happens, the SDK expects INVALID_STATE), and in which words.
 UNEXPECTED_STATE = "Cluster {id} is in unexpected state {state}."
 
+# Standard access mode has no FUSE mount of the DBFS root ("Standard compute requirements and limitations").
+# Not verified against a live workspace: which mode `AUTO` becomes, and what legacy modes have.
+WITHOUT_DBFS_MOUNT = {"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD", "DATA_SECURITY_MODE_AUTO"}
+
 Callback = Callable[[str], Awaitable[None]]
 
 
@@ -51,13 +55,18 @@ class Cluster:
 
     @property
     def runtime_version(self) -> str:
-        """What DATABRICKS_RUNTIME_VERSION says on this cluster."""
-        return runtime_version(self.spark_version)
+        """What DATABRICKS_RUNTIME_VERSION says on this cluster: what it has, whatever it was made as."""
+        return runtime_version(nearest_runtime())
 
     @property
     def data_security_mode(self) -> str:
         """The access mode."""
         return str(self.attributes.get("data_security_mode", "SINGLE_USER"))
+
+    @property
+    def mounts_dbfs(self) -> bool:
+        """Whether Python code on this cluster sees the DBFS root at /dbfs."""
+        return self.data_security_mode not in WITHOUT_DBFS_MOUNT
 
     @property
     def start_failure(self) -> str | None:
@@ -253,6 +262,8 @@ class Clusters:
     def _settle(self) -> None:
         """After a restart of the server nothing is under way: what was not running is terminated."""
         for cluster in self._clusters.values():
+            if "spark_version" not in cluster.attributes:
+                cluster.spark_version = nearest_runtime()  # another Spark may have been installed meanwhile
             if cluster.state not in {"RUNNING", "TERMINATED"}:
                 cluster.termination_reason = {
                     "code": "COMMUNICATION_LOST",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from kedro_databricks_hybrid.sandbox import runtimes
 from kedro_databricks_hybrid.sandbox.answers import invalid
 from kedro_databricks_hybrid.sandbox.fields import Fields, body, page_offset, query
-from kedro_databricks_hybrid.sandbox.runtimes import RUNTIMES
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -75,7 +75,7 @@ class _Api:
 
     async def create(self, request: Request) -> Response:
         fields = await body(request)
-        fields.text("spark_version")
+        runtimes.check(fields.text("spark_version"))
         name = fields.text("cluster_name", "")
         cluster = await self._clusters.create(name, request.state.user.name, _attributes(fields))
         return JSONResponse({"cluster_id": cluster.cluster_id})
@@ -83,7 +83,7 @@ class _Api:
     async def edit(self, request: Request) -> Response:
         fields = await body(request)
         cluster_id = fields.text("cluster_id")
-        fields.text("spark_version")
+        runtimes.check(fields.text("spark_version"))
         await self._clusters.edit(cluster_id, fields.text("cluster_name", ""), _attributes(fields))
         return JSONResponse({})
 
@@ -126,7 +126,8 @@ class _Api:
 
     async def spark_versions(self, request: Request) -> Response:
         del request
-        return JSONResponse({"versions": [{"key": key, "name": name} for key, (name, _) in RUNTIMES.items()]})
+        key, name = runtimes.offered()
+        return JSONResponse({"versions": [{"key": key, "name": name}]})
 
     async def node_types(self, request: Request) -> Response:
         del request

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox import side_files
@@ -11,12 +13,17 @@ from kedro_databricks_hybrid.sandbox.answers import ApiError, denied, exists, in
 from kedro_databricks_hybrid.sandbox.paths import resolve, segments
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from kedro_databricks_hybrid.sandbox.sandbox import Sandbox
 
 MAX_READ_BYTES = 1024 * 1024
 DEFAULT_READ_BYTES = 512 * 1024
+
+# Not verified against a live workspace: after how many files. The documentation says after about 45 s.
+MAX_DELETED_FILES = 10_000
+PARTIAL_DELETE = (
+    "The requested operation has deleted {count} files. There are more files remaining. "
+    "You must make another request to delete more."
+)
 
 # Not verified against a live workspace: status and code of the two, and the text of the second.
 ROOT_DISABLED = "Public DBFS root is disabled. Access is denied on path: {path}"
@@ -107,7 +114,7 @@ class Dbfs:
         place = self.place(path, follow=False)
         if place.is_dir() and not place.is_symlink():
             if recursive:
-                shutil.rmtree(place, ignore_errors=True)
+                _delete_tree(place)
             elif side_files.visible(place):
                 raise ApiError(
                     400, "IO_ERROR", "Directory is not empty. Use recursive delete or remove contents first."
@@ -140,6 +147,20 @@ class Dbfs:
         side_files.forget(source)
         side_files.forget(destination)
         source.rename(destination)
+
+
+def _delete_tree(folder: Path) -> None:
+    """Remove a folder, or as many of its files as one request may; the caller then asks again."""
+    files = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    some = list(itertools.islice(files, MAX_DELETED_FILES))
+    if len(some) < MAX_DELETED_FILES:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for file in some:
+        file.unlink(missing_ok=True)
+    if next((True for _, _, names in os.walk(folder) if names), False):
+        raise ApiError(503, "PARTIAL_DELETE", PARTIAL_DELETE.format(count=len(some)))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _existing(place: Path, path: str) -> Path:

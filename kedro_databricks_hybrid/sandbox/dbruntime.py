@@ -1,10 +1,38 @@
-"""The module `dbruntime` of a cluster: how `databricks.sdk.runtime` finds a notebook's names."""
+"""The module `dbruntime` of a cluster: how `databricks.sdk.runtime` finds a notebook's names and login."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_NAMES = ("dbutils", "display", "displayHTML", "spark", "sc", "sqlContext")
+from kedro_databricks_hybrid.sandbox import lazy_spark
+from kedro_databricks_hybrid.sandbox.notebook_context import get_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_NAMES = ("dbutils", "display", "displayHTML")
+
+
+class OnDemand:
+    """Stands for one of the notebook's names that need Spark; the first use starts it.
+
+    Importing `databricks.sdk.runtime`, which every login in a notebook does, asks for all of them.
+    """
+
+    def __init__(self, name: str) -> None:
+        object.__setattr__(self, "_name", name)
+
+    @property
+    def __class__(self) -> type:
+        """Make isinstance true for what this stands for."""
+        return type(_with_spark(object.__getattribute__(self, "_name")))
+
+    @__class__.setter
+    def __class__(self, value: type) -> None:
+        raise TypeError(f"__class__ cannot become {value}")
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever Spark has
+        return getattr(_with_spark(object.__getattribute__(self, "_name")), name)
 
 
 class UserNamespaceInitializer:
@@ -16,14 +44,31 @@ class UserNamespaceInitializer:
         return cls()
 
     def get_namespace_globals(self) -> dict[str, Any]:
-        """Return the names that modules may import; starts Spark, as `spark` is among them."""
+        """Return the names that modules may import."""
         from IPython import get_ipython
         from pyspark.sql.functions import udf
 
-        from kedro_databricks_hybrid.sandbox import lazy_spark
-
-        lazy_spark.start()
         names = get_ipython().user_ns
-        spark = names["spark"]
         found = {name: names[name] for name in _NAMES if name in names}
-        return {**found, "sql": spark.sql, "table": spark.table, "udf": udf}
+        on_demand = {name: names.get(name, OnDemand(name)) for name in lazy_spark.NAMES}
+        return {**found, **on_demand, "sql": _sql, "table": _table, "udf": udf}
+
+
+def init_runtime_native_auth() -> tuple[str, Callable[[], dict[str, str]]]:
+    """Return the workspace's address, and what gives the headers of a request by this notebook's user."""
+    return get_context().apiUrl, lambda: {"Authorization": f"Bearer {get_context().apiToken}"}
+
+
+def _with_spark(name: str) -> Any:  # noqa: ANN401 - a session, a context
+    from IPython import get_ipython
+
+    lazy_spark.start()
+    return get_ipython().user_ns[name]
+
+
+def _sql(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - Spark's own
+    return _with_spark("spark").sql(*arguments, **named)
+
+
+def _table(name: str) -> Any:  # noqa: ANN401 - Spark's own
+    return _with_spark("spark").table(name)

@@ -9,7 +9,10 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+from kedro_databricks_hybrid.sandbox import notebook_runs
 from kedro_databricks_hybrid.sandbox.dbutils_secrets import SecretsUtility
+from kedro_databricks_hybrid.sandbox.notebook_context import EntryPoint
+from kedro_databricks_hybrid.sandbox.spark_defaults import DBFS
 
 _ROOTS = ("/Volumes", "/Workspace")  # absolute paths that are not DBFS
 
@@ -160,13 +163,6 @@ class Widgets:
 _WIDGETS = Widgets()
 
 
-class EntryPoint:
-    """`dbutils.notebook.entry_point`, which knows nothing here: it is the way to the JVM's dbutils."""
-
-    def getDbutils(self) -> None:  # noqa: N802
-        """Return None, which databricks-sdk understands as: no login in here."""
-
-
 class Notebook:
     """`dbutils.notebook`."""
 
@@ -175,6 +171,10 @@ class Notebook:
     def exit(self, value: str) -> None:
         """Leave the notebook with a value."""
         raise NotebookExit(value)
+
+    def run(self, path: str, timeout_seconds: int, arguments: dict[str, str] | None = None) -> str:
+        """Run another notebook and return the value that it exits with; 0 seconds are no limit."""
+        return notebook_runs.run(path, timeout_seconds, arguments or {})
 
 
 class Library:
@@ -194,7 +194,7 @@ def _local(path: str) -> Path:
         raise ValueError(f"No file system for the scheme of {path}")
     if absolute.startswith(tuple(f"{root}/" for root in _ROOTS)) or absolute in _ROOTS:
         return Path(absolute)
-    return Path("/dbfs", absolute.lstrip("/"))
+    return Path(DBFS, absolute.lstrip("/"))
 
 
 def _uri(path: str) -> str:

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import base64
-import json
-import urllib.error
-import urllib.parse
-import urllib.request
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from kedro_databricks_hybrid.sandbox.notebook_access import ACCESS_FILE
-
-_SECONDS = 30
+from kedro_databricks_hybrid.sandbox.notebook_context import RefusedError, ask
 
 
 class SecretMetadata(NamedTuple):
@@ -52,17 +45,7 @@ class SecretsUtility:
 
 
 def _ask(call: str, **fields: str) -> Any:  # noqa: ANN401 - JSON
-    access = json.loads(Path("/databricks", ACCESS_FILE).read_text(encoding="utf-8"))
-    address = f"{access['url']}/api/2.0/secrets/{call}?{urllib.parse.urlencode(fields)}"
-    headers = {"Authorization": f"Bearer {access['token']}"}
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with direct.open(
-            urllib.request.Request(address, headers=headers),  # noqa: S310 - the workspace
-            timeout=_SECONDS,
-        ) as answer:
-            return json.load(answer)
-    except urllib.error.HTTPError as refusal:
-        with refusal:
-            said = json.load(refusal)
-    raise ValueError(f"{said['error_code']}: {said['message']}")
+        return ask("GET", f"/api/2.0/secrets/{call}", fields)
+    except RefusedError as error:
+        raise ValueError(str(error)) from None

@@ -27,9 +27,7 @@ def check_definitions(settings: Fields) -> None:
         name = Fields(one).text("name")
         Fields(one).text("default", "")
         if not _NAME.fullmatch(name):
-            raise invalid(
-                f"Job parameter name {name[:100]!r} may hold letters, digits and _-. only."
-            )
+            raise invalid(f"Job parameter name {name[:100]!r} may hold letters, digits and _-. only.")
         names.append(name)
     if len(set(names)) < len(names):
         raise invalid("Job parameter names must be unique.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox import libraries, task_order
+from kedro_databricks_hybrid.sandbox import libraries, runtimes, task_order
 from kedro_databricks_hybrid.sandbox.answers import invalid
 from kedro_databricks_hybrid.sandbox.fields import Fields
 from kedro_databricks_hybrid.sandbox.git_credentials import PROVIDERS, provider_named
@@ -87,6 +87,8 @@ def read(values: Mapping[str, Any]) -> Settings:
             Fields(spec).text(name, "")
         if not all(isinstance(line, str) for line in Fields(spec).items("dependencies")):
             raise invalid("dependencies must be strings.")
+    for cluster in clusters.values():
+        _check_cluster(cluster)
     tasks = tuple(_task(Fields(one), one) for one in _objects(fields, "tasks"))
     if not tasks:
         raise invalid(
@@ -121,7 +123,7 @@ def _task(fields: Fields, given: dict[str, Any]) -> Task:
     names = ("existing_cluster_id", "new_cluster", "job_cluster_key", "environment_key")
     compute = {name: given[name] for name in names if fields.has(name)}
     for name in compute:
-        fields.mapping(name) if name == "new_cluster" else fields.text(name)
+        _check_cluster(fields.mapping(name)) if name == "new_cluster" else fields.text(name)
     for library in fields.items("libraries"):
         libraries.check(library)
     after = tuple(Fields(one).text("task_key") for one in _objects(fields, "depends_on"))
@@ -136,6 +138,12 @@ def _task(fields: Fields, given: dict[str, Any]) -> Task:
         key, kinds[0], settings, after, compute, fields.items("libraries"),
         fields.number("timeout_seconds", 0), condition, retries, pause / 1000, given,
     )  # fmt: skip
+
+
+def _check_cluster(attributes: dict[str, Any]) -> None:
+    version = Fields(attributes).text("spark_version", "")
+    if version:  # else a policy may give it
+        runtimes.check(version)
 
 
 def _check_parameters(settings: Fields) -> None:

@@ -20,6 +20,7 @@ from kedro_databricks_hybrid.sandbox.task_programs_of import program_of
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.job_settings import Settings, Task
     from kedro_databricks_hybrid.sandbox.libraries import Libraries
+    from kedro_databricks_hybrid.sandbox.notebook_access import NotebookAccess
     from kedro_databricks_hybrid.sandbox.sandbox import Sandbox
     from kedro_databricks_hybrid.sandbox.users import User
 
@@ -37,6 +38,7 @@ class JobWork:
         self._tasks: dict[int, asyncio.Task[State]] = {}
         self._queued: dict[int, asyncio.Event] = {}
         sandbox.clusters.on_terminate(self._lose_cluster)
+        sandbox.notebook_accesses.on_end(self._stop_runs_of)
 
     def begin(self, run: Run, settings: Settings, user: User, limit: int = 0) -> None:
         """Begin a run, once fewer than `limit` runs of its job are ahead of it; 0 for at once."""
@@ -71,6 +73,11 @@ class JobWork:
             one.ending = one.ending or how
             if one.run_id in self._tasks:
                 self._tasks[one.run_id].cancel()
+
+    def _stop_runs_of(self, notebook: NotebookAccess) -> None:
+        for run in self._runs.all() if notebook.runs else ():
+            if run.run_id in notebook.runs:
+                self.stop(run, job_outcome.CANCELLED)
 
     async def _lose_cluster(self, cluster_id: str) -> None:
         cluster = self._sandbox.clusters.find(cluster_id)

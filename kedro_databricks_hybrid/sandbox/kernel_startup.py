@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ipykernel.kernelapp import IPKernelApp
 from traitlets.config import Config
 
-from kedro_databricks_hybrid.sandbox import dbruntime, dbutils, lazy_spark, notebook_magics
+from kedro_databricks_hybrid.sandbox import dbruntime, dbutils, lazy_spark, notebook_context, notebook_magics
 from kedro_databricks_hybrid.sandbox.display import display, display_html
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def main(arguments: list[str]) -> None:
 def prepare(shell: InteractiveShell) -> None:
     """Give the notebook what Databricks gives it, and modules the way to the same."""
     sys.modules["dbruntime"] = dbruntime  # what `databricks.sdk.runtime` imports from
+    sys.modules["dbruntime.sdk_credential_provider"] = dbruntime
+    sys.modules["dbruntime.databricks_repl_context"] = notebook_context
     sys.modules["pyspark.dbutils"] = dbutils
     shell.ast_transformers.append(lazy_spark.SparkOnDemand())
     shell.user_ns.update(dbutils=dbutils.DBUtils(), display=display, displayHTML=display_html)

@@ -9,20 +9,25 @@ from __future__ import annotations
 import hashlib
 import secrets
 import shutil
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kedro_databricks_hybrid.sandbox import resumable
 from kedro_databricks_hybrid.sandbox.answers import ApiError, invalid, missing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from kedro_databricks_hybrid.sandbox.resumable import Chunk
     from kedro_databricks_hybrid.sandbox.volume_files import VolumeFiles
 
 STORAGE_PATH = "/storage/"
 LIFETIME_SECONDS = 3600.0
 MAX_PARTS = 10_000
+_CONFLICT = 409
+_PRECONDITION = "At least one of the pre-conditions you specified did not hold."
 _COPY_BYTES = 4 * 1024 * 1024
 
 
@@ -38,6 +43,7 @@ class Upload:
     folder: Path
     used: float
     etags: dict[int, str] = field(default_factory=dict)
+    writing: threading.Lock = field(default_factory=threading.Lock)
 
     def part(self, number: int) -> Path:
         """Return where a part is kept."""
@@ -56,7 +62,7 @@ class Uploads:
     def begin(self, owner: str, path: str, *, overwrite: bool) -> Upload:
         """Open an upload to a path that may be written."""
         self._drop_expired()
-        self._files.check_writable(path, overwrite=overwrite)
+        self._files.check_writable(path, overwrite=overwrite)  # else refused after all of it was sent
         token, key = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
         folder = self._scratch / f"parts-{secrets.token_hex(8)}"
         folder.mkdir(mode=0o700)
@@ -79,6 +85,22 @@ class Uploads:
             if secrets.compare_digest(upload.key.encode(), key.encode(errors="replace")):
                 return upload
         raise ApiError(403, "PERMISSION_DENIED", "The signed address is not valid or has expired.")
+
+    def add_chunk(self, upload: Upload, chunk: Chunk, received: Path) -> bool:
+        """Keep a chunk of a resumable upload; the last one makes it the file, which is then said."""
+        upload.used = time.monotonic()
+        with upload.writing:
+            if not resumable.append(upload, chunk, received):
+                return False
+        try:
+            self._files.put_in_place(resumable.content(upload), upload.path, overwrite=upload.overwrite)
+        except ApiError as error:
+            self.drop(upload)
+            if error.status == _CONFLICT:  # in the words of the cloud's own storage
+                raise ApiError(412, "PRECONDITION_FAILED", _PRECONDITION) from error
+            raise
+        self.drop(upload)
+        return True
 
     def keep_part(self, upload: Upload, number: int, received: Path) -> str:
         """Keep a part that has arrived, and return its tag."""

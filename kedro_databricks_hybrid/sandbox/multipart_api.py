@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from kedro_databricks_hybrid.sandbox import resumable
 from kedro_databricks_hybrid.sandbox.answers import ApiError, invalid
 from kedro_databricks_hybrid.sandbox.fields import Fields, body, query
 from kedro_databricks_hybrid.sandbox.files_api import MAX_FILE_BYTES, file_response
@@ -39,7 +40,7 @@ class _Api:
         if action == "initiate-upload":
             overwrite = fields.flag("overwrite", default=True)
             upload = await run_in_threadpool(self._uploads.begin, owner, path, overwrite=overwrite)
-            return JSONResponse({"multipart_upload": {"session_token": upload.token}})
+            return JSONResponse({f"{self._sandbox.uploads}_upload": {"session_token": upload.token}})
         if action == "complete-upload":
             upload = self._uploads.get(owner, path, fields.text("session_token"))
             parts = (await body(request)).items("parts")
@@ -59,6 +60,20 @@ class _Api:
             for number in range(first, first + count)
         ]
         return JSONResponse({"upload_part_urls": urls})
+
+    async def resumable_url(self, request: Request) -> Response:
+        fields = await body(request)
+        upload = self._uploads.get(request.state.user.name, fields.text("path"), fields.text("session_token"))
+        return JSONResponse({"resumable_upload_url": {"url": self._signed(upload.key), "headers": []}})
+
+    async def put_chunk(self, request: Request) -> Response:
+        upload = self._uploads.by_key(request.path_params["key"])
+        chunk = resumable.chunk_of(request.headers.get("content-range", ""))
+        async with received(request, self._sandbox.layout.scratch, MAX_FILE_BYTES, _TOO_LARGE) as file:
+            if await run_in_threadpool(self._uploads.add_chunk, upload, chunk, file):
+                return Response(status_code=200)
+        there = resumable.arrived(upload)
+        return Response(status_code=308, headers={"Range": f"bytes=0-{there - 1}"} if there else {})
 
     async def abort_url(self, request: Request) -> Response:
         fields = await body(request)
@@ -98,6 +113,8 @@ def routes(sandbox: Sandbox) -> list[Route]:
         Route("/api/2.0/fs/create-upload-part-urls", api.part_urls, methods=["POST"]),
         Route("/api/2.0/fs/create-abort-upload-url", api.abort_url, methods=["POST"]),
         Route("/api/2.0/fs/create-download-url", api.download_url, methods=["POST"]),
+        Route("/api/2.0/fs/create-resumable-upload-url", api.resumable_url, methods=["POST"]),
+        Route(f"{STORAGE_PATH}{{key}}", api.put_chunk, methods=["PUT"]),
         Route(f"{STORAGE_PATH}{{key}}/{{number}}", api.put_part, methods=["PUT"]),
         Route(f"{STORAGE_PATH}{{key}}", api.abort, methods=["DELETE"]),
         Route(f"{STORAGE_PATH}{{key}}", api.download, methods=["GET"]),

@@ -6,9 +6,10 @@ A program of its own, on the standard library alone so that it starts in millise
 
 It enters a mount namespace (a user namespace too, for an ordinary user), makes a new root of a tmpfs
 into which every top folder of the machine and every SOURCE are bound, and starts COMMAND there under the
-same user.
-On the machine itself nothing is created. It then stays behind as COMMAND's parent: when COMMAND ends, when
-this program is told to end, or when process PID dies, every process that COMMAND started is killed.
+same user. A SOURCE of `-` hides TARGET: it is then an empty folder that nobody can write to, but for what
+later binds put in it. On the machine itself nothing is created. It then stays behind as COMMAND's parent:
+when COMMAND ends, when this program is told to end, or when process PID dies, every process that COMMAND
+started is killed.
 """
 
 from __future__ import annotations
@@ -29,8 +30,13 @@ if TYPE_CHECKING:
 REFUSED = 78
 """The exit status where the machine does not let folders be bound; standard error then says why."""
 
+HIDDEN = "-"
+"""Stands for no source: the target is hidden."""
+
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
+_MS_RDONLY = 0x1
+_MS_REMOUNT = 0x20
 _MS_BIND = 0x1000
 _MS_REC = 0x4000
 _MS_SLAVE = 0x80000
@@ -60,7 +66,10 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the command, not for its keeper
     try:
-        enter([(Path(source), Path(target)) for source, target in options.bind])
+        binds = [
+            (None if source == HIDDEN else Path(source), Path(target)) for source, target in options.bind
+        ]
+        enter(binds)
         os.chdir(options.cwd)
     except RefusedError as error:
         sys.stderr.write(f"{error}\n")
@@ -69,23 +78,30 @@ def main(arguments: list[str]) -> int:
     return _keep(options.command)
 
 
-def enter(binds: list[tuple[Path, Path]]) -> None:
+def enter(binds: list[tuple[Path | None, Path]]) -> None:
     """Move this process to a root of its own, in which each source folder lies at its target.
+
+    They are bound one after another; a target without a source is hidden.
 
     Raises:
         RefusedError: This is not Linux, or the kernel does not allow it.
     """
     if not sys.platform.startswith("linux"):
         raise RefusedError(f"Binding /Workspace, /dbfs and /Volumes needs Linux; this is {sys.platform}.")
-    sources = [(Path(os.path.realpath(source)), target) for source, target in binds]
+    sources = [(Path(os.path.realpath(source)) if source else None, target) for source, target in binds]
     _unshare()
     try:
         _mount("none", "/", None, _MS_REC | _MS_SLAVE)
         _pivot(_staging())
-        _fill_root({target.parts[1] for _, target in binds})
+        _fill_root({target.name for _, target in binds if target.parent == Path("/")})
         for source, target in sources:
             target.mkdir(mode=0o755, parents=True, exist_ok=True)
-            _mount(_HOST / source.relative_to("/"), target, None, _MS_BIND | _MS_REC)
+            if source is None:
+                _mount("tmpfs", target, "tmpfs", 0, "mode=0755")
+            else:
+                _mount(_HOST / source.relative_to("/"), target, None, _MS_BIND | _MS_REC)
+        for target in (target for source, target in sources if source is None):
+            _mount("tmpfs", target, None, _MS_REMOUNT | _MS_RDONLY, "mode=0755")
         _call("umount2", os.fsencode(_HOST), _MNT_DETACH)
         _HOST.rmdir()
     except OSError as error:

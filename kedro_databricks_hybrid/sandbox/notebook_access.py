@@ -1,7 +1,7 @@
-"""How a notebook's dbutils asks the workspace for secrets without holding its user's token.
+"""How a notebook asks the workspace as its user, without holding the user's own token.
 
-Each context has a token of its own, in a file that its owner alone can read. It is good for reading
-secrets and for nothing else, and as long as the context lives.
+Each context has a token of its own, in a file that its owner alone can read. It is good for all that its
+user may do, and as long as the context lives.
 """
 
 from __future__ import annotations
@@ -13,29 +13,38 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kedro_databricks_hybrid.sandbox.users import User
 
 ACCESS_FILE = "access.json"
+NOTEBOOK_HEADER = "X-Databricks-Notebook"
+"""Marks what a notebook's dbutils asks, not the notebook's own code."""
+
 REDACTED = "[REDACTED]"
 
 
 class NotebookAccess:
-    """What the notebooks of one user's context may read, and must not show.
+    """As whom the notebooks of one context ask, and what they must not show.
 
     Attributes:
         user: Whose context it is.
-        token: What its dbutils shows the workspace.
+        token: What they show the workspace.
+        runs: The runs that they have started by `dbutils.notebook.run`.
     """
 
-    def __init__(self, user: User, url: str) -> None:
+    def __init__(self, user: User, url: str, workspace_id: str, cluster_id: str | None) -> None:
         self.user = user
+        self.runs: list[int] = []
         self.token = f"notebook-{secrets.token_hex(24)}"
-        self._url = url
+        self._facts = {
+            "url": url, "user": user.name, "workspace_id": workspace_id, "cluster_id": cluster_id
+        }  # fmt: skip
         self._read: set[str] = set()
 
     def document(self) -> str:
-        """Return the content of the file that dbutils reads."""
-        return json.dumps({"url": self._url, "token": self.token})
+        """Return the content of the file that notebooks log in with."""
+        return json.dumps({**self._facts, "token": self.token})
 
     def note(self, value: str) -> None:
         """Remember a secret that was read, given in base64."""
@@ -53,6 +62,11 @@ class NotebookAccesses:
 
     def __init__(self) -> None:
         self._accesses: list[NotebookAccess] = []
+        self._farewells: list[Callable[[NotebookAccess], None]] = []
+
+    def on_end(self, callback: Callable[[NotebookAccess], None]) -> None:
+        """Have `callback` called with each access that ends."""
+        self._farewells.append(callback)
 
     def add(self, access: NotebookAccess) -> NotebookAccess:
         """Make a token valid."""
@@ -63,6 +77,8 @@ class NotebookAccesses:
         """Make a token invalid."""
         if access in self._accesses:
             self._accesses.remove(access)
+            for callback in self._farewells:
+                callback(access)
 
     def by_token(self, token: str) -> NotebookAccess | None:
         """Return whose token this is."""

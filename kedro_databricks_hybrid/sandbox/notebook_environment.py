@@ -54,6 +54,9 @@ class NotebookEnvironment:
         name: The context's id.
         access: What its dbutils may ask the workspace.
         libraries: The folder of the packages of its cluster, None where it has none.
+        visible: The folders of `/Workspace/Users` and `/Workspace/Repos` that its user may see.
+        dbfs: Whether it may use the DBFS root at all.
+        dbfs_mount: Whether Python code sees that root at /dbfs.
     """
 
     folder: Path
@@ -61,18 +64,29 @@ class NotebookEnvironment:
     name: str
     access: NotebookAccess
     libraries: Path | None = None
+    visible: tuple[str, ...] = ()
+    dbfs: bool = True
+    dbfs_mount: bool = True
 
     @property
-    def binds(self) -> list[tuple[Path, str]]:
-        """Which folders lie at which absolute path for the context."""
-        shared = [(self.libraries, CLUSTER_LIBRARIES)] if self.libraries else []
+    def binds(self) -> list[tuple[Path | None, str]]:
+        """Which folders lie at which absolute path for the context; None for what it must not see."""
+        workspace = self.layout.workspace
+        root = self.layout.dbfs if self.dbfs else None
+        own = [Path(os.path.realpath(folder)) for folder in (self.folder, self.home)]
         return [
-            (self.layout.workspace, "/Workspace"),
-            (self.layout.dbfs, "/dbfs"),
+            (None, os.path.realpath(self.layout.home)),
+            *((folder, str(folder)) for folder in own),
+            (workspace, "/Workspace"),
+            (None, "/Workspace/Users"),
+            (None, "/Workspace/Repos"),
+            *((workspace / name, f"/Workspace/{name}") for name in self.visible),
+            *([(root, "/dbfs")] if self.dbfs and self.dbfs_mount else []),
             (self.layout.volumes, "/Volumes"),
             (self.folder / "databricks", "/databricks"),
             (self.folder / "disk", spark_defaults.LOCAL_DISK),
-            *shared,
+            (root, spark_defaults.DBFS),
+            *([(self.libraries, CLUSTER_LIBRARIES)] if self.libraries else []),
         ]
 
     @property
@@ -99,7 +113,7 @@ class NotebookEnvironment:
         """Return how a command is run where the folders lie at their absolute paths."""
         program = [sys.executable, "-I", "-S", namespace.__file__, "--parent", str(os.getpid())]
         for source, target in self.binds:
-            program += ["--bind", str(source), target]
+            program += ["--bind", str(source or namespace.HIDDEN), target]
         return [*program, "--cwd", DRIVER_FOLDER, "--", *command]
 
     def make(self) -> None:
@@ -129,6 +143,7 @@ class NotebookEnvironment:
         machine_path = os.environ.get("PATH", os.defpath)
         return {
             **variables,
+            "NO_PROXY": ",".join(filter(None, [variables.get("NO_PROXY"), "127.0.0.1", "localhost"])),
             "PATH": f"{self.prefix}/bin{os.pathsep}{machine_path}",
             "HOME": str(self.home),
             "VIRTUAL_ENV": self.prefix,
@@ -159,6 +174,8 @@ class NotebookEnvironment:
         packages = next(prefix.glob("lib/python*/site-packages"))
         folders = _package_folders()
         if self.libraries:
+            # An import system that has once found a folder missing does not look again.
+            (self.libraries / packages.relative_to(prefix)).mkdir(mode=0o700, parents=True, exist_ok=True)
             folders = [f"{CLUSTER_LIBRARIES}/{packages.relative_to(prefix)}", *folders]
         lines = [f"import site; site.addsitedir({folder!r})\n" for folder in folders]
         (packages / "sandbox.pth").write_text("".join(lines), encoding="utf-8")

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
+from kedro_databricks_hybrid.sandbox import notebook_runs
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from IPython.core.interactiveshell import InteractiveShell
 
-_CELL_MAGICS = {"sh", "fs", "sql", "md", "python"}
+_CELL_MAGICS = {"sh", "fs", "sql", "md", "python", "run"}
 _FIRST_LINE = re.compile(r"%(\w+)[ \t]*(.*)", re.DOTALL)
 _RESTART_NOTE = (
     "Note: you may need to restart the kernel using %restart_python or "
@@ -32,6 +34,8 @@ def register(shell: InteractiveShell) -> None:
     define(lambda line, cell: _files(shell, line + cell), "cell", "fs")
     define(lambda line, cell: _sql(shell, line + cell), "cell", "sql")
     define(lambda line, cell: None, "cell", "md")  # noqa: ARG005
+    define(lambda line, cell: notebook_runs.include(shell, line + cell), "cell", "run")
+    define(lambda line: notebook_runs.include(shell, line), "line", "run")
 
 
 def whole_cell(lines: list[str]) -> list[str]:

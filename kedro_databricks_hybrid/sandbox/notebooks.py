@@ -71,6 +71,14 @@ def cells_of_jupyter(content: bytes) -> list[tuple[str, str]]:
     return cells
 
 
+def code_of(place: Path) -> list[str]:
+    """Return the code cells of a notebook's file."""
+    content = place.read_bytes()
+    if place.suffix != ".ipynb":
+        content = jupyter_of_source(content, "PYTHON")
+    return [text for kind, text in cells_of_jupyter(content) if kind == "code" and text.strip()]
+
+
 def source_of_jupyter(content: bytes) -> bytes:
     """Return an .ipynb file as Databricks' Python source."""
     blocks = []

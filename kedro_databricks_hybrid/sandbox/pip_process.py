@@ -7,6 +7,8 @@ import contextlib
 import subprocess
 from typing import TYPE_CHECKING
 
+from kedro_databricks_hybrid.sandbox.spark_defaults import DBFS
+
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.notebook_environment import NotebookEnvironment
 
@@ -50,4 +52,4 @@ async def install(environment: NotebookEnvironment, variables: dict[str, str], *
 
 def as_local(path: str) -> str:
     """Return where a `dbfs:/` path lies for a cluster; others stay as they are."""
-    return "/dbfs/" + path.removeprefix("dbfs:").lstrip("/") if path.startswith("dbfs:") else path
+    return f"{DBFS}/" + path.removeprefix("dbfs:").lstrip("/") if path.startswith("dbfs:") else path

@@ -12,6 +12,7 @@ from kedro_databricks_hybrid.sandbox.answers import invalid
 from kedro_databricks_hybrid.sandbox.array_pages import paged
 from kedro_databricks_hybrid.sandbox.fields import body, page_offset, query
 from kedro_databricks_hybrid.sandbox.job_runs import Run, Runs, TaskRun, new_id, now
+from kedro_databricks_hybrid.sandbox.notebook_access import NOTEBOOK_HEADER
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -74,8 +75,12 @@ class RunsApi:
             given = fields.without({"idempotency_token"})
             name = fields.text("run_name", "") or _DEFAULT_NAME
             token = fields.text("idempotency_token", "")
-            run = Run(new_id(), new_id(), name, user.name, "SUBMIT_RUN", given, [], token, now())
+            by_notebook = hasattr(request.state, "notebook") and NOTEBOOK_HEADER in request.headers
+            kind = "WORKFLOW_RUN" if by_notebook else "SUBMIT_RUN"
+            run = Run(new_id(), new_id(), name, user.name, kind, given, [], token, now())
             await self.start(user, run)
+            if by_notebook:
+                request.state.notebook.runs.append(run.run_id)
         return JSONResponse({"run_id": run.run_id})
 
     async def get(self, request: Request) -> Response:

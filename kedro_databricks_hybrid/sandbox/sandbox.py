@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _DOCUMENT = "workspace"
 
+UPLOADS = ("multipart", "resumable")
+"""How large files go to volumes: in parts as on AWS and Azure, or in chunks as on Google's cloud."""
+
 
 class Sandbox:
     """One local workspace: its files, its people, its clusters and its switches.
@@ -68,14 +71,35 @@ class Sandbox:
         self, name: str, user: User, cluster_id: str | None = None
     ) -> NotebookEnvironment:
         """Return a new environment for a user's Python process; its access is valid at once."""
-        access = self.notebook_accesses.add(NotebookAccess(user, self.url))
-        libraries = self.library_environment(cluster_id, user).packages if cluster_id else None
-        return NotebookEnvironment(self.layout.kernels / name, self.layout, name, access, libraries)
+        access = NotebookAccess(user, self.url, self.org_id, cluster_id)
+        cluster = self.clusters.find(cluster_id) if cluster_id else None
+        return NotebookEnvironment(
+            self.layout.kernels / name,
+            self.layout,
+            name,
+            self.notebook_accesses.add(access),
+            libraries=self.library_environment(cluster_id, user).packages if cluster_id else None,
+            visible=self._visible(user),
+            dbfs=self.public_dbfs_root,
+            dbfs_mount=cluster is not None and cluster.mounts_dbfs,
+        )
 
     def library_environment(self, cluster_id: str, user: User) -> NotebookEnvironment:
         """Return the environment that the packages of a cluster are installed in."""
-        access = NotebookAccess(user, self.url)
-        return NotebookEnvironment(self.layout.libraries / cluster_id, self.layout, cluster_id, access)
+        access = NotebookAccess(user, self.url, self.org_id, cluster_id)
+        folder = self.layout.libraries / cluster_id
+        return NotebookEnvironment(
+            folder, self.layout, cluster_id, access, visible=self._visible(user), dbfs=self.public_dbfs_root
+        )
+
+    def _visible(self, user: User) -> tuple[str, ...]:
+        """Return the folders of Users and Repos that a user's Python processes see."""
+        return tuple(
+            f"{parent}/{folder.name}"
+            for parent in ("Users", "Repos")
+            for folder in sorted((self.layout.workspace / parent).iterdir())
+            if folder.is_dir() and not folder.is_symlink() and self.access.may(user, (parent, folder.name))
+        )
 
     @property
     def org_id(self) -> str:
@@ -90,6 +114,16 @@ class Sandbox:
     @public_dbfs_root.setter
     def public_dbfs_root(self, allowed: bool) -> None:
         self._document["public_dbfs_root"] = allowed
+        self.store.save_now(_DOCUMENT, self._document)
+
+    @property
+    def uploads(self) -> str:
+        """Which of UPLOADS this workspace offers."""
+        return str(self._document.get("uploads", UPLOADS[0]))
+
+    @uploads.setter
+    def uploads(self, kind: str) -> None:
+        self._document["uploads"] = kind
         self.store.save_now(_DOCUMENT, self._document)
 
     @property

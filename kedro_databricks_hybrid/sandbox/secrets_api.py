@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.secrets_store import Secrets
 
 PATH = "/api/2.0/secrets"
-READS = {f"{PATH}/get", f"{PATH}/list", f"{PATH}/scopes/list"}
-"""What a notebook's dbutils may ask."""
 
 
 class _Api:

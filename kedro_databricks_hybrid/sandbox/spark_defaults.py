@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 LOCAL_DISK = "/local_disk0"
 """Where a cluster has its scratch space."""
 
+DBFS = f"{LOCAL_DISK}/.dbfs"
+"""Where a cluster's own programs find dbfs:/; for Python code it is /dbfs, where the access mode lets it."""
+
 _SCRATCH = f"{LOCAL_DISK}/tmp"  # noqa: S108 - a folder of this context alone
 _OVERLOADED = "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme"
 _LOCAL = "org.apache.hadoop.fs.LocalFileSystem"
@@ -32,13 +35,13 @@ _DEFAULTS = {
     "spark.ui.showConsoleProgress": "false",
     # A worker that is used again keeps the modules of the run before.
     "spark.python.worker.reuse": "false",
-    # dbfs:/ is /dbfs, and a path without a scheme is dbfs:/, but for /Volumes and /Workspace.
+    # dbfs:/ is DBFS, and a path without a scheme is dbfs:/, but for /Volumes and /Workspace.
     "spark.hadoop.fs.defaultFS": "dbfs:///",
     "spark.hadoop.fs.dbfs.impl": _OVERLOADED,
     "spark.hadoop.fs.AbstractFileSystem.dbfs.impl": "org.apache.hadoop.fs.viewfs.ViewFs",
     "spark.hadoop.fs.viewfs.overload.scheme.target.file.impl": _LOCAL,
     "spark.hadoop.fs.viewfs.overload.scheme.target.dbfs.impl": _LOCAL,
-    f"{_MOUNTS}.linkFallback": "file:///dbfs",
+    f"{_MOUNTS}.linkFallback": f"file://{DBFS}",
     f"{_MOUNTS}.link./Volumes": "file:///Volumes",
     f"{_MOUNTS}.link./Workspace": "file:///Workspace",
 }

@@ -9,11 +9,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from kedro_databricks_hybrid.sandbox import dbutils, lazy_spark
+from kedro_databricks_hybrid.sandbox import dbutils, lazy_spark, notebook_context, notebook_runs
 
 
-def open_notebook(folder: str, root: str, parameters: dict[str, str]) -> None:
-    """Prepare for a notebook's cells: its folder, its Git folder's root, its parameters."""
+def open_notebook(notebook: str, folder: str, root: str, parameters: dict[str, str]) -> None:
+    """Prepare for a notebook's cells: its path, its folder, its Git folder's root, its parameters."""
+    notebook_context.set_notebook_path(notebook)
+    notebook_runs.set_folder(folder)
     os.chdir(folder)
     sys.path[:0] = [path for path in dict.fromkeys((folder, root)) if path]
     widgets = dbutils.DBUtils().widgets

@@ -87,17 +87,13 @@ def _git_notebook(user: User, settings: dict[str, Any], checkout: Path) -> Progr
 
 
 def _notebook(place: Path, folder: str, root: str, settings: dict[str, Any]) -> Program:
-    content = place.read_bytes()
-    if place.suffix != ".ipynb":
-        content = notebooks.jupyter_of_source(content, "PYTHON")
     try:
-        cells = notebooks.cells_of_jupyter(content)
+        code = tuple(notebooks.code_of(place))
     except ApiError as error:
         raise TaskFailedError("RUN_EXECUTION_ERROR", error.message) from error
-    code = tuple(text for kind, text in cells if kind == "code" and text.strip())
-    return Program(
-        _call("open_notebook", folder, root, settings.get("base_parameters") or {}), code, is_notebook=True
-    )
+    path = f"{folder}/{place.stem}".removeprefix("/Workspace")
+    opening = _call("open_notebook", path, folder, root, settings.get("base_parameters") or {})
+    return Program(opening, code, is_notebook=True)
 
 
 def _no_notebook(path: str, user: User) -> TaskFailedError:
