@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
-import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
-import uvicorn
 
 from kedro_databricks_hybrid.sandbox.app import Sandbox, create_app
 from kedro_databricks_hybrid.sandbox.layout import Layout
 from tests.code.site import Counting, Site
 from tests.project_fixtures import forget_project, make_project
+from tests.sandbox_server import serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,19 +22,8 @@ if TYPE_CHECKING:
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """Serve a sandbox, and make a project with one commit and an empty remote."""
     sandbox = Sandbox(Layout(tmp_path / "home"))
-    listener = socket.create_server(("127.0.0.1", 0))
-    sandbox.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     app = Counting(create_app(sandbox))
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1, lifespan="on"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < deadline, "the server did not start"
-        time.sleep(0.01)
+    served = serve(sandbox, app)
     monkeypatch.setenv("DATABRICKS_HOST", sandbox.url)
     monkeypatch.setenv("DATABRICKS_TOKEN", sandbox.user.token)
     monkeypatch.setenv("KEDRO_DATABRICKS_STATE", str(tmp_path / "state"))
@@ -58,9 +44,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     made.commit({}, "First")
     yield made
     forget_project()
-    server.should_exit = True
-    thread.join(timeout=20)
-    assert not thread.is_alive(), "the server did not end"
+    served.stop()
 
 
 @pytest.fixture

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
-import threading
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-import uvicorn
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
 
-from kedro_databricks_hybrid.sandbox.app import Sandbox, create_app
+from kedro_databricks_hybrid.sandbox.app import Sandbox
 from kedro_databricks_hybrid.sandbox.layout import Layout
+from tests.sandbox.notebooks import Notebook, open_notebook
+from tests.sandbox_server import ServerThread, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
 HOST_VARIABLE = "SANDBOX_TESTS_HOST"
 TOKEN_VARIABLE = "SANDBOX_TESTS_TOKEN"
 _CONTRACT = "test_contract.py"
+_GIT_FOLDER = "/Repos/user@example.com/project"
 _IDENTITY = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
 
 
@@ -41,8 +40,7 @@ class Running:
     """One server in a thread of this process."""
 
     sandbox: Sandbox
-    server: uvicorn.Server
-    thread: threading.Thread
+    server: ServerThread
     clients: list[httpx.Client] = field(default_factory=list)
 
     @property
@@ -68,9 +66,7 @@ class Running:
         """End the server and wait for it."""
         for client in self.clients:
             client.close()
-        self.server.should_exit = True
-        self.thread.join(timeout=20)
-        assert not self.thread.is_alive(), "the server did not end"
+        self.server.stop()
 
 
 @pytest.fixture
@@ -81,24 +77,12 @@ def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     def start(name: str = "home") -> Running:
         sandbox = Sandbox(Layout(tmp_path / name))
         sandbox.clusters.start_seconds = 0.05
-        listener = socket.create_server(("127.0.0.1", 0))
-        sandbox.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        config = uvicorn.Config(
-            create_app(sandbox), log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=2
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        deadline = time.monotonic() + 20
-        while not server.started:
-            assert time.monotonic() < deadline, "the server did not start"
-            time.sleep(0.01)
-        running.append(Running(sandbox, server, thread))
+        running.append(Running(sandbox, serve(sandbox)))
         return running[-1]
 
     yield start
     for one in running:
-        if one.thread.is_alive():
+        if one.server.thread.is_alive():
             one.stop()
 
 
@@ -172,3 +156,23 @@ def remote(tmp_path: Path) -> Remote:
     made = Remote(bare, clone)
     made.commit({"README.md": "one\n", "src/package/__init__.py": "", ".gitignore": "*.log\n"}, "main")
     return made
+
+
+@pytest.fixture
+def notebook(http: httpx.Client) -> Notebook:
+    """Return a context that runs."""
+    return open_notebook(http)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return the place of the Git folder on disk."""
+    return tmp_path / "home/roots/Workspace" / _GIT_FOLDER.lstrip("/")
+
+
+@pytest.fixture
+def repo_id(workspace: WorkspaceClient, remote: Remote) -> int:
+    """Return the number of a Git folder of the remote."""
+    made = workspace.repos.create(url=str(remote.bare), provider="gitHub", path=_GIT_FOLDER)
+    assert made.id is not None
+    return made.id

@@ -171,7 +171,9 @@ def test_create_edit_and_delete_for_good(api: ClustersAPI) -> None:
 def test_node_types(api: ClustersAPI) -> None:
     """This machine is the only one."""
     assert [node.node_type_id for node in api.list_node_types().node_types or []] == ["sandbox.local"]
-    assert api.select_spark_version(long_term_support=True)
+    versions = [version.key for version in api.spark_versions().versions or []]
+    assert versions == [nearest_runtime()]
+    assert api.select_spark_version(scala=versions[0].rpartition("-scala")[2]) == versions[0]
 
 
 def test_states_after_a_restart_of_the_server(start_sandbox: Callable[..., Running]) -> None:
@@ -185,18 +187,35 @@ def test_states_after_a_restart_of_the_server(start_sandbox: Callable[..., Runni
     assert states == {RUNNING: State.RUNNING, STOPPED: State.TERMINATED}
 
 
+CLUSTER = {"job_cluster_key": "a", "new_cluster": {"spark_version": "newest"}}
+TASK = {"task_key": "a", "job_cluster_key": "a", "spark_python_task": {"python_file": "/a"}}
+
+
 @pytest.mark.parametrize(
-    ("spark", "runtime"),
+    ("spark", "python", "runtime"),
     [
-        ("3.5.9", "16.4.x-scala2.12"),
-        ("4.0.5", "17.3.x-scala2.13"),
-        ("4.3.0", "19.x-scala2.13"),
-        ("2.4.0", "13.3.x-scala2.12"),
+        ("3.5.9", "3.10.1", "14.3.x-scala2.12"),
+        ("3.5.9", "3.11.7", "15.4.x-scala2.12"),
+        ("3.5.9", "3.12.0", "16.4.x-scala2.12"),
+        ("4.0.5", "3.12.1", "17.3.x-scala2.13"),
+        ("4.0.5", "3.11.1", "17.3.x-sandbox-spark4.0-python3.11-scala2.13"),
+        ("4.3.0", "3.12.1", "19.x-sandbox-spark4.3-python3.12-scala2.13"),
+        ("2.4.0", "3.10.1", "13.3.x-sandbox-spark2.4-python3.10-scala2.12"),
     ],
 )
-def test_the_runtime_resembles_the_local_spark(spark: str, runtime: str) -> None:
-    """The newest runtime whose Spark is not newer."""
-    assert nearest_runtime(spark) == runtime
+def test_the_runtime_is_what_is_installed(spark: str, python: str, runtime: str) -> None:
+    """Databricks' own where it has the same Spark and Python, else one that says what it has."""
+    assert nearest_runtime(spark, python) == runtime
+
+
+def test_what_is_no_runtime(workspace: WorkspaceClient) -> None:
+    """Refused, when a cluster is made and when a job names one."""
+    for path, body in (
+        ("clusters/create", {"spark_version": "newest"}),
+        ("jobs/create", {"job_clusters": [CLUSTER], "tasks": [TASK]}),
+    ):
+        with pytest.raises(InvalidParameterValue, match="Invalid spark version newest"):
+            workspace.api_client.do("POST", f"/api/2.1/{path}", body=body)
 
 
 @pytest.mark.parametrize(("key", "version"), [("17.3.x-scala2.13", "17.3"), ("18.x-scala2.13", "18")])

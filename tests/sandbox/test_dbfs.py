@@ -19,6 +19,8 @@ from databricks.sdk.errors import (
 )
 from databricks.sdk.service.files import DbfsAPI
 
+from kedro_databricks_hybrid.sandbox import dbfs as files
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -303,3 +305,19 @@ def test_a_link_that_leads_out(dbfs: DbfsAPI, root: Path, tmp_path: Path) -> Non
     dbfs.delete("/link", recursive=True)
     assert (tmp_path / "secret").exists()
     assert not (root / "link").is_symlink()
+
+
+def test_a_delete_of_very_many_files(
+    running: Running, workspace: WorkspaceClient, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It removes some at a time and says so; the SDK asks again until nothing is left."""
+    monkeypatch.setattr(files, "MAX_DELETED_FILES", 4)
+    root = running.sandbox.layout.dbfs
+    for number in range(10):
+        (root / "many" / str(number % 3)).mkdir(parents=True, exist_ok=True)
+        (root / "many" / str(number % 3) / str(number)).touch()
+    answer = http.post("/api/2.0/dbfs/delete", json={"path": "/many", "recursive": True})
+    assert (answer.status_code, answer.json()["error_code"]) == (503, "PARTIAL_DELETE")
+    assert sum(path.is_file() for path in (root / "many").rglob("*")) == 6
+    workspace.dbfs.delete("/many", recursive=True)
+    assert not (root / "many").exists()

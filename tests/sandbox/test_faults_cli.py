@@ -1,4 +1,4 @@
-"""`kedro databricks sandbox fault`, against a server that runs."""
+"""`kedro databricks sandbox fault` and `switch`, against a server that runs."""
 
 from __future__ import annotations
 
@@ -45,6 +45,25 @@ def test_add_list_and_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert "Field 'status' of a fault is out of range" in output
         assert "Traceback" not in output
         assert run("clear") == (0, "There are no faults any more.\n")
+
+
+def test_switches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They say what kind of workspace it is, hold at once, and are the same after a restart."""
+    home = tmp_path / "home"
+    monkeypatch.setenv(HOME_VARIABLE, str(home))
+
+    def switch(*arguments: str) -> str:
+        return CliRunner().invoke(sandbox, ["switch", *arguments]).output
+
+    with serve(home) as server:
+        assert switch() == "The sandbox has a public DBFS root and takes multipart uploads.\n"
+        assert "has no public DBFS root" in switch("--no-public-dbfs-root")
+        assert server.http.get("/api/2.0/dbfs/list", params={"path": "/"}).status_code == 403
+        assert "resumable uploads" in switch("--uploads=resumable")
+    with serve(home) as server:
+        assert switch() == "The sandbox has no public DBFS root and takes resumable uploads.\n"
+        assert "has a public DBFS root" in switch("--public-dbfs-root")
+        assert server.http.get("/api/2.0/dbfs/list", params={"path": "/"}).status_code == 200
 
 
 def test_every_effect_is_offered() -> None:

@@ -48,14 +48,16 @@ def settled(workspace: WorkspaceClient, cluster: str = RUNNING_ID) -> list[Libra
 
 
 def test_a_wheel(workspace: WorkspaceClient, http: httpx.Client) -> None:
-    """Installed while others go on working, then there for contexts of this cluster alone."""
+    """Installed while others go on working, then there for contexts of this cluster alone, open ones too."""
     library = upload(workspace)
+    before = open_notebook(http)
+    assert "ModuleNotFoundError" in before.results(USE)["summary"]
     workspace.libraries.install(RUNNING_ID, [library])
     first = next(iter(workspace.libraries.cluster_status(RUNNING_ID)))
     assert first.status in UNDER_WAY
     (done,) = settled(workspace)
     assert (done.status, done.library) == (LibraryInstallStatus.INSTALLED, library)
-    assert open_notebook(http).text(USE) == "7\n"
+    assert [notebook.text(USE) for notebook in (before, open_notebook(http))] == ["7\n", "7\n"]
     workspace.clusters.start(STOPPED_ID).result()
     assert "ModuleNotFoundError" in open_notebook(http, STOPPED_ID).results(USE)["summary"]
     assert {one.cluster_id for one in workspace.libraries.all_cluster_statuses()} == {RUNNING_ID, STOPPED_ID}

@@ -63,6 +63,46 @@ def test_a_large_stream(
     assert list(layout.scratch.iterdir()) == []
 
 
+def test_a_large_stream_in_chunks(
+    in_parts: WorkspaceClient, running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on Google's cloud; a connection that breaks after a chunk does not spoil the file."""
+    running.sandbox.uploads = "resumable"
+    running.sandbox.faults.add("reset-after", method="PUT", path="/storage/*", nth=2)
+    with caplog.at_level(logging.DEBUG, logger="databricks.sdk"):
+        in_parts.files.upload(FILE, io.BytesIO(CONTENT), use_parallel=False)
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("Uploading chunk: bytes" in line for line in said) >= 6
+    layout = running.sandbox.layout
+    assert (layout.volumes / FILE.removeprefix("/Volumes/")).read_bytes() == CONTENT
+    assert list(layout.scratch.iterdir()) == []
+    with pytest.raises(AlreadyExists):
+        in_parts.files.upload(FILE, io.BytesIO(CONTENT), overwrite=False)
+
+
+def test_chunks(http: httpx.Client, running: Running) -> None:
+    """One that was sent before is not kept twice; one that leaves a gap or says nothing is refused."""
+    running.sandbox.uploads = "resumable"
+    answer = http.post(f"{BASE}/files{FILE}", params={"action": "initiate-upload", "overwrite": "false"})
+    body = {"path": FILE, "session_token": answer.json()["resumable_upload"]["session_token"]}
+    url = http.post(f"{BASE}/create-resumable-upload-url", json=body).json()["resumable_upload_url"]["url"]
+
+    def put(span: str, content: bytes) -> tuple[int, str | None]:
+        done = httpx.put(url, content=content, headers={"Content-Range": span})
+        return done.status_code, done.headers.get("Range")
+
+    assert put("bytes */*", b"") == (308, None)
+    assert put("bytes 0-2/*", b"abc") == (308, "bytes=0-2")
+    assert put("bytes 1-3/*", b"bcd") == (308, "bytes=0-3")
+    assert put("bytes */*", b"") == (308, "bytes=0-3")
+    for span, content in (("bytes 5-5/*", b"x"), ("bytes 4-9/*", b"x"), ("", b"x"), ("bytes 4-5/5", b"xy")):
+        assert put(span, content)[0] == 400
+    http.put(f"{BASE}/files{FILE}", content=b"meanwhile")
+    assert put("bytes 4-4/5", b"e")[0] == 412
+    assert http.get(f"{BASE}/files{FILE}").content == b"meanwhile"
+    assert list(running.sandbox.layout.scratch.iterdir()) == []
+
+
 def test_a_large_file_there_and_back(in_parts: WorkspaceClient, tmp_path: Path) -> None:
     """From disk in parallel, and to disk in parallel."""
     (tmp_path / "there").write_bytes(CONTENT)

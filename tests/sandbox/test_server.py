@@ -10,7 +10,6 @@ import socket
 import stat
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -296,26 +295,6 @@ def test_a_clone_that_hangs_ends_with_the_server(
                 process.communicate(timeout=20)
                 assert process.returncode == 0
                 assert git.recv(1000) == b"", "git still holds its connection"
-
-
-def test_state_survives_a_kill_at_any_moment(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:
-    """What was acknowledged is there after the restart, and the documents are whole."""
-    acknowledged: set[int] = set()
-    for round_number in range(4):
-        process = serve()
-        found = wait_until_ready(process, home)
-        with httpx.Client(base_url=found.host, headers={"Authorization": f"Bearer {found.token}"}) as client:
-            listed = client.get("/api/2.0/git-credentials").json().get("credentials", [])
-            assert acknowledged <= {credential["credential_id"] for credential in listed}
-            killer = threading.Timer(0.1 + 0.07 * round_number, process.kill)
-            killer.start()
-            with contextlib.suppress(httpx.TransportError):
-                while True:
-                    answer = client.post("/api/2.0/git-credentials", json={"git_provider": "gitHub"})
-                    acknowledged.add(answer.json()["credential_id"])
-            killer.join()
-        process.communicate()
-    assert acknowledged
 
 
 def test_a_damaged_document_is_named(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import threading
 import time
 import zipfile
@@ -19,7 +18,9 @@ from databricks.sdk.errors import (
     ResourceAlreadyExists,
     ResourceDoesNotExist,
 )
-from databricks.sdk.service.workspace import ExportFormat, ImportFormat, Language, ObjectType
+from databricks.sdk.service.workspace import ExportFormat, ImportFormat, ObjectType
+
+from tests.sandbox.objects import HOME, SOURCE, put
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,21 +29,6 @@ if TYPE_CHECKING:
     from conftest import Running
     from databricks.sdk import WorkspaceClient
     from databricks.sdk.service.workspace import WorkspaceAPI
-
-HOME = "/Users/user@example.com"
-SOURCE = "# Databricks notebook source\nprint(1)\n\n# COMMAND ----------\n\n# MAGIC %md\n# MAGIC # Title\n"
-JUPYTER = json.dumps(
-    {
-        "cells": [
-            {"cell_type": "code", "source": ["print(1)\n", "print(2)"], "metadata": {}, "outputs": []},
-            {"cell_type": "code", "source": "%pip install x", "metadata": {}, "outputs": []},
-            {"cell_type": "markdown", "source": "# Title", "metadata": {}},
-        ],
-        "metadata": {},
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
-)
 
 
 @pytest.fixture
@@ -55,16 +41,6 @@ def api(workspace: WorkspaceClient) -> WorkspaceAPI:
 def home(running: Running) -> Path:
     """Return the place of the user's home on disk."""
     return running.sandbox.layout.workspace / HOME.lstrip("/")
-
-
-def encoded(text: str | bytes) -> str:
-    """Return content as the import wants it."""
-    return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
-
-
-def put(api: WorkspaceAPI, path: str, text: str | bytes = "x", *, overwrite: bool = False) -> None:
-    """Import with format AUTO."""
-    api.import_(path, content=encoded(text), format=ImportFormat.AUTO, overwrite=overwrite)
 
 
 def test_the_folders_of_a_new_workspace(api: WorkspaceAPI) -> None:
@@ -98,79 +74,6 @@ def test_a_path_is_needed(http: httpx.Client) -> None:
     answer = http.get("/api/2.0/workspace/get-status")
     assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
     assert "path" in answer.json()["message"]
-
-
-def test_a_python_file_with_the_header_is_a_notebook(api: WorkspaceAPI, home: Path) -> None:
-    """It loses its extension in every answer, and keeps it on disk."""
-    put(api, f"{HOME}/note.py", SOURCE)
-    status = api.get_status(f"{HOME}/note")
-    assert (status.object_type, status.language) == (ObjectType.NOTEBOOK, Language.PYTHON)
-    assert [entry.path for entry in api.list(HOME)] == [f"{HOME}/note"]
-    assert (home / "note.py").read_text() == SOURCE
-    with pytest.raises(ResourceDoesNotExist):
-        api.get_status(f"{HOME}/note.py")
-
-
-def test_a_python_file_without_the_header_is_a_file(api: WorkspaceAPI) -> None:
-    """It keeps its extension."""
-    put(api, f"{HOME}/module.py", "print(1)\n")
-    status = api.get_status(f"{HOME}/module.py")
-    assert (status.object_type, status.size) == (ObjectType.FILE, 9)
-
-
-@pytest.mark.parametrize(
-    ("language", "extension", "first_line"),
-    [
-        (Language.PYTHON, ".py", "# Databricks notebook source"),
-        (Language.SQL, ".sql", "-- Databricks notebook source"),
-        (Language.SCALA, ".scala", "// Databricks notebook source"),
-        (Language.R, ".r", "# Databricks notebook source"),
-    ],
-)
-def test_import_source(
-    api: WorkspaceAPI, home: Path, language: Language, extension: str, first_line: str
-) -> None:
-    """Becomes a notebook of the language, with the header if it had none."""
-    api.import_(f"{HOME}/note", content=encoded("x"), format=ImportFormat.SOURCE, language=language)
-    assert api.get_status(f"{HOME}/note").language == language
-    assert (home / f"note{extension}").read_text().splitlines() == [first_line, "x"]
-
-
-def test_import_source_needs_a_language(api: WorkspaceAPI) -> None:
-    """As documented."""
-    with pytest.raises(InvalidParameterValue, match="language"):
-        api.import_(f"{HOME}/note", content=encoded("x"), format=ImportFormat.SOURCE)
-
-
-def test_jupyter_in_and_out(api: WorkspaceAPI) -> None:
-    """An .ipynb is a notebook; exported as source it has Databricks' separators."""
-    api.import_(f"{HOME}/note", content=encoded(JUPYTER), format=ImportFormat.JUPYTER)
-    assert api.get_status(f"{HOME}/note").object_type == ObjectType.NOTEBOOK
-    source = base64.b64decode(api.export(f"{HOME}/note").content or "").decode()
-    assert source == (
-        "# Databricks notebook source\nprint(1)\nprint(2)\n\n# COMMAND ----------\n\n"
-        "# MAGIC %pip install x\n\n# COMMAND ----------\n\n# MAGIC %md\n# MAGIC # Title\n"
-    )
-    answer = api.export(f"{HOME}/note", format=ExportFormat.JUPYTER)
-    assert json.loads(base64.b64decode(answer.content or "")) == json.loads(JUPYTER)
-
-
-def test_source_out_as_jupyter(api: WorkspaceAPI) -> None:
-    """Cells are split where Databricks splits them."""
-    put(api, f"{HOME}/note.py", SOURCE)
-    answer = api.export(f"{HOME}/note", format=ExportFormat.JUPYTER)
-    cells = json.loads(base64.b64decode(answer.content or ""))["cells"]
-    assert [(cell["cell_type"], "".join(cell["source"])) for cell in cells] == [
-        ("code", "print(1)"),
-        ("markdown", "# Title"),
-    ]
-
-
-def test_a_broken_jupyter_notebook_is_refused(api: WorkspaceAPI) -> None:
-    """It is not stored."""
-    with pytest.raises(InvalidParameterValue):
-        api.import_(f"{HOME}/note", content=encoded("{}"), format=ImportFormat.JUPYTER)
-    assert list(api.list(HOME)) == []
 
 
 def test_import_over_an_existing_object(api: WorkspaceAPI) -> None:

@@ -1,0 +1,132 @@
+"""Remotes that are missing, empty, private or silent, and the Git folders of them."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+from databricks.sdk.errors import (
+    DatabricksError,
+    NotFound,
+    PermissionDenied,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from conftest import Remote, Running
+    from databricks.sdk import WorkspaceClient
+
+PATH = "/Repos/user@example.com/project"
+
+
+def test_a_remote_that_is_not_there(workspace: WorkspaceClient, tmp_path: Path, folder: Path) -> None:
+    """The clone's error is the API's, and nothing is left behind."""
+    with pytest.raises(DatabricksError, match="Failed to read the remote") as refusal:
+        workspace.repos.create(url=str(tmp_path / "nothing.git"), provider="gitHub", path=PATH)
+    assert refusal.value.error_code == "GIT_REMOTE_ERROR"
+    assert not folder.exists()
+    assert list(workspace.repos.list()) == []
+
+
+def test_an_empty_remote_then_its_first_commit(
+    workspace: WorkspaceClient, tmp_path: Path, remote: Remote, folder: Path
+) -> None:
+    """A clone of nothing has no commit; after a push the branch can be checked out."""
+    remote.git("init", "-q", "--bare", "--initial-branch=main", str(tmp_path / "empty.git"))
+    made = workspace.repos.create(url=str(tmp_path / "empty.git"), provider="gitHub", path=PATH)
+    assert (made.branch, made.head_commit_id) == ("main", None)
+    assert made.id is not None
+    with pytest.raises(NotFound, match="main"):
+        workspace.repos.update(made.id, branch="main")
+    remote.git("push", "-q", str(tmp_path / "empty.git"), "HEAD:main")
+    workspace.repos.update(made.id, branch="main")
+    assert workspace.repos.get(made.id).head_commit_id == remote.git("rev-parse", "HEAD")
+    assert (folder / "README.md").exists()
+
+
+class _PrivateRemote(BaseHTTPRequestHandler):
+    """Git's dumb HTTP protocol over a folder, for whoever knows the password."""
+
+    root: Path
+    wanted = "Basic " + base64.b64encode(b"someone:sesame").decode()
+
+    def do_GET(self) -> None:
+        """Serve a file, or ask for a password."""
+        if self.headers.get("Authorization") != self.wanted:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        path = self.root / self.path.split("?")[0].lstrip("/")
+        content = path.read_bytes() if path.is_file() else None
+        self.send_response(200 if content is not None else 404)
+        self.send_header("Content-Length", str(len(content or b"")))
+        self.end_headers()
+        self.wfile.write(content or b"")
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def private_url(tmp_path: Path, remote: Remote) -> Iterator[str]:
+    """Serve the remote over HTTP behind a password."""
+    remote.git("--git-dir", str(remote.bare), "update-server-info")
+    handler = type("Handler", (_PrivateRemote,), {"root": tmp_path})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/remote.git"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_private_remote_needs_a_credential(
+    workspace: WorkspaceClient, private_url: str, running: Running
+) -> None:
+    """None, a wrong one, the right one; the token is written nowhere but in the credentials."""
+    with pytest.raises(PermissionDenied, match="Missing Git provider credentials"):
+        workspace.repos.create(url=private_url, provider="gitHub", path=PATH)
+    credential = workspace.git_credentials.create(
+        git_provider="gitHub", git_username="someone", personal_access_token="wrong"
+    )
+    with pytest.raises(PermissionDenied, match="Invalid Git provider credentials"):
+        workspace.repos.create(url=private_url, provider="gitHub", path=PATH)
+    workspace.git_credentials.update(
+        credential.credential_id, git_provider="gitHub", personal_access_token="sesame"
+    )
+    made = workspace.repos.create(url=private_url, provider="gitHub", path=PATH)
+    assert made.branch == "main"
+    written = [
+        path
+        for path in running.sandbox.layout.home.rglob("*")
+        if path.is_file() and (b"sesame" in path.read_bytes())
+    ]
+    assert [path.name for path in written] == ["git_credentials.json"]
+
+
+def test_a_credential_of_another_provider_is_not_shown(workspace: WorkspaceClient, private_url: str) -> None:
+    """Each provider has its own, unless a credential is named."""
+    credential = workspace.git_credentials.create(
+        git_provider="gitLab", git_username="someone", personal_access_token="sesame"
+    )
+    with pytest.raises(PermissionDenied, match="Missing Git provider credentials"):
+        workspace.repos.create(url=private_url, provider="gitHub", path=PATH)
+    workspace.repos.create(
+        url=private_url, provider="gitHub", path=PATH, git_credential_id=credential.credential_id
+    )
+
+
+def test_a_remote_that_never_answers(workspace: WorkspaceClient, running: Running) -> None:
+    """The time limit ends git, and the API says so."""
+    running.sandbox.repos.git.time_limit = 0.5
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as silent:
+        url = f"http://127.0.0.1:{silent.server_address[1]}/a.git"
+        with pytest.raises(DatabricksError, match="timed out"):
+            workspace.repos.create(url=url, provider="gitHub", path=PATH)
