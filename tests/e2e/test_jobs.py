@@ -1,0 +1,116 @@
+"""Runs as jobs: the same log, exit status and control on every compute, and failures before they begin."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests.e2e.test_run import PROFILE, PUSH, RUN, commit_node, doubled
+from tests.e2e.test_runs import let_go, run_id, waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from databricks.sdk.service.jobs import Run
+
+    from tests.e2e.commands import Shell
+
+_VOLUME = "/Volumes/main/default/data"
+
+
+def jobs_of(shell: Shell, since: int) -> list[Run]:
+    """Return the runs that jobs made on the sandbox since a moment, in milliseconds."""
+    found = [run for run in shell.client().jobs.list_runs() if (run.start_time or 0) >= since]
+    return [shell.client().jobs.get_run(run.run_id or 0) for run in found]
+
+
+def now(shell: Shell) -> int:
+    """Return a moment before the next run begins."""
+    return max([run.start_time or 0 for run in shell.client().jobs.list_runs(limit=1)], default=0) + 1
+
+
+def write(shell: Shell, **files: str) -> None:
+    """Write an env's databricks.yml, or another file, each by its name."""
+    for name, text in files.items():
+        path = shell.folder / (f"conf/{name}/databricks.yml" if "." not in name else name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    shell.ok("git add .")
+
+
+def test_a_job_is_a_run_like_any_other(tiny: Callable[[str], Shell]) -> None:
+    """Live log, results, exit status and history; a submit whose answer is lost starts one run alone."""
+    shell = tiny("job-run")
+    shell.ok(PUSH)
+    began = now(shell)
+    shell.ok("kedro databricks sandbox fault add reset-after --method POST --path '*/jobs/runs/submit'")
+    ran = shell.ok(f"{RUN} --job --json --params=x=1")
+    assert "as a job on the cluster sandbox, env databricks" in ran.err
+    assert "Completed 1 out of 1 tasks" in ran.err
+    outcome = json.loads(ran.out.splitlines()[-1])
+    assert (outcome["outcome"], outcome["backend"]) == ("completed", "job")
+    assert [node["name"] for node in outcome["nodes"]] == ["double"]
+    assert doubled(shell, "job-run") == b"a,b\n2,4\n6,8\n"
+    (run,) = jobs_of(shell, began)
+    assert outcome["page"].endswith(f"/run/{run.run_id}")
+    assert outcome["run_id"] in shell.ok(f"kedro databricks runs {PROFILE}").out
+    assert "Completed 1 out of 1 tasks" in shell.ok(f"kedro databricks logs {PROFILE}").out
+
+
+def test_a_failing_node_on_serverless_compute(tiny: Callable[[str], Shell]) -> None:
+    """It becomes a job, leaves Spark out of its environment, and fails here and on Databricks alike."""
+    shell = tiny("serverless-run")
+    write(
+        shell,
+        cloud=f"data: {{root: {_VOLUME}/serverless-run}}\ncompute: {{cluster: serverless}}\n",
+        **{"requirements.txt": "pyspark\nkedro\n"},
+    )
+    commit_node(shell, 'print("so far so good", flush=True)\nraise ValueError("not today")')
+    shell.ok(f"{PUSH} --env=cloud")
+    shell.fails(f"{RUN} --serverless", "cannot reach the data root dbfs:/", "/Volumes/")
+    began = now(shell)
+    failed = shell.run(f"{RUN} --env=cloud")
+    assert failed.status == 1, str(failed)
+    assert "Serverless compute takes no commands, so this run becomes a job." in failed.out
+    assert "Left out of requirements.txt, since the runtime has it: pyspark" in failed.out
+    assert "so far so good" in failed.out
+    assert "ValueError: not today" in failed.errors[0]
+    assert f'File "{shell.folder / "src/tiny_shop/pipeline_registry.py"}"' in failed.err
+    (run,) = jobs_of(shell, began)
+    assert run.state is not None
+    assert str(run.state.result_state) == "RunResultState.FAILED"
+
+
+def test_a_job_is_followed_and_cancelled_from_elsewhere(tiny: Callable[[str], Shell]) -> None:
+    """On a cluster of its own: detach, attach, cancel; 130 for who follows it, and nothing goes on."""
+    shell = tiny("cancelled-job")
+    cluster = "{spark_version: 17.3.x-scala2.13, node_type_id: local, num_workers: 0}"
+    folder = "/Workspace/Repos/{user}/cancelled-job"
+    write(shell, base=f"code: {{folder: '{folder}'}}\ncompute: {{job_cluster: {cluster}}}\n")
+    commit_node(shell, waiting(shell))
+    began = now(shell)
+    one = run_id(shell.ok(f"{RUN} --job --detach"))
+    attached = shell.start(f"kedro databricks attach {one} {PROFILE}")
+    list(attached.lines_until("waiting"))
+    assert "was cancelled" in shell.ok(f"kedro databricks cancel {PROFILE}").out
+    result = attached.finish()
+    assert result.status == 130, str(result)
+    (run,) = jobs_of(shell, began)
+    assert run.state is not None
+    assert str(run.state.result_state) == "RunResultState.CANCELED"
+    assert f"{one}  cancelled" in shell.ok(f"kedro databricks runs {PROFILE}").out
+    let_go(shell)
+
+
+def test_a_job_that_fails_before_the_pipeline_begins(tiny: Callable[[str], Shell]) -> None:
+    """Databricks' own words and the address of the run's page, on one line; no hang and no success."""
+    shell = tiny("failed-before")
+    write(
+        shell,
+        cloud=f"data: {{root: {_VOLUME}/failed-before}}\ncompute: {{cluster: serverless}}\n",
+        **{"requirements.txt": "nonesuch @ file:///nonesuch-1-py3-none-any.whl\n"},
+    )
+    commit_node(shell, "pass")
+    shell.ok(f"{PUSH} --env=cloud")
+    shell.fails(f"{RUN} --env=cloud", "LIBRARY_INSTALLATION_ERROR", "nonesuch", "http://127.0.0.1", "/run/")
+    assert "failed" in shell.ok(f"kedro databricks runs --env=cloud {PROFILE}").out
