@@ -3,9 +3,10 @@
     python benchmarks/transfer.py            # everything, a few minutes
     python benchmarks/transfer.py --small    # fewer and smaller files
 
-Each contestant sends the same files to a sandbox of its own making, once bare and once with 30 ms added to
-every request. The legacy CLI (databricks-cli 0.18, which the guide uses) is installed into a throwaway
-environment; where that is not possible the reason is printed in its place.
+Each contestant sends the same files to one sandbox, once bare and once with 30 ms added to every request by
+the sandbox's own fault switch. Every measurement is taken three times, the contestants in turn, and the median
+counts. The legacy CLI (databricks-cli 0.18, which the guide uses) is installed into a throwaway environment;
+where that is not possible the reason is printed in its place.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import argparse
 import base64
 import os
+import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +26,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import requests
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
 
@@ -30,7 +34,6 @@ from kedro_databricks_hybrid.sandbox import connection
 from kedro_databricks_hybrid.transfer import roots
 from kedro_databricks_hybrid.transfer.push import Push, Wish
 from kedro_databricks_hybrid.workspace import Workspace
-from tests.transfer.bad_line import BadLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +42,7 @@ CONCURRENCY = 10
 
 
 class Sandbox:
-    """A sandbox process, and a line to it that can be made slow."""
+    """A sandbox process that can be made slow, and that counts its requests."""
 
     def __init__(self, home: Path) -> None:
         self._process = subprocess.Popen(
@@ -49,12 +52,25 @@ class Sandbox:
         while (running := connection.read(home)) is None:
             assert time.monotonic() < deadline, "the sandbox did not start"
             time.sleep(0.05)
-        self.token = running.token
-        self.line = BadLine(int(running.host.rpartition(":")[2]))
+        self.url, self.token = running.host, running.token
+        self._control = requests.Session()
+        self._control.headers["Authorization"] = f"Bearer {running.token}"
+
+    def set_delay(self, delay: float) -> None:
+        """Add seconds to every request from now on, and begin to count anew."""
+        self._control.delete(f"{self.url}/sandbox/faults").raise_for_status()
+        fault = {"effect": "delay", "seconds": delay, "times": 0}
+        self._control.post(f"{self.url}/sandbox/faults", json=fault).raise_for_status()
+
+    @property
+    def requests(self) -> int:
+        """How many came since then."""
+        rules = self._control.get(f"{self.url}/sandbox/faults").json()["faults"]
+        return int(rules[0]["calls"])
 
     def client(self) -> WorkspaceClient:
-        """Log in through the line."""
-        return WorkspaceClient(config=Config(host=self.line.url, token=self.token, auth_type="pat"))
+        """Log in."""
+        return WorkspaceClient(config=Config(host=self.url, token=self.token, auth_type="pat"))
 
     def push(self, data: Path, root: str) -> Push:
         """Return a push of this package."""
@@ -62,9 +78,17 @@ class Sandbox:
 
     def stop(self) -> None:
         """End it."""
-        self.line.close()
         self._process.terminate()
         self._process.wait()
+
+
+def medians(contestants: dict[str, Callable[[int], float]], rounds: int = 3) -> dict[str, float]:
+    """Return each contestant's median seconds; they take turns, so that all meet the same weather."""
+    taken: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(rounds):
+        for name, contest in contestants.items():
+            taken[name].append(contest(number))
+    return {name: statistics.median(each) for name, each in taken.items()}
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -145,8 +169,8 @@ def legacy_copy(program: Path, sandbox: Sandbox, data: Path, target: str) -> Non
     environment = {
         **os.environ,
         "PYTHONPATH": str(patch),
-        "BENCH_URL": sandbox.line.url,
-        "DATABRICKS_HOST": sandbox.line.url,
+        "BENCH_URL": sandbox.url,
+        "DATABRICKS_HOST": sandbox.url,
         "DATABRICKS_TOKEN": sandbox.token,
     }
     done = subprocess.run(
@@ -169,83 +193,100 @@ def legacy_copy(program: Path, sandbox: Sandbox, data: Path, target: str) -> Non
 
 def many_small(sandbox: Sandbox, scratch: Path, count: int, delay: float, cli: Path | str) -> None:
     """1,000 files of 4 KB, then the same unchanged."""
-    sandbox.line.delay = delay
     name = f"small-{delay}"
-    data = make_files(scratch / name, count, 4096, 250)
-    print(f"\n{count} files of 4 KB, {delay * 1000:.0f} ms a request")
-    floor = seconds(lambda: bare_puts(sandbox.client(), data, f"/bench/{name}-floor"))
-    ours = seconds(lambda: pushed(sandbox.push(data, f"dbfs:/bench/{name}")))
-    push = sandbox.push(data, f"dbfs:/bench/{name}")
-    sandbox.line.forget()
-    again = seconds(lambda: pushed(push))
-    requests = len(sandbox.line.requests)
-    copy = seconds(lambda: sdk_copy(sandbox.client(), data, f"/bench/{name}-sdk"))
-    print(f"  bare loop, ten at a time  {floor:8.2f} s")
-    print(f"  this package              {ours:8.2f} s   {ours / floor:.2f} of the floor")
-    print(f"  SDK dbfs.copy(recursive)  {copy:8.2f} s   {copy / ours:.1f} times ours")
-    folders = 2 + sum(1 for path in (data / "01_raw").iterdir())
-    print(f"  nothing changed           {again:8.2f} s   {requests} requests for {folders} folders")
+    print(f"\n{count} files of 4 KB, {delay * 1000:.0f} ms a request", flush=True)
+    folders = [make_files(scratch / f"{name}-{number}", count, 4096, 250) for number in range(3)]
+    sandbox.set_delay(delay)
+
+    def floor(number: int) -> float:
+        target = f"/bench/{name}-{number}-floor"
+        return seconds(lambda: bare_puts(sandbox.client(), folders[number], target))
+
+    def ours(number: int) -> float:
+        return seconds(lambda: pushed(sandbox.push(folders[number], f"dbfs:/bench/{name}-{number}")))
+
+    def again(number: int) -> float:
+        return seconds(lambda: pushed(sandbox.push(folders[number], f"dbfs:/bench/{name}-{number}")))
+
+    took = medians({"floor": floor, "ours": ours, "again": again})
+    sandbox.set_delay(delay)
+    again(0)
+    layers = 2 + sum(1 for path in (folders[0] / "01_raw").iterdir())
+    print(f"  bare loop, ten at a time  {took['floor']:8.2f} s")
+    print(
+        f"  this package              {took['ours']:8.2f} s   {took['ours'] / took['floor']:.2f} of the floor"
+    )
+    print(
+        f"  nothing changed           {took['again']:8.2f} s   {sandbox.requests} requests, {layers} folders"
+    )
+    copy = seconds(lambda: sdk_copy(sandbox.client(), folders[0], f"/bench/{name}-sdk"))
+    print(f"  SDK dbfs.copy(recursive)  {copy:8.2f} s   {copy / took['ours']:.1f} times ours")
     if isinstance(cli, str):
         print(f"  legacy CLI                not measured: {cli}")
         return
-    legacy = seconds(lambda: legacy_copy(cli, sandbox, data, f"/bench/{name}-legacy"))
-    print(f"  legacy CLI                {legacy:8.2f} s   {legacy / ours:.1f} times ours")
+    legacy = seconds(lambda: legacy_copy(cli, sandbox, folders[0], f"/bench/{name}-legacy"))
+    print(f"  legacy CLI                {legacy:8.2f} s   {legacy / took['ours']:.1f} times ours")
     print(
-        f"  legacy CLI, unchanged     {legacy:8.2f} s   {legacy / again:.0f} times ours (it sends all again)"
+        f"  legacy CLI, unchanged     {legacy:8.2f} s   {legacy / took['again']:.0f} times ours (it sends all)"
     )
 
 
 def one_changed(sandbox: Sandbox, scratch: Path, count: int) -> None:
-    """One changed among many: requests, and the time beside them."""
-    sandbox.line.delay = 0.0
+    """One changed among many: requests, the time, and the processor's time that is our own."""
+    sandbox.set_delay(0.0)
     data = make_files(scratch / "many", count, 64, 500)
     pushed(sandbox.push(data, "dbfs:/bench/many"))
     (data / "01_raw" / "000" / "00000.bin").write_bytes(b"changed")
     push = sandbox.push(data, "dbfs:/bench/many")
-    sandbox.line.forget()
+    sandbox.set_delay(0.0)
+    began = time.process_time()
     taken = seconds(lambda: pushed(push))
+    own = time.process_time() - began
     folders = 2 + sum(1 for path in (data / "01_raw").iterdir())
     print(
-        f"\n1 changed of {count}: {taken:.2f} s, {len(sandbox.line.requests)} requests for {folders} folders"
+        f"\n1 changed of {count}: {taken:.2f} s, of which {own:.2f} s our own; "
+        f"{sandbox.requests} requests, {folders} folders",
+        flush=True,
     )
 
 
 def large(sandbox: Sandbox, scratch: Path, count: int, size: int) -> None:
     """Large files to a volume."""
     for delay in (0.0, 0.03):
-        sandbox.line.delay = delay
-        data = make_files(scratch / f"large-{delay}", count, size, 1000)
+        folders = [make_files(scratch / f"large-{delay}-{number}", count, size, 1000) for number in range(3)]
         root = f"/Volumes/main/default/data/large-{delay}"
+        sandbox.set_delay(delay)
+
+        def floor(number: int, folders: list[Path] = folders, root: str = root) -> float:
+            return seconds(lambda: bare_uploads(sandbox.client(), folders[number], f"{root}-{number}-floor"))
+
+        def ours(number: int, folders: list[Path] = folders, root: str = root) -> float:
+            return seconds(lambda: pushed(sandbox.push(folders[number], f"{root}-{number}")))
+
+        took = medians({"floor": floor, "ours": ours})
         print(f"\n{count} files of {size / 1e6:.0f} MB to a volume, {delay * 1000:.0f} ms a request")
-        floor = seconds(lambda data=data, root=root: bare_uploads(sandbox.client(), data, f"{root}-floor"))
-        ours = seconds(lambda data=data, root=root: pushed(sandbox.push(data, root)))
+        print(f"  bare loop     {took['floor']:8.2f} s")
         print(
-            f"  bare loop     {floor:8.2f} s\n  this package  {ours:8.2f} s   {ours / floor:.2f} of the floor"
+            f"  this package  {took['ours']:8.2f} s   {took['ours'] / took['floor']:.2f} of the floor",
+            flush=True,
         )
 
 
 def memory(sandbox: Sandbox, scratch: Path, size: int) -> None:
-    """Send one file from a process of its own and print the most memory that the process ever had."""
-    sandbox.line.delay = 0.0
-    for root in ("dbfs:/bench/memory", "/Volumes/main/default/data/memory"):
-        data = scratch / "memory" / root.strip("/").partition("/")[0].rstrip(":") / "data"
+    """Send one file from a process of its own, which tells the most memory that it ever had."""
+    sandbox.set_delay(0.0)
+    for number, root in enumerate(("dbfs:/bench/memory", "/Volumes/main/default/data/memory")):
+        data = scratch / f"memory-{number}"
         (data / "01_raw").mkdir(parents=True)
         with (data / "01_raw" / "one.bin").open("wb") as file:
             file.truncate(size)
         for name, wish in (("without sending", []), ("sending", [data / "01_raw"])):
-            pid = os.fork()
-            if pid == 0:
-                os.execv(  # noqa: S606 - a fresh process, so that its memory is its own
-                    sys.executable,
-                    [sys.executable, __file__, "--one", sandbox.line.url, sandbox.token, root, str(data)]
-                    + [str(path) for path in wish],
-                )
-            _, status, usage = os.wait4(pid, 0)
-            assert status == 0
-            print(
-                f"  {size / 1e6:.0f} MB to {root.partition('/')[0] or 'a volume'}, {name}: "
-                f"{usage.ru_maxrss / 1024:.0f} MB at the peak"
+            command = [sys.executable, __file__, "--one", sandbox.url, sandbox.token, root, str(data)]
+            done = subprocess.run(
+                [*command, *(str(path) for path in wish)], capture_output=True, text=True, check=True
             )
+            where = root.partition("/")[0] or "a volume"
+            print(f"  {size / 1e6:.0f} MB to {where}, {name}: {done.stdout.strip()} at the peak", flush=True)
 
 
 def one(url: str, token: str, root: str, data: str, *chosen: str) -> None:
@@ -253,6 +294,9 @@ def one(url: str, token: str, root: str, data: str, *chosen: str) -> None:
     client = WorkspaceClient(config=Config(host=url, token=token, auth_type="pat"))
     push = Push(roots.tree(Workspace(client, "user@example.com", None), root), Path(data), root)
     push.perform(push.prepare(Wish(chosen=[Path(path) for path in chosen])))
+    # Of this program alone: getrusage counts what the process was before it became this program too.
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    print(f"{int(peak[1]) / 1024:.0f} MB" if peak else "unknown")
 
 
 def main() -> None:
