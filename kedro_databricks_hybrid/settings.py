@@ -82,8 +82,8 @@ class Job:
     """The job that `deploy` makes.
 
     Args:
-        name: Its name; the project's if not given.
-        schedule: When it runs, as a Quartz cron expression; only when it is started if not given.
+        name: Name of the job; the project's if not given.
+        schedule: When the job runs, as a Quartz cron expression; only when it is started if not given.
         timezone: The time zone of the schedule.
         tags: Tags of the job, beside our own.
     """
