@@ -146,9 +146,8 @@ def translated(action: str) -> Iterator[None]:
     except DatabricksError as error:
         raise WorkspaceError(f"Could not {action}: {_answer(error)}") from error
     except (requests.RequestException, TimeoutError) as error:
-        cause = error.__cause__ or error
         raise ConnectionFailedError(
-            f"Could not {action}: no answer ({_one_line(cause)}).",
+            f"Could not {action}: no answer ({_network_words(error)}).",
             hint="Check the host, the network and the proxy settings, then try again.",
         ) from error
 
@@ -158,6 +157,13 @@ def _login_refused(action: str, error: Exception) -> LoginError:
         f"Could not {action}: Databricks does not accept the login ({_answer(error)}).",
         hint="Log in again with `databricks auth login`, or choose another profile with --profile.",
     )
+
+
+def _network_words(error: Exception) -> str:
+    """Return what the operating system said of a connection, without the layers of Python around it."""
+    words = _one_line(error.__cause__ or error)
+    found = re.search(r"\[Errno -?\d+\] (?P<said>[^'\"()\[\]]+)", words)
+    return found["said"].strip() if found else words
 
 
 def _answer(error: Exception) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from kedro.framework.cli.utils import split_string
 
-from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option
+from kedro_databricks_hybrid.cli.command import Command, env_option, json_option, profile_option, say_json
 from kedro_databricks_hybrid.cli.project import open_project
 from kedro_databricks_hybrid.workspace import connect
 
@@ -34,16 +34,20 @@ def data() -> None:
 @click.option("--force", is_flag=True, help="Send yours also where the files there changed.")
 @click.option("--theirs", is_flag=True, help="Leave the ones there where both changed, and send the rest.")
 @_dry_run_option
+@json_option
 @click.pass_obj
 def push(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **options: Any) -> None:  # noqa: ANN401
     """Send the data that changed: what the pipelines read, or PATHS in the data folder."""
     from kedro_databricks_hybrid.cli import data_push
 
+    as_json = options.pop("as_json")
     if options["force"] and options["theirs"]:
         raise click.UsageError("--force and --theirs exclude each other.")
     _only_one(options)
     project = open_project(metadata, env)
-    data_push.push_data(project, connect(profile), data_push.PushOptions(**options))
+    told = data_push.push_data(project, connect(profile), data_push.PushOptions(**options))
+    if as_json:
+        say_json({"dry_run": options["dry_run"], **told})
 
 
 @data.command(cls=Command)
@@ -54,14 +58,18 @@ def push(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **o
 @click.option("--all", "everything", is_flag=True, help="Everything below the data root.")
 @click.option("--force", is_flag=True, help="Take theirs also where you edited; your edits are saved first.")
 @_dry_run_option
+@json_option
 @click.pass_obj
 def pull(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **options: Any) -> None:  # noqa: ANN401
     """Bring results here: what the last run wrote, or PATHS in the data folder."""
     from kedro_databricks_hybrid.cli import data_pull
 
+    as_json = options.pop("as_json")
     _only_one(options)
     project = open_project(metadata, env)
-    data_pull.pull_data(project, connect(profile), data_pull.PullOptions(**options))
+    told = data_pull.pull_data(project, connect(profile), data_pull.PullOptions(**options))
+    if as_json:
+        say_json({"dry_run": options["dry_run"], **told})
 
 
 @data.command(name="ls", cls=Command)

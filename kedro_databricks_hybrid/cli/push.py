@@ -21,6 +21,7 @@ from kedro_databricks_hybrid.cli.project import open_project
 from kedro_databricks_hybrid.cli.push_files import push_files, say_what_would_be_sent
 from kedro_databricks_hybrid.cli.rescuing import rescue_options, way
 from kedro_databricks_hybrid.cli.sizes import with_count
+from kedro_databricks_hybrid.cli.waiting import waiting
 from kedro_databricks_hybrid.git_folder import Target
 from kedro_databricks_hybrid.workspace import connect
 
@@ -103,7 +104,9 @@ def _push_commit(
     project: Project, workspace: Workspace, source: Source, chosen: Way, *, wip: bool
 ) -> dict[str, Any]:
     target = _to_remote(project, workspace, source, wip=wip)
-    folder = code.folder_for(workspace, project.git_folder(workspace), source)
+    path = project.git_folder(workspace)
+    with waiting(f"Looking at {path}, and cloning it if need be"):
+        folder = code.folder_for(workspace, path, source)
     if chosen.save or not target.is_met_by(folder):
         folder = rescue.check_out(workspace, project.repository, folder, target, chosen)
     commit = project.repository.commit(folder.sha or "")
@@ -139,12 +142,14 @@ def _to_remote(project: Project, workspace: Workspace, source: Source, *, wip: b
     edited = repository.edited_paths() if wip else []
     if edited:
         taken = snapshot.take(repository, workspace.user, source.branch)
-        snapshot.push(repository, remote, taken)
+        with waiting(f"Pushing {taken.branch} to {source.shown_url}"):
+            snapshot.push(repository, remote, taken)
         count = with_count(len(edited), "uncommitted edit")
         say(f"Pushed {taken.branch} to {source.shown_url}, with your {count}: {_names(edited)}")
         return Target(branch=taken.branch, sha=taken.commit.sha)
     warn_of_edits(project)
-    is_news = repository.push(remote, source.branch)
+    with waiting(f"Pushing {source.branch} to {source.shown_url}"):
+        is_news = repository.push(remote, source.branch)
     say(f"Pushed {source.branch} to {source.shown_url}" if is_news else f"{source.shown_url} is up to date.")
     return Target(branch=source.branch, sha=source.commit.sha)
 
