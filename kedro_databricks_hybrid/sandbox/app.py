@@ -60,6 +60,7 @@ __all__ = ["Sandbox", "create_app"]
 
 _LOG = logging.getLogger(__name__)
 _VERSION = re.compile(r"^/api/\d+\.\d+")
+_FULL_DISK_ERRORS = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _BAD_NAME_ERRORS = {errno.ENAMETOOLONG, errno.EINVAL, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.EILSEQ}
 
 
@@ -217,6 +218,8 @@ async def _file_error(request: Request, error: Exception) -> Response:
         ).response()
     if isinstance(error, FileNotFoundError):
         return ApiError(404, "RESOURCE_DOES_NOT_EXIST", "The path was removed meanwhile").response()
+    if number in _FULL_DISK_ERRORS:
+        return ApiError(500, "INTERNAL_ERROR", "The disk that the sandbox keeps its files on is full.").response()
     return await _internal_error(request, error)
 
 
