@@ -145,13 +145,14 @@ class Pushes:
             env={**os.environ, "PYTHONPATH": str(script.parents[2])},
         )
 
-    def begin(self, data: Path, root: str = DBFS) -> None:
+    def begin(self, data: Path, root: str = DBFS, **more: str) -> None:
         """Start a push; `pid` is its process."""
         order = {
             "host": self.site.line.url,
             "token": self.site.sandbox.user.token,
             "data": str(data),
             "root": root,
+            **more,
         }
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order) + "\n")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-from pathlib import PurePosixPath
+import re
+from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,9 +16,6 @@ from kedro_databricks_hybrid.transfer import digests, local, outgoing, sources
 from kedro_databricks_hybrid.transfer.plan import Answer
 from kedro_databricks_hybrid.transfer.push import Push, Pushed, Wish
 from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ROOTS = pytest.mark.parametrize("root", [DBFS, VOLUME])
 
@@ -247,6 +244,28 @@ def test_paths_that_leave_are_refused(site: Site, data: Path) -> None:
     """`..` does not lead out of the data folder."""
     with pytest.raises(TransferError, match="is not in the data folder"):
         site.push(data).prepare(Wish(chosen=[data / ".." / "pyproject.toml"]))
+
+
+def test_a_file_that_cannot_be_read_is_refused(data: Path) -> None:
+    """It is named before anything moves, though nobody has tried to read it yet."""
+    (data / "01_raw" / "a.csv").chmod(0)
+    answer, words = os.pipe()
+    child = os.fork()
+    if child == 0:  # a process of its own, since root may read everything
+        os.chdir(data.parent)
+        if os.getuid() == 0:
+            data.parent.chmod(0o755)
+            os.setuid(65534)
+        try:
+            local.find_files(Path("data"))
+        except TransferError as error:
+            os.write(words, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(words)
+    os.waitpid(child, 0)
+    with os.fdopen(answer) as told:
+        assert re.search(r"a.csv cannot be read: Permission denied. Mend", told.read())
 
 
 def test_names_that_cannot_be_there_are_refused(site: Site, data: Path) -> None:

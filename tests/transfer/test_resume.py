@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kedro_databricks_hybrid.transfer import multipart, volumes
 from kedro_databricks_hybrid.transfer.files import BLOCK
-from kedro_databricks_hybrid.transfer.multipart import PART
 from kedro_databricks_hybrid.transfer.push import Pushed, Wish
 from tests.transfer.bad_line import RESET_BEFORE, Request
 from tests.transfer.conftest import DBFS, VOLUME, Pushes, Site, fill, tree_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NAME = "01_raw/large.bin"
 BLOCKS = 6
 PARTS = 6
+PART = 1024 * 1024
 DAY = 24 * 3600
 
 
@@ -60,8 +61,10 @@ def blocks(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Path:
-    """Return a data folder with one file of six parts."""
+def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a data folder with one file of six parts, which are smaller than usual."""
+    monkeypatch.setattr(multipart, "PART", PART)
+    monkeypatch.setattr(volumes, "_IN_PARTS", PART)
     return fill(tmp_path / "data", {NAME: os.urandom(PART) * (PARTS - 1) + b"end"})
 
 
@@ -115,7 +118,7 @@ def test_a_volume_gets_the_parts_that_it_lacks(site: Site, parts: Path, pushes: 
         return RESET_BEFORE
 
     site.line.fault = kill
-    pushes.begin(parts, VOLUME)
+    pushes.begin(parts, VOLUME, part=str(PART))
     assert pushes.end() != 0
     assert sorted(str(fact["part"]) for fact in notes(parts)[1:]) == ["1", "2", "3"]
     assert site.files(VOLUME) == {}
@@ -127,7 +130,7 @@ def test_a_volume_gets_the_parts_that_it_lacks(site: Site, parts: Path, pushes: 
 def test_an_upload_that_is_too_old_begins_anew(site: Site, parts: Path, pushes: Pushes) -> None:
     """The workspace knows nothing of it any more."""
     site.line.after = lambda request: pushes.kill() if is_part(request) else None
-    pushes.begin(parts, VOLUME)
+    pushes.begin(parts, VOLUME, part=str(PART))
     assert pushes.end() != 0
     (path,) = (parts / ".kedro-hybrid").glob("*.unfinished")
     path.write_text(path.read_text().replace(str(notes(parts)[0]["token"]), "gone"))
