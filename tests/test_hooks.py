@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from kedro.runner import ParallelRunner
 
 from kedro_databricks_hybrid import hooks as hooks_module
 from kedro_databricks_hybrid.hooks import WrongPlaceError
@@ -152,6 +153,42 @@ def test_a_spark_that_cannot_start_is_a_warning(
         project.run()
     assert (project.path / "data/02_intermediate/doubled.csv").is_file()
     assert "Spark was not started from spark.yml: AssertionError: started" in caplog.messages
+
+
+def test_parallel_runner_is_refused_for_spark(project: Project) -> None:
+    """In words about Spark and runners, before any process is started."""
+    project.write({"src/tiny_shop/pipeline_registry.py": SPARK_NODES, "conf/base/catalog.yml": SPARK_CATALOG})
+    with pytest.raises(WrongPlaceError) as refused:
+        project.run(runner=ParallelRunner())
+    assert "Spark datasets (copied, raw) cannot be used there" in refused.value.message
+    assert "--runner=ThreadRunner" in refused.value.message
+
+
+def test_parallel_runner_is_none_of_our_business_without_spark(project: Project) -> None:
+    """Pandas datasets run in parallel as without us."""
+    project.run(runner=ParallelRunner(max_workers=1))
+    assert (project.path / "data/02_intermediate/doubled.csv").is_file()
+
+
+def test_a_local_folder_called_dbfs_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files take dbfs:/ for a folder here, which nobody wants; the forms that work are named."""
+    monkeypatch.chdir(project.path)
+    catalog = project.path / "conf/base/catalog.yml"
+    catalog.write_text(catalog.read_text().replace("data/02_intermediate/", "dbfs:/FileStore/"))
+    with pytest.raises(WrongPlaceError, match=r"Dataset doubled would be a local folder called `dbfs:`"):
+        project.run()
+    assert not list(project.path.rglob("dbfs:*"))
+
+
+def test_a_check_of_ours_that_breaks_does_not_break_the_run(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a warning, whatever it raises."""
+    monkeypatch.setattr(hooks_module, "_refuse_local_dbfs", _must_not_start)
+    with _captured(caplog):
+        project.run()
+    assert (project.path / "data/02_intermediate/doubled.csv").is_file()
+    assert any("The catalog was not checked: TypeError" in each for each in caplog.messages)
 
 
 def test_the_hooks_can_be_disabled(project: Project) -> None:

@@ -1,0 +1,123 @@
+"""`kedro run` of a small pandas project with and without the package, side by side.
+
+python benchmarks/hooks.py [--runs 5]
+
+Both sides run in this environment; "without" leaves the package's entry points out of what Python's own
+importlib.metadata shows, so that Kedro does not load them. The runs alternate, because machines warm up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+_HIDE = """\
+from importlib import metadata
+
+_all = metadata.distributions
+
+
+def _without(**options):
+    # By its folder's name: to read each distribution's own file would cost more than what is measured.
+    return (each for each in _all(**options) if "kedro_databricks_hybrid" not in str(each._path))
+
+
+metadata.distributions = _without
+"""
+_PIPELINES = """\
+from kedro.pipeline import node, pipeline
+
+
+def register_pipelines():
+    return {"__default__": pipeline([node(lambda raw: raw * 2, "raw", "doubled", name="double")])}
+"""
+_CATALOG = """\
+raw: {type: pandas.CSVDataset, filepath: raw.csv}
+doubled: {type: pandas.CSVDataset, filepath: doubled.csv}
+"""
+_PYPROJECT = """\
+[tool.kedro]
+package_name = "small"
+project_name = "Small"
+kedro_init_version = "1.0.0"
+"""
+
+
+def main() -> None:
+    """Print the seconds of both sides and what tells them apart."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    runs = parser.parse_args().runs
+    with tempfile.TemporaryDirectory() as scratch:
+        project, hidden = Path(scratch, "project"), Path(scratch, "hidden")
+        _write(project, hidden)
+        taken: dict[str, list[float]] = {"with": [], "without": []}
+        for number in range(runs + 1):
+            for side, seconds in taken.items():
+                spent, log = _run(project, hidden if side == "without" else None)
+                assert ("kedro_databricks_hybrid" in log) == (side == "with"), log
+                if number:  # the first of each side fills caches
+                    seconds.append(spent)
+    for side, seconds in taken.items():
+        print(
+            f"{side:8}  {statistics.median(seconds):6.2f} s CPU (median of {runs}; best {min(seconds):.2f})"
+        )
+    print(f"difference of the medians {_difference(taken):+.2f} s CPU")
+
+
+def _difference(taken: dict[str, list[float]]) -> float:
+    return statistics.median(taken["with"]) - statistics.median(taken["without"])
+
+
+def _write(project: Path, hidden: Path) -> None:
+    files = {
+        project / "pyproject.toml": _PYPROJECT,
+        project / "raw.csv": "a\n1\n",
+        project / "conf/base/catalog.yml": _CATALOG,
+        project / "conf/local/credentials.yml": "{}\n",
+        project / "src/small/__init__.py": "",
+        project / "src/small/settings.py": "",
+        project / "src/small/pipeline_registry.py": _PIPELINES,
+        hidden / "sitecustomize.py": _HIDE,
+    }
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def _run(project: Path, hidden: Path | None) -> tuple[float, str]:
+    """Run the pipeline; return its seconds of CPU, and which of our modules and of Spark's it loaded."""
+    script = (
+        "import sys, time\n"
+        "from kedro.framework.cli.cli import main\n"
+        "sys.argv = ['kedro', 'run']\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    ours = ('kedro_databricks', 'pyspark')\n"
+        "    print('\\n', [each for each in sys.modules if each.startswith(ours)])\n"
+        "    print(time.process_time())\n"
+    )
+    environment = {**os.environ, "DO_NOT_TRACK": "1"}
+    if hidden:
+        environment["PYTHONPATH"] = str(hidden)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *_, modules, seconds = done.stdout.splitlines()
+    assert "pyspark" not in modules, modules
+    return float(seconds), modules
+
+
+if __name__ == "__main__":
+    main()
