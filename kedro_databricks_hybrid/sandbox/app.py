@@ -219,7 +219,7 @@ async def _file_error(request: Request, error: Exception) -> Response:
     if isinstance(error, FileNotFoundError):
         return ApiError(404, "RESOURCE_DOES_NOT_EXIST", "The path was removed meanwhile").response()
     if number in _FULL_DISK_ERRORS:
-        return ApiError(500, "INTERNAL_ERROR", "The disk that the sandbox keeps its files on is full.").response()
+        return ApiError(500, "INTERNAL_ERROR", "The disk of the sandbox is full.").response()
     return await _internal_error(request, error)
 
 
