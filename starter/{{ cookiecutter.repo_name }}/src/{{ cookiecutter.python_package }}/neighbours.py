@@ -1,9 +1,8 @@
-"""The nearest rows of a matrix, exactly: on all cores and in bounded memory."""
+"""The nearest rows of a matrix, exactly and in bounded memory, in the way that suits the matrix.
 
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+Rows are ordered by squared Euclidean distance in float64, then by position. Faster ways only
+propose candidates, with a margin for their rounding; this order decides among them.
+"""
 
 import numpy as np
 import pandas as pd
@@ -14,251 +13,203 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 TINY = 2048  # numbers in the training data, up to which nothing beats plain arithmetic
-TREE_COLUMNS = 12  # beyond, a k-d tree visits too many of its leaves
+PAIRWISE = 8  # terms, from which on numpy's sum does not add one after the other
+TREE_COLUMNS = 12  # beyond, a k-d tree visits too many of its leaves, even for 100,000 rows
 TREE_MARGIN = 1e-12  # far above the rounding of a tree's distances, relative to them
-PAIRWISE = 8  # terms, up to which numpy's sum adds one after the other
-FAR = 1e15  # spreads of the training data, from where its rows are all about equally far
-BLOCK = 1 << 20  # scores of a block of rows, to stay in the processor's cache
+BLOCK_ROWS = 1 << 14  # test rows that a thread takes at a time, where memory allows it
+FAR = 1e15  # standard deviations of the training data, from where its rows are about equally far
+GROUP = 32  # scores that are searched as one
+NUMBERS = 1 << 17  # of training rows, ranked at a time
 
 
-class NearestRows:
-    """Finds the `count` rows of `train` that are nearest to given rows.
+class Directly:
+    """Computes every distance."""
 
-    Rows are ordered by squared Euclidean distance in float64, then by position in `train`. Faster
-    ways only propose candidates, with a margin for their rounding; this order decides among them.
+    def __init__(self, train: Floats, count: int, memory: int) -> None:
+        self._total, self._count = len(train), count
+        self._columns = train.T.ravel()  # one after the other
+        self.block_rows = max(1, memory // (8 * (train.size + 3 * len(train))))
 
-    Args:
-        train: Finite numbers below 1e150.
-        count: How many rows to find.
-        workers: Threads to use; -1 means one for each core.
-        chunk_bytes: Bound of the memory for intermediate results.
-    """
-
-    def __init__(
-        self, train: Floats, count: int, *, workers: int = -1, chunk_bytes: int = 64 << 20
-    ) -> None:
-        self._count = count
-        self._workers = workers
-        self._chunk_bytes = chunk_bytes
-        self._origin: Rows | None = None
-        self._find: Callable[[Floats], Rows]
-        if train.size <= TINY:
-            self._find = self._directly
-        else:
-            self._origin = _worth_keeping(train, count)
-            train = train if self._origin is None else train[self._origin]
-            if train.shape[1] <= TREE_COLUMNS:
-                self._tree = cKDTree(train, leafsize=32, compact_nodes=False)
-                self._find = self._by_tree
-            else:
-                self._products = _Products(train, count)
-                self._find = self._by_products
-        self._train = train
-
-    def of(self, test: Floats) -> Iterator[tuple[int, Rows]]:
-        """Yield the first row of each chunk of `test`, and the nearest rows of the chunk's rows."""
-        step = self._chunk_rows(test.shape[1] + 8 * self._count)
-        for first in range(0, len(test), step):
-            nearest = self._find(np.ascontiguousarray(test[first : first + step]))
-            yield first, nearest if self._origin is None else self._origin[nearest]
-
-    def _chunk_rows(self, numbers_per_row: int) -> int:
-        return max(1, self._chunk_bytes // (8 * numbers_per_row))
-
-    def _directly(self, test: Floats) -> Rows:
-        """Compute every distance, and take the smallest again and again."""
+    def nearest(self, test: Floats) -> Rows:
+        """Return the nearest rows of each row of `test`, a row for each."""
+        differences = np.repeat(test, self._total, axis=1)
+        differences -= self._columns
+        squares = np.square(differences, out=differences).reshape(len(test), -1, self._total)
+        distances = np.add.reduce(squares, axis=1)
         nearest = np.empty((len(test), self._count), dtype=np.intp)
-        step = self._chunk_rows(2 * self._train.size)
-        for first in range(0, len(test), step):
-            distances = _squared(test[first : first + step, None], self._train)
-            rows = np.arange(len(distances))
-            for place in range(self._count):
-                found = distances.argmin(axis=1)
-                nearest[first : first + step, place] = found
-                distances[rows, found] = np.inf
+        nearest[:, 0] = distances.argmin(axis=1)
+        for place in range(1, self._count):
+            distances[np.arange(len(test)), nearest[:, place - 1]] = np.inf
+            nearest[:, place] = distances.argmin(axis=1)
         return nearest
 
-    def _by_tree(self, test: Floats) -> Rows:
-        """Ask a k-d tree for one row more; where that one is as near, for ever more."""
-        total, wanted = len(self._train), self._count
-        asked = min(wanted + 1, total)
-        distances, nearest = self._ask_tree(test, asked)
-        nearest = nearest[:, :wanted]
-        tied = np.flatnonzero(~self._is_settled(distances))
-        while tied.size and wanted < total:
-            asked = min(4 * asked, total)
-            step = self._chunk_rows(asked * (2 * test.shape[1] + 6))
-            still_tied = []
+
+class ByTree:
+    """Asks a k-d tree for one row more; where that one is as near, for ever more."""
+
+    def __init__(self, train: Floats, count: int, memory: int) -> None:
+        self._train, self._count, self._memory = np.ascontiguousarray(train), count, memory
+        self._tree = cKDTree(self._train, leafsize=32, compact_nodes=False)
+        self._asked = min(count + 1, len(train))
+        self.block_rows = self._rows(self._asked)
+
+    def _rows(self, asked: int) -> int:
+        """How many rows to ask for at a time."""
+        rows: int = self._memory // (16 * asked * (self._tree.m + 4))
+        return max(1, min(BLOCK_ROWS, rows))
+
+    def nearest(self, test: Floats) -> Rows:
+        """Return the nearest rows of each row of `test`, a row for each."""
+        order = np.argsort(self._cells(test), kind="stable")
+        nearest = np.empty((len(test), self._count), dtype=np.intp)
+        nearest[order] = self._among(test[order], self._asked)
+        return nearest
+
+    def _cells(self, test: Floats) -> NDArray[np.int16]:
+        """Number each row's cell of a coarse grid: queries in one find its leaves in the cache."""
+        low, high = self._tree.mins[:4], self._tree.maxes[:4]
+        cells = (test[:, :4] - low) * (13 / np.maximum(high - low, 1e-150))
+        return cells.clip(0, 12).astype(np.int16) @ (13 ** np.arange(len(low))).astype(np.int16)
+
+    def _ask(self, test: Floats, count: int) -> tuple[Floats, Rows]:
+        distances, rows = self._tree.query(test, count)
+        shape = len(test), count
+        return np.reshape(distances, shape), np.reshape(rows, shape).astype(np.intp, copy=False)
+
+    def _among(self, test: Floats, asked: int) -> Rows:
+        distances, rows = self._ask(test, asked)
+        nearest = rows[:, : self._count]
+        is_last = asked == len(self._train)
+        is_tied = distances[:, -1] <= distances[:, self._count - 1] * (1 + TREE_MARGIN) + 1e-150
+        if asked > self._count + 1 or is_last:
+            done = np.flatnonzero(~is_tied | is_last)
+            nearest[done] = ranked(
+                test, self._train, np.repeat(done, asked), rows[done].ravel(), self._count
+            )
+        if not is_last:
+            del distances, rows
+            tied = np.flatnonzero(is_tied)
+            more = min(4 * asked, len(self._train))
+            step = self._rows(more)
             for first in range(0, len(tied), step):
-                rows = tied[first : first + step]
-                distances, found = self._ask_tree(test[rows], asked)
-                settled = self._is_settled(distances) | (asked == total)
-                nearest[rows[settled]] = self._ranked(test[rows[settled]], found[settled])
-                still_tied.append(rows[~settled])
-            tied = np.concatenate(still_tied)
+                part = tied[first : first + step]
+                nearest[part] = self._among(test[part], more)
         return nearest
 
-    def _ask_tree(self, test: Floats, count: int) -> tuple[Floats, Rows]:
-        distances, rows = self._tree.query(test, count, workers=self._workers)
-        shape = (len(test), count)
-        return np.reshape(distances, shape), np.reshape(rows, shape)
 
-    def _is_settled(self, distances: Floats) -> NDArray[np.bool_]:
-        """Say where the last row found is farther than the last one wanted, for certain."""
-        wanted, last = distances[:, self._count - 1], distances[:, -1]
-        return last > wanted * (1 + TREE_MARGIN) + 1e-150
+class ByProducts:
+    """Scores all rows by a matrix product in float32, and ranks those that come into question.
 
-    def _ranked(self, test: Floats, candidates: Rows) -> Rows:
-        candidates = np.sort(candidates, axis=1)
-        distances = _squared(test[:, None], self._train[candidates])
-        order = np.argsort(distances, axis=1, kind="stable")[:, : self._count]
-        return np.take_along_axis(candidates, order, axis=1)
-
-    def _by_products(self, test: Floats) -> Rows:
-        """Score blocks of rows by matrix products in float32, then rank the best in float64."""
-        step = self._products.block_rows
-        blocks = [test[first : first + step] for first in range(0, len(test), step)]
-        workers = self._workers if self._workers > 0 else os.cpu_count() or 1
-        workers, one_thread_each = _threads(workers)
-        with one_thread_each, ThreadPoolExecutor(workers) as pool:
-            return np.concatenate([*pool.map(self._in_block, blocks)])
-
-    def _in_block(self, test: Floats) -> Rows:
-        is_candidate = self._products.candidate_groups(test)
-        cost = is_candidate.sum(axis=1).cumsum() * self._products.group_size
-        parts = np.flatnonzero(np.diff(cost // (BLOCK // 4))) + 1
-        return np.concatenate(
-            [
-                self._best(rows, groups)
-                for rows, groups in zip(
-                    np.split(test, parts), np.split(is_candidate, parts), strict=True
-                )
-            ]
-        )
-
-    def _best(self, test: Floats, is_candidate: NDArray[np.bool_]) -> Rows:
-        """Rank the members of each row's candidate groups."""
-        rows, groups = np.nonzero(is_candidate)
-        candidates = self._products.members(groups)
-        rows = np.repeat(rows, candidates.shape[1])
-        candidates = candidates.ravel()
-        exists = candidates < len(self._train)
-        rows, candidates = rows[exists], candidates[exists]
-        distances = np.empty(len(rows))
-        step = max(1, BLOCK // 8 // test.shape[1])
-        for first in range(0, len(rows), step):
-            part = slice(first, first + step)
-            distances[part] = _squared(test[rows[part]], self._train[candidates[part]])
-        order = np.lexsort((candidates, distances, rows))
-        starts = np.searchsorted(rows, np.arange(len(test)))
-        best: Rows = candidates[order[starts[:, None] + np.arange(self._count)]]
-        return best
-
-
-class _Products:
-    """Tells which groups of training rows can hold one of the `count` nearest to a test row.
-
-    |t - x|^2 = |x|^2 + (|t|^2 - 2 x.t), and the part in brackets is one matrix product for all
-    rows, in float32. A group's score is its best member's; groups make the scores fewer.
+    |t - x|^2 = |t|^2 + (|x|^2 - 2 x.t), and the part in brackets, a row's score, is one product for
+    all rows. Scores are searched in groups, whose minima are fewer.
     """
 
-    def __init__(self, train: Floats, count: int) -> None:
+    def __init__(self, train: Floats, count: int, memory: int) -> None:
         total, columns = train.shape
-        # Larger groups cost more ranking, smaller ones more scores: this is near the optimum.
-        optimum = int((total / (count * columns)) ** 0.5)
-        self.group_size = max(1, min(32, max(4, optimum), total // count))
-        self._groups = -(-total // self.group_size)
-        self.block_rows = max(1, min(1024, BLOCK // self._groups))
-        self._count = count
+        self._train, self._count = train, count
+        self._group = max(1, min(GROUP, total // count))
+        size = self._group * -(-total // self._group)
+        self.block_rows = max(1, min(BLOCK_ROWS, memory // (5 * size + 96 * count)))
         self._centre = train.mean(axis=0)
-        self._scale = max(np.ptp(train, axis=0).max(), 1e-150)
-        # A last column adds |t|^2 to the product. Rows that only fill up the last groups score
-        # too badly ever to be found.
-        scaled = np.zeros((self.group_size * self._groups, columns + 1), dtype=np.float32)
-        scaled[:total, :-1] = (train - self._centre) / self._scale
-        scaled[:total, -1] = np.einsum("ij,ij->i", scaled[:total, :-1], scaled[:total, :-1])
-        self._reach = float(scaled[:total, -1].max()) ** 0.5
-        scaled[total:, -1] = 1e38
-        self._parts = scaled.reshape(self.group_size, self._groups, columns + 1)
+        # About the standard deviation: float32 can hold neither 1e150 nor 1e-150.
+        squares = np.einsum("ij,ij", train, train) / total
+        spread = max(squares - self._centre @ self._centre, 1e-16 * squares, 1e-300) / columns
+        self._scale = spread**0.5
+        # A last column adds |x|^2; rows that only fill up the last groups are too far to be found.
+        self._scaled = np.zeros((size, columns + 1), dtype=np.float32)
+        self._scaled[total:, -1] = 1e38
+        step = max(1, NUMBERS // columns)
+        for first in range(0, total, step):
+            part = self._scaled[first : min(first + step, total)]
+            part[:, :-1] = (train[first : first + step] - self._centre) / self._scale
+            part[:, -1] = np.einsum("ij,ij->i", part[:, :-1], part[:, :-1])
+        self._reach = float(self._scaled[:total, -1].max()) ** 0.5
 
-    def members(self, groups: Rows) -> Rows:
-        """Return the training rows of each group; the last groups name rows that do not exist."""
-        rows: Rows = groups[:, None] + self._groups * np.arange(self.group_size)
-        return rows
+    @np.errstate(over="ignore", invalid="ignore")  # of rows that are too far off for float32
+    def nearest(self, test: Floats) -> Rows:
+        """Return the nearest rows of each row of `test`, a row for each."""
+        scores, error = self._scores(test)
+        minima = scores.min(axis=1)
+        # A row that is scored worse than the worst of `count` others, and not by rounding, is out.
+        limit = np.partition(minima, self._count - 1, axis=1)[:, self._count - 1] + 2 * error
+        limit = np.nextafter(limit.astype(np.float32), np.float32(np.inf))[:, None]
+        is_open = ~(minima > limit)  # so it is too with NaN, where float32 was exceeded
+        step = max(1, NUMBERS // (self._group * int(is_open.sum(axis=1).max())))
+        found = []
+        for first in range(0, len(test), step):
+            part = slice(first, first + step)
+            rows, groups = np.nonzero(is_open[part])
+            which, members = np.nonzero(~(scores[part][rows, :, groups] > limit[part][rows]))
+            rows, candidates = rows[which], groups[which] + members * minima.shape[1]
+            exists = candidates < len(self._train)
+            found.append(
+                ranked(test[part], self._train, rows[exists], candidates[exists], self._count)
+            )
+        return np.concatenate(found)
 
-    def candidate_groups(self, test: Floats) -> NDArray[np.bool_]:
-        """Return a row for each test row, a column for each group."""
-        scaled = (test - self._centre) / self._scale
-        # Far off, float32 could overflow: with a huge error, such rows are left to the ranking.
-        is_far = np.abs(scaled).max(axis=1) > FAR
-        scaled[is_far] = 0
-        length = np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
-        length[is_far] = FAR
-        factors = np.empty((len(test), test.shape[1] + 1), dtype=np.float32)
-        factors[:, :-1] = -2 * scaled
-        factors[:, -1] = 1
-        best = factors @ self._parts[0].T
-        scores = np.empty_like(best)
-        for part in self._parts[1:]:
-            np.matmul(factors, part.T, out=scores)
-            np.minimum(best, scores, out=best)
-        limit = np.partition(best, self._count - 1, axis=1)[:, self._count - 1]
-        limit = (limit + 2 * self._error(length)).astype(np.float32)
-        is_candidate: NDArray[np.bool_] = best <= np.nextafter(limit, np.float32(np.inf))[:, None]
-        return is_candidate
-
-    def _error(self, length: Floats) -> Floats:
-        """Bound how far the scores of rows of this length can be off.
+    def _scores(self, test: Floats) -> tuple[NDArray[np.float32], Floats]:
+        """Return a score for each row, member and group, and how far those of a row may be off.
 
         After Higham, Accuracy and Stability of Numerical Algorithms, section 3.1: a sum of n
         products is off by at most n roundings of the sum of their magnitudes.
         """
-        reach, columns = self._reach, self._centre.size
+        columns, reach = test.shape[1], self._reach
+        factors = np.ones((len(test), columns + 1), dtype=np.float32)
+        scaled = (test - self._centre) / self._scale
+        length = np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
+        factors[:, :-1] = -2 * scaled
+        scores = (factors @ self._scaled.T).reshape(len(test), self._group, -1)
         in_float32 = 2**-24 * ((columns + 4) * 2 * length * reach + (2 * columns + 8) * reach**2)
         in_float64 = 2**-50 * (columns + 4) * (length + reach) ** 2
-        underflow = 1e-20 * (columns + 4)
-        error: Floats = in_float32 + in_float64 + underflow
-        return error
+        error = in_float32 + in_float64 + 1e-20 * (columns + 4)
+        return scores, np.where(length < FAR, error, np.inf)
 
 
-def _squared(rows: Floats, others: Floats) -> Floats:
-    """Return squared distances; the order of a sum's terms must not hang on the memory layout."""
-    if rows.shape[-1] < PAIRWISE:
-        total = np.square(rows[..., 0] - others[..., 0])
-        for column in range(1, rows.shape[-1]):
-            total += np.square(rows[..., column] - others[..., column])
-        return total
-    difference = np.subtract(rows, others, order="C")
-    np.multiply(difference, difference, out=difference)
-    distances: Floats = difference.sum(axis=-1)
-    return distances
+def ranked(test: Floats, train: Floats, rows: Rows, candidates: Rows, count: int) -> Rows:
+    """Return the nearest of the candidates of each row that has some.
 
-
-def _worth_keeping(train: Floats, count: int) -> Rows | None:
-    """Return the rows that are not preceded by `count` equal ones; None where that is all of them.
-
-    Only the first `count` of equal rows can ever be found. The others would make a tree's leaves,
-    and the candidates among products, too many.
+    Args:
+        test: What they are to be near to.
+        train: What they are rows of.
+        rows: Positions in `test`, ascending.
+        candidates: A position in `train` for each.
+        count: How many of each row's candidates to return, nearest first.
     """
-    hashes = pd.util.hash_pandas_object(pd.DataFrame(train), index=False)
-    groups, distinct = pd.factorize(hashes.to_numpy())
+    distances = np.empty(len(rows))
+    step = max(1, NUMBERS // test.shape[1])
+    for first in range(0, len(rows), step):
+        part = slice(first, first + step)
+        differences = np.subtract(test[rows[part]], train[candidates[part]], order="C")
+        differences *= differences
+        distances[part] = differences.sum(axis=1)
+    order = np.lexsort((candidates, distances, rows))
+    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    nearest: Rows = candidates[order[starts[:, None] + np.arange(count)]]
+    return nearest
+
+
+def findable(train: Floats, count: int) -> Rows | slice:
+    """Return the rows that are not preceded by `count` equal ones.
+
+    The others can never be among the nearest, and would make a tree's leaves, and the candidates
+    among products, too many.
+    """
+    if train.size <= TINY:
+        return slice(None)
+    weights = np.random.default_rng(0).random(train.shape[1])
+    groups, distinct = pd.factorize(np.einsum("ij,j->i", train, weights))
     if len(distinct) == len(train):
-        return None
+        return slice(None)
     earlier = pd.Series(groups).groupby(groups).cumcount().to_numpy()
     first = np.flatnonzero(earlier == 0)[groups]
-    # Different rows with one hash are next to impossible; all is kept then, which is only slower.
+    # Different rows with one sum are next to impossible; all is kept then, which is only slower.
     if earlier.max() < count or any((column != column[first]).any() for column in train.T):
-        return None
+        return slice(None)
     return np.flatnonzero(earlier < count)
 
 
-def _threads(workers: int) -> tuple[int, AbstractContextManager[object]]:
-    """Return how many blocks to compute at a time, and what keeps each product to one thread.
-
-    Without threadpoolctl the products use threads of their own, one block at a time.
-    """
-    try:
-        from threadpoolctl import threadpool_limits  # noqa: PLC0415 (where it is installed)
-    except ImportError:
-        return 1, nullcontext()
-    return workers, threadpool_limits(limits=1, user_api="blas")
+def finder(train: Floats, count: int, memory: int) -> Directly | ByTree | ByProducts:
+    """Return the fastest way to find `count` rows of `train`, each thread in `memory` bytes."""
+    if train.size <= TINY and train.shape[1] < PAIRWISE:
+        return Directly(train, count, memory)
+    return (ByTree if train.shape[1] <= TREE_COLUMNS else ByProducts)(train, count, memory)
