@@ -27,9 +27,9 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-# The site, in dist/site. A warning is an error: a broken link, a page that is in no menu, a missing docstring.
+# The site, in dist/site. A warning is an error: a broken link, a page in no menu. (Not --quiet: it counts none then.)
 docs: $(VENV)/.docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(VENV)/.docs: $(READY) requirements/docs.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/docs.txt
