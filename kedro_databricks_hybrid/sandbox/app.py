@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from starlette.routing import Route
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from kedro_databricks_hybrid.sandbox.users import User
 
 __all__ = ["Sandbox", "create_app"]
 
@@ -170,7 +169,7 @@ class Gate:
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise ApiError(401, "401", "Credential was not sent or was of an unsupported type for this API.")
-        user = self._user(token.strip())
+        user = self._sandbox.user_of(token.strip())
         if user is None and scope["path"].startswith("/api/"):
             notebook = self._sandbox.notebook_accesses.by_token(token.strip())
             if notebook is not None:
@@ -179,10 +178,6 @@ class Gate:
         if user is None:
             raise ApiError(403, "403", "Invalid access token.")
         scope.setdefault("state", {})["user"] = user
-
-    def _user(self, token: str) -> User | None:
-        made = self._sandbox.tokens.owner_of(token)
-        return self._sandbox.users.named(made) if made else self._sandbox.users.by_token(token)
 
 
 def _is_loopback(host: str) -> bool:

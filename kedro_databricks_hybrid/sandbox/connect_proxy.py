@@ -114,7 +114,7 @@ class ConnectProxy(grpc.GenericRpcHandler):  # type: ignore[misc, unused-ignore]
         scheme, _, token = str(headers.get("authorization", "")).partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Refusal(grpc.StatusCode.UNAUTHENTICATED, _NO_CREDENTIAL)
-        user = self._sandbox.users.by_token(token.strip())
+        user = self._sandbox.user_of(token.strip())
         if user is None:
             raise Refusal(grpc.StatusCode.UNAUTHENTICATED, _BAD_TOKEN)
         return user

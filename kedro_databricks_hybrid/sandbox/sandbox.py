@@ -67,6 +67,11 @@ class Sandbox:
         self.notebook_accesses = NotebookAccesses()
         self.clusters = Clusters(self.store, creator=self.user.name)
 
+    def user_of(self, token: str) -> User | None:
+        """Return whose token this is: the one that a user has from the start, or one that was made later."""
+        made = self.tokens.owner_of(token)
+        return self.users.named(made) if made else self.users.by_token(token)
+
     def notebook_environment(
         self, name: str, user: User, cluster_id: str | None = None
     ) -> NotebookEnvironment:
