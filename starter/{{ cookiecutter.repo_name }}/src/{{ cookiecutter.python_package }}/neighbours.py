@@ -16,7 +16,7 @@ TINY = 2048  # numbers in the training data, up to which nothing beats plain ari
 PAIRWISE = 8  # terms, from which on numpy's sum does not add one after the other
 TREE_COLUMNS = 12  # beyond, a k-d tree visits too many of its leaves, even for 100,000 rows
 TREE_MARGIN = 1e-12  # far above the rounding of a tree's distances, relative to them
-BLOCK_ROWS = 1 << 14  # test rows that a thread takes at a time, where memory allows it
+BLOCK_ROWS = 4096  # test rows that a thread takes at a time, where memory allows it
 FAR = 1e15  # standard deviations of the training data, from where its rows are about equally far
 GROUP = 32  # scores that are searched as one
 NUMBERS = 1 << 17  # of training rows, ranked at a time
@@ -60,16 +60,7 @@ class ByTree:
 
     def nearest(self, test: Floats) -> Rows:
         """Return the nearest rows of each row of `test`, a row for each."""
-        order = np.argsort(self._cells(test), kind="stable")
-        nearest = np.empty((len(test), self._count), dtype=np.intp)
-        nearest[order] = self._among(test[order], self._asked)
-        return nearest
-
-    def _cells(self, test: Floats) -> NDArray[np.int16]:
-        """Number each row's cell of a coarse grid: queries in one find its leaves in the cache."""
-        low, high = self._tree.mins[:4], self._tree.maxes[:4]
-        cells = (test[:, :4] - low) * (13 / np.maximum(high - low, 1e-150))
-        return cells.clip(0, 12).astype(np.int16) @ (13 ** np.arange(len(low))).astype(np.int16)
+        return self._among(test, self._asked)
 
     def _ask(self, test: Floats, count: int) -> tuple[Floats, Rows]:
         distances, rows = self._tree.query(test, count)
