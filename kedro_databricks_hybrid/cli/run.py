@@ -75,6 +75,8 @@ def run(
     """
     if serverless and cluster_name:
         raise click.UsageError("--serverless and --cluster exclude each other.")
+    if options.get("pipeline") and options.get("pipelines"):
+        raise click.UsageError("--pipeline and --pipelines exclude each other.")
     if by_connect:
         run_connect.refuse_options(
             {"job": as_job, "fresh": fresh, "detach": detach, "timeout": timeout, "json": as_json}
