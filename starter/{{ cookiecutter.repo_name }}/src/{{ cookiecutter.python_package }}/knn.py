@@ -2,18 +2,13 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from .neighbours import ByProducts, Floats, Rows, findable, finder
-
-try:
-    from threadpoolctl import threadpool_limits
-except ImportError:
-    threadpool_limits = None
 
 FEW_ROWS = 256  # of test data, not worth a thread
 CORES = os.cpu_count() or 1
@@ -100,8 +95,12 @@ class Classifier:
 
     def _one_thread_each(self) -> AbstractContextManager[object]:
         """Keep each matrix product to the thread that asks for it: that is faster."""
-        is_limited = threadpool_limits is not None and isinstance(self._finder, ByProducts)
-        return threadpool_limits(1, "blas") if is_limited else nullcontext()
+        if isinstance(self._finder, ByProducts):
+            with suppress(ImportError):
+                from threadpoolctl import threadpool_limits  # noqa: PLC0415 (where it is installed)
+
+                return threadpool_limits(1, "blas")  # type: ignore[no-any-return]
+        return nullcontext()
 
     def _vote(self, test: Floats) -> Rows:
         """Return the most frequent code among each row's neighbours, the smallest of several."""
