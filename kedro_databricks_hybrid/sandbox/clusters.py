@@ -34,6 +34,13 @@ UNEXPECTED_STATE = "Cluster {id} is in unexpected state {state}."
 # Not verified against a live workspace: which mode `AUTO` becomes, and what legacy modes have.
 WITHOUT_DBFS_MOUNT = {"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD", "DATA_SECURITY_MODE_AUTO"}
 
+_DEDICATED = {"SINGLE_USER", "DATA_SECURITY_MODE_DEDICATED"}
+# Not verified against a live workspace: the words, and when a job's run is refused for it.
+NOT_THE_SINGLE_USER = (
+    "Single-user check failed: user '{user}' attempted to run a command on single-user cluster {id}, "
+    "but the single user of this cluster is '{owner}'"
+)
+
 Callback = Callable[[str], Awaitable[None]]
 
 
@@ -67,6 +74,13 @@ class Cluster:
     def mounts_dbfs(self) -> bool:
         """Whether Python code on this cluster sees the DBFS root at /dbfs."""
         return self.data_security_mode not in WITHOUT_DBFS_MOUNT
+
+    def refusal_of(self, user: str) -> str | None:
+        """Return why a user may not run anything on this cluster, None where that user may."""
+        owner = self.attributes.get("single_user_name")
+        if self.data_security_mode not in _DEDICATED or owner in {None, "", user}:
+            return None
+        return NOT_THE_SINGLE_USER.format(user=user, id=self.cluster_id, owner=owner)
 
     @property
     def start_failure(self) -> str | None:
@@ -284,7 +298,7 @@ class Clusters:
         }
         stopped.turn("TERMINATED")
         for cluster in (running, stopped):
-            cluster.attributes = {"data_security_mode": "SINGLE_USER", "single_user_name": creator}
+            cluster.attributes = {"data_security_mode": "SINGLE_USER"}  # of nobody: all users may try it
             self._clusters[cluster.cluster_id] = cluster
 
 

@@ -30,6 +30,7 @@ MAX_COMMAND_BYTES = 6 * 1024 * 1024
 _MAX_BODY_BYTES = 4 * MAX_COMMAND_BYTES
 
 _BAD_REQUEST = 400
+_FORBIDDEN = 403
 _UNKNOWN_CLUSTER = "ClusterNotFoundException: Cluster {} does not exist"
 _STOPPED_CLUSTER = "ClusterNotRunningException: Cluster {} is not running (it is {})"
 _UNKNOWN_CONTEXT = "ContextNotFoundException: execution context not found: {} does not exist"
@@ -74,6 +75,9 @@ class Contexts:
         cluster_id = _required(fields, "clusterId")
         _check_language(_required(fields, "language"))
         version = self._running_cluster(cluster_id)
+        refusal = self._sandbox.clusters.get(cluster_id).refusal_of(request.state.user.name)
+        if refusal:
+            raise LegacyError(_FORBIDDEN, f"PERMISSION_DENIED: {refusal}")
         await self._make_room(cluster_id)
         name = str(secrets.randbelow(9 * 10**18) + 10**18)
         environment = self._sandbox.notebook_environment(name, request.state.user, cluster_id)

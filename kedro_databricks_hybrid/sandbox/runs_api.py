@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox import job_outcome, job_settings
-from kedro_databricks_hybrid.sandbox.answers import invalid
+from kedro_databricks_hybrid.sandbox.answers import denied, invalid
 from kedro_databricks_hybrid.sandbox.array_pages import paged
 from kedro_databricks_hybrid.sandbox.fields import body, page_offset, query
 from kedro_databricks_hybrid.sandbox.job_runs import Run, Runs, TaskRun, new_id, now
@@ -52,7 +52,9 @@ class RunsApi:
         settings = job_settings.read(run.given)
         for task in settings.tasks:
             if "existing_cluster_id" in task.compute:
-                self._clusters.get(task.compute["existing_cluster_id"])
+                refusal = self._clusters.get(task.compute["existing_cluster_id"]).refusal_of(user.name)
+                if refusal:
+                    raise denied(refusal)
         run.tasks = [TaskRun(new_id(), task.key, task.given) for task in settings.tasks]
         if limit:
             run.state = job_outcome.State("QUEUED", message="Queued due to the limit of concurrent runs.")

@@ -6,8 +6,15 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 import pytest
-from databricks.sdk.errors import InvalidParameterValue, InvalidState, OperationFailed, ResourceDoesNotExist
-from databricks.sdk.service.compute import DataSecurityMode, EventType, State
+from databricks.sdk.errors import (
+    InvalidParameterValue,
+    InvalidState,
+    OperationFailed,
+    PermissionDenied,
+    ResourceDoesNotExist,
+)
+from databricks.sdk.service import jobs
+from databricks.sdk.service.compute import DataSecurityMode, EventType, Language, State
 
 from kedro_databricks_hybrid.sandbox.clusters import START_FAILURE_TAG
 from kedro_databricks_hybrid.sandbox.runtimes import nearest_runtime, runtime_version
@@ -41,10 +48,7 @@ def test_the_clusters_of_a_new_workspace(api: ClustersAPI) -> None:
     states = {cluster.cluster_name: cluster.state for cluster in api.list()}
     assert states == {"sandbox": State.RUNNING, "sandbox-stopped": State.TERMINATED}
     cluster = api.get(RUNNING)
-    assert (cluster.data_security_mode, cluster.single_user_name) == (
-        DataSecurityMode.SINGLE_USER,
-        "user@example.com",
-    )
+    assert cluster.data_security_mode is DataSecurityMode.SINGLE_USER
     assert cluster.spark_version in {version.key for version in api.spark_versions().versions or []}
 
 
@@ -166,6 +170,24 @@ def test_create_edit_and_delete_for_good(api: ClustersAPI) -> None:
     api.permanent_delete(made.cluster_id)
     with pytest.raises(ResourceDoesNotExist):
         api.get(made.cluster_id)
+
+
+def test_a_dedicated_cluster_is_its_users_alone(running: Running) -> None:
+    """Nobody else may run commands or tasks on it."""
+    other = running.workspace("other@example.com")
+    made = running.workspace().clusters.create(
+        spark_version=nearest_runtime(),
+        data_security_mode=DataSecurityMode.SINGLE_USER,
+        single_user_name="user@example.com",
+    )
+    cluster_id = str(made.result(timeout=TIMEOUT).cluster_id)
+    with pytest.raises(PermissionDenied, match="Single-user check failed"):
+        other.command_execution.create(cluster_id=cluster_id, language=Language.PYTHON)
+    task = jobs.SubmitTask(
+        "a", existing_cluster_id=cluster_id, spark_python_task=jobs.SparkPythonTask("/a.py")
+    )
+    with pytest.raises(PermissionDenied, match="Single-user check failed"):
+        other.jobs.submit(tasks=[task])
 
 
 def test_node_types(api: ClustersAPI) -> None:
