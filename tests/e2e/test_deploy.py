@@ -1,0 +1,125 @@
+"""`kedro databricks notebook` and `deploy`: from the four cells to a job that runs on its own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from databricks.sdk.errors import OperationFailed
+from databricks.sdk.service.jobs import NotebookTask, SubmitTask
+
+from tests.e2e.test_run import PROFILE, PUSH, doubled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.e2e.commands import Shell
+
+NOTEBOOK = f"kedro databricks notebook {PROFILE}"
+DEPLOY = f"kedro databricks deploy {PROFILE} --name"
+
+
+def test_the_notebook_of_a_project(tiny: Callable[[str], Shell]) -> None:
+    """Written once, brought by push, opened by its address, and executed twice as a notebook task."""
+    shell = tiny("notebook")
+    first = shell.ok(NOTEBOOK)
+    assert "Wrote notebooks/run_on_databricks.py" in first.out
+    assert "/#workspace/Repos/user@example.com/notebook/notebooks/run_on_databricks" in first.out
+    shell.fails(f"{NOTEBOOK} --ipynb", "is there already", "Delete")
+    shell.ok("git add .")
+    shell.ok("git commit -q -m Notebook")
+    shell.ok(PUSH)
+    place = "/Repos/user@example.com/notebook/notebooks/run_on_databricks"
+    number = shell.client().workspace.get_status(place).object_id
+    again = shell.ok(NOTEBOOK)
+    assert "is as it should be" in again.out
+    assert f"/#notebook/{number}" in again.out
+    cluster = next(c.cluster_id for c in shell.client().clusters.list() if c.cluster_name == "sandbox")
+    tasks = [
+        SubmitTask(key, existing_cluster_id=cluster, notebook_task=NotebookTask(place))
+        for key in ("one", "two")
+    ]
+    run = shell.client().jobs.submit_and_wait(tasks=tasks)
+    assert [str(task.state and task.state.result_state) for task in run.tasks or []] == [
+        "RunResultState.SUCCESS"
+    ] * 2
+    assert doubled(shell, "notebook") == b"a,b\n2,4\n6,8\n"
+    file = shell.folder / "notebooks/run_on_databricks.py"
+    file.write_text(file.read_text() + "# mine\n")
+    assert "is left as it is" in shell.ok(NOTEBOOK).out
+    assert file.read_text().endswith("# mine\n")
+    shell.ok(f"{NOTEBOOK} --force")
+    assert not file.read_text().endswith("# mine\n")
+
+
+def test_a_job_is_made_once_and_updated_in_place(tiny: Callable[[str], Shell]) -> None:
+    """Dry run, creation whose answer is lost, no change, a change; what people did to it stays."""
+    shell = tiny("deployed")
+    shell.fails(f"{DEPLOY}=deployed", "has no branch 'main'", "git push origin main")
+    shell.ok("git push -q origin main")
+    shell.fails(f"{DEPLOY}=deployed", "run_on_databricks", "is missing", "kedro databricks notebook")
+    commit_notebook(shell)
+    command = f"{DEPLOY}=deployed --schedule='0 0 6 * * ?' --timezone=Europe/Berlin --tag=team=shop"
+    planned = json.loads(shell.ok(f"{command} --dry-run").out.splitlines()[-1])
+    assert planned["git_source"]["git_branch"] == "main"
+    assert jobs_called(shell, "deployed") == []
+    shell.ok("kedro databricks sandbox fault add reset-after --method POST --path '*/jobs/create'")
+    assert "Created the job 'deployed'" in shell.ok(command).out
+    (number,) = jobs_called(shell, "deployed")
+    assert "is as it should be" in shell.ok(command).out
+    client = shell.client()
+    client.api_client.do(
+        "POST", "/api/2.2/jobs/update",
+        body={"job_id": number, "new_settings": {"schedule": {
+            "quartz_cron_expression": "0 0 6 * * ?", "timezone_id": "Europe/Berlin", "pause_status": "PAUSED"
+        }, "email_notifications": {"on_failure": ["me@example.com"]}}},
+    )  # fmt: skip
+    assert "is as it should be" in shell.ok(command).out
+    changed = shell.ok(command.replace("0 0 6", "0 0 7"))
+    assert "Updated the job 'deployed' (schedule, tags)" in changed.out
+    assert jobs_called(shell, "deployed") == [number]
+    settings = client.jobs.get(number).settings
+    assert settings is not None
+    assert settings.schedule is not None
+    assert settings.schedule.quartz_cron_expression == "0 0 7 * * ?"
+    assert str(settings.schedule.pause_status) == "PauseStatus.PAUSED"
+    assert settings.email_notifications is not None
+    foreign = client.api_client.do("POST", "/api/2.2/jobs/create", body={"name": "theirs"})
+    shell.fails(f"{DEPLOY}=theirs", "theirs", "did not make", "--force")
+    assert "Updated the job 'theirs'" in shell.ok(f"{DEPLOY}=theirs --force").out
+    assert jobs_called(shell, "theirs") == [dict(foreign)["job_id"]]  # type: ignore[call-overload]
+
+
+def test_a_deployed_job_runs(tiny: Callable[[str], Shell]) -> None:
+    """`--run` follows it; started by Databricks it leaves a log of its own; parameters can be changed."""
+    shell = tiny("scheduled")
+    commit_notebook(shell)
+    shell.ok(PUSH)
+    ran = shell.ok(f"{DEPLOY}=scheduled --run")
+    assert "Completed 1 out of 1 tasks" in ran.out
+    assert "1 node completed" in ran.out
+    assert doubled(shell, "scheduled") == b"a,b\n2,4\n6,8\n"
+    (number,) = jobs_called(shell, "scheduled")
+    client = shell.client()
+    wait = client.jobs.run_now(number, notebook_params={"pipelines": "nonesuch"})
+    with pytest.raises(OperationFailed, match="Task kedro failed"):
+        client.jobs.wait_get_run_job_terminated_or_skipped(wait.run_id)
+    rows = json.loads(shell.ok(f"kedro databricks runs --json {PROFILE}").out.splitlines()[-1])
+    assert [row["outcome"] for row in rows] == ["failed", "completed"]
+    failed = shell.run(f"kedro databricks logs {PROFILE}")
+    assert "nonesuch" in failed.errors[0]
+    assert failed.status == 1
+
+
+def commit_notebook(shell: Shell) -> None:
+    """Write the project's notebook, commit it, and bring it to the remote."""
+    shell.ok(NOTEBOOK)
+    shell.ok("git add .")
+    shell.ok("git commit -q -m Notebook")
+    shell.ok("git push -q origin main")
+
+
+def jobs_called(shell: Shell, name: str) -> list[int]:
+    """Return the numbers of the jobs of a name."""
+    return [job.job_id or 0 for job in shell.client().jobs.list(name=name)]
