@@ -77,16 +77,6 @@ def test_modules_get_the_notebooks_names(notebook: Notebook) -> None:
     assert notebook.text(code) == "(True, True)\n"
 
 
-def test_the_sdk_finds_no_login(notebook: Notebook) -> None:
-    """A client made in a notebook says that it has no credentials, and takes nobody else's."""
-    code = (
-        "from databricks.sdk import WorkspaceClient\n"
-        "try: WorkspaceClient()\n"
-        "except ValueError as error: print('cannot configure default credentials' in str(error))"
-    )
-    assert notebook.text(code) == "True\n"
-
-
 def test_python_functions_run_in_workers(notebook: Notebook) -> None:
     """UDFs run with the notebook's own interpreter and packages."""
     code = (
