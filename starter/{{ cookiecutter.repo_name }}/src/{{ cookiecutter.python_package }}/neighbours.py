@@ -116,9 +116,12 @@ class ByProducts:
             part[:, -1] = np.einsum("ij,ij->i", part[:, :-1], part[:, :-1])
         self._reach = float(self._scaled[:total, -1].max()) ** 0.5
 
-    @np.errstate(over="ignore", invalid="ignore")  # of rows that are too far off for float32
     def nearest(self, test: Floats) -> Rows:
         """Return the nearest rows of each row of `test`, a row for each."""
+        with np.errstate(over="ignore", invalid="ignore"):  # of rows too far off for float32
+            return self._among_all(test)
+
+    def _among_all(self, test: Floats) -> Rows:
         scores, error = self._scores(test)
         minima = scores.min(axis=1)
         # A row that is scored worse than the worst of `count` others, and not by rounding, is out.
