@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,9 +31,7 @@ def test_a_project_of_kedros_own_template(sandbox_home: Path, tmp_path: Path) ->
     shell.ok("git add .")
     shell.ok('git commit -q -m "Prepared"')
     shell.ok(f"kedro databricks push {PROFILE}")
-    began = time.monotonic()
     examined = shell.ok(f"kedro databricks doctor {PROFILE}")
-    assert time.monotonic() - began < 15  # five on a machine of its own; most of it is Kedro's own start
     assert "your commit" in shell.ok(f"kedro databricks status {PROFILE}").out
     for result in (examined, shell.ok(f"kedro databricks init {PROFILE}")):
         assert shell.client().config.token not in result.out + result.err
