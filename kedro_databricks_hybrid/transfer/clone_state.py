@@ -11,17 +11,16 @@ import json
 import os
 import secrets
 import threading
-from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.transfer import own_folder
-from kedro_databricks_hybrid.transfer.files import OURS, Content, Entry, Version
+from kedro_databricks_hybrid.transfer.files import OURS, Content, Entry, Version, path_of
 from kedro_databricks_hybrid.transfer.manifest import Copies
 from kedro_databricks_hybrid.transfer.unfinished import Unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
-    from pathlib import Path
+    from pathlib import Path, PurePosixPath
 
     from kedro_databricks_hybrid.transfer.files import LocalFile, Stamp
 
@@ -137,7 +136,7 @@ class CloneState:
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             text = own_folder.path(self._data, f"{self._name}.json").read_text(encoding="utf-8")
             self.entries = {
-                PurePosixPath(path): Entry(Version(size, modified), digest)
+                path_of(path): Entry(Version(size, modified), digest)
                 for path, (digest, size, modified) in json.loads(text)["files"].items()
             }
         for journal in self._journals():
@@ -146,7 +145,7 @@ class CloneState:
                     self._take(json.loads(line))
 
     def _take(self, note: dict[str, Any]) -> None:
-        path, content = PurePosixPath(note["path"]), Content(note["digest"], note["size"])
+        path, content = path_of(note["path"]), Content(note["digest"], note["size"])
         self._sending.setdefault(path, set()).add(content)
         if "modified" in note:
             self.entries[path] = Entry(Version(content.size, note["modified"]), content.digest)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from kedro_databricks_hybrid.errors import NotFoundError, TransferError, WorkspaceError
 from kedro_databricks_hybrid.transfer.dbfs_blocks import DraftUpload
-from kedro_databricks_hybrid.transfer.files import BLOCK, OURS, Listing, RemoteFile
+from kedro_databricks_hybrid.transfer.files import BLOCK, OURS, Listing, RemoteFile, path_of
 from kedro_databricks_hybrid.transfer.pool import run_all
 from kedro_databricks_hybrid.transfer.refusals import explained
 from kedro_databricks_hybrid.transfer.remote import base_path
@@ -176,7 +176,7 @@ class DbfsTree:
         return str(self._base / path)
 
     def _relative(self, entry: FileInfo) -> PurePosixPath:
-        return PurePosixPath(entry.path or "").relative_to(self._base)
+        return path_of((entry.path or "").removeprefix(f"{self._base}/"))
 
     def _file(self, entry: FileInfo) -> RemoteFile:
         return RemoteFile(self._relative(entry), entry.file_size or 0, entry.modification_time or 0)

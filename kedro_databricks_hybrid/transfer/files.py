@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import os
-    from pathlib import PurePosixPath
 
 OURS = ".kedro-hybrid"
 """The folder in which this tool keeps its own files, in the data folder and below the data root."""
@@ -17,6 +18,12 @@ SMALL = 1024 * 1024
 
 BLOCK = 1024 * 1024
 """Bytes read, hashed and moved at a time."""
+
+
+@cache
+def path_of(text: str) -> PurePosixPath:
+    """Return a path, the same object for the same text: thousands of them are compared and looked up."""
+    return PurePosixPath(text)
 
 
 @dataclass(frozen=True)

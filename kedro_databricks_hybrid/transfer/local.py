@@ -10,7 +10,16 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import TransferError
-from kedro_databricks_hybrid.transfer.files import BLOCK, OURS, SMALL, Content, LocalFile, stamp_of, unread
+from kedro_databricks_hybrid.transfer.files import (
+    BLOCK,
+    OURS,
+    SMALL,
+    Content,
+    LocalFile,
+    path_of,
+    stamp_of,
+    unread,
+)
 from kedro_databricks_hybrid.transfer.pool import run_all
 
 if TYPE_CHECKING:
@@ -54,7 +63,7 @@ def find_files(data: Path, chosen: Iterable[Path] | None = None) -> Found:
             for name, path, status in walked:
                 if _is_data(name.rpartition("/")[2]) and stat.S_ISREG(status.st_mode):
                     _require_readable(path)
-                    found[PurePosixPath(name)] = status
+                    found[path_of(name)] = status
         except OSError as error:
             raise _unreadable(error) from error
     return dict(sorted(found.items()))

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.transfer import own_folder
-from kedro_databricks_hybrid.transfer.files import OURS, Entry, Version
+from kedro_databricks_hybrid.transfer.files import OURS, Entry, Version, path_of
 from kedro_databricks_hybrid.transfer.pool import run_all
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def from_bytes(content: bytes | None) -> Entries:
     try:
         files = json.loads(gzip.decompress(content))["files"]
         return {
-            PurePosixPath(path): Entry(Version(int(size), int(modified)), str(digest))
+            path_of(path): Entry(Version(int(size), int(modified)), str(digest))
             for path, (digest, size, modified) in files.items()
         }
     except (ValueError, TypeError, KeyError, AttributeError, OSError, EOFError, zlib.error):

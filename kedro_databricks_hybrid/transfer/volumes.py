@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 from kedro_databricks_hybrid.errors import NotFoundError, TransferError
-from kedro_databricks_hybrid.transfer.files import BLOCK, Listing, RemoteFile
+from kedro_databricks_hybrid.transfer.files import BLOCK, Listing, RemoteFile, path_of
 from kedro_databricks_hybrid.transfer.multipart import PartsRefusedError, PartsUpload
 from kedro_databricks_hybrid.transfer.outgoing import Source
 from kedro_databricks_hybrid.transfer.refusals import explained
@@ -157,8 +157,7 @@ class VolumeTree:
 
     def _relative(self, entry: DirectoryEntry) -> PurePosixPath:
         # Unity Catalog answers with the volume's names in its own case.
-        parts = PurePosixPath(entry.path or "").parts[len(self._base.parts) :]
-        return PurePosixPath(*parts)
+        return path_of("/".join((entry.path or "").split("/")[len(self._base.parts) :]))
 
     def _file(self, entry: DirectoryEntry) -> RemoteFile:
         return RemoteFile(self._relative(entry), entry.file_size or 0, entry.last_modified or 0)

@@ -13,6 +13,7 @@ import pytest
 from kedro_databricks_hybrid.errors import HybridError, TransferError
 from kedro_databricks_hybrid.sandbox import uploads
 from kedro_databricks_hybrid.transfer import roots, sources
+from kedro_databricks_hybrid.transfer.pool import CONCURRENCY
 from kedro_databricks_hybrid.transfer.push import Push, Pushed, Wish
 from tests.transfer.bad_line import CUT, RESET_AFTER, RESET_BEFORE, Request
 from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
@@ -65,7 +66,7 @@ def test_a_lost_append_is_not_appended_twice(site: Site, data: Path) -> None:
 
 def test_in_a_storm_of_429_all_workers_wait(site: Site, tmp_path: Path) -> None:
     """Wave after wave is refused: after each, no worker asks again before Retry-After is over."""
-    data = fill(tmp_path / "data", {f"01/{number}.csv": b"x" for number in range(40)})
+    data = fill(tmp_path / "data", {f"01/{number}.csv": b"x" for number in range(70)})
     refused: list[float] = []
 
     def fault(request: Request) -> int | None:
@@ -81,9 +82,9 @@ def test_in_a_storm_of_429_all_workers_wait(site: Site, tmp_path: Path) -> None:
     site.line.fault = fault
     push.perform(plan)
     assert len(refused) == STORM
-    # What was on its way when the first refusal came is no fault of anybody's: it is here within a second.
-    for when in refused:
-        assert not [each for each in site.line.requests if when + 1.0 < each.began < when + 1.95]
+    for when in refused:  # each of the other workers may have had a request on its way
+        meanwhile = [each for each in site.line.requests if when < each.began < when + 1.95]
+        assert len(meanwhile) < CONCURRENCY
     assert site.files() == tree_of(data)
 
 
