@@ -139,7 +139,7 @@ class DatabricksFileSystem(AbstractFileSystem):  # type: ignore[misc]
             raise FileNotFoundError(path)
         kept: BinaryIO = io.BytesIO()
         if file.size > _IN_MEMORY:
-            kept = tempfile.TemporaryFile()  # type: ignore[assignment]  # noqa: SIM115
+            kept = tempfile.TemporaryFile()  # noqa: SIM115
         kept.writelines(tree.chunks(below, file.size))
         kept.seek(0)
         return kept
