@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from kedro_databricks_hybrid.workspace import Workspace
 
+SERVERLESS = "serverless"
+"""The reserved name that stands for serverless compute instead of a cluster."""
+
 _START_MINUTES = 30
 _POLL_SECONDS = (0.25, 5.0)
 

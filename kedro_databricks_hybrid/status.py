@@ -120,6 +120,9 @@ def _code(project: Project, workspace: Workspace) -> Section:
 
 
 def _cluster(project: Project, workspace: Workspace) -> Section:
+    if project.settings.compute.cluster == cluster.SERVERLESS:
+        facts = {"id": None, "name": cluster.SERVERLESS, "state": None, "runtime": None}
+        return Section("cluster", ["serverless compute; every run becomes a job"], facts)
     details = cluster.details(workspace, cluster.choose(workspace, project.settings.compute.cluster))
     return Section(
         "cluster",

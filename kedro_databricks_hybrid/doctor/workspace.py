@@ -136,6 +136,8 @@ def folder(project: Project, workspace: Workspace) -> Finding:
 
 def compute(project: Project, workspace: Workspace) -> list[Finding]:
     """Tell the cluster's state, and whether its runtime and access mode can run the project."""
+    if project.settings.compute.cluster == cluster.SERVERLESS:
+        return [_serverless(project.data_root(workspace))]
     chosen = cluster.choose(workspace, project.settings.compute.cluster)
     details = cluster.details(workspace, chosen)
     page = f"{workspace.host}/compute/clusters/{details.cluster_id}"
@@ -150,6 +152,13 @@ def compute(project: Project, workspace: Workspace) -> list[Finding]:
         of_project.packages(project.metadata.project_path, details.runtime),
         _access(project, details, workspace, page),
     ]
+
+
+def _serverless(data_root: str) -> Finding:
+    if not data_root.startswith(("/Volumes/", "dbfs:/Volumes/")):
+        found = f"serverless compute, which cannot reach the data root {data_root}"
+        return red("cluster", found, "Set data.root to a volume in databricks.yml")
+    return green("cluster", "serverless compute; every run becomes a job")
 
 
 def data_root(project: Project, workspace: Workspace) -> Finding:

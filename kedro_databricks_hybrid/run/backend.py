@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.cluster import Cluster, Seen
     from kedro_databricks_hybrid.settings import Compute
 
-SERVERLESS = "serverless"
-"""The reserved name of a cluster that stands for serverless compute."""
-
 
 @dataclass(frozen=True)
 class Wishes:
@@ -81,7 +78,7 @@ def choose(wishes: Wishes, compute: Compute, clusters: Callable[[], Sequence[See
     """
     own_cluster = compute.job_cluster is not None and wishes.cluster is None
     named = wishes.cluster or (None if wishes.job and own_cluster else compute.cluster)
-    if wishes.serverless or named == SERVERLESS:
+    if wishes.serverless or named == cluster.SERVERLESS:
         why = "" if wishes.job else "Serverless compute takes no commands, so this run becomes a job."
         return Choice(is_job=True, compute="serverless", why=why)
     if wishes.job and own_cluster:

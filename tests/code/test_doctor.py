@@ -123,6 +123,10 @@ def _use_cluster(site: Site, **attributes: str) -> None:
     site.write({"conf/base/databricks.yml": CODE + "compute:\n  cluster: odd\n"})
 
 
+def _serverless_without_volume(site: Site) -> None:
+    site.write({"conf/base/databricks.yml": CODE + "compute:\n  cluster: serverless\n"})
+
+
 AILMENTS = (
     (
         (_no_folder, "Git folder", "there is no /Workspace", "kedro databricks push"),
@@ -146,7 +150,10 @@ AILMENTS = (
         (_wrong_setting, "project", "clustre", "compute.cluster"),
         (_pyspark_in_an_included_file, "requirements", "PySpark", "Remove pyspark from more.txt"),
     ),
-    ((_an_included_file_is_missing, "requirements", "more.txt, which is not there", "Edit"),),
+    (
+        (_an_included_file_is_missing, "requirements", "more.txt, which is not there", "Edit"),
+        (_serverless_without_volume, "cluster", "cannot reach the data root dbfs:/", "volume"),
+    ),
 )
 
 

@@ -38,6 +38,12 @@ def test_after_a_push_both_sides_agree(site: Site) -> None:
     assert found["last run"] == {"id": None}
 
 
+def test_serverless_in_place_of_a_cluster(site: Site) -> None:
+    """No cluster is looked for, and what that means for runs is said."""
+    site.write({"conf/databricks/databricks.yml": "compute:\n  cluster: serverless\n"})
+    assert "serverless compute; every run becomes a job" in site.call("status").output
+
+
 def test_both_sides_edited(site: Site) -> None:
     """Commits ahead, uncommitted edits here, edits there, data changed here and results there."""
     site.call("push")
