@@ -18,6 +18,7 @@ ELISION = "..."
 HOME = "/home/me"  # what the page calls the folder that it is performed in
 _BLOCK = re.compile(r"^```(console|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _KEDROS_FIRST_LINE = re.compile(r"^\[[^\n]*INFO +Using .*?configuration\.\s*\n", re.MULTILINE | re.DOTALL)
+_PROGRESS = re.compile(r"(Sending|Receiving): \d+ of ")  # lines of slow transfers
 _CHANGING = [
     (r"\b\d{8}-\d{6}-[0-9a-z]{4,8}\b", "<run>"),
     (r"\b\d\d/\d\d/\d\d \d\d:\d\d:\d\d\b", "<time>"),
@@ -70,7 +71,8 @@ def perform(step: Step, shell: Shell) -> list[str]:
         return []
     done = shell.ok(step.text)
     printed = _KEDROS_FIRST_LINE.sub("", done.out + done.err).replace(str(shell.home.parent), HOME)
-    return [line.rstrip() for line in printed.rstrip("\n").split("\n")] if printed.strip() else []
+    lines = [line.rstrip() for line in printed.rstrip("\n").split("\n")] if printed.strip() else []
+    return [line for line in lines if not _PROGRESS.match(line)]
 
 
 def same(shown: tuple[str, ...] | list[str], printed: list[str]) -> bool:
