@@ -57,6 +57,7 @@ def push(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **o
 @_pipelines_option
 @click.option("--all", "everything", is_flag=True, help="Everything below the data root.")
 @click.option("--force", is_flag=True, help="Take theirs also where you edited; your edits are saved first.")
+@click.option("--mine", is_flag=True, help="Be content with yours where you edited, and take the rest.")
 @_dry_run_option
 @json_option
 @click.pass_obj
@@ -65,6 +66,8 @@ def pull(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **o
     from kedro_databricks_hybrid.cli import data_pull
 
     as_json = options.pop("as_json")
+    if options["force"] and options["mine"]:
+        raise click.UsageError("--force and --mine exclude each other.")
     _only_one(options)
     project = open_project(metadata, env)
     told = data_pull.pull_data(project, connect(profile), data_pull.PullOptions(**options))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kedro_databricks_hybrid.cli.command import say, warn
 from kedro_databricks_hybrid.cli.progress import shown
 from kedro_databricks_hybrid.cli.sizes import in_bytes, with_count
+from kedro_databricks_hybrid.errors import TransferError
 from kedro_databricks_hybrid.run.log import RUNS_FOLDER, Outcome, RunLogReader
 from kedro_databricks_hybrid.transfer import datasets, local, roots
 from kedro_databricks_hybrid.transfer.project_data import in_data, place
@@ -35,11 +36,16 @@ class PullOptions:
     pipelines: Collection[str] = ()
     everything: bool = False
     force: bool = False
+    mine: bool = False
     dry_run: bool = False
 
 
 def pull_data(project: Project, workspace: Workspace, options: PullOptions) -> dict[str, Any]:
-    """Pull data and say what was done; returns the same for programs."""
+    """Pull data and say what was done; returns the same for programs.
+
+    Raises:
+        TransferError: Edits here stayed, and nobody said that they may.
+    """
     began = time.monotonic()
     tree = roots.tree(workspace, project.data_root(workspace))
     wanted = _wanted(project, tree, options)
@@ -53,20 +59,36 @@ def pull_data(project: Project, workspace: Workspace, options: PullOptions) -> d
         say(f"Would take {with_count(len(plan.downloads), 'file')} from {tree.root}.")
         return {"root": tree.root, "take": [str(pair.path) for pair in plan.downloads]}
     done = pull.perform(plan)
-    told = {"root": tree.root, "received": done.files, "bytes": done.size}
     if done.saved:
         warn(f"Your edits are saved in {done.saved}.")
-    if not plan.take:
-        same = sum(len(unit.pairs) for unit in plan.same)
-        if not same and not plan.kept:
-            warn(f"{tree.root} has nothing of this yet: `kedro databricks run` writes it.")
-        say(f"Everything here is up to date ({with_count(same, 'file')}).")
-        return told
-    say(
-        f"Received {with_count(done.files, 'file')} ({in_bytes(done.size)}) from {tree.root}; "
-        f"{time.monotonic() - began:.1f} s."
+    if plan.take:
+        say(
+            f"Received {with_count(done.files, 'file')} ({in_bytes(done.size)}) from {tree.root}; "
+            f"{time.monotonic() - began:.1f} s."
+        )
+    else:
+        _say_nothing_came(plan, tree.root)
+    if plan.kept and not options.mine:
+        raise _kept(plan)
+    kept = [str(unit.path) for unit in plan.kept]
+    return {"root": tree.root, "received": done.files, "bytes": done.size, "kept": kept}
+
+
+def _say_nothing_came(plan: PullPlan, root: str) -> None:
+    same = sum(len(unit.pairs) for unit in plan.same)
+    if not same and not plan.kept:
+        warn(f"{root} has nothing of this yet: `kedro databricks run` writes it.")
+    everything = "Everything else here" if plan.kept else "Everything here"
+    say(f"{everything} is up to date ({with_count(same, 'file')}).")
+
+
+def _kept(plan: PullPlan) -> TransferError:
+    names = ", ".join(str(unit.path) for unit in plan.kept[:_SHOWN])
+    return TransferError(
+        f"Not everything is as it is there: edited here, so kept: {names}"
+        f"{', ...' if len(plan.kept) > _SHOWN else ''}.",
+        hint="`kedro databricks data pull --force` takes theirs and saves yours; --mine accepts yours.",
     )
-    return told
 
 
 def _wanted(project: Project, tree: RemoteTree, options: PullOptions) -> Collection[Path]:
@@ -101,6 +123,6 @@ def _outcome(tree: RemoteTree, run: PurePosixPath) -> Outcome:
 
 def _note_what_stays(plan: PullPlan) -> None:
     for unit in plan.kept[:_SHOWN]:
-        warn(f"{unit.path} was edited here, so it stays as it is; --force takes theirs and saves yours.")
+        warn(f"{unit.path} was edited here, so it stays as it is.")
     if len(plan.kept) > _SHOWN:
         warn(f"And {len(plan.kept) - _SHOWN} more that were edited here.")

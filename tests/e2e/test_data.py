@@ -74,7 +74,8 @@ def test_a_conflict_is_one_line_and_status_1(tiny: Callable[[str], Shell]) -> No
     raw.write_text("a,b\n7,7\n")
     (remote(shell, "conflict") / "01_raw" / "raw.csv").write_text("a,b\n8,8\n9,9\n")
     shell.fails(PUSH, "Changed on both sides", "01_raw/raw.csv", "--force", "--theirs")
-    kept = shell.ok(f"{PULL} data/01_raw")
+    shell.fails(f"{PULL} data/01_raw", "edited here, so kept: 01_raw/raw.csv", "--force", "--mine")
+    kept = shell.ok(f"{PULL} data/01_raw --mine")
     assert "was edited here, so it stays" in kept.err
     assert raw.read_text() == "a,b\n7,7\n"
     taken = shell.ok(f"{PULL} data/01_raw --force")
