@@ -46,7 +46,7 @@ async def install(environment: NotebookEnvironment, variables: dict[str, str], *
                 process.terminate()  # namespace.py then ends all below it
             await process.wait()
     if process.returncode != 0:
-        said = output.decode(errors="replace").strip()[-_LAST_WORDS:]
+        said = output.decode(errors="replace").replace(DBFS, "/dbfs").strip()[-_LAST_WORDS:]
         raise PipFailedError(said or f"pip ended with exit status {process.returncode}")
 
 
