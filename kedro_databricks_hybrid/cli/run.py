@@ -87,7 +87,7 @@ def run(
     if push_first:
         ctx.invoke(push, profile=profile, env=project.env)
     if by_connect:
-        wish = Wish(profile, backend.SERVERLESS if serverless else cluster_name)
+        wish = Wish(profile, cluster.SERVERLESS if serverless else cluster_name)
         run_connect.run(ctx, wish, options)
         return
     workspace = connect(profile)
