@@ -238,7 +238,7 @@ def test_it_is_ready_soon_and_small(serve: Callable[..., subprocess.Popen[str]],
     wait_until_ready(process, home)
     script = (
         "import sys, kedro_databricks_hybrid.sandbox.app;"
-        "print([name for name in ('kedro', 'pyspark', 'pandas', 'databricks', 'IPython', 'click')"
+        "print([name for name in ('kedro', 'pyspark', 'pandas', 'databricks', 'IPython', 'grpc', 'numpy')"
         " if name in sys.modules])"
     )
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
