@@ -58,6 +58,7 @@ class Bars(Progress):
 
     def begin(self, files: int, size: int) -> None:
         """Draw the bar."""
+        from rich.console import Console
         from rich.progress import (
             BarColumn,
             DownloadColumn,
@@ -75,6 +76,7 @@ class Bars(Progress):
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
+            console=Console(),  # rich's own may show something else, and hides a second bar under the first
             transient=True,
         )
         self._bars.start()
