@@ -61,7 +61,10 @@ def project(tmp_path: Path, sandbox_home: Path) -> tuple[Project, Shell]:
     raw = sandbox_home / "roots/Volumes/main/default/data/tiny/01_raw/raw.csv"
     raw.parent.mkdir(parents=True, exist_ok=True)
     raw.write_text("a,b\n1,2\n")
-    return made, Shell(made.path, sandbox_home)
+    shell = Shell(made.path, sandbox_home)
+    for command in ("git init -q -b main", "git add .", "git commit -q -m First"):
+        shell.ok(command)
+    return made, shell
 
 
 def with_hook(project: Project, text: str, name: str) -> None:
@@ -89,8 +92,7 @@ def test_a_table_of_another_session_stops_the_run(project: tuple[Project, Shell]
         {
             "src/tiny_shop/pipeline_registry.py": _NODES.replace(
                 "    return raw\n\n",
-                "    from pyspark.sql.connect.session import SparkSession\n\n"
-                "    return SparkSession(raw.sparkSession.client).range(1)\n\n",
+                "    from copy import copy as another\n\n    return another(raw.sparkSession).range(1)\n\n",
             )
         }
     )
