@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kedro_databricks_hybrid.sandbox.layout import Layout
+from kedro_databricks_hybrid.sandbox.store import Store
+from kedro_databricks_hybrid.sandbox.users import Users
 from tests.e2e.commands import Shell
 from tests.project_fixtures import make_project
 
@@ -14,12 +17,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+COLLEAGUE = "ann@example.com"
+"""The second user of the sandbox."""
+
+
+def token_of(home: Path, name: str) -> str:
+    """Return the token of a user of a sandbox home, added if new; a running sandbox takes no new ones."""
+    layout = Layout(home)
+    layout.make()
+    return Users(Store(layout.state), layout).add(name).token
+
+
 @pytest.fixture(scope="session")
 def sandbox_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Run a sandbox, started and stopped by its own commands."""
     scratch = tmp_path_factory.mktemp("sandbox")
     project = make_project(scratch / "starter-of-the-sandbox").path
     shell = Shell(project, scratch / "home")
+    token_of(shell.home, COLLEAGUE)
     shell.ok("kedro databricks sandbox start")
     yield shell.home
     shell.ok("kedro databricks sandbox stop")

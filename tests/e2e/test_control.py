@@ -1,10 +1,12 @@
-"""Runs that something happens to: a lost network, a lost driver."""
+"""Runs that something happens to: a lost network, a lost driver, a colleague beside; and what they ask."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from tests.e2e.test_run import RUN, commit_node
+from tests.e2e.conftest import COLLEAGUE, token_of
+from tests.e2e.test_run import PROFILE, PUSH, RUN, commit_node
 from tests.e2e.test_runs import let_go, waiting
 
 if TYPE_CHECKING:
@@ -48,3 +50,36 @@ def test_a_driver_that_is_lost(tiny: Callable[[str], Shell]) -> None:
         assert words in result.errors[0]
     let_go(shell)
     assert "went on" in shell.ok(RUN).out
+
+
+def test_two_users_do_not_meet(tiny: Callable[[str], Shell]) -> None:
+    """On one cluster with one data root each has a process and runs of their own, and cancels no other's."""
+    mine = tiny("shared")
+    commit_node(mine, waiting(mine))
+    hers = {"DATABRICKS_HOST": mine.client().config.host, "DATABRICKS_TOKEN": token_of(mine.home, COLLEAGUE)}
+    mine.ok("kedro databricks push", **hers)
+    started = mine.start(RUN)
+    list(started.lines_until("waiting"))
+    theirs = mine.ok("kedro databricks run --detach", **hers)
+    assert "goes on in this Python process" not in theirs.out
+    listed = mine.ok(f"kedro databricks runs {PROFILE}").out
+    assert set(re.findall(r"\S+@example\.com", listed)) == {"user@example.com", COLLEAGUE}
+    assert "was cancelled" in mine.ok("kedro databricks cancel", **hers).out
+    mine.fails("kedro databricks cancel", "has ended already: cancelled", **hers)
+    let_go(mine)
+    assert started.finish().status == 0
+
+
+def test_a_warm_run_asks_for_little(tiny: Callable[[str], Shell]) -> None:
+    """Fewer than twelve requests, beside those that wait for the log and for the command."""
+    shell = tiny("few-requests")
+    shell.ok(PUSH)
+    shell.ok(RUN)
+    shell.ok(f"{FAULT} add delay --times=0")
+    shell.ok(f"{FAULT} add delay --times=0 --path=/api/2.0/dbfs/read")
+    shell.ok(f"{FAULT} add delay --times=0 --path=/api/1.2/commands/status")
+    shell.ok(RUN)
+    rules = shell.ok(f"{FAULT} list --json").out
+    shell.ok(f"{FAULT} clear")
+    everything, *polls = (int(found) for found in re.findall(r'"calls": (\d+)', rules))
+    assert everything - sum(polls) < 12, rules
