@@ -58,7 +58,7 @@ def test_the_starter_runs_to_the_same_outputs_as_on_the_cluster(
     assert "Model has accuracy of 0.960" in ran.out
     assert contents(data_there(sandbox_home, "iris")) == on_cluster
     assert not list(iris.folder.glob("dbfs:*"))
-    assert not list(iris.folder.glob("data/05_model_input/*"))
+    assert [path.name for path in iris.folder.glob("data/05_model_input/*")] == [".gitkeep"]
 
 
 def test_functions_of_the_project_run_in_spark(iris: Shell) -> None:

@@ -85,20 +85,6 @@ def test_whoever_asks_for_a_session_gets_the_runs_own(project: tuple[Project, Sh
     assert "Spark runs on the cluster sandbox" in ran.err
 
 
-def test_a_table_of_another_session_stops_the_run(project: tuple[Project, Shell]) -> None:
-    """A node that makes a session of its own would compute elsewhere."""
-    made, shell = project
-    made.write(
-        {
-            "src/tiny_shop/pipeline_registry.py": _NODES.replace(
-                "    return raw\n\n",
-                "    from copy import copy as another\n\n    return another(raw.sparkSession).range(1)\n\n",
-            )
-        }
-    )
-    shell.fails(f"kedro databricks run --connect {PROFILE}", "Dataset copied would use another Spark session")
-
-
 def test_serverless_is_what_the_settings_say(project: tuple[Project, Shell]) -> None:
     """`compute.cluster: serverless` reaches no cluster."""
     made, shell = project
