@@ -49,7 +49,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
 def catalog_of(conf: Path, text: str, env: str = "databricks", **options: Any) -> dict[str, Any]:
     """Return what the loader makes of a base catalog."""
     write_files(conf, {"base/catalog.yml": text})
-    return DatabricksConfigLoader(conf, env, **options)["catalog"]
+    catalog: dict[str, Any] = DatabricksConfigLoader(conf, env, **options)["catalog"]
+    return catalog
 
 
 PANDAS = """\

@@ -45,7 +45,8 @@ def load(request: pytest.FixtureRequest, conf: Path) -> Load:
 
     def make(env: str | None = None, **options: Any) -> OmegaConfigLoader:
         source = options.pop("conf_source", str(conf))
-        return request.param(conf_source=source, env=env, **{**KEDROS_ARGS, **options})
+        loader: OmegaConfigLoader = request.param(conf_source=source, env=env, **{**KEDROS_ARGS, **options})
+        return loader
 
     return make
 

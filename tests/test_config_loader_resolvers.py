@@ -132,4 +132,4 @@ def _with_dbutils(monkeypatch: pytest.MonkeyPatch, get: Callable[[str, str], str
     """Give this process an IPython whose shell has a dbutils, as a driver's has."""
     dbutils = types.SimpleNamespace(secrets=types.SimpleNamespace(get=get))
     shell = types.SimpleNamespace(user_ns={"dbutils": dbutils})
-    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from email.message import Message
+
+
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
@@ -39,7 +45,7 @@ def shipped() -> list[str]:
 
 def licences(installed: Distribution) -> list[str]:
     """Return what a distribution says of its licence: an expression, else classifiers, else free text."""
-    metadata = installed.metadata
+    metadata = cast("Message", installed.metadata)  # whose protocol lacks `get` on older Pythons
     if expression := metadata.get("License-Expression"):
         return [part.strip(" ()") for part in expression.replace(" OR ", " AND ").split(" AND ")]
     classifiers = [name.split(" :: ") for name in metadata.get_all("Classifier") or []]

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def run(*command: str | Path, folder: Path, **variables: str) -> str:
+def run(*command: object, folder: Path, **variables: str) -> str:
     """Run a command that must succeed and return what it printed."""
     done = subprocess.run(
         [str(word) for word in command],

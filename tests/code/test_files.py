@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kedro_databricks_hybrid import files_folder, snapshot
-from kedro_databricks_hybrid.cli import push_files
 from kedro_databricks_hybrid.errors import NotFoundError
 from tests.code.site import Site
 
@@ -144,7 +143,7 @@ def test_watching_follows_edits_and_survives_a_rebase(filed: Site, monkeypatch: 
         except StopIteration:
             raise KeyboardInterrupt from None
 
-    monkeypatch.setattr(push_files.time, "sleep", pause)
+    monkeypatch.setattr(time, "sleep", pause)
     said = filed.call("push", "--no-data", "--watch").output
     assert "Stopped watching" in said
     assert mirrored(filed) == kept(filed)

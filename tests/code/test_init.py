@@ -88,8 +88,7 @@ def test_a_project_of_kedros_spaceflights_shape(site: Site) -> None:
     changed = set(site.git("diff", "--name-only").splitlines())
     assert changed == {".gitignore", "requirements.txt", "src/spaceflights/settings.py"}
     site.commit({}, "Prepared")
-    said = site.call("push", "--json")
-    assert json.loads(said.stdout)["data"]["sent"] == 3
+    assert json.loads(site.call("push", "--json").stdout)["data"]["sent"] == 3
     assert "Everything is prepared already" in site.call("init").output
     assert site.git("status", "--porcelain") == ""
     site.call("doctor")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kedro_databricks_hybrid import git_folder
+from kedro_databricks_hybrid.errors import WorkspaceError
 from tests.project_fixtures import PACKAGE
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ def test_a_stale_answer_is_asked_again(pushed: Site, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(git_folder, "_READ_BACK_SECONDS", 0.3)
     folder = git_folder.get(pushed.workspace(), PurePosixPath(pushed.path))
     target = git_folder.Target("main", sha="0" * 40)
-    with pytest.raises(git_folder.WorkspaceError, match="instead of 0000000"):
+    with pytest.raises(WorkspaceError, match="instead of 0000000"):
         git_folder.check_out(pushed.workspace(), folder, target)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from databricks.connect import DatabricksSession
@@ -35,7 +36,7 @@ def login(sandbox_home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]
     ],
     ids=["token", "cluster", "stopped", "none"],
 )
-def test_who_may_not_enter_is_told_why(login: dict[str, str], changed: dict[str, str], words: str) -> None:
+def test_who_may_not_enter_is_told_why(login: dict[str, str], changed: dict[str, Any], words: str) -> None:
     """A wrong token, a cluster that is not there or does not run, and no compute at all."""
     config = Config(**{**login, **changed}, retry_timeout_seconds=5)
     with pytest.raises(Exception, match=words):

@@ -109,7 +109,7 @@ def test_what_cannot_work_is_one_line(project: tuple[Project, Shell]) -> None:
         "newer than the cluster's Databricks Runtime 15.4",
         'pip install "databricks-connect==15.4.*"',
     )
-    shell.client().clusters.permanent_delete(created.response.cluster_id)
+    shell.client().clusters.permanent_delete(created.cluster_id)
     shell.fails(f"kedro databricks run --connect --env=local {PROFILE}", "are on this machine")
     refused = shell.run(f"kedro databricks run --connect --detach {PROFILE}")
     assert refused.status == 2

@@ -178,7 +178,7 @@ def test_with_a_cluster_that_cannot_start(tiny: Callable[[str], Shell]) -> None:
             "CLOUD_PROVIDER_LAUNCH_FAILURE",
         )
     finally:
-        clusters.permanent_delete(str(made.response.cluster_id))
+        clusters.permanent_delete(made.cluster_id)
 
 
 def test_with_an_env_that_does_not_exist(tiny: Callable[[str], Shell]) -> None:

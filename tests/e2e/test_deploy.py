@@ -88,7 +88,7 @@ def test_a_job_is_made_once_and_updated_in_place(tiny: Callable[[str], Shell]) -
     foreign = client.api_client.do("POST", "/api/2.2/jobs/create", body={"name": "theirs"})
     shell.fails(f"{DEPLOY}=theirs", "theirs", "did not make", "--force")
     assert "Updated the job 'theirs'" in shell.ok(f"{DEPLOY}=theirs --force").out
-    assert jobs_called(shell, "theirs") == [dict(foreign)["job_id"]]  # type: ignore[call-overload]
+    assert jobs_called(shell, "theirs") == [dict(foreign)["job_id"]]
 
 
 def test_a_deployed_job_runs(tiny: Callable[[str], Shell]) -> None:

@@ -97,10 +97,12 @@ def test_no_bytecode_is_left_in_the_project(tmp_path: Path) -> None:
 def test_a_long_log_is_cut_into_files_that_one_read_answers(tmp_path: Path) -> None:
     """No file exceeds the limit, and no record is lost or torn, from several threads at once."""
     log = driver.RunLog(str(tmp_path / "log"))
-    threads = [
-        threading.Thread(target=lambda: [log.add("log", message="ä" * 1000) for _ in range(500)])
-        for _ in range(4)
-    ]
+
+    def add_many() -> None:
+        for _ in range(500):
+            log.add("log", message="ä" * 1000)
+
+    threads = [threading.Thread(target=add_many) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from kedro_databricks_hybrid.run.log import Outcome, RunLogReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kedro_databricks_hybrid.transfer.remote import RemoteFile
+    from kedro_databricks_hybrid.transfer.remote import RemoteFile, RemoteTree
 
 
 def test_an_outcome_without_an_end_record_has_not_ended() -> None:
@@ -79,7 +79,7 @@ def test_files_are_read_in_order_each_once() -> None:
     """A file that is not there, or not whole, is asked for again."""
     tree = Memory()
     folder = PurePosixPath("runs/one")
-    reader = RunLogReader(tree, folder)
+    reader = RunLogReader(cast("RemoteTree", tree), folder)
     assert reader.records() is None
     tree.content[folder / "000001.jsonl"] = b'{"n": 1'
     assert reader.records() is None

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from kedro_databricks_hybrid.transfer.remote import RemoteTree
+
+
 import json
 from pathlib import Path, PurePosixPath
 
@@ -75,12 +81,12 @@ def test_the_screen_goes_on_where_it_stopped() -> None:
     log_of(tree)
     rest = tree.content.pop(FOLDER / "000002.jsonl")
     shown: list[int] = []
-    first = Started(Endless(), tree, "one")
+    first = Started(Endless(), cast("RemoteTree", tree), "one")
     first.resume(Bookmark("one"))
     first.follow(lambda record: shown.append(record["n"]), seconds=0.1)
     assert shown == [1, 2]
     tree.content[FOLDER / "000002.jsonl"] = rest
-    second = Started(Endless(), tree, "one")
+    second = Started(Endless(), cast("RemoteTree", tree), "one")
     second.resume(Bookmark("one"))
     outcome = second.follow(lambda record: shown.append(record["n"]))
     assert shown == [1, 2, 3, 4]
@@ -94,7 +100,7 @@ def test_the_beginning_is_shown_when_asked_for() -> None:
     log_of(tree)
     tree.content.pop(FOLDER / "000002.jsonl")
     for _ in range(2):
-        run = Started(Endless(), tree, "one")
+        run = Started(Endless(), cast("RemoteTree", tree), "one")
         shown: list[int] = []
         run.resume(Bookmark("one"), from_start=True)
         run.follow(lambda record: shown.append(record["n"]), seconds=0.1)  # noqa: B023 - called at once
@@ -109,7 +115,7 @@ def test_a_lost_network_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
     log_of(tree)
     shown: list[int] = []
     said: list[str] = []
-    run = Started(Endless(), tree, "one")
+    run = Started(Endless(), cast("RemoteTree", tree), "one")
     outcome = run.follow(lambda record: shown.append(record["n"]), tell=said.append)
     assert outcome.outcome == "completed"
     assert shown == [1, 2, 3, 4]
@@ -127,7 +133,7 @@ def test_the_services_own_trouble_is_waited_out() -> None:
     trouble.__cause__ = InternalError("oops")
     tree = Lost(trouble)
     log_of(tree)
-    assert Started(Endless(), tree, "one").follow(lambda _: None).outcome == "completed"
+    assert Started(Endless(), cast("RemoteTree", tree), "one").follow(lambda _: None).outcome == "completed"
 
 
 def test_a_refusal_is_not_waited_out() -> None:
@@ -142,7 +148,7 @@ def test_questions_become_rare(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     monkeypatch.setattr("time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     tree = Lost()
-    Started(Endless(), tree, "one").follow(lambda _: None, seconds=60)
+    Started(Endless(), cast("RemoteTree", tree), "one").follow(lambda _: None, seconds=60)
     assert 55 <= tree.asked <= 70
 
 
@@ -159,7 +165,7 @@ def test_a_chatty_log_is_not_asked_for_all_the_time(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     monkeypatch.setattr("time.sleep", sleep)
-    Started(Endless(), tree, "one").follow(lambda _: None, seconds=60)
+    Started(Endless(), cast("RemoteTree", tree), "one").follow(lambda _: None, seconds=60)
     assert tree.asked <= 60 * 6
 
 
@@ -174,5 +180,5 @@ def test_work_that_ended_without_an_end_record_failed(monkeypatch: pytest.Monkey
 
     tree = Memory()
     put(tree, 1, {"n": 1, "event": "node_started", "node": "a"})
-    outcome = Started(Dead(), tree, "one").follow(lambda _: None)
+    outcome = Started(Dead(), cast("RemoteTree", tree), "one").follow(lambda _: None)
     assert (outcome.outcome, outcome.error, outcome.traceback) == ("failed", "It died.", "its words")

@@ -20,7 +20,7 @@ def test_the_first_requirements_file_counts() -> None:
     older = find_requirements(PROJECT, {"src/requirements.txt": b"pandas\n"}.get)
     assert older is not None
     assert older.path == PROJECT / "src" / "requirements.txt"
-    assert find_requirements(PROJECT, {}.get) is None
+    assert find_requirements(PROJECT, lambda _: None) is None
 
 
 def test_included_files_count_as_well() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from databricks.sdk.service import jobs
 from databricks.sdk.service.jobs import RunLifeCycleState as Life
@@ -39,14 +39,14 @@ def put_notebook(workspace: WorkspaceClient, *cells: str, path: str = "/Shared/n
     )
 
 
-def script_task(key: str = "main", **details: object) -> jobs.SubmitTask:
+def script_task(key: str = "main", **details: Any) -> jobs.SubmitTask:
     """Return a task that runs the script on the running cluster."""
     values = {"existing_cluster_id": RUNNING_ID, **details}
     file = jobs.SparkPythonTask(SCRIPT, parameters=["--x", "a b"])
     return jobs.SubmitTask(task_key=key, spark_python_task=file, **values)
 
 
-def notebook_task(**details: object) -> jobs.SubmitTask:
+def notebook_task(**details: Any) -> jobs.SubmitTask:
     """Return a task that runs the notebook on the running cluster."""
     notebook = jobs.NotebookTask("/Shared/notebook", base_parameters={"who": "you"})
     return jobs.SubmitTask(task_key="main", notebook_task=notebook, existing_cluster_id=RUNNING_ID, **details)
@@ -63,7 +63,7 @@ def ended(workspace: WorkspaceClient, run_id: int) -> jobs.Run:
         time.sleep(0.05)
 
 
-def finished(workspace: WorkspaceClient, *tasks: jobs.SubmitTask, **details: object) -> jobs.Run:
+def finished(workspace: WorkspaceClient, *tasks: jobs.SubmitTask, **details: Any) -> jobs.Run:
     """Submit a run and wait until it has ended."""
     return ended(workspace, workspace.jobs.submit(tasks=list(tasks), **details).run_id)
 
@@ -71,7 +71,9 @@ def finished(workspace: WorkspaceClient, *tasks: jobs.SubmitTask, **details: obj
 def output(workspace: WorkspaceClient, run: jobs.Run) -> jobs.RunOutput:
     """Return the output of a run's first task."""
     assert run.tasks
-    return workspace.jobs.get_run_output(run.tasks[0].run_id)
+    run_id = run.tasks[0].run_id
+    assert run_id
+    return workspace.jobs.get_run_output(run_id)
 
 
 def state(run: jobs.Run | jobs.RunTask) -> tuple[Life | None, Result | None, Code | None]:

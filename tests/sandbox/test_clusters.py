@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import httpx
-    from conftest import Running
     from databricks.sdk import WorkspaceClient
     from databricks.sdk.service.compute import ClustersAPI
+
+    from tests.sandbox.conftest import Running
 
 RUNNING = "0101-120000-sandbox1"
 STOPPED = "0101-120000-sandbox2"
@@ -84,11 +85,11 @@ def test_start(running: Running, api: ClustersAPI) -> None:
     assert [event.type for event in api.events(STOPPED)][:2] == [EventType.RUNNING, EventType.STARTING]
 
 
-def test_start_a_cluster_that_runs(api: ClustersAPI) -> None:
+def test_start_a_cluster_that_runs(workspace: WorkspaceClient, api: ClustersAPI) -> None:
     """Refused as an invalid state; the SDK's own wait for a running cluster is satisfied."""
     with pytest.raises(InvalidState, match="unexpected state Running"):
         api.start(RUNNING)
-    api.ensure_cluster_is_running(RUNNING)
+    workspace.clusters.ensure_cluster_is_running(RUNNING)
 
 
 def test_terminate_tells_and_ends(running: Running, api: ClustersAPI) -> None:
@@ -190,12 +191,12 @@ def test_a_dedicated_cluster_is_its_users_alone(running: Running) -> None:
         other.jobs.submit(tasks=[task])
 
 
-def test_node_types(api: ClustersAPI) -> None:
+def test_node_types(workspace: WorkspaceClient, api: ClustersAPI) -> None:
     """This machine is the only one."""
     assert [node.node_type_id for node in api.list_node_types().node_types or []] == ["sandbox.local"]
-    versions = [version.key for version in api.spark_versions().versions or []]
+    versions = [str(version.key) for version in api.spark_versions().versions or []]
     assert versions == [nearest_runtime()]
-    assert api.select_spark_version(scala=versions[0].rpartition("-scala")[2]) == versions[0]
+    assert workspace.clusters.select_spark_version(scala=versions[0].rpartition("-scala")[2]) == versions[0]
 
 
 def test_states_after_a_restart_of_the_server(start_sandbox: Callable[..., Running]) -> None:

@@ -20,7 +20,6 @@ import pytest
 from databricks.sdk.errors import (
     AlreadyExists,
     BadRequest,
-    DatabricksError,
     InvalidParameterValue,
     NotFound,
     OperationFailed,
@@ -29,6 +28,7 @@ from databricks.sdk.errors import (
     ResourceDoesNotExist,
     Unauthenticated,
 )
+from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service import compute, jobs
 from databricks.sdk.service.workspace import ImportFormat, ObjectType
 
@@ -37,8 +37,9 @@ from kedro_databricks_hybrid.sandbox.clusters import RUNNING_ID
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Remote
     from databricks.sdk import WorkspaceClient
+
+    from tests.sandbox.conftest import Remote
 
 CLUSTER = os.environ.get("SANDBOX_TESTS_CLUSTER", RUNNING_ID)
 VOLUME = os.environ.get("SANDBOX_TESTS_VOLUME", "/Volumes/main/default/data")
@@ -172,7 +173,7 @@ def test_commands(live: WorkspaceClient) -> None:
     live.clusters.ensure_cluster_is_running(CLUSTER)
     api = live.command_execution
     context = api.create_and_wait(cluster_id=CLUSTER, language=compute.Language.PYTHON, timeout=TIMEOUT)
-    ids = {"cluster_id": CLUSTER, "context_id": context.id}
+    ids = {"cluster_id": CLUSTER, "context_id": str(context.id)}
 
     def run(code: str) -> compute.CommandStatusResponse:
         return api.execute_and_wait(**ids, language=compute.Language.PYTHON, command=code, timeout=TIMEOUT)
@@ -208,7 +209,7 @@ def test_a_run_that_fails(live: WorkspaceClient, folder: str) -> None:
     assert run.state.result_state is jobs.RunResultState.FAILED
     assert "Workload failed" in str(run.state.state_message)
     assert run.tasks
-    output = live.jobs.get_run_output(run.tasks[0].run_id)
+    output = live.jobs.get_run_output(run.tasks[0].run_id or 0)
     assert "ZeroDivisionError" in str(output.error)
     assert "said" in str(output.logs)
     with pytest.raises(BadRequest):

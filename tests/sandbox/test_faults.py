@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -23,8 +23,9 @@ from kedro_databricks_hybrid.sandbox.clusters import RUNNING_ID
 from tests.sandbox.notebooks import open_notebook
 
 if TYPE_CHECKING:
-    from conftest import Running
     from databricks.sdk import WorkspaceClient
+
+    from tests.sandbox.conftest import Running
 
 ME = "/api/2.0/preview/scim/v2/Me"
 MKDIRS = "/api/2.0/dbfs/mkdirs"
@@ -195,7 +196,7 @@ def test_the_route_of_the_command_line(running: Running, http: httpx.Client) -> 
         {"effect": "delay", "seconds": -1},
     ],
 )
-def test_rules_that_make_no_sense(running: Running, http: httpx.Client, wrong: dict[str, object]) -> None:
+def test_rules_that_make_no_sense(running: Running, http: httpx.Client, wrong: dict[str, Any]) -> None:
     """They are refused, over HTTP and in Python."""
     assert http.post("/sandbox/faults", json=wrong).status_code == 400
     with pytest.raises(ApiError):

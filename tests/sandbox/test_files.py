@@ -7,14 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from databricks.sdk.errors import AlreadyExists, BadRequest, DatabricksError, InvalidParameterValue, NotFound
+from databricks.sdk.errors import AlreadyExists, BadRequest, InvalidParameterValue, NotFound
+from databricks.sdk.errors.base import DatabricksError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
-    from conftest import Running
     from databricks.sdk import WorkspaceClient
+
+    from tests.sandbox.conftest import Running
 
 VOLUME = "/Volumes/main/default/data"
 

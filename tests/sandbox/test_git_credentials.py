@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import httpx
-    from conftest import Running
     from databricks.sdk import WorkspaceClient
+
+    from tests.sandbox.conftest import Running
 
 
 def test_create_list_get_update_delete(workspace: WorkspaceClient) -> None:
@@ -63,11 +64,14 @@ def test_credentials_are_personal(running: Running) -> None:
     made = running.workspace().git_credentials.create(git_provider="gitHub", personal_access_token="a")
     other = running.workspace("other@example.com").git_credentials
     assert list(other.list()) == []
-    for call in (
-        lambda: other.get(made.credential_id),
-        lambda: other.update(made.credential_id, git_provider="gitHub"),
-        lambda: other.delete(made.credential_id),
-    ):
+    assert made.credential_id
+    credential_id = made.credential_id
+    calls: list[Callable[[], object]] = [
+        lambda: other.get(credential_id),
+        lambda: other.update(credential_id, git_provider="gitHub"),
+        lambda: other.delete(credential_id),
+    ]
+    for call in calls:
         with pytest.raises(ResourceDoesNotExist):
             call()
 

@@ -19,7 +19,7 @@ from kedro_databricks_hybrid.sandbox.app import create_app
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Running
+    from tests.sandbox.conftest import Running
 
 FIELDS = [
     "path", "source_path", "destination_path", "contents", "content", "data", "handle", "overwrite",

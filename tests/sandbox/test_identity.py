@@ -11,7 +11,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import NotFound, PermissionDenied
 
 if TYPE_CHECKING:
-    from conftest import Running
+    from tests.sandbox.conftest import Running
 
 ME = "/api/2.0/preview/scim/v2/Me"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from databricks.sdk.errors import BadRequest, InvalidParameterValue, PermissionDenied, ResourceDoesNotExist
@@ -31,8 +31,9 @@ from tests.sandbox.runs import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Running
     from databricks.sdk import WorkspaceClient
+
+    from tests.sandbox.conftest import Running
 
 
 def test_tasks_in_order(workspace: WorkspaceClient) -> None:
@@ -82,7 +83,7 @@ def workspace_text(workspace: WorkspaceClient, path: str) -> str:
 def test_a_timeout(workspace: WorkspaceClient, of_task: bool) -> None:
     """Of the task or of the run."""
     put_script(workspace, "import time; time.sleep(300)")
-    limit = {"timeout_seconds": 1}
+    limit: dict[str, Any] = {"timeout_seconds": 1}
     run = finished(workspace, script_task(**(limit if of_task else {})), **({} if of_task else limit))
     assert state(run)[:2] == (Life.TERMINATED, Result.TIMEDOUT)
 
@@ -121,6 +122,7 @@ def test_runs_of_others(running: Running, workspace: WorkspaceClient) -> None:
     """They cannot be seen; one that does not exist is a bad request on the wire."""
     put_script(workspace, "")
     run = finished(workspace, script_task())
+    assert run.run_id
     other = running.workspace("other@example.com").jobs
     with pytest.raises(PermissionDenied):
         other.get_run(run.run_id)

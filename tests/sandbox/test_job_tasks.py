@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from databricks.sdk.errors import InvalidParameterValue, OperationFailed
@@ -33,8 +33,9 @@ from tests.sandbox.runs import (
 from tests.sandbox.wheels import wheel
 
 if TYPE_CHECKING:
-    from conftest import Remote
     from databricks.sdk import WorkspaceClient
+
+    from tests.sandbox.conftest import Remote
 
 
 def test_a_python_file(workspace: WorkspaceClient) -> None:
@@ -48,7 +49,7 @@ def test_a_python_file(workspace: WorkspaceClient) -> None:
     assert said.metadata
     assert (said.metadata.run_name, run.run_type) == ("mine", jobs.RunType.SUBMIT_RUN)
     with pytest.raises(InvalidParameterValue, match="multiple tasks is not supported"):
-        workspace.jobs.get_run_output(run.run_id)
+        workspace.jobs.get_run_output(run.run_id or 0)
 
 
 def test_a_failed_task(workspace: WorkspaceClient) -> None:
@@ -162,6 +163,11 @@ def test_serverless_with_dependencies(workspace: WorkspaceClient) -> None:
         workspace.jobs.submit(tasks=[script_task(existing_cluster_id=None)])
 
 
+def git_source(remote: Remote, **ref: Any) -> jobs.GitSource:
+    """Return where a run's files come from."""
+    return jobs.GitSource(f"file://{remote.bare}", jobs.GitProvider.GIT_HUB, **ref)
+
+
 @pytest.mark.parametrize("kind", ["git_branch", "git_tag", "git_commit"])
 def test_code_from_git(workspace: WorkspaceClient, remote: Remote, kind: str) -> None:
     """The files of a branch, a tag or a commit; the run says which commit that was."""
@@ -172,7 +178,7 @@ def test_code_from_git(workspace: WorkspaceClient, remote: Remote, kind: str) ->
     if kind != "git_branch":
         remote.commit({"jobs/run.py": "print('newer')"})
     ref = {"git_branch": "main", "git_tag": "v1", "git_commit": commit}[kind]
-    source = jobs.GitSource(f"file://{remote.bare}", jobs.GitProvider.GIT_HUB, **{kind: ref})
+    source = git_source(remote, **{kind: ref})
     task = jobs.SubmitTask(
         task_key="main",
         existing_cluster_id=RUNNING_ID,
@@ -183,8 +189,7 @@ def test_code_from_git(workspace: WorkspaceClient, remote: Remote, kind: str) ->
     assert run.git_source
     assert run.git_source.git_snapshot
     assert run.git_source.git_snapshot.used_commit == commit
-    source = jobs.GitSource(f"file://{remote.bare}", jobs.GitProvider.GIT_HUB, **{kind: "0" * 40})
-    run = finished(workspace, task, git_source=source)
+    run = finished(workspace, task, git_source=git_source(remote, **{kind: "0" * 40}))
     assert state(run) == (Life.INTERNAL_ERROR, Result.FAILED, Code.REPOSITORY_CHECKOUT_FAILED)
 
 

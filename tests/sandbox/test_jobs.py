@@ -227,7 +227,7 @@ def test_parameters_on_a_cluster_of_the_job(workspace: WorkspaceClient) -> None:
     shown = [(one.name, one.default, one.value) for one in run.job_parameters or []]
     assert shown == [("who", "you", "me"), ("x", "1", None)]
     assert run.tasks
-    first, second = (workspace.jobs.get_run_output(task.run_id) for task in run.tasks)
+    first, second = (workspace.jobs.get_run_output(task.run_id or 0) for task in run.tasks)
     assert first.notebook_output
     assert first.notebook_output.result == "me!"
     assert second.logs == f"['me', 'second of {run.run_id}', 'success', '{{{{no}}}}']\n"
@@ -251,9 +251,12 @@ def test_retries_and_a_repair(workspace: WorkspaceClient) -> None:
     run = ended(workspace, workspace.jobs.run_now(job_id).run_id)
     assert state(run)[:2] == (Life.INTERNAL_ERROR, Result.FAILED)
     first, kept = run.tasks or []
+    assert run.run_id
+    assert first.run_id
     assert (first.attempt_number, first.run_id != kept.run_id) == (1, True)
     workspace.dbfs.put("/ready", contents="")
     repair = workspace.jobs.repair_run(run.run_id, rerun_all_failed_tasks=True)
+    made: jobs.RepairRunResponse = repair.response
     repaired = repair.result(timeout=TIMEOUT)
     assert state(repaired) == (Life.TERMINATED, Result.SUCCESS, Code.SUCCESS)
     assert repaired.tasks
@@ -263,7 +266,7 @@ def test_retries_and_a_repair(workspace: WorkspaceClient) -> None:
     history = workspace.jobs.get_run(run.run_id, include_history=True).repair_history or []
     assert [(item.type.value, item.id) for item in history if item.type] == [
         ("ORIGINAL", None),
-        ("REPAIR", repair.response.repair_id),
+        ("REPAIR", made.repair_id),
     ]
     with pytest.raises(InvalidParameterValue, match="latest_repair_id"):
         workspace.jobs.repair_run(run.run_id, rerun_tasks=["works"])

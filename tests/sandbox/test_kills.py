@@ -12,12 +12,13 @@ import httpx
 from tests.sandbox.notebooks import serve
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 # What is written, the path and the body of the request, the field of the answer that names it (else "name"),
 # and where it is found again.
-RUN = {"tasks": [{"task_key": "a", "notebook_task": {"notebook_path": "/nothing"}}]}
-WRITES: dict[str, tuple[str, dict[str, object], str, str]] = {
+RUN: dict[str, object] = {"tasks": [{"task_key": "a", "notebook_task": {"notebook_path": "/nothing"}}]}
+WRITES: dict[str, tuple[str, Mapping[str, object], str, str]] = {
     "credential": (
         *("2.0/git-credentials", {"git_provider": "gitHub"}, "credential_id"),
         "2.0/git-credentials/{}",

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import httpx
-    from conftest import Running
     from databricks.sdk import WorkspaceClient
     from databricks.sdk.service.compute import LibraryFullStatus
+
+    from tests.sandbox.conftest import Running
 
 UNDER_WAY = {
     LibraryInstallStatus.PENDING,

@@ -15,7 +15,7 @@ from databricks.sdk.errors import AlreadyExists
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Running
+    from tests.sandbox.conftest import Running
 
 FILE = "/Volumes/main/default/data/large.bin"
 CONTENT = bytes(range(256)) * 4096 * 3  # three megabytes

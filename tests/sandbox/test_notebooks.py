@@ -16,8 +16,9 @@ from tests.sandbox.notebooks import open_notebook
 from tests.sandbox.runs import TIMEOUT, ended, finished, notebook_task, output, put_notebook, state
 
 if TYPE_CHECKING:
-    from conftest import Running
     from databricks.sdk import WorkspaceClient
+
+    from tests.sandbox.conftest import Running
 
 
 def test_a_notebook_runs_others(workspace: WorkspaceClient) -> None:

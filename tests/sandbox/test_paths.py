@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ PATHS = st.lists(NAMES, max_size=6).map("/".join).flatmap(lambda path: st.sample
 
 
 @pytest.fixture(scope="module")
-def root() -> Path:
+def root() -> Iterator[Path]:
     """Return a root with links that lead up, out, round and in."""
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "root"

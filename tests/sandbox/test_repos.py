@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Remote, Running
     from databricks.sdk import WorkspaceClient
+
+    from tests.sandbox.conftest import Remote, Running
 
 PATH = "/Repos/user@example.com/project"
 
@@ -189,12 +190,13 @@ def test_list_pages_and_filters(workspace: WorkspaceClient, remote: Remote) -> N
 def test_somebody_elses_git_folder(running: Running, remote: Remote, repo_id: int) -> None:
     """Neither read, nor changed, nor listed, nor created in."""
     other = running.workspace("other@example.com")
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: other.repos.get(repo_id),
         lambda: other.repos.update(repo_id, branch="main"),
         lambda: other.repos.delete(repo_id),
         lambda: other.repos.create(url=str(remote.bare), provider="gitHub", path=f"{PATH}2"),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(PermissionDenied):
             call()
     assert list(other.repos.list()) == []

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 from databricks.sdk.errors import (
-    DatabricksError,
     NotFound,
     PermissionDenied,
 )
+from databricks.sdk.errors.base import DatabricksError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from conftest import Remote, Running
     from databricks.sdk import WorkspaceClient
+
+    from tests.sandbox.conftest import Remote, Running
 
 PATH = "/Repos/user@example.com/project"
 

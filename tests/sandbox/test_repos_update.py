@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from databricks.sdk.errors import (
@@ -15,8 +15,9 @@ from databricks.sdk.errors import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Remote, Running
     from databricks.sdk import WorkspaceClient
+
+    from tests.sandbox.conftest import Remote, Running
 
 
 def test_update_to_the_same_branch_pulls(
@@ -70,7 +71,7 @@ def test_update_to_a_tag_detaches(workspace: WorkspaceClient, remote: Remote, re
 
 @pytest.mark.parametrize("ref", [{"branch": "nowhere"}, {"tag": "v9"}])
 def test_an_unknown_branch_or_tag(
-    workspace: WorkspaceClient, repo_id: int, remote: Remote, ref: dict[str, str]
+    workspace: WorkspaceClient, repo_id: int, remote: Remote, ref: dict[str, Any]
 ) -> None:
     """It is named, and the folder stays where it was."""
     with pytest.raises(NotFound, match=next(iter(ref.values()))):
@@ -96,7 +97,7 @@ def test_names_that_no_branch_can_have(workspace: WorkspaceClient, repo_id: int,
 
 @pytest.mark.parametrize("arguments", [{}, {"branch": "main", "tag": "v1"}])
 def test_update_wants_a_branch_or_a_tag(
-    workspace: WorkspaceClient, repo_id: int, arguments: dict[str, str]
+    workspace: WorkspaceClient, repo_id: int, arguments: dict[str, Any]
 ) -> None:
     """Exactly one of the two."""
     with pytest.raises(InvalidParameterValue):

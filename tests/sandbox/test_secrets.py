@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import httpx
-    from conftest import Running
     from databricks.sdk import WorkspaceClient
     from databricks.sdk.service.workspace import SecretsAPI
+
+    from tests.sandbox.conftest import Running
 
 
 @pytest.fixture

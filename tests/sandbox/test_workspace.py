@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
-    from conftest import Running
     from databricks.sdk import WorkspaceClient
     from databricks.sdk.service.workspace import WorkspaceAPI
+
+    from tests.sandbox.conftest import Running
 
 
 @pytest.fixture
@@ -109,10 +110,10 @@ def test_ten_megabytes_is_the_limit_of_an_import(api: WorkspaceAPI, size: int, f
         assert refusal.value.error_code == "MAX_NOTEBOOK_SIZE_EXCEEDED"
 
 
-def test_the_sdks_upload_and_download(api: WorkspaceAPI) -> None:
+def test_the_sdks_upload_and_download(workspace: WorkspaceClient) -> None:
     """They send a multipart form and ask for raw bytes."""
-    api.upload(f"{HOME}/a.bin", io.BytesIO(b"\x00\xff"), format=ImportFormat.AUTO)
-    with api.download(f"{HOME}/a.bin") as file:
+    workspace.workspace.upload(f"{HOME}/a.bin", io.BytesIO(b"\x00\xff"), format=ImportFormat.AUTO)
+    with workspace.workspace.download(f"{HOME}/a.bin") as file:
         assert file.read() == b"\x00\xff"
 
 

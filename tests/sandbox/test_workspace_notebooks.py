@@ -18,9 +18,10 @@ from tests.sandbox.objects import HOME, SOURCE, encoded, put
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Running
     from databricks.sdk import WorkspaceClient
     from databricks.sdk.service.workspace import WorkspaceAPI
+
+    from tests.sandbox.conftest import Running
 
 JUPYTER = json.dumps(
     {

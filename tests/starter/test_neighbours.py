@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from scipy.stats import mode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
-KINDS = {
+KINDS: dict[str, Callable[[np.random.Generator, tuple[int, int]], np.ndarray]] = {
     "continuous": lambda random, shape: random.normal(size=shape),
     "grid": lambda random, shape: random.integers(0, 4, shape).astype(float),
     "binary": lambda random, shape: random.integers(0, 2, shape).astype(float),
@@ -36,7 +37,7 @@ def guide(X_train: np.ndarray, X_test: np.ndarray, y_train: np.ndarray, count: i
     """The guide's make_predictions for any count, with a stable argsort."""
     squared_distances = np.sum((X_train[:, None, :] - X_test[None, :, :]) ** 2, axis=-1)
     nearest = np.argsort(squared_distances, axis=0, kind="stable")[:count]
-    return mode(y_train[nearest], axis=0).mode
+    return np.asarray(mode(y_train[nearest], axis=0).mode)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -59,7 +60,7 @@ def test_labels_are_the_guides(
     monkeypatch.setattr(starter.neighbours, "TINY", tiny)
     monkeypatch.setattr(starter.neighbours, "TREE_COLUMNS", tree_columns)
     monkeypatch.setattr(starter.neighbours, "NUMBERS", data.draw(st.sampled_from([1 << 17, 100])))
-    memory_layout = data.draw(st.sampled_from("CF"))
+    memory_layout: Literal["C", "F"] = data.draw(st.sampled_from(["C", "F"]))
 
     X_train = pd.DataFrame(np.asarray(train, order=memory_layout))
     y_train = pd.DataFrame({"class": target})

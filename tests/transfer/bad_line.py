@@ -11,10 +11,10 @@ import socket
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _PIECE = 65536
 
@@ -114,7 +114,14 @@ class BadLine:
                 if not self._answer(connection, incoming, first, headers, request):
                     return
 
-    def _answer(self, connection, incoming, first, headers, request) -> bool:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def _answer(
+        self,
+        connection: socket.socket,
+        incoming: BinaryIO,
+        first: bytes,
+        headers: list[bytes],
+        request: Request,
+    ) -> bool:
         if self.delay:
             time.sleep(self.delay)
         fault = self.fault(request)
@@ -168,7 +175,7 @@ class BadLine:
             self._at_once -= 1
 
 
-def _body(incoming, headers):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _body(incoming: BinaryIO, headers: list[bytes]) -> Iterator[bytes]:
     fields = {}
     for header in headers:
         name, _, value = header.decode("latin-1").partition(":")

@@ -12,7 +12,8 @@ import pytest
 
 from kedro_databricks_hybrid.errors import HybridError, TransferError
 from kedro_databricks_hybrid.sandbox import uploads
-from kedro_databricks_hybrid.transfer import roots, sources
+from kedro_databricks_hybrid.transfer import roots
+from kedro_databricks_hybrid.transfer.outgoing import Source
 from kedro_databricks_hybrid.transfer.pool import CONCURRENCY
 from kedro_databricks_hybrid.transfer.push import Push, Pushed, Wish
 from tests.transfer.bad_line import CUT, RESET_AFTER, RESET_BEFORE, Request
@@ -142,17 +143,17 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
     """A mixture of two contents does not stay."""
     large = data / "03_primary" / "large.bin"
     size = large.stat().st_size
-    read = sources.Source.read
+    read = Source.read
     changes: list[int] = []
 
-    def read_and_change(self: sources.Source, count: int = -1) -> bytes:
+    def read_and_change(self: Source, count: int = -1) -> bytes:
         block = read(self, count)
         if not changes and self.count > 1_000_000:
             changes.append(self.count)
             large.write_bytes(b"z" * size)
         return block
 
-    monkeypatch.setattr(sources.Source, "read", read_and_change)
+    monkeypatch.setattr(Source, "read", read_and_change)
     pushed(site.push(data))
     assert changes
     assert site.files()["03_primary/large.bin"] == b"z" * size

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from kedro_databricks_hybrid.errors import TransferError
-from kedro_databricks_hybrid.transfer import landing
+from kedro_databricks_hybrid.transfer.local import PART_SUFFIX
 from kedro_databricks_hybrid.transfer.pull import Pull, Pulled
 from kedro_databricks_hybrid.transfer.push import Wish
 from tests.transfer.bad_line import CUT, RESET_BEFORE
@@ -164,7 +164,7 @@ def test_a_single_file_of_spark_has_no_stale_checksum(site: Site, mine: Path) ->
 def test_what_an_interrupted_pull_left_is_cleared(site: Site, mine: Path) -> None:
     """Unfinished files have names of their own, are never pushed, and the next pull removes them."""
     fill(site.folder(), {"01/a.csv": b"a"})
-    fill(mine, {f"01/.a.csv.0000{landing.PART_SUFFIX}": b"half"})
+    fill(mine, {f"01/.a.csv.0000{PART_SUFFIX}": b"half"})
     push = site.push(mine)
     assert push.prepare(Wish(layers=False)).send == ()
     pulled(site.pull(mine))
