@@ -1,4 +1,4 @@
-"""The only place that builds a WorkspaceClient, and the boundary where its errors become ours."""
+"""The only place that logs in to a workspace, and the boundary where its errors become ours."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from kedro_databricks_hybrid.errors import (
     WorkspaceError,
 )
 from kedro_databricks_hybrid.sandbox import connection
+from kedro_databricks_hybrid.sdk import Client, defer_services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from databricks.sdk import WorkspaceClient
     from databricks.sdk.core import Config
 
 SANDBOX_PROFILE = "sandbox"
@@ -31,6 +31,7 @@ SANDBOX_PROFILE = "sandbox"
 # What the SDK adds to every refusal of a login: names of variables, and a host that we name ourselves.
 _CONFIGURATION = re.compile(r"[. ]*\bConfig: \S+=.*$")
 _GIT = re.compile(r"\b(git|repo|repository)\b", re.IGNORECASE)  # a Git provider's token, not the login's
+_NO_DISCOVERY = "Invalid URL 'None'"  # the SDK asks the host for its OAuth addresses, and had no answer
 _FIRST_ANSWER_SECONDS = 5
 _RETRY_SECONDS = 300
 
@@ -39,7 +40,7 @@ _RETRY_SECONDS = 300
 class Workspace:
     """A workspace that accepted our login: the SDK's client and the name of the user it belongs to."""
 
-    client: WorkspaceClient
+    client: Client
     user: str
     profile: str | None
 
@@ -70,19 +71,38 @@ def connect(profile: str | None) -> Workspace:
         LoginError: No login was found, it is not accepted, or the sandbox is not running.
         ConnectionFailedError: The host does not answer.
     """
-    from databricks.sdk import WorkspaceClient
+    return _logged_in(_config(profile), profile)
 
+
+def connect_with(host: str, token: str) -> Workspace:
+    """Log in to a workspace with a token that somebody else keeps.
+
+    Raises:
+        LoginError: It is not accepted.
+        ConnectionFailedError: The host does not answer.
+    """
+    from databricks.sdk.core import Config
+
+    config = Config(host=host, token=token, auth_type="pat", retry_timeout_seconds=_FIRST_ANSWER_SECONDS)
+    return _logged_in(config.with_user_agent_extra("kedro-databricks-hybrid", __version__), None)
+
+
+def _logged_in(config: Config, profile: str | None) -> Workspace:
     logging.getLogger("databricks.sdk").setLevel(logging.ERROR)  # what it warns of, we say in our own words
-    config = _config(profile)
-    with translated(f"log in to {config.host}"):
-        user = WorkspaceClient(config=config).current_user.me().user_name
+    action = f"log in to {config.host}"
+    try:
+        with translated(action):
+            user = Client(config).current_user.me().user_name
+    except ValueError as error:  # so the SDK says that OAuth gives no token
+        raise _login_refused(action, error) from error
     if not user:
         raise LoginError(f"{config.host} accepted the login but did not say whose it is.")
     config.retry_timeout_seconds = _RETRY_SECONDS
-    return Workspace(WorkspaceClient(config=config), user, profile)
+    return Workspace(Client(config), user, profile)
 
 
 def _config(profile: str | None) -> Config:
+    defer_services()
     from databricks.sdk.core import Config
 
     if profile == SANDBOX_PROFILE:
@@ -104,7 +124,12 @@ def _config(profile: str | None) -> Config:
             sought = (
                 f"profile {profile!r} of ~/.databrickscfg" if profile else "environment or ~/.databrickscfg"
             )
-            words = _one_line(error)
+            words = _CONFIGURATION.sub("", _one_line(error))
+            if _NO_DISCOVERY in words:
+                raise ConnectionFailedError(
+                    f"The host of the Databricks login in the {sought} does not say where to log in to it.",
+                    hint="Check the host, the network and the proxy settings, then try again.",
+                ) from None
             known = "" if "cannot configure default credentials" in words else f": {words}"
             raise LoginError(
                 f"No Databricks login was found in the {sought}{known}.",

@@ -19,8 +19,7 @@ from kedro_databricks_hybrid.transfer.pace import AppendLostError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from databricks.sdk import WorkspaceClient
-
+    from kedro_databricks_hybrid.sdk import Client
     from kedro_databricks_hybrid.transfer.unfinished import Unfinished
 
 _TRIES = 6
@@ -35,7 +34,7 @@ class DraftUpload:
         new_draft: Makes up the full path of a draft.
     """
 
-    def __init__(self, client: WorkspaceClient, shown: str, new_draft: Callable[[], str]) -> None:
+    def __init__(self, client: Client, shown: str, new_draft: Callable[[], str]) -> None:
         from databricks.sdk.service.files import DbfsAPI
 
         self._client = client

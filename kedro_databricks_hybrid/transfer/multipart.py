@@ -17,8 +17,7 @@ from kedro_databricks_hybrid.transfer.pace import storage_session
 from kedro_databricks_hybrid.transfer.pool import run_all
 
 if TYPE_CHECKING:
-    from databricks.sdk import WorkspaceClient
-
+    from kedro_databricks_hybrid.sdk import Client
     from kedro_databricks_hybrid.transfer.outgoing import Source
     from kedro_databricks_hybrid.transfer.unfinished import Unfinished
 
@@ -43,7 +42,7 @@ class PartsUpload:
         target: The whole path of the file in the volume.
     """
 
-    def __init__(self, client: WorkspaceClient, target: str) -> None:
+    def __init__(self, client: Client, target: str) -> None:
         self._client = client
         self._api = client.api_client
         self._storage = storage_session(client)

@@ -15,8 +15,9 @@ from kedro_databricks_hybrid.errors import ConnectionFailedError
 from kedro_databricks_hybrid.transfer.pool import CONCURRENCY
 
 if TYPE_CHECKING:
-    from databricks.sdk import WorkspaceClient
     from requests import PreparedRequest, Response
+
+    from kedro_databricks_hybrid.sdk import Client
 
 _APPEND = "/dbfs/add-block"
 _THROTTLED = (429, 503)
@@ -82,7 +83,7 @@ class PacedAdapter(HTTPAdapter):
             self._not_before = max(self._not_before, time.monotonic() + seconds)
 
 
-def keep_pace(client: WorkspaceClient) -> None:
+def keep_pace(client: Client) -> None:
     """Let all requests of a client keep one pace.
 
     The SDK offers no public place for this; without the one that it has, each request waits for itself.
@@ -92,7 +93,7 @@ def keep_pace(client: WorkspaceClient) -> None:
         _mount(session, PacedAdapter())
 
 
-def storage_session(client: WorkspaceClient) -> Session:
+def storage_session(client: Client) -> Session:
     """Return a session for signed addresses, which want no login, at the pace of a client's requests."""
     session = _session_of(client)
     adapter = session.get_adapter(_ANY) if session is not None else PacedAdapter()
@@ -101,7 +102,7 @@ def storage_session(client: WorkspaceClient) -> Session:
     return storage
 
 
-def _session_of(client: WorkspaceClient) -> Session | None:
+def _session_of(client: Client) -> Session | None:
     session = getattr(getattr(client.api_client, "_api_client", None), "_session", None)
     return session if isinstance(session, Session) else None
 
