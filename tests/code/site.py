@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner, Result
-from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
 from kedro.framework.startup import bootstrap_project
 
 from kedro_databricks_hybrid.cli import databricks
 from kedro_databricks_hybrid.git import Repository
+from kedro_databricks_hybrid.sdk import Client
 from kedro_databricks_hybrid.workspace import Workspace
 from tests.project_fixtures import forget_project
 
@@ -86,7 +86,7 @@ class Site:
         config = Config(
             host=self.sandbox.url, token=self.sandbox.user.token, auth_type="pat", retry_timeout_seconds=20
         )
-        return Workspace(WorkspaceClient(config=config), "user@example.com", None)
+        return Workspace(Client(config), "user@example.com", None)
 
     def git(self, *arguments: str, at: Path | None = None) -> str:
         """Run git in the project or elsewhere."""

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
 
 from kedro_databricks_hybrid.sandbox.app import Sandbox
 from kedro_databricks_hybrid.sandbox.layout import Layout
+from kedro_databricks_hybrid.sdk import Client
 from kedro_databricks_hybrid.transfer import roots
 from kedro_databricks_hybrid.transfer.pull import Pull
 from kedro_databricks_hybrid.transfer.push import Push
@@ -55,7 +55,7 @@ class Site:
             retry_timeout_seconds=seconds,
             http_timeout_seconds=10,
         )
-        return Workspace(WorkspaceClient(config=config), "user@example.com", None)
+        return Workspace(Client(config), "user@example.com", None)
 
     def tree(self, root: str = DBFS) -> RemoteTree:
         """Return a data root, with connections of its own."""

@@ -10,10 +10,10 @@ import os
 import sys
 from pathlib import Path
 
-from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
 
 from kedro_databricks_hybrid.errors import HybridError
+from kedro_databricks_hybrid.sdk import Client
 from kedro_databricks_hybrid.transfer import multipart, roots, volumes
 from kedro_databricks_hybrid.transfer.push import Push, Wish
 from kedro_databricks_hybrid.workspace import Workspace
@@ -22,7 +22,7 @@ from kedro_databricks_hybrid.workspace import Workspace
 def push(order: dict[str, str]) -> int:
     """Push once; return the exit status that the command would have."""
     config = Config(host=order["host"], token=order["token"], auth_type="pat", retry_timeout_seconds=20)
-    workspace = Workspace(WorkspaceClient(config=config), "user@example.com", None)
+    workspace = Workspace(Client(config), "user@example.com", None)
     if "part" in order:  # smaller parts, so that a file need not be so large
         multipart.PART = volumes._IN_PARTS = int(order["part"])  # noqa: SLF001
     one = Push(roots.tree(workspace, order["root"]), Path(order["data"]), order["root"])
