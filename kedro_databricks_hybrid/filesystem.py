@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from kedro_databricks_hybrid.transfer.files import Listing, RemoteFile
     from kedro_databricks_hybrid.transfer.remote import RemoteTree
+    from kedro_databricks_hybrid.workspace import Workspace
 
 _VOLUME_PARTS = 5  # "/", "Volumes", catalog, schema, volume
 _IN_MEMORY = 8 * 1024 * 1024
@@ -32,15 +33,28 @@ class DatabricksFileSystem(AbstractFileSystem):  # type: ignore[misc]
     Args:
         profile: Profile of ~/.databrickscfg, or `sandbox`; None takes the one that this run uses, else
             whatever the SDK's unified authentication finds.
+        instance: Host of another workspace, as fsspec's own file system of this name takes it.
+        token: The token for that one.
         **options: fsspec's own.
     """
 
     protocol = "dbfs"
     root_marker = "/"
 
-    def __init__(self, profile: str | None = None, **options: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        profile: str | None = None,
+        *,
+        instance: str | None = None,
+        token: str | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> None:
         super().__init__(**options)
+        if bool(instance) != bool(token):
+            raise ValueError("dbfs: needs instance and token together, or neither of them.")
         self._profile = profile
+        self._instance = instance
+        self._token = token
         self._trees: dict[str, RemoteTree] = {}
 
     @classmethod
@@ -152,11 +166,18 @@ class DatabricksFileSystem(AbstractFileSystem):  # type: ignore[misc]
         top = PurePosixPath(*parts[:split])
         root = str(top) if on_volume else f"dbfs:{top}"
         if root not in self._trees:
-            from kedro_databricks_hybrid import connect
             from kedro_databricks_hybrid.transfer import roots
 
-            self._trees[root] = roots.tree(connect.workspace_of_run(self._profile), root)
+            self._trees[root] = roots.tree(self._workspace(), root)
         return self._trees[root], PurePosixPath(*parts[split:])
+
+    def _workspace(self) -> Workspace:
+        from kedro_databricks_hybrid import connect, workspace
+
+        if not self._instance or not self._token:
+            return connect.workspace_of_run(self._profile)
+        host = self._instance if "://" in self._instance else f"https://{self._instance}"
+        return workspace.connect_with(host, self._token)
 
 
 class _Outgoing(io.BufferedIOBase):

@@ -25,6 +25,7 @@ from kedro_databricks_hybrid.sandbox import (
     jobs_api,
     libraries_api,
     multipart_api,
+    oauth_api,
     repos_api,
     secrets_api,
     switches_api,
@@ -43,6 +44,7 @@ from kedro_databricks_hybrid.sandbox.job_work import JobWork
 from kedro_databricks_hybrid.sandbox.jobs import Jobs
 from kedro_databricks_hybrid.sandbox.libraries import Libraries
 from kedro_databricks_hybrid.sandbox.multipart import STORAGE_PATH
+from kedro_databricks_hybrid.sandbox.oauth_api import OIDC_PATH
 from kedro_databricks_hybrid.sandbox.repairs_api import RepairsApi
 from kedro_databricks_hybrid.sandbox.runs_api import RunsApi
 from kedro_databricks_hybrid.sandbox.sandbox import Sandbox
@@ -94,6 +96,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *unity_catalog_api.routes(sandbox.unity_catalog),
             *secrets_api.routes(sandbox.secrets),
             *tokens_api.routes(sandbox.tokens),
+            *oauth_api.routes(sandbox),
             *clusters_api.routes(sandbox.clusters),
             *libraries_api.routes(libraries, sandbox.clusters),
             *_job_routes(sandbox, runs, work),
@@ -164,7 +167,7 @@ class Gate:
             raise ApiError(
                 403, "PERMISSION_DENIED", "This workspace answers to 127.0.0.1 and localhost only."
             )
-        if scope["path"] == DISCOVERY_PATH or scope["path"].startswith(STORAGE_PATH):
+        if scope["path"] == DISCOVERY_PATH or scope["path"].startswith((STORAGE_PATH, OIDC_PATH)):
             return  # the one tells nothing, the others carry a key of their own
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():

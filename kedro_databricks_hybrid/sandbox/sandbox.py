@@ -12,6 +12,7 @@ from kedro_databricks_hybrid.sandbox.faults import Faults
 from kedro_databricks_hybrid.sandbox.git_credentials import GitCredentials
 from kedro_databricks_hybrid.sandbox.notebook_access import NotebookAccess, NotebookAccesses
 from kedro_databricks_hybrid.sandbox.notebook_environment import NotebookEnvironment
+from kedro_databricks_hybrid.sandbox.oauth_api import AccessTokens
 from kedro_databricks_hybrid.sandbox.repos import Repos
 from kedro_databricks_hybrid.sandbox.secrets_store import Secrets
 from kedro_databricks_hybrid.sandbox.store import Store
@@ -50,6 +51,7 @@ class Sandbox:
         self.users = Users(self.store, layout)
         self.user = self.users.add(user)
         self.tokens = Tokens(self.store)
+        self.access_tokens = AccessTokens()
         self._document = self.store.load(_DOCUMENT)
         if "org_id" not in self._document:
             self._document = {
@@ -69,7 +71,7 @@ class Sandbox:
 
     def user_of(self, token: str) -> User | None:
         """Return whose token this is: the one that a user has from the start, or one that was made later."""
-        made = self.tokens.owner_of(token)
+        made = self.tokens.owner_of(token) or self.access_tokens.owner_of(token)
         return self.users.named(made) if made else self.users.by_token(token)
 
     def notebook_environment(

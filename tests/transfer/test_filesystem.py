@@ -101,6 +101,20 @@ def test_files_are_listed_appended_to_and_removed(site: Site, root: str) -> None
         files.open(f"{top}/a/b.txt", "rb")
 
 
+def test_a_catalog_written_for_fsspecs_own_dbfs_goes_on_working(site: Site) -> None:
+    """Its credentials are `instance` and `token`; a login of this process is not asked for."""
+    connect.use(None)
+    credentials = {"instance": site.line.url, "token": site.sandbox.user.token}
+    dataset = CSVDataset(
+        filepath=url(DBFS, "theirs.csv"), save_args={"index": False}, credentials=credentials
+    )
+    dataset.save(TABLE)
+    assert dataset.load().equals(TABLE)
+    assert site.folder(DBFS).joinpath("theirs.csv").is_file()
+    with pytest.raises(ValueError, match="instance and token together"):
+        fsspec.filesystem("dbfs", instance=site.line.url)
+
+
 def test_a_write_that_fails_leaves_what_was_there(site: Site) -> None:
     """A file lands whole or not at all."""
     files = fsspec.filesystem("dbfs")
