@@ -72,11 +72,11 @@ def pick(found: Sequence[Seen], wanted: str | None) -> Cluster:
                 f"Clusters that you can see: {names}.",
                 hint="Choose one by its name or id with --cluster, or as compute.cluster in databricks.yml.",
             )
-        return Cluster(matching[0].cluster_id, matching[0].name)
+        return matching[0]
     running = [each for each in found if each.state == "RUNNING"]
     for candidates in (running, found):
         if len(candidates) == 1:
-            return Cluster(candidates[0].cluster_id, candidates[0].name)
+            return candidates[0]
     raise ComputeError(
         f"Which cluster shall it be? Clusters that you can see: {names}."
         if found
@@ -133,6 +133,8 @@ def ensure_running(workspace: Workspace, cluster: Cluster, say: Callable[[str], 
     Raises:
         ComputeError: It did not start; the message holds Databricks' own reason.
     """
+    if isinstance(cluster, Seen) and cluster.state == "RUNNING":
+        return  # it was so a moment ago
     deadline = time.monotonic() + _START_MINUTES * 60
     pause, longest = _POLL_SECONDS
     began = time.monotonic()

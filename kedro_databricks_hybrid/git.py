@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from kedro_databricks_hybrid.errors import GitError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 _SCP_LIKE = re.compile(r"^(?:[^@/:]+@)?(?P<host>[^/:]{2,}):(?P<path>(?!/).+)$")
 
@@ -180,9 +181,27 @@ class Repository:
             sha: The commit.
             path: POSIX path relative to the Kedro project's folder.
         """
-        full = f"{self.prefix}/{path}" if self.prefix else path
-        result = self.run("show", f"{sha}:{full}")
-        return result.stdout if result.returncode == 0 else None
+        return self.files_at(sha, [path]).get(path)
+
+    def files_at(self, sha: str, paths: Sequence[str]) -> dict[str, bytes]:
+        """Return the content of those of some files that a commit has, by one question to git."""
+        names = [f"{self.prefix}/{path}" if self.prefix else path for path in paths]
+        asked = "".join(f"{sha}:{name}\n" for name in names)
+        answer = io.BytesIO(self.run("cat-file", "--batch", given=asked).stdout)
+        found = {}
+        for path in paths:
+            kind, _, size = answer.readline().rstrip().rpartition(b" ")
+            if size.isdigit():
+                content = answer.read(int(size))
+                answer.read(1)
+                if kind.endswith(b" blob"):
+                    found[path] = content
+        return found
+
+    def reader(self, sha: str, likely: Sequence[str]) -> Callable[[str], bytes | None]:
+        """Return what gives a file of a commit; the likely ones are read at once."""
+        read = self.files_at(sha, likely)
+        return lambda path: read.get(path) if path in likely else self.file_at(sha, path)
 
     def ask(
         self, *arguments: str, given: str | bytes = b"", variables: Mapping[str, str] | None = None

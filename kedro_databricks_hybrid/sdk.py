@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from databricks.sdk.service.catalog import VolumesAPI
     from databricks.sdk.service.compute import ClustersAPI, CommandExecutionAPI, LibrariesAPI
     from databricks.sdk.service.files import DbfsAPI
-    from databricks.sdk.service.iam import CurrentUserAPI
     from databricks.sdk.service.settings import TokensAPI
     from databricks.sdk.service.workspace import GitCredentialsAPI, ReposAPI
 
@@ -55,13 +54,6 @@ class Client:
         from databricks.sdk.service.compute import CommandExecutionAPI
 
         return CommandExecutionAPI(self.api_client)  # type: ignore[no-untyped-call]
-
-    @cached_property
-    def current_user(self) -> CurrentUserAPI:
-        """Whose login it is."""
-        from databricks.sdk.service.iam import CurrentUserAPI
-
-        return CurrentUserAPI(self.api_client)  # type: ignore[no-untyped-call]
 
     @cached_property
     def dbfs(self) -> DbfsAPI:

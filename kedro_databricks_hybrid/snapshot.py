@@ -72,6 +72,8 @@ def holds_edits(repository: Repository, sha: str | None) -> bool:
     """Tell whether a commit holds the working tree as it is now, uncommitted edits included."""
     if sha is None:
         return False
+    if sha == repository.head().sha:
+        return not repository.edited_paths()
     with tempfile.TemporaryDirectory() as folder:
         return (
             repository.commit(sha) is not None

@@ -32,6 +32,7 @@ SANDBOX_PROFILE = "sandbox"
 _CONFIGURATION = re.compile(r"[. ]*\bConfig: \S+=.*$")
 _GIT = re.compile(r"\b(git|repo|repository)\b", re.IGNORECASE)  # a Git provider's token, not the login's
 _NO_DISCOVERY = "Invalid URL 'None'"  # the SDK asks the host for its OAuth addresses, and had no answer
+_ME = "/api/2.0/preview/scim/v2/Me"
 _FIRST_ANSWER_SECONDS = 5
 _RETRY_SECONDS = 300
 
@@ -81,6 +82,7 @@ def connect_with(host: str, token: str) -> Workspace:
         LoginError: It is not accepted.
         ConnectionFailedError: The host does not answer.
     """
+    defer_services()
     from databricks.sdk.core import Config
 
     config = Config(host=host, token=token, auth_type="pat", retry_timeout_seconds=_FIRST_ANSWER_SECONDS)
@@ -92,13 +94,18 @@ def _logged_in(config: Config, profile: str | None) -> Workspace:
     action = f"log in to {config.host}"
     try:
         with translated(action):
-            user = Client(config).current_user.me().user_name
+            user = _user_name(Client(config))
     except ValueError as error:  # so the SDK says that OAuth gives no token
         raise _login_refused(action, error) from error
     if not user:
         raise LoginError(f"{config.host} accepted the login but did not say whose it is.")
     config.retry_timeout_seconds = _RETRY_SECONDS
     return Workspace(Client(config), user, profile)
+
+
+def _user_name(client: Client) -> str | None:
+    answer = client.api_client.do("GET", _ME)
+    return answer.get("userName") if isinstance(answer, dict) else None
 
 
 def _config(profile: str | None) -> Config:

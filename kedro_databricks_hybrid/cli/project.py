@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata
 
     from kedro_databricks_hybrid.git_folder import GitFolder
+    from kedro_databricks_hybrid.run.requirements import Requirements
     from kedro_databricks_hybrid.settings import Settings
     from kedro_databricks_hybrid.workspace import Workspace
 
@@ -59,6 +60,13 @@ class Project:
         if self.syncs_files:
             return files_folder.get(workspace, self.files_folder(workspace))
         return git_folder.get(workspace, self.git_folder(workspace))
+
+    def requirements(self, workspace: Workspace, code: GitFolder) -> Requirements | None:
+        """Return what the code there wants installed."""
+        from kedro_databricks_hybrid.run import requirements
+
+        read = self.repository.reader(code.sha or "", requirements.FILES)
+        return requirements.find_requirements(self.folder(workspace), read, self.settings.compute.pip_options)
 
     def data_root(self, workspace: Workspace) -> str:
         """Return the data root with its placeholders filled in."""

@@ -21,7 +21,7 @@ from kedro_databricks_hybrid.job_task import new_run_id
 from kedro_databricks_hybrid.run import backend, history, interactive
 from kedro_databricks_hybrid.run.local_paths import LocalPaths
 from kedro_databricks_hybrid.run.request import RunRequest
-from kedro_databricks_hybrid.run.warm import Warm, find_requirements, fresh_context
+from kedro_databricks_hybrid.run.warm import Warm, fresh_context
 from kedro_databricks_hybrid.transfer import roots
 from kedro_databricks_hybrid.workspace import connect
 
@@ -163,10 +163,11 @@ class _Place:
         repository, folder = self.project.repository, self.folder
         if self.choice.why:
             self.say(self.choice.why)
-        commit = repository.commit(folder.sha or "") or (folder.sha[:7] if folder.sha else "no commit")
+        head = repository.head()
+        known = head if head.sha == folder.sha else repository.commit(folder.sha or "")
+        commit = known or (folder.sha[:7] if folder.sha else "no commit")
         env = f", env {self.project.env}" if self.project.env else ""
         self.say(f"Running {commit} of {folder.branch or 'a tag'} {self.choice.place}{env}")
-        head = repository.head()
         if not snapshot.holds(repository, folder.sha, head):
             push_it = f"run `kedro databricks push{self.workspace.flags}` to run that one."
             warn(f"Your local commit is {head}: {push_it}")
@@ -175,12 +176,7 @@ class _Place:
 
     def _context(self, warm: Warm, *, fresh: bool) -> Context:
         """Return a context to run in, and say if another run is in its way."""
-        sha = self.folder.sha or ""
-        requirements = find_requirements(
-            self.path,
-            lambda name: self.project.repository.file_at(sha, name),
-            self.project.settings.compute.pip_options,
-        )
+        requirements = self.project.requirements(self.workspace, self.folder)
         if fresh:
             return fresh_context(self.workspace, warm.cluster, requirements, self.say)
         context, last_run = warm.context(requirements, self.say)

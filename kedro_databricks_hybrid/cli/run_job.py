@@ -10,7 +10,7 @@ from kedro_databricks_hybrid import cluster, code, project_notebook, settings
 from kedro_databricks_hybrid.cli.command import warn
 from kedro_databricks_hybrid.errors import SettingsError
 from kedro_databricks_hybrid.run import installation, job, job_notebook, serverless
-from kedro_databricks_hybrid.run.requirements import find_requirements, fit
+from kedro_databricks_hybrid.run.requirements import fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,11 +79,8 @@ def _in_folder(
     project: Project, workspace: Workspace, folder: GitFolder, choice: Choice, say: Callable[[str], None]
 ) -> tuple[job.Notebook, list[str]]:
     """Return a notebook of ours for the project's folder, and what a serverless environment needs for it."""
-    sha = folder.sha or ""
     compute = project.settings.compute
-    requirements = find_requirements(
-        project.folder(workspace), lambda name: project.repository.file_at(sha, name), compute.pip_options
-    )
+    requirements = project.requirements(workspace, folder)
     name = settings.project_name(project.metadata.package_name)
     if requirements is None:
         return job.Notebook(job_notebook.place(workspace, name, ())), []

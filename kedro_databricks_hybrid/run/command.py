@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _CONTEXT_SECONDS = 300.0
 _SHORTEST_PAUSE = 0.05
-_PAUSE_AFTER_NEWS = 0.2
+_PAUSE_AFTER_NEWS = 0.1
+_LONGER = 1.3
 LONGEST_PAUSE = 1.0
 """Seconds between two questions, once nothing has happened for a while."""
 
@@ -139,7 +140,7 @@ class Pauses:
     def sleep(self) -> None:
         """Sleep, longer each time."""
         time.sleep(self._pause)
-        self._pause = min(self._pause * 1.4, LONGEST_PAUSE)
+        self._pause = min(self._pause * _LONGER, LONGEST_PAUSE)
 
     def reset(self) -> None:
         """Start over: something happened, and more may follow, but hardly at once."""

@@ -24,6 +24,9 @@ REQUIREMENTS_FILES = ("requirements.txt", "src/requirements.txt", "requirements.
 
 _PYPROJECT = "pyproject.toml"
 _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock")
+FILES = (*REQUIREMENTS_FILES, _PYPROJECT, *_LOCKS)
+"""Every file that is looked for."""
+
 _INCLUDE = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[\s=]*(?P<path>\S+)", re.MULTILINE)
 _OPTION = re.compile(
     r"^\s*(--?(?!(?:[rce]|requirement|constraint|editable|hash)\b)[a-z][\w-]*.*)$", re.MULTILINE

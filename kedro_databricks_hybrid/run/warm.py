@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING
 from kedro_databricks_hybrid.errors import HybridError
 from kedro_databricks_hybrid.run import cluster_libraries, command, installation
 from kedro_databricks_hybrid.run.contexts import ContextStore, Remembered
-from kedro_databricks_hybrid.run.requirements import find_requirements
-
-__all__ = ["Warm", "find_requirements", "fresh_context"]
 
 if TYPE_CHECKING:
     from collections.abc import Callable

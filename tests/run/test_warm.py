@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from kedro_databricks_hybrid.run.contexts import ContextStore, Remembered
 from kedro_databricks_hybrid.run.request import RunRequest
-from kedro_databricks_hybrid.run.warm import find_requirements
+from kedro_databricks_hybrid.run.requirements import find_requirements
 
 PROJECT = PurePosixPath("/Workspace/Repos/me/iris")
 
