@@ -27,6 +27,8 @@ IMPOSSIBLE = {
 # What pip takes by itself does not go with it.
 PINS = {"3.5": ("numpy<2", "pyarrow<20", "setuptools")}
 
+WHEELS = Path(".nox", "wheels").absolute()
+
 # pyenv's commands answer only for the versions that are named here.
 if shutil.which("pyenv"):
     versions = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True, check=False)
@@ -52,9 +54,9 @@ def smoke(session: nox.Session) -> None:
             session.log(f"SKIPPED {name}: {IMPOSSIBLE[python, pyspark]}")
             continue
         try:
-            session.install(
-                f"kedro=={kedro}", f"pyspark=={pyspark}.*", "-e", ".[sandbox]", *PINS.get(pyspark, ())
-            )
+            _build(session, pyspark)
+            wanted = (f"kedro=={kedro}", f"pyspark=={pyspark}.*", *PINS.get(pyspark, ()))
+            session.install(f"--find-links={WHEELS}", "-e", ".[sandbox]", *wanted)
             spark = ["--spark"] if kedro in {KEDRO[0], KEDRO[-1]} else []
             session.run("python", str(Path("tests", "smoke.py")), *spark)
         except nox.command.CommandFailed:
@@ -62,3 +64,10 @@ def smoke(session: nox.Session) -> None:
         session.log(f"{'FAILED' if name in failed else 'SEEN'} {name}")
     if failed:
         session.error("; ".join(failed))
+
+
+def _build(session: nox.Session, pyspark: str) -> None:
+    """Build pyspark once for all; it comes as a source archive of half a gigabyte."""
+    if not list(WHEELS.glob(f"pyspark-{pyspark}.*.whl")):
+        build = ("pip", "wheel", "--quiet", "--no-deps", f"--wheel-dir={WHEELS}")
+        session.run("uv", "tool", "run", *build, f"pyspark=={pyspark}.*", external=True)

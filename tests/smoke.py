@@ -3,8 +3,8 @@
 python tests/smoke.py [--spark]
 
 Each command is a process of its own, forked from this one, which has imported what they all need: most of a
-command's time goes there. `--spark` runs the starter whole, on the sandbox's cluster and then on this machine;
-without it a pipeline that needs no Spark takes its pipelines' place.
+command's time goes there. `--spark` runs the starter whole, on the sandbox's cluster and then here; without
+it a pipeline that needs no Spark takes its pipelines' place.
 """
 
 from __future__ import annotations
