@@ -39,6 +39,7 @@ def prepare(shell: InteractiveShell) -> None:
     shell.ast_transformers.append(lazy_spark.SparkOnDemand())
     shell.user_ns.update(dbutils=dbutils.DBUtils(), display=display, displayHTML=display_html)
     notebook_magics.register(shell)
+    shell.events.register("pre_run_cell", lazy_spark.name_jobs)
     shell.events.register("post_run_cell", lazy_spark.stop_jobs_if_cancelled)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import ExecutionResult
+    from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
 NAMES = frozenset({"spark", "sc", "sqlContext"})
@@ -18,6 +20,7 @@ _GIVES_NAMES = frozenset({"globals", "locals", "vars", "user_ns"})  # by a text,
 _MAGIC = frozenset({"run_line_magic", "run_cell_magic"})  # what they are given is text until it runs
 _WORD = re.compile(r"\b(spark|sc|sqlContext|sql)\b")
 _given: dict[str, Any] = {}
+_numbers = itertools.count(1)
 _START = f"__import__({__name__!r}, fromlist=['start']).start()"
 
 
@@ -56,15 +59,36 @@ def start() -> None:
         if name not in names or names[name] is _given.get(name):
             names[name] = value
     _given.update(fresh)
+    name_jobs()
+
+
+def name_jobs(_cell: ExecutionInfo | None = None) -> None:
+    """Put the jobs that Spark is asked for from now on into a group of their own, a cell's."""
+    context = _running_context()
+    if context is not None:
+        _given["group"] = f"cell-{next(_numbers)}"
+        context.setJobGroup(_given["group"], "", interruptOnCancel=True)
 
 
 def stop_jobs_if_cancelled(result: ExecutionResult) -> None:
-    """End what Spark still does for a cell that was interrupted."""
-    pyspark = sys.modules.get("pyspark")
-    if pyspark is not None and isinstance(result.error_in_exec, KeyboardInterrupt):
-        context = pyspark.SparkContext._active_spark_context  # noqa: SLF001 - PySpark has no other way to ask
-        if context is not None:
-            context.cancelAllJobs()
+    """End what Spark still does for a cell that was interrupted, and jobs that it is about to begin."""
+    context = _running_context()
+    if context is not None and isinstance(result.error_in_exec, KeyboardInterrupt):
+        if _knows_future_jobs(context):
+            context._jsc.sc().cancelJobGroupAndFutureJobs(_given["group"])  # noqa: SLF001 - not PySpark's
+        context.cancelAllJobs()
+
+
+def _knows_future_jobs(context: SparkContext) -> bool:
+    return int(context.version.split(".")[0]) >= 4 and "group" in _given  # Spark 4
+
+
+def _running_context() -> SparkContext | None:
+    if "pyspark" not in sys.modules:
+        return None
+    from pyspark import SparkContext
+
+    return SparkContext._active_spark_context  # noqa: SLF001 - PySpark has no other way to ask
 
 
 def _is_stopped(spark: SparkSession) -> bool:
