@@ -94,8 +94,8 @@ def measure(entries: dict[str, Callable[[], None]], rounds: int) -> dict[str, fl
 
 def in_process(train: pd.DataFrame, folder: str) -> None:
     """Read all rows and predict them at once."""
-    knn = importlib.import_module("iris_starter.knn")
-    classifier = knn.Classifier(train[COLUMNS], train[["species"]], 3, workers=2)
+    nodes = importlib.import_module("iris_starter.nodes")
+    classifier = nodes.Classifier(train[COLUMNS], train[["species"]], 3, workers=2)
     classifier.predict(pd.read_parquet(folder, columns=COLUMNS))
 
 

@@ -70,7 +70,7 @@ def project_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def starter(project_source: Path) -> ModuleType:
-    """The package of that project, with its modules knn and neighbours imported."""
+    """The package of that project, with its modules nodes and neighbours imported."""
     name = "iris_from_the_starter"
     folder = project_source / "src/iris_databricks"
     spec = importlib.util.spec_from_file_location(
@@ -81,5 +81,5 @@ def starter(project_source: Path) -> ModuleType:
     package = importlib.util.module_from_spec(spec)
     sys.modules[name] = package
     spec.loader.exec_module(package)
-    importlib.import_module(f"{name}.knn")
+    importlib.import_module(f"{name}.nodes")
     return package

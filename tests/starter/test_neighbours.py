@@ -68,7 +68,7 @@ def test_labels_are_the_guides(
         "workers": data.draw(st.integers(1, 2)),
         "chunk_bytes": data.draw(st.sampled_from([1, 1 << 26])),
     }
-    classifier = starter.knn.Classifier(X_train, y_train, count, **limits)
+    classifier = starter.nodes.Classifier(X_train, y_train, count, **limits)
     predicted = classifier.predict(pd.DataFrame(np.asarray(test, order=memory_layout)))
 
     np.testing.assert_array_equal(predicted["class"], guide(train, test, target, count))
@@ -79,7 +79,7 @@ def test_labels_are_the_guides(
 def test_votes_are_scipys_mode(starter: ModuleType, votes: list[int]) -> None:
     """The most frequent class, and the smallest of several."""
     X_train, y_train = pd.DataFrame({"x": range(len(votes))}), pd.DataFrame({"class": votes})
-    predicted = starter.knn.Classifier(X_train, y_train, len(votes)).predict(X_train)
+    predicted = starter.nodes.Classifier(X_train, y_train, len(votes)).predict(X_train)
     assert predicted["class"].tolist() == [mode(votes).mode] * len(votes)
 
 
@@ -93,7 +93,7 @@ def test_memory_stays_within_a_chunk(starter: ModuleType, kind: str, columns: in
     y_train = pd.DataFrame({"class": random.integers(0, 3, len(X_train))})
     tracemalloc.start()
     try:
-        starter.knn.Classifier(X_train, y_train, 3).predict(X_test)
+        starter.nodes.Classifier(X_train, y_train, 3).predict(X_test)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -108,7 +108,7 @@ def test_labels_of_many_types(starter: ModuleType, label_type: str) -> None:
     values: list[Any] = ["b", "a", "b"] if label_type in {"object", "string", "category"} else [1, 0, 1]
     y_train = pd.DataFrame({"class": pd.Series(values).astype(label_type)})
     X_train = pd.DataFrame({"x": [0.0, 1.0, 2.0]})
-    predicted = starter.knn.Classifier(X_train, y_train, 1).predict(X_train)
+    predicted = starter.nodes.Classifier(X_train, y_train, 1).predict(X_train)
     assert predicted["class"].tolist() == values
 
 
@@ -117,5 +117,5 @@ def test_features_of_many_types(starter: ModuleType, feature_type: str) -> None:
     """Distances are those of the numbers: unsigned ones do not wrap around."""
     X_train = pd.DataFrame({"x": [0, 1], "y": [1, 0]}).astype(feature_type)
     y_train = pd.DataFrame({"class": ["a", "b"]})
-    predicted = starter.knn.Classifier(X_train, y_train, 1).predict(X_train)
+    predicted = starter.nodes.Classifier(X_train, y_train, 1).predict(X_train)
     assert predicted["class"].tolist() == ["a", "b"]

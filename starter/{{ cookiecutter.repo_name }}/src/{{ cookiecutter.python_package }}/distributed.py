@@ -13,7 +13,7 @@ from pyspark import cloudpickle
 from pyspark.sql import DataFrame
 from pyspark.sql.types import LongType, StructType
 
-from . import knn, reporting
+from . import nodes, reporting
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def predict_in_batches(
     target = parameters["target"]
     features = [name for name in train.columns if name != target]
     # One thread: the tasks of Spark already keep every core busy.
-    classifier = knn.Classifier(
+    classifier = nodes.Classifier(
         train[features], train[[target]], parameters["n_neighbors"], workers=1
     )
 
@@ -50,7 +50,7 @@ def predict_in_batches(
 
     # The executors have not installed this project, so its code must travel with the function.
     cloudpickle.register_pickle_by_value(  # type: ignore[no-untyped-call]
-        sys.modules[knn.__package__]
+        sys.modules[nodes.__package__]
     )
     schema = StructType([*test.schema.fields]).add("prediction", LongType())
     return test.mapInArrow(predict, schema)

@@ -1,15 +1,25 @@
-"""The nodes of the iris pipeline: split, make_predictions, report_accuracy."""
+"""The nodes of the iris pipeline, and the nearest-neighbour classifier that they predict with."""
 
 import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from math import ceil
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from pyspark.sql import DataFrame
+from threadpoolctl import threadpool_limits
 
-from . import knn, reporting
+from . import checks, reporting
+from .neighbours import ByProducts, Floats, Rows, findable, finder
 from .split import train_and_test
+
+CORES = os.cpu_count() or 1
+FEW_ROWS = 256  # of test data, not worth a thread
+BLOCK_ROWS = 4096  # that a thread takes at a time, where memory allows it
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +55,89 @@ def make_predictions(
     Returns:
         y_pred: Prediction of the target variable, with the index of X_test.
     """
-    return knn.Classifier(X_train, y_train, n_neighbors).predict(X_test)
+    return Classifier(X_train, y_train, n_neighbors).predict(X_test)
+
+
+class Classifier:
+    """A vote of the `n_neighbors` training rows that are nearest to a test row.
+
+    Neighbours are ordered by squared Euclidean distance in float64, then by position. Of classes
+    with equally many votes, the smallest wins, as in scipy.stats.mode.
+
+    Args:
+        X_train: Training data of features, one column each, of any numeric type.
+        y_train: Training data for target: one column, of numbers or strings.
+        n_neighbors: How many training rows vote, from 1 to all of them.
+        workers: Threads to use; by default one for each core.
+        chunk_bytes: Bound of the memory for intermediate results.
+
+    Raises:
+        ValueError: An argument is not like that, or holds NaN or infinity.
+    """
+
+    def __init__(
+        self,
+        X_train: pd.DataFrame,
+        y_train: pd.DataFrame,
+        n_neighbors: int,
+        *,
+        workers: int | None = None,
+        chunk_bytes: int = 64 << 20,
+    ) -> None:
+        train = checks.numbers(X_train, "X_train")
+        self._count = checks.neighbours(n_neighbors, train.shape)
+        labels = checks.labels(y_train, len(train))
+        self._columns, self._target = X_train.columns, y_train.columns
+        self._workers = workers or CORES
+        memory = chunk_bytes // self._workers
+        kept = findable(train, self._count)
+        self._finder = finder(train[kept], self._count, memory)
+        if self._count == 1:  # The nearest row needs no vote: its label is the answer.
+            codes, self._classes, vote_bytes = np.arange(len(labels)), labels, 0
+        else:
+            codes, self._classes = pd.factorize(labels, sort=True)
+            vote_bytes = 8 * (len(self._classes) + self._count)
+        self._codes = codes[kept]
+        self._most_rows = max(1, min(BLOCK_ROWS, memory // (self._finder.row_bytes + vote_bytes)))
+
+    def predict(self, X_test: pd.DataFrame) -> pd.DataFrame:
+        """Predict the class of each row of X_test.
+
+        Args:
+            X_test: Test data for features: the columns of X_train, in any order.
+
+        Returns:
+            One column, named as in y_train, with the index of X_test.
+
+        Raises:
+            ValueError: The columns are others, or hold something else than finite numbers.
+        """
+        test = checks.numbers(checks.in_order(X_test, self._columns), "X_test")
+        rounds = ceil(len(test) / (self._most_rows * self._workers)) or 1
+        # As many blocks for each thread, all of one size.
+        rows = ceil(len(test) / (rounds * self._workers))
+        rows = max(rows, min(self._most_rows, FEW_ROWS))
+        blocks = [test[first : first + rows] for first in range(0, len(test), rows)]
+        if len(blocks) == 1:
+            winners = self._vote(test)
+        else:
+            # Matrix products that keep to the thread that asks for them are faster.
+            is_product = isinstance(self._finder, ByProducts)
+            limit = threadpool_limits(1, "blas") if is_product else nullcontext()
+            with limit, ThreadPoolExecutor(self._workers) as pool:
+                winners = np.concatenate([np.empty(0, np.intp), *pool.map(self._vote, blocks)])
+        return pd.DataFrame(self._classes[winners], X_test.index, self._target)
+
+    def _vote(self, test: Floats) -> Rows:
+        """Return the most frequent code among each row's neighbours, the smallest of several."""
+        votes = self._codes[self._finder.nearest(np.ascontiguousarray(test))]
+        if self._count == 1:
+            return votes[:, 0]
+        size = len(votes), len(self._classes)
+        votes += np.arange(size[0])[:, None] * size[1]
+        counts = np.bincount(votes.ravel(), minlength=size[0] * size[1]).reshape(size)
+        winners: Rows = counts.argmax(axis=1)
+        return winners
 
 
 def report_accuracy(

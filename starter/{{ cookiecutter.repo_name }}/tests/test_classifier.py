@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import mode
 
-from {{ cookiecutter.python_package }}.knn import Classifier
+from {{ cookiecutter.python_package }}.nodes import Classifier
 
 
 def by_definition(

@@ -1,0 +1,63 @@
+"""What a classifier cannot work with, refused in words that say what was expected."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+LARGEST = 1e150  # beyond it the square of a difference could overflow
+
+
+def numbers(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    """Return the frame's numbers; refuse what has no Euclidean distance."""
+    values = frame.to_numpy()
+    if values.dtype.kind not in "biuf":
+        wrong = [column for column, dtype in frame.dtypes.items() if dtype.kind not in "biuf"]
+        if wrong:
+            raise ValueError(
+                f"{name} of shape {frame.shape} has the columns {wrong}, expected real numbers only"
+            )
+        values = frame.to_numpy(np.float64, na_value=np.nan)
+    values = values.astype(np.float64, copy=False)
+    flat = values.ravel(order="K")
+    if not np.vdot(flat, flat) < LARGEST**2:  # so it is too with NaN
+        for row, column in np.argwhere(~(np.abs(values) < LARGEST)):
+            raise ValueError(
+                f"{name} of shape {frame.shape} holds {values[row, column]} in row {row} of column"
+                f" {frame.columns[column]!r}, expected finite numbers below {LARGEST:g}"
+            )
+    return values
+
+
+def labels(y_train: pd.DataFrame, rows: int) -> NDArray[np.generic]:
+    """Return the class of each training row."""
+    if y_train.shape != (rows, 1):
+        raise ValueError(f"y_train has shape {y_train.shape}, expected {(rows, 1)} as X_train")
+    classes = y_train.to_numpy()[:, 0]
+    if classes.dtype.kind not in "biu" and pd.isna(classes).any():
+        raise ValueError(f"y_train of shape {y_train.shape} lacks values, expected a class per row")
+    return classes
+
+
+def neighbours(n_neighbors: int, shape: tuple[int, int]) -> int:
+    """Return how many training rows vote."""
+    if 0 in shape:
+        raise ValueError(f"X_train has shape {shape}, expected rows and columns")
+    if not isinstance(n_neighbors, int | np.integer) or not 1 <= n_neighbors <= shape[0]:
+        raise ValueError(
+            f"n_neighbors is {n_neighbors!r}, expected a whole number from 1 to {shape[0]},"
+            f" the rows of X_train of shape {shape}"
+        )
+    return int(n_neighbors)
+
+
+def in_order(X_test: pd.DataFrame, columns: "pd.Index[str]") -> pd.DataFrame:
+    """Return X_test with the columns of X_train, in their order."""
+    found = X_test.columns
+    if found.equals(columns):
+        return X_test
+    if len(found) != len(columns) or not found.is_unique or set(found) != set(columns):
+        raise ValueError(
+            f"X_test of shape {X_test.shape} has the columns {[*found]},"
+            f" expected those of X_train: {[*columns]}"
+        )
+    return X_test[columns]
