@@ -8,12 +8,13 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from kedro_databricks_hybrid import cluster, connect_versions, workspace
 from kedro_databricks_hybrid.errors import ComputeError, HybridError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from databricks.sdk.core import Config
     from pyspark.sql import SparkSession
@@ -95,8 +96,9 @@ def workspace_of_run(profile: str | None = None) -> Workspace:
 def start(compute: str | None, say: Callable[[str], None]) -> SparkSession:
     """Return the session of this run, made now where there is none yet.
 
-    A session that the project made for itself is taken as it is. Whoever in this process asks
-    databricks-connect or Spark for a session without naming a compute, as kedro-datasets does, gets this one.
+    A session that the project made for itself is taken as it is, where it is on the workspace that holds the
+    data. Whoever in this process asks databricks-connect or Spark for a session without naming a compute, as
+    kedro-datasets does, gets this one.
 
     Args:
         compute: What the settings say: a cluster's name or id, `serverless`, or None.
@@ -110,6 +112,7 @@ def start(compute: str | None, say: Callable[[str], None]) -> SparkSession:
     own: Any = RemoteSession.getActiveSession()
     if own is not None:
         if own is not _Run.session:
+            _check_host(own, workspace_of_run())
             _share(own)
         return _used(own)
     there = workspace_of_run()
@@ -145,32 +148,69 @@ def check_shared() -> None:
     from pyspark.sql import SparkSession
 
     for asked in (SparkSession.builder.getOrCreate, DatabricksSession.builder.getOrCreate):
-        if asked() is not _Run.session:
-            raise _another_session("Spark datasets")
+        given = asked()
+        if given is not _Run.session:
+            raise _another_session("Spark datasets would use", given)
 
 
 def check_data(name: str, data: object) -> None:
-    """Refuse to go on with a table of another session than this run's.
+    """Refuse to go on with a table of another session than this run's, be it a copy on the same compute.
 
     Args:
         name: The dataset it was loaded from, or is being saved to.
-        data: Anything; only Spark's tables know their session.
+        data: Anything; only Spark's tables, and what holds them, know their session.
 
     Raises:
         ComputeError: It is another session's.
     """
-    if _Run.session is None or not type(data).__module__.startswith("pyspark.sql"):
+    if _Run.session is None:
         return
-    owner = getattr(data, "sparkSession", None)
-    if owner is not None and owner is not _Run.session:
-        raise _another_session(f"Dataset {name}")
+    for each in _parts(data):
+        owner = _owner(each)
+        if owner is not None and owner is not _Run.session:
+            raise _another_session(f"Dataset {name} is a table of", owner)
 
 
-def _another_session(who: str) -> ComputeError:
+def _parts(data: object) -> Iterable[object]:
+    """Return the data, or what lies in them, as a partitioned dataset has it."""
+    if isinstance(data, dict):
+        return data.values()
+    return data if isinstance(data, (list, tuple)) else (data,)
+
+
+def _owner(data: object) -> object:
+    """Return the session of a table, of Spark's own kind or of pandas on Spark; None for anything else."""
+    if type(data).__module__.startswith("pyspark.pandas"):
+        data = getattr(getattr(data, "_internal", None), "spark_frame", None)
+    return getattr(data, "sparkSession", None) if type(data).__module__.startswith("pyspark.sql") else None
+
+
+def _check_host(own: object, there: Workspace) -> None:
+    host = getattr(getattr(own, "client", None), "host", "")
+    if urlsplit(f"//{host}").hostname != urlsplit(there.host).hostname:
+        raise ComputeError(
+            f"The project made a Spark session of its own on {host or 'this machine'}, and the data of this "
+            f"run are on {there.host}.",
+            hint="Have it name no host, so that it gets the session of this run; or log in to that host.",
+        )
+
+
+def _another_session(what: str, other: object) -> ComputeError:
     return ComputeError(
-        f"{who} would use another Spark session than this run's, which is on Databricks.",
-        hint="Remove what makes a session of its own: SPARK_REMOTE, or code that names a compute.",
+        f"{what} another Spark session ({_place(other)}) than this run's ({_place(_Run.session)}).",
+        hint="Remove what makes a session of its own: SPARK_REMOTE, or code that names a host or a compute.",
     )
+
+
+def _place(session: Any) -> str:  # noqa: ANN401 - of any kind
+    """Return where a session is, as far as it tells."""
+    client = getattr(session, "client", None)
+    if client is None:
+        return "on this machine"
+    headers = dict(client._builder.metadata())  # noqa: SLF001 - it tells nobody else
+    serverless = "serverless compute" if "x-databricks-session-id" in headers else "no compute"
+    cluster_id = headers.get("x-databricks-cluster-id")
+    return f"{f'cluster {cluster_id}' if cluster_id else serverless} of {client.host}"
 
 
 def _client() -> connect_versions.Client:

@@ -68,6 +68,7 @@ class DatabricksHooks:
         if self._is_behind_connect():
             self._connect()
             _refuse_if_failed(_check_shared)
+            _quietly("Versions of Spark datasets are sought here", lambda: _seek_there(pipeline, catalog))
             return
         _quietly("Spark was not started from spark.yml", lambda: _start_spark(loader, pipeline, catalog))
 
@@ -124,6 +125,18 @@ def _check_data(name: str, data: object) -> None:
     from kedro_databricks_hybrid import connect
 
     connect.check_data(name, data)
+
+
+def _seek_there(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
+    """Have versioned Spark datasets seek their versions on Databricks: kedro-datasets looks at this disk."""
+    from kedro_databricks_hybrid.filesystem import DatabricksFileSystem
+
+    for name in sorted(pipeline.datasets()):
+        for each in _with_inner(catalog.get(name)):
+            on_databricks = getattr(each, "_protocol", None) in {"dbfs", "file"}
+            if on_databricks and getattr(each, "_version", None) and _is_spark_dataset(each):
+                files = DatabricksFileSystem()
+                each._exists_function, each._glob_function = files.exists, files.glob  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _is_run_command() -> bool:

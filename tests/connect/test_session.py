@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,23 @@ class Ask:
         ]
         print("sessions:", len({id(way()) for way in ways}))
 """
+_STRANGER = """\
+import os
+
+from kedro.pipeline import node, pipeline
+
+
+def copy(raw):
+    from databricks.connect import DatabricksSession
+
+    login = [os.environ[f"DATABRICKS_{name}"] for name in ("HOST", "TOKEN")]
+    builder = DatabricksSession.builder.host(login[0]).token(login[1]).serverless()
+    return {"part": builder.validateSession(False).getOrCreate().range(1)}
+
+
+def register_pipelines():
+    return {"__default__": pipeline([node(copy, "raw", "kept", name="copy")])}
+"""
 
 
 @pytest.fixture
@@ -85,18 +103,42 @@ def test_whoever_asks_for_a_session_gets_the_runs_own(project: tuple[Project, Sh
     assert "Spark runs on the cluster sandbox" in ran.err
 
 
-def test_serverless_is_what_the_settings_say(project: tuple[Project, Shell]) -> None:
-    """`compute.cluster: serverless` reaches no cluster."""
+def test_a_machines_oauth_login_and_serverless_are_enough(project: tuple[Project, Shell]) -> None:
+    """No token; serverless reaches no cluster, `{user}` is the login's, and versions are found there."""
     made, shell = project
     made.write(
         {
+            "conf/base/catalog.yml": _CATALOG.replace(
+                "{mode: overwrite}", "{mode: overwrite}, versioned: true"
+            ),
             "conf/databricks/databricks.yml": (
-                "data: {root: /Volumes/main/default/data/tiny}\ncompute: {cluster: serverless}\n"
-            )
+                'data: {root: "/Volumes/main/default/data/{user}"}\ncompute: {cluster: serverless}\n'
+            ),
         }
     )
-    ran = shell.ok("kedro run --env=databricks", DATABRICKS_CONFIG_PROFILE="sandbox")
+    volume = shell.home / "roots/Volumes/main/default/data"
+    shutil.copytree(volume / "tiny/01_raw", volume / "user@example.com/01_raw", dirs_exist_ok=True)
+    running = connection.read(shell.home)
+    assert running is not None
+    login = {"DATABRICKS_CLIENT_ID": "user@example.com", "DATABRICKS_CLIENT_SECRET": running.token}
+    ran = shell.ok("kedro run --env=databricks", DATABRICKS_HOST=running.host, **login)
     assert "Spark runs on serverless compute" in ran.err
+    assert list((volume / "user@example.com/02_intermediate/copied").glob("*/copied/_SUCCESS"))
+
+
+def test_a_table_of_another_session_stops_the_run(project: tuple[Project, Shell]) -> None:
+    """A node that names a compute gets a session there, and what it returns is not written."""
+    made, shell = project
+    made.write({"src/tiny_shop/pipeline_registry.py": _STRANGER})
+    running = connection.read(shell.home)
+    assert running is not None
+    shell.fails(
+        "kedro run --env=databricks",
+        "Dataset kept is a table of another Spark session (serverless compute of ",
+        "this run's (cluster 0101-120000-sandbox1 of ",
+        DATABRICKS_HOST=running.host,
+        DATABRICKS_TOKEN=running.token,
+    )
 
 
 def test_what_cannot_work_is_one_line(project: tuple[Project, Shell]) -> None:
