@@ -95,7 +95,7 @@ def report(
     if outcome.outcome == "cancelled":
         raise RunCancelledError("The run was cancelled.")
     if outcome.outcome != "completed":
-        raise RunError(f"The run failed: {outcome.error}", hint="Mend it, commit, then push and run again.")
+        raise RunError(f"The run failed: {outcome.error}", hint=outcome.hint)
 
 
 def _leaves_it_running() -> bool:

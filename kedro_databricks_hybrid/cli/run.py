@@ -179,7 +179,7 @@ class _Place:
         requirements = self.project.requirements(self.workspace, self.folder)
         if fresh:
             return fresh_context(self.workspace, warm.cluster, requirements, self.say)
-        context, last_run = warm.context(requirements, self.say)
+        context, last_run = warm.context(requirements, self.say, lambda run: history.end_of(self.tree, run))
         if last_run and self._goes_on(last_run):
             self.say(
                 f"Run {last_run} goes on in this Python process; yours starts after it (--fresh: beside it)."
@@ -204,8 +204,6 @@ class _Place:
         )
 
     def _goes_on(self, run_id: str) -> bool:
-        if history.has_ended(self.tree, run_id):
-            return False
         past = history.read(self.tree, run_id)
         if not past.command_id:
             return False

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _CONTEXT_SECONDS = 300.0
 _SHORTEST_PAUSE = 0.05
-_PAUSE_AFTER_NEWS = 0.1
-_LONGER = 1.3
+_PAUSE_AFTER_NEWS = 0.15
+_LONGER = 1.35
 LONGEST_PAUSE = 1.0
 """Seconds between two questions, once nothing has happened for a while."""
 

@@ -166,8 +166,7 @@ def node_events(log: RunLog, hook_impl: Callable[..., Any], sizes: futures.Execu
         return round(time.monotonic() - began[node.name], 3)
 
     def note_size(name: str, node: Any) -> None:  # noqa: ANN401
-        dataset = catalogs[0].get(name) if catalogs else None
-        if (size := size_of(dataset)) is not None:
+        if catalogs and (size := size_of(catalogs[0].get(name))) is not None:
             log.add("size", node=node.name, dataset=name, bytes=size)
 
     class NodeEvents:
@@ -325,24 +324,26 @@ def project_traceback(error: BaseException) -> str:
     return "".join(traceback.format_exception(type(error), error, trace))[-TEXT_LIMIT:]
 
 
-def main(request: dict[str, Any]) -> None:
-    """Run a pipeline; the outcome stands in the run log's end record and nowhere else.
+def is_in_import(error: BaseException) -> bool:
+    """Tell whether an import was interrupted: of a package, Python keeps what it had by then."""
+    codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return any(code.co_name == "<module>" or "<frozen importlib" in code.co_filename for code in codes)
 
-    Args:
-        request: What `kedro_databricks_hybrid.run.request` makes, decoded from JSON.
-    """
+
+def main(request: dict[str, Any]) -> None:
+    """Run a pipeline as a `RunRequest` asks; its outcome stands in the log's end record and nowhere else."""
     os.environ.update(request["environment"])
     sys.dont_write_bytecode = True  # no __pycache__ in the Git folder, which it would make dirty
     began = time.monotonic()
     log = RunLog(request["log_folder"])
     log.add("run", **request["facts"], python=sys.version.split()[0])
-    end = {"outcome": "failed", "error": "The run ended in a way that it could not tell."}
+    end: dict[str, Any] = {"outcome": "failed", "error": "The run ended in a way that it could not tell."}
     try:
         with captured_output(log):
             run_pipeline(request, log)
         end = {"outcome": "completed"}
-    except KeyboardInterrupt:
-        end = {"outcome": "cancelled", "error": "The run was cancelled."}
+    except KeyboardInterrupt as error:
+        end = {"outcome": "cancelled", "error": "The run was cancelled.", "spoiled": is_in_import(error)}
     except BaseException as error:  # noqa: BLE001 - SystemExit too: the project's code may call sys.exit
         last_line = "".join(traceback.format_exception_only(type(error), error)).strip()[:2000]
         end = {"outcome": "failed", "error": last_line, "traceback": project_traceback(error)}

@@ -93,9 +93,9 @@ def read(tree: RemoteTree, run_id: str) -> PastRun:
     return PastRun(run_id, facts, _json(tree, folder / END_FILE), facts.get("command_id"))
 
 
-def has_ended(tree: RemoteTree, run_id: str) -> bool:
-    """Tell by one question whether a run's end is known."""
-    return tree.read(RUNS_FOLDER / run_id / END_FILE) is not None
+def end_of(tree: RemoteTree, run_id: str) -> dict[str, Any] | None:
+    """Return a run's end by one question, None where it has none."""
+    return _json(tree, RUNS_FOLDER / run_id / END_FILE)
 
 
 def _names(tree: RemoteTree) -> list[str]:

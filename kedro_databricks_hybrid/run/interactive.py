@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.transfer.remote import RemoteTree
 
 _DIED = "The Python process on the cluster ended before the run did"
+_AGAIN = "Run it again, which starts a new one."
+_SMALLER = "Run it again with less data at a time or on a larger driver."
 _MEMORY = re.compile(r"exit status (-9|137)\b|OutOfMemory|out of memory|stopped unexpectedly", re.IGNORECASE)
 
 
@@ -52,9 +54,11 @@ class CommandWork:
     def _died(self, words: str) -> Ending:
         """Say all that is known of the end: what the command left, and what the cluster says of itself."""
         reason = self.context.cluster_ended()
+        hint = _AGAIN
         if not reason and _MEMORY.search(words):
+            hint = _SMALLER
             reason = "it was killed, which mostly means that the driver's memory ran out"
-        return Ending("failed", f"{_DIED}{f': {reason}' if reason else ''}.", words)
+        return Ending("failed", f"{_DIED}{f': {reason}' if reason else ''}.", words, hint)
 
 
 def start(context: Context, request: RunRequest, tree: RemoteTree) -> Started:

@@ -134,7 +134,8 @@ class JobWork:
         if code == "SUCCESS":
             code, words = "no end", "the job's task ended, and the log of the pipeline did not"
         page = _address(self.workspace, run)
-        return Ending("failed", f"{code}: {' '.join(words.split()).rstrip('.')}. See {page}.", trace)
+        said = f"{code}: {' '.join(words.split()).rstrip('.')}. See {page}."
+        return Ending("failed", said, trace, "Mend what it names, then run again.")
 
     def _output(self, run: dict[str, Any]) -> tuple[str, str]:
         """Return the error of the task, and its traceback, where it came so far as to have one."""

@@ -50,6 +50,7 @@ class Outcome:
         seconds: How long the run took on the cluster.
         error: The last line of the error that ended it.
         traceback: The whole of it.
+        hint: What to do after a failure.
     """
 
     nodes: dict[str, NodeRun] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class Outcome:
     seconds: float = 0.0
     error: str = ""
     traceback: str = ""
+    hint: str = "Mend it, commit, then push and run again."
 
     @property
     def ended(self) -> bool:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.transfer.remote import RemoteTree
 
 _STATUS_EVERY_SECONDS = 4.0
+_STATUS_AFTER_CANCEL_SECONDS = 1.0
 _LAST_RECORDS_SECONDS = 5.0
+_LAST_OF_CANCELLED_SECONDS = 1.5
 _CANCEL_SECONDS = 30.0
 
 
@@ -34,11 +36,13 @@ class Ending:
         outcome: `failed` or `cancelled`.
         error: What to say of it, one line.
         traceback: What else Databricks said.
+        hint: What to do then, where that is not to mend the code.
     """
 
     outcome: str
     error: str
     traceback: str = ""
+    hint: str | None = None
 
 
 class Work(Protocol):
@@ -117,7 +121,8 @@ class Started:
         ending = None
         with contextlib.suppress(HybridError):  # the work is gone, and the run with it
             self.work.cancel()
-            ending = self._read(show, _CANCEL_SECONDS, Patience(lambda _: None))
+            patience = Patience(lambda _: None)
+            ending = self._read(show, _CANCEL_SECONDS, patience, _STATUS_AFTER_CANCEL_SECONDS)
         if not self.outcome.ended:
             if ending is None:
                 self.work.abandon()
@@ -135,7 +140,13 @@ class Started:
         """Seconds between the log's first record and the last one that was read."""
         return round(self._times[-1] - self._times[0], 3) if self._times else 0.0
 
-    def _read(self, show: Callable[[Record], None], seconds: float, patience: Patience) -> Ending | None:
+    def _read(
+        self,
+        show: Callable[[Record], None],
+        seconds: float,
+        patience: Patience,
+        status_every: float = _STATUS_EVERY_SECONDS,
+    ) -> Ending | None:
         """Read until the end record; return how the work ended where that does not come."""
         deadline = time.monotonic() + seconds
         asked = time.monotonic()
@@ -145,10 +156,12 @@ class Started:
                 asked = time.monotonic()  # what writes, works
                 pauses.reset()
                 continue
-            if time.monotonic() - asked > _STATUS_EVERY_SECONDS:
+            if time.monotonic() - asked > status_every:
                 asked = time.monotonic()
                 if ending := patience.ask(self.work.ending):
-                    self._take_last_records(show, patience)
+                    is_cancelled = ending.outcome == "cancelled"
+                    late = _LAST_OF_CANCELLED_SECONDS if is_cancelled else _LAST_RECORDS_SECONDS
+                    self._take_last_records(show, patience, late)
                     return None if self.outcome.ended else ending
             pauses.sleep()
         return None
@@ -166,9 +179,9 @@ class Started:
             self.bookmark.move(Place(self.reader.next, self._shown, nodes))
         return records is not None
 
-    def _take_last_records(self, show: Callable[[Record], None], patience: Patience) -> None:
+    def _take_last_records(self, show: Callable[[Record], None], patience: Patience, seconds: float) -> None:
         """The work is over; what it wrote last may show up late."""
-        deadline = time.monotonic() + _LAST_RECORDS_SECONDS
+        deadline = time.monotonic() + seconds
         while not self.outcome.ended and time.monotonic() < deadline:
             if not self._take_records(show, patience):
                 time.sleep(0.2)
@@ -179,6 +192,7 @@ class Started:
         self.outcome.outcome = ending.outcome
         self.outcome.error = ending.error
         self.outcome.traceback = ending.traceback
+        self.outcome.hint = ending.hint or self.outcome.hint
         facts = {"outcome": ending.outcome, "seconds": self.outcome.seconds, "error": ending.error}
         with contextlib.suppress(HybridError):
             self.tree.write(RUNS_FOLDER / self.run_id / END_FILE, json.dumps(facts).encode())

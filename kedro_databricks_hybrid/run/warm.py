@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.errors import HybridError
 from kedro_databricks_hybrid.run import cluster_libraries, command, installation
@@ -33,16 +33,20 @@ class Warm:
     project: PurePosixPath
 
     def context(
-        self, requirements: Requirements | None, say: Callable[[str], None]
+        self,
+        requirements: Requirements | None,
+        say: Callable[[str], None],
+        end_of: Callable[[str], dict[str, Any] | None],
     ) -> tuple[command.Context, str | None]:
         """Return a context with the requirements installed: the remembered one if it serves, else a new one.
 
         Args:
             requirements: What to install when it is not what the context has.
             say: Called with one line per step that takes time.
+            end_of: Returns the end of a run by its id, None where it has none.
 
         Returns:
-            The context, and the id of the last run that was started in it.
+            The context, and the id of the last run that was started in it, where that has not ended.
 
         Raises:
             RunError: pip failed; the message holds its own words.
@@ -51,9 +55,12 @@ class Warm:
         if remembered := self._store.get(self._key):
             context = command.Context(self.workspace, self.cluster, remembered.context_id)
             if context.is_running():
-                if remembered.requirements == digest:
-                    return context, remembered.run_id
-                context.destroy()  # a process that has imported the old packages would keep them
+                run_id = remembered.run_id
+                end = end_of(run_id) if run_id else {}
+                # What was imported before, or by half when a run was cancelled, would stay in the process.
+                if remembered.requirements == digest and not (end and end.get("spoiled")):
+                    return context, run_id if end is None else None
+                context.destroy()
             self._store.put(self._key, None)
         context = fresh_context(self.workspace, self.cluster, requirements, say)
         self._store.put(self._key, Remembered(context.context_id, digest))
