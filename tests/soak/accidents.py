@@ -1,0 +1,173 @@
+"""What happens to users: faults of the service, and processes that are killed.
+
+A command that an accident met may succeed or fail; but it must tell which, and leave nothing by half.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tests.soak.history import NO_END
+from tests.soak.oracle import outcome, runs_folder
+from tests.soak.processes import wait_for_no_orphans
+from tests.soak.steps import run_that_waits
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from tests.e2e.commands import Result, Started
+    from tests.soak.world import User, World
+
+VERBS = ("push", "pull", "data push", "data pull", "run")
+_FAULTS: tuple[tuple[str, dict[str, object]], ...] = (
+    ("status", {"status": 429, "retry_after": 1}),
+    ("status", {"status": 503}),
+    ("status", {"status": 500}),
+    ("delay", {"seconds": 0.5}),
+    ("reset-before", {}),
+    ("reset-after", {}),
+    ("truncate", {}),
+    ("stale", {}),
+)
+
+
+def fault(world: World, user: User, chance: Random) -> None:
+    """Let some requests of a command go wrong."""
+    effect, details = chance.choice(_FAULTS)
+    free = [verb for verb in VERBS if verb != "run" or not user.history.pending]
+    verb = chance.choice(free)
+    rule = {"path": "/api/*", "nth": chance.randint(1, 25), "times": chance.randint(1, 3), **details}
+    world.note(f"  {effect} {rule} while {verb}")
+    world.fault(effect, **rule)
+    result = _perform(user, verb)
+    world.clear_faults()
+    _judge(user, verb, result)
+
+
+def expired_token(world: World, user: User, chance: Random) -> None:
+    """Have the token expire within a command."""
+    verb = chance.choice(["push", "data push", "data pull"])
+    world.fault("expire-token", path="/api/*", nth=chance.randint(1, 6))
+    result = _perform(user, verb)
+    world.clear_faults()
+    _judge(user, verb, result)
+
+
+def lost_driver(world: World, user: User, chance: Random) -> None:
+    """Lose every context, or the cluster, under a run that is followed."""
+    followed = run_that_waits(world, user, chance, stay=True)
+    assert followed is not None
+    world.fault(chance.choice(["evict-contexts", "terminate-cluster"]))
+    result = followed.finish()
+    world.clear_faults()
+    _must_fail(result)
+    _lose_runs(world)
+    user.history.started.expect(NO_END)
+
+
+def killed_client(world: World, user: User, chance: Random) -> None:
+    """Kill the command that follows a run; the run goes on."""
+    followed = run_that_waits(world, user, chance, stay=True)
+    assert followed is not None
+    followed.process.kill()
+    assert followed.finish().status < 0
+
+
+def killed_midway(world: World, user: User, chance: Random) -> None:
+    """Kill a command that moves code or data, at any moment."""
+    verb = chance.choice(["push", "pull", "data push", "data pull"])
+    command = _start(user, verb)
+    seconds = chance.uniform(0.3, 3)
+    world.note(f"  {verb}, killed after {seconds:.2f} s")
+    time.sleep(seconds)
+    command.process.kill()
+    result = command.finish()
+    wait_for_no_orphans(world.home, world.running().pid)
+    _arrive(user, verb, surely=result.status == 0)
+
+
+def killed_sandbox(world: World, user: User, chance: Random) -> None:
+    """Kill the sandbox under a run that is followed, and start it again."""
+    followed = run_that_waits(world, user, chance, stay=True)
+    assert followed is not None
+    _restart(world, followed.process.pid)
+    _must_fail(followed.finish())
+    _lose_runs(world)
+    user.history.started.expect(NO_END)
+
+
+def killed_sandbox_midway(world: World, user: User, chance: Random) -> None:
+    """Kill the sandbox under a command that moves code or data, and start it again."""
+    verb = chance.choice(["push", "pull", "data push", "data pull"])
+    command = _start(user, verb)
+    seconds = chance.uniform(0.3, 3)
+    world.note(f"  {verb}, the sandbox killed after {seconds:.2f} s")
+    time.sleep(seconds)
+    _restart(world, command.process.pid)
+    result = command.finish()
+    _lose_runs(world)
+    _judge(user, verb, result)
+
+
+def _start(user: User, verb: str) -> Started:
+    if verb == "pull":
+        user.shell.ok("git push -q origin main")
+    return user.start(verb)
+
+
+def _perform(user: User, verb: str) -> Result:
+    return _start(user, verb).finish()
+
+
+def _restart(world: World, *clients: int) -> None:
+    world.kill()
+    wait_for_no_orphans(world.home, *clients)
+    world.start()
+
+
+def _judge(user: User, verb: str, result: Result) -> None:
+    """Hold a command's exit status and words against what it may do."""
+    if result.status != 0:
+        _must_fail(result)
+    if verb == "run" and result.status != 0:
+        _finish_run(user)
+    else:
+        _arrive(user, verb, surely=result.status == 0)
+
+
+def _arrive(user: User, verb: str, *, surely: bool) -> None:
+    history = user.history
+    if verb in {"push", "pull"}:
+        history.code_arrives(surely=surely)
+    if verb in {"push", "data push"}:
+        history.data_arrives(surely=surely)
+    if verb == "data pull":
+        history.result_comes_here(surely=surely)
+    if verb == "run":
+        history.started.expect("completed")
+        history.result_arrives(history.result(), surely=surely)
+
+
+def _finish_run(user: User) -> None:
+    """After a command that failed its run may go on: then it is there to be followed to a true end."""
+    history = user.history
+    new = [folder for folder in runs_folder(user).iterdir() if folder.name not in history.runs]
+    history.started.allow("completed")
+    history.result_arrives(history.result(), surely=False)
+    if new and outcome(new[0]) == NO_END:
+        user.ok("attach")
+
+
+def _must_fail(result: Result) -> None:
+    assert result.status == 1, str(result)
+    assert len(result.errors) == 1, str(result)
+    assert "Traceback" not in result.out + result.err, str(result)
+
+
+def _lose_runs(world: World) -> None:
+    """Every run that went on is lost, and `attach` says so."""
+    for user in world.users:
+        if user.history.pending:
+            _must_fail(user.run("attach"))
+            user.history.pending = None

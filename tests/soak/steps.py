@@ -1,0 +1,150 @@
+"""What users do: each step types commands, and tells the history what they must have done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.soak.history import NO_END, Pending
+from tests.soak.world import RAW
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from tests.e2e.commands import Started
+    from tests.soak.world import User, World
+
+
+def edit_code(world: World, user: User, chance: Random) -> None:
+    """Change the code and commit, here alone."""
+    user.edit(chance.randint(2, 1000))
+
+
+def edit_data(world: World, user: User, chance: Random) -> None:
+    """Change the raw table, here alone."""
+    numbers = [str(chance.randint(1, 1000)) for _ in range(chance.randint(1, 2000))]
+    user.history.raw = "\n".join(["a", *numbers, ""])
+    (user.shell.folder / RAW).write_text(user.history.raw)
+
+
+def push(world: World, user: User, chance: Random) -> None:
+    """Bring code and data."""
+    user.ok("push")
+    user.history.code_arrives(surely=True)
+    user.history.data_arrives(surely=True)
+
+
+def pull(world: World, user: User, chance: Random) -> None:
+    """Push with git itself and have the Git folder pull."""
+    user.shell.ok("git push -q origin main")
+    user.ok("pull")
+    user.history.code_arrives(surely=True)
+
+
+def push_data(world: World, user: User, chance: Random) -> None:
+    """Bring the data alone."""
+    user.ok("data push")
+    user.history.data_arrives(surely=True)
+
+
+def pull_data(world: World, user: User, chance: Random) -> None:
+    """Bring the results here."""
+    user.ok("data pull")
+    user.history.result_comes_here(surely=True)
+
+
+def run(world: World, user: User, chance: Random) -> None:
+    """Run to the end."""
+    user.ok("run")
+    user.history.started.expect("completed")
+    user.history.result_arrives(user.history.result(), surely=True)
+
+
+def run_that_fails(world: World, user: User, chance: Random) -> None:
+    """Run code that raises: status 1 and nothing written."""
+    failed = user.run("run --params=what=fail")
+    assert failed.status == 1, str(failed)
+    assert "asked to fail" in failed.errors[0], str(failed)
+    user.history.started.expect("failed")
+
+
+def run_that_waits(world: World, user: User, chance: Random, *, stay: bool) -> Started | None:
+    """Start a run that waits at a gate; stay with it until it does so, or leave at once."""
+    gate = world.gate(f"{chance.getrandbits(64):x}")
+    user.history.pending = Pending(gate, user.history.result())
+    user.history.started.expect(NO_END)
+    verb = f"run --params=what=/dbfs/{gate.name}"
+    if stay:
+        followed = user.start(verb)
+        list(followed.lines_until("waiting"))
+        return followed
+    user.ok(f"{verb} --detach")
+    attached = user.start("attach")
+    list(attached.lines_until("waiting"))
+    attached.process.kill()
+    attached.process.communicate()
+    return None
+
+
+def detach(world: World, user: User, chance: Random) -> None:
+    """Start a run and leave it at work."""
+    run_that_waits(world, user, chance, stay=False)
+
+
+def attach(world: World, user: User, chance: Random) -> None:
+    """Follow the run that goes on to its end."""
+    pending = user.history.pending
+    assert pending is not None
+    attached = user.start("attach")
+    pending.gate.touch()
+    result = attached.finish()
+    assert result.status == 0, str(result)
+    user.history.pending_ends("completed")
+
+
+def cancel(world: World, user: User, chance: Random) -> None:
+    """Cancel the run that goes on while another shell follows it; both tell so."""
+    attached = user.start("attach --all")
+    list(attached.lines_until("waiting"))
+    assert "was cancelled" in user.ok("cancel").out
+    result = attached.finish()
+    assert result.status == 130, str(result)
+    assert user.run("cancel").status == 1
+    user.history.pending_ends("cancelled")
+
+
+def interrupt(world: World, user: User, chance: Random) -> None:
+    """Press Ctrl-C: the run is cancelled."""
+    followed = run_that_waits(world, user, chance, stay=True)
+    assert followed is not None
+    followed.interrupt()
+    result = followed.finish()
+    assert result.status == 130, str(result)
+    user.history.pending = None
+    user.history.started.expect("cancelled")
+
+
+def edit_there(world: World, user: User, chance: Random) -> None:
+    """Edit a file in the Git folder: push leaves it and says so; with consent it is saved, then given up."""
+    edited, words = user.git_folder / "README.md", f"theirs {chance.getrandbits(64):x}\n"
+    edited.write_text(words)
+    user.edit(chance.randint(2, 1000))
+    refused = user.run("push --no-data")
+    assert refused.status == 1, str(refused)
+    assert edited.read_text() == words, str(refused)
+    user.ok("push --no-data --force")
+    branches = user.shell.ok(
+        "git for-each-ref --format=%(refname) refs/heads/kedro-hybrid/rescued"
+    ).out.split()
+    saved = [user.shell.run(f"git show {branch}:README.md").out for branch in branches]
+    assert words in saved, f"{words!r} was not saved in any of {branches}"
+    user.history.code_arrives(surely=True)
+
+
+def both_at_once(world: World, user: User, chance: Random) -> None:
+    """Both users push at the same moment."""
+    started = [(each, each.start("push")) for each in world.users]
+    for each, command in started:
+        result = command.finish()
+        assert result.status == 0, str(result)
+        each.history.code_arrives(surely=True)
+        each.history.data_arrives(surely=True)
