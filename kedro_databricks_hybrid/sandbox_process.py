@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
-_NEEDED = ("starlette", "uvicorn", "jupyter_client", "ipykernel", "pyspark")
+_NEEDED = ("starlette", "uvicorn", "jupyter_client", "ipykernel", "psutil", "pyspark")
 
 
 def running() -> Connection | None:
@@ -80,20 +80,30 @@ def start(port: int | None) -> Connection:
 
 
 def stop(running: Connection) -> None:
-    """Ask the sandbox to end and wait until it has, with everything that runs in it.
+    """Ask the sandbox to end and wait until its process is gone, with everything that runs in it.
 
     Raises:
         SandboxError: It did not end in time.
     """
     os.kill(running.pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS
-    while connection.read(running.home) is not None:
+    while connection.read(running.home) is not None or not _is_gone(running.pid):
         if time.monotonic() > deadline:
             raise SandboxError(
                 f"The sandbox did not stop within {_STOP_SECONDS:.0f} s.",
                 hint=f"End its process by hand: `kill -9 {running.pid}`.",
             )
         time.sleep(0.05)
+
+
+def _is_gone(pid: int) -> bool:
+    """Tell whether a process is over; one that only waits for its parent to ask for its end is."""
+    import psutil
+
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def remove_home() -> Path | None:
