@@ -35,6 +35,14 @@ $(VENV)/.docs: $(READY) requirements/docs.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/docs.txt
 	@touch $@
 
+# Every benchmark, side by side with its peers, into benchmarks/RESULTS.md. BENCH_ARGS=--quick: smaller.
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+$(VENV)/.bench: $(READY) requirements/bench.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/bench.txt
+	@touch $@
+
 # Perform the tutorial and write down what its commands print now.
 tutorial: $(READY)
 	$(BIN)/python -m tests.docs.perform

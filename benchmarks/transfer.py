@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import requests
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
+from results import Row, beside, tell, tell_columns
 
 from kedro_databricks_hybrid.sandbox import connection
 from kedro_databricks_hybrid.transfer import roots
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CONCURRENCY = 10
+LOOP = "a bare loop of requests"
 
 
 class Sandbox:
@@ -191,10 +193,10 @@ def legacy_copy(program: Path, sandbox: Sandbox, data: Path, target: str) -> Non
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def many_small(sandbox: Sandbox, scratch: Path, count: int, delay: float, cli: Path | str) -> None:
-    """1,000 files of 4 KB, then the same unchanged."""
+def many_small(sandbox: Sandbox, scratch: Path, count: int, delay: float, cli: Path | str) -> list[Row]:
+    """Many files of 4 KB, then the same unchanged; times are held to targets where a network has a delay."""
     name = f"small-{delay}"
-    print(f"\n{count} files of 4 KB, {delay * 1000:.0f} ms a request", flush=True)
+    what = f"{count} files of 4 KB, {delay * 1000:.0f} ms a request"
     folders = [make_files(scratch / f"{name}-{number}", count, 4096, 250) for number in range(3)]
     sandbox.set_delay(delay)
 
@@ -205,28 +207,35 @@ def many_small(sandbox: Sandbox, scratch: Path, count: int, delay: float, cli: P
     def ours(number: int) -> float:
         return seconds(lambda: pushed(sandbox.push(folders[number], f"dbfs:/bench/{name}-{number}")))
 
-    def again(number: int) -> float:
-        return seconds(lambda: pushed(sandbox.push(folders[number], f"dbfs:/bench/{name}-{number}")))
-
-    took = medians({"floor": floor, "ours": ours, "again": again})
+    took = medians({"floor": floor, "ours": ours, "again": ours})
     sandbox.set_delay(delay)
-    again(0)
-    layers = 2 + sum(1 for path in (folders[0] / "01_raw").iterdir())
-    first, unchanged = took["ours"], took["again"]
-    print(f"  bare loop, ten at a time  {took['floor']:8.2f} s")
-    print(f"  this package              {first:8.2f} s   {first / took['floor']:.2f} of the floor")
-    print(f"  nothing changed           {unchanged:8.2f} s   {sandbox.requests} requests, {layers} folders")
-    copy = seconds(lambda: sdk_copy(sandbox.client(), folders[0], f"/bench/{name}-sdk"))
-    print(f"  SDK dbfs.copy(recursive)  {copy:8.2f} s   {copy / first:.1f} times ours")
+    ours(0)
+    asked, layers = sandbox.requests, 2 + sum(1 for path in (folders[0] / "01_raw").iterdir())
+    first, unchanged, same = took["ours"], took["again"], f"{what}, unchanged"
+    copied = seconds(lambda: sdk_copy(sandbox.client(), folders[0], f"/bench/{name}-sdk"))
+    rows = [
+        beside(what, LOOP, took["floor"], first),
+        beside(what, "SDK's `dbfs.copy(recursive=True)`", copied, first),
+        Row(f"{same}: requests", "folders", f"{layers}", f"{asked}").held_to(
+            f"<= {layers + 3}", met=asked <= layers + 3
+        ),
+    ]
+    if delay:
+        rows[0] = rows[0].held_to("<= 1.3 of it", met=first <= 1.3 * took["floor"])
     if isinstance(cli, str):
-        print(f"  legacy CLI                not measured: {cli}")
-        return
+        return [*rows, Row(what, "legacy CLI", f"not measured: {cli}", f"{first:.2f} s")]
     legacy = seconds(lambda: legacy_copy(cli, sandbox, folders[0], f"/bench/{name}-legacy"))
-    print(f"  legacy CLI                {legacy:8.2f} s   {legacy / first:.1f} times ours")
-    print(f"  legacy CLI, unchanged     {legacy:8.2f} s   {legacy / unchanged:.0f} times ours (it sends all)")
+    beside_cli = [
+        beside(what, "legacy CLI", legacy, first),
+        beside(same, "legacy CLI (it sends all)", legacy, unchanged),
+    ]
+    if delay:
+        beside_cli[0] = beside_cli[0].held_to(">= 6", met=legacy >= 6 * first)
+        beside_cli[1] = beside_cli[1].held_to(">= 50", met=legacy >= 50 * unchanged)
+    return [*rows, *beside_cli]
 
 
-def one_changed(sandbox: Sandbox, scratch: Path, count: int) -> None:
+def one_changed(sandbox: Sandbox, scratch: Path, count: int) -> list[Row]:
     """One changed among many: requests, the time, and the processor's time that is our own."""
     sandbox.set_delay(0.0)
     data = make_files(scratch / "many", count, 64, 500)
@@ -235,18 +244,19 @@ def one_changed(sandbox: Sandbox, scratch: Path, count: int) -> None:
     push = sandbox.push(data, "dbfs:/bench/many")
     sandbox.set_delay(0.0)
     began = time.process_time()
-    taken = seconds(lambda: pushed(push))
+    pushed(push)
     own = time.process_time() - began
-    folders = 2 + sum(1 for path in (data / "01_raw").iterdir())
-    print(
-        f"\n1 changed of {count}: {taken:.2f} s, of which {own:.2f} s our own; "
-        f"{sandbox.requests} requests, {folders} folders",
-        flush=True,
-    )
+    asked, folders = sandbox.requests, 2 + sum(1 for path in (data / "01_raw").iterdir())
+    what, most = f"one changed among {count}", folders + 4
+    return [
+        Row(f"{what}: time of our own", "", "", f"{own:.2f} s", "", "< 3 s", own < 3),
+        Row(f"{what}: requests", "folders", f"{folders}", f"{asked}", "", f"<= {most}", asked <= most),
+    ]
 
 
-def large(sandbox: Sandbox, scratch: Path, count: int, size: int) -> None:
+def large(sandbox: Sandbox, scratch: Path, count: int, size: int) -> list[Row]:
     """Large files to a volume."""
+    rows = []
     for delay in (0.0, 0.03):
         folders = [make_files(scratch / f"large-{delay}-{number}", count, size, 1000) for number in range(3)]
         root = f"/Volumes/main/default/data/large-{delay}"
@@ -259,29 +269,43 @@ def large(sandbox: Sandbox, scratch: Path, count: int, size: int) -> None:
             return seconds(lambda: pushed(sandbox.push(folders[number], f"{root}-{number}")))
 
         took = medians({"floor": floor, "ours": ours})
-        print(f"\n{count} files of {size / 1e6:.0f} MB to a volume, {delay * 1000:.0f} ms a request")
-        print(f"  bare loop     {took['floor']:8.2f} s")
-        print(
-            f"  this package  {took['ours']:8.2f} s   {took['ours'] / took['floor']:.2f} of the floor",
-            flush=True,
-        )
+        what = f"{count} files of {size / 1e6:.0f} MB to a volume, {delay * 1000:.0f} ms a request"
+        row = beside(what, LOOP, took["floor"], took["ours"])
+        rows.append(row.held_to("<= 1.2 of it", met=took["ours"] <= 1.2 * took["floor"]))
+    return rows
 
 
-def memory(sandbox: Sandbox, scratch: Path, size: int) -> None:
+def memory(sandbox: Sandbox, scratch: Path, size: int) -> list[Row]:
     """Send one file from a process of its own, which tells the most memory that it ever had."""
     sandbox.set_delay(0.0)
+    rows = []
     for number, root in enumerate(("dbfs:/bench/memory", "/Volumes/main/default/data/memory")):
         data = scratch / f"memory-{number}"
         (data / "01_raw").mkdir(parents=True)
         with (data / "01_raw" / "one.bin").open("wb") as file:
             file.truncate(size)
-        for name, wish in (("without sending", []), ("sending", [data / "01_raw"])):
-            command = [sys.executable, __file__, "--one", sandbox.url, sandbox.token, root, str(data)]
-            done = subprocess.run(
-                [*command, *(str(path) for path in wish)], capture_output=True, text=True, check=True
-            )
-            where = root.partition("/")[0] or "a volume"
-            print(f"  {size / 1e6:.0f} MB to {where}, {name}: {done.stdout.strip()} at the peak", flush=True)
+        peaks = []
+        for chosen in ([], [str(data / "01_raw")]):
+            command = [
+                sys.executable,
+                __file__,
+                "--one",
+                sandbox.url,
+                sandbox.token,
+                root,
+                str(data),
+                *chosen,
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            peaks.append(float(done.stdout))
+        idle, peak = peaks
+        what = (
+            f"{size / 1e6:.0f} MB to {'DBFS' if root.startswith('dbfs:') else 'a volume'}: memory at the peak"
+        )
+        rows.append(
+            Row(what, "nothing to send", f"{idle:.0f} MB", f"{peak:.0f} MB", "", "< 120 MB", peak < 120)
+        )
+    return rows
 
 
 def one(url: str, token: str, root: str, data: str, *chosen: str) -> None:
@@ -291,31 +315,38 @@ def one(url: str, token: str, root: str, data: str, *chosen: str) -> None:
     push.perform(push.prepare(Wish(chosen=[Path(path) for path in chosen])))
     # Of this program alone: getrusage counts what the process was before it became this program too.
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    print(f"{int(peak[1]) / 1024:.0f} MB" if peak else "unknown")
+    print(int(peak[1]) / 1024 if peak else "nan")
 
 
-def main() -> None:
-    """Run everything."""
+def main() -> int:
+    """Measure everything, print the table; 1 where a target was missed."""
     if sys.argv[1:2] == ["--one"]:
         one(*sys.argv[2:])
-        return
+        return 0
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="fewer and smaller files")
     small = parser.parse_args().small
+    tell_columns()
     with tempfile.TemporaryDirectory(prefix="transfer-bench-") as name:
         scratch = Path(name)
         sandbox = Sandbox(scratch / "home")
         try:
             cli = legacy_cli(scratch)
-            for delay in (0.0, 0.03):
-                many_small(sandbox, scratch, 200 if small else 1000, delay, cli)
-            one_changed(sandbox, scratch, 1000 if small else 10_000)
-            large(sandbox, scratch, 4 if small else 10, 20_000_000)
-            print()
-            memory(sandbox, scratch, 100_000_000 if small else 1_000_000_000)
+            met = all(
+                [
+                    *(
+                        tell(*many_small(sandbox, scratch, 200 if small else 1000, delay, cli))
+                        for delay in (0.0, 0.03)
+                    ),
+                    tell(*one_changed(sandbox, scratch, 1000 if small else 10_000)),
+                    tell(*large(sandbox, scratch, 4 if small else 10, 20_000_000)),
+                    tell(*memory(sandbox, scratch, 100_000_000 if small else 1_000_000_000)),
+                ]
+            )
         finally:
             sandbox.stop()
+    return 0 if met else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
