@@ -211,13 +211,9 @@ def size_of(dataset: object) -> int | None:
     for path in (str(each).removeprefix("dbfs:") for each in found):
         for place in (Path(f"/dbfs{path}"), Path(path)):
             if path.startswith("/") and place.exists():
-                return bytes_below(place)
+                files = place.rglob("*") if place.is_dir() else [place]
+                return sum(each.stat().st_size for each in files if each.is_file())
     return None
-
-
-def bytes_below(place: Path) -> int:
-    """Return the bytes of a file, or of all files below a folder."""
-    return sum(map(bytes_below, place.iterdir())) if place.is_dir() else place.stat().st_size
 
 
 @contextlib.contextmanager
@@ -258,17 +254,22 @@ def captured_output(log: RunLog) -> Iterator[None]:
 
 def forget(package_name: str) -> None:
     """Drop the project's modules, so that the code that the Git folder holds now is what runs."""
-    for name in list(sys.modules):
-        if name == package_name or name.startswith(package_name + "."):
-            del sys.modules[name]
+    for name in [each for each in sys.modules if f"{each}.".startswith(f"{package_name}.")]:
+        del sys.modules[name]
     importlib.invalidate_caches()
 
 
-def accepted(function: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Keep the options that this Kedro's function has; refuse the set ones that it lacks."""
-    known = inspect.signature(function).parameters
-    lacking = [name for name, value in options.items() if name not in known and value]
-    if lacking:
+def takes(session_class: type, base: type, method: str) -> set[str]:
+    """Return the arguments of a session's method; one that takes any passes them on to its base's."""
+    known = dict(inspect.signature(getattr(session_class, method)).parameters)
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values()):
+        known.update(inspect.signature(getattr(base, method)).parameters)
+    return set(known)
+
+
+def accepted(known: set[str], options: dict[str, Any]) -> dict[str, Any]:
+    """Keep the options that this Kedro has; refuse the set ones that it lacks."""
+    if lacking := [name for name, value in options.items() if name not in known and value]:
         raise TypeError(f"The Kedro on the cluster has no option {', '.join(lacking)}; update it there.")
     return {name: value for name, value in options.items() if name in known}
 
@@ -297,23 +298,21 @@ def run_pipeline(request: dict[str, Any], log: RunLog) -> None:
     bootstrap_project(project_path)
     options = request["options"]
     with only_our_handler(log):
-        session_class = getattr(settings, "SESSION_CLASS", KedroSession)
+        session_class: Any = getattr(settings, "SESSION_CLASS", KedroSession)
+        taken = [takes(session_class, KedroSession, method) for method in ("create", "run")]
         create = {"project_path": project_path, "env": options["env"], "conf_source": options["conf_source"]}
         run = {**request["run"], "runner": make_runner(options)}
-        takes_parameters = "runtime_params" in inspect.signature(session_class.create).parameters
-        (create if takes_parameters else run)["runtime_params"] = options["params"]
+        (create if "runtime_params" in taken[0] else run)["runtime_params"] = options["params"]
         names = run.pop("pipeline_names")
-        if "pipeline_names" in inspect.signature(session_class.run).parameters:
+        if "pipeline_names" in taken[1]:
             run["pipeline_names"] = names
         elif len(names) > 1:
             raise TypeError("The Kedro on the cluster runs one pipeline at a time; update it there.")
         else:
             run["pipeline_name"] = next(iter(names), None)
-        with session_class.create(**accepted(session_class.create, create)) as session:
-            hooks: Any = session
-            with measuring() as sizes:
-                hooks._hook_manager.register(node_events(log, hook_impl, sizes))  # noqa: SLF001 - no public way
-                session.run(**accepted(session.run, run))
+        with session_class.create(**accepted(taken[0], create)) as session, measuring() as sizes:
+            session._hook_manager.register(node_events(log, hook_impl, sizes))  # noqa: SLF001 - no public way
+            session.run(**accepted(taken[1], run))
 
 
 def project_traceback(error: BaseException) -> str:
@@ -326,8 +325,8 @@ def project_traceback(error: BaseException) -> str:
 
 def is_in_import(error: BaseException) -> bool:
     """Tell whether an import was interrupted: of a package, Python keeps what it had by then."""
-    codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return any(code.co_name == "<module>" or "<frozen importlib" in code.co_filename for code in codes)
+    codes = (frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(each.co_name == "<module>" or "<frozen importlib" in each.co_filename for each in codes)
 
 
 def main(request: dict[str, Any]) -> None:

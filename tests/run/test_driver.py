@@ -180,3 +180,27 @@ def test_a_run_that_is_cancelled_while_it_imports_spoils_the_process(tmp_path: P
         )
         end = perform(project)[-1]
         assert (end["outcome"], end["spoiled"]) == ("cancelled", is_spoiled)
+
+
+_ANY_ARGUMENTS = """
+from kedro.framework.session import KedroSession
+
+
+class Own(KedroSession):
+    def run(self, *args, **kwargs):
+        print("a session of the project's own")
+        return super().run(*args, **kwargs)
+
+
+SESSION_CLASS = Own
+"""
+
+
+def test_a_session_that_takes_any_arguments_gets_what_kedros_takes(tmp_path: Path) -> None:
+    """The project's class passes them on, so it is asked for none by name."""
+    project = make_project(tmp_path / "project")
+    settings = project.path / f"src/{PACKAGE}/settings.py"
+    settings.write_text(settings.read_text("utf-8") + _ANY_ARGUMENTS, encoding="utf-8")
+    records = perform(project)
+    assert records[-1]["outcome"] == "completed", records[-1]
+    assert "a session of the project's own" in str(records)
