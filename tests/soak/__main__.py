@@ -1,10 +1,11 @@
-"""Random users against the sandbox: `python -m tests.soak --minutes=30`; a seed repeats its steps."""
+"""Random users against the sandbox: `make soak MINUTES=30`; a seed repeats its steps."""
 
 from __future__ import annotations
 
 import argparse
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,13 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.soak import accidents, oracle, steps
+from kedro_databricks_hybrid.errors import HybridError
+from tests.soak import accidents, oracle, processes, steps
 from tests.soak.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from tests.soak.world import User
+
+_STEP_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -58,22 +63,50 @@ CHOICES = (
 
 
 def main() -> int:
-    """Play until the time is over or something is found."""
+    """Play until the time is over, something is found or somebody stops it; then nothing is left running."""
     options = _options()
+    for number, handler in ((signal.SIGINT, _stop), (signal.SIGTERM, _stop), (signal.SIGALRM, _give_up)):
+        signal.signal(number, handler)
     scratch = Path(tempfile.mkdtemp(prefix="soak-"))
     print(f"seed {options.seed}, {options.minutes:g} minutes, in {scratch}", flush=True)
     world = World(scratch)
+    status = 1
     try:
+        world.open()
         taken = _play(world, options.seed, options.minutes * 60)
-    except (AssertionError, subprocess.TimeoutExpired):
-        traceback.print_exc()
-        print(f"FOUND SOMETHING; once more: python -m tests.soak --seed={options.seed}. Kept: {scratch}")
-        return 1
-    finally:
         world.close()
-    shutil.rmtree(scratch)
-    print(f"{sum(taken.values())} steps, nothing found: {taken}")
-    return 0
+        print(f"seed {options.seed}: {sum(taken.values())} steps, nothing found: {taken}")
+        status = 0
+    except (AssertionError, HybridError, subprocess.TimeoutExpired):
+        traceback.print_exc()
+    except _StoppedError as stopped:
+        print(f"Stopped by signal {stopped.number}.")
+        status = 128 + stopped.number
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+            signal.signal(number, signal.SIG_IGN)
+        processes.kill_all(scratch)
+        if status == 1:
+            print(f"FOUND SOMETHING; once more: make soak SEED={options.seed}. Kept: {scratch}")
+        else:
+            shutil.rmtree(scratch)
+    return status
+
+
+class _StoppedError(Exception):
+    """Somebody stops the campaign."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise _StoppedError(number)
+
+
+def _give_up(number: int, frame: FrameType | None) -> None:
+    raise AssertionError(f"the step does not end within {_STEP_SECONDS} s")
 
 
 def _play(world: World, seed: int, seconds: float) -> dict[str, int]:
@@ -91,8 +124,10 @@ def _play(world: World, seed: int, seconds: float) -> dict[str, int]:
         (choice,) = chance.choices(fitting, [choice.weight for choice in fitting])
         name = choice.step.__name__
         world.note(f"{time.monotonic() - began:6.1f} s  {sum(taken.values()):4}  {user.name:17} {name}")
+        signal.alarm(_STEP_SECONDS)
         choice.step(world, user, chance)
         oracle.check(world)
+        signal.alarm(0)
         taken[name] = taken.get(name, 0) + 1
     return taken
 

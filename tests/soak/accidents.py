@@ -63,7 +63,6 @@ def lost_driver(world: World, user: User, chance: Random) -> None:
     world.clear_faults()
     _must_fail(result)
     _lose_runs(world)
-    user.history.started.expect(NO_END)
 
 
 def killed_client(world: World, user: User, chance: Random) -> None:
@@ -83,7 +82,7 @@ def killed_midway(world: World, user: User, chance: Random) -> None:
     time.sleep(seconds)
     command.process.kill()
     result = command.finish()
-    wait_for_no_orphans(world.home, world.running().pid)
+    wait_for_no_orphans(world.scratch, world.running().pid)
     _arrive(user, verb, surely=result.status == 0)
 
 
@@ -94,7 +93,6 @@ def killed_sandbox(world: World, user: User, chance: Random) -> None:
     _restart(world, followed.process.pid)
     _must_fail(followed.finish())
     _lose_runs(world)
-    user.history.started.expect(NO_END)
 
 
 def killed_sandbox_midway(world: World, user: User, chance: Random) -> None:
@@ -122,7 +120,7 @@ def _perform(user: User, verb: str) -> Result:
 
 def _restart(world: World, *clients: int) -> None:
     world.kill()
-    wait_for_no_orphans(world.home, *clients)
+    wait_for_no_orphans(world.scratch, *clients)
     world.start()
 
 
@@ -166,8 +164,8 @@ def _must_fail(result: Result) -> None:
 
 
 def _lose_runs(world: World) -> None:
-    """Every run that went on is lost, and `attach` says so."""
+    """Every run that went on is lost; `attach` says so, and notes it for others."""
     for user in world.users:
         if user.history.pending:
             _must_fail(user.run("attach"))
-            user.history.pending = None
+            user.history.pending_ends("failed")

@@ -24,7 +24,7 @@ def check(world: World) -> None:
         AssertionError: Something is not as it must be.
     """
     running = world.running()
-    wait_for_no_orphans(world.home, running.pid)
+    wait_for_no_orphans(world.scratch, running.pid)
     assert kernels(running.pid) <= len(world.users), "a context was left behind"
     for user in world.users:
         _check_code(user, running.host)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.soak.history import NO_END, Pending
-from tests.soak.world import RAW
+from tests.soak.world import NODES, RAW
 
 if TYPE_CHECKING:
     from random import Random
@@ -119,24 +119,26 @@ def interrupt(world: World, user: User, chance: Random) -> None:
     followed.interrupt()
     result = followed.finish()
     assert result.status == 130, str(result)
-    user.history.pending = None
-    user.history.started.expect("cancelled")
+    user.history.pending_ends("cancelled")
 
 
 def edit_there(world: World, user: User, chance: Random) -> None:
     """Edit a file in the Git folder: push leaves it and says so; with consent it is saved, then given up."""
-    edited, words = user.git_folder / "README.md", f"theirs {chance.getrandbits(64):x}\n"
-    edited.write_text(words)
-    user.edit(chance.randint(2, 1000))
+    edited = user.git_folder / NODES
+    theirs = f"{edited.read_text()}# theirs {chance.getrandbits(64):x}\n"
+    edited.write_text(theirs)
+    (there,) = user.history.code_there
+    user.edit(user.history.factors[there] + chance.randint(1, 1000))  # the checkout changes this file, too
     refused = user.run("push --no-data")
     assert refused.status == 1, str(refused)
-    assert edited.read_text() == words, str(refused)
+    assert NODES in refused.errors[0], str(refused)
+    assert edited.read_text() == theirs, str(refused)
     user.ok("push --no-data --force")
     branches = user.shell.ok(
         "git for-each-ref --format=%(refname) refs/heads/kedro-hybrid/rescued"
     ).out.split()
-    saved = [user.shell.run(f"git show {branch}:README.md").out for branch in branches]
-    assert words in saved, f"{words!r} was not saved in any of {branches}"
+    saved = [user.shell.run(f"git show {branch}:{NODES}").out for branch in branches]
+    assert theirs in saved, f"{theirs!r} was not saved in any of {branches}"
     user.history.code_arrives(surely=True)
 
 

@@ -15,6 +15,7 @@ from tests.e2e.commands import Result, Shell, Started
 from tests.e2e.conftest import COLLEAGUE, token_of
 from tests.project_fixtures import make_project
 from tests.soak.history import History
+from tests.soak.processes import wait_for_no_orphans
 
 NODES = "src/tiny_shop/pipeline_registry.py"
 RAW = "data/01_raw/raw.csv"
@@ -123,13 +124,17 @@ class World:
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
         self.home = scratch / "home"
-        _keep_to(scratch)
+        self.users: list[User] = []
+
+    def open(self) -> None:
+        """Start the sandbox and make the users' projects."""
+        _keep_to(self.scratch)
         colleagues_token = token_of(self.home, COLLEAGUE)
         self.start()
         running = self.running()
         self.users = [
-            _user(scratch, running.user, "--profile=sandbox", running.token),
-            _user(scratch, COLLEAGUE, "", colleagues_token),
+            _user(self.scratch, running.user, "--profile=sandbox", running.token),
+            _user(self.scratch, COLLEAGUE, "", colleagues_token),
         ]
         self.users[1].shell.environment = {
             "DATABRICKS_HOST": running.host,
@@ -167,11 +172,13 @@ class World:
         return self.home / "roots" / "dbfs" / f"gate-{name}"
 
     def close(self) -> None:
-        """End whatever is left."""
-        for user in self.users:
-            user.shell.close()
-        if running := sandbox_process.running():
-            sandbox_process.stop(running)
+        """Stop the sandbox, which takes along all that runs in it.
+
+        Raises:
+            AssertionError: Something goes on.
+        """
+        sandbox_process.stop(self.running())
+        wait_for_no_orphans(self.scratch)
 
 
 def _keep_to(scratch: Path) -> None:
@@ -179,8 +186,10 @@ def _keep_to(scratch: Path) -> None:
     for name in list(os.environ):
         if name.startswith(("DATABRICKS_", "KEDRO_", "SPARK_", "PYSPARK_", "GIT_", "XDG_")):
             del os.environ[name]
+    (scratch / "tmp").mkdir()
     os.environ |= {
         "HOME": str(scratch),
+        "TMPDIR": str(scratch / "tmp"),
         "DO_NOT_TRACK": "1",
         "NO_PROXY": "127.0.0.1,localhost",
         "GIT_CONFIG_NOSYSTEM": "1",
