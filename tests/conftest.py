@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
+
+from tests.processes import at_home_in, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_SECONDS = 10.0
 _OURS = ("DATABRICKS_", "KEDRO_", "SPARK_", "PYSPARK_")
 
 
@@ -18,7 +25,7 @@ _OURS = ("DATABRICKS_", "KEDRO_", "SPARK_", "PYSPARK_")
 def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Set an environment with an empty home, no login, no telemetry and an identity for git."""
     home = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, _nothing_left_running(tmp_path_factory.getbasetemp()):
         for name in list(os.environ):
             if name.startswith(_OURS):
                 patch.delenv(name)
@@ -32,3 +39,22 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
             patch.setenv(f"GIT_{role}_EMAIL", "test@example.com")
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
         yield home
+
+
+@contextmanager
+def _nothing_left_running(folder: Path) -> Iterator[None]:
+    """Fail, after every other fixture of the session has ended, where tests left processes behind."""
+    yield
+    deadline = time.monotonic() + _SECONDS
+    while left := [each for each in at_home_in(folder) if not _ends_with_us(each)]:
+        if time.monotonic() > deadline:
+            pytest.fail(f"Tests left running: {[[str(each.pid), *words(each)] for each in left]}")
+        time.sleep(0.1)
+
+
+def _ends_with_us(process: psutil.Process) -> bool:
+    """Tell whether it is a zombie, or the Java of a Spark session here, which ends when its stdin closes."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return bool(process.name() == "java" and process.ppid() == os.getpid())
+    return True

@@ -1,7 +1,4 @@
-"""The processes of the campaign: whoever is no part of the sandbox's server is an orphan.
-
-They are known by their environment, whose home lies in the scratch folder.
-"""
+"""The processes of the campaign: whoever is no part of the sandbox's server is an orphan."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from kedro_databricks_hybrid.sandbox.connection import HOME_VARIABLE
+from tests.processes import at_home_in, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +29,7 @@ def wait_for_no_orphans(scratch: Path, *tops: int) -> None:
     """
     deadline = time.monotonic() + _SECONDS
     while found := list(_orphans(scratch, tops)):
-        assert time.monotonic() < deadline, f"orphans: {[[str(each.pid), *_words(each)] for each in found]}"
+        assert time.monotonic() < deadline, f"orphans: {[[str(each.pid), *words(each)] for each in found]}"
         time.sleep(0.1)
 
 
@@ -47,31 +44,15 @@ def kill_all(scratch: Path) -> None:
 
 def kernels(server: int) -> int:
     """Return how many kernels run below a server."""
-    return sum(
-        "ipykernel" in " ".join(words) or "kernel_startup" in " ".join(words)
-        for words in (_words(process) for process in psutil.Process(server).children())
-    )
+    return sum("kernel_startup" in " ".join(words(each)) for each in psutil.Process(server).children())
 
 
 def _orphans(scratch: Path, tops: tuple[int, ...]) -> Iterator[psutil.Process]:
-    belonging = {psutil.Process()}
-    for top in (psutil.Process(pid) for pid in tops if psutil.pid_exists(pid)):
-        belonging |= {top, *top.children(recursive=True)}
-    for process in psutil.process_iter():
-        if process not in belonging and _is_of(process, scratch):
+    belonging: set[psutil.Process] = set()
+    for pid in tops:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            top = psutil.Process(pid)
+            belonging |= {top, *top.children(recursive=True)}
+    for process in at_home_in(scratch):
+        if process not in belonging:
             yield process
-
-
-def _is_of(process: psutil.Process, scratch: Path) -> bool:
-    try:
-        homes = [process.environ().get(name, "") for name in ("HOME", HOME_VARIABLE)]
-        return any(home.startswith(str(scratch)) for home in homes)
-    except psutil.Error:
-        return False
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return list(process.cmdline())
-    except psutil.Error:
-        return []
