@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= --numprocesses=2 --dist=loadfile
 READY := $(VENV)/.ready
 CONNECT := .venv-connect
+MINUTES ?= 30
+SEED ?=
 
-.PHONY: demo test test-connect lint types docs tutorial format bench lock clean
+.PHONY: demo test test-connect soak lint types docs tutorial format bench lock clean
 
 demo: $(READY)
 	$(BIN)/python -m demo
@@ -18,6 +20,10 @@ test: $(READY)
 # Databricks Connect brings a pyspark of its own, so its tests have an environment of their own.
 test-connect: $(CONNECT)/.ready
 	SANDBOX_PYTHON=$(abspath $(BIN)/python) $(CONNECT)/bin/python -m pytest tests/connect
+
+# Random users and accidents, with an oracle after each step. The seed that it prints repeats the steps.
+soak: $(READY)
+	$(BIN)/python -m tests.soak --minutes=$(MINUTES) $(if $(SEED),--seed=$(SEED))
 
 lint: $(READY)
 	$(BIN)/ruff check .
