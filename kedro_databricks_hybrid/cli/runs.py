@@ -66,6 +66,8 @@ def logs(metadata: ProjectMetadata, profile: str | None, env: str | None, run_id
         for record in records:
             outcome.take(record)
             show(record)
+    if found.end and not outcome.ended:
+        outcome.take({"event": "end", **found.end})
     if not outcome.ended:
         say(f"(The log of {found.run_id} has no end yet.)")
         return

@@ -48,7 +48,7 @@ class PastRun:
 
     def started(self, workspace: Workspace, tree: RemoteTree) -> Started:
         """Return the run as one that can be followed from its first record, or cancelled."""
-        return Started(_work(workspace, self.facts), tree, self.run_id, self.facts)
+        return Started(_work(workspace, self.facts), tree, self.run_id, self.facts, self.end)
 
 
 def latest(tree: RemoteTree, count: int) -> list[PastRun]:

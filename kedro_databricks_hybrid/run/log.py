@@ -17,7 +17,7 @@ RUN_FILE = "run.json"
 """Beside a run's log: what it runs and where, written by the client once it is started."""
 
 END_FILE = "end.json"
-"""Beside a run's log: its end record once more, written by the driver after the log."""
+"""Beside a run's log: its end once more; a client writes it for a driver that could not."""
 
 Record = dict[str, Any]
 """One line of a run log: `n` (from 1), `t` (seconds since 1970), `event`, and what belongs to that event."""
@@ -73,6 +73,7 @@ class Outcome:
             self.seconds = record["seconds"]
             self.error = record.get("error", "")
             self.traceback = record.get("traceback", "")
+            self.hint = record.get("hint") or self.hint
         elif "node" in record:
             node = self.nodes.setdefault(record["node"], NodeRun(record["node"]))
             node.seconds = record.get("seconds", node.seconds)

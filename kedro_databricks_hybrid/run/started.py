@@ -67,12 +67,14 @@ class Started:
         tree: The data root.
         run_id: Its name there.
         facts: What else is known of it: user, commit, branch, env, data root, page and so on.
+        end: The end that stands beside its log; it counts where the log itself has none.
     """
 
     work: Work
     tree: RemoteTree
     run_id: str
     facts: dict[str, Any] = field(default_factory=dict)
+    end: dict[str, Any] | None = None
     outcome: Outcome = field(default_factory=Outcome)
     bookmark: Bookmark | None = None
     _times: list[float] = field(default_factory=list)
@@ -156,6 +158,9 @@ class Started:
                 asked = time.monotonic()  # what writes, works
                 pauses.reset()
                 continue
+            if self.end:
+                self.outcome.take({"event": "end", **self.end})
+                break
             if time.monotonic() - asked > status_every:
                 asked = time.monotonic()
                 if ending := patience.ask(self.work.ending):
@@ -188,11 +193,7 @@ class Started:
 
     def _take(self, ending: Ending) -> None:
         """Let the work's own end stand, here and for others, for the record that the driver did not write."""
-        self.outcome.seconds = self._written_for
-        self.outcome.outcome = ending.outcome
-        self.outcome.error = ending.error
-        self.outcome.traceback = ending.traceback
-        self.outcome.hint = ending.hint or self.outcome.hint
-        facts = {"outcome": ending.outcome, "seconds": self.outcome.seconds, "error": ending.error}
+        end = {**asdict(ending), "seconds": self._written_for}
+        self.outcome.take({"event": "end", **end})
         with contextlib.suppress(HybridError):
-            self.tree.write(RUNS_FOLDER / self.run_id / END_FILE, json.dumps(facts).encode())
+            self.tree.write(RUNS_FOLDER / self.run_id / END_FILE, json.dumps(end).encode())

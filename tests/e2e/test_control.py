@@ -48,6 +48,9 @@ def test_a_driver_that_is_lost(tiny: Callable[[str], Shell]) -> None:
         shell.ok(f"{FAULT} clear")
         assert result.status == 1, str(result)
         assert words in result.errors[0]
+        for verb in ("attach", "logs"):
+            later = shell.fails(f"kedro databricks {verb} {PROFILE}", words)
+            assert "Run it again" in later.errors[0]
     let_go(shell)
     assert "went on" in shell.ok(RUN).out
 

@@ -169,6 +169,17 @@ def test_a_chatty_log_is_not_asked_for_all_the_time(monkeypatch: pytest.MonkeyPa
     assert tree.asked <= 60 * 6
 
 
+def test_an_end_beside_a_log_that_has_none_counts() -> None:
+    """It was noted when the driver was lost; nothing more is waited for."""
+    tree = Memory()
+    put(tree, 1, {"n": 1, "event": "output", "text": "x"})
+    end = {"outcome": "failed", "seconds": 1.0, "error": "It died.", "traceback": "", "hint": "Again."}
+    shown: list[int] = []
+    run = Started(Endless(), cast("RemoteTree", tree), "one", end=end)
+    outcome = run.follow(lambda record: shown.append(record["n"]), seconds=5)
+    assert (outcome.outcome, outcome.error, outcome.hint, shown) == ("failed", "It died.", "Again.", [1])
+
+
 def test_work_that_ended_without_an_end_record_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What Databricks says of it is the outcome, and stands beside the log for others."""
     monkeypatch.setattr(started, "_STATUS_EVERY_SECONDS", 0.0)
@@ -182,3 +193,5 @@ def test_work_that_ended_without_an_end_record_failed(monkeypatch: pytest.Monkey
     put(tree, 1, {"n": 1, "event": "node_started", "node": "a"})
     outcome = Started(Dead(), cast("RemoteTree", tree), "one").follow(lambda _: None)
     assert (outcome.outcome, outcome.error, outcome.traceback) == ("failed", "It died.", "its words")
+    noted = json.loads(tree.content[FOLDER / "end.json"])
+    assert (noted["outcome"], noted["error"], noted["traceback"]) == ("failed", "It died.", "its words")
