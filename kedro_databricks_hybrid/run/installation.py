@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import re
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid import cluster
-from kedro_databricks_hybrid.errors import RunError
+from kedro_databricks_hybrid.errors import HybridError, RunError
 from kedro_databricks_hybrid.run.requirements import fit
 
 if TYPE_CHECKING:
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.run.requirements import Fit, Requirements
 
 _SECRET = re.compile(r"\{\{secrets/([\w.-]+)/([\w.-]+)\}\}")
-_FILE = "/tmp/kedro-hybrid-requirements.txt"  # noqa: S108 - on the driver, in the context's own process
+# On the driver, whose contexts and jobs share one /tmp: each has a file of its own, which appears whole.
+_FILE = "/tmp/kedro-hybrid-requirements-{owner}.txt"  # noqa: S108
 
 # The secrets become variables of the context, which %pip fills in, as Databricks' own documentation has it:
 # none is in the text of a command. In the user part of an address a secret is escaped.
@@ -30,8 +33,16 @@ for _name, _scope, _key, _escaped in {wanted!r}:
 """
 
 _WRITE = """\
-with open({file!r}, "w", encoding="utf-8") as _requirements:
+import os as _os
+_draft = {file!r} + "." + str(_os.getpid())
+with open(_draft, "w", encoding="utf-8") as _requirements:
     _requirements.write({text!r})
+_os.replace(_draft, {file!r})
+"""
+
+_REMOVE = """\
+import os as _os
+_os.remove({file!r})
 """
 
 # A failed %pip raises, and the output of a command that raises is lost; so pip is asked again for its reason.
@@ -62,13 +73,17 @@ def install(context: Context, requirements: Requirements, say: Callable[[str], N
     """
     fitting = fit(requirements, cluster.details(context.workspace, context.cluster).runtime)
     tell(fitting, requirements, say)
-    path = str(requirements.path)
-    if fitting.lines is not None:
-        path = _FILE
-        text = "".join(f"{line}\n" for line in fitting.lines)
-        context.run(_WRITE.format(file=path, text=text))
     say(f"Installing {requirements.path}")
-    _pip(context, path, requirements)
+    if fitting.lines is None:
+        _pip(context, str(requirements.path), requirements)
+        return
+    file, write = _written(fitting.lines, context.context_id)
+    context.run(write)
+    try:
+        _pip(context, file, requirements)
+    finally:
+        with contextlib.suppress(HybridError):
+            context.run(_REMOVE.format(file=file))
 
 
 def tell(fitting: Fit, requirements: Requirements, say: Callable[[str], None]) -> None:
@@ -85,9 +100,16 @@ def cells(requirements: Requirements, fitting: Fit) -> list[str]:
     found = [_FETCH.format(wanted=wanted)] if wanted else []
     path = str(requirements.path)
     if fitting.lines is not None:
-        path = _FILE
-        found.append(_WRITE.format(file=path, text="".join(f"{line}\n" for line in fitting.lines)))
+        digest = hashlib.sha256("\n".join(fitting.lines).encode()).hexdigest()
+        path, write = _written(fitting.lines, digest[:16])
+        found.append(write)
     return [*found, _command(options, path), "dbutils.library.restartPython()"]
+
+
+def _written(lines: list[str], owner: str) -> tuple[str, str]:
+    """Return where lines of requirements go on the driver, and the code that writes them."""
+    file = _FILE.format(owner=owner)
+    return file, _WRITE.format(file=file, text="".join(f"{line}\n" for line in lines))
 
 
 def _command(options: str, path: str) -> str:

@@ -87,6 +87,18 @@ def test_the_notebook_installs_as_interactive_runs_do() -> None:
     assert "%pip" not in job_notebook.text()
 
 
+def test_requirements_of_two_projects_do_not_meet() -> None:
+    """A driver's contexts and jobs share its /tmp, so each text has a file of its own there."""
+    files = []
+    for text in (b"pyspark\nmine\n", b"pyspark\nyours\n"):
+        found = wants(text)
+        write, pip, _ = installation.cells(found, fit(found, ""))
+        file = pip.rpartition(" -r ")[2].strip('"')
+        assert repr(file) in write
+        files.append(file)
+    assert len(set(files)) == 2
+
+
 def test_what_serverless_provides_is_left_out() -> None:
     """Spark and extras that bring it are named and dropped; the environment gets lines, never a file."""
     found = serverless.dependencies(
