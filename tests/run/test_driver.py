@@ -171,10 +171,10 @@ def test_modules_are_forgotten_by_their_exact_name(monkeypatch: pytest.MonkeyPat
 
 def test_a_run_that_is_cancelled_while_it_imports_spoils_the_process(tmp_path: Path) -> None:
     """Python keeps a module half imported, so the end record says whether one was."""
-    project = make_project(tmp_path / "project")
     stopped = 'raise KeyboardInterrupt("stop")\n'
-    project.write({f"src/{PACKAGE}/late.py": stopped})
     for line, is_spoiled in ((f"import {PACKAGE}.late", True), (stopped.strip(), False)):
+        project = make_project(tmp_path / f"spoiled-{is_spoiled}" / "project")
+        project.write({f"src/{PACKAGE}/late.py": stopped})
         project.write(
             {f"src/{PACKAGE}/pipeline_registry.py": _FAILING.replace('raise RuntimeError("no luck")', line)}
         )
