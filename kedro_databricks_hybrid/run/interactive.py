@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import WorkspaceError
+from kedro_databricks_hybrid.run import memory
 from kedro_databricks_hybrid.run.patience import is_passing
 from kedro_databricks_hybrid.run.started import Ending, Started
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 _DIED = "The Python process on the cluster ended before the run did"
 _AGAIN = "Run it again, which starts a new one."
-_SMALLER = "Run it again with less data at a time or on a larger driver."
-_MEMORY = re.compile(r"exit status (-9|137)\b|OutOfMemory|out of memory|stopped unexpectedly", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,8 @@ class CommandWork:
         """Say all that is known of the end: what the command left, and what the cluster says of itself."""
         reason = self.context.cluster_ended()
         hint = _AGAIN
-        if not reason and _MEMORY.search(words):
-            hint = _SMALLER
-            reason = "it was killed, which mostly means that the driver's memory ran out"
+        if not reason and memory.is_likely(words):
+            reason, hint = memory.LIKELY, memory.HINT
         return Ending("failed", f"{_DIED}{f': {reason}' if reason else ''}.", words, hint)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.errors import HybridError, WorkspaceError
 from kedro_databricks_hybrid.job_task import REQUEST
-from kedro_databricks_hybrid.run import serverless
+from kedro_databricks_hybrid.run import memory, serverless
 from kedro_databricks_hybrid.run.started import Ending, Started
 from kedro_databricks_hybrid.workspace import translated
 
@@ -134,8 +134,11 @@ class JobWork:
         if code == "SUCCESS":
             code, words = "no end", "the job's task ended, and the log of the pipeline did not"
         page = _address(self.workspace, run)
+        hint = "Mend what it names, then run again."
+        if memory.is_likely(words):
+            words, hint = f"{words.strip().rstrip('.')}: {memory.LIKELY}", memory.HINT
         said = f"{code}: {' '.join(words.split()).rstrip('.')}. See {page}."
-        return Ending("failed", said, trace, "Mend what it names, then run again.")
+        return Ending("failed", said, trace, hint)
 
     def _output(self, run: dict[str, Any]) -> tuple[str, str]:
         """Return the error of the task, and its traceback, where it came so far as to have one."""

@@ -1,4 +1,4 @@
-"""Runs that something happens to: a lost network, a lost driver, a colleague beside; and what they ask."""
+"""Runs that something happens to: a lost network, a colleague beside; and what they ask."""
 
 from __future__ import annotations
 
@@ -31,28 +31,6 @@ def test_a_lost_network_harms_no_run(tiny: Callable[[str], Shell]) -> None:
     assert "Databricks has not answered for 5 s. The run goes on" in result.err
     assert "Databricks answers again" in result.err
     assert result.out.count("went on") == 1
-
-
-def test_a_driver_that_is_lost(tiny: Callable[[str], Shell]) -> None:
-    """An evicted context and a terminated cluster end the command with what is known; runs work again."""
-    shell = tiny("lost-driver")
-    commit_node(shell, waiting(shell))
-    for accident, words in (
-        ("evict-contexts", "ended before the run did"),
-        ("terminate-cluster", "the cluster sandbox is terminat"),
-    ):
-        followed = shell.start(RUN)
-        list(followed.lines_until("waiting"))
-        shell.ok(f"{FAULT} add {accident}")
-        result = followed.finish()
-        shell.ok(f"{FAULT} clear")
-        assert result.status == 1, str(result)
-        assert words in result.errors[0]
-        for verb in ("attach", "logs"):
-            later = shell.fails(f"kedro databricks {verb} {PROFILE}", words)
-            assert "Run it again" in later.errors[0]
-    let_go(shell)
-    assert "went on" in shell.ok(RUN).out
 
 
 def test_two_users_do_not_meet(tiny: Callable[[str], Shell]) -> None:

@@ -1,0 +1,129 @@
+"""Drivers that die in the middle of a run: said with what is known, never a success, and runs work again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.test_jobs import write
+from tests.e2e.test_run import PROFILE, RUN, commit_node
+from tests.e2e.test_runs import let_go, waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.e2e.commands import Result, Shell, Started
+
+FAULT = "kedro databricks sandbox fault"
+_JOB_CLUSTER = "{spark_version: 17.3.x-scala2.13, node_type_id: local, num_workers: 0}"
+_TELLS_ITS_PROCESS = 'import os\nprint("process", os.getpid(), flush=True)\n'
+_MEMORY = "it was killed, which mostly means that the driver's memory ran out"
+
+
+def kill_driver(followed: Started) -> Result:
+    """Kill the Python process that a followed run tells, as a machine without memory does; return its end."""
+    for line in followed.lines_until("waiting"):
+        if line.startswith("process "):
+            victim = int(line.split()[1])
+    os.kill(victim, signal.SIGKILL)
+    return followed.finish()
+
+
+def last_outcome(shell: Shell) -> str:
+    """Return how the list of runs says that the newest one ended."""
+    rows = json.loads(shell.ok(f"kedro databricks runs --json {PROFILE}").out.splitlines()[-1])
+    return str(rows[0]["outcome"])
+
+
+def test_a_killed_process(tiny: Callable[[str], Shell]) -> None:
+    """Killed from outside: what may have killed it, and what to do; the next run starts anew."""
+    shell = tiny("killed")
+    commit_node(shell, _TELLS_ITS_PROCESS + waiting(shell))
+    result = kill_driver(shell.start(RUN))
+    assert result.status == 1, str(result)
+    said = f"Error: The run failed: The Python process on the cluster ended before the run did: {_MEMORY}."
+    assert result.errors == [f"{said} Run it again with less data at a time or on a larger driver."]
+    assert last_outcome(shell) == "failed"
+    let_go(shell)
+    again = shell.ok(RUN)
+    assert "Starting Python" in again.out
+    assert "went on" in again.out
+
+
+def test_a_killed_process_of_a_job(tiny: Callable[[str], Shell]) -> None:
+    """As a job, the job's own words come first, with the page to look at."""
+    shell = tiny("killed-job")
+    commit_node(shell, _TELLS_ITS_PROCESS + waiting(shell))
+    result = kill_driver(shell.start(f"{RUN} --job"))
+    assert result.status == 1, str(result)
+    (line,) = result.errors
+    for words in (
+        "RUN_EXECUTION_ERROR: The Python process ended with exit status",
+        f": {_MEMORY}. See http://127.0.0.1",
+        "larger driver",
+    ):
+        assert words in line, str(result)
+    assert last_outcome(shell) == "failed"
+    let_go(shell)
+    assert "went on" in shell.ok(f"{RUN} --job").out
+
+
+@pytest.mark.parametrize("option", ["", " --job"])
+def test_memory_that_python_does_not_get(tiny: Callable[[str], Shell], option: str) -> None:
+    """Where Python itself notices, the run fails like at any other exception, and the process lives on."""
+    shell = tiny(f"greedy{option.strip()}")
+    commit_node(shell, "bytearray(1 << 62)")
+    failed = shell.run(RUN + option)
+    assert failed.status == 1, str(failed)
+    assert len(failed.errors) == 1
+    assert "MemoryError" in failed.errors[0]
+    assert "bytearray(1 << 62)" in failed.err
+
+
+def test_an_evicted_context_and_a_terminated_cluster(tiny: Callable[[str], Shell]) -> None:
+    """Both end the command with what is known; the run after that starts what is missing."""
+    shell = tiny("lost-driver")
+    commit_node(shell, waiting(shell))
+    for accident, words in (
+        ("evict-contexts", "ended before the run did"),
+        ("terminate-cluster", "the cluster sandbox is terminat"),
+    ):
+        followed = shell.start(RUN)
+        list(followed.lines_until("waiting"))
+        shell.ok(f"{FAULT} add {accident}")
+        result = followed.finish()
+        shell.ok(f"{FAULT} clear")
+        assert result.status == 1, str(result)
+        assert words in result.errors[0]
+        for verb in ("attach", "logs"):
+            later = shell.fails(f"kedro databricks {verb} {PROFILE}", words)
+            assert "Run it again" in later.errors[0]
+        assert last_outcome(shell) == "failed"
+    let_go(shell)
+    assert "went on" in shell.ok(RUN).out
+
+
+def test_a_terminated_cluster_of_a_job(tiny: Callable[[str], Shell]) -> None:
+    """Whether it was there before or belongs to the job: the end is said in Databricks' own words."""
+    shell = tiny("lost-cluster")
+    commit_node(shell, waiting(shell))
+    folder = "/Workspace/Repos/{user}/lost-cluster"
+    own = f"code: {{folder: '{folder}'}}\ncompute: {{job_cluster: {_JOB_CLUSTER}}}\n"
+    for settings in (None, own):
+        if settings:
+            write(shell, base=settings)
+        followed = shell.start(f"{RUN} --job")
+        list(followed.lines_until("waiting"))
+        shell.ok(f"{FAULT} add terminate-cluster")
+        result = followed.finish()
+        shell.ok(f"{FAULT} clear")
+        assert result.status == 1, str(result)
+        assert len(result.errors) == 1, str(result)
+        assert "CLUSTER_ERROR: Cluster " in result.errors[0]
+        assert "was terminated during the run. See http://127.0.0.1" in result.errors[0]
+        assert last_outcome(shell) == "failed"
+    let_go(shell)
