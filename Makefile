@@ -9,7 +9,7 @@ CONNECT := .venv-connect
 MINUTES ?= 30
 SEED ?=
 
-.PHONY: demo test test-connect soak lint types docs tutorial format bench lock clean
+.PHONY: demo test test-connect smoke soak lint types docs tutorial format bench lock clean
 
 demo: $(READY)
 	$(BIN)/python -m demo
@@ -24,6 +24,11 @@ test-connect: $(CONNECT)/.ready
 # Random users and accidents, with an oracle after each step. The seed that it prints repeats the steps.
 soak: $(READY)
 	$(BIN)/python -m tests.soak --minutes=$(MINUTES) $(if $(SEED),--seed=$(SEED))
+
+# Every command in each combination of versions; takes hours. One Python: make smoke SMOKE="smoke-3.12 outcome".
+SMOKE ?= smoke outcome
+smoke: $(READY)
+	$(BIN)/uvx nox --sessions $(SMOKE)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -84,4 +89,4 @@ lock:
 	$(BIN)/$(LOCK) requirements/uv.in --output-file requirements/uv.txt
 
 clean:
-	rm -rf $(VENV) $(CONNECT) dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(CONNECT) .nox dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,7 +1,8 @@
 """The versions that go together: a fast smoke of every command in each combination, with `nox`.
 
-`nox -s smoke` runs what this machine has the Python for, and says which it skips; `nox -s smoke-3.12` is one
-Python, and `nox -s smoke-3.12 -- 1.0.0 4.2` one kedro and one pyspark there.
+`make smoke` runs what this machine has the Python for. `make smoke SMOKE="smoke-3.12 outcome"` is one Python,
+and `make smoke SMOKE="smoke-3.12 outcome -- 1.0.0 4.2"` one kedro and one pyspark there. Of every combination
+one line is said at the end: SEEN, FAILED, or SKIPPED and why.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import nox
 
 nox.options.default_venv_backend = "uv"
 nox.options.error_on_missing_interpreters = False
+nox.options.download_python = "never"
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 KEDRO = ("1.0.0", "1.1.1", "1.2.0", "1.3.1", "1.4.0", "1.5.0", "1.6.0", "1.7.0")
@@ -27,7 +29,8 @@ IMPOSSIBLE = {
 # What pip takes by itself does not go with it.
 PINS = {"3.5": ("numpy<2", "pyarrow<20", "setuptools")}
 
-WHEELS = Path(".nox", "wheels").absolute()
+OWN = Path(".nox").absolute()
+WHEELS = OWN / "wheels"
 
 # pyenv's commands answer only for the versions that are named here.
 if shutil.which("pyenv"):
@@ -35,35 +38,62 @@ if shutil.which("pyenv"):
     os.environ.setdefault("PYENV_VERSION", ":".join(versions.stdout.split()))
 
 
-def combinations(python: str) -> list[tuple[str, str]]:
-    """Return kedro and pyspark: every one of the two with the newest of the other."""
+def combinations(python: str, wanted: list[str]) -> list[tuple[str, str]]:
+    """Return kedro and pyspark: every one of the two with the newest of the other, or those asked for."""
     newest = next(each for each in reversed(PYSPARK) if (python, each) not in IMPOSSIBLE)
-    return [*((each, newest) for each in KEDRO), *((KEDRO[-1], each) for each in PYSPARK if each != newest)]
+    found = [*((each, newest) for each in KEDRO), *((KEDRO[-1], each) for each in PYSPARK if each != newest)]
+    return [pair for pair in found if {*pair} >= {*wanted}]
 
 
 @nox.session(python=PYTHONS)
 def smoke(session: nox.Session) -> None:
     """Run every command once, on a sandbox, with each combination of versions."""
     python = str(session.python)
-    failed = []
-    for kedro, pyspark in combinations(python):
-        if session.posargs and not {kedro, pyspark} >= set(session.posargs):
-            continue
-        name = f"Python {python}, kedro {kedro}, pyspark {pyspark}"
-        if (python, pyspark) in IMPOSSIBLE:
-            session.log(f"SKIPPED {name}: {IMPOSSIBLE[python, pyspark]}")
-            continue
-        try:
-            _build(session, pyspark)
-            wanted = (f"kedro=={kedro}", f"pyspark=={pyspark}.*", *PINS.get(pyspark, ()))
-            session.install(f"--find-links={WHEELS}", "-e", ".[sandbox]", *wanted)
-            spark = ["--spark"] if kedro in {KEDRO[0], KEDRO[-1]} else []
-            session.run("python", str(Path("tests", "smoke.py")), *spark)
-        except nox.command.CommandFailed:
-            failed.append(name)
-        session.log(f"{'FAILED' if name in failed else 'SEEN'} {name}")
-    if failed:
+    said: list[str] = []
+    for kedro, pyspark in combinations(python, session.posargs):
+        said.append(_line(session, python, kedro, pyspark))
+        session.log(said[-1])
+        _said(python).write_text("\n".join(said) + "\n", encoding="utf-8")
+    if failed := [line for line in said if line.startswith("FAILED")]:
         session.error("; ".join(failed))
+
+
+@nox.session(python=False)
+def outcome(session: nox.Session) -> None:
+    """Say of each combination whether it was seen to work, and of each Python why it was not tried."""
+    for python in PYTHONS:
+        if _said(python).is_file():
+            for line in _said(python).read_text("utf-8").splitlines():
+                session.log(line)
+            _said(python).unlink()
+            continue
+        for kedro, pyspark in combinations(python, session.posargs):
+            name = f"Python {python}, kedro {kedro}, pyspark {pyspark}"
+            session.log(f"SKIPPED {name}: no session smoke-{python} ran; is that Python here?")
+
+
+def _line(session: nox.Session, python: str, kedro: str, pyspark: str) -> str:
+    """Try one combination, and return what is said of it."""
+    name = f"Python {python}, kedro {kedro}, pyspark {pyspark}"
+    if (python, pyspark) in IMPOSSIBLE:
+        return f"SKIPPED {name}: {IMPOSSIBLE[python, pyspark]}"
+    doing = "pyspark could not be built"
+    try:
+        _build(session, pyspark)
+        doing = "the packages could not be installed"
+        wanted = (f"kedro=={kedro}", f"pyspark=={pyspark}.*", *PINS.get(pyspark, ()))
+        session.install(f"--find-links={WHEELS}", "-e", ".[sandbox]", *wanted)
+        doing = "a command failed, see above"
+        spark = ["--spark"] if kedro in {KEDRO[0], KEDRO[-1]} else []
+        session.run("python", str(Path("tests", "smoke.py")), *spark)
+    except nox.command.CommandFailed:
+        return f"FAILED {name}: {doing}"
+    return f"SEEN {name}"
+
+
+def _said(python: str) -> Path:
+    """Return the file that tells what was said of one Python's combinations."""
+    return OWN / f"smoke-{python}.txt"
 
 
 def _build(session: nox.Session, pyspark: str) -> None:

@@ -37,6 +37,7 @@ _GIT = (
     "init -q --bare ../iris.git",
     "remote add origin ../iris.git",
 )
+# In this order; what begins with `git ` is git's, and what begins with `! ` has to fail with status 1.
 _COMMANDS = (
     "--help",
     "sandbox --help",
@@ -52,10 +53,15 @@ _COMMANDS = (
     f"runs {PROFILE}",
     f"logs {PROFILE}",
     f"attach {PROFILE}",
+    f"! cancel {PROFILE}",  # it has ended
     f"pull --data {PROFILE}",
     f"data pull {PROFILE} --dry-run",
+    f"data push {PROFILE} --dry-run",
     f"doctor {PROFILE} --json",
     f"notebook {PROFILE}",
+    "git add .",
+    "git commit -q -m Notebook",
+    f"push {PROFILE}",
     f"deploy {PROFILE}",
 )
 
@@ -76,7 +82,7 @@ def main() -> int:
             subprocess.run(["git", *command.split()], check=True)
         try:
             for command in _COMMANDS:
-                _must(f"databricks {command}")
+                _perform(command)
         finally:
             _must("databricks sandbox stop")
         if with_spark:
@@ -102,15 +108,25 @@ def _be_somebody(home: Path) -> None:
     )
 
 
-def _must(command: str) -> None:
-    """Run a command of `kedro` in a process of its own; end everything where it fails."""
+def _perform(command: str) -> None:
+    """Run one line of _COMMANDS."""
+    if command.startswith("git "):
+        subprocess.run(command.split(), check=True)
+    elif command.startswith("! "):
+        _must(f"databricks {command[2:]}", status=1)
+    else:
+        _must(f"databricks {command}")
+
+
+def _must(command: str, status: int = 0) -> None:
+    """Run a command of `kedro` in a process of its own; end everything where it ends with another status."""
     begin = time.monotonic()
     with tempfile.TemporaryFile() as printed:
         sys.stdout.flush()
         child = os.fork()
         if child == 0:
             _be(command, printed.fileno())
-        failed = os.waitpid(child, 0)[1]
+        failed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != status
         taken = time.monotonic() - begin
         sys.stdout.write(f"{'FAILED' if failed else 'ok'}  kedro {command}  {taken:.1f} s\n")
         sys.stdout.flush()
