@@ -67,7 +67,7 @@ class DatabricksHooks:
         _quietly("The catalog was not checked", lambda: _check_catalog(run_params, pipeline, catalog))
         if self._is_behind_connect():
             self._connect()
-            _refuse_if_failed(_check_shared)
+            _quietly("The session was not checked", _check_shared)
             _quietly("Versions of Spark datasets are sought here", lambda: _seek_there(pipeline, catalog))
             return
         _quietly("Spark was not started from spark.yml", lambda: _start_spark(loader, pipeline, catalog))
@@ -76,13 +76,13 @@ class DatabricksHooks:
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401
         """Stop a run by Databricks Connect whose table is another session's."""
         if self._connected:
-            _refuse_if_failed(lambda: _check_data(dataset_name, data))
+            _quietly(f"Dataset {dataset_name} was not checked", lambda: _check_data(dataset_name, data))
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401
         """Stop a run by Databricks Connect whose table is another session's."""
         if self._connected:
-            _refuse_if_failed(lambda: _check_data(dataset_name, data))
+            _quietly(f"Dataset {dataset_name} was not checked", lambda: _check_data(dataset_name, data))
 
     def _is_behind_connect(self) -> bool:
         return spark.place() == "connect" and bool(getattr(self._config_loader, "maps_data", False))
@@ -118,13 +118,13 @@ def _refuse_if_failed(work: Callable[[], None]) -> None:
 def _check_shared() -> None:
     from kedro_databricks_hybrid import connect
 
-    connect.check_shared()
+    _refuse_if_failed(connect.check_shared)
 
 
 def _check_data(name: str, data: object) -> None:
     from kedro_databricks_hybrid import connect
 
-    connect.check_data(name, data)
+    _refuse_if_failed(lambda: connect.check_data(name, data))
 
 
 def _seek_there(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
@@ -199,12 +199,15 @@ def _refuse_local_dbfs(name: str, dataset: object) -> None:
 def _start_spark(
     loader: AbstractConfigLoader, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
 ) -> None:
+    # Behind Databricks Connect, in an env whose data are here, Spark is the project's own affair. Where Spark
+    # plays no part spark.yml is not even read: Kedro's loader may warn of something each time it reads.
+    if spark.place() == "connect" or not _uses_spark(pipeline, catalog):
+        return
     try:
         conf = loader["spark"]
     except (KeyError, MissingConfigException):
         return
-    # Behind Databricks Connect, in an env whose data are here, Spark is the project's own affair.
-    if conf and spark.place() != "connect" and _uses_spark(pipeline, catalog):
+    if conf:
         spark.start(conf)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -38,6 +39,18 @@ def register_pipelines():
 SPARK_CATALOG = """\
 raw: {type: spark.SparkDatasetV2, file_format: csv, filepath: data/01_raw/raw.csv, load_args: {header: true}}
 copied: {type: spark.SparkDatasetV2, filepath: data/02_intermediate/copied, save_args: {mode: overwrite}}
+"""
+HIDES_US = """\
+from importlib import metadata
+
+_all = metadata.distributions
+
+
+def _others(**options):
+    return (each for each in _all(**options) if each.name != "kedro-databricks-hybrid")
+
+
+metadata.distributions = _others
 """
 
 
@@ -84,6 +97,22 @@ def test_a_local_run_is_as_without_us(project: Project) -> None:
     assert "kedro_databricks_hybrid" not in done.stdout + done.stderr
     doubled = project.path / "data/02_intermediate/doubled.csv"
     assert doubled.read_text() == "a,b\n2,4\n6,8\n"
+
+
+def test_the_log_of_a_local_run_is_as_without_us(project: Project, tmp_path: Path) -> None:
+    """Line by line, with the package and where Kedro cannot find it; only times differ."""
+    project.write({"src/tiny_shop/settings.py": ""})
+    (tmp_path / "sitecustomize.py").write_text(HIDES_US)
+    logs = []
+    for variables in ({}, {"PYTHONPATH": str(tmp_path)}):
+        done = kedro(project, "run", **variables)
+        assert done.returncode == 0, done.stderr
+        said = re.sub(r"\[\d[\d/: ]+\]|[\d.]+ sec", "", done.stdout + done.stderr)
+        logs.append([" ".join(line.split()) for line in said.splitlines()])
+    assert "Completed 1 out of 1 tasks" in " ".join(logs[0])
+    assert logs[0] == logs[1]
+    hidden = kedro(project, "databricks", "--help", PYTHONPATH=str(tmp_path))
+    assert "No such command 'databricks'" in hidden.stderr
 
 
 def test_a_run_whose_data_lie_on_databricks_is_refused(project: Project) -> None:
@@ -191,6 +220,20 @@ def test_a_check_of_ours_that_breaks_does_not_break_the_run(
         project.run()
     assert (project.path / "data/02_intermediate/doubled.csv").is_file()
     assert any("The catalog was not checked: TypeError" in each for each in caplog.messages)
+
+
+def test_a_check_of_a_table_that_breaks_does_not_break_the_run(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Behind Databricks Connect every table is looked at; what cannot be looked at is let pass."""
+    monkeypatch.setattr(hooks_module, "_check_data", _must_not_start)
+    hooks = hooks_module.DatabricksHooks()
+    hooks._connected = True  # noqa: SLF001 - as a run by Databricks Connect leaves it
+    with _captured(caplog):
+        hooks.after_dataset_loaded("raw", object())
+        hooks.before_dataset_saved("kept", object())
+    said = {each.partition(":")[0] for each in caplog.messages}
+    assert said == {"Dataset raw was not checked", "Dataset kept was not checked"}
 
 
 def test_the_hooks_can_be_disabled(project: Project) -> None:
