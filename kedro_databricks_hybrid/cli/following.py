@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.run.local_paths import LocalPaths
     from kedro_databricks_hybrid.run.log import Outcome, Record
     from kedro_databricks_hybrid.run.started import Started
+
+_PATIENT_SECONDS = 5.0
 
 
 def shower(paths: LocalPaths, *, err: bool = False) -> Callable[[Record], None]:
@@ -63,9 +67,9 @@ def follow(
             say(f"The run goes on. Follow it again with: {resume}")
             raise click.exceptions.Exit(0) from None
         say("Cancelling the run ...")
-        return started.cancel(show)
+        return _cancel(started, show, resume)
     if not outcome.ended:
-        started.cancel(show)
+        _cancel(started, show, resume)
         raise RunError(f"The run did not end within {seconds:.0f} s and was cancelled.")
     return outcome
 
@@ -96,6 +100,29 @@ def report(
         raise RunCancelledError("The run was cancelled.")
     if outcome.outcome != "completed":
         raise RunError(f"The run failed: {outcome.error}", hint=outcome.hint)
+
+
+def _cancel(started: Started, show: Callable[[Record], None], resume: str) -> Outcome:
+    """Cancel a run and see it end; Ctrl-C pressed again at once must not leave it running.
+
+    Raises:
+        RunCancelledError: Somebody did not want to wait for the end any longer.
+    """
+    began = time.monotonic()
+
+    def interrupt(*_: object) -> None:
+        if time.monotonic() - began > _PATIENT_SECONDS:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        return started.cancel(show)
+    except KeyboardInterrupt:
+        raise RunCancelledError(
+            "The run was not seen to end; it may go on.", hint=f"Look with: {resume}"
+        ) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _leaves_it_running() -> bool:

@@ -1,13 +1,17 @@
-"""A person at a terminal who answers questions, and the process list of the machine meanwhile."""
+"""A person at a terminal who answers questions and presses keys, and the machine's process list meanwhile."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import subprocess
 import sys
+import termios
 import threading
+import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +21,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.e2e.commands import Shell
+
+CTRL_C = "\x03"
+"""The key, as a terminal sends it: the terminal itself makes an interrupt of it."""
+
+_REACTION_SECONDS = 0.3  # a key at the very instant of a question may come before anybody reads keys
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What a terminal showed, and how the command on it ended."""
+
+    text: str
+    status: int
+
+    def __str__(self) -> str:
+        return f"{self.text}\n--- exit status {self.status}"
 
 
 @contextmanager
@@ -39,8 +59,14 @@ def watched_processes() -> Iterator[set[str]]:
         watching.join()
 
 
-def type_answers(shell: Shell, arguments: str, answers: dict[str, str]) -> str:
-    """Call `kedro databricks` on a terminal, answer its questions, and return what the terminal showed."""
+def type_at(shell: Shell, arguments: str, keys: dict[str, str]) -> Screen:
+    """Call `kedro databricks` on a terminal of its own, and type there.
+
+    Args:
+        shell: Where.
+        arguments: The rest of the command.
+        keys: What is typed, by the words on the screen that it follows; each once.
+    """
     terminal, end = pty.openpty()
     process = subprocess.Popen(
         [str(Path(sys.executable).parent / "kedro"), "databricks", *arguments.split()],
@@ -50,17 +76,30 @@ def type_answers(shell: Shell, arguments: str, answers: dict[str, str]) -> str:
         stdout=end,
         stderr=end,
         start_new_session=True,
+        preexec_fn=_have_keys,  # noqa: PLW1509 - before the test's other thread matters
     )
     os.close(end)
-    screen, waiting = "", dict(answers)
+    screen, waiting = "", dict(keys)
     while True:
         try:
             read = os.read(terminal, 4096)
         except OSError:  # the last process has closed it
             break
         screen += read.decode(errors="replace")
-        for question in [each for each in waiting if each in screen]:
-            os.write(terminal, f"{waiting.pop(question)}\n".encode())
-    process.wait(timeout=60)
+        for words in [each for each in waiting if each in screen]:
+            time.sleep(_REACTION_SECONDS)
+            os.write(terminal, waiting.pop(words).encode())
+    status = process.wait(timeout=60)
     os.close(terminal)
-    return screen
+    assert not waiting, f"{waiting} was never typed: {screen}"
+    return Screen(screen, status)
+
+
+def type_answers(shell: Shell, arguments: str, answers: dict[str, str]) -> str:
+    """Call `kedro databricks` on a terminal, answer its questions, and return what the terminal showed."""
+    return type_at(shell, arguments, {question: f"{answer}\n" for question, answer in answers.items()}).text
+
+
+def _have_keys() -> None:
+    """Make the terminal the one whose Ctrl-C interrupts this process."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

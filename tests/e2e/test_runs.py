@@ -1,4 +1,4 @@
-"""Runs that are left and found again: detach, attach, runs, logs, cancel, fresh, timeout, JSON."""
+"""Runs that are left and found again: detach, attach, runs, logs, cancel, fresh, JSON."""
 
 from __future__ import annotations
 
@@ -86,13 +86,6 @@ def test_a_second_run_waits_or_goes_beside(tiny: Callable[[str], Shell]) -> None
         result = started.finish()
         assert result.status == 0, str(result)
         assert "went on" in result.out
-
-
-def test_a_run_that_takes_too_long_is_cancelled(tiny: Callable[[str], Shell]) -> None:
-    """--timeout ends it with status 1."""
-    shell = tiny("too-long")
-    commit_node(shell, "time.sleep(600)")
-    shell.fails(f"{RUN} --timeout=3", "did not end within 3 s and was cancelled")
 
 
 def test_push_and_run_at_once_with_json(tiny: Callable[[str], Shell]) -> None:

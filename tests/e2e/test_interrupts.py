@@ -1,0 +1,123 @@
+"""Ctrl-C at a terminal and `--timeout`, on the cluster and as a job: what is asked, and what goes on then."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from tests.e2e.terminal import CTRL_C, type_at
+from tests.e2e.test_jobs import jobs_of, now
+from tests.e2e.test_lost_drivers import FAULT, last_outcome
+from tests.e2e.test_run import PROFILE, RUN, commit_node
+from tests.e2e.test_runs import let_go, waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.e2e.commands import Shell
+
+_ASKED = "Cancel the run or detach from it?"
+_BACKENDS = pytest.mark.parametrize("option", ["", " --job"], ids=["interactive", "job"])
+
+
+def sleeper(shell: Shell) -> str:
+    """Return a node's body that starts a process and waits for it, which takes longer than any test."""
+    return (
+        f"import subprocess\nchild = subprocess.Popen(['sleep', {_id(shell)!r}])\n"
+        "print('waiting', flush=True)\nchild.wait()\nprint('went on')"
+    )
+
+
+def sleeps(shell: Shell) -> bool:
+    """Tell whether the process that `sleeper` starts is there."""
+    found = (process.info["cmdline"] for process in psutil.process_iter(["cmdline"]))
+    return ["sleep", _id(shell)] in found
+
+
+def _id(shell: Shell) -> str:
+    return str(600_000 + sum(shell.folder.name.encode()))
+
+
+def assert_nothing_left(shell: Shell, since: int) -> None:
+    """No process of the run is there, every job has ended, and the list of runs knows."""
+    assert not sleeps(shell)
+    for run in jobs_of(shell, since):
+        assert run.state is not None
+        assert str(run.state.result_state) in {"RunResultState.CANCELED", "RunResultState.TIMEDOUT"}
+    assert last_outcome(shell) == "cancelled"
+
+
+@_BACKENDS
+def test_ctrl_c_once_and_detach(tiny: Callable[[str], Shell], option: str) -> None:
+    """The run goes on, the line says how to follow it, and it completes."""
+    shell = tiny(f"leaves{option.strip()}")
+    commit_node(shell, waiting(shell))
+    left = type_at(shell, f"run {PROFILE}{option}", {"waiting": CTRL_C, _ASKED: "detach\n"})
+    assert left.status == 0, str(left)
+    assert "The run goes on. Follow it again with: kedro databricks attach" in left.text
+    let_go(shell)
+    attached = shell.ok(f"kedro databricks attach {PROFILE}")
+    assert "went on" in attached.out
+    assert last_outcome(shell) == "completed"
+
+
+@pytest.mark.parametrize(
+    ("option", "answer"),
+    [("", "cancel\n"), ("", "\n"), ("", CTRL_C), (" --job", CTRL_C)],
+    ids=["word", "enter", "again", "job"],
+)
+def test_ctrl_c_and_cancel(tiny: Callable[[str], Shell], option: str, answer: str) -> None:
+    """The word, the default and a second Ctrl-C cancel: status 130, and nothing is left that works."""
+    shell = tiny(f"cancels{option.strip()}-{ord(answer[0])}")
+    commit_node(shell, sleeper(shell))
+    began = now(shell)
+    cancelled = type_at(shell, f"run {PROFILE}{option}", {"waiting": CTRL_C, _ASKED: answer})
+    assert cancelled.status == 130, str(cancelled)
+    assert cancelled.text.count("The run was cancelled.") == 1
+    assert "Traceback" not in cancelled.text
+    assert_nothing_left(shell, began)
+
+
+def test_ctrl_c_again_and_again(tiny: Callable[[str], Shell]) -> None:
+    """Who presses it while the run is being cancelled is neither shown a traceback nor left with a run."""
+    shell = tiny("impatient")
+    commit_node(shell, sleeper(shell))
+    began = now(shell)
+    keys = {"waiting": CTRL_C, _ASKED: CTRL_C, "Cancelling the run": f"{CTRL_C}{CTRL_C}"}
+    cancelled = type_at(shell, f"run {PROFILE}", keys)
+    assert cancelled.status == 130, str(cancelled)
+    assert "Traceback" not in cancelled.text
+    assert_nothing_left(shell, began)
+
+
+def test_ctrl_c_without_a_network(tiny: Callable[[str], Shell]) -> None:
+    """Where cancelling gets no answer, somebody who presses on gets away, and is told that it may go on."""
+    shell = tiny("unreachable")
+    commit_node(shell, waiting(shell))
+    followed = shell.start(RUN)
+    list(followed.lines_until("waiting"))
+    shell.ok(f"{FAULT} add reset-before --path=/api/* --times=0")
+    try:
+        while followed.process.poll() is None:
+            followed.interrupt()
+            time.sleep(1)
+    finally:
+        shell.ok(f"{FAULT} clear")
+    result = followed.finish()
+    assert result.status == 130, str(result)
+    assert "may go on. Look with: kedro databricks attach" in result.errors[0], str(result)
+    let_go(shell)
+    assert "went on" in shell.ok(f"kedro databricks attach {PROFILE}").out
+
+
+@_BACKENDS
+def test_a_run_that_takes_too_long(tiny: Callable[[str], Shell], option: str) -> None:
+    """`--timeout` ends it with status 1 and one line, and what it started is gone."""
+    shell = tiny(f"too-long{option.strip()}")
+    commit_node(shell, sleeper(shell))
+    began = now(shell)
+    shell.fails(f"{RUN}{option} --timeout=8", "did not end within 8 s and was cancelled")
+    assert_nothing_left(shell, began)
