@@ -78,7 +78,8 @@ def main() -> int:
 def table(random: np.random.Generator, rows: int) -> pd.DataFrame:
     """Make rows of features with a target."""
     features = pd.DataFrame(random.normal(size=(rows, 4)), columns=COLUMNS)
-    return features.assign(species=random.integers(0, 3, rows))
+    made: pd.DataFrame = features.assign(species=random.integers(0, 3, rows))
+    return made
 
 
 def measure(entries: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:

@@ -209,12 +209,13 @@ def guide(X_train: pd.DataFrame, X_test: pd.DataFrame, y_train: pd.DataFrame, co
     X_test_numpy = X_test.to_numpy()
     squared_distances = np.sum((X_train_numpy[:, None, :] - X_test_numpy[None, :, :]) ** 2, axis=-1)
     if count == 1:
-        y_pred = y_train.iloc[squared_distances.argmin(axis=0)]
-        return y_pred.set_axis(X_test.index)
+        y_pred: pd.DataFrame = y_train.iloc[squared_distances.argmin(axis=0)].set_axis(X_test.index)
+        return y_pred
     nearest = np.argsort(squared_distances, axis=0)[:count]
     y_nearest = np.array([y_train.iloc[nearest[:, i]] for i in range(X_test.shape[0])])
     y_pred_mode, _ = mode(y_nearest, axis=1)
-    return pd.DataFrame(y_pred_mode.squeeze(), columns=y_train.columns, index=X_test.index)
+    of_several: pd.DataFrame = pd.DataFrame(y_pred_mode.squeeze(), X_test.index, y_train.columns)
+    return of_several
 
 
 def sklearn(

@@ -32,6 +32,7 @@ from databricks.sdk.core import Config
 from results import Row, beside, tell, tell_columns
 
 from kedro_databricks_hybrid.sandbox import connection
+from kedro_databricks_hybrid.sdk import Client
 from kedro_databricks_hybrid.transfer import roots
 from kedro_databricks_hybrid.transfer.push import Push, Wish
 from kedro_databricks_hybrid.workspace import Workspace
@@ -41,6 +42,16 @@ if TYPE_CHECKING:
 
 CONCURRENCY = 10
 LOOP = "a bare loop of requests"
+
+
+def login(url: str, token: str) -> Config:
+    """Log in to a sandbox."""
+    return Config(host=url, token=token, auth_type="pat")
+
+
+def workspace(url: str, token: str) -> Workspace:
+    """Log in to a sandbox as this package's commands do."""
+    return Workspace(Client(login(url, token)), "user@example.com", None)
 
 
 class Sandbox:
@@ -61,7 +72,7 @@ class Sandbox:
     def set_delay(self, delay: float) -> None:
         """Add seconds to every request from now on, and begin to count anew."""
         self._control.delete(f"{self.url}/sandbox/faults").raise_for_status()
-        fault = {"effect": "delay", "seconds": delay, "times": 0}
+        fault: dict[str, str | float] = {"effect": "delay", "seconds": delay, "times": 0}
         self._control.post(f"{self.url}/sandbox/faults", json=fault).raise_for_status()
 
     @property
@@ -71,12 +82,12 @@ class Sandbox:
         return int(rules[0]["calls"])
 
     def client(self) -> WorkspaceClient:
-        """Log in."""
-        return WorkspaceClient(config=Config(host=self.url, token=self.token, auth_type="pat"))
+        """Log in with the whole SDK."""
+        return WorkspaceClient(config=login(self.url, self.token))
 
     def push(self, data: Path, root: str) -> Push:
         """Return a push of this package."""
-        return Push(roots.tree(Workspace(self.client(), "user@example.com", None), root), data, root)
+        return Push(roots.tree(workspace(self.url, self.token), root), data, root)
 
     def stop(self) -> None:
         """End it."""
@@ -310,8 +321,7 @@ def memory(sandbox: Sandbox, scratch: Path, size: int) -> list[Row]:
 
 def one(url: str, token: str, root: str, data: str, *chosen: str) -> None:
     """What `memory` measures."""
-    client = WorkspaceClient(config=Config(host=url, token=token, auth_type="pat"))
-    push = Push(roots.tree(Workspace(client, "user@example.com", None), root), Path(data), root)
+    push = Push(roots.tree(workspace(url, token), root), Path(data), root)
     push.perform(push.prepare(Wish(chosen=[Path(path) for path in chosen])))
     # Of this program alone: getrusage counts what the process was before it became this program too.
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())

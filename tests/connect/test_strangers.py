@@ -58,14 +58,17 @@ def test_every_other_session_is_another(
 ) -> None:
     """Other compute, another address, and a second one on the same cluster; also inside of a partition."""
     table = session(host.replace("127.0.0.1", name), **compute).range(1)
-    for data in (table, {"part": table}, [table]):
+    strange: tuple[object, ...] = (table, {"part": table}, [table])
+    for data in strange:
         with pytest.raises(ComputeError, match=f"Dataset kept is a table of another .* of {name}"):
             connect.check_data("kept", data)
 
 
 def test_the_runs_own_tables_pass(of_run: SparkSession) -> None:
     """Spark's, also where the session was copied (which gives the same one), and what is no table at all."""
-    for data in (of_run.range(1), copy.copy(of_run).range(1), {"part": of_run.range(1)}, {"a": 1}, [], None):
+    table = of_run.range(1)
+    passing: tuple[object, ...] = (table, copy.copy(of_run).range(1), {"part": table}, {"a": 1}, [], None)
+    for data in passing:
         connect.check_data("kept", data)
 
 

@@ -11,7 +11,7 @@ from kedro_databricks_hybrid import workspace
 from kedro_databricks_hybrid.errors import ConnectionFailedError, LoginError
 
 if TYPE_CHECKING:
-    from conftest import Running
+    from tests.sandbox.conftest import Running
 
 NOBODY = "http://127.0.0.1:9"
 
