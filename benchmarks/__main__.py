@@ -1,7 +1,7 @@
 """Run every benchmark, one after the other, and write one table: `python -m benchmarks [--quick]`.
 
-A benchmark is a script of its own, which prints rows of benchmarks/results.py. What is measured side by side
-is measured in one run of one script.
+A benchmark is a module of its own, which prints rows of benchmarks/results.py. What is measured side by side
+is measured in one run of one module.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
-RESULTS = FOLDER / "RESULTS.md"
+RESULTS = Path(__file__).parent / "RESULTS.md"
 SCRIPTS = {
     "transfer": ("Data to Databricks", ["--small"]),
     "run": ("Runs", ["--rounds=1"]),
@@ -38,9 +37,9 @@ def main() -> int:
     parts, broken = [], []
     for name in options.only or SCRIPTS:
         heading, quick = SCRIPTS[name]
-        lines, status = _perform([str(FOLDER / f"{name}.py"), *(quick if options.quick else [])])
+        lines, status = _perform(["-m", f"benchmarks.{name}", *(quick if options.quick else [])])
         table = [line for line in lines if line.startswith("|")]
-        parts.append(f"## {heading}\n\n`python benchmarks/{name}.py`\n\n" + "\n".join(table))
+        parts.append(f"## {heading}\n\n`python -m benchmarks.{name}`\n\n" + "\n".join(table))
         if status not in {0, 1} or not any(" yes |" in line or " NO |" in line for line in table):
             broken.append(name)
     if not options.only:

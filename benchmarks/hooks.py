@@ -1,6 +1,6 @@
 """`kedro run` of a small pandas project with and without the package, side by side.
 
-python benchmarks/hooks.py [--runs 5]
+python -m benchmarks.hooks [--runs 5]
 
 Both sides run in this environment; "without" leaves the package's entry points out of what Python's own
 importlib.metadata shows, so that Kedro does not load them. The runs alternate, because machines warm up; the
@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from results import Row, tell, tell_columns
+from benchmarks.results import Row, tell, tell_columns
 
 TARGET_SECONDS = 0.1
 _HIDE = """\

@@ -1,6 +1,6 @@
 """`kedro databricks run` on the warm sandbox beside what it stands in for, in one go on one machine.
 
-    .venv/bin/python benchmarks/run.py [--rounds 3] [--only starter|overhead|chatty|latency]
+    python -m benchmarks.run [--rounds 3] [--only starter|overhead|chatty|latency]
 
 - starter: a second run beside a cold local `kedro run` of the same project
 - overhead: what a run adds to `session.run()` in the same kernel, before the first and after the last node
@@ -25,10 +25,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from results import Row, beside, tell, tell_columns
-
+from benchmarks.results import Row, beside, tell, tell_columns
 from kedro_databricks_hybrid.sandbox import connection
 from tests.project_fixtures import make_project
 

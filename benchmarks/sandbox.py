@@ -1,6 +1,6 @@
 """How soon the sandbox is ready, how much memory it holds, and how many small requests a second it answers.
 
-    python benchmarks/sandbox.py [--quick]
+    python -m benchmarks.sandbox [--quick]
 
 The floor is a bare Starlette endpoint under the same uvicorn. Each server has one core for itself, the client
 another one (Linux; elsewhere they share); they take turns. A request is sent when the answer to the one
@@ -24,8 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from results import Row, tell, tell_columns
-
+from benchmarks.results import Row, tell, tell_columns
 from kedro_databricks_hybrid.sandbox import connection
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """How fast data goes up: this package beside the legacy CLI, the SDK's copy, and a bare loop of requests.
 
-    python benchmarks/transfer.py            # everything, a few minutes
-    python benchmarks/transfer.py --small    # fewer and smaller files
+    python -m benchmarks.transfer            # everything, a few minutes
+    python -m benchmarks.transfer --small    # fewer and smaller files
 
 Each contestant sends the same files to one sandbox, once bare and once with 30 ms added to every request by
 the sandbox's own fault switch. What is compared with the floor is taken three times, in turn, and the median
@@ -24,13 +24,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import requests
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
-from results import Row, beside, tell, tell_columns
 
+from benchmarks.results import Row, beside, tell, tell_columns
 from kedro_databricks_hybrid.sandbox import connection
 from kedro_databricks_hybrid.sdk import Client
 from kedro_databricks_hybrid.transfer import roots
