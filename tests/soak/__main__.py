@@ -53,6 +53,8 @@ CHOICES = (
     Choice(steps.attach, 8, pending=True),
     Choice(steps.cancel, 6, pending=True),
     Choice(accidents.fault, 12),
+    Choice(accidents.fault_while_attached, 4, pending=True),
+    Choice(accidents.fault_while_cancelled, 4, pending=True),
     Choice(accidents.expired_token, 2),
     Choice(accidents.lost_driver, 2, pending=False),
     Choice(accidents.killed_client, 3, pending=False),
@@ -111,6 +113,7 @@ def _give_up(number: int, frame: FrameType | None) -> None:
 
 def _play(world: World, seed: int, seconds: float) -> dict[str, int]:
     began = time.monotonic()
+    signal.alarm(_STEP_SECONDS)
     for user in world.users:
         steps.push(world, user, random.Random(seed))
         steps.run(world, user, random.Random(seed))

@@ -34,15 +34,39 @@ _FAULTS: tuple[tuple[str, dict[str, object]], ...] = (
 
 def fault(world: World, user: User, chance: Random) -> None:
     """Let some requests of a command go wrong."""
-    effect, details = chance.choice(_FAULTS)
     free = [verb for verb in VERBS if verb != "run" or not user.history.pending]
     verb = chance.choice(free)
-    rule = {"path": "/api/*", "nth": chance.randint(1, 25), "times": chance.randint(1, 3), **details}
-    world.note(f"  {effect} {rule} while {verb}")
-    world.fault(effect, **rule)
+    _some_fault(world, chance, verb)
     result = _perform(user, verb)
     world.clear_faults()
     _judge(user, verb, result)
+
+
+def fault_while_attached(world: World, user: User, chance: Random) -> None:
+    """Let some requests go wrong of a command that follows a run to its end."""
+    pending = user.history.pending
+    assert pending is not None
+    _some_fault(world, chance, "attach")
+    attached = user.start("attach")
+    pending.gate.touch()
+    result = attached.finish()
+    world.clear_faults()
+    if result.status != 0:
+        _must_fail(result)
+        user.ok("attach")
+    user.history.pending_ends("completed")
+
+
+def fault_while_cancelled(world: World, user: User, chance: Random) -> None:
+    """Let some requests go wrong of a command that cancels a run: if it says so, the run has ended."""
+    _some_fault(world, chance, "cancel")
+    result = user.run("cancel")
+    world.clear_faults()
+    if result.status != 0:
+        _must_fail(result)
+        again = user.run("cancel")
+        assert again.status == 0 or "has ended already: cancelled" in again.errors[0], str(again)
+    user.history.pending_ends("cancelled")
 
 
 def expired_token(world: World, user: User, chance: Random) -> None:
@@ -106,6 +130,13 @@ def killed_sandbox_midway(world: World, user: User, chance: Random) -> None:
     result = command.finish()
     _lose_runs(world)
     _judge(user, verb, result)
+
+
+def _some_fault(world: World, chance: Random, verb: str) -> None:
+    effect, details = chance.choice(_FAULTS)
+    rule = {"path": "/api/*", "nth": chance.randint(1, 25), "times": chance.randint(1, 3), **details}
+    world.note(f"  {effect} {rule} while {verb}")
+    world.fault(effect, **rule)
 
 
 def _start(user: User, verb: str) -> Started:
