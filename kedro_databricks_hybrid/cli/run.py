@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from copy import copy
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -17,6 +18,7 @@ from kedro_databricks_hybrid.cli.following import follow, report, shower
 from kedro_databricks_hybrid.cli.project import open_project
 from kedro_databricks_hybrid.cli.push import push, warn_of_edits
 from kedro_databricks_hybrid.connect import Wish
+from kedro_databricks_hybrid.errors import HybridError
 from kedro_databricks_hybrid.job_task import new_run_id
 from kedro_databricks_hybrid.run import backend, history, interactive
 from kedro_databricks_hybrid.run.local_paths import LocalPaths
@@ -108,7 +110,8 @@ def run(
         outcome = follow(started, shower(place.paths, err=as_json), resume=resume, seconds=timeout)
     finally:
         if fresh and started.outcome.ended:
-            started.work.abandon()  # nobody else has that Python process
+            with contextlib.suppress(HybridError):  # what came of the run is known
+                started.work.abandon()  # nobody else has that Python process
     report(outcome, place.paths, started.facts, as_json=as_json)
 
 

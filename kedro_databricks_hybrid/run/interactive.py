@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.errors import WorkspaceError
+from kedro_databricks_hybrid.errors import ComputeError, WorkspaceError
 from kedro_databricks_hybrid.run import memory
 from kedro_databricks_hybrid.run.patience import is_passing
 from kedro_databricks_hybrid.run.started import Ending, Started
@@ -46,8 +46,14 @@ class CommandWork:
         self.context.cancel(self.command_id)
 
     def abandon(self) -> None:
-        """End the process."""
+        """End the process.
+
+        Raises:
+            ComputeError: It goes on.
+        """
         self.context.destroy()
+        if self.ending() is None:
+            raise ComputeError(f"The Python process on the cluster {self.context.cluster.name} did not end.")
 
     def _died(self, words: str) -> Ending:
         """Say all that is known of the end: what the command left, and what the cluster says of itself."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kedro_databricks_hybrid.errors import HybridError, WorkspaceError
 from kedro_databricks_hybrid.job_task import REQUEST
 from kedro_databricks_hybrid.run import memory, serverless
+from kedro_databricks_hybrid.run.patience import is_passing
 from kedro_databricks_hybrid.run.started import Ending, Started
 from kedro_databricks_hybrid.workspace import translated
 
@@ -99,6 +100,8 @@ class JobWork:
         try:
             run = self.describe()
         except WorkspaceError as error:
+            if is_passing(error):
+                raise
             return Ending("failed", error.message)
         state = run.get("state", {})
         message = str(state.get("state_message") or "").strip()

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from kedro_databricks_hybrid.errors import ConnectionFailedError, HybridError
+from kedro_databricks_hybrid.errors import ConnectionFailedError, HybridError, WorkspaceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,14 @@ def is_passing(error: HybridError) -> bool:
         platform.DeadlineExceeded,
     )
     return isinstance(error, ConnectionFailedError) or isinstance(error.__cause__, troubles)
+
+
+def is_gone(error: HybridError) -> bool:
+    """Tell a refusal that means that the work exists no more; its wording and status are not documented."""
+    from databricks.sdk.errors import platform
+
+    is_denied = isinstance(error.__cause__, platform.PermissionDenied)
+    return isinstance(error, WorkspaceError) and not is_denied and not is_passing(error)
 
 
 class Patience:

@@ -8,11 +8,11 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kedro_databricks_hybrid.errors import HybridError
+from kedro_databricks_hybrid.errors import HybridError, RunError
 from kedro_databricks_hybrid.run.bookmark import Place
 from kedro_databricks_hybrid.run.command import Pauses
 from kedro_databricks_hybrid.run.log import END_FILE, RUN_FILE, RUNS_FOLDER, NodeRun, Outcome, RunLogReader
-from kedro_databricks_hybrid.run.patience import Patience
+from kedro_databricks_hybrid.run.patience import Patience, is_gone, is_passing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +26,7 @@ _STATUS_AFTER_CANCEL_SECONDS = 1.0
 _LAST_RECORDS_SECONDS = 5.0
 _LAST_OF_CANCELLED_SECONDS = 1.5
 _CANCEL_SECONDS = 30.0
+_CANCEL_PAUSES = (0.5, 1.5)
 
 
 @dataclass(frozen=True)
@@ -119,15 +120,25 @@ class Started:
         return self.outcome
 
     def cancel(self, show: Callable[[Record], None]) -> Outcome:
-        """End the run and wait for its end; work that does not heed that is abandoned."""
+        """End the run and wait for its end; work that does not heed that is abandoned.
+
+        Raises:
+            RunError: Databricks could not be asked to end it, or it did not end.
+        """
         ending = None
-        with contextlib.suppress(HybridError):  # the work is gone, and the run with it
-            self.work.cancel()
-            patience = Patience(lambda _: None)
-            ending = self._read(show, _CANCEL_SECONDS, patience, _STATUS_AFTER_CANCEL_SECONDS)
+        try:
+            if self._ask_to_end():
+                with contextlib.suppress(HybridError):
+                    patience = Patience(lambda _: None)
+                    ending = self._read(show, _CANCEL_SECONDS, patience, _STATUS_AFTER_CANCEL_SECONDS)
+                if not self.outcome.ended and ending is None:
+                    self.work.abandon()
+        except HybridError as error:
+            raise RunError(
+                f"The run {self.run_id} was not cancelled, so it may go on: {error.message}",
+                hint=f"Cancel it once more: `kedro databricks cancel {self.run_id}`.",
+            ) from error
         if not self.outcome.ended:
-            if ending is None:
-                self.work.abandon()
             self._take(Ending("cancelled", "The run was cancelled."))
         return self.outcome
 
@@ -136,6 +147,18 @@ class Started:
         self.facts = {**facts, "t": time.time()}
         content = json.dumps(self.facts).encode()
         self.tree.write(RUNS_FOLDER / self.run_id / RUN_FILE, content)
+
+    def _ask_to_end(self) -> bool:
+        """Ask for the end of the work, patiently; return False where it is gone, and the run with it."""
+        pauses = iter(_CANCEL_PAUSES)
+        while trouble := _trouble(self.work.cancel):
+            if is_gone(trouble):
+                return False
+            pause = next(pauses, None)
+            if pause is None or not is_passing(trouble):
+                raise trouble
+            time.sleep(pause)
+        return True
 
     @property
     def _written_for(self) -> float:
@@ -197,3 +220,11 @@ class Started:
         self.outcome.take({"event": "end", **end})
         with contextlib.suppress(HybridError):
             self.tree.write(RUNS_FOLDER / self.run_id / END_FILE, json.dumps(end).encode())
+
+
+def _trouble(question: Callable[[], None]) -> HybridError | None:
+    try:
+        question()
+    except HybridError as error:
+        return error
+    return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
+from tests.e2e.test_control import FAULT
 from tests.e2e.test_run import PROFILE, PUSH, RUN, commit_node, doubled
 from tests.e2e.test_runs import let_go, run_id, waiting
 
@@ -82,7 +84,10 @@ def test_a_failing_node_on_serverless_compute(tiny: Callable[[str], Shell]) -> N
 
 
 def test_a_job_is_followed_and_cancelled_from_elsewhere(tiny: Callable[[str], Shell]) -> None:
-    """On a cluster of its own: detach, attach, cancel; 130 for who follows it, and nothing goes on."""
+    """On a cluster of its own: detach, attach, cancel; 130 for who follows it; nothing goes on.
+
+    The service's own trouble, while its state is asked for, is no failure.
+    """
     shell = tiny("cancelled-job")
     cluster = "{spark_version: 17.3.x-scala2.13, node_type_id: local, num_workers: 0}"
     folder = "/Workspace/Repos/{user}/cancelled-job"
@@ -92,6 +97,10 @@ def test_a_job_is_followed_and_cancelled_from_elsewhere(tiny: Callable[[str], Sh
     one = run_id(shell.ok(f"{RUN} --job --detach"))
     attached = shell.start(f"kedro databricks attach {one} {PROFILE}")
     list(attached.lines_until("waiting"))
+    shell.ok(f"{FAULT} add status --status=500 --path=*/jobs/runs/get")
+    while not re.search(r'"struck": [1-9]', shell.ok(f"{FAULT} list --json").out):
+        assert attached.process.poll() is None
+    shell.ok(f"{FAULT} clear")
     assert "was cancelled" in shell.ok(f"kedro databricks cancel {PROFILE}").out
     result = attached.finish()
     assert result.status == 130, str(result)

@@ -13,7 +13,13 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from kedro_databricks_hybrid.errors import ConnectionFailedError, NotFoundError, WorkspaceError
+from kedro_databricks_hybrid.errors import (
+    ConnectionFailedError,
+    LoginError,
+    NotFoundError,
+    RunError,
+    WorkspaceError,
+)
 from kedro_databricks_hybrid.run import patience, started
 from kedro_databricks_hybrid.run.bookmark import Bookmark
 from kedro_databricks_hybrid.run.contexts import STATE_VARIABLE
@@ -195,3 +201,57 @@ def test_work_that_ended_without_an_end_record_failed(monkeypatch: pytest.Monkey
     assert (outcome.outcome, outcome.error, outcome.traceback) == ("failed", "It died.", "its words")
     noted = json.loads(tree.content[FOLDER / "end.json"])
     assert (noted["outcome"], noted["error"], noted["traceback"]) == ("failed", "It died.", "its words")
+
+
+class Deaf(Endless):
+    """Work that Databricks cannot be asked to end, for some questions."""
+
+    def __init__(self, *troubles: Exception) -> None:
+        self.troubles = list(troubles)
+        self.is_asked = False
+
+    def ending(self) -> Ending | None:
+        """It ends once it was asked to."""
+        return Ending("cancelled", "The run was cancelled.") if self.is_asked else None
+
+    def cancel(self) -> None:
+        """Fail first."""
+        if self.troubles:
+            raise self.troubles.pop(0)
+        self.is_asked = True
+
+
+def cancelled(work: Deaf, tree: Memory, monkeypatch: pytest.MonkeyPatch) -> str | None:
+    """Cancel a run whose log has no end, and return what is said to have come of it."""
+    monkeypatch.setattr(started, "_CANCEL_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(started, "_STATUS_AFTER_CANCEL_SECONDS", 0.0)
+    monkeypatch.setattr(started, "_LAST_OF_CANCELLED_SECONDS", 0.1)
+    return Started(work, cast("RemoteTree", tree), "one").cancel(lambda _: None).outcome
+
+
+def test_what_could_not_be_cancelled_is_not_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run may go on, so the command fails, and nothing is noted for others."""
+    tree = Memory()
+    with pytest.raises(RunError, match=r"one was not cancelled, so it may go on: no answer .*cancel one"):
+        cancelled(Deaf(*[ConnectionFailedError("no answer")] * 3), tree, monkeypatch)
+    assert not tree.content
+
+
+def test_a_refused_login_cancels_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says nothing of the work."""
+    with pytest.raises(RunError, match="expired"):
+        cancelled(Deaf(LoginError("expired")), Memory(), monkeypatch)
+
+
+def test_a_cancel_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trouble that passes is no reason to give up."""
+    work = Deaf(ConnectionFailedError("no answer"))
+    assert cancelled(work, Memory(), monkeypatch) == "cancelled"
+    assert work.is_asked
+
+
+def test_work_that_is_gone_counts_as_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing goes on that could be ended, and others are told."""
+    tree = Memory()
+    assert cancelled(Deaf(NotFoundError("no such context")), tree, monkeypatch) == "cancelled"
+    assert json.loads(tree.content[FOLDER / "end.json"])["outcome"] == "cancelled"
