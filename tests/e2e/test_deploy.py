@@ -53,6 +53,21 @@ def test_the_notebook_of_a_project(tiny: Callable[[str], Shell]) -> None:
     assert not file.read_text().endswith("# mine\n")
 
 
+def test_the_notebook_in_jupyters_format(tiny: Callable[[str], Shell]) -> None:
+    """The same cells, pushed and executed alike; a job takes it too."""
+    shell = tiny("jupyter")
+    assert "Wrote notebooks/run_on_databricks.ipynb" in shell.ok(f"{NOTEBOOK} --ipynb").out
+    document = json.loads((shell.folder / "notebooks/run_on_databricks.ipynb").read_text("utf-8"))
+    assert document["nbformat"] == 4
+    assert any("%load_ext kedro.ipython" in "".join(cell["source"]) for cell in document["cells"])
+    shell.ok("git add .")
+    shell.ok("git commit -q -m Notebook")
+    shell.ok(PUSH)
+    ran = shell.ok(f"{DEPLOY}=jupyter --run")
+    assert "Completed 1 out of 1 tasks" in ran.out
+    assert doubled(shell, "jupyter") == b"a,b\n2,4\n6,8\n"
+
+
 def test_a_job_is_made_once_and_updated_in_place(tiny: Callable[[str], Shell]) -> None:
     """Dry run, creation whose answer is lost, no change, a change; what people did to it stays."""
     shell = tiny("deployed")
