@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
 
 _log = logging.getLogger(__name__)
+_INSTEAD = {
+    False: "Write /dbfs/... or /Volumes/... for the cluster, or dbfs:///... to go through Databricks' API.",
+    True: "Have it open them by fsspec, or give it a file of this machine in the env's own catalog.",
+}
 
 
 class WrongPlaceError(ClickException):
@@ -191,8 +195,7 @@ def _refuse_local_dbfs(name: str, dataset: object) -> None:
         if getattr(each, "_protocol", "file") == "file" and path.startswith("dbfs:"):
             raise WrongPlaceError(
                 f"Dataset {name} would be a local folder called `dbfs:`: {type(each).__name__} opens files, "
-                f"and takes {path} for one here. Write /dbfs/... or /Volumes/... for the cluster, "
-                "or dbfs:///... to go through Databricks' API."
+                f"and takes {path} for one here. {_INSTEAD[spark.place() == 'connect']}"
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from kedro_databricks_hybrid.sandbox import connection
@@ -44,6 +45,26 @@ class Ask:
             spark_utils.get_spark, spark_utils.get_spark_with_remote_support,
         ]
         print("sessions:", len({id(way()) for way in ways}))
+"""
+_OPENS = """\
+from pathlib import Path
+
+from kedro.io import AbstractDataset
+
+
+class Lines(AbstractDataset):
+    def __init__(self, filepath):
+        self._filepath = Path(filepath)
+
+    def _load(self):
+        return self._filepath.read_text()
+
+    def _save(self, data):
+        self._filepath.parent.mkdir(parents=True, exist_ok=True)
+        self._filepath.write_text(str(data))
+
+    def _describe(self):
+        return {"filepath": str(self._filepath)}
 """
 _STRANGER = """\
 import os
@@ -124,6 +145,51 @@ def test_a_machines_oauth_login_and_serverless_are_enough(project: tuple[Project
     ran = shell.ok("kedro run --env=databricks", DATABRICKS_HOST=running.host, **login)
     assert "Spark runs on serverless compute" in ran.err
     assert list((volume / "user@example.com/02_intermediate/copied").glob("*/copied/_SUCCESS"))
+
+
+def test_versions_on_dbfs_are_found_there(project: tuple[Project, Shell]) -> None:
+    """The newest one is loaded, or the one that is asked for, and a new one is written beside them."""
+    made, shell = project
+    made.write(
+        {
+            "conf/base/catalog.yml": _CATALOG.replace(
+                "{header: true}", "{header: true}, versioned: true"
+            ).replace("{mode: overwrite}", "{mode: overwrite}, versioned: true"),
+            "conf/databricks/databricks.yml": (
+                "data: {root: dbfs:/root/versions/data}\ncompute: {cluster: sandbox}\n"
+            ),
+        }
+    )
+    data = shell.home / "roots/dbfs/root/versions/data"
+    for version, rows in (("2025-01-01T00.00.00.000Z", "1,2\n"), ("2025-06-01T00.00.00.000Z", "1,2\n3,4\n")):
+        file = data / "01_raw/raw.csv" / version / "raw.csv"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"a,b\n{rows}")
+    for option, rows in (("", 2), (" --load-versions=raw:2025-01-01T00.00.00.000Z", 1)):
+        ran = shell.ok(f"kedro databricks run --connect --env=databricks {PROFILE}{option}")
+        assert "Spark runs on the cluster sandbox" in ran.err
+        newest = max((data / "02_intermediate/copied").glob("*/copied"))
+        assert len(pd.read_parquet(newest)) == rows
+    assert len(list((data / "02_intermediate/copied").iterdir())) == 2
+    assert not list(made.path.rglob("dbfs:*"))
+
+
+def test_a_dataset_that_opens_files_itself_is_refused(project: tuple[Project, Shell]) -> None:
+    """It would make a local folder called `dbfs:`; what to do instead is said first, and works."""
+    made, shell = project
+    command = f"kedro databricks run --connect --env=databricks {PROFILE}"
+    entry = "copied: {type: tiny_shop.datasets.Lines, filepath: %s}\n"
+    catalog = _CATALOG.splitlines()[0] + "\n" + entry % "data/02_intermediate/copied.txt"
+    made.write({"src/tiny_shop/datasets.py": _OPENS, "conf/base/catalog.yml": catalog})
+    shell.fails(
+        command,
+        "Dataset copied would be a local folder called `dbfs:`: Lines opens files",
+        "Have it open them by fsspec, or give it a file of this machine in the env's own catalog.",
+    )
+    assert not list(made.path.rglob("dbfs:*"))
+    made.write({"conf/databricks/catalog.yml": entry % (made.path / "copied.txt")})
+    shell.ok(command)
+    assert (made.path / "copied.txt").read_text().startswith("DataFrame[a: string, b: string]")
 
 
 def test_a_table_of_another_session_stops_the_run(project: tuple[Project, Shell]) -> None:
