@@ -165,11 +165,11 @@ def test_versions_on_dbfs_are_found_there(project: tuple[Project, Shell]) -> Non
         file = data / "01_raw/raw.csv" / version / "raw.csv"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"a,b\n{rows}")
-    for option, rows in (("", 2), (" --load-versions=raw:2025-01-01T00.00.00.000Z", 1)):
+    for option, count in (("", 2), (" --load-versions=raw:2025-01-01T00.00.00.000Z", 1)):
         ran = shell.ok(f"kedro databricks run --connect --env=databricks {PROFILE}{option}")
         assert "Spark runs on the cluster sandbox" in ran.err
         newest = max((data / "02_intermediate/copied").glob("*/copied"))
-        assert len(pd.read_parquet(newest)) == rows
+        assert len(pd.read_parquet(newest)) == count
     assert len(list((data / "02_intermediate/copied").iterdir())) == 2
     assert not list(made.path.rglob("dbfs:*"))
 
