@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -18,6 +19,11 @@ PAIRWISE = 8  # terms, from which on numpy's sum does not add one after the othe
 TREE_COLUMNS, ROWS_PER_COLUMN, MORE_COLUMNS = 7, 150_000, 3
 NUMBERS = 1 << 17  # that are ranked at a time
 GROUP = 32  # scores that are searched as one
+SAMPLE = np.random.default_rng(0).random((32, PAIRWISE - 1))
+# Not so where scipy was compiled to multiply and add in one rounding, as for some processors.
+SUMS_AS_NUMPY = np.array_equal(
+    cdist(SAMPLE, SAMPLE, "sqeuclidean"), ((SAMPLE[:, None] - SAMPLE) ** 2).sum(axis=-1)
+)
 FAR = 1e15  # ranges of the training data, from where float32 cannot tell its rows apart
 
 
@@ -25,16 +31,12 @@ class Directly:
     """Computes every distance."""
 
     def __init__(self, train: Floats, count: int) -> None:
-        self._total, self._count = len(train), count
-        self._columns = train.T.ravel()  # one after the other
-        self.row_bytes = 8 * (train.size + 3 * len(train))
+        self._train, self._count = np.ascontiguousarray(train), count
+        self.row_bytes = 16 * len(train)
 
     def nearest(self, test: Floats) -> Rows:
         """Return the nearest rows of each row of `test`, a row for each."""
-        differences = np.repeat(test, self._total, axis=1)
-        differences -= self._columns
-        differences *= differences
-        distances = np.add.reduce(differences.reshape(len(test), -1, self._total), axis=1)
+        distances = cdist(test, self._train, "sqeuclidean")
         nearest = np.empty((len(test), self._count), dtype=np.intp)
         nearest[:, 0] = distances.argmin(axis=1)
         for place in range(1, self._count):
@@ -44,18 +46,29 @@ class Directly:
 
 
 class ByTree:
-    """Asks a k-d tree for one row more; where that one is as near, ranks all that are."""
+    """Asks a k-d tree for one row more; where that one is as near, ranks all that are.
+
+    Rows that are near to each other stand next to each other in its memory and in its questions, so
+    that the processor's caches have most of what it reads.
+    """
 
     def __init__(self, train: Floats, count: int, memory: int) -> None:
-        self._train, self._count, self._memory = np.ascontiguousarray(train), count, memory
-        self._tree = cKDTree(self._train, leafsize=32, compact_nodes=False)
+        self._train, self._count, self._memory = train, count, memory
+        self._rows = by_place(train)
+        self._tree = cKDTree(train[self._rows], leafsize=32, compact_nodes=False)
         self._asked = [*range(1, min(count + 1, len(train)) + 1)]
-        self.row_bytes = 16 * (len(self._asked) + train.shape[1])
+        self.row_bytes = 24 * (len(self._asked) + train.shape[1])
 
     def nearest(self, test: Floats) -> Rows:
         """Return the nearest rows of each row of `test`, a row for each."""
-        distances, found = self._tree.query(test, self._asked)
-        nearest = found[:, : self._count].astype(np.intp, copy=False)
+        order = by_place(test)
+        nearest = np.empty((len(test), self._count), dtype=np.intp)
+        nearest[order] = self._nearest(test[order])
+        return nearest
+
+    def _nearest(self, test: Floats) -> Rows:
+        distances, found = map(np.asarray, self._tree.query(test, self._asked))
+        nearest: Rows = self._rows[found[:, : self._count]]
         if len(self._asked) > self._count:
             # Far above the rounding of a tree's distances, and of squares that are next to 0.
             radius = distances[:, self._count - 1] * (1 + 1e-12) + 1e-150
@@ -70,8 +83,14 @@ class ByTree:
         for first in range(0, len(tied), step):
             part = tied[first : first + step]
             near = self._tree.query_ball_point(test[part], radius[part])
-            rows = np.repeat(part, [*map(len, near)])
-            nearest[part] = ranked(test, self._train, rows, np.concatenate(near), self._count)
+            rows, candidates = np.repeat(part, [*map(len, near)]), self._rows[np.concatenate(near)]
+            nearest[part] = ranked(test, self._train, rows, candidates, self._count)
+
+
+def by_place(points: Floats) -> Rows:
+    """Return the positions of points in an order in which near ones are next to each other."""
+    tree = cKDTree(points, leafsize=32, compact_nodes=False, balanced_tree=False)
+    return tree.indices.astype(np.intp, copy=False)
 
 
 class ByProducts:
@@ -107,8 +126,8 @@ class ByProducts:
         with np.errstate(over="ignore", invalid="ignore"):  # of rows too far off for float32
             scores, error = self._scores(test)
             minima = scores.min(axis=1)
-            limit = np.partition(minima, self._count - 1, axis=1)[:, self._count - 1] + 2 * error
-            limit = limit.astype(np.float32)[:, None]
+            nearest = np.partition(minima, self._count - 1, axis=1)[:, self._count - 1]
+            limit = (nearest + 2 * error).astype(np.float32)[:, None]
         is_open = ~(minima > limit)  # so it is too with NaN
         step = max(1, NUMBERS // (self._members * int(is_open.sum(axis=1).max())))
         found = []
@@ -177,7 +196,7 @@ def findable(train: Floats, count: int) -> Rows | slice:
 
 def finder(train: Floats, count: int, memory: int) -> Directly | ByTree | ByProducts:
     """Return the fastest way to find `count` rows of `train`, each thread in `memory` bytes."""
-    if is_tiny(train, count) and train.shape[1] < PAIRWISE:
+    if is_tiny(train, count) and train.shape[1] < PAIRWISE and SUMS_AS_NUMPY:
         return Directly(train, count)
     columns = TREE_COLUMNS + min(MORE_COLUMNS, len(train) // ROWS_PER_COLUMN)
     if train.shape[1] <= columns:

@@ -19,7 +19,7 @@ from .split import train_and_test
 
 CORES = os.cpu_count() or 1
 FEW_ROWS = 256  # of test data, not worth a thread
-BLOCK_ROWS = 4096  # that a thread takes at a time, where memory allows it
+BLOCK_ROWS = 16384  # that a thread takes at a time, where memory allows it
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,9 @@ class Classifier:
         if self._count == 1:  # The nearest row needs no vote: its label is the answer.
             codes, self._classes, vote_bytes = np.arange(len(labels)), labels, 0
         else:
-            codes, self._classes = pd.factorize(labels, sort=True)
+            codes, classes = pd.factorize(labels)
+            order = classes.argsort()
+            codes, self._classes = order.argsort()[codes], classes[order]
             vote_bytes = 8 * (len(self._classes) + self._count)
         self._codes = codes[kept]
         self._most_rows = max(1, min(BLOCK_ROWS, memory // (self._finder.row_bytes + vote_bytes)))
@@ -113,20 +115,21 @@ class Classifier:
             ValueError: The columns are others, or hold something else than finite numbers.
         """
         test = checks.numbers(checks.in_order(X_test, self._columns), "X_test")
+        is_small = 1 <= len(test) <= min(FEW_ROWS, self._most_rows)
+        winners = self._vote(test) if is_small else self._vote_in_blocks(test)
+        return pd.DataFrame(self._classes[winners], X_test.index, self._target)
+
+    def _vote_in_blocks(self, test: Floats) -> Rows:
+        """Return the same as _vote, each thread taking a block of rows at a time."""
         rounds = ceil(len(test) / (self._most_rows * self._workers)) or 1
         # As many blocks for each thread, all of one size.
-        rows = ceil(len(test) / (rounds * self._workers))
-        rows = max(rows, min(self._most_rows, FEW_ROWS))
+        rows = max(1, ceil(len(test) / (rounds * self._workers)))
         blocks = [test[first : first + rows] for first in range(0, len(test), rows)]
-        if len(blocks) == 1:
-            winners = self._vote(test)
-        else:
-            # Matrix products that keep to the thread that asks for them are faster.
-            is_product = isinstance(self._finder, ByProducts)
-            limit = threadpool_limits(1, "blas") if is_product else nullcontext()
-            with limit, ThreadPoolExecutor(self._workers) as pool:
-                winners = np.concatenate([np.empty(0, np.intp), *pool.map(self._vote, blocks)])
-        return pd.DataFrame(self._classes[winners], X_test.index, self._target)
+        # Matrix products that keep to the thread that asks for them are faster.
+        is_product = isinstance(self._finder, ByProducts)
+        limit = threadpool_limits(1, "blas") if is_product else nullcontext()
+        with limit, ThreadPoolExecutor(self._workers) as pool:
+            return np.concatenate([np.empty(0, np.intp), *pool.map(self._vote, blocks)])
 
     def _vote(self, test: Floats) -> Rows:
         """Return the most frequent code among each row's neighbours, the smallest of several."""
