@@ -44,13 +44,14 @@ def draw(confusion: NDArray[np.int64], classes: list[str]) -> Figure:
     """
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     side = 2.5 + 0.9 * len(classes)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    figure = Figure(figsize=(side + 1, side), layout="compressed")
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(confusion):
         colour = "white" if shares[row, column] > 0.5 else "black"  # noqa: PLR2004 (half-way)
         axes.text(column, row, f"{count}", ha="center", va="center", color=colour, fontsize=14)
-    axes.set_xticks(range(len(classes)), classes)
+    # Slanted, so that long names do not run into each other.
+    axes.set_xticks(range(len(classes)), classes, rotation=30, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(classes)), classes)
     axes.set_xlabel("Predicted class")
     axes.set_ylabel("True class")
