@@ -1,9 +1,9 @@
-"""The starter's classifier against the guide's code, scikit-learn and faiss, side by side.
+"""The starter's classifier beside the guide's code, scikit-learn and faiss.
 
-    python benchmarks/knn.py [--quick]
+    python -m benchmarks.knn [--quick]
 
 Every entry is fit and predict in a process of its own, so that its peak of memory is its own. The
-inputs are the same, the entries of a case take turns, and the table shows the median of the rounds.
+inputs are the same, the entries of a case take turns, and a row shows the medians of the rounds.
 """
 
 # ruff: noqa: N803, N806 (X and y are the names that the field uses)
@@ -26,96 +26,104 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.results import Row, tell, tell_columns
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SOURCE = (
     Path(__file__).parents[1] / "starter/{{ cookiecutter.repo_name }}/src/{{ cookiecutter.python_package }}"
 )
 MEGABYTE = 1 << 20
 CHUNK = 64 * MEGABYTE
+PEERS = {
+    "guide": "the guide's code",
+    "sklearn": "scikit-learn, auto",
+    "sklearn brute": "scikit-learn, brute",
+    "faiss": "faiss, float32",
+    "continuous": "itself, without ties",
+}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A size, and how much faster than others the starter has to be (1 / 1.25: at most 1.25 times slower)."""
+    """A size, and how much faster than others the starter has to be (0.8: at most 1.25 times slower)."""
 
-    name: str
+    data: str
     shape: tuple[int, int, int]  # training rows, test rows, columns
     neighbours: int
     targets: dict[str, float]
-    data: str = "continuous"
-    rounds: int = 5
+    quick: bool = False
+
+    def __str__(self) -> str:
+        train, test, columns = self.shape
+        return f"{self.data}, {train:,} x {test:,} x {columns}, k={self.neighbours}"
 
 
+IRIS, FLAT, LARGE = (120, 30, 4), (10_000, 10_000, 4), (100_000, 100_000, 4)
+DEEP, PICTURES = (50_000, 10_000, 64), (20_000, 5_000, 784)
 CASES = [
-    Case("iris", (120, 30, 4), 1, {"guide": 4}),
-    Case("iris", (120, 30, 4), 3, {"guide": 25}),
-    Case("flat", (10_000, 10_000, 4), 1, {"guide": 350, "sklearn": 2.5}),
-    Case("flat", (10_000, 10_000, 4), 3, {"guide": 700, "sklearn": 2.5}),
-    Case("flat, large", (100_000, 100_000, 4), 3, {"sklearn": 2.5}),
-    Case("deep", (50_000, 10_000, 64), 3, {"sklearn brute": 2.0, "faiss": 1.0}),
-    Case("pictures", (20_000, 5_000, 784), 3, {"sklearn brute": 1.6, "faiss": 1 / 1.25}),
-    # Ties: within 10 times the starter's own time on continuous data of the same size.
-    Case("constant", (100_000, 100_000, 4), 3, {"continuous": 1 / 10}, "constant"),
-    Case("duplicated", (100_000, 100_000, 4), 3, {"continuous": 1 / 10}, "duplicated"),
-    Case("grid", (100_000, 100_000, 4), 3, {"continuous": 1 / 10}, "grid"),
-    Case("constant", (50_000, 10_000, 64), 3, {"continuous": 1 / 10}, "constant"),
-    Case("duplicated", (50_000, 10_000, 64), 3, {"continuous": 1 / 10}, "duplicated"),
-    Case("grid", (50_000, 10_000, 64), 3, {"continuous": 1 / 10}, "grid"),
+    *(Case(data, IRIS, 1, {"guide": 4}, quick=True) for data in ("iris", "continuous")),
+    *(Case(data, IRIS, 3, {"guide": 25}, quick=True) for data in ("iris", "continuous")),
+    Case("continuous", FLAT, 1, {"guide": 350, "sklearn": 2.5}, quick=True),
+    Case("continuous", FLAT, 3, {"guide": 700, "sklearn": 2.5}, quick=True),
+    Case("continuous", LARGE, 3, {"sklearn": 2.5}, quick=True),
+    Case("continuous", DEEP, 3, {"sklearn brute": 2.0, "faiss": 1.0}),
+    Case("continuous", PICTURES, 3, {"sklearn brute": 1.6, "faiss": 0.8}),
+    # Within 10 times the starter's own time on continuous data of the same size.
+    *(
+        Case(data, shape, 3, {"continuous": 0.1})
+        for shape in (LARGE, DEEP)
+        for data in ("constant", "duplicated", "grid")
+    ),
 ]
-QUICK = {"iris", "flat"}
 
 
 def main() -> int:
-    """Run every case, print the table; 1 where a target was missed."""
+    """Run every case, print the rows; 1 where a target was missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small sizes only, and three rounds")
+    parser.add_argument("--quick", action="store_true", help="the smaller sizes only, and three rounds")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         measure(json.loads(options.worker))
         return 0
+    tell_columns()
     met = True
-    print("| case | rows, tests, columns | k | against | seconds | starter | ratio | target | met |")
-    print("|---|---|---|---|---|---|---|---|---|")
     for case in CASES:
-        if not options.quick or case.name in QUICK:
-            met &= compare(case, rounds=3 if options.quick else case.rounds)
+        if not options.quick or case.quick:
+            met &= tell(*compare(case, rounds=3 if options.quick or "continuous" in case.targets else 5))
     return 0 if met else 1
 
 
-def compare(case: Case, rounds: int) -> bool:
-    """Let the entries of a case take turns, print their rows, and say whether all targets were met."""
-    entries = ["starter", *case.targets]
-    measured: dict[str, list[dict[str, float]]] = {entry: [] for entry in entries}
+def compare(case: Case, rounds: int) -> Iterator[Row]:
+    """Let the entries of a case take turns; return a row for each peer, and one of our memory."""
+    measured: dict[str, list[dict[str, float]]] = {entry: [] for entry in ("starter", *case.targets)}
     for turn in range(rounds):
-        for entry in entries:
-            # The guide's code takes minutes and its time hardly varies.
-            if entry == "guide" and case.shape[0] > 1000 and turn >= 2:
-                continue
-            measured[entry].append(in_own_process(case, entry))
+        for entry, runs in measured.items():
+            if turn == 0 or not takes_long(case, entry):
+                runs.append(in_own_process(case, entry))
     seconds = {entry: statistics.median(each["seconds"] for each in runs) for entry, runs in measured.items()}
-    met = True
-    size = ", ".join(f"{each:,}" for each in case.shape)
+    unit, factor = ("ms", 1000) if seconds["starter"] < 1 else ("s", 1)
     for entry, target in case.targets.items():
         ratio = seconds[entry] / seconds["starter"]
-        met &= ratio >= target
-        print(
-            f"| {case.name} | {size} | {case.neighbours} | {entry} | {seconds[entry]:.5f} "
-            f"| {seconds['starter']:.5f} | {ratio:.2f} | {target:.2f} "
-            f"| {'yes' if ratio >= target else 'NO'} |",
-            flush=True,
-        )
+        once = " (measured once)" if takes_long(case, entry) else ""
+        yield Row(
+            str(case),
+            PEERS[entry] + once,
+            f"{seconds[entry] * factor:.2f} {unit}",
+            f"{seconds['starter'] * factor:.2f} {unit}",
+            f"{ratio:.2f} times as fast",
+        ).held_to(f"{target}", met=ratio >= target)
     peak = max(each["peak"] for each in measured["starter"])
     allowed = CHUNK + 2 * 4 * case.shape[0] * case.shape[2]
-    met &= peak <= allowed
-    print(
-        f"| {case.name} | {size} | {case.neighbours} | peak memory, MB | {peak / MEGABYTE:.0f} | "
-        f"| | {allowed / MEGABYTE:.0f} | {'yes' if peak <= allowed else 'NO'} |",
-        flush=True,
-    )
-    return met
+    most = Row(f"{case}: memory above the inputs", "", "", f"{peak / MEGABYTE:.0f} MB")
+    yield most.held_to(f"{allowed / MEGABYTE:.0f} MB", met=peak <= allowed)
+
+
+def takes_long(case: Case, entry: str) -> bool:
+    """Tell whether one round must do: the guide's code takes long then, and its time hardly varies."""
+    return entry == "guide" and case.shape[0] > 1000
 
 
 def in_own_process(case: Case, entry: str) -> dict[str, float]:
@@ -132,7 +140,7 @@ def in_own_process(case: Case, entry: str) -> dict[str, float]:
         if name not in {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"}
     }
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).resolve()), "--worker", json.dumps(request)],
+        [sys.executable, "-m", "benchmarks.knn", "--worker", json.dumps(request)],
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
@@ -147,7 +155,9 @@ def measure(request: dict[str, Any]) -> None:
     rows, tests, columns = request["shape"]
     predict = ENTRIES[request["entry"]]
     random = np.random.default_rng(0)
-    X_train, X_test = (pd.DataFrame(DATA[request["data"]](random, (n, columns))) for n in (rows, tests))
+    X_train, X_test = (
+        pd.DataFrame(DATA[request["data"]](random, (n, columns)), copy=False) for n in (rows, tests)
+    )
     y_train = pd.DataFrame({"species": random.integers(0, 3, rows)})
     few = slice(0, min(rows, 1000)), slice(0, min(tests, 100))
     predict(X_train[few[0]], X_test[few[1]], y_train[few[0]], request["neighbours"])
@@ -190,6 +200,11 @@ def _resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def iris() -> np.ndarray:
+    """Return the measurements of the starter's own data."""
+    return pd.read_csv(SOURCE.parents[1] / "data/01_raw/iris.csv").iloc[:, :4].to_numpy()
+
+
 def starter(X_train: pd.DataFrame, X_test: pd.DataFrame, y_train: pd.DataFrame, count: int) -> pd.DataFrame:
     """Predict with the starter's node, straight from the template."""
     if "iris_starter" not in sys.modules:
@@ -209,7 +224,8 @@ def guide(X_train: pd.DataFrame, X_test: pd.DataFrame, y_train: pd.DataFrame, co
     X_test_numpy = X_test.to_numpy()
     squared_distances = np.sum((X_train_numpy[:, None, :] - X_test_numpy[None, :, :]) ** 2, axis=-1)
     if count == 1:
-        y_pred: pd.DataFrame = y_train.iloc[squared_distances.argmin(axis=0)].set_axis(X_test.index)
+        y_pred: pd.DataFrame = y_train.iloc[squared_distances.argmin(axis=0)]
+        y_pred.index = X_test.index
         return y_pred
     nearest = np.argsort(squared_distances, axis=0)[:count]
     y_nearest = np.array([y_train.iloc[nearest[:, i]] for i in range(X_test.shape[0])])
@@ -257,6 +273,8 @@ ENTRIES: dict[str, Callable[[pd.DataFrame, pd.DataFrame, pd.DataFrame, int], Any
     "faiss": faiss,
 }
 DATA: dict[str, Callable[[np.random.Generator, tuple[int, int]], np.ndarray]] = {
+    # Columns one after the other, as in tables read from parquet; the others have rows one after the other.
+    "iris": lambda random, shape: np.asfortranarray(random.choice(iris(), shape[0], replace=False)),
     "continuous": lambda random, shape: random.normal(size=shape),
     "constant": lambda _, shape: np.ones(shape),
     "duplicated": lambda random, shape: random.normal(size=(10, shape[1]))[random.integers(0, 10, shape[0])],
