@@ -69,8 +69,9 @@ def follow(
         say("Cancelling the run ...")
         return _cancel(started, show, resume)
     if not outcome.ended:
-        _cancel(started, show, resume)
-        raise RunError(f"The run did not end within {seconds:.0f} s and was cancelled.")
+        outcome = _cancel(started, show, resume)
+        if outcome.outcome == "cancelled":
+            raise RunError(f"The run did not end within {seconds:.0f} s and was cancelled.")
     return outcome
 
 

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from kedro_databricks_hybrid.cli.following import follow
 from kedro_databricks_hybrid.errors import (
     ConnectionFailedError,
     LoginError,
@@ -255,3 +256,15 @@ def test_work_that_is_gone_counts_as_cancelled(monkeypatch: pytest.MonkeyPatch) 
     tree = Memory()
     assert cancelled(Deaf(NotFoundError("no such context")), tree, monkeypatch) == "cancelled"
     assert json.loads(tree.content[FOLDER / "end.json"])["outcome"] == "cancelled"
+
+
+def test_a_run_that_completes_while_its_time_is_over() -> None:
+    """The cancel came too late, so nothing is said of one."""
+    tree = Memory()
+
+    class Late(Endless):
+        def cancel(self) -> None:
+            log_of(tree)
+
+    run = Started(Late(), cast("RemoteTree", tree), "one")
+    assert follow(run, lambda _: None, resume="attach", seconds=0.1).outcome == "completed"
