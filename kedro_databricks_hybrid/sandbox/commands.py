@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import shutil
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from kedro_databricks_hybrid.sandbox import kernels
 from kedro_databricks_hybrid.sandbox.answers import ApiError, LegacyError
 from kedro_databricks_hybrid.sandbox.contexts import Command, Context
 from kedro_databricks_hybrid.sandbox.fields import limited_body
@@ -49,7 +49,7 @@ class Contexts:
         sandbox.clusters.on_terminate(self._lose_cluster)
         for leftover in sandbox.layout.kernels.iterdir():
             if leftover.name.isdigit():  # of a server that was killed
-                shutil.rmtree(leftover, ignore_errors=True)
+                kernels.remove_left(leftover)
 
     def routes(self) -> list[Route]:
         """Return what is to be served."""

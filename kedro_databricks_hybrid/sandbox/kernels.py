@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _START_SECONDS = 60
 _END_SECONDS = 5
 _MAX_SOCKET_PATH = 100  # Linux takes 107 bytes; a number is appended
+_SOCKETS_LINK = "sockets"
+_SOCKETS_PREFIX = "kernel-"
 _LOG = "kernel.log"
 _LOG_TAIL = 2000
 
@@ -205,4 +207,18 @@ def _socket_folder(folder: Path) -> Path:
     """Return a folder whose name is short enough for sockets in it."""
     if len(os.fsencode(folder)) < _MAX_SOCKET_PATH:
         return folder
-    return Path(tempfile.mkdtemp(prefix="kernel-"))
+    sockets = Path(tempfile.mkdtemp(prefix=_SOCKETS_PREFIX))
+    link = folder / _SOCKETS_LINK
+    link.unlink(missing_ok=True)
+    link.symlink_to(sockets)
+    return sockets
+
+
+def remove_left(folder: Path) -> None:
+    """Delete what a kernel of a killed server left: its folder, and that of its sockets elsewhere."""
+    with contextlib.suppress(OSError):
+        sockets = (folder / _SOCKETS_LINK).readlink()
+        is_ours = sockets.parent == Path(tempfile.gettempdir()) and sockets.name.startswith(_SOCKETS_PREFIX)
+        if is_ours:  # code in the kernel may have changed the link
+            shutil.rmtree(sockets, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -99,6 +99,20 @@ def test_a_long_home_works(tmp_path: Path) -> None:
         assert open_notebook(server.http).text("1 + 1") == "2\n"
 
 
+def test_sockets_that_a_killed_server_left_elsewhere_are_removed(tmp_path: Path) -> None:
+    """Those of a long home lie in the machine's folder for temporary files."""
+    home = tmp_path / ("long" * 30)
+    home.mkdir()
+    with serve(home) as server:
+        notebook = open_notebook(server.http)
+        server.process.kill()
+        server.process.wait()
+        sockets = (home / "kernels" / notebook.context / "sockets").readlink()
+        assert sockets.exists()
+    with serve(home):
+        assert not sockets.exists()
+
+
 @pytest.mark.parametrize("name", ["connection.json", "kernel.log"])
 def test_files_are_their_owners_alone(tmp_path: Path, name: str) -> None:
     """Nobody else on the machine can read the key of a kernel, or what it said."""
