@@ -95,6 +95,7 @@ class Classifier:
         if self._count == 1:  # The nearest row needs no vote: its label is the answer.
             codes, self._classes, vote_bytes = np.arange(len(labels)), labels, 0
         else:
+            # Numbered in their order, so that the smallest of several has the smallest code.
             codes, classes = pd.factorize(labels)
             order = classes.argsort()
             codes, self._classes = order.argsort()[codes], classes[order]
@@ -136,6 +137,7 @@ class Classifier:
         votes = self._codes[self._finder.nearest(np.ascontiguousarray(test))]
         if self._count == 1:
             return votes[:, 0]
+        # Each row gets codes of its own, so that one count does for all rows.
         size = len(votes), len(self._classes)
         votes += np.arange(size[0])[:, None] * size[1]
         counts = np.bincount(votes.ravel(), minlength=size[0] * size[1]).reshape(size)
