@@ -65,6 +65,7 @@ def test_no_test_rows_give_no_predictions() -> None:
         ({"X_train": X.astype(str)}, r"X_train of shape \(3, 2\) has the columns \['a', 'b'\]"),
         ({"y_train": Y[:2]}, r"y_train has shape \(2, 1\), expected \(3, 1\)"),
         ({"y_train": Y.replace("y", None)}, r"y_train of shape \(3, 1\) lacks values"),
+        ({"y_train": Y.replace("y", 1)}, r"y_train of shape \(3, 1\) mixes types"),
         ({"X_test": X.replace(2.0, np.inf)}, r"X_test of shape \(3, 2\) holds inf in row 2"),
         ({"X_test": X[["a"]]}, r"X_test of shape \(3, 1\) has the columns \['a'\]"),
         ({"X_test": X.rename(columns={"a": "c"})}, r"expected those of X_train: \['a', 'b'\]"),

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import infer_dtype
 
 LARGEST = 1e150  # beyond it the square of a difference could overflow
 
@@ -36,6 +37,10 @@ def labels(y_train: pd.DataFrame, rows: int) -> NDArray[np.generic]:
     classes = y_train.to_numpy()[:, 0]
     if classes.dtype.kind not in "biu" and pd.isna(classes).any():
         raise ValueError(f"y_train of shape {y_train.shape} lacks values, expected a class per row")
+    if classes.dtype.kind == "O" and infer_dtype(classes) in {"mixed", "mixed-integer"}:
+        raise ValueError(
+            f"y_train of shape {y_train.shape} mixes types, expected all numbers or all strings"
+        )
     return classes
 
 
