@@ -115,6 +115,8 @@ def compare(case: Case, rounds: int) -> Iterator[Row]:
             f"{seconds['starter'] * factor:.2f} {unit}",
             f"{ratio:.2f} times as fast",
         ).held_to(f"{target}", met=ratio >= target)
+    if case.shape == IRIS:
+        return
     peak = max(each["peak"] for each in measured["starter"])
     allowed = CHUNK + 2 * 4 * case.shape[0] * case.shape[2]
     most = Row(f"{case}: memory above the inputs", "", "", f"{peak / MEGABYTE:.0f} MB")
