@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyspark import cloudpickle
 from scipy.stats import mode
 
 if TYPE_CHECKING:
@@ -119,3 +120,15 @@ def test_features_of_many_types(starter: ModuleType, feature_type: str) -> None:
     y_train = pd.DataFrame({"class": ["a", "b"]})
     predicted = starter.nodes.Classifier(X_train, y_train, 1).predict(X_train)
     assert predicted["class"].tolist() == ["a", "b"]
+
+
+def test_the_classifier_travels_between_versions_of_numpy(starter: ModuleType) -> None:
+    """What Spark sends to its executors names nothing private of numpy, which may be another there."""
+    train, target = pd.DataFrame({"a": [1.0, 2.0]}), pd.DataFrame({"label": [0, 1]})
+    cloudpickle.register_pickle_by_value(starter)  # type: ignore[no-untyped-call]
+    try:
+        sent = cloudpickle.dumps(starter.nodes.Classifier(train, target, 1))  # type: ignore[no-untyped-call]
+    finally:
+        cloudpickle.unregister_pickle_by_value(starter)  # type: ignore[no-untyped-call]
+    assert b"predict" in sent
+    assert b"numpy._typing" not in sent

@@ -1,9 +1,15 @@
 """What a classifier cannot work with, refused in words that say what was expected."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pandas.api.types import infer_dtype
+
+if TYPE_CHECKING:  # Spark sends this module whole to its executors, where numpy may be another
+    from numpy.typing import NDArray
 
 LARGEST = 1e150  # beyond it the square of a difference could overflow
 
@@ -56,7 +62,7 @@ def neighbours(n_neighbors: int, shape: tuple[int, int]) -> int:
     return int(n_neighbors)
 
 
-def in_order(X_test: pd.DataFrame, columns: "pd.Index[str]") -> pd.DataFrame:
+def in_order(X_test: pd.DataFrame, columns: pd.Index[str]) -> pd.DataFrame:
     """Return X_test with the columns of X_train, in their order."""
     found = X_test.columns
     if found.equals(columns):
