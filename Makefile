@@ -28,6 +28,7 @@ soak: $(READY)
 # Every command in each combination of versions; takes hours. One Python: make smoke SMOKE="smoke-3.12 outcome".
 SMOKE ?= smoke outcome
 smoke: $(READY)
+	rm -f .nox/smoke-*.txt
 	$(BIN)/uvx nox --sessions $(SMOKE)
 
 lint: $(READY)

@@ -93,6 +93,19 @@ def test_ctrl_c_again_and_again(tiny: Callable[[str], Shell]) -> None:
     assert_nothing_left(shell, began)
 
 
+def test_ctrl_c_before_the_run_starts(tiny: Callable[[str], Shell]) -> None:
+    """While Python is being started there is nothing to cancel; one line says so, and nothing has run."""
+    shell = tiny("early")
+    commit_node(shell, "pass")
+    started = shell.start(RUN)
+    list(started.lines_until("Starting Python"))
+    started.interrupt()
+    result = started.finish()
+    assert result.status == 130, str(result)
+    assert "Interrupted before the run was seen to start" in result.errors[0], str(result)
+    assert "No run has left a log" in shell.ok(f"kedro databricks runs {PROFILE}").out
+
+
 def test_ctrl_c_without_a_network(tiny: Callable[[str], Shell]) -> None:
     """Where cancelling gets no answer, somebody who presses on gets away, and is told that it may go on."""
     shell = tiny("unreachable")
