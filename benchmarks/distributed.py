@@ -52,7 +52,7 @@ def main() -> int:
         {
             "spark.master": "local[2]",
             "spark.ui.enabled": False,
-            "spark.sql.execution.arrow.maxRecordsPerBatch": 65536,
+            "spark.sql.execution.arrow.maxRecordsPerBatch": 16384,
         }
     )
     try:
