@@ -53,8 +53,9 @@ def _nothing_left_running(folder: Path) -> Iterator[None]:
 
 
 def _ends_with_us(process: psutil.Process) -> bool:
-    """Tell whether it is a zombie, or the Java of a Spark session here, which ends when its stdin closes."""
+    """Tell whether it is a zombie, or belongs to the Java of a Spark session here, which ends with us."""
     with contextlib.suppress(psutil.NoSuchProcess):
         if process.status() != psutil.STATUS_ZOMBIE:
-            return bool(process.name() == "java" and process.ppid() == os.getpid())
+            line = [process, *process.parents()]
+            return any(each.name() == "java" and each.ppid() == os.getpid() for each in line)
     return True
