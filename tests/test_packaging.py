@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -67,21 +69,54 @@ def test_a_clean_environment_gets_starter_and_commands(
     assert "data/01_raw/iris.csv" in run("git", "ls-files", "--others", "--exclude-standard", folder=project)
 
 
+def test_the_wheel_does_the_whole_workflow(tmp_path: Path, uv_cache: dict[str, str]) -> None:
+    """With nothing of the checkout in reach: the starter, push, a run on the sandbox, all commands."""
+    uv = Path(sys.executable).parent / "uv"
+    wheel = build("wheel", tmp_path, uv_cache)
+    python = tmp_path / "env" / "bin" / "python"
+    run(uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "env", folder=tmp_path, **uv_cache)
+    pins = ROOT / "requirements" / "sandbox.txt"
+    install = [uv, "pip", "install", "--quiet", "--python", python, "--constraint", pins]
+    run(*install, f"{wheel}[sandbox]", folder=tmp_path, **uv_cache)
+    smoke = shutil.copy(ROOT / "tests" / "smoke.py", tmp_path)
+    printed = run(python, "-I", smoke, folder=tmp_path)
+    assert "ok  kedro databricks run" in printed
+
+
+def test_the_source_gives_the_same_wheel(tmp_path: Path, uv_cache: dict[str, str]) -> None:
+    """What is built from the source distribution alone holds the files that the checkout's wheel holds."""
+    source = build("sdist", tmp_path, uv_cache)
+    shutil.unpack_archive(source, tmp_path / "unpacked")
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory"]
+    run(*command, tmp_path / "again", folder=unpacked, **uv_cache)
+    (again,) = (tmp_path / "again").glob("*.whl")
+    assert digests(again) == digests(build("wheel", tmp_path, uv_cache))
+
+
+def digests(wheel: Path) -> set[str]:
+    """Return the names, digests and sizes of a wheel's files, as it lists them itself."""
+    with ZipFile(wheel) as files:
+        record = next(name for name in files.namelist() if name.endswith(".dist-info/RECORD"))
+        return set(files.read(record).decode().splitlines())
+
+
 def pinned(requirements: Path) -> list[str]:
     """Return the lines that pin a version, without their hashes."""
     lines = requirements.read_text("utf-8").splitlines()
     return [line.rstrip(" \\") for line in lines if "==" in line and not line.startswith((" ", "#"))]
 
 
-def test_the_pins_are_current(uv_cache: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("extra", ["dev", "bench", "docs", "connect", "connect-dev"])
+def test_the_pins_are_current(extra: str, uv_cache: dict[str, str], tmp_path: Path) -> None:
     """Compiling again what pyproject.toml asks for changes no version."""
-    pins = ROOT / "requirements" / "dev.txt"
-    again = tmp_path / "dev.txt"
+    pins = ROOT / "requirements" / f"{extra}.txt"
+    again = tmp_path / "again.txt"
     again.write_bytes(pins.read_bytes())
-    compile_again = "pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra dev"
+    compile_again = "pip compile --quiet --universal --python-version 3.10 --generate-hashes --extra"
     uv = Path(sys.executable).parent / "uv"
     what = ["pyproject.toml", "--output-file", again]
-    run(uv, *compile_again.split(), *what, folder=ROOT, **uv_cache)
+    run(uv, *compile_again.split(), extra, *what, folder=ROOT, **uv_cache)
     assert pinned(again) == pinned(pins), "run `make lock`"
 
 
