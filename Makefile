@@ -9,13 +9,17 @@ CONNECT := .venv-connect
 MINUTES ?= 30
 SEED ?=
 
-.PHONY: demo test test-connect smoke soak lint baseline types docs tutorial format bench lock clean
+.PHONY: demo test test-connect coverage smoke soak lint baseline types docs tutorial format bench lock clean
 
 demo: $(READY)
 	$(BIN)/python -m demo
 
 test: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The tests, and how much of the package they execute, branch by branch; less than pyproject.toml's floor is an error.
+coverage: $(READY)
+	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov
 
 # Databricks Connect brings a pyspark of its own, so its tests have an environment of their own.
 test-connect: $(CONNECT)/.ready
