@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _SECONDS = 10.0
 _OURS = ("DATABRICKS_", "KEDRO_", "SPARK_", "PYSPARK_")
+# Every Spark here lives for seconds: half of its time would go into compiling what runs once.
+_SHORT_LIVED_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,6 +35,7 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
         for name in ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
             patch.delenv(name, raising=False)
         patch.setenv("DO_NOT_TRACK", "1")
+        patch.setenv("SPARK_SUBMIT_OPTS", _SHORT_LIVED_JAVA)
         patch.setenv("NO_PROXY", "127.0.0.1,localhost")
         for role in ("AUTHOR", "COMMITTER"):
             patch.setenv(f"GIT_{role}_NAME", "Test")

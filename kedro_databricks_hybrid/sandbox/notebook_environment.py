@@ -40,6 +40,7 @@ _PASSED_ON = {
     *("LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "USER", "LOGNAME", "JAVA_HOME"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"),
+    "SPARK_SUBMIT_OPTS",  # how this machine likes its Java virtual machines
 }
 _PASSED_ON_PREFIXES = ("LC_", "PIP_")
 

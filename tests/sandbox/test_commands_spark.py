@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import signal
 import subprocess
 import sys
@@ -69,6 +70,12 @@ def test_any_session_is_this_one(notebook: Notebook) -> None:
     assert notebook.text("spark.conf.get('spark.python.worker.reuse')") == "'false'\n"
     assert notebook.text("spark.sql('select current_user()').first()[0]") == f"{_USER!r}\n"
     assert notebook.text("sc.uiWebUrl is None") == "True\n"
+
+
+def test_the_machine_chooses_its_java(notebook: Notebook) -> None:
+    """SPARK_SUBMIT_OPTS of whoever started the sandbox reach the virtual machine."""
+    code = "list(sc._jvm.java.lang.management.ManagementFactory.getRuntimeMXBean().getInputArguments())"
+    assert os.environ["SPARK_SUBMIT_OPTS"].split()[0] in notebook.text(code)
 
 
 def test_modules_get_the_notebooks_names(notebook: Notebook) -> None:
