@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import pytest
@@ -17,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
 WORKFLOWS = sorted((ROOT / "docs" / "workflows").glob("*.yml"))
 _COMMAND = re.compile(r"kedro databricks (?![<.`])([^`\n]+)")
+_ADDRESS = re.compile(r"\]\(([a-z]+:[^)\s]*)")
 _LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)(?:#[^)\s]*)?\)")
 
 
@@ -73,6 +75,16 @@ def test_a_page_outside_of_the_site_links_to_files_that_exist(page: Path) -> Non
     """The site's own links are checked where it is built."""
     for link in _LINK.findall(page.read_text("utf-8")):
         assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_an_address_outside_is_whole(page: Path) -> None:
+    """It is https, names a host in full and holds nothing that its host would not get. No test fetches it."""
+    for address in _ADDRESS.findall(page.read_text("utf-8")):
+        parts = urlsplit(address)
+        assert parts.scheme == "https", address
+        assert re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}", parts.netloc), address
+        assert re.fullmatch(r"[\w~./%&=?#:@+-]*", address.partition("//")[2], re.ASCII), address
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=name_of)
