@@ -50,7 +50,7 @@ def start() -> None:
     from IPython import get_ipython
     from pyspark.sql import SparkSession
 
-    if _given and not _is_stopped(_given["spark"]):
+    if "spark" in _given and not _is_stopped(_given["spark"]):
         return
     session = SparkSession.builder.getOrCreate()
     fresh = {"spark": session, "sc": session.sparkContext, "sqlContext": session}

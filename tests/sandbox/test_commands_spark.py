@@ -63,8 +63,9 @@ def test_volumes_and_workspace_are_not_dbfs(notebook: Notebook) -> None:
     assert notebook.text(f"spark.read.csv('file:/Workspace/Users/{_USER}/r.csv').count()") == "1\n"
 
 
-def test_any_session_is_this_one(notebook: Notebook) -> None:
-    """A session that code asks for itself is the notebook's, with the sandbox's settings."""
+def test_any_session_is_this_one(server: ServerProcess) -> None:
+    """A session that code asks for itself, before all else, is the notebook's, and set alike."""
+    notebook = open_notebook(server.http)
     notebook.text("from pyspark.sql import SparkSession; mine = SparkSession.builder.getOrCreate()")
     assert notebook.text("mine is spark, sc is spark.sparkContext, sc.master") == "(True, True, 'local[2]')\n"
     assert notebook.text("spark.conf.get('spark.python.worker.reuse')") == "'false'\n"
