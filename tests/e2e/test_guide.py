@@ -127,3 +127,23 @@ def test_init_again_changes_nothing(iris: Shell) -> None:
     assert "is there already" in again.out
     assert "Wrote" not in again.out
     assert iris.ok("git status --porcelain").out == ""
+
+
+def test_the_same_project_on_a_volume(iris: Shell) -> None:
+    """An env that names a volume is all it takes: both pipelines read and write there, and agree."""
+    root = "/Volumes/main/default/data/iris-databricks"
+    settings = iris.folder / "conf" / "volume" / "databricks.yml"
+    settings.parent.mkdir()
+    settings.write_text(f"data:\n  root: {root}\n")
+    iris.ok("git add conf")
+    iris.ok('git commit -q -m "Keep data on a volume"')
+    iris.ok(f"kedro databricks push --env=volume {PROFILE}")
+    metrics = []
+    for pipeline, folder in (("__default__", "08_reporting"), ("distributed", "08_reporting/distributed")):
+        ran = iris.ok(f"kedro databricks run --env=volume --pipelines={pipeline} {PROFILE}")
+        assert "Completed 3 out of 3 tasks" in ran.out
+        file = iris.client().files.download(f"{root}/{folder}/metrics.json").contents
+        assert file is not None
+        metrics.append(json.loads(file.read()))
+    assert metrics[0]["accuracy"] == pytest.approx(1)
+    assert metrics[0] == metrics[1]
