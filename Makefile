@@ -15,11 +15,11 @@ demo: $(READY)
 	$(BIN)/python -m demo
 
 test: $(READY)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_ARGS) $(if $(COVERAGE),--cov)
 
 # The tests, and how much of the package they execute, branch by branch; less than pyproject.toml's floor is an error.
-coverage: $(READY)
-	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov
+coverage:
+	$(MAKE) test COVERAGE=1
 
 # Databricks Connect brings a pyspark of its own, so its tests have an environment of their own.
 test-connect: $(CONNECT)/.ready

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ _SHORT_LIVED_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Set an environment with an empty home, no login, no telemetry and an identity for git."""
     home = tmp_path_factory.mktemp("home")
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell's `&` has it, for every process below
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch, _nothing_left_running(tmp_path_factory.getbasetemp()):
         for name in list(os.environ):
             if name.startswith(_OURS):

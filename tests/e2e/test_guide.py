@@ -134,7 +134,7 @@ def test_the_same_project_on_a_volume(iris: Shell) -> None:
     root = "/Volumes/main/default/data/iris-databricks"
     settings = iris.folder / "conf" / "volume" / "databricks.yml"
     settings.parent.mkdir()
-    settings.write_text(f"data:\n  root: {root}\n")
+    settings.write_text(f"data: {{root: {root}}}\ncompute: {{cluster: sandbox}}\n")
     iris.ok("git add conf")
     iris.ok('git commit -q -m "Keep data on a volume"')
     iris.ok(f"kedro databricks push --env=volume {PROFILE}")

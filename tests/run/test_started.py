@@ -233,7 +233,7 @@ def cancelled(work: Deaf, tree: Memory, monkeypatch: pytest.MonkeyPatch) -> str 
 def test_what_could_not_be_cancelled_is_not_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """The run may go on, so the command fails, and nothing is noted for others."""
     tree = Memory()
-    with pytest.raises(RunError, match=r"one was not cancelled, so it may go on: no answer .*cancel one"):
+    with pytest.raises(RunError, match=r"one was not cancelled, so it may go on: no answer\. .*cancel one"):
         cancelled(Deaf(*[ConnectionFailedError("no answer")] * 3), tree, monkeypatch)
     assert not tree.content
 
