@@ -63,9 +63,10 @@ def _document(parts: list[str], broken: list[str], *, quick: bool) -> str:
     missed = [line for part in parts for line in part.splitlines() if line.endswith(" NO |")]
     said = [f"- {_sentence(line)}" for line in missed] + [f"- `{name}.py` did not finish." for name in broken]
     kind = "quick measurements, smaller than the targets mean" if quick else "medians"
+    today = dt.datetime.now(dt.timezone.utc).date()
     sections = [
         "# Measured side by side",
-        f"Written by `make bench`, {dt.datetime.now(dt.timezone.utc):%Y-%m-%d}: {kind}.",
+        f"Measured one after the other, as `make bench` does it, {today}: {kind}.",
         _machine(),
         "## Not met",
         "\n".join(said) or "Nothing: every target was met.",
