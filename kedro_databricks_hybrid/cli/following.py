@@ -106,6 +106,8 @@ def report(
 def _cancel(started: Started, show: Callable[[Record], None], resume: str) -> Outcome:
     """Cancel a run and see it end; Ctrl-C pressed again at once must not leave it running.
 
+    From then on Ctrl-C is ignored: the command only says what the run came to, and its exit status tells that.
+
     Raises:
         RunCancelledError: Somebody did not want to wait for the end any longer.
     """
@@ -115,7 +117,7 @@ def _cancel(started: Started, show: Callable[[Record], None], resume: str) -> Ou
         if time.monotonic() - began > _PATIENT_SECONDS:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGINT, interrupt)
     try:
         return started.cancel(show)
     except KeyboardInterrupt:
@@ -123,7 +125,7 @@ def _cancel(started: Started, show: Callable[[Record], None], resume: str) -> Ou
             "The run was not seen to end; it may go on.", hint=f"Look with: {resume}"
         ) from None
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _leaves_it_running() -> bool:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kedro_databricks_hybrid.transfer.remote import RemoteTree
 
 
 import json
+import os
+import signal
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -258,8 +262,17 @@ def test_work_that_is_gone_counts_as_cancelled(monkeypatch: pytest.MonkeyPatch) 
     assert json.loads(tree.content[FOLDER / "end.json"])["outcome"] == "cancelled"
 
 
+@pytest.fixture
+def _interrupts() -> Iterator[None]:
+    """Undo what a command does to Ctrl-C at its end."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interrupts")
 def test_a_run_that_completes_while_its_time_is_over() -> None:
-    """The cancel came too late, so nothing is said of one."""
+    """The cancel came too late, so nothing is said of one; Ctrl-C no longer changes what the command says."""
     tree = Memory()
 
     class Late(Endless):
@@ -268,3 +281,4 @@ def test_a_run_that_completes_while_its_time_is_over() -> None:
 
     run = Started(Late(), cast("RemoteTree", tree), "one")
     assert follow(run, lambda _: None, resume="attach", seconds=0.1).outcome == "completed"
+    os.kill(os.getpid(), signal.SIGINT)
