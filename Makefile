@@ -15,15 +15,17 @@ demo: $(READY)
 	$(BIN)/python -m demo
 
 test: $(READY)
-	$(BIN)/python -m pytest $(PYTEST_ARGS) $(if $(COVERAGE),--cov)
+	$(BIN)/python -m pytest $(PYTEST_ARGS) $(if $(COVERAGE),--cov --cov-append)
 
-# The tests, and how much of the package they execute, branch by branch; less than pyproject.toml's floor is an error.
+# All tests, and how much of the package they execute, branch by branch; less than pyproject.toml's floor is an error.
 coverage:
+	$(MAKE) test-connect COVERAGE=1
 	$(MAKE) test COVERAGE=1
 
 # Databricks Connect brings a pyspark of its own, so its tests have an environment of their own.
 test-connect: $(CONNECT)/.ready
-	SANDBOX_PYTHON=$(abspath $(BIN)/python) $(CONNECT)/bin/python -m pytest tests/connect
+	SANDBOX_PYTHON=$(abspath $(BIN)/python) $(CONNECT)/bin/python -m pytest tests/connect \
+		$(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
 
 # Random users and accidents, with an oracle after each step. The seed that it prints repeats the steps.
 soak: $(READY)

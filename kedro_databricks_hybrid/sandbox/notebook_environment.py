@@ -42,7 +42,7 @@ _PASSED_ON = {
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"),
     "SPARK_SUBMIT_OPTS",  # how this machine likes its Java virtual machines
 }
-_PASSED_ON_PREFIXES = ("LC_", "PIP_")
+_PASSED_ON_PREFIXES = ("LC_", "PIP_", "COVERAGE_")  # coverage.py, to measure what runs on a cluster too
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from kedro_databricks_hybrid.sandbox import connection
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PYTHON = os.environ.get("SANDBOX_PYTHON", str(Path(__file__).parents[2] / ".venv/bin/python"))
+_ROOT = Path(__file__).parents[2]
+_PYTHON = os.environ.get("SANDBOX_PYTHON", str(_ROOT / ".venv/bin/python"))
 _START_SECONDS = 60
 
 try:
@@ -28,11 +29,21 @@ except metadata.PackageNotFoundError:
     collect_ignore_glob = ["test_*.py"]  # the main environment, which has pyspark
 
 
+def _measured() -> list[str]:
+    """Return what has coverage.py measure a process of the main environment too, where it measures these tests."""
+    if "COVERAGE_PROCESS_CONFIG" not in os.environ:
+        return []
+    files = [f"--rcfile={_ROOT / 'pyproject.toml'}", f"--data-file={_ROOT / '.coverage'}"]
+    return ["-m", "coverage", "run", "--parallel-mode", *files]
+
+
 @pytest.fixture(scope="session")
 def sandbox_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Run a sandbox of the main environment."""
     home = tmp_path_factory.mktemp("sandbox") / "home"
-    server = subprocess.Popen([_PYTHON, "-m", "kedro_databricks_hybrid.sandbox", "--home", str(home)])
+    server = subprocess.Popen(
+        [_PYTHON, *_measured(), "-m", "kedro_databricks_hybrid.sandbox", "--home", str(home)]
+    )
     deadline = time.monotonic() + _START_SECONDS
     while connection.read(home) is None:
         assert server.poll() is None, "the sandbox did not start"

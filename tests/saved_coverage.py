@@ -1,0 +1,36 @@
+"""A plugin of coverage.py for processes that are killed: what they have executed is saved while they work.
+
+The kernels of a sandbox's clusters end by SIGKILL, as on Databricks, which leaves no time to save anything.
+Like everything of Databricks, they cannot be asked to; so each saves itself, about every second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import coverage
+
+if TYPE_CHECKING:
+    from coverage.plugin_support import Plugins
+
+_KILLED = ("kedro_databricks_hybrid.sandbox.kernel_startup", "kedro_databricks_hybrid.sandbox.connect_program")
+_EVERY_SECONDS = 1.0
+
+
+def coverage_init(_registry: Plugins, _options: object) -> None:
+    """Start saving, where this process is one that will be killed."""
+    if any(module in sys.orig_argv for module in _KILLED):
+        threading.Thread(target=_save_again_and_again, daemon=True, name="coverage").start()
+
+
+def _save_again_and_again() -> None:
+    while True:
+        time.sleep(_EVERY_SECONDS)
+        measuring = coverage.Coverage.current()
+        if measuring is not None:
+            with contextlib.suppress(RuntimeError):  # a dictionary grew at that very moment; the next time then
+                measuring.save()
