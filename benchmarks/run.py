@@ -136,12 +136,13 @@ class Bench:
         if running is None:
             raise SystemExit("The sandbox does not run.")
         client = WorkspaceClient(host=running.host, token=running.token)
-        kept = json.loads((self.folder / "state" / "contexts.json").read_text())
-        (key,) = (key for key in kept if key.endswith(f"/{project.name}"))
-        text = _SESSION.format(path=key.split()[-1])
+        kept = [json.loads(each.read_text()) for each in (self.folder / "state" / "contexts").iterdir()]
+        (warm,) = (each for each in kept if each["key"].endswith(f"/{project.name}"))
+        _, _, cluster_id, path = warm["key"].split()
+        text = _SESSION.format(path=path)
         done = client.command_execution.execute_and_wait(
-            cluster_id=key.split()[2],
-            context_id=kept[key]["context_id"],
+            cluster_id=cluster_id,
+            context_id=warm["context"]["context_id"],
             language=Language.PYTHON,
             command=text,
         )

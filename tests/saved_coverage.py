@@ -17,13 +17,13 @@ import coverage
 if TYPE_CHECKING:
     from coverage.plugin_support import Plugins
 
-_KILLED = ("kedro_databricks_hybrid.sandbox.kernel_startup", "kedro_databricks_hybrid.sandbox.connect_program")
+_KILLED = {f"kedro_databricks_hybrid.sandbox.{name}" for name in ("kernel_startup", "connect_program")}
 _EVERY_SECONDS = 1.0
 
 
 def coverage_init(_registry: Plugins, _options: object) -> None:
     """Start saving, where this process is one that will be killed."""
-    if any(module in sys.orig_argv for module in _KILLED):
+    if not _KILLED.isdisjoint(sys.orig_argv):
         threading.Thread(target=_save_again_and_again, daemon=True, name="coverage").start()
 
 
@@ -32,5 +32,5 @@ def _save_again_and_again() -> None:
         time.sleep(_EVERY_SECONDS)
         measuring = coverage.Coverage.current()
         if measuring is not None:
-            with contextlib.suppress(RuntimeError):  # a dictionary grew at that very moment; the next time then
+            with contextlib.suppress(RuntimeError):  # a dictionary grew; the next time then
                 measuring.save()

@@ -106,7 +106,7 @@ def report(
 def _cancel(started: Started, show: Callable[[Record], None], resume: str) -> Outcome:
     """Cancel a run and see it end; Ctrl-C pressed again at once must not leave it running.
 
-    From then on Ctrl-C is ignored: the command only says what the run came to, and its exit status tells that.
+    From then on Ctrl-C is ignored: the command only says what the run came to, and its status tells that.
 
     Raises:
         RunCancelledError: Somebody did not want to wait for the end any longer.

@@ -161,7 +161,8 @@ class _Place:
             "context_id": context.context_id,
             "page": f"{self.workspace.host}/compute/clusters/{chosen.cluster_id}",
         }
-        started = interactive.start(context, self._request(run_id, options, facts), self.tree)
+        with context.destroyed_on_error() if fresh else contextlib.nullcontext():
+            started = interactive.start(context, self._request(run_id, options, facts), self.tree)
         if not fresh:
             warm.remember_run(run_id)
         return started

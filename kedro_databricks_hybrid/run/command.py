@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from kedro_databricks_hybrid.errors import ComputeError, HybridError, WorkspaceError
+from kedro_databricks_hybrid.run.patience import is_passing
 from kedro_databricks_hybrid.workspace import translated
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from databricks.sdk.service.compute import CommandStatusResponse
 
     from kedro_databricks_hybrid.cluster import Cluster
@@ -33,13 +36,18 @@ class Context:
     context_id: str
 
     def is_running(self) -> bool:
-        """Tell whether the context still exists and takes commands."""
+        """Tell whether the context still exists and takes commands.
+
+        Raises:
+            WorkspaceError: The service is in trouble, which says nothing of the context.
+        """
         try:
             return self._status() == "Running"
-        except WorkspaceError:
-            return (
-                False  # evicted, or gone with an earlier start of the cluster; the wording is not documented
-            )
+        except WorkspaceError as error:
+            if is_passing(error):
+                raise
+            # Evicted, or gone with an earlier start of the cluster; the wording is not documented.
+            return False
 
     def wait(self) -> None:
         """Wait until the context takes commands.
@@ -114,6 +122,15 @@ class Context:
         except HybridError:
             pass
 
+    @contextlib.contextmanager
+    def destroyed_on_error(self) -> Iterator[None]:
+        """End the context where what follows fails, or is interrupted: nobody would know of it."""
+        try:
+            yield
+        except BaseException:
+            self.destroy()
+            raise
+
     def _status(self) -> str:
         with translated(f"ask about the execution context on the cluster {self.cluster.name}"):
             answer = self.workspace.client.command_execution.context_status(
@@ -148,7 +165,7 @@ class Pauses:
 
 
 def create(workspace: Workspace, cluster: Cluster) -> Context:
-    """Create a context and wait until it takes commands.
+    """Create a context and wait until it takes commands; where that fails, none is left behind.
 
     Raises:
         ComputeError: It did not start.
@@ -161,7 +178,8 @@ def create(workspace: Workspace, cluster: Cluster) -> Context:
             cluster_id=cluster.cluster_id, language=Language.PYTHON
         )
     context = Context(workspace, cluster, str(cast("Any", wait.response).id))
-    context.wait()
+    with context.destroyed_on_error():
+        context.wait()
     return context
 
 

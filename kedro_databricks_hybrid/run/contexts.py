@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -27,37 +28,36 @@ class Remembered:
 
 
 class ContextStore:
-    """A small JSON file in the user's state folder, outside every project.
+    """Small JSON files in the user's state folder, outside every project: one an entry.
+
+    So commands in two projects at once do not lose each other's entries.
 
     Args:
-        path: The file; None takes the user's state folder, or the one that KEDRO_DATABRICKS_STATE names.
+        folder: Where the files are; None takes the user's state folder, or the one that
+            KEDRO_DATABRICKS_STATE names.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        self._path = path or state_folder() / "contexts.json"
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or state_folder() / "contexts"
 
     def get(self, key: str) -> Remembered | None:
         """Return what is remembered under a key; an unreadable file is the same as none."""
-        entry = self._load().get(key)
         try:
-            return Remembered(**entry) if entry else None
-        except TypeError:
+            entry = json.loads(self._file(key).read_text("utf-8"))
+            return Remembered(**entry["context"])
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
             return None
 
     def put(self, key: str, remembered: Remembered | None) -> None:
         """Remember, or forget with None; the file is replaced whole."""
-        entries = self._load()
-        entries.pop(key, None)
         if remembered:
-            entries[key] = asdict(remembered)
-        replace_file(self._path, json.dumps(entries, indent=1))
+            entry = {"key": key, "context": asdict(remembered)}
+            replace_file(self._file(key), json.dumps(entry, indent=1))
+        else:
+            self._file(key).unlink(missing_ok=True)
 
-    def _load(self) -> dict[str, dict[str, str]]:
-        try:
-            entries = json.loads(self._path.read_text("utf-8"))
-        except (FileNotFoundError, ValueError):
-            return {}
-        return entries if isinstance(entries, dict) else {}
+    def _file(self, key: str) -> Path:
+        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.errors import HybridError
 from kedro_databricks_hybrid.run import cluster_libraries, command, installation
 from kedro_databricks_hybrid.run.contexts import ContextStore, Remembered
 
@@ -91,9 +90,6 @@ def fresh_context(
     say(f"Starting Python on the cluster {cluster.name}")
     context = command.create(workspace, cluster)
     if requirements:
-        try:
+        with context.destroyed_on_error():
             installation.install(context, requirements, say)
-        except HybridError:
-            context.destroy()
-            raise
     return context

@@ -30,7 +30,7 @@ except metadata.PackageNotFoundError:
 
 
 def _measured() -> list[str]:
-    """Return what has coverage.py measure a process of the main environment too, where it measures these tests."""
+    """Return what has coverage.py measure the sandbox too, where it measures these tests."""
     if "COVERAGE_PROCESS_CONFIG" not in os.environ:
         return []
     files = [f"--rcfile={_ROOT / 'pyproject.toml'}", f"--data-file={_ROOT / '.coverage'}"]

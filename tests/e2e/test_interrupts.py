@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from kedro_databricks_hybrid.sandbox import connection
 from tests.e2e.terminal import CTRL_C, type_at
 from tests.e2e.test_jobs import jobs_of, now
 from tests.e2e.test_lost_drivers import FAULT, last_outcome
 from tests.e2e.test_run import PROFILE, RUN, commit_node
 from tests.e2e.test_runs import let_go, waiting
+from tests.soak.processes import kernels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,16 +96,22 @@ def test_ctrl_c_again_and_again(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_ctrl_c_before_the_run_starts(tiny: Callable[[str], Shell]) -> None:
-    """While Python is being started there is nothing to cancel; one line says so, and nothing has run."""
+    """While Python is being started there is nothing to cancel; it is said, and nothing runs or stays."""
     shell = tiny("early")
     commit_node(shell, "pass")
+    running = connection.read(shell.home)
+    assert running is not None
+    before = kernels(running.pid)
     started = shell.start(RUN)
     list(started.lines_until("Starting Python"))
+    while kernels(running.pid) == before:
+        time.sleep(0.01)
     started.interrupt()
     result = started.finish()
     assert result.status == 130, str(result)
     assert "Interrupted before the run was seen to start" in result.errors[0], str(result)
     assert "No run has left a log" in shell.ok(f"kedro databricks runs {PROFILE}").out
+    assert kernels(running.pid) == before
 
 
 def test_ctrl_c_without_a_network(tiny: Callable[[str], Shell]) -> None:

@@ -41,10 +41,12 @@ def train_and_test(data: DataFrame, parameters: dict[str, Any]) -> tuple[DataFra
 
 def class_position(target: str, classes: list[str]) -> Column:
     """Return the position of a row's class in `classes`; another class fails the Spark job."""
-    position = F.array_position(F.array(*map(F.lit, classes)), F.col(target))
     unknown = F.concat(
         F.lit(f"{target} is "),
         F.coalesce(F.col(target), F.lit("missing")),
         F.lit(f", expected one of {', '.join(classes)}"),
     )
-    return F.when(position > 0, position - 1).otherwise(F.raise_error(unknown).cast("long"))
+    positions = (
+        F.when(F.col(target) == name, F.lit(position).cast("long")) for position, name in enumerate(classes)
+    )
+    return F.coalesce(*positions, F.raise_error(unknown).cast("long"))
