@@ -6,7 +6,9 @@ Registered by an entry point, so that a dataset's path needs nothing but its sch
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import io
+import os
 import shutil
 import tempfile
 from pathlib import PurePosixPath
@@ -106,14 +108,34 @@ class DatabricksFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self.makedirs(path, exist_ok=True)
 
     def rm_file(self, path: str) -> None:
-        """Remove a file."""
+        """Remove a file, or an empty folder: fsspec's recursive `rm` asks for both by this."""
         tree, below = self._place(self._strip_protocol(path))
-        tree.delete(below)
+        if not below.parts or tree.find(below) is None:
+            self.rmdir(path)
+        else:
+            tree.delete(below)
 
     def rmdir(self, path: str) -> None:
-        """Remove an empty folder."""
-        tree, below = self._place(self._strip_protocol(path))
-        tree.delete(below)
+        """Remove an empty folder.
+
+        Raises:
+            FileNotFoundError: There is no such folder.
+            OSError: It is not empty.
+        """
+        place = self._strip_protocol(path)
+        tree, below = self._place(place)
+        listing = tree.list(below)
+        if listing is None:
+            raise FileNotFoundError(place)
+        if listing.files or listing.folders:
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), place)
+        if tree.root.startswith("dbfs:"):
+            tree.delete(below)
+            return
+        from kedro_databricks_hybrid.workspace import translated
+
+        with translated(f"remove the folder {place}"):
+            self._workspace().client.files.delete_directory(place)
 
     def cp_file(self, path1: str, path2: str, **options: Any) -> None:  # noqa: ANN401, ARG002
         """Copy a file, by way of this machine."""

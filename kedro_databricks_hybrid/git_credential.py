@@ -19,6 +19,7 @@ _NOT_LET_IN = re.compile(
     r"|returned error: 40[13]|repo(sitory)? not found",
     re.IGNORECASE,
 )
+_URL = re.compile(r"\w+://\S+")
 NAMES_NEEDED = frozenset({"bitbucketCloud", "bitbucketServer", "awsCodeCommit"})
 """Providers that want a user name beside the token."""
 
@@ -32,9 +33,21 @@ def find(workspace: Workspace, provider: str) -> int | None:
     return found[0].credential_id if found else None
 
 
-def is_refusal(words: str) -> bool:
-    """Tell whether Databricks' words mean that a Git remote did not let it in."""
-    return bool(_NOT_LET_IN.search(words))
+def is_refusal(words: str, *names: str) -> bool:
+    """Tell whether Databricks' words mean that a Git remote did not let it in.
+
+    Args:
+        words: What was tried, and what it said.
+        *names: The remote, folder and branch in these words, which mean nothing by what they are called.
+    """
+    return bool(_NOT_LET_IN.search(without(words, *names)))
+
+
+def without(words: str, *names: str) -> str:
+    """Return words without these names in them, and without any URL."""
+    for name in filter(None, names):
+        words = re.sub(rf"(?<![\w/-]){re.escape(name)}(?![\w/-])", "-", words)
+    return _URL.sub("-", words)
 
 
 def hint(workspace: Workspace) -> str:
@@ -56,7 +69,7 @@ def refusal(workspace: Workspace, folder: GitFolder) -> str | None:
             body = {"branch": _NO_SUCH_BRANCH}
             workspace.client.api_client.do("PATCH", f"/api/2.0/repos/{folder.repo_id}", body=body)
     except WorkspaceError as error:
-        if is_refusal(error.message):
+        if is_refusal(error.message, folder.url, str(folder.path)):
             return error.message
         if _NO_SUCH_BRANCH not in error.message:
             raise

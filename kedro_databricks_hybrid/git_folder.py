@@ -95,7 +95,7 @@ def create(workspace: Workspace, path: PurePosixPath, *, url: str, provider: str
     """
     with translated(f"create the folder {path.parent}"):
         workspace.client.workspace.mkdirs(str(path.parent))
-    with _hinted(workspace), translated(f"clone {url} into the Git folder {path}"):
+    with _hinted(workspace, url, str(path)), translated(f"clone {url} into the Git folder {path}"):
         repo = workspace.client.repos.create(url=url, provider=provider, path=_repos_path(path))
     if repo.id is None:
         raise WorkspaceError(f"Databricks made the Git folder {path} but gave it no id.")
@@ -143,11 +143,15 @@ def check_out(
     body: dict[str, str | bool | None] = {"branch": target.branch} if target.branch else {"tag": target.tag}
     if discard_edits:
         body |= {"dangerously_force_discard_all": True}
+    names = (folder.url, str(folder.path), target.branch or target.tag or "")
     try:
-        with _hinted(workspace), translated(f"check out {target} in the Git folder {folder.path}"):
+        with (
+            _hinted(workspace, *names),
+            translated(f"check out {target} in the Git folder {folder.path}"),
+        ):
             workspace.client.api_client.do("PATCH", f"/api/2.0/repos/{folder.repo_id}", body=body)
     except WorkspaceError as error:
-        if _DIRTY.search(error.message):
+        if _DIRTY.search(git_credential.without(error.message, *names)):
             raise DirtyGitFolderError(
                 error.message,
                 hint=f"Open {workspace.host}/#workspace{folder.path}, commit or discard these edits there, "
@@ -158,12 +162,12 @@ def check_out(
 
 
 @contextmanager
-def _hinted(workspace: Workspace) -> Iterator[None]:
-    """Add the next step to a refusal by the Git remote."""
+def _hinted(workspace: Workspace, *names: str) -> Iterator[None]:
+    """Add the next step to a refusal by the Git remote; names of ours in its words are no reason."""
     try:
         yield
     except WorkspaceError as error:
-        if error.hint is None and git_credential.is_refusal(error.message):
+        if error.hint is None and git_credential.is_refusal(error.message, *names):
             raise WorkspaceError(error.message, hint=git_credential.hint(workspace)) from error
         raise
 

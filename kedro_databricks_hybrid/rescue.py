@@ -130,14 +130,22 @@ def _fetch_head(repository: Repository, folder: GitFolder) -> None:
 
 
 def _prove_patch(repository: Repository, edits: Edits, commit: str) -> None:
-    patch = repository.run(
-        "diff", "--binary", "--full-index", "--no-ext-diff", "--no-textconv", edits.base, commit
+    # Whatever the user's configuration makes of a diff and a patch by default.
+    plain = (
+        "--no-ext-diff",
+        "--no-textconv",
+        "--no-color",
+        "--no-relative",
+        "--src-prefix=a/",
+        "--dst-prefix=b/",
     )
+    patch = repository.run("diff", "--binary", "--full-index", *plain, edits.base, commit)
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         repository.ask("read-tree", edits.base, variables=index)
+        apply = ("--cached", "--whitespace=nowarn")
         # Paths in a patch start at the top, wherever the project lies.
-        repository.ask("-C", str(repository.top), "apply", "--cached", given=patch.stdout, variables=index)
+        repository.ask("-C", str(repository.top), "apply", *apply, given=patch.stdout, variables=index)
         if repository.ask("write-tree", variables=index).strip() != edits.tree:
             raise GitError("The edits were read, but their patch does not give the same files.")
 

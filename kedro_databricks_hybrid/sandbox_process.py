@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,8 @@ def start(port: int | None) -> Connection:
         time.sleep(0.05)
     else:
         process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_SECONDS)
     said = _last_line(words)
     raise SandboxError(f"The sandbox did not start: {said}", hint=f"Its words are in {words}.")
 

@@ -75,6 +75,8 @@ def _edits(tree: ast.Module) -> list[_Edit]:
     only = assigned[0]
     if _value(only) != _KEDROS_OWN:
         raise CannotEditError(f"it sets {NAME} to a loader of its own")
+    if not _stands_alone(tree, only):
+        raise CannotEditError(f"it sets {NAME} and something else in one line")
     edits = [_Edit(only.lineno - 1, only.end_lineno or only.lineno, [statement])]
     if not _imports(tree, LOADER):
         edits.append(_import_edit(tree, before=only))
@@ -85,9 +87,10 @@ def _import_edit(tree: ast.Module, *, before: ast.stmt) -> _Edit:
     """Put our import where Kedro's loader is imported, in its place if nothing else needs that."""
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and any(alias.name == _KEDROS_OWN for alias in node.names):
-            needed = sum(isinstance(each, ast.Name) and each.id == _KEDROS_OWN for each in ast.walk(tree)) > 1
+            uses = sum(isinstance(each, ast.Name) and each.id == _KEDROS_OWN for each in ast.walk(tree))
+            needless = uses == 1 and len(node.names) == 1 and _stands_alone(tree, node)
             end = node.end_lineno or node.lineno
-            return _Edit(node.lineno - 1 if len(node.names) == 1 and not needed else end, end, [_IMPORT])
+            return _Edit(node.lineno - 1 if needless else end, end, [_IMPORT])
     where = min(_end_of_imports(tree), before.lineno - 1)
     return _Edit(where, where, [_IMPORT])
 
@@ -99,6 +102,15 @@ def _assignments(tree: ast.Module) -> list[ast.Assign | ast.AnnAssign]:
         if (isinstance(node, ast.Assign) and any(_is_name(each) for each in node.targets))
         or (isinstance(node, ast.AnnAssign) and _is_name(node.target))
     ]
+
+
+def _stands_alone(tree: ast.Module, node: ast.stmt) -> bool:
+    """Tell whether a statement can be replaced by its lines: nothing else is on them, or set by it."""
+    first, last = node.lineno, node.end_lineno or node.lineno
+    others = [each for each in tree.body if each is not node]
+    if isinstance(node, ast.Assign) and len(node.targets) > 1:
+        return False
+    return all((each.end_lineno or each.lineno) < first or each.lineno > last for each in others)
 
 
 def _is_set_below_the_top(tree: ast.Module) -> bool:

@@ -131,10 +131,10 @@ def _tree(repository: Repository, folder: Path) -> str:
     if own.exists():
         shutil.copy2(own, index)  # what git knows of unchanged files there saves reading them
     variables = {"GIT_INDEX_FILE": str(index)}
-    for left in reversed(range(_TRIES)):
-        added = repository.run("-C", str(repository.top), "add", "--all", variables=variables)
-        if added.returncode == 0:
-            break
-        if left == 0:  # otherwise a file has just vanished
+    add = ("-C", str(repository.top), "add", "--all")
+    tries = 1
+    while (added := repository.run(*add, variables=variables)).returncode != 0:  # a file has just vanished
+        if tries == _TRIES:
             raise GitError(f"git add failed: {last_words(added.stderr)}")
+        tries += 1
     return repository.ask("write-tree", variables=variables).strip()

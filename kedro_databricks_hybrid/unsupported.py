@@ -32,7 +32,9 @@ def find(repository: Repository, sha: str) -> Unsupported:
             submodules.append(path)
         elif size.isdigit() and int(size) <= _LARGEST_POINTER:
             small.add(path)
-    found = repository.run("-C", str(repository.top), "grep", "-l", "-z", "-F", "-e", _POINTER, sha)
+    found = repository.run(
+        "-C", str(repository.top), "grep", "--no-color", "-l", "-z", "-F", "-e", _POINTER, sha
+    )
     named = found.stdout.decode("utf-8", "surrogateescape").split("\0")
     pointers = [name.removeprefix(f"{sha}:") for name in named if name]
     return Unsupported(tuple(submodules), tuple(path for path in pointers if path in small))

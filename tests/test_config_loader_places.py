@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import fsspec
 import pytest
 from kedro.config import MissingConfigException
 
 from kedro_databricks_hybrid.config_loader import DatabricksConfigLoader
+from kedro_databricks_hybrid.errors import SettingsError
 from tests.config_fixtures import (
     PANDAS,
+    VOLUME,
     catalog_of,
     clean_loader,
     cluster,
@@ -18,6 +25,7 @@ from tests.config_fixtures import (
 from tests.project_fixtures import write_files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["clean_loader", "cluster", "conf"]
@@ -85,3 +93,69 @@ def test_an_unknown_user_still_gives_a_catalog_to_look_at(conf: Path) -> None:
     """`kedro catalog` on a laptop needs no login; nothing can run against these paths from there."""
     write_files(conf, {"databricks/databricks.yml": "data: {root: 'dbfs:/Users/{user}/x'}"})
     assert catalog_of(conf, PANDAS)["table"]["filepath"] == "/dbfs/Users/{user}/x/01_raw/table.csv"
+
+
+@pytest.mark.usefixtures("cluster")
+def test_on_a_cluster_the_user_is_sparks(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook is told no user, but its Spark session knows whose it is; without one, none is guessed."""
+    rows: list[tuple[str]] = []
+    session = SimpleNamespace(sql=lambda _: SimpleNamespace(first=lambda: rows[0] if rows else None))
+    builder = SimpleNamespace(getOrCreate=lambda: session)
+    spark = SimpleNamespace(SparkSession=SimpleNamespace(builder=builder))
+    monkeypatch.setitem(sys.modules, "pyspark.sql", spark)
+    write_files(conf, {"databricks/databricks.yml": "data: {root: 'dbfs:/Users/{user}/x'}"})
+    with pytest.raises(SettingsError, match="user's name is not known"):
+        catalog_of(conf, PANDAS)
+    rows.append(("ada@example.com",))
+    assert catalog_of(conf, PANDAS)["table"]["filepath"] == "/dbfs/Users/ada@example.com/x/01_raw/table.csv"
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_project_without_an_env_of_ours_runs_in_kedros(conf: Path) -> None:
+    """A cluster takes conf/local where that is all there is."""
+    (conf / "databricks" / "databricks.yml").unlink()
+    (conf / "databricks").rmdir()
+    assert DatabricksConfigLoader(conf).run_env == "local"
+
+
+def test_the_branch_comes_from_git_here(conf: Path) -> None:
+    """A data root of one's own for each branch needs no variable on a laptop."""
+    subprocess.run(["git", "init", "-q", "-b", "feat/x", str(conf.parent)], check=True)
+    write_files(conf, {"databricks/databricks.yml": "data: {root: 'dbfs:/shop/{branch}'}"})
+    assert catalog_of(conf, PANDAS)["table"]["filepath"].startswith("/dbfs/shop/feat")
+
+
+def test_the_project_of_a_packaged_one(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside its configuration lies no pyproject.toml: Kedro knows the package, or nothing has a name."""
+    from kedro.framework import project
+
+    (conf.parent / "pyproject.toml").unlink()
+    monkeypatch.setattr(project, "PACKAGE_NAME", "packaged_shop")
+    filepath = catalog_of(conf, PANDAS)["table"]["filepath"]
+    assert filepath == "/dbfs/root/projects/packaged-shop/data/01_raw/table.csv"
+    monkeypatch.setattr(project, "PACKAGE_NAME", None)
+    with pytest.raises(SettingsError, match="no Kedro project that has a name"):
+        _ = DatabricksConfigLoader(conf, "databricks").data_root
+
+
+def test_a_configuration_in_a_bucket(conf: Path) -> None:
+    """--conf-source may be an address: databricks.yml is read there as well, and so is the env's catalog."""
+    write_files(conf, {"base/catalog.yml": PANDAS, "databricks/databricks.yml": VOLUME})
+    bucket = fsspec.filesystem("memory")
+    bucket.put(str(conf), "/bucket/conf", recursive=True)
+    try:
+        with _bucket_of("s3", type(bucket)):
+            loader = DatabricksConfigLoader("s3://bucket/conf", "databricks")
+            filepath = loader["catalog"]["table"]["filepath"]
+    finally:
+        bucket.rm("/bucket", recursive=True)
+    assert filepath.startswith("/Volumes/main/shop/files/")
+
+
+@contextmanager
+def _bucket_of(protocol: str, kind: type) -> Iterator[None]:
+    """Let addresses of a protocol lead to another file system."""
+    before = fsspec.registry.get(protocol)
+    fsspec.register_implementation(protocol, kind, clobber=True)
+    yield
+    fsspec.register_implementation(protocol, before, clobber=True)

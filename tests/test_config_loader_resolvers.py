@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kedro_databricks_hybrid.config_loader import DatabricksConfigLoader
+from kedro_databricks_hybrid.config_loader import RESOLVERS, DatabricksConfigLoader
 from kedro_databricks_hybrid.errors import SettingsError
 from tests.config_fixtures import (
     ON_DBFS,
@@ -70,6 +70,13 @@ def test_an_unknown_user_is_an_error_in_a_resolver(conf: Path) -> None:
     write_files(conf, {"base/parameters.yml": "user: ${databricks.user:}"})
     with pytest.raises(Exception, match="KEDRO_DATABRICKS_USER"):
         DatabricksConfigLoader(conf)["parameters"]
+
+
+def test_a_resolver_outside_of_a_project_says_so() -> None:
+    """Another loader of the process has no env, user or data root."""
+    with pytest.raises(SettingsError, match=r"\$\{databricks\.user:\} has a value only in") as caught:
+        RESOLVERS["databricks.user"]()
+    assert "CONFIG_LOADER_CLASS" in (caught.value.hint or "")
 
 
 SECRET = "${databricks.secret:my-scope,api.key}"

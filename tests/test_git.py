@@ -162,3 +162,36 @@ def test_no_credentials_in_gits_words(clone: Path) -> None:
         git.Repository(clone).push("origin", "main")
     assert "127.0.0.1:9" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_folder_is_no_file(clone: Path) -> None:
+    """Only files have content, and those after a folder are found all the same."""
+    (clone / "sub").mkdir()
+    (clone / "sub" / "b.txt").write_text("two\n")
+    run(clone, "add", ".")
+    run(clone, "commit", "-q", "-m", "Second")
+    repository = git.Repository(clone)
+    found = repository.files_at(repository.head().sha, ["sub", "missing", "a.txt", "sub/b.txt"])
+    assert found == {"a.txt": b"one\n", "sub/b.txt": b"two\n"}
+
+
+def test_a_repository_that_git_cannot_read(clone: Path) -> None:
+    """It is a repository, so git's own words are told instead of `git init`."""
+    (clone / ".git" / "config").write_text("[broken\n")
+    with pytest.raises(GitError, match="bad config line 1"):
+        git.Repository(clone)
+
+
+def test_a_remote_that_does_not_answer_in_time(clone: Path) -> None:
+    """A question that is asked with a limit fails past it."""
+    run(clone, "config", "alias.late", "!exec sleep 1")
+    result = git.Repository(clone).run("late", seconds=0.2)
+    assert result.returncode != 0
+    assert git.last_words(result.stderr) == "no answer within 0 s"
+
+
+def test_without_git(clone: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is said that git is missing, and not that something is wrong with the project."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(GitError, match="git is not installed"):
+        git.Repository(clone)

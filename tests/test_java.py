@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -241,3 +243,45 @@ def started(home: Path, *arguments: str) -> str:
 def version_of(program: Path, argument: str) -> subprocess.CompletedProcess[str]:
     """Ask a Java for its version, with one argument more."""
     return subprocess.run([str(program), argument, "-version"], capture_output=True, text=True, check=False)
+
+
+def test_a_shim_that_tells_no_home(tmp_path: Path) -> None:
+    """Its version is enough, and it lies where it lies."""
+    shim = make_java(tmp_path / "shims", "21.0.1", release=False)
+    (shim / "bin/java").write_text("#!/bin/sh\necho '    java.version = 21.0.1' >&2\n")
+    assert java.java_home(on_path(shim)) == shim
+
+
+def test_a_shim_whose_home_has_no_release_file(tmp_path: Path) -> None:
+    """What the program says of itself counts, and its home too."""
+    shim = make_java(tmp_path / "shims", "21.0.1", release=False)
+    told = "    java.home = /opt/jre\n    java.version = 21.0.1\n"
+    (shim / "bin/java").write_text(f"#!/bin/sh\nprintf '{told}' >&2\n")
+    assert java.java_home(on_path(shim)) == Path("/opt/jre")
+
+
+def test_a_runtime_that_cannot_be_wrapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wrapper is a shell script: where there is no shell, no such runtime is of use."""
+    jre = make_java(tmp_path / "jre", "21", WITHOUT_VECTOR)
+    monkeypatch.setattr(java, "os", types.SimpleNamespace(name="nt", defpath=os.defpath))
+    environ = on_path(jre)
+    assert java.java_home(environ) is None
+    java.ensure(environ)
+    assert environ == on_path(jre)
+
+
+def test_without_any_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing on PATH and nothing from pip: there is none, and no error."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert java.java_home({"PATH": str(tmp_path)}) is None
+
+
+def test_a_wrapper_that_cannot_be_written_leaves_no_draft(tmp_path: Path) -> None:
+    """The error is the system's own, and the cache folder has nothing half done in it."""
+    jre = make_java(tmp_path / "jre", "21", WITHOUT_VECTOR)
+    home = wrapper_of(jre)
+    (home / "release").unlink()
+    (home / "release").mkdir()
+    with pytest.raises(IsADirectoryError):
+        wrapper_of(jre)
+    assert sorted(each.name for each in home.iterdir()) == ["bin", "release"]

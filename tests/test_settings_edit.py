@@ -57,6 +57,9 @@ def names_after(source: str) -> dict[str, object]:
         "from kedro.config import OmegaConfigLoader\n\nCONFIG_LOADER_CLASS: type = OmegaConfigLoader\n",
         "from __future__ import annotations\n\nX = 1\n",
         STILL_NEEDED,
+        "from kedro.config import *\nCONFIG_LOADER_CLASS = OmegaConfigLoader\n",
+        "from kedro_databricks_hybrid.config_loader import DatabricksConfigLoader\n" + STILL_NEEDED,
+        "from kedro.config import OmegaConfigLoader; X = 1\nCONFIG_LOADER_CLASS = OmegaConfigLoader\n",
     ],
 )
 def test_usual_forms(source: str) -> None:
@@ -91,6 +94,11 @@ def test_windows_line_endings_stay() -> None:
         ("A = 1\nCONFIG_LOADER_CLASS = A\nCONFIG_LOADER_CLASS = A\n", "more than once"),
         ("def broken(:\n", "not valid Python"),
         ("import kedro.config\nCONFIG_LOADER_CLASS = kedro.config.OmegaConfigLoader\n", "of its own"),
+        (f"{STILL_NEEDED}A = CONFIG_LOADER_CLASS = OmegaConfigLoader\n", "more than once"),
+        ("from kedro.config import OmegaConfigLoader as O\nA = CONFIG_LOADER_CLASS = O\n", "of its own"),
+        (STILL_NEEDED.replace("Loader\nOTHER", "Loader; OTHER"), "something else in one line"),
+        (STILL_NEEDED.replace("\nCONFIG", "\nOTHER = CONFIG"), "something else in one line"),
+        ('import os; TEXT = """\nof several lines\n"""\n', "in an unusual way"),
     ],
 )
 def test_unusual_forms_are_left_alone(source: str, reason: str) -> None:

@@ -157,3 +157,21 @@ def test_the_place_is_the_cluster_where_the_runtime_says_so(monkeypatch: pytest.
     assert spark.place() == "local"
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "15.4")
     assert spark.place() == "cluster"
+
+
+def test_the_place_is_here_where_nothing_of_databricks_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even a package of that name, in which Databricks Connect would be."""
+    monkeypatch.delenv("DATABRICKS_RUNTIME_VERSION", raising=False)
+    monkeypatch.setitem(sys.modules, "databricks", None)
+    assert spark.place() == "local"
+
+
+def test_who_configures_the_log_of_spark_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By an option of Java or a folder of their own; then ours is not added."""
+    monkeypatch.delenv("SPARK_CONF_DIR", raising=False)
+    name = "spark.driver.extraJavaOptions"
+    assert "-Dshop=tiny -Dlog4j2.configurationFile=" in spark._quiet({name: "-Dshop=tiny"})[name]  # noqa: SLF001
+    theirs = {name: "-Dlog4j2.configurationFile=mine.properties", "spark.ui.showConsoleProgress": "true"}
+    assert spark._quiet(theirs) == {"spark.ui.showConsoleProgress": "true"}  # noqa: SLF001
+    monkeypatch.setenv("SPARK_CONF_DIR", "/etc/spark")
+    assert name not in spark._quiet({})  # noqa: SLF001

@@ -17,7 +17,7 @@ from kedro_databricks_hybrid import cluster, code, git, git_credential, git_fold
 from kedro_databricks_hybrid.doctor import project as of_project
 from kedro_databricks_hybrid.doctor import runtimes
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
-from kedro_databricks_hybrid.errors import WorkspaceError
+from kedro_databricks_hybrid.errors import LoginError, WorkspaceError
 from kedro_databricks_hybrid.workspace import translated
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def token(workspace: Workspace) -> Finding:
     try:
         with translated("list the tokens"):
             known = list(workspace.client.tokens.list())
-    except WorkspaceError as error:
+    except (LoginError, WorkspaceError) as error:  # a 403 that speaks of tokens looks like a refused login
         return green("token", f"when it expires is not told ({error.message})")
     timed = [(each.expiry_time or 0, each.comment or "") for each in known]
     ends = [(milliseconds / 1000, comment) for milliseconds, comment in timed if milliseconds > 0]

@@ -77,12 +77,16 @@ def _workspace_notebook(sandbox: Sandbox, user: User, settings: dict[str, Any]) 
 
 def _git_notebook(user: User, settings: dict[str, Any], checkout: Path) -> Program:
     path = str(settings["notebook_path"])
-    place = (checkout / path).resolve()
-    found = [place.with_name(place.name + extension) for extension in (".py", ".ipynb")]
-    file = next((one for one in found if one.is_file() and notebooks.language_of(one) == "PYTHON"), None)
-    if file is None or not file.is_relative_to(checkout.resolve()):
+    try:
+        root = checkout.resolve()
+        found = [(root / (path.rstrip("/") + extension)).resolve() for extension in (".py", ".ipynb")]
+        inside = [one for one in found if one.is_relative_to(root) and one.is_file()]
+        file = next((one for one in inside if notebooks.language_of(one) == "PYTHON"), None)
+    except (OSError, ValueError, RuntimeError):  # a name that no file can have, a link that leads round
+        file = None
+    if file is None:
         raise _no_notebook(path, user)
-    folder = f"{CHECKOUT}/{file.parent.relative_to(checkout.resolve())}".removesuffix("/.")
+    folder = f"{CHECKOUT}/{file.parent.relative_to(root)}".removesuffix("/.")
     return _notebook(file, folder, CHECKOUT, settings)
 
 

@@ -138,7 +138,7 @@ class Pull:
         return Pulled(len(landed), sum(each.version.size for each in landed.values()), plan, self._saved)
 
     def _take_file(self, unit: Unit) -> dict[PurePosixPath, Entry]:
-        (pair,) = unit.pairs
+        (pair,) = (pair for pair in unit.pairs if pair.there)
         target = self.data / pair.path
         draft = landing.draft_of(target)
         try:

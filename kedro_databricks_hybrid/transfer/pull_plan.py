@@ -20,7 +20,8 @@ class Unit:
 
     Args:
         path: The file or the folder.
-        pairs: The file itself, or all files of the folder on either side.
+        pairs: The file itself, or all files of the folder on either side, and what is in the way here: files
+            below the file's name, or a file of the folder's name.
         is_folder: Whether it is a folder.
     """
 
@@ -64,20 +65,19 @@ class PullPlan:
 def units_of(pairs: Iterable[Pair]) -> list[Unit]:
     """Group pairs into units: each folder that Spark wrote is one, every other file stands for itself.
 
-    Files that are only here, outside such a folder, are none of a pull's business.
+    Files that are only here, and in nobody's way, are none of a pull's business.
     """
     known = sorted(pairs, key=lambda pair: pair.path)
-    folders = spark_folders([pair.path for pair in known if pair.there])
-    grouped: dict[PurePosixPath, list[Pair]] = {}
-    units = []
+    there = {pair.path for pair in known if pair.there}
+    folders = spark_folders(there)
+    grouped: dict[PurePosixPath, list[Pair]] = {path: [] for path in sorted(there | folders)}
     for pair in known:
-        folder = next((each for each in reversed(pair.path.parents) if each in folders), None)
-        if folder is not None:
-            grouped.setdefault(folder, []).append(pair)
-        elif pair.there is not None:
-            units.append(Unit(pair.path, (pair,)))
-    units += [Unit(folder, tuple(inside), is_folder=True) for folder, inside in grouped.items()]
-    return sorted(units, key=lambda unit: unit.path)
+        lines = (*reversed(pair.path.parents), pair.path)
+        folder = next((each for each in lines if each in folders), None)
+        unit = folder or next((each for each in lines if each in there), None)
+        if unit is not None:
+            grouped[unit].append(pair)
+    return [Unit(path, tuple(own), is_folder=path in folders) for path, own in grouped.items() if own]
 
 
 def spark_folders(paths: Iterable[PurePosixPath]) -> set[PurePosixPath]:

@@ -54,17 +54,18 @@ class Unfinished:
     def forget(self) -> None:
         """The upload is complete, or was given up."""
         self.facts = []
-        if self._file is not None and self._place is not None:
+        if self._file is not None:
             self._file.truncate(0)
             self.close()
-            with contextlib.suppress(OSError):  # Windows: somebody looks at it; empty it says nothing
-                self._place.unlink()
 
     def close(self) -> None:
-        """Let other processes have it."""
-        if self._file is not None:
+        """Let other processes have it; where there is nothing to tell, nothing is left."""
+        if self._file is not None and self._place is not None:
             self._file.close()
             self._file = None
+            if not self.facts:
+                with contextlib.suppress(OSError):  # Windows: somebody looks at it; empty it says nothing
+                    self._place.unlink()
 
 
 def parsed(text: str) -> list[Fact]:

@@ -101,3 +101,28 @@ def test_without_a_login(site: Site, monkeypatch: Any) -> None:
     assert "main at" in said
     assert "does not accept the login" in said
     assert "dapi-wrong" not in said
+
+
+def test_a_git_folder_at_a_commit_that_is_not_here(pushed: Site) -> None:
+    """A colleague's commit is there: it is named, and edits cannot be known without it."""
+    colleague = pushed.project.parent / "colleague"
+    pushed.git("clone", "-q", str(pushed.remote), str(colleague))
+    pushed.write({"theirs.txt": "x\n"}, at=colleague)
+    pushed.git("add", "--all", at=colleague)
+    pushed.git("commit", "-q", "-m", "Theirs", at=colleague)
+    pushed.git("push", "-q", at=colleague)
+    pushed.workspace().client.repos.update(pushed.repo().id, branch="main")
+    sha = pushed.git("rev-parse", "HEAD", at=colleague)
+    lines = pushed.call("status").output
+    assert f"{sha[:7]} (not here), not your commit" in lines
+    assert "edits unknown: " in lines
+    assert told(pushed)["Git folder"]["edits"] is None
+
+
+def test_a_last_run_of_which_little_was_noted(site: Site) -> None:
+    """Neither its commit nor whose it was, as of another version of this tool; it has no end."""
+    run = site.sandbox.layout.dbfs / "root/projects/tiny/data/.kedro-hybrid/runs/20261124-1/run.json"
+    run.parent.mkdir(parents=True)
+    run.write_text('{"env": "databricks"}')
+    assert "20261124-1 no end, ran no commit\n" in site.call("status").output
+    assert told(site)["last run"] == {"id": "20261124-1", "outcome": "no end", "commit": None, "user": None}

@@ -121,3 +121,13 @@ def test_only_a_context_that_is_gone_is_forgotten(
         one.context(None, lambda _: None, lambda _: None)
     assert ContextStore().get(key) == Remembered("old" if is_kept else "made 1")
     assert "old" in service.alive
+
+
+def test_a_run_without_a_remembered_context_is_not_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody forgot the context meanwhile; a note without one would lead nowhere."""
+    monkeypatch.setenv("KEDRO_DATABRICKS_STATE", str(tmp_path))
+    one = Warm(cast("Workspace", Service()), CLUSTER, PROJECT)
+    one.remember_run("20261124-1")
+    assert ContextStore().get(f"https://x me 1 {PROJECT}") is None

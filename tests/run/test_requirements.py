@@ -41,6 +41,22 @@ def test_dependencies_of_pyproject() -> None:
     assert nothing is None
 
 
+def test_a_dependency_with_an_address_stays_as_it_is_written() -> None:
+    """A lock file has nothing better to say of it."""
+    pyproject = '[project]\ndependencies = ["tidy @ https://example.com/tidy-1.0-py3-none-any.whl"]\n'
+    locked = '[[package]]\nname = "tidy"\nversion = "1.4"\n'
+    expected = ["tidy @ https://example.com/tidy-1.0-py3-none-any.whl"]
+    assert lines({"pyproject.toml": pyproject}) == expected
+    assert lines({"pyproject.toml": pyproject, "uv.lock": locked}) == expected
+
+
+def test_a_file_that_is_no_toml_says_nothing() -> None:
+    """Neither what is wanted nor at which version."""
+    assert find_requirements(PROJECT, {"pyproject.toml": b"[project\n"}.get) is None
+    pyproject = '[project]\ndependencies = ["tidy>=1"]\n'
+    assert lines({"pyproject.toml": pyproject, "uv.lock": "<<<<<<< ours\n"}) == ["tidy>=1"]
+
+
 @pytest.mark.parametrize("lock", ["uv.lock", "poetry.lock"])
 def test_a_lock_file_tells_the_versions(lock: str) -> None:
     """Of what the project asks for itself; what that brings follows from it."""

@@ -19,6 +19,7 @@ import pytest
 
 from kedro_databricks_hybrid.cli.following import follow
 from kedro_databricks_hybrid.errors import (
+    ComputeError,
     ConnectionFailedError,
     LoginError,
     NotFoundError,
@@ -26,7 +27,7 @@ from kedro_databricks_hybrid.errors import (
     WorkspaceError,
 )
 from kedro_databricks_hybrid.run import patience, started
-from kedro_databricks_hybrid.run.bookmark import Bookmark
+from kedro_databricks_hybrid.run.bookmark import Bookmark, Place
 from kedro_databricks_hybrid.run.contexts import STATE_VARIABLE
 from kedro_databricks_hybrid.run.log import RUNS_FOLDER
 from kedro_databricks_hybrid.run.patience import Patience
@@ -208,6 +209,36 @@ def test_work_that_ended_without_an_end_record_failed(monkeypatch: pytest.Monkey
     assert (noted["outcome"], noted["error"], noted["traceback"]) == ("failed", "It died.", "its words")
 
 
+def test_what_the_work_wrote_last_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its records show up after its end: they are read to the end, and the log's own outcome stands."""
+    monkeypatch.setattr(started, "_STATUS_EVERY_SECONDS", 0.0)
+    tree = Memory()
+
+    class Done(Endless):
+        def ending(self) -> Ending | None:
+            log_of(tree)
+            return Ending("failed", "It died.")
+
+    shown: list[int] = []
+    outcome = Started(Done(), cast("RemoteTree", tree), "one").follow(
+        lambda record: shown.append(record["n"])
+    )
+    assert (outcome.outcome, shown) == ("completed", [1, 2, 3, 4])
+    assert FOLDER / "end.json" not in tree.content
+
+
+def test_a_screen_that_stopped_within_a_file_goes_on_there() -> None:
+    """What it had shown of that file is read again and not shown again."""
+    tree = Memory()
+    log_of(tree)
+    Bookmark("one").move(Place(1, 1, {}))
+    shown: list[int] = []
+    run = Started(Endless(), cast("RemoteTree", tree), "one")
+    run.resume(Bookmark("one"))
+    assert run.follow(lambda record: shown.append(record["n"])).nodes["a"].completed
+    assert shown == [2, 3, 4]
+
+
 class Deaf(Endless):
     """Work that Databricks cannot be asked to end, for some questions."""
 
@@ -226,7 +257,7 @@ class Deaf(Endless):
         self.is_asked = True
 
 
-def cancelled(work: Deaf, tree: Memory, monkeypatch: pytest.MonkeyPatch) -> str | None:
+def cancelled(work: Endless, tree: Memory, monkeypatch: pytest.MonkeyPatch) -> str | None:
     """Cancel a run whose log has no end, and return what is said to have come of it."""
     monkeypatch.setattr(started, "_CANCEL_PAUSES", (0.0, 0.0))
     monkeypatch.setattr(started, "_STATUS_AFTER_CANCEL_SECONDS", 0.0)
@@ -253,6 +284,28 @@ def test_a_cancel_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     work = Deaf(ConnectionFailedError("no answer"))
     assert cancelled(work, Memory(), monkeypatch) == "cancelled"
     assert work.is_asked
+
+
+def test_work_that_heeds_no_cancel_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process is ended, and others are told; where that fails, the run is not called cancelled."""
+
+    class Stubborn(Endless):
+        abandoned = 0
+
+        def abandon(self) -> None:
+            self.abandoned += 1
+
+    class Immortal(Endless):
+        def abandon(self) -> None:
+            raise ComputeError("The process did not end.")
+
+    monkeypatch.setattr(started, "_CANCEL_SECONDS", 0.1)
+    work, tree = Stubborn(), Memory()
+    assert cancelled(work, tree, monkeypatch) == "cancelled"
+    assert work.abandoned == 1
+    assert json.loads(tree.content[FOLDER / "end.json"])["outcome"] == "cancelled"
+    with pytest.raises(RunError, match="may go on: The process did not end"):
+        cancelled(Immortal(), Memory(), monkeypatch)
 
 
 def test_work_that_is_gone_counts_as_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:

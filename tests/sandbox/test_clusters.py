@@ -245,3 +245,28 @@ def test_what_is_no_runtime(workspace: WorkspaceClient) -> None:
 def test_the_version_that_a_cluster_says(key: str, version: str) -> None:
     """What DATABRICKS_RUNTIME_VERSION holds."""
     assert runtime_version(key) == version
+
+
+def test_pages_of_events(running: Running, api: ClustersAPI, http: httpx.Client) -> None:
+    """The newest first, or the oldest; a page says how to ask for the next one; 500 at most."""
+    running.workspace().clusters.start(STOPPED).result()
+    base = "/api/2.1/clusters/events"
+    asked = {"cluster_id": STOPPED, "limit": 1}
+    newest = http.post(base, json=asked).json()
+    oldest = http.post(base, json={**asked, "order": "ASC"}).json()
+    count = newest["total_count"]
+    assert count > 1
+    assert newest["next_page"] == {**asked, "order": "DESC", "offset": 1}
+    everything = [event.as_dict() for event in api.events(STOPPED, limit=1)]
+    assert len(everything) == count
+    assert [newest["events"][0], oldest["events"][0]] == [everything[0], everything[-1]]
+    refused = http.post(base, json={**asked, "limit": 501})
+    assert (refused.status_code, refused.json()["message"]) == (400, "limit must be between 1 and 500")
+
+
+def test_a_terminated_cluster_is_changed_where_it_is(api: ClustersAPI) -> None:
+    """It does not start for that."""
+    api.edit(STOPPED, nearest_runtime(), cluster_name="renamed", custom_tags={"team": "iris"})
+    shown = api.get(STOPPED)
+    assert (shown.state, shown.cluster_name) == (State.TERMINATED, "renamed")
+    assert shown.custom_tags == {"team": "iris"}

@@ -303,3 +303,34 @@ def test_python_starts_without_spark(notebook: Notebook) -> None:
     """A context that needs no Spark has no Java process, and does not even import it."""
     assert notebook.text("import sys; 'pyspark' in sys.modules") == "False\n"
     assert notebook.text("%sh ps -o comm= --ppid $PPID | grep -c java || true") == "0\n"
+
+
+def test_an_idle_process_that_dies_ends_its_context(notebook: Notebook) -> None:
+    """The context says with which status, though no command ran."""
+    notebook.text("import os, threading; threading.Timer(0.2, os._exit, [4]).start()")
+    deadline = time.monotonic() + 10
+    while notebook.status() == "Running":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    shown = notebook.ask("GET", "contexts/status").json()
+    assert (shown["status"], shown["error"]) == ("Error", "The Python process ended with exit status 4.")
+
+
+def test_old_commands_make_room(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that have ended are forgotten, the oldest first; the limit is a thousand, here one."""
+    first, second = notebook.submit("1"), notebook.submit("2")
+    notebook.wait(second)
+    monkeypatch.setattr(contexts, "_KEPT_COMMANDS", 1)
+    assert notebook.command(first)["status"] == "Finished"
+    third = notebook.submit("3")
+    assert notebook.wait(third)["results"]["data"] == "3\n"
+    for gone in (first, second, "none"):
+        assert notebook.ask("GET", "commands/status", commandId=gone).status_code == 400
+
+
+def test_a_body_that_is_too_large_is_refused(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it is read as a whole, in the words of this version of the API."""
+    monkeypatch.setattr(commands, "_MAX_BODY_BYTES", 10)
+    refusal = http.post("/api/1.2/contexts/create", json={"clusterId": RUNNING_ID})
+    assert 400 <= refusal.status_code < 500
+    assert refusal.json()["error"]

@@ -41,6 +41,21 @@ def _put(server: ServerProcess, path: str, content: bytes) -> None:
     server.http.post("/api/2.0/dbfs/put", json=fields).raise_for_status()
 
 
+def test_a_module_starts_spark(notebook: Notebook) -> None:
+    """One that imports it from `databricks.sdk.runtime`, by its first use and not before."""
+    source = """
+from databricks.sdk.runtime import dbutils, spark, sql, table, udf
+def used():
+    from pyspark.sql import SparkSession
+    rows = sql("select 1 as one")
+    rows.createOrReplaceTempView("ones")
+    return [isinstance(spark, SparkSession), rows.count(), table("ones").columns, spark.range(2).count()]
+"""
+    notebook.text(f"open('mine.py', 'w').write({source!r}); import sys; sys.path.insert(0, '.'); import mine")
+    assert notebook.text("'SparkSession' in str(mine.__dict__)") == "False\n"
+    assert notebook.text("mine.used()") == "[True, 1, ['one'], 2]\n"
+
+
 def test_dbfs_paths_mean_the_same_everywhere(server: ServerProcess, notebook: Notebook) -> None:
     """Spark reads by `dbfs:/` and without a scheme what REST wrote; /dbfs and REST see what it writes."""
     _put(server, "/in/a.csv", b"x,y\n1,2\n3,4\n")

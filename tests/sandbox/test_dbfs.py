@@ -20,8 +20,10 @@ from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service.files import DbfsAPI
 
 from kedro_databricks_hybrid.sandbox import dbfs as files
+from kedro_databricks_hybrid.sandbox import dbfs_streams
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import httpx
@@ -335,3 +337,35 @@ def test_a_delete_of_very_many_files(
     assert sum(path.is_file() for path in (root / "many").rglob("*")) == 6
     workspace.dbfs.delete("/many", recursive=True)
     assert not (root / "many").exists()
+
+
+def test_the_root_is_no_file(dbfs: DbfsAPI) -> None:
+    """It can neither be written nor moved."""
+    with pytest.raises(InvalidParameterValue, match="A file name is needed"):
+        put(dbfs, "/", overwrite=True)
+    with pytest.raises(InvalidParameterValue, match="root folder cannot be moved"):
+        dbfs.move("/", "/elsewhere")
+
+
+def test_a_delete_of_as_many_files_as_may_be(
+    dbfs: DbfsAPI, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is left then, the empty folders included."""
+    monkeypatch.setattr(files, "MAX_DELETED_FILES", 4)
+    for number in range(4):
+        put(dbfs, f"/many/{number}/file")
+    dbfs.delete("/many", recursive=True)
+    assert not (root / "many").exists()
+
+
+def test_a_handle_that_is_idle_for_long_is_closed(
+    start_sandbox: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written through it goes; the next call does not know it."""
+    monkeypatch.setattr(dbfs_streams, "IDLE_SECONDS", -1.0)
+    running = start_sandbox()
+    dbfs = DbfsAPI(running.workspace().api_client)  # type: ignore[no-untyped-call]
+    handle = created(dbfs, "/late")
+    with pytest.raises(ResourceDoesNotExist, match="No stream opened with handle"):
+        dbfs.add_block(handle, base64.b64encode(b"x").decode())
+    assert list(running.sandbox.layout.scratch.iterdir()) == []

@@ -85,3 +85,21 @@ def test_credentials_survive_a_restart_in_a_private_file(start_sandbox: Callable
     assert len(list(again.workspace().git_credentials.list())) == 1
     mode = (again.sandbox.layout.state / "git_credentials.json").stat().st_mode
     assert mode & 0o077 == 0
+
+
+def test_a_default_is_chosen(workspace: WorkspaceClient) -> None:
+    """It may be said at once which one is; those of other providers stay what they are."""
+    api = workspace.git_credentials
+    other = api.create(git_provider="gitLab", personal_access_token="a")
+    first = api.create(git_provider="gitHub", personal_access_token="b")
+    second = api.create(git_provider="gitHub", personal_access_token="c", is_default_for_provider=True)
+    defaults = {each.credential_id: each.is_default_for_provider for each in api.list()}
+    assert defaults == {other.credential_id: True, first.credential_id: False, second.credential_id: True}
+
+
+@pytest.mark.parametrize("token", ["a\nb", "x" * 10_001])
+def test_what_is_no_token(workspace: WorkspaceClient, token: str) -> None:
+    """Refused without being repeated; it could not be sent to a remote."""
+    with pytest.raises(InvalidParameterValue, match="personal_access_token is not a token"):
+        workspace.git_credentials.create(git_provider="gitHub", personal_access_token=token)
+    assert list(workspace.git_credentials.list()) == []

@@ -201,3 +201,40 @@ def test_long_logs_keep_their_end(workspace: WorkspaceClient, monkeypatch: pytes
     assert said.logs_truncated
     assert len(said.logs or "") == 100
     assert (said.logs or "").endswith("998\n999\n")
+
+
+def test_notebooks_that_a_commit_lacks(workspace: WorkspaceClient, remote: Remote) -> None:
+    """Whatever the path is: outside of the repository too, where a link in it may lead."""
+    secret = remote.clone.with_name("secret.py")
+    secret.write_text("# Databricks notebook source\nprint(1)\n")
+    (remote.clone / "link.py").symlink_to(secret)
+    remote.commit({"plain.py": "print(1)"})
+    source = git_source(remote, git_branch="main")
+    paths = ["none", "plain", "link", "../../none", "/", "a\0b", "n" * 300]
+    tasks = [
+        jobs.SubmitTask(str(number), notebook_task=jobs.NotebookTask(path, source=jobs.Source.GIT))
+        for number, path in enumerate(paths)
+    ]
+    run = finished(workspace, *tasks, git_source=source)
+    assert len(run.tasks or []) == len(paths)
+    for task, path in zip(run.tasks or [], paths, strict=True):
+        assert state(task)[2] is Code.RESOURCE_NOT_FOUND
+        said = workspace.jobs.get_run_output(task.run_id or 0).error or ""
+        assert said.startswith(f'Unable to access the notebook "{path}".')
+
+
+def test_a_file_and_a_damaged_notebook_are_no_tasks(workspace: WorkspaceClient) -> None:
+    """A plain file is not found as a notebook; one that is no JSON says so."""
+    for name in ("plain.txt", "damaged.ipynb"):
+        content = base64.b64encode(b"{").decode()
+        workspace.workspace.import_(f"/Shared/{name}", content=content, format=ImportFormat.AUTO)
+    tasks = [
+        jobs.SubmitTask(name, notebook_task=jobs.NotebookTask(path))
+        for name, path in (("plain", "/Shared/plain.txt"), ("damaged", "/Shared/damaged"))
+    ]
+    plain, damaged = finished(workspace, *tasks).tasks or []
+    assert [state(task)[2] for task in (plain, damaged)] == [
+        Code.RESOURCE_NOT_FOUND,
+        Code.RUN_EXECUTION_ERROR,
+    ]
+    assert "notebook" in (workspace.jobs.get_run_output(damaged.run_id or 0).error or "").lower()

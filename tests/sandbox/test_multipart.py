@@ -12,6 +12,8 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
 from databricks.sdk.errors import AlreadyExists
 
+from kedro_databricks_hybrid.sandbox import multipart
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -167,3 +169,52 @@ def test_an_upload_that_is_given_up(http: httpx.Client, running: Running) -> Non
     assert httpx.delete(url).status_code == 204
     assert list(running.sandbox.layout.scratch.iterdir()) == []
     assert complete(http, token, []).status_code == 404
+
+
+def test_an_upload_is_kept_for_a_while_only(
+    http: httpx.Client, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an hour, here none, it is given up with its parts; addresses of downloads end too."""
+    token = begin(http)
+    httpx.put(part_url(http, token), content=b"abc")
+    http.put(f"{BASE}/files/Volumes/main/default/data/small", content=b"x")
+    asked = {"path": "/Volumes/main/default/data/small"}
+    url = http.post(f"{BASE}/create-download-url", params=asked).json()["url"]
+    assert httpx.get(url).content == b"x"
+    monkeypatch.setattr(multipart, "LIFETIME_SECONDS", -1.0)
+    assert httpx.get(url).status_code == 403
+    assert complete(http, token, []).status_code == 404
+    assert list(running.sandbox.layout.scratch.iterdir()) == []
+
+
+def test_actions_and_numbers_that_are_refused(http: httpx.Client) -> None:
+    """An action that there is not, parts before the first, and addresses for none or too many."""
+    answer = http.post(f"{BASE}/files{FILE}", params={"action": "dance"})
+    assert (answer.status_code, answer.json()["message"]) == (400, "Unknown action 'dance'.")
+    body = {"path": FILE, "session_token": begin(http)}
+    for fields, words in (
+        ({"start_part_number": 0}, "Part numbers are from 1 to"),
+        ({"count": 0}, "count must be between 1 and"),
+        ({"count": 10**6}, "count must be between 1 and"),
+    ):
+        answer = http.post(f"{BASE}/create-upload-part-urls", json={**body, **fields})
+        assert answer.status_code == 400
+        assert words in answer.json()["message"]
+
+
+@pytest.mark.parametrize(("is_folder", "status"), [(True, 412), (False, 404)])
+def test_chunks_for_a_place_that_is_no_longer_one(
+    http: httpx.Client, running: Running, is_folder: bool, status: int
+) -> None:
+    """It became a folder, or its volume was deleted: the last chunk says so, and nothing is kept."""
+    running.sandbox.uploads = "resumable"
+    answer = http.post(f"{BASE}/files{FILE}", params={"action": "initiate-upload"})
+    body = {"path": FILE, "session_token": answer.json()["resumable_upload"]["session_token"]}
+    url = http.post(f"{BASE}/create-resumable-upload-url", json=body).json()["resumable_upload_url"]["url"]
+    if is_folder:
+        http.put(f"{BASE}/directories{FILE}").raise_for_status()
+    else:
+        http.delete("/api/2.1/unity-catalog/volumes/main.default.data").raise_for_status()
+    done = httpx.put(url, content=b"abc", headers={"Content-Range": "bytes 0-2/3"})
+    assert done.status_code == status, done.text
+    assert list(running.sandbox.layout.scratch.iterdir()) == []

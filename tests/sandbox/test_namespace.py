@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -21,8 +22,14 @@ _AS = {
 }
 
 
+_MEASURED = f"import sys; from {namespace.__name__} import main; sys.exit(main(sys.argv[1:]))"
+
+
 def _command(folder: Path, *command: str, parent: int | None = None) -> list[str]:
-    program = [sys.executable, "-I", "-S", namespace.__file__, "--parent", str(parent or os.getpid())]
+    program = ["-I", "-S", namespace.__file__]
+    if "COVERAGE_PROCESS_CONFIG" in os.environ:  # which comes by way of site, and counts what is imported
+        program = ["-I", "-c", _MEASURED]
+    program = [sys.executable, *program, "--parent", str(parent or os.getpid())]
     return [*program, "--bind", str(folder), "/Workspace", "--cwd", "/Workspace", "--", *command]
 
 
@@ -77,6 +84,33 @@ def test_a_refusal_says_what_is_missing(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EPERM, "a container or AppArmor forbids user namespaces"),
+        (errno.EACCES, "AppArmor restricts user namespaces"),
+        (errno.EINVAL, "the kernel is built without user namespaces"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+def test_every_kind_of_refusal_is_told(number: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the kernel answers, the line says what it means, and the way out."""
+
+    def refuse(function: str, *_: object) -> None:
+        raise OSError(number, os.strerror(number), function)
+
+    monkeypatch.setattr(namespace, "_call", refuse)
+    with pytest.raises(namespace.RefusedError, match=f"{words}.*start the sandbox as root"):
+        namespace.enter([])
+
+
+def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only Linux can show folders to one process alone."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(namespace.RefusedError, match="needs Linux; this is darwin"):
+        namespace.enter([])
+
+
 def test_processes_left_behind_end_with_the_command(tmp_path: Path) -> None:
     """A process that the command put into the background, in a session of its own, is killed."""
     done = _run(_command(tmp_path, "sh", "-c", "setsid sleep 300 >/dev/null 2>&1 & echo $!"))
@@ -109,7 +143,7 @@ def test_nothing_outlives_a_killed_parent(tmp_path: Path, prefix: list[str]) -> 
     assert all(is_gone(int(pid)) for pid in pids)
 
 
-def test_nothing_starts_for_a_parent_thatis_gone(tmp_path: Path) -> None:
+def test_nothing_starts_for_a_parent_that_is_gone(tmp_path: Path) -> None:
     """A parent that died before it could be watched is noticed: the command does not run."""
     done = _run(_command(tmp_path, "touch", "/Workspace/ran", parent=1))
     assert done.returncode == 128 + signal.SIGTERM

@@ -241,3 +241,40 @@ def test_the_lock_of_a_git_that_was_killed(
     (history / "refs/heads/main.lock").touch()
     workspace.repos.update(repo_id, branch="main")
     assert workspace.repos.get(repo_id).head_commit_id == commit
+
+
+def test_the_provider_follows_from_a_known_host(running: Running) -> None:
+    """Of github.com and the like; any other remote must name it. The refused place keeps git out of it."""
+    create = {"url": "https://github.com/kedro-org/kedro.git", "path": "/Repos/project"}
+    known = running.http().post("/api/2.0/repos", json=create)
+    unknown = running.http().post("/api/2.0/repos", json={**create, "url": "http://localhost/r.git"})
+    assert (known.status_code, unknown.status_code) == (400, 400)
+    assert "Repo path must be in the format" in known.json()["message"]
+    assert unknown.json()["message"] == "Missing required field: provider"
+
+
+@pytest.mark.parametrize("patterns", ["docs", [1], [""], ["a\0b"], ["../up"], ["*.txt"], ["/docs"]])
+def test_patterns_that_name_no_folders(
+    running: Running, remote: Remote, folder: Path, patterns: object
+) -> None:
+    """Refused, by the workspace or by git itself; no Git folder is made."""
+    create = {"url": str(remote.bare), "provider": "gitHub", "path": PATH}
+    sparse = {"sparse_checkout": {"patterns": patterns}}
+    answer = running.http().post("/api/2.0/repos", json={**create, **sparse})
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert "pattern" in answer.json()["message"]
+    assert not folder.exists()
+
+
+def test_other_patterns_without_another_branch(
+    workspace: WorkspaceClient, remote: Remote, folder: Path
+) -> None:
+    """The folders change, the commit does not."""
+    remote.commit({"docs/a.md": "a", "data/b.csv": "b"})
+    sparse = SparseCheckout(patterns=["docs"])
+    made = workspace.repos.create(url=str(remote.bare), provider="gitHub", path=PATH, sparse_checkout=sparse)
+    assert made.id is not None
+    remote.commit({"docs/c.md": "c"})
+    workspace.repos.update(made.id, sparse_checkout=SparseCheckoutUpdate(patterns=["data"]))
+    assert sorted(path.name for path in folder.iterdir()) == [".gitignore", "README.md", "data"]
+    assert workspace.repos.get(made.id).head_commit_id == made.head_commit_id

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from databricks.sdk.errors import (
+    BadRequest,
     NotFound,
     PermissionDenied,
 )
@@ -131,3 +132,18 @@ def test_a_remote_that_never_answers(workspace: WorkspaceClient, running: Runnin
         url = f"http://127.0.0.1:{silent.server_address[1]}/a.git"
         with pytest.raises(DatabricksError, match="timed out"):
             workspace.repos.create(url=url, provider="gitHub", path=PATH)
+
+
+def test_a_commit_that_no_disk_can_hold(workspace: WorkspaceClient, remote: Remote, folder: Path) -> None:
+    """Git knows names that are too long for a file system; the folder is not made then."""
+    content = remote.git("rev-parse", "HEAD:README.md")
+    remote.git("update-index", "--add", "--cacheinfo", f"100644,{content},{'n' * 300}")
+    remote.git("commit", "-q", "-m", "A long name")
+    remote.git("push", "-q", "origin", "HEAD")
+    with pytest.raises(BadRequest, match=r"Failed to check out in .*too long") as refusal:
+        workspace.repos.create(
+            url=str(remote.bare), provider="gitHub", path="/Repos/user@example.com/project"
+        )
+    assert refusal.value.error_code == "GIT_REMOTE_ERROR"
+    assert not folder.exists()
+    assert list(workspace.repos.list()) == []

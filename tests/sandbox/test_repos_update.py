@@ -181,3 +181,16 @@ def test_updates_at_the_same_time(running: Running, remote: Remote, repo_id: int
         thread.join()
     branch = clients[0][0].repos.get(repo_id).branch
     assert (folder / "README.md").read_text() == {"main": "one\n", "other": "other\n"}[str(branch)]
+
+
+def test_very_many_edits_are_counted(
+    workspace: WorkspaceClient, remote: Remote, repo_id: int, folder: Path
+) -> None:
+    """The refusal names the first twenty files, and how many more there are."""
+    names = [f"{number:02}.txt" for number in range(23)]
+    remote.commit(dict.fromkeys(names, "theirs"))
+    for name in names:
+        (folder / name).write_text("mine")
+    with pytest.raises(ResourceConflict, match=r"00\.txt, .*19\.txt and 3 more"):
+        workspace.repos.update(repo_id, branch="main")
+    assert {(folder / name).read_text() for name in names} == {"mine"}

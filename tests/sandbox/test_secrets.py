@@ -141,3 +141,20 @@ def test_a_notebook_holds_no_token_of_its_user(running: Running, http: httpx.Cli
     assert http.get("/sandbox/faults", headers=headers).status_code == 403
     notebook.ask("POST", "contexts/destroy")
     assert http.get("/api/2.0/secrets/scopes/list", headers=headers).status_code == 403
+
+
+def test_what_is_no_scope(api: SecretsAPI, http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that none has, a principal or a backend that the sandbox lacks, and one scope too many."""
+    base = "/api/2.0/secrets/scopes/create"
+    for fields, words in (
+        ({"scope": "a:b"}, "alphanumeric characters"),
+        ({"scope": "a", "initial_manage_principal": "admins"}, "only supported principal"),
+        ({"scope": "a", "scope_backend_type": "AZURE_KEYVAULT"}, "backend DATABRICKS only"),
+    ):
+        answer = http.post(base, json=fields)
+        assert answer.status_code == 400
+        assert words in answer.json()["message"]
+    monkeypatch.setattr(secrets_store, "MAX_SCOPES", 1)
+    with pytest.raises(BadRequest, match="has 1 scopes already"):
+        api.create_scope("a")
+    assert [scope.name for scope in api.list_scopes()] == ["mine"]

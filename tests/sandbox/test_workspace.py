@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import threading
 import time
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from databricks.sdk.errors import (
@@ -18,9 +19,10 @@ from databricks.sdk.errors import (
     ResourceAlreadyExists,
     ResourceDoesNotExist,
 )
-from databricks.sdk.service.workspace import ExportFormat, ImportFormat, ObjectType
+from databricks.sdk.service.workspace import ExportFormat, ImportFormat, Language, ObjectType
 
-from tests.sandbox.objects import HOME, SOURCE, put
+from kedro_databricks_hybrid.sandbox import workspace_content
+from tests.sandbox.objects import HOME, SOURCE, encoded, put
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -260,3 +262,79 @@ def test_a_folder_that_changes_while_it_is_listed(http: httpx.Client, running: R
     finally:
         stop.set()
         thread.join()
+
+
+def test_an_import_cannot_replace_the_root(api: WorkspaceAPI) -> None:
+    """The root is no object that has content; a file has a name."""
+    with pytest.raises(InvalidParameterValue, match="root folder cannot be replaced"):
+        put(api, "/", overwrite=True)
+
+
+def test_a_file_needs_a_name(http: httpx.Client) -> None:
+    """The raw import of nothing but slashes is refused."""
+    answer = http.post("/api/2.0/workspace-files/import-file/%2F", content=b"1")
+    assert (answer.status_code, answer.json()["message"]) == (400, "A file name is needed.")
+
+
+def test_a_name_that_is_too_long_for_its_disk(api: WorkspaceAPI) -> None:
+    """A notebook's name gets an extension on disk, which may be too much for the file system."""
+    kind: dict[str, Any] = {"format": ImportFormat.SOURCE, "language": Language.PYTHON}
+    for name in ("n" * 253, "n" * 255):
+        with pytest.raises(InvalidParameterValue, match="name is too long"):
+            api.import_(f"{HOME}/{name}", content=encoded("1"), **kind)
+        with pytest.raises(ResourceDoesNotExist):
+            api.get_status(f"{HOME}/{name}")
+    with pytest.raises(InvalidParameterValue, match="is too long"):
+        api.get_status("/n" * 1600)
+
+
+def test_what_is_too_large_to_export(api: WorkspaceAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file, a folder as a zip, and a notebook that is too large in another format only."""
+    monkeypatch.setattr(workspace_content, "MAX_BYTES", 300)
+    put(api, f"{HOME}/note.py", SOURCE)
+    api.mkdirs(f"{HOME}/data")
+    for name in ("a", "b"):
+        put(api, f"{HOME}/data/{name}", os.urandom(200))
+    assert api.export(f"{HOME}/data/a", format=ExportFormat.AUTO).content
+    for path, kind in ((f"{HOME}/data", ExportFormat.AUTO), (f"{HOME}/note", ExportFormat.JUPYTER)):
+        with pytest.raises(BadRequest, match="larger than the limit"):
+            api.export(path, format=kind)
+    monkeypatch.setattr(workspace_content, "MAX_BYTES", 100)
+    with pytest.raises(BadRequest, match="larger than the limit"):
+        api.export(f"{HOME}/data/a", format=ExportFormat.AUTO)
+
+
+def test_uploads_that_are_too_large(
+    http: httpx.Client, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A raw file and a form are refused before they are kept."""
+    monkeypatch.setattr(workspace_content, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(workspace_content, "MAX_BYTES", 10)
+    base = "/api/2.0/workspace"
+    file = http.post(f"{base}-files/import-file{HOME}/a", content=b"x" * 11)
+    form = {"path": f"{HOME}/b", "format": "AUTO"}
+    large = http.post(f"{base}/import", data=form, files={"content": b"x" * 70_000})
+    codes = [(answer.status_code, answer.json()["error_code"]) for answer in (file, large)]
+    assert codes == [(400, "MAX_FILE_SIZE_EXCEEDED"), (400, "MAX_NOTEBOOK_SIZE_EXCEEDED")]
+    assert list(running.workspace().workspace.list(HOME)) == []
+    assert list(running.sandbox.layout.scratch.iterdir()) == []
+
+
+def test_a_folder_has_no_other_format(api: WorkspaceAPI) -> None:
+    """Than a zip of sources or of everything."""
+    with pytest.raises(InvalidParameterValue, match="Format JUPYTER is not supported for folders"):
+        api.export(HOME, format=ExportFormat.JUPYTER)
+
+
+def test_git_info_of_what_is_in_no_git_folder(http: httpx.Client) -> None:
+    """There is none, and no error."""
+    asked = {"path": HOME, "return_git_info": "true"}
+    shown = http.get("/api/2.0/workspace/get-status", params=asked).raise_for_status().json()
+    assert (shown["path"], "git_info" in shown) == (HOME, False)
+
+
+def test_a_link_to_nothing_can_be_deleted(api: WorkspaceAPI, home: Path) -> None:
+    """It is the link that goes."""
+    (home / "link").symlink_to("nothing")
+    api.delete(f"{HOME}/link")
+    assert not (home / "link").is_symlink()

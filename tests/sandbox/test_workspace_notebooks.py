@@ -18,6 +18,7 @@ from tests.sandbox.objects import HOME, SOURCE, encoded, put
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import httpx
     from databricks.sdk import WorkspaceClient
     from databricks.sdk.service.workspace import WorkspaceAPI
 
@@ -120,3 +121,28 @@ def test_a_broken_jupyter_notebook_is_refused(api: WorkspaceAPI) -> None:
     with pytest.raises(InvalidParameterValue):
         api.import_(f"{HOME}/note", content=encoded("{}"), format=ImportFormat.JUPYTER)
     assert list(api.list(HOME)) == []
+
+
+def test_a_notebook_replaces_one_of_another_kind(api: WorkspaceAPI, home: Path) -> None:
+    """A Jupyter notebook over a source one of that name: no file of the old one stays."""
+    put(api, f"{HOME}/note.py", SOURCE)
+    content = encoded(JUPYTER)
+    api.import_(f"{HOME}/note", content=content, format=ImportFormat.JUPYTER, overwrite=True)
+    assert [path.name for path in home.iterdir()] == ["note.ipynb"]
+    answer = api.export(f"{HOME}/note", format=ExportFormat.AUTO)
+    assert (answer.content, answer.file_type) == (content, "ipynb")
+
+
+def test_formats_and_languages_that_are_unknown(http: httpx.Client, api: WorkspaceAPI) -> None:
+    """Refused by name, in and out."""
+    put(api, f"{HOME}/note.py", SOURCE)
+    new = {"path": f"{HOME}/new", "content": encoded("x")}
+    for fields, words in (
+        ({**new, "format": "SOURCE", "language": "COBOL"}, "Unknown language 'COBOL'."),
+        ({**new, "format": "HTML"}, "Format 'HTML' is not supported."),
+    ):
+        answer = http.post("/api/2.0/workspace/import", json=fields)
+        assert (answer.status_code, answer.json()["message"]) == (400, words)
+    answer = http.get("/api/2.0/workspace/export", params={"path": f"{HOME}/note", "format": "HTML"})
+    assert (answer.status_code, answer.json()["message"]) == (400, "Format 'HTML' is not supported.")
+    assert [entry.path for entry in api.list(HOME)] == [f"{HOME}/note"]

@@ -7,6 +7,7 @@ import sys
 # Becomes user 1000, without privileges, who may (or with "refuse" may not) make user namespaces.
 _ORDINARY = """
 import ctypes, os, sys
+os.environ.pop("COVERAGE_PROCESS_CONFIG", None)  # that user may not write where it wants to
 user, group = os.getuid(), os.getgid()
 assert ctypes.CDLL(None).unshare(0x10000000) == 0
 open("/proc/self/setgroups", "w").write("deny")

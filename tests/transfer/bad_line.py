@@ -26,10 +26,12 @@ class Request:
     Args:
         number: Counts from 1.
         line: Such as `POST /api/2.0/dbfs/put HTTP/1.1`.
+        headers: Its headers, with names in lower case.
     """
 
     number: int
     line: str
+    headers: dict[str, str] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -61,6 +63,7 @@ class BadLine:
         fault: Decides what goes wrong with a request, before anything else is done for it.
         after: Called when the server has done a request's work, before the client can know.
         retry_after: The header of refusals.
+        says: The body of answers that it makes up.
         requests: What came in.
         most_at_once: The most requests that were under way at one time.
     """
@@ -71,6 +74,7 @@ class BadLine:
         self.fault: Callable[[Request], Fault] = lambda _: None
         self.after: Callable[[Request], None] = lambda _: None
         self.retry_after = "1"
+        self.says = b'{"error_code":"REQUEST_LIMIT_EXCEEDED","message":"Slow down."}'
         self.requests: list[Request] = []
         self.most_at_once = 0
         self._at_once = 0
@@ -107,7 +111,8 @@ class BadLine:
                 while (header := incoming.readline()) not in {b"\r\n", b""}:
                     headers.append(header)
                 with self._lock:
-                    request = Request(len(self.requests) + 1, first.decode("latin-1").strip())
+                    words = first.decode("latin-1").strip()
+                    request = Request(len(self.requests) + 1, words, _fields(headers))
                     self.requests.append(request)
                     self._at_once += 1
                     self.most_at_once = max(self.most_at_once, self._at_once)
@@ -132,7 +137,7 @@ class BadLine:
             for _ in _body(incoming, headers):
                 pass
             self._leave()
-            text = b'{"error_code":"REQUEST_LIMIT_EXCEEDED","message":"Slow down."}'
+            text = self.says
             head = (
                 f"HTTP/1.1 {fault} No\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n"
                 f"Retry-After: {self.retry_after}\r\n\r\n"
@@ -175,11 +180,13 @@ class BadLine:
             self._at_once -= 1
 
 
+def _fields(headers: list[bytes]) -> dict[str, str]:
+    pairs = (header.decode("latin-1").partition(":") for header in headers)
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
 def _body(incoming: BinaryIO, headers: list[bytes]) -> Iterator[bytes]:
-    fields = {}
-    for header in headers:
-        name, _, value = header.decode("latin-1").partition(":")
-        fields[name.strip().lower()] = value.strip()
+    fields = _fields(headers)
     left = int(fields.get("content-length", 0))
     while left:
         piece = incoming.read(min(left, _PIECE))

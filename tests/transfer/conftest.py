@@ -18,7 +18,7 @@ from databricks.sdk.core import Config
 from kedro_databricks_hybrid.sandbox.app import Sandbox
 from kedro_databricks_hybrid.sandbox.layout import Layout
 from kedro_databricks_hybrid.sdk import Client
-from kedro_databricks_hybrid.transfer import roots
+from kedro_databricks_hybrid.transfer import multipart, roots, volumes
 from kedro_databricks_hybrid.transfer.pull import Pull
 from kedro_databricks_hybrid.transfer.push import Push
 from kedro_databricks_hybrid.workspace import Workspace
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 DBFS = "dbfs:/projects/shop/data"
 VOLUME = "/Volumes/main/default/data/shop"
+PARTS = 6
+PART = 1024 * 1024
 
 
 @dataclass
@@ -98,16 +100,23 @@ def fill(folder: Path, files: Mapping[str, bytes]) -> Path:
     return folder
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+@contextlib.contextmanager
+def served_site(home: Path) -> Iterator[Site]:
     """Serve a sandbox with a volume in it."""
-    sandbox = Sandbox(Layout(tmp_path / "home"))
+    sandbox = Sandbox(Layout(home))
     served = serve(sandbox)
     line = BadLine(int(sandbox.url.rpartition(":")[2]))
     sandbox.url = line.url
     yield Site(sandbox, line)
     line.close()
     served.stop()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """Serve a sandbox with a volume in it."""
+    with served_site(tmp_path / "home") as site:
+        yield site
 
 
 @pytest.fixture
@@ -122,6 +131,14 @@ def data(tmp_path: Path) -> Path:
             "03_primary/large.bin": bytes(range(256)) * 4096 * 3 + b"end",
         },
     )
+
+
+@pytest.fixture
+def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a data folder with one file of six parts, which are smaller than usual."""
+    monkeypatch.setattr(multipart, "PART", PART)
+    monkeypatch.setattr(volumes, "_IN_PARTS", PART)
+    return fill(tmp_path / "data", {"01_raw/large.bin": os.urandom(PART) * (PARTS - 1) + b"end"})
 
 
 @dataclass

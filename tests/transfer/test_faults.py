@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import errno
+import os
+import shutil
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from kedro_databricks_hybrid.errors import HybridError, TransferError
 from kedro_databricks_hybrid.sandbox import uploads
-from kedro_databricks_hybrid.transfer import roots
+from kedro_databricks_hybrid.transfer import manifest, roots
+from kedro_databricks_hybrid.transfer import push as push_module
 from kedro_databricks_hybrid.transfer.outgoing import Source
 from kedro_databricks_hybrid.transfer.pool import CONCURRENCY
-from kedro_databricks_hybrid.transfer.push import Push, Pushed, Wish
-from tests.transfer.bad_line import CUT, RESET_AFTER, RESET_BEFORE, Request
+from kedro_databricks_hybrid.transfer.progress import Progress
+from kedro_databricks_hybrid.transfer.push import InterruptedPushError, Push, Pushed, Wish
+from tests.transfer.bad_line import CUT, RESET_AFTER, RESET_BEFORE, Fault, Request
 from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
-
-if TYPE_CHECKING:
-    pass
 
 ROOTS = pytest.mark.parametrize("root", [DBFS, VOLUME])
 FAULTY = {2, 4, 7, 15}
@@ -157,3 +157,146 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
     pushed(site.push(data))
     assert changes
     assert site.files()["03_primary/large.bin"] == b"z" * size
+
+
+def test_a_file_that_never_stops_changing_is_told(
+    site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some program writes to it all the time: it is named, and no mixture comes to its name."""
+    large = data / "03_primary" / "large.bin"
+    read = Source.read
+
+    def read_and_change(self: Source, count: int = -1) -> bytes:
+        block = read(self, count)
+        os.utime(large, ns=(0, time.monotonic_ns()))
+        return block
+
+    monkeypatch.setattr(Source, "read", read_and_change)
+    with pytest.raises(TransferError, match=r"large.bin changes while it is pushed. Push again when"):
+        pushed(site.push(data))
+    monkeypatch.undo()
+    pushed(site.push(data))
+    assert site.files() == tree_of(data)
+
+
+@pytest.mark.parametrize("times", [1, 10])
+def test_somebody_writes_to_a_file_that_was_just_sent(site: Site, data: Path, times: int) -> None:
+    """It is sent again, since the listing shows another size; if that goes on, the file is named."""
+    target = site.folder(VOLUME) / "01_raw" / "a.csv"
+    written: list[Request] = []
+
+    def write(request: Request) -> None:
+        if request.method == "PUT" and request.path.endswith("/a.csv") and len(written) < times:
+            written.append(request)
+            target.write_bytes(b"somebody else's")
+
+    site.line.after = write
+    if times == 1:
+        assert pushed(site.push(data, VOLUME)).sent == 4
+        assert site.files(VOLUME) == tree_of(data)
+        return
+    with pytest.raises(TransferError, match=r"a.csv does not arrive as it was sent. Does something else"):
+        pushed(site.push(data, VOLUME))
+    assert len(written) == 3
+
+
+def test_a_file_may_be_faster_than_its_folder(site: Site, data: Path) -> None:
+    """Where a folder must be there first, who comes too early waits for it and sends once more."""
+    early: list[Request] = []
+    made: list[Request] = []
+
+    def slow(request: Request) -> Fault:
+        if request.method == "PUT" and "/fs/files/" in request.path and not made:
+            early.append(request)
+            return 404
+        deadline = time.monotonic() + 5
+        while "/fs/directories/" in request.path and not early and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return None
+
+    push = site.push(data, VOLUME)
+    plan = push.prepare(Wish())
+    site.line.says = b'{"error_code":"NOT_FOUND","message":"The folder does not exist."}'
+    site.line.fault = slow
+    site.line.after = lambda request: made.append(request) if "/fs/directories/" in request.path else None
+    assert push.perform(plan).sent == 4
+    assert early
+    assert site.files(VOLUME) == tree_of(data)
+
+
+def test_a_folder_that_cannot_be_made_is_told(site: Site, data: Path) -> None:
+    """Files that wait for it do not wait for ever."""
+    push = site.push(data, VOLUME)
+    plan = push.prepare(Wish())
+    site.line.says = b'{"error_code":"INVALID_PARAMETER_VALUE","message":"No such name."}'
+    site.line.fault = lambda request: (
+        400 if "/fs/directories/" in request.path and request.method == "PUT" else None
+    )
+    with pytest.raises(HybridError, match=r"No such name|does not exist|not found"):
+        push.perform(plan)
+
+
+@ROOTS
+def test_a_root_that_somebody_removed_is_filled_anew(site: Site, data: Path, root: str) -> None:
+    """What this clone remembers of it is of no use, and no reason to leave anything out."""
+    pushed(site.push(data, root))
+    shutil.rmtree(site.folder(root))
+    assert pushed(site.push(data, root)).sent == 4
+    assert site.files(root) == tree_of(data)
+
+
+def test_a_volume_that_somebody_removed_is_told(site: Site, data: Path) -> None:
+    """It is not the folder alone that is gone: nothing is sent."""
+    from databricks.sdk.service.catalog import VolumeType
+
+    volumes, root = site.workspace().client.volumes, "/Volumes/main/default/short/shop"
+    volumes.create("main", "default", "short", VolumeType.MANAGED)
+    pushed(site.push(data, root))
+    volumes.delete("main.default.short")
+    with pytest.raises(TransferError, match=r"main/default/short does not exist.*CREATE VOLUME"):
+        site.push(data, root).prepare(Wish())
+
+
+@ROOTS
+def test_a_manifest_that_is_damaged_costs_a_comparison(site: Site, data: Path, root: str) -> None:
+    """What it said is found out by reading, here and in another clone, and nothing is sent again."""
+    pushed(site.push(data, root))
+    (noted,) = (site.folder(root) / manifest.FOLDER).glob("*")
+    noted.write_bytes(b"\x1f\x8b damaged")
+    other = data.parent.parent / "other" / "data"
+    shutil.copytree(data, other, ignore=lambda *_: [".kedro-hybrid"])
+    assert pushed(site.push(other, root)).sent == 0
+    assert pushed(site.push(data, root)).sent == 0
+
+
+def test_a_volume_filled_by_hand_gets_a_manifest(site: Site, data: Path) -> None:
+    """Though nothing has to be sent, what was compared is noted for everybody."""
+    fill(site.folder(VOLUME), tree_of(data))
+    assert pushed(site.push(data, VOLUME)).sent == 0
+    assert len(list((site.folder(VOLUME) / manifest.FOLDER).glob("*"))) == 1
+
+
+def test_after_ctrl_c_no_large_file_is_read_back(
+    site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line counts, and of what had arrived it is known what it holds; the rest is sent."""
+
+    class Interrupting(Progress):
+        def file_done(self) -> None:
+            super().file_done()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(push_module, "SMALL", 1)  # so that a file need not be 64 MiB to count as large
+    only = [data / "03_primary"]
+    push = Push(site.tree(), data, DBFS, Interrupting())
+    with pytest.raises(InterruptedPushError, match=r"after 1 of 1 files. Push again") as caught:
+        push.perform(push.prepare(Wish(chosen=only)))
+    assert caught.value.exit_status == 130
+    site.line.forget()
+    again = site.push(data)
+    assert again.perform(again.prepare(Wish(chosen=only))).sent == 0
+    assert not [
+        request for request in site.line.requests if "large.bin" in request.line and "read" in request.line
+    ]
+    assert pushed(site.push(data)).sent == 3
+    assert site.files() == tree_of(data)

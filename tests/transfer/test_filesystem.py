@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import io
 from typing import TYPE_CHECKING
 
 import fsspec
@@ -12,7 +14,7 @@ from kedro_datasets.pandas import CSVDataset, ParquetDataset
 from kedro_datasets.partitions import PartitionedDataset
 from kedro_datasets.pickle import PickleDataset
 
-from kedro_databricks_hybrid import connect
+from kedro_databricks_hybrid import connect, filesystem
 from kedro_databricks_hybrid.filesystem import DatabricksFileSystem
 from tests.transfer.conftest import DBFS, VOLUME, Site
 
@@ -130,3 +132,75 @@ def test_a_write_that_fails_leaves_what_was_there(site: Site) -> None:
 def test_every_spelling_is_one_path(spelling: str) -> None:
     """URL, Spark's form, the mount's and the plain path."""
     assert DatabricksFileSystem._strip_protocol(spelling) == "/r/x"  # noqa: SLF001 - fsspec's own name
+
+
+@ROOTS
+def test_folders_copies_and_times(site: Site, root: str) -> None:
+    """What pandas seldom asks for, and other users of fsspec do."""
+    files, top = fsspec.filesystem("dbfs"), root.removeprefix("dbfs:")
+    files.makedirs(f"{top}/deep/er")
+    assert site.folder(root).joinpath("deep/er").is_dir()
+    files.mkdir(f"{top}/deep/er")
+    with pytest.raises(FileExistsError):
+        files.makedirs(f"{top}/deep/er")
+    files.pipe(f"{top}/deep/a.txt", b"text")
+    files.cp_file(f"{top}/deep/a.txt", f"{top}/deep/b.txt")
+    assert site.folder(root).joinpath("deep/b.txt").read_bytes() == b"text"
+    before = dt.datetime.now(tz=dt.timezone.utc) - dt.timedelta(hours=1)
+    assert before < files.created(f"{top}/deep/a.txt") == files.modified(f"{top}/deep/a.txt")
+    with pytest.raises(OSError, match="not empty"):
+        files.rmdir(f"{top}/deep")
+    files.rmdir(f"{top}/deep/er")
+    assert sorted(files.ls(f"{top}/deep", detail=False)) == [f"{top}/deep/a.txt", f"{top}/deep/b.txt"]
+    with pytest.raises(FileNotFoundError):
+        files.rmdir(f"{top}/deep/er")
+
+
+@ROOTS
+def test_a_folder_is_removed_with_all_below(site: Site, root: str) -> None:
+    """Its folders too, so that a partitioned dataset that is written anew holds nothing of before."""
+    files, top = fsspec.filesystem("dbfs"), root.removeprefix("dbfs:")
+    for name in ("parts/a.csv", "parts/deep/b.csv"):
+        files.pipe(f"{top}/{name}", b"x")
+    files.makedirs(f"{top}/parts/empty")
+    files.rm(f"{top}/parts", recursive=True)
+    assert not files.exists(f"{top}/parts")
+    assert not site.folder(root).joinpath("parts").exists()
+
+
+def test_the_top_is_a_folder(site: Site) -> None:
+    """`dbfs:///` and a volume's own address lead to what lies there, and nothing else does."""
+    files = fsspec.filesystem("dbfs")
+    site.folder(DBFS).mkdir(parents=True)
+    assert "/projects" in files.ls("/", detail=False)
+    assert files.info("dbfs:///") == {"name": "/", "size": 0, "type": "directory"}
+    volume = "/Volumes/main/default/data"
+    assert files.info(volume) == {"name": volume, "size": 0, "type": "directory"}
+    with pytest.raises(FileNotFoundError):
+        files.info("/nowhere")
+
+
+def test_modes_of_opening(site: Site) -> None:
+    """A new file replaces none, and a file is either read or written."""
+    files, path = fsspec.filesystem("dbfs"), f"{DBFS.removeprefix('dbfs:')}/new.txt"
+    with files.open(path, "xb") as file:
+        file.write(b"1234")
+        assert (file.tell(), file.seek(1), file.write(b"-")) == (4, 1, 1)
+    file.close()
+    assert files.cat(path) == b"1-34"
+    with pytest.raises(FileExistsError):
+        files.open(path, "xb")
+    with pytest.raises(ValueError, match=r"mode 'r\+b'"):
+        files.open(path, "r+b")
+    assert site.folder(DBFS).joinpath("new.txt").read_bytes() == b"1-34"
+
+
+def test_what_is_large_is_not_kept_in_memory(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is fetched into a file of this machine, and read as any other."""
+    monkeypatch.setattr(filesystem, "_IN_MEMORY", 1000)
+    site.folder(DBFS).mkdir(parents=True)
+    site.folder(DBFS).joinpath("large.bin").write_bytes(b"0123456789" * 500)
+    with fsspec.open(url(DBFS, "large.bin"), "rb") as file:
+        assert not isinstance(file, io.BytesIO)
+        file.seek(-3, io.SEEK_END)
+        assert file.read() == b"789"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 
 import pytest
 
 from kedro_databricks_hybrid.errors import TransferError
+from kedro_databricks_hybrid.transfer import landing
 from kedro_databricks_hybrid.transfer.local import PART_SUFFIX
-from kedro_databricks_hybrid.transfer.pull import Pull, Pulled
+from kedro_databricks_hybrid.transfer.progress import Progress
+from kedro_databricks_hybrid.transfer.pull import InterruptedPullError, Pull, Pulled
 from kedro_databricks_hybrid.transfer.push import Wish
 from tests.transfer.bad_line import CUT, RESET_BEFORE
 from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
@@ -23,6 +27,10 @@ SPARK = {
     "02_intermediate/table/part-0.parquet": b"one",
     "02_intermediate/table/species=setosa/part-1.parquet": b"two" * 100,
 }
+
+
+def _refused(*_: object) -> None:
+    raise OSError(errno.EPERM, "Operation not permitted")
 
 
 def pulled(pull: Pull, *paths: str, force: bool = False) -> Pulled:
@@ -119,6 +127,28 @@ def test_a_folder_of_parts_written_here_stays(site: Site, mine: Path) -> None:
     assert tree_of(forced.saved) == {"02_intermediate/table/part-local.parquet": b"local"}
 
 
+@pytest.mark.parametrize(
+    ("local", "remote"),
+    [
+        ({"02/table/a.csv": b"mine"}, {"02/table": b"a file"}),
+        ({"02/table": b"mine"}, {"02/table/_SUCCESS": b"", "02/table/part-0": b"one"}),
+    ],
+    ids=["file for a folder", "folder for a file"],
+)
+def test_what_is_in_the_way_of_another_kind_is_an_edit(
+    site: Site, mine: Path, local: dict[str, bytes], remote: dict[str, bytes]
+) -> None:
+    """A local run wrote a folder where the cluster wrote a file, or the other way: it stays, or is saved."""
+    fill(site.folder(), remote)
+    fill(mine, local)
+    done = pulled(site.pull(mine))
+    assert ([str(unit.path) for unit in done.plan.kept], tree_of(mine)) == (["02/table"], local)
+    forced = pulled(site.pull(mine), force=True)
+    assert tree_of(mine) == remote
+    assert forced.saved is not None
+    assert tree_of(forced.saved) == local
+
+
 def test_a_reader_never_sees_half_a_table(site: Site, mine: Path) -> None:
     """While tables of two generations are swapped, its name always leads to one of them, whole."""
     generations = [
@@ -179,6 +209,69 @@ def test_a_lost_answer_is_asked_for_again(site: Site, data: Path, mine: Path, ro
     site.line.fault = lambda request: fault if request.number in {4, 7, 9} else None
     pulled(site.pull(mine, root))
     assert tree_of(mine) == tree_of(data)
+
+
+@ROOTS
+@pytest.mark.parametrize("now", [b"", b"longer than before"])
+def test_a_file_that_changes_while_it_comes_is_not_taken(
+    site: Site, mine: Path, root: str, now: bytes
+) -> None:
+    """Its size is not the listed one, also not after another try: it is named, and the local one stays."""
+    fill(site.folder(root), {"01/a.csv": b"before"})
+    pull = site.pull(mine, root)
+    plan = pull.prepare([ALL])
+    fill(site.folder(root), {"01/a.csv": now})
+    with pytest.raises(
+        TransferError, match=r"a.csv gave \d+ bytes, but it is listed with 6. .*try again later"
+    ):
+        pull.perform(plan)
+    assert tree_of(mine) == {}
+
+
+def test_ctrl_c_keeps_what_landed(site: Site, mine: Path) -> None:
+    """The line counts, the status is 130, and the next pull brings the rest."""
+
+    class Interrupting(Progress):
+        def file_done(self) -> None:
+            super().file_done()
+            raise KeyboardInterrupt
+
+    fill(site.folder(), {"01/a.csv": b"a", "02/table/part-0": b"one"})
+    pull = Pull(site.tree(), mine, DBFS, Interrupting())
+    with pytest.raises(InterruptedPullError, match=r"after 1 of 2 files. Pull again") as caught:
+        pulled(pull)
+    assert caught.value.exit_status == 130
+    pulled(site.pull(mine))
+    assert tree_of(mine) == site.files()
+
+
+def test_a_name_that_is_this_tools_own_is_refused(site: Site, mine: Path) -> None:
+    """A file there must not come into the folder in which this clone remembers things."""
+    fill(site.folder(), {"01/.kedro-hybrid/x.json": b"{}"})
+    with pytest.raises(TransferError, match=r"01/.kedro-hybrid/x.json cannot be a file here"):
+        site.pull(mine).prepare([ALL])
+
+
+@pytest.mark.parametrize(
+    "lacks",
+    [
+        {"sys": SimpleNamespace(platform="darwin")},
+        {"ctypes": SimpleNamespace(CDLL=lambda *_, **__: object())},
+        {"os": SimpleNamespace(**{**vars(os), "link": _refused})},
+    ],
+    ids=["no swap on this system", "no swap in this libc", "no links on this disk"],
+)
+def test_tables_are_replaced_whole_everywhere(
+    site: Site, mine: Path, monkeypatch: pytest.MonkeyPatch, lacks: dict[str, object]
+) -> None:
+    """Where the system lacks what makes it quick, the same comes, and nothing else is left."""
+    for name, less in lacks.items():
+        monkeypatch.setattr(landing, name, less)
+    fill(site.folder(), SPARK)
+    pulled(site.pull(mine))
+    fill(site.folder(), {"02_intermediate/table/part-0.parquet": b"another"})
+    pulled(site.pull(mine))
+    assert tree_of(mine) == site.files()
 
 
 def test_a_disk_that_refuses_is_one_line(site: Site, mine: Path) -> None:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kedro_databricks_hybrid.transfer import multipart, volumes
 from kedro_databricks_hybrid.transfer.files import BLOCK
 from kedro_databricks_hybrid.transfer.push import Pushed, Wish
 from tests.transfer.bad_line import RESET_BEFORE, Request
-from tests.transfer.conftest import DBFS, VOLUME, Pushes, Site, fill, tree_of
+from tests.transfer.conftest import DBFS, PART, PARTS, VOLUME, Pushes, Site, fill, tree_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 NAME = "01_raw/large.bin"
 BLOCKS = 6
-PARTS = 6
-PART = 1024 * 1024
 DAY = 24 * 3600
 
 
@@ -58,14 +55,6 @@ def is_part(request: Request) -> bool:
 def blocks(tmp_path: Path) -> Path:
     """Return a data folder with one file of six blocks."""
     return fill(tmp_path / "data", {NAME: os.urandom(BLOCK) * (BLOCKS - 1) + b"end"})
-
-
-@pytest.fixture
-def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a data folder with one file of six parts, which are smaller than usual."""
-    monkeypatch.setattr(multipart, "PART", PART)
-    monkeypatch.setattr(volumes, "_IN_PARTS", PART)
-    return fill(tmp_path / "data", {NAME: os.urandom(PART) * (PARTS - 1) + b"end"})
 
 
 @pytest.mark.parametrize("there", [1, 4, BLOCKS])
@@ -139,6 +128,19 @@ def test_an_upload_that_is_too_old_begins_anew(site: Site, parts: Path, pushes: 
     assert site.files(VOLUME) == tree_of(parts)
 
 
+def test_a_handle_that_is_too_old_begins_anew(site: Site, blocks: Path, pushes: Pushes) -> None:
+    """Databricks forgets it after ten idle minutes: all is sent, and the draft of then is removed."""
+    site.line.after = lambda request: pushes.kill() if is_block(request) else None
+    pushes.begin(blocks, DBFS)
+    assert pushes.end() != 0
+    (path,) = (blocks / ".kedro-hybrid").glob("*.unfinished")
+    path.write_text(path.read_text().replace(str(notes(blocks)[0]["handle"]), "987654321"))
+    pushed(site, blocks, DBFS)
+    assert sent(site, is_block) >= BLOCKS
+    assert site.files(DBFS) == tree_of(blocks)
+    assert not list((site.folder(DBFS) / ".kedro-hybrid" / "incoming").iterdir())
+
+
 @pytest.mark.parametrize("change", ["edit", "remove"])
 def test_a_draft_that_is_of_no_use_any_more_is_removed(
     site: Site, blocks: Path, pushes: Pushes, change: str
@@ -167,13 +169,3 @@ def test_drafts_of_others_stay_while_they_may_be_under_way(site: Site, blocks: P
         os.utime(incoming / name, (time.time() - age, time.time() - age))
     pushed(site, blocks, DBFS)
     assert sorted(path.name for path in incoming.iterdir()) == [young, foreign]
-
-
-def test_parts_that_a_workspace_does_not_take_go_in_one_request(site: Site, parts: Path) -> None:
-    """Where signed addresses are refused, the file goes whole, and arrives."""
-    push = site.push(parts, VOLUME)
-    plan = push.prepare(Wish())
-    site.line.forget()
-    site.line.fault = lambda request: 403 if request.path.startswith("/storage/") else None
-    push.perform(plan)
-    assert site.files(VOLUME) == tree_of(parts)

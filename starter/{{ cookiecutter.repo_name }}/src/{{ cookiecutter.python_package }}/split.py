@@ -47,6 +47,7 @@ def class_position(target: str, classes: list[str]) -> Column:
         F.lit(f", expected one of {', '.join(classes)}"),
     )
     positions = (
-        F.when(F.col(target) == name, F.lit(position).cast("long")) for position, name in enumerate(classes)
+        F.when(F.col(target) == name, F.lit(position).cast("long"))
+        for position, name in enumerate(classes)
     )
     return F.coalesce(*positions, F.raise_error(unknown).cast("long"))

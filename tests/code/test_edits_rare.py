@@ -1,0 +1,114 @@
+"""Edits in the Git folder under odd settings of git, in odd notebooks, and where they cannot be told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kedro_databricks_hybrid import git_folder, git_folder_edits, rescue
+from kedro_databricks_hybrid.errors import DirtyGitFolderError
+from kedro_databricks_hybrid.git import Repository
+from kedro_databricks_hybrid.git_folder import Target
+
+if TYPE_CHECKING:
+    from tests.code.site import Site
+
+OVERWRITTEN = "Your local changes to the following files would be overwritten by checkout: a.txt."
+
+
+def notebook(source: str, **layout: int) -> str:
+    """Return a Jupyter notebook with one cell."""
+    cell: dict[str, object] = {
+        "cell_type": "code",
+        "source": [source],
+        "metadata": {},
+        "outputs": [],
+        "execution_count": None,
+    }
+    return json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}, **layout)  # type: ignore[arg-type]
+
+
+def folder_of(site: Site) -> git_folder.GitFolder:
+    """Return the site's Git folder."""
+    return git_folder.get(site.workspace(), PurePosixPath(site.path))
+
+
+def paths(site: Site) -> dict[str, str]:
+    """Return what was edited in the site's Git folder."""
+    return git_folder_edits.read(site.workspace(), folder_of(site), site.repository).paths
+
+
+def saved_branches(site: Site) -> list[str]:
+    """Return the branches here that hold edits."""
+    found = site.git("for-each-ref", "--format=%(refname:short)", f"refs/heads/{rescue.BRANCHES}/")
+    return found.splitlines()
+
+
+def test_a_jupyter_notebook_is_its_cells(site: Site) -> None:
+    """Another layout of the same cells is no edit; another cell is one."""
+    site.commit({"notebooks/a.ipynb": notebook("1"), "notebooks/b.ipynb": notebook("1")})
+    site.call("push", "--no-data")
+    site.write(
+        {"notebooks/a.ipynb": notebook("1", indent=4), "notebooks/b.ipynb": notebook("2")}, at=site.files
+    )
+    assert paths(site) == {"notebooks/b.ipynb": "M"}
+
+
+def test_a_notebook_that_is_none_is_compared_as_it_is() -> None:
+    """A file that only has the ending is the same or it is not."""
+    same = git_folder_edits._same_notebook  # noqa: SLF001 - the sandbox exports whole notebooks alone
+    for broken in (b"{", b"[]", b'{"cells": [1]}', b"{}"):
+        assert not same("a.ipynb", notebook("1").encode(), broken)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["apply.whitespace=fix", "diff.noprefix=true", "diff.mnemonicPrefix=true", "color.ui=always",
+     "diff.relative=true", "diff.renames=copies"],
+)  # fmt: skip
+def test_saving_whatever_git_is_told(pushed: Site, setting: str) -> None:
+    """How the user likes diffs and patches does not change what is saved."""
+    pushed.git("config", *setting.split("="))
+    pushed.write({"requirements.txt": "kedro  \n\t x \n\n\n", "new.txt": "trailing \n"}, at=pushed.files)
+    pushed.call("push", "--no-data", "--save")
+    (branch,) = saved_branches(pushed)
+    assert pushed.git("show", f"{branch}:new.txt") == "trailing "
+    shown = pushed.repository.file_at(branch, "requirements.txt")
+    assert shown == b"kedro  \n\t x \n\n\n"
+
+
+def test_other_edits_are_another_branch(pushed: Site) -> None:
+    """Each save has what was there then."""
+    for text in ("one\n", "two\n"):
+        pushed.write({"notes.txt": text}, at=pushed.files)
+        pushed.call("push", "--no-data", "--save")
+    assert sorted(pushed.git("show", f"{each}:notes.txt") for each in saved_branches(pushed)) == [
+        "one",
+        "two",
+    ]
+
+
+def test_a_refusal_where_nothing_is_edited(pushed: Site) -> None:
+    """Databricks' own words are all there is to say; no branch is offered that would be empty."""
+    pushed.commit({}, "Second")
+    pushed.sandbox.faults.add("status", method="PATCH", status=400, message=OVERWRITTEN)
+    said = pushed.call("push", "--no-data", status=1).output
+    assert "a.txt" in said
+    assert "commit or discard these edits there" in said
+    assert "--save" not in said
+
+
+def test_edits_on_a_commit_that_is_nowhere(pushed: Site, tmp_path: Path) -> None:
+    """They cannot be told from the commit, so that is what is told beside Databricks' refusal."""
+    pushed.git("init", "-q", "-b", "main", str(tmp_path / "other"))
+    pushed.git("commit", "-q", "--allow-empty", "-m", "Other", at=tmp_path / "other")
+    pushed.sandbox.faults.add("status", method="PATCH", status=400, message=OVERWRITTEN)
+    way = rescue.Way(save=False, may_discard=lambda: False, say=print, again="kedro databricks push")
+    with pytest.raises(DirtyGitFolderError, match=r"a\.txt.*which is not here") as caught:
+        rescue.check_out(
+            pushed.workspace(), Repository(tmp_path / "other"), folder_of(pushed), Target("main"), way
+        )
+    assert "git fetch" in (caught.value.hint or "")

@@ -1,0 +1,345 @@
+"""What runs make of answers that are rare: on a sandbox, by a line that answers in its place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from databricks.sdk.errors import PermissionDenied
+
+from kedro_databricks_hybrid import cluster, workspace
+from kedro_databricks_hybrid.cluster import Cluster
+from kedro_databricks_hybrid.errors import (
+    ComputeError,
+    ConnectionFailedError,
+    LoginError,
+    NotFoundError,
+    RunError,
+    WorkspaceError,
+)
+from kedro_databricks_hybrid.run import cluster_libraries, deploy, history, installation, job
+from kedro_databricks_hybrid.run.command import CommandResult, Context
+from kedro_databricks_hybrid.run.interactive import CommandWork
+from kedro_databricks_hybrid.run.job import JobWork
+from kedro_databricks_hybrid.run.log import RUNS_FOLDER
+from kedro_databricks_hybrid.run.requirements import find_requirements
+from kedro_databricks_hybrid.settings import Compute
+from tests.run.test_job import NOTEBOOK, ON_CLUSTER, request
+from tests.transfer.conftest import Site, fill, served_site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from tests.transfer.bad_line import Fault, Request
+
+SMALL = Cluster("1-small", "small")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """Serve a sandbox behind a line."""
+    with served_site(tmp_path / "home") as site:
+        yield site
+
+
+def answer(site: Site, answers: Mapping[str, object]) -> None:
+    """Let the line answer requests whose addresses hold one of these words, in the sandbox's place.
+
+    Args:
+        site: The sandbox and its line.
+        answers: What to answer; refusals with their status before it.
+    """
+
+    def fault(request: Request) -> Fault:
+        for words, content in answers.items():
+            if words in request.line:
+                status, said = content if isinstance(content, tuple) else (200, content)
+                site.line.says = json.dumps(said).encode()
+                return int(status)
+        return None
+
+    site.line.fault = fault
+
+
+def ended(site: Site, code: str, said: str, *, output: object = (), **more: object) -> str:
+    """Return what is said of a job's run that ended so."""
+    run = {
+        "run_id": 7,
+        "job_id": 3,
+        "state": {"life_cycle_state": "TERMINATED", "result_state": "FAILED", "state_message": said},
+        "status": {"termination_details": {"code": code}},
+        "tasks": [{"run_id": 8}, {"run_id": 9}],
+        **more,
+    }
+    answer(site, {"runs/get?": run, "run_id=8": output or ["nothing of use"], "run_id=9": {"error": ""}})
+    ending = JobWork(site.workspace(), 7).ending()
+    assert ending is not None
+    assert ending.outcome == "failed"
+    return f"{ending.error} {ending.hint}"
+
+
+def test_a_job_run_that_ended_without_a_word_of_the_pipeline(site: Site) -> None:
+    """Databricks calls it a success, which the log does not show; its page is named with the host."""
+    said = ended(site, "SUCCESS", "")
+    assert said.startswith(
+        "no end: the job's task ended, and the log of the pipeline did not. See http://127"
+    )
+    assert "/#job/3/run/7. Mend" in said
+
+
+def test_a_job_run_whose_driver_was_short_of_memory(site: Site) -> None:
+    """What Databricks says is kept, and what it mostly means is added, with another next step."""
+    said = ended(site, "RUN_EXECUTION_ERROR", "The Python process stopped unexpectedly.", run_page_url="/x")
+    assert "process stopped unexpectedly: it was killed, which mostly means that the driver's memory" in said
+    assert "Run it again with less data" in said
+
+
+def test_a_job_run_that_databricks_does_not_know_has_failed(site: Site) -> None:
+    """It was removed; that is no reason to follow it for ever."""
+    ending = JobWork(site.workspace(), 999).ending()
+    assert ending is not None
+    assert (ending.outcome, "999" in ending.error) == ("failed", True)
+
+
+def test_a_job_run_whose_task_says_nothing_is_told_by_its_state(site: Site) -> None:
+    """The output of its task cannot be read."""
+    said = ended(site, "TIMEDOUT", "It took too long.", output=(400, {"error_code": "X", "message": "No."}))
+    assert said.startswith("TIMEDOUT: It took too long. See ")
+
+
+def test_a_submitted_run_without_a_number_is_told(site: Site) -> None:
+    """Nobody could follow it."""
+    answer(site, {"runs/submit": {}})
+    submission = job.Submission(NOTEBOOK, ON_CLUSTER, Compute())
+    with pytest.raises(WorkspaceError, match="accepted the run, but did not tell its number"):
+        job.submit(site.workspace(), request(), site.tree(), submission, lambda _: None)
+
+
+def deployed(**changes: Any) -> dict[str, Any]:
+    """Return the settings of a job that shall be there."""
+    task = {"task_key": "kedro", "notebook_task": {"notebook_path": "/Users/user@example.com/x"}}
+    given = {"schedule": None, "tags": {}, **changes}
+    return deploy.settings("shop", "tiny-shop", {"tasks": [task]}, **given)
+
+
+def test_a_deploy_knows_no_one_of_many_jobs_of_a_name(site: Site) -> None:
+    """All of them are found, over several pages, and nothing is changed."""
+    there = site.workspace()
+    for _ in range(27):
+        there.client.api_client.do("POST", f"{job.API}/create", body=deployed())
+    with pytest.raises(WorkspaceError, match=r"There are 27 jobs called 'shop' .*Delete all but one"):
+        deploy.plan(there, deployed(), force=True)
+
+
+def test_a_deploy_reads_back_what_it_wrote(site: Site) -> None:
+    """An update that changes nothing is no success."""
+    there = site.workspace()
+    number = deploy.perform(there, deploy.plan(there, deployed(), force=False))
+    planned = deploy.plan(there, deployed(tags={"team": "a"}), force=False)
+    answer(site, {"jobs/update": {}})
+    with pytest.raises(WorkspaceError, match=rf"the job 'shop' \({number}\), but shows another tags"):
+        deploy.perform(there, planned)
+    site.line.forget()
+    deploy.perform(there, planned)
+    assert deploy.plan(there, deployed(tags={"team": "a"}), force=False).is_done
+
+
+def test_libraries_that_one_may_not_see_are_not_waited_for(site: Site) -> None:
+    """It is no reason to refuse a run."""
+    answer(site, {"libraries/": (403, {"error_code": "PERMISSION_DENIED", "message": "Not yours."})})
+    cluster_libraries.wait(site.workspace(), SMALL, pytest.fail)
+
+
+def test_a_library_that_failed_is_told_beside_those_that_did_not(site: Site) -> None:
+    """By its package, with the cluster's words, on one line."""
+    statuses = [
+        {"library": {"pypi": {"package": "fine"}}, "status": "INSTALLED"},
+        {"library": {"whl": "/x/mine.whl"}, "status": "FAILED", "messages": ["No such\n file"]},
+    ]
+    answer(site, {"libraries/": {"cluster_id": "1-small", "library_statuses": statuses}})
+    said: list[str] = []
+    cluster_libraries.wait(site.workspace(), SMALL, said.append)
+    assert said == ["The cluster small could not install its library /x/mine.whl: No such file"]
+
+
+def test_a_context_that_is_gone_is_ended_already(site: Site) -> None:
+    """Nothing is left to end, which is what was wanted; its commands are lost with it."""
+    gone = Context(site.workspace(), SMALL, "gone")
+    gone.destroy()
+    assert not gone.is_running()
+    ending = CommandWork(gone, "1").ending()
+    assert ending is not None
+    assert ending.error == "The Python process on the cluster ended before the run did."
+
+
+def test_a_context_in_error_says_where_to_look(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere in the cluster's log, here in the sandbox's; also where it has no status at all."""
+    answer(site, {"contexts/status": {"id": "x"}})
+    there = site.workspace()
+    with pytest.raises(ComputeError, match=r"status Error\).*See server.log in the folder"):
+        Context(there, SMALL, "x").wait()
+    monkeypatch.setattr(workspace.Workspace, "is_local", False)
+    with pytest.raises(ComputeError, match=r"status Error\).*See the cluster's driver log"):
+        Context(there, SMALL, "x").wait()
+
+
+def test_a_command_that_does_not_end_is_told(site: Site) -> None:
+    """Its process was to be ended and goes on; a service in trouble says nothing of it."""
+    work = CommandWork(Context(site.workspace(seconds=1), SMALL, "x"), "1")
+    answer(site, {"contexts/destroy": {}, "commands/status": {"id": "1", "status": "Running"}})
+    with pytest.raises(ComputeError, match="The Python process on the cluster small did not end"):
+        work.abandon()
+    answer(site, {"commands/status": (500, {"error_code": "INTERNAL_ERROR", "message": "Oops."})})
+    with pytest.raises(WorkspaceError, match="Oops"):
+        work.ending()
+
+
+def test_a_cluster_that_runs_is_not_talked_of(site: Site) -> None:
+    """It is asked once."""
+    answer(site, {"clusters/get": {"cluster_id": "1-small", "state": "RUNNING"}})
+    cluster.ensure_running(site.workspace(), SMALL, pytest.fail)
+
+
+def test_a_cluster_that_takes_too_long_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what it is doing as long as it does it, each said once."""
+    monkeypatch.setattr(cluster, "_START_MINUTES", 0.005)
+    monkeypatch.setattr(cluster, "_POLL_SECONDS", (0.1, 0.1))
+    answer(site, {"clusters/get": {"cluster_id": "1-small", "state": "PENDING", "state_message": "Finding"}})
+    said: list[str] = []
+    with pytest.raises(ComputeError, match=r"The cluster small did not start within 0\.005 minutes"):
+        cluster.ensure_running(site.workspace(), SMALL, said.append)
+    assert said == ["Cluster small is pending: Finding"]
+
+
+def test_ones_own_last_run_is_found_behind_those_of_others(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many they are; who has none is told so."""
+    monkeypatch.setattr(history, "_CONCURRENCY", 2)
+    runs = {f"20261124-{number}": "them" for number in range(5)} | {"20261123-1": "me"}
+    fill(
+        site.folder() / RUNS_FOLDER,
+        {f"{name}/run.json": json.dumps({"user": user}).encode() for name, user in runs.items()},
+    )
+    assert history.find(site.tree(), None, "me").run_id == "20261123-1"
+    with pytest.raises(NotFoundError, match="No run of yours"):
+        history.find(site.tree(), None, "nobody")
+
+
+def test_a_login_that_is_nobodys_is_refused(site: Site) -> None:
+    """Its paths could not be told."""
+    answer(site, {"scim/v2/Me": {}})
+    with pytest.raises(LoginError, match="accepted the login but did not say whose it is"):
+        workspace.connect_with(site.line.url, site.sandbox.user.token)
+
+
+def test_a_login_that_ran_out_is_told_as_such(site: Site) -> None:
+    """Whatever was being done."""
+    there = site.workspace()
+    answer(site, {"/": (401, {"error_code": "UNAUTHENTICATED", "message": "Token expired."})})
+    with pytest.raises(
+        LoginError, match=r"read the state of the cluster small: .*not accept .*Token expired"
+    ):
+        cluster.details(there, SMALL)
+
+
+def test_an_error_of_ours_stays_what_it_is() -> None:
+    """Also inside another step."""
+    with (
+        pytest.raises(ConnectionFailedError, match=r"^Could not do this: no answer"),
+        workspace.translated("do that"),
+        workspace.translated("do this"),
+    ):
+        raise TimeoutError
+
+
+def test_a_secret_is_fetched_as_the_clients_user(site: Site) -> None:
+    """By the same API as a notebook's dbutils."""
+    client = site.workspace().client
+    for path, body in (
+        ("scopes/create", {"scope": "shop"}),
+        ("put", {"scope": "shop", "key": "token", "string_value": "dapi-made-up"}),
+    ):
+        client.api_client.do("POST", f"/api/2.0/secrets/{path}", body=body)
+    assert client.dbutils.secrets.get("shop", "token") == "dapi-made-up"
+
+
+class Python:
+    """An execution context whose commands answer one after the other.
+
+    Args:
+        answers: Whether each succeeds, and its text.
+    """
+
+    context_id = "x"
+    cluster = SMALL
+
+    def __init__(self, there: workspace.Workspace, *answers: tuple[bool, str]) -> None:
+        self.workspace = there
+        self.answers = list(answers)
+        self.commands: list[str] = []
+
+    def run(self, text: str) -> CommandResult:
+        """Note a command."""
+        self.commands.append(text)
+        well, said = self.answers.pop(0)
+        return CommandResult(ended=True, succeeded=well, text=said)
+
+    def wait(self) -> None:
+        """Be there."""
+
+
+def install(site: Site, text: bytes, options: str, *answers: tuple[bool, str]) -> tuple[list[str], list[str]]:
+    """Install requirements on a cluster; return what was said and what was run."""
+    answer(site, {"clusters/get": {"cluster_id": "1-small", "spark_version": "17.3.x-scala2.13"}})
+    wanted = find_requirements(PurePosixPath("/x"), {"requirements.txt": text}.get, options)
+    assert wanted is not None
+    python, said = Python(site.workspace(), *answers), list[str]()
+    installation.install(python, wanted, said.append)  # type: ignore[arg-type]
+    return said, python.commands
+
+
+def test_what_replaces_the_runtimes_own_is_said_before(site: Site) -> None:
+    """It is installed all the same, and Python restarts, since the runtime has imported its own."""
+    said, commands = install(
+        site, b"pandas==1.0.0\n", "", (True, "Successfully installed pandas-1.0.0"), (True, "")
+    )
+    assert said[0].startswith("Note: ")
+    assert "pandas" in said[0]
+    assert commands[-1] == "dbutils.library.restartPython()"
+
+
+def test_a_secret_for_pip_that_cannot_be_read_is_told(site: Site) -> None:
+    """In the last line of what was raised; pip is not called."""
+    options = "--index-url https://{{secrets/pip/token}}@host/simple"
+    with pytest.raises(
+        RunError, match=r"compute.pip_options could not be read: Secret does not exist.*list-s"
+    ):
+        install(site, b"tidy\n", options, (False, "Traceback\n  ...\nSecret does not exist"))
+
+
+@pytest.mark.parametrize(
+    ("first", "why", "told"),
+    [
+        ("ERROR: no", "ERROR: No matching distribution\nmore", "No matching distribution"),
+        ("ERROR: broken", "", "broken"),
+        ("a\nCalledProcessError", "fine", "CalledProcessError"),
+        ("", "", "it did not say why"),
+    ],
+)
+def test_why_pip_failed_is_told_as_well_as_it_is_known(site: Site, first: str, why: str, told: str) -> None:
+    """Its own complaint, or the last line of the command's."""
+    with pytest.raises(RunError, match=rf"pip could not install /x/requirements.txt: {told}\. Mend"):
+        install(site, b"tidy\n", "", (False, first), (True, why))
+
+
+def test_words_of_a_refusal_are_databricks_own() -> None:
+    """The SDK's class tells nothing that a user could use."""
+    with (
+        pytest.raises(WorkspaceError, match=r"^Could not look: You may not look"),
+        workspace.translated("look"),
+    ):
+        raise PermissionDenied("You may not look")

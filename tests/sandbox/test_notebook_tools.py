@@ -1,0 +1,163 @@
+"""What a notebook's own names do in rare cases: displays, `%run`, its facts; one kernel for all, no Spark."""
+
+from __future__ import annotations
+
+import ast
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.sandbox.notebooks import Notebook, ServerProcess, open_notebook, serve
+from tests.sandbox.objects import SOURCE, encoded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JOBS = "/api/2.2/jobs/runs"
+PICTURE = "from IPython.display import Image, display\ndot = Image(b'dot', format='png')\n"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Return a server in a process of its own."""
+    with serve(tmp_path_factory.mktemp("tools") / "home") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def notebook(server: ServerProcess) -> Iterator[Notebook]:
+    """Return one context for all tests."""
+    opened = open_notebook(server.http)
+    yield opened
+    opened.text("import time; time.sleep(1.5)")  # what has been executed is saved every second
+
+
+def put(server: ServerProcess, path: str, source: str, language: str = "PYTHON") -> None:
+    """Write a notebook."""
+    fields = {"path": path, "content": encoded(source), "format": "SOURCE", "language": language}
+    server.http.post("/api/2.0/workspace/import", json={**fields, "overwrite": True}).raise_for_status()
+
+
+def test_a_data_frame_with_gaps_is_a_table(notebook: Notebook) -> None:
+    """What JSON has no word for is shown as text; other values beside it as IPython shows them."""
+    code = "import pandas, datetime as dt; day = dt.date(2024, 5, 1)\n"
+    frame = "pandas.DataFrame({'x': [1.5, None], 'day': [day, day], 3: [True, False]})"
+    results = notebook.results(f"{code}display('said', {frame})")
+    assert results["resultType"] == "table"
+    assert [column["name"] for column in results["schema"]] == ["x", "day", "3"]
+    assert results["data"] == [[1.5, "2024-05-01", True], ["nan", "2024-05-01", False]]
+    assert not results["truncated"]
+
+
+def test_a_very_long_data_frame_is_cut(notebook: Notebook) -> None:
+    """After ten thousand rows, and it says so."""
+    results = notebook.results("import pandas; display(pandas.DataFrame({'x': range(10_001)}))")
+    assert (len(results["data"]), results["truncated"]) == (10_000, True)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("displayHTML('<b>bold</b>')", "<IPython.core.display.HTML object>\n"),
+        ("display(3)", "3\n"),
+        ("print('a', end=''); display(3)", "a\n3\n"),
+        ("get_ipython().display_pub.publish({'application/json': {}})", ""),
+        ("\n\n%python\n1 + 1", "2\n"),
+        ("\n  \n", ""),
+    ],
+)
+def test_what_is_shown_is_text(notebook: Notebook, code: str, said: str) -> None:
+    """On lines of its own; what has no text is not shown."""
+    assert notebook.text(code) == said
+
+
+def test_several_pictures(notebook: Notebook) -> None:
+    """One is an image, more are images."""
+    one, two = (notebook.results(f"{PICTURE}{code}") for code in ("display(dot)", "display(dot, dot)"))
+    assert one["resultType"] == "image"
+    assert (two["resultType"], two["fileNames"]) == ("images", [one["fileName"]] * 2)
+
+
+def test_a_notebook_includes_another(server: ServerProcess, notebook: Notebook) -> None:
+    """By its path in the workspace, source or Jupyter; what fails in it fails here."""
+    put(server, "/Shared/parts", "NAME = dbutils.widgets.get('given')")
+    assert notebook.text('%run /Shared/parts $given="a b"') == ""
+    assert notebook.text("NAME") == "'a b'\n"
+    cell = {"cell_type": "code", "source": "NAME = 'two'", "metadata": {}, "outputs": []}
+    document = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    fields = {"path": "/Shared/jupyter", "content": encoded(json.dumps(document)), "format": "JUPYTER"}
+    server.http.post("/api/2.0/workspace/import", json=fields).raise_for_status()
+    assert notebook.text("%run '/Workspace/Shared/jupyter'\n") == ""
+    assert notebook.text("NAME") == "'two'\n"
+    put(server, "/Shared/fails", "1 / 0")
+    assert "ZeroDivisionError" in notebook.results("%run /Shared/fails")["summary"]
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("%run", "%run needs the path of a notebook."),
+        ("%run /Shared/nothing", "Notebook not found: /Shared/nothing"),
+        ("%run /Shared/query", "Notebook not found: /Shared/query"),
+        ("dbutils.notebook.run('child', 60)", "The path child is relative, and this is no notebook"),
+        ("dbutils.notebook.run('/Shared/child', 'soon')", "'timeout_seconds' must be an integer"),
+    ],
+)
+def test_notebooks_that_cannot_run(server: ServerProcess, notebook: Notebook, code: str, words: str) -> None:
+    """The error says what is wrong with the path or the call."""
+    put(server, "/Shared/query", "select 1", "SQL")
+    results = notebook.results(code)
+    assert results["resultType"] == "error"
+    assert words in results["cause"]
+
+
+def test_a_cancelled_command_cancels_what_it_runs(server: ServerProcess, notebook: Notebook) -> None:
+    """The run of the other notebook ends too, and the context goes on."""
+    put(server, "/Shared/slow", SOURCE.replace("print(1)", "import time; time.sleep(300)"))
+    command = notebook.submit("dbutils.notebook.run('/Shared/slow', 0)")
+    asked = {"run_type": "WORKFLOW_RUN"}
+    deadline = time.monotonic() + 60
+    while (
+        not (runs := server.http.get(f"{JOBS}/list", params=asked).json().get("runs"))
+        or runs[0]["state"]["life_cycle_state"] != "RUNNING"
+    ):  # the command knows of its run by then
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    notebook.ask("POST", "commands/cancel", commandId=command).raise_for_status()
+    assert notebook.wait(command)["status"] == "Cancelled"
+    asked = {"run_id": runs[0]["run_id"]}
+    while (state := server.http.get(f"{JOBS}/get", params=asked).json()["state"])["life_cycle_state"] not in {
+        "TERMINATED",
+        "INTERNAL_ERROR",
+    }:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert state["result_state"] == "CANCELED"
+
+
+def test_facts_that_may_be_missing(notebook: Notebook) -> None:
+    """As old code asks for them: a context that is no notebook has no path."""
+    code = """
+context = dbutils.notebook.entry_point.getDbutils().notebook().getContext()
+path = context.notebookPath()
+try:
+    path.get()
+except ValueError as error:
+    refusal = str(error)
+import json
+tags = json.loads(context.toJson())["tags"]
+print([path.isDefined(), path.getOrElse("none"), context.userName().getOrElse("none"), refusal,
+       tags["userName"], "apiToken" in tags, hasattr(context, "nothing")])
+"""
+    me = "user@example.com"
+    expected = [False, "none", me, "None.get", me, False, False]
+    assert ast.literal_eval(notebook.text(code)) == expected
+
+
+def test_a_pip_that_installs_nothing(notebook: Notebook) -> None:
+    """It asks for no restart."""
+    said = notebook.text("%pip --version")
+    assert said.startswith("pip ")
+    assert "restart" not in said

@@ -1,0 +1,109 @@
+"""A server that meets a fault of its machine, or finds what an earlier one left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kedro_databricks_hybrid.sandbox.__main__ import main
+from kedro_databricks_hybrid.sandbox.atomic import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import httpx
+
+    from tests.sandbox.conftest import Running
+
+TOKENS = "/api/2.0/token/create"
+
+
+def test_a_file_that_cannot_be_replaced(tmp_path: Path) -> None:
+    """The error is passed on, and no half of a file stays."""
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_atomically(tmp_path / "folder", b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), RuntimeError("a bug")])
+def test_a_fault_is_answered(
+    running: Running, http: httpx.Client, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """As an internal error that names the log and shows nothing else; the next request is served."""
+
+    def fails(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kedro_databricks_hybrid.sandbox.store.write_atomically", fails)
+        answer = http.post(TOKENS, json={})
+    assert answer.status_code == 500
+    assert answer.json() == {
+        "error_code": "INTERNAL_ERROR",
+        "message": "The sandbox failed; its server.log says how.",
+    }
+    assert http.post(TOKENS, json={}).status_code == 200
+    assert running.server.thread.is_alive()
+
+
+def test_a_folder_that_is_removed_meanwhile(running: Running, http: httpx.Client) -> None:
+    """A request for which the ground is gone is told so."""
+    running.sandbox.layout.scratch.rmdir()
+    answer = http.put("/api/2.0/fs/files/Volumes/main/default/data/a", content=b"x")
+    assert (answer.status_code, answer.json()["message"]) == (404, "The path was removed meanwhile")
+
+
+def test_what_an_earlier_server_left_on_its_way(
+    tmp_path: Path, start_sandbox: Callable[..., Running]
+) -> None:
+    """Uploads and clones are removed at the start; a link goes, what it leads to stays."""
+    scratch, kept = tmp_path / "home" / "scratch", tmp_path / "kept"
+    (scratch / "clone" / ".git").mkdir(parents=True)
+    (scratch / "upload").write_text("half")
+    kept.mkdir()
+    (scratch / "link").symlink_to(kept)
+    start_sandbox("home")
+    assert list(scratch.iterdir()) == []
+    assert kept.is_dir()
+
+
+def test_a_user_who_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line that says what a name looks like, and exit status 1."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.umask", lambda _: None)  # this process keeps its own
+        assert main(["--home", str(tmp_path / "home"), "--user", "../me"]) == 1
+    said = capsys.readouterr().err
+    assert said == "'../me' cannot be a user name: use an address such as user@example.com\n"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "fields", "words"),
+    [
+        ("GET", "/api/2.2/jobs/list", {"expand_tasks": "perhaps"}, "'expand_tasks' must be a boolean"),
+        ("POST", "/sandbox/switches", {"uploads": "pigeon"}, "uploads must be one of: "),
+        (
+            "POST",
+            "/api/2.0/repos",
+            {"url": "http://[::1/r.git", "provider": "gitHub"},
+            "Invalid Git repository URL 'http://[::1/r.git'",
+        ),
+    ],
+)
+def test_fields_that_are_refused(
+    http: httpx.Client, method: str, path: str, fields: dict[str, str], words: str
+) -> None:
+    """With 400, and the field or the value in the message."""
+    answer = http.get(path, params=fields) if method == "GET" else http.post(path, json=fields)
+    assert answer.status_code == 400
+    assert words in answer.json()["message"]
+
+
+def test_a_body_that_is_nested_too_deeply(http: httpx.Client) -> None:
+    """It is refused as malformed; as deep as any client needs is fine."""
+    for depth, status in ((10, 200), (40, 400)):
+        nested = "[" * depth + "]" * depth
+        answer = http.post(TOKENS, content=f'{{"x": {nested}}}')
+        assert answer.status_code == status

@@ -1,0 +1,113 @@
+"""The local data folder: what of it can be read, written and named."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from kedro_databricks_hybrid.errors import TransferError
+from kedro_databricks_hybrid.transfer import local, own_folder, refusals
+from kedro_databricks_hybrid.transfer.digests import Digests
+from kedro_databricks_hybrid.transfer.outgoing import ChangedError, Source
+from tests.transfer.conftest import fill
+
+
+def test_what_is_no_file_is_no_data(data: Path) -> None:
+    """A pipe, a socket or a link to nothing has no content to send."""
+    before = list(local.find_files(data))
+    os.mkfifo(data / "01_raw" / "pipe")
+    (data / "01_raw" / "dangling").symlink_to(data / "nothing")
+    assert list(local.find_files(data)) == before
+
+
+def test_a_chosen_link_that_leaves_is_refused(data: Path, tmp_path: Path) -> None:
+    """Also where it was named itself."""
+    fill(tmp_path / "outside", {"secret.csv": b"secret"})
+    (data / "out").symlink_to(tmp_path / "outside")
+    with pytest.raises(TransferError, match=r"^out is a link to .*outside, outside the data folder"):
+        local.find_files(data, [data / "out"])
+
+
+def test_a_chosen_link_to_nothing_is_told(data: Path) -> None:
+    """One that leads to itself, or to what is gone, is named with the system's own words."""
+    (data / "loop").symlink_to(data / "loop")
+    (data / "dangling").symlink_to(data / "nothing")
+    with pytest.raises(TransferError, match=r"loop cannot be read: Too many levels of symbolic links\. Mend"):
+        local.find_files(data, [data / "loop"])
+    with pytest.raises(TransferError, match=r"dangling cannot be read: No such file or directory\. Mend"):
+        local.find_files(data, [data / "dangling"])
+
+
+@pytest.mark.parametrize("name", ["01_raw/a.csv", "03_primary/large.bin"])
+def test_a_file_that_vanishes_before_it_is_read_is_told(data: Path, name: str) -> None:
+    """Small or large, it is named."""
+    found = local.find_files(data)
+    (data / name).unlink()
+    with pytest.raises(TransferError, match=rf"{name} cannot be read: No such file"):
+        local.read_files(data, found, Digests(data))
+
+
+def test_a_file_in_the_way_of_our_folder_is_told(tmp_path: Path) -> None:
+    """There is no place to remember anything."""
+    fill(tmp_path, {"data/.kedro-hybrid": b""})
+    with pytest.raises(TransferError, match=r"\.kedro-hybrid cannot be written: File exists\. Mend"):
+        own_folder.write(tmp_path / "data", "x.json", "{}")
+
+
+def test_a_file_of_ours_that_cannot_be_replaced_is_told(tmp_path: Path) -> None:
+    """What was there stays, and no draft of the new one is left."""
+    fill(tmp_path, {".kedro-hybrid/x.json/in the way": b""})
+    with pytest.raises(TransferError, match=r"x\.json cannot be written: Is a directory"):
+        own_folder.write(tmp_path, "x.json", "{}")
+    assert {path.name for path in (tmp_path / ".kedro-hybrid").iterdir()} == {".gitignore", "x.json"}
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("01_raw/" + "ä" * 128, "holds a name longer than 255 bytes"),
+        ("deep/" * 700 + "a.csv", "is longer than 3000 bytes"),
+    ],
+    ids=["name", "path"],
+)
+def test_names_that_are_too_long_are_refused(path: str, problem: str) -> None:
+    """Counted in bytes, as Databricks does; the line does not show all of it."""
+    with pytest.raises(TransferError, match=rf"{problem}\. Rename it\.$") as caught:
+        refusals.refuse_names([PurePosixPath(path)])
+    assert len(str(caught.value)) < 400
+    refusals.refuse_names([PurePosixPath("01_raw", "x" * 255), PurePosixPath("deep/" * 300)])
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "01/../../x", ".kedro-hybrid/x.json"])
+def test_names_that_would_leave_the_data_folder_are_refused(path: str) -> None:
+    """Whatever a server says, nothing is written there."""
+    with pytest.raises(TransferError, match="cannot be a file here"):
+        refusals.refuse_escapes([PurePosixPath("01/fine.csv"), PurePosixPath(path)])
+
+
+def test_a_file_that_is_sent_is_a_stream_from_its_begin(tmp_path: Path) -> None:
+    """It can be read and read again, nowhere else, and never gives less than was said."""
+    file = tmp_path / "a.bin"
+    file.write_bytes(b"0123456789")
+    counted: list[int] = []
+    with Source(file, counted.append) as source:
+        assert source.readable()
+        assert source.seekable()
+        assert (source.read(4), source.tell(), source.seek(0), source.read()) == (
+            b"0123",
+            4,
+            0,
+            b"0123456789",
+        )
+        assert source.read() == b""
+        assert sum(counted) == 10
+        with pytest.raises(io.UnsupportedOperation):
+            source.seek(3)
+        source.seek(0)
+        file.write_bytes(b"01")
+        assert source.read() == b"01"
+        with pytest.raises(ChangedError):
+            source.read()

@@ -1,0 +1,128 @@
+"""A data root by itself: what writing, removing and rare answers come to."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+import pytest
+
+from kedro_databricks_hybrid.errors import TransferError, WorkspaceError
+from kedro_databricks_hybrid.transfer.files import BLOCK
+from tests.transfer.bad_line import RESET_AFTER, Fault, Request
+from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
+
+ROOTS = pytest.mark.parametrize("root", [DBFS, VOLUME])
+NAME = PurePosixPath("01/a.bin")
+
+
+@ROOTS
+@pytest.mark.parametrize("size", [0, 1, BLOCK, BLOCK + 1, 3 * BLOCK])
+def test_what_is_written_is_read(site: Site, root: str, size: int) -> None:
+    """Whatever its size, whole, also over an older one; removed twice it is gone."""
+    tree = site.tree(root)
+    tree.make_folder(NAME.parent)
+    for content in (b"older", bytes(index % 251 for index in range(size))):
+        tree.write(NAME, content)
+        assert tree.read(NAME) == content
+        assert site.files(root) == {"01/a.bin": content}
+    tree.delete(NAME)
+    tree.delete(NAME)
+    assert (tree.read(NAME), site.files(root)) == (None, {})
+
+
+@ROOTS
+def test_more_or_less_than_was_listed_is_no_content(site: Site, root: str) -> None:
+    """It changes there at the moment, so nobody knows what it holds."""
+    fill(site.folder(root), {"01/a.bin": b"1234"})
+    for size in (2, 6):
+        with pytest.raises(TransferError, match=rf"gave 4 bytes, but it is listed with {size}\..*try again"):
+            list(site.tree(root).chunks(NAME, size))
+
+
+def test_a_root_without_permission_names_the_setting(site: Site) -> None:
+    """Whose permission is missing is in Databricks' words."""
+    site.line.says = b'{"error_code":"PERMISSION_DENIED","message":"No WRITE VOLUME on main.default.data"}'
+    site.line.fault = lambda _: 403
+    with pytest.raises(WorkspaceError, match=r"No WRITE VOLUME on main.default.data\. Ask for write access"):
+        site.tree(VOLUME).write(NAME, b"x")
+
+
+def test_a_lost_answer_to_the_last_move_is_no_failure(site: Site) -> None:
+    """The repeated request finds no draft any more; the file that is there tells."""
+    lost: list[Request] = []
+
+    def once(request: Request) -> Fault:
+        if request.path.endswith("/dbfs/move") and not lost:
+            lost.append(request)
+            return RESET_AFTER
+        return None
+
+    content = b"x" * (BLOCK + 1)
+    site.line.fault = once
+    site.tree().write(NAME, content)
+    assert lost
+    assert site.files() == {"01/a.bin": content}
+
+
+def test_a_refused_last_move_is_told(site: Site) -> None:
+    """What is there by that name is not what was sent."""
+    site.line.says = b'{"error_code":"INVALID_PARAMETER_VALUE","message":"No."}'
+    site.line.fault = lambda request: 400 if request.path.endswith("/dbfs/move") else None
+    with pytest.raises(WorkspaceError, match=r"move .*01/a.bin into place: INVALID_PARAMETER_VALUE: No"):
+        site.tree().write(NAME, b"x" * (BLOCK + 1))
+    assert site.files() == {}
+
+
+def test_a_block_that_is_told_to_be_there_and_is_not_is_sent_again(site: Site) -> None:
+    """The size of the whole draft tells, before it gets its name."""
+    swallowed: list[Request] = []
+
+    def once(request: Request) -> Fault:
+        if request.path.endswith("/add-block") and not swallowed:
+            swallowed.append(request)
+            return 200
+        return None
+
+    site.line.says = b"{}"
+    site.line.fault = once
+    content = b"x" * (2 * BLOCK + 1)
+    site.tree().write(NAME, content)
+    assert swallowed
+    assert site.files() == {"01/a.bin": content}
+    assert not list((site.folder() / ".kedro-hybrid" / "incoming").iterdir())
+
+
+def test_a_file_that_never_arrives_whole_is_told(site: Site) -> None:
+    """After several tries, with both sizes; nothing is there, under its name or a draft's."""
+    site.line.says = b"{}"
+    site.line.fault = lambda request: 200 if request.path.endswith("/add-block") else None
+    with pytest.raises(TransferError, match=r"01/a.bin arrived with 0 bytes of 1048577\. Push again\."):
+        site.tree().write(NAME, b"x" * (BLOCK + 1))
+    assert site.files() == {}
+    assert not list((site.folder() / ".kedro-hybrid" / "incoming").iterdir())
+
+
+def test_a_draft_that_somebody_removes_is_sent_anew(site: Site) -> None:
+    """It is gone before it gets its name."""
+    removed: list[str] = []
+
+    def remove(request: Request) -> None:
+        if request.path.endswith("/dbfs/close") and not removed:
+            (draft,) = (site.folder() / ".kedro-hybrid" / "incoming").iterdir()
+            draft.unlink()
+            removed.append(draft.name)
+
+    site.line.after = remove
+    content = b"x" * (BLOCK + 1)
+    site.tree().write(NAME, content)
+    assert removed
+    assert tree_of(site.folder()) == {"01/a.bin": content}
+
+
+def test_an_account_wide_address_is_told_the_workspace(site: Site) -> None:
+    """Where a login names a workspace, its number goes with the requests that the SDK does not write."""
+    tree = site.tree()
+    tree._client.config.workspace_id = "4711"  # type: ignore[attr-defined] # noqa: SLF001 - of the login
+    tree.write(NAME, b"x" * (BLOCK + 1))
+    appends = [request for request in site.line.requests if request.path.endswith("/add-block")]
+    assert {request.headers["x-databricks-workspace-id"] for request in appends} == {"4711"}
