@@ -42,6 +42,14 @@ def test_options_that_are_for_commits(site: Site) -> None:
     assert "takes the working tree as it is" in site.call("push", "--wip", status=2).output
 
 
+def test_a_job_at_a_commit_needs_commits(pushed: Site) -> None:
+    """With code.sync: files there is none that holds what shall run; the way out is named."""
+    pushed.write({"conf/base/databricks.yml": f"{CODE}  sync: files\n  job_source: git_source\n"})
+    pushed.call("push", "--no-data")
+    said = pushed.call("run", "--job", "--cluster=sandbox", status=1).output
+    assert "Set code.job_source to git_folder, or code.sync to git." in said
+
+
 def test_what_a_push_would_do(pushed: Site) -> None:
     """Nothing after a push, a check-out after a commit, and a snapshot of what is not committed."""
     said = pushed.call("push", "--no-data", "--dry-run").output

@@ -6,6 +6,7 @@ import ast
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +26,13 @@ WRITTEN = {
     "requirements.txt",
     SETTINGS,
 }
+
+
+@pytest.fixture
+def _at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what is typed come from a terminal, which click's runner does not make."""
+    terminal = SimpleNamespace(isatty=lambda: True)
+    monkeypatch.setattr("kedro_databricks_hybrid.cli.init.sys", SimpleNamespace(stdin=terminal))
 
 
 @pytest.fixture
@@ -151,6 +159,17 @@ def test_without_dbfs_a_volume_is_wanted(stranger: Site) -> None:
     assert stranger.workspace().client.volumes.read("main.default.fresh").name == "fresh"
 
 
+@pytest.mark.usefixtures("_at_a_terminal")
+def test_a_person_is_asked_for_the_volume(stranger: Site) -> None:
+    """At a terminal, the question takes the option's place; a volume that is there is not made."""
+    stranger.sandbox.public_dbfs_root = False
+    said = stranger.call("init", input="main.default.data\n").output
+    assert "Volume for the data (catalog.schema.volume)" in said
+    assert "Created the volume" not in said
+    root = (stranger.project / "conf/databricks/databricks.yml").read_text()
+    assert "root: /Volumes/main/default/data/{project}/data" in root
+
+
 def test_a_volume_that_is_no_volume(stranger: Site) -> None:
     """A name that is not full is refused."""
     assert "'main.default'" in stranger.call("init", "--volume", "main.default", status=1).output
@@ -196,6 +215,25 @@ class TestCredentials:
             assert self.TOKEN not in text
             assert "hunter2" not in text
             assert elsewhere.sandbox.user.token not in text
+
+    @pytest.mark.usefixtures("_at_a_terminal")
+    def test_a_person_is_asked(self, elsewhere: Site) -> None:
+        """For the token, which is not shown, and first for a name where the provider wants one."""
+        elsewhere.write({"conf/base/databricks.yml": "code:\n  provider: bitbucketServer\n"})
+        said = elsewhere.call("init", input=f"me\n{self.TOKEN}\n", status=1).output
+        assert "Your name at https://127.0.0.1:9/team/tiny.git" in said
+        assert "Registered the Git credential for bitbucketServer" in said
+        assert self.TOKEN not in said
+        (made,) = self.credentials(elsewhere)
+        assert (made.git_provider, made.git_username) == ("bitbucketServer", "me")
+
+    def test_one_that_is_there_serves(self, elsewhere: Site) -> None:
+        """It is said, and nobody is asked; where there is none, the option is named."""
+        said = elsewhere.call("init", "--dry-run").output
+        assert "--git-token-env=VARIABLE" in said
+        git_credential.register(elsewhere.workspace(), "gitLabEnterpriseEdition", None, self.TOKEN)
+        said = elsewhere.call("init", "--dry-run").output
+        assert "A Git credential for gitLabEnterpriseEdition is registered already." in said
 
     def test_a_variable_that_is_not_set(self, elsewhere: Site) -> None:
         """It is named."""

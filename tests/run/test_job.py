@@ -124,6 +124,19 @@ def test_a_deployed_job_names_its_runs_itself(tmp_path: Path, monkeypatch: pytes
     assert made["run"]["pipeline_names"] == ["a", "b"]
 
 
+def test_a_task_fails_where_the_run_did(tmp_path: Path) -> None:
+    """With the end's own words; a run that completed lets the notebook go on."""
+    end = tmp_path / "end.json"
+    end.write_text(json.dumps({"outcome": "failed", "error": "ValueError: no luck"}))
+    with pytest.raises(job_task.PipelineFailedError, match="ValueError: no luck"):
+        job_task.raise_for({"log_folder": str(tmp_path)})
+    end.write_text(json.dumps({"outcome": "cancelled"}))
+    with pytest.raises(job_task.PipelineFailedError, match="cancelled"):
+        job_task.raise_for({"log_folder": str(tmp_path)})
+    end.write_text(json.dumps({"outcome": "completed"}))
+    job_task.raise_for({"log_folder": str(tmp_path)})
+
+
 def test_a_run_of_a_client_keeps_its_name_and_options(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
