@@ -228,4 +228,6 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 async def _internal_error(request: Request, error: Exception) -> Response:
     _LOG.error("%s %r failed", request.method, request.url.path, exc_info=error)
-    return ApiError(500, "INTERNAL_ERROR", "The sandbox failed; its server.log says how.").response()
+    answer = ApiError(500, "INTERNAL_ERROR", "The sandbox failed; its server.log says how.").response()
+    answer.headers["Connection"] = "close"  # as the server does after an error that nobody expected
+    return answer

@@ -181,8 +181,8 @@ class Clusters:
         cluster = self.get(cluster_id)
         _require(cluster, "RUNNING")
         cluster.turn("RESTARTING", "Restarting the cluster")
-        await self._save()
         self._do(cluster, self._stop_then_start(cluster))
+        await self._save()
 
     async def terminate(self, cluster_id: str, code: str = "USER_REQUEST", kind: str = "SUCCESS") -> None:
         """Begin to terminate a cluster; one that is terminated stays as it is."""
@@ -190,8 +190,8 @@ class Clusters:
         if cluster.state in {"TERMINATING", "TERMINATED"}:
             return
         cluster.turn("TERMINATING", "Terminating the cluster")
-        await self._save()
         self._do(cluster, self._end(cluster, code, kind))
+        await self._save()
 
     async def lose_instances(self) -> None:
         """Begin to terminate every running cluster, as if the cloud had taken its machines back."""
@@ -222,8 +222,8 @@ class Clusters:
         cluster.terminated_time = 0
         cluster.termination_reason = None
         cluster.turn("PENDING", "Finding instances for new nodes, acquiring more instances if necessary")
-        await self._save()
         self._do(cluster, self._become_running(cluster))
+        await self._save()
 
     async def _become_running(self, cluster: Cluster) -> None:
         await asyncio.sleep(self.start_seconds)
@@ -261,6 +261,7 @@ class Clusters:
                 _LOG.error("A context of cluster %s did not end", cluster.cluster_id, exc_info=failure)
 
     def _do(self, cluster: Cluster, work: Coroutine[Any, Any, None]) -> None:
+        """Begin what ends the state that a cluster was just given; `settled` waits for it."""
         running = self._work.pop(cluster.cluster_id, None)
         if running is not None:
             running.cancel()

@@ -53,7 +53,7 @@ def test_every_option_means_what_it_means_to_kedro_run(
 ) -> None:
     """Node by node; and each differs from a run without options, so that it does mean something."""
     assert {option.name for option in kedro_run.params} == set(OPTIONS)
-    shell = tiny("means")
+    shell = tiny("options")
     traced_project.write(shell.folder)
     shell.ok("git add .")
     shell.ok("git commit -q -m Traced")

@@ -94,7 +94,7 @@ def test_code_that_exits_is_no_success(tiny: Callable[[str], Shell]) -> None:
 
 def test_kedros_own_options_work(tiny: Callable[[str], Shell]) -> None:
     """Tags, parameters and a pipeline that is not there mean what they mean to `kedro run`."""
-    shell = tiny("options")
+    shell = tiny("own-options")
     shell.ok(PUSH)
     assert "Completed 1 out of 1 tasks" in shell.ok(f"{RUN} --nodes=double --runner=ThreadRunner").out
     empty = shell.run(f"{RUN} --tags=nonesuch")

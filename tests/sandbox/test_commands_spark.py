@@ -41,7 +41,7 @@ def _put(server: ServerProcess, path: str, content: bytes) -> None:
     server.http.post("/api/2.0/dbfs/put", json=fields).raise_for_status()
 
 
-def test_a_module_starts_spark(notebook: Notebook) -> None:
+def test_a_module_starts_spark(server: ServerProcess) -> None:
     """One that imports it from `databricks.sdk.runtime`, by its first use and not before."""
     source = """
 from databricks.sdk.runtime import dbutils, spark, sql, table, udf
@@ -51,6 +51,7 @@ def used():
     rows.createOrReplaceTempView("ones")
     return [isinstance(spark, SparkSession), rows.count(), table("ones").columns, spark.range(2).count()]
 """
+    notebook = open_notebook(server.http)
     notebook.text(f"open('mine.py', 'w').write({source!r}); import sys; sys.path.insert(0, '.'); import mine")
     assert notebook.text("'SparkSession' in str(mine.__dict__)") == "False\n"
     assert notebook.text("mine.used()") == "[True, 1, ['one'], 2]\n"
