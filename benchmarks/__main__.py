@@ -66,7 +66,7 @@ def _document(parts: list[str], broken: list[str], *, quick: bool) -> str:
     today = dt.datetime.now(dt.timezone.utc).date()
     sections = [
         "# Measured side by side",
-        f"Measured one after the other, as `make bench` does it, {today}: {kind}.",
+        f"Measured by `make bench`, {today}: {kind}.",
         _machine(),
         "## Not met",
         "\n".join(said) or "Nothing: every target was met.",
