@@ -50,13 +50,14 @@ def watched_processes() -> Iterator[set[str]]:
             for process in psutil.process_iter(["cmdline"]):
                 seen.add(" ".join(process.info["cmdline"] or []))
 
-    watching = threading.Thread(target=watch)
+    watching = threading.Thread(target=watch, daemon=True)
     watching.start()
     try:
         yield seen
     finally:
         done.set()
-        watching.join()
+        watching.join(timeout=10)
+    assert not watching.is_alive(), "the process list could not be read to its end"
 
 
 def type_at(shell: Shell, arguments: str, keys: dict[str, str]) -> Screen:

@@ -86,6 +86,8 @@ class BadLine:
 
     def close(self) -> None:
         """Take no more connections."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # alone, close() leaves the thread waiting in accept()
         self._listener.close()
 
     def forget(self) -> None:
