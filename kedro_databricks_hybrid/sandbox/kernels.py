@@ -84,11 +84,23 @@ class Kernel:
 
     @classmethod
     async def start(cls, environment: NotebookEnvironment, variables: dict[str, str]) -> Kernel:
-        """Start the process and wait until it answers.
+        """Start the process and wait until it answers; a start that is cancelled leaves none.
 
         Raises:
             KernelDiedError: It ended before it answered, or did not answer in time.
         """
+        launch = asyncio.create_task(cls._launch(environment, variables))
+        try:
+            await _to_the_end(launch)
+            await launch.result().become_ready()
+        except BaseException:
+            if launch.exception() is None:
+                await launch.result().end()
+            raise
+        return launch.result()
+
+    @classmethod
+    async def _launch(cls, environment: NotebookEnvironment, variables: dict[str, str]) -> Kernel:
         specification = _Specification()
         specification.environment = environment
         manager = AsyncKernelManager(
@@ -103,13 +115,7 @@ class Kernel:
         process = manager.provisioner
         if not isinstance(process, LocalProvisioner):
             raise KernelDiedError(f"{type(process).__name__} does not start kernels on this machine.")
-        kernel = cls(environment, manager, process)
-        try:
-            await kernel._become_ready()
-        except BaseException:
-            await kernel.end()
-            raise
-        return kernel
+        return cls(environment, manager, process)
 
     async def execute(self, code: str, on_output: Callable[[Message], None]) -> Reply:
         """Run code; `on_output` gets each message of output at the moment it arrives.
@@ -134,7 +140,12 @@ class Kernel:
                 os.kill(self._process, signal.SIGTERM)  # namespace.py then kills all below it
 
     async def end(self) -> None:
-        """End the kernel and every process that it started."""
+        """End the kernel and every process that it started, also where this is cancelled meanwhile."""
+        work = asyncio.create_task(self._end())
+        await _to_the_end(work)
+        work.result()
+
+    async def _end(self) -> None:
         self.tell_to_end()
         await asyncio.wait([self.ended], timeout=_END_SECONDS)
         if not self.ended.done():
@@ -147,7 +158,12 @@ class Kernel:
         if sockets != self._environment.folder:
             await asyncio.to_thread(shutil.rmtree, sockets, ignore_errors=True)
 
-    async def _become_ready(self) -> None:
+    async def become_ready(self) -> None:
+        """Wait until the process answers.
+
+        Raises:
+            KernelDiedError: It ended before, or did not answer in time.
+        """
         self._client.start_channels(stdin=False, hb=False)
         ready = asyncio.ensure_future(self._client.wait_for_ready(timeout=_START_SECONDS))
         try:
@@ -201,6 +217,15 @@ class Kernel:
             .strip()
         )
         return text or "The Python process ended before it was ready."
+
+
+async def _to_the_end(work: asyncio.Task[Any]) -> None:
+    """Wait for work that must not be left half done: whoever cancels this waits for it as well."""
+    try:
+        await asyncio.wait([work])
+    except asyncio.CancelledError:
+        await _to_the_end(work)
+        raise
 
 
 def _socket_folder(folder: Path) -> Path:

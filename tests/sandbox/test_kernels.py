@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import signal
 import time
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
+import zmq
 
+from kedro_databricks_hybrid.sandbox.app import Sandbox
 from kedro_databricks_hybrid.sandbox.clusters import RUNNING_ID
+from kedro_databricks_hybrid.sandbox.contexts import Context
+from kedro_databricks_hybrid.sandbox.layout import Layout
 from tests.sandbox.notebooks import Notebook, is_gone, open_notebook, serve
 from tests.sandbox.users_of_the_machine import ALLOWED, REFUSED
 
@@ -65,6 +72,48 @@ def test_a_terminated_server_leaves_no_process(tmp_path: Path) -> None:
         assert is_gone(kernel)
         assert is_gone(background)
         assert [path.name for path in (server.home / "kernels").iterdir()] == ["home"]
+
+
+@pytest.mark.parametrize("seconds", [0, 0.005, 0.02, 0.1, 0.5])
+def test_a_context_closed_while_it_starts_leaves_nothing(tmp_path: Path, seconds: float) -> None:
+    """Not its process, and not its sockets: ZeroMQ waits for those for ever when Python collects them."""
+    sandbox = Sandbox(Layout(tmp_path / "home"))
+
+    async def close_early() -> None:
+        environment = sandbox.notebook_environment("1", sandbox.user)
+        context = Context(environment, RUNNING_ID, sandbox.user.name, "17.3")
+        while not (environment.folder / "kernel.log").exists():
+            assert context.status == "Pending", context.error
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(seconds)
+        await context.close("enough")
+
+    asyncio.run(close_early())
+    assert _open_zmq() == []
+    assert psutil.Process().children() == []
+
+
+def test_a_context_closed_while_its_process_ends_leaves_nothing(tmp_path: Path) -> None:
+    """The end that is under way is waited for, and not given up."""
+    sandbox = Sandbox(Layout(tmp_path / "home"))
+
+    async def close_twice() -> None:
+        environment = sandbox.notebook_environment("1", sandbox.user)
+        context = Context(environment, RUNNING_ID, sandbox.user.name, "17.3")
+        while context.status == "Pending":  # noqa: ASYNC110 - nothing tells of a status
+            await asyncio.sleep(0.01)
+        context.submit("import os; os._exit(3)")
+        while context.status == "Running":  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await context.close("enough")
+
+    asyncio.run(close_twice())
+    assert _open_zmq() == []
+    assert psutil.Process().children() == []
+
+
+def _open_zmq() -> list[zmq.Context[zmq.Socket[bytes]]]:
+    return [each for each in gc.get_objects() if isinstance(each, zmq.Context) and not each.closed]
 
 
 def test_the_next_server_removes_what_a_killed_one_left(tmp_path: Path) -> None:
