@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST_ARGS ?= --numprocesses=2 --dist=loadfile
+PYTEST_ARGS ?= --numprocesses=2 --dist=loadfile --max-worker-restart=1
 READY := $(VENV)/.ready
 CONNECT := .venv-connect
 MINUTES ?= 30

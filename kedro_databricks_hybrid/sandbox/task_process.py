@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -65,8 +64,8 @@ class TaskProcess:
             self.output.error = str(error)
             return replace(FAILED, message=str(error))
         finally:
-            await asyncio.shield(kernel.end())
             self._finish()
+            await kernel.end()
         return SUCCEEDED
 
     def _write(self, message: Message) -> None:
