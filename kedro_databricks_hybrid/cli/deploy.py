@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import click
 from kedro_databricks_hybrid import cluster, code, notebook_text, project_notebook
 from kedro_databricks_hybrid import settings as databricks_yml
 from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say, say_json, warn
-from kedro_databricks_hybrid.cli.following import follow, report, shower
+from kedro_databricks_hybrid.cli.following import follow, report, shower, starting
 from kedro_databricks_hybrid.cli.project import open_project
 from kedro_databricks_hybrid.job_task import new_run_id
 from kedro_databricks_hybrid.run import backend, job
@@ -156,9 +157,10 @@ class _Place:
     def run(self, job_id: int, request: RunRequest, commit: str | None) -> None:
         """Start the job and follow it to its end."""
         run_id = new_run_id()
-        work = deployed.run_now(self.workspace, job_id, run_id, say)
         facts = {**request.all_facts, "run_id": run_id, "commit": commit}
-        started = job.follow_on(work, run_id, facts, self.tree)
+        start = partial(deployed.run_now, self.workspace, job_id, run_id, say)
+        with starting():
+            started = job.begin(start, run_id, facts, self.tree)
         folder = self.project.folder(self.workspace)
         paths = LocalPaths(folder, self.project.metadata.project_path)
         resume = f"kedro databricks attach {run_id}{self.workspace.flags}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from kedro_databricks_hybrid.errors import HybridError, RunCancelledError, RunEr
 from kedro_databricks_hybrid.run.bookmark import Bookmark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from kedro_databricks_hybrid.run.local_paths import LocalPaths
     from kedro_databricks_hybrid.run.log import Outcome, Record
@@ -34,6 +35,21 @@ def shower(paths: LocalPaths, *, err: bool = False) -> Callable[[Record], None]:
     """
     show = printer(terminal=sys.stdout.isatty() and not err, err=err)
     return lambda record: show(paths.in_record(record))
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """Say what Ctrl-C comes to while a run is being started.
+
+    Raises:
+        RunCancelledError: It was pressed.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise RunCancelledError(
+            "Interrupted before the run was seen to start.", hint="`kedro databricks runs` tells if it did."
+        ) from None
 
 
 def follow(
@@ -57,8 +73,8 @@ def follow(
         RunError: It did not end in time.
         HybridError: It cannot be followed any longer, though it goes on.
     """
-    started.resume(Bookmark(started.run_id), from_start=from_start)
     try:
+        started.resume(Bookmark(started.run_id), from_start=from_start)
         outcome = started.follow(show, float("inf") if seconds is None else seconds, warn)
     except HybridError as error:
         raise type(error)(error.message, hint=f"The run goes on. Follow it again with: {resume}") from error

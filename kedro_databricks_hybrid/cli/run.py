@@ -14,11 +14,11 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro_databricks_hybrid import cluster, snapshot
 from kedro_databricks_hybrid.cli import run_connect, run_job
 from kedro_databricks_hybrid.cli.command import Command, profile_option, say, warn
-from kedro_databricks_hybrid.cli.following import follow, report, shower
+from kedro_databricks_hybrid.cli.following import follow, report, shower, starting
 from kedro_databricks_hybrid.cli.project import open_project
 from kedro_databricks_hybrid.cli.push import push, warn_of_edits
 from kedro_databricks_hybrid.connect import Wish
-from kedro_databricks_hybrid.errors import HybridError, RunCancelledError
+from kedro_databricks_hybrid.errors import HybridError
 from kedro_databricks_hybrid.job_task import new_run_id
 from kedro_databricks_hybrid.run import backend, history, interactive
 from kedro_databricks_hybrid.run.local_paths import LocalPaths
@@ -101,12 +101,8 @@ def run(
     place = _Place(project, workspace, folder, choice, tell)
     place.tell_what_runs()
     run_id = new_run_id()
-    try:
+    with starting():
         started = place.start(run_id, options, fresh=fresh, seconds=timeout)
-    except KeyboardInterrupt:
-        raise RunCancelledError(
-            "Interrupted before the run was seen to start.", hint="`kedro databricks runs` tells if it did."
-        ) from None
     resume = f"kedro databricks attach {run_id}{workspace.flags}"
     if detach:
         say(f"Started run {run_id}. Follow it with: {resume}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -206,17 +207,43 @@ def submit(
     say: Callable[[str], None],
 ) -> Started:
     """Start a one-time run."""
-    name = f"kedro run {request.run_id} of {request.package_name}"
-    with translated(f"submit a run {submission.choice.place}"):
-        answer = workspace.client.api_client.do(
-            "POST", f"{API}/runs/submit", body=submission.body(request, name)
-        )
-    if not isinstance(answer, dict) or "run_id" not in answer:
-        raise WorkspaceError("Databricks accepted the run, but did not tell its number.")
-    return follow_on(JobWork(workspace, int(answer["run_id"]), say), request.run_id, request.all_facts, tree)
+    body = submission.body(request, f"kedro run {request.run_id} of {request.package_name}")
+
+    def start() -> JobWork:
+        with translated(f"submit a run {submission.choice.place}"):
+            answer = workspace.client.api_client.do("POST", f"{API}/runs/submit", body=body)
+        if not isinstance(answer, dict) or "run_id" not in answer:
+            raise WorkspaceError("Databricks accepted the run, but did not tell its number.")
+        return JobWork(workspace, int(answer["run_id"]), say)
+
+    return begin(start, request.run_id, request.all_facts, tree)
 
 
-def follow_on(work: JobWork, run_id: str, facts: Mapping[str, str | None], tree: RemoteTree) -> Started:
+def begin(
+    start: Callable[[], JobWork], run_id: str, facts: Mapping[str, str | None], tree: RemoteTree
+) -> Started:
+    """Start a run of a job that can be followed; where that fails or is interrupted, none stays.
+
+    Args:
+        start: Starts it. Called again, it starts nothing anew, and tells which run there is.
+        run_id: Our name for the run.
+        facts: What to note beside its log.
+        tree: The data root.
+    """
+    work = None
+    try:
+        work = start()
+        return _noted(work, run_id, facts, tree)
+    except BaseException as error:
+        with contextlib.suppress(HybridError):
+            if work is None and isinstance(error, KeyboardInterrupt):
+                work = start()  # whether the first request arrived, nobody knows
+            if work is not None:
+                work.cancel()
+        raise
+
+
+def _noted(work: JobWork, run_id: str, facts: Mapping[str, str | None], tree: RemoteTree) -> Started:
     """Return a job's run as one that can be followed, after noting beside its log which one it is."""
     started = Started(work, tree, run_id)
     page = work.page()

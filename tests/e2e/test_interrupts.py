@@ -45,11 +45,16 @@ def _id(shell: Shell) -> str:
 
 def assert_nothing_left(shell: Shell, since: int) -> None:
     """No process of the run is there, every job has ended, and the list of runs knows."""
+    assert_cancelled(shell, since)
+    assert last_outcome(shell) == "cancelled"
+
+
+def assert_cancelled(shell: Shell, since: int) -> None:
+    """No process of the run is there, and every job has ended."""
     assert not sleeps(shell)
     for run in jobs_of(shell, since):
         assert run.state is not None
         assert str(run.state.result_state) in {"RunResultState.CANCELED", "RunResultState.TIMEDOUT"}
-    assert last_outcome(shell) == "cancelled"
 
 
 @_BACKENDS
@@ -112,6 +117,28 @@ def test_ctrl_c_before_the_run_starts(tiny: Callable[[str], Shell]) -> None:
     assert "Interrupted before the run was seen to start" in result.errors[0], str(result)
     assert "No run has left a log" in shell.ok(f"kedro databricks runs {PROFILE}").out
     assert kernels(running.pid) == before
+
+
+@pytest.mark.parametrize("asked", ["submit", "get"])
+def test_ctrl_c_while_a_job_is_submitted(tiny: Callable[[str], Shell], asked: str) -> None:
+    """Before the answer and after it: Databricks may have the run then, and does not keep it."""
+    shell = tiny(f"interrupted-{asked}")
+    commit_node(shell, sleeper(shell))
+    began = now(shell)
+    shell.ok(f"{FAULT} add delay --path=/api/2.2/jobs/runs/{asked} --seconds=5")
+    try:
+        started = shell.start(f"{RUN} --job")
+        while "struck 0 times" in shell.ok(f"{FAULT} list").out:
+            assert started.process.poll() is None, str(started.finish())
+        started.interrupt()
+        result = started.finish()
+    finally:
+        shell.ok(f"{FAULT} clear")
+    assert result.status == 130, str(result)
+    assert "Interrupted before the run was seen to start" in result.errors[0], str(result)
+    (run,) = jobs_of(shell, began)
+    shell.client().jobs.wait_get_run_job_terminated_or_skipped(run.run_id or 0)
+    assert_cancelled(shell, began)
 
 
 def test_ctrl_c_without_a_network(tiny: Callable[[str], Shell]) -> None:
