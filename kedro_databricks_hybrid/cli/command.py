@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from typing import IO
 
     Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+_TROUBLES_OF_THE_MACHINE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
+    *(errno.EMFILE, errno.ENFILE),
+}
 
 
 class Failure(click.ClickException):
@@ -35,7 +42,10 @@ class Failure(click.ClickException):
 
 
 class Command(click.Command):
-    """A command whose HybridErrors end as one line; anything else is a bug and shows its traceback."""
+    """A command whose HybridErrors end as one line, and so do a full disk and its like.
+
+    Anything else is a bug and shows its traceback.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own type
         """Call the command."""
@@ -44,6 +54,14 @@ class Command(click.Command):
             return super().invoke(ctx)
         except HybridError as error:
             raise Failure(error) from error
+        except OSError as error:
+            if error.errno not in _TROUBLES_OF_THE_MACHINE:
+                raise
+            where = f" ({error.filename})" if error.filename else ""
+            trouble = HybridError(
+                f"This machine cannot go on: {error.strerror}{where}.", hint="Mend that, then try again."
+            )
+            raise Failure(trouble) from error
 
 
 def _colour() -> bool | None:

@@ -196,6 +196,20 @@ def test_with_a_setting_that_does_not_exist(tiny: Callable[[str], Shell]) -> Non
     shell.fails(f"kedro databricks push {PROFILE}", "conf/base/databricks.yml", "clustre", "cluster")
 
 
+def test_with_a_disk_that_takes_no_more(tiny: Callable[[str], Shell]) -> None:
+    """What the machine says is one line, and the command does its work once there is space."""
+    shell = tiny("full-disk")
+    push = f"kedro databricks data push --all {PROFILE}"
+    measuring = "-u COVERAGE_PROCESS_START -u COVERAGE_PROCESS_CONFIG"  # which would want to write too
+    without_space = f"env {measuring} bash -c 'ulimit -f 0; exec {push}'"
+    shell.fails(without_space, "data/.kedro-hybrid cannot be written: File too large")
+    shell.ok(push)
+    (shell.folder / "data/01_raw/large.bin").write_bytes(bytes(30_000_000))
+    shell.fails(without_space, "This machine cannot go on: File too large")
+    shell.ok(push)
+    assert shell.client().dbfs.get_status("/root/projects/full-disk/data/01_raw/large.bin").file_size == 3e7
+
+
 def test_usage_errors_exit_with_2(tiny: Callable[[str], Shell]) -> None:
     """Options that make no sense together are a usage error."""
     result = tiny("usage").run("kedro databricks push --no-data --all-data")
