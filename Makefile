@@ -35,7 +35,7 @@ soak: $(READY)
 SMOKE ?= smoke outcome
 smoke: $(READY)
 	rm -f .nox/smoke-*.txt
-	$(BIN)/uvx nox --sessions $(SMOKE)
+	$(BIN)/uvx nox@2026.10.20 --sessions $(SMOKE)
 
 lint: $(READY)
 	$(BIN)/ruff check .
