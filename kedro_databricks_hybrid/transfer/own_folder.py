@@ -32,7 +32,7 @@ def make(data: Path) -> Path:
             ignore.write_text("*\n", encoding="utf-8")
     except OSError as error:
         raise TransferError(
-            f"{folder} cannot be written: {error.strerror}.", hint="Free some space or mend its permissions."
+            f"{folder} cannot be written: {error.strerror}.", hint="Mend that, then try again."
         ) from error
     return folder
 
