@@ -3,19 +3,28 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST_ARGS ?= --numprocesses=2 --dist=loadfile --max-worker-restart=1
+PYTEST_ARGS ?= --numprocesses=4 --dist=loadfile --no-loadscope-reorder --max-worker-restart=1
 READY := $(VENV)/.ready
 CONNECT := .venv-connect
 MINUTES ?= 30
 SEED ?=
 
-.PHONY: demo test test-connect coverage smoke soak lint baseline types docs tutorial format bench lock clean
+.PHONY: demo test test-release test-connect quick coverage smoke soak lint baseline types docs tutorial format bench lock clean
 
 demo: $(READY)
 	$(BIN)/python -m demo
 
+# Four workers, on two cores too: most tests wait now and then, for a process or a network.
 test: $(READY)
-	$(BIN)/python -m pytest $(PYTEST_ARGS) $(if $(COVERAGE),--cov --cov-append)
+	$(BIN)/python -m pytest -m "not release" $(PYTEST_ARGS) $(if $(COVERAGE),--cov --cov-append)
+
+# What only packaging and the starter's own files can break: installs, pins, the template's tests and types.
+test-release: $(READY)
+	$(BIN)/python -m pytest -m release $(PYTEST_ARGS)
+
+# After each edit: lint, types, and the tests that start no Spark, no notebook process and no command.
+quick: lint types
+	$(BIN)/python -m pytest -m "not (release or processes)" $(PYTEST_ARGS)
 
 # All tests, and how much of the package they execute, branch by branch; less than pyproject.toml's floor is an error.
 coverage:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests import fork_server
 from tests.processes import at_home_in, words
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ _SECONDS = 10.0
 _OURS = ("DATABRICKS_", "KEDRO_", "SPARK_", "PYSPARK_")
 # Every Spark here lives for seconds: half of its time would go into compiling what runs once.
 _SHORT_LIVED_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files whose tests take longest: none of them is left over for one worker at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("processes")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,6 +52,7 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
             patch.setenv(f"GIT_{role}_EMAIL", "test@example.com")
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
         yield home
+        fork_server.close()
 
 
 @contextmanager

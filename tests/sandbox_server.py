@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -18,18 +19,61 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.app import Sandbox
 
 
+class _Server(uvicorn.Server):
+    """A server that ends at the moment it is told to, where uvicorn's own looks ten times a second."""
+
+    _told: asyncio.Event
+    _loop: asyncio.AbstractEventLoop
+
+    def tell_to_end(self) -> None:
+        """Have it end; may be called from any thread."""
+        self._loop.call_soon_threadsafe(self._told.set)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        self._told, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    async def main_loop(self) -> None:
+        """Serve until told to end."""
+        await self.on_tick(0)
+        await self._told.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the connections, wait for the requests under way, and end the application."""
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        try:
+            await asyncio.wait_for(self._without_requests(), _GRACE_SECONDS)
+        except asyncio.TimeoutError:
+            for request in self.server_state.tasks:
+                request.cancel()
+        await self.lifespan.shutdown()
+
+    async def _without_requests(self) -> None:
+        while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110 - uvicorn tells nobody
+            await asyncio.sleep(0.002)
+
+
 @dataclass
 class ServerThread:
     """A server that runs until it is stopped."""
 
-    server: uvicorn.Server
+    server: _Server
     thread: threading.Thread
 
     def stop(self) -> None:
         """End the server and wait for it."""
-        self.server.should_exit = True
+        self.server.tell_to_end()
         self.thread.join(timeout=20)
         assert not self.thread.is_alive(), "the server did not end"
+
+
+_GRACE_SECONDS = 2
 
 
 def serve(sandbox: Sandbox, app: ASGIApp | None = None) -> ServerThread:
@@ -41,10 +85,9 @@ def serve(sandbox: Sandbox, app: ASGIApp | None = None) -> ServerThread:
         log_config=None,
         access_log=False,
         ws="none",
-        timeout_graceful_shutdown=2,
         lifespan="on",
     )
-    server = uvicorn.Server(config)
+    server = _Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     deadline = time.monotonic() + 20

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.filterwarnings("ignore:\\s*register_new_resolver")
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.filterwarnings("ignore:\\s*register_new_resolver"),
+]
 
 DBFS = "data: {root: dbfs:/root/projects/x/data}"
 SPARK_NODES = """\

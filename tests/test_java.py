@@ -17,7 +17,10 @@ from kedro_databricks_hybrid import java
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="made-up Java programs are shell scripts")
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(os.name != "posix", reason="made-up Java programs are shell scripts"),
+]
 
 WITH_VECTOR = "java.base jdk.incubator.vector"
 WITHOUT_VECTOR = "java.base java.se"

@@ -47,6 +47,7 @@ def build(kind: str, folder: Path, variables: dict[str, str]) -> Path:
     return next(folder.glob("*.whl" if kind == "wheel" else "*.tar.gz"))
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("kind", ["wheel", "sdist", "checkout", "editable"])
 def test_a_clean_environment_gets_starter_and_commands(
     kind: str, tmp_path: Path, uv_cache: dict[str, str]
@@ -69,6 +70,7 @@ def test_a_clean_environment_gets_starter_and_commands(
     assert "data/01_raw/iris.csv" in run("git", "ls-files", "--others", "--exclude-standard", folder=project)
 
 
+@pytest.mark.release
 def test_the_wheel_does_the_whole_workflow(tmp_path: Path, uv_cache: dict[str, str]) -> None:
     """With nothing of the checkout in reach: the starter, push, a run on the sandbox, all commands."""
     uv = Path(sys.executable).parent / "uv"
@@ -83,6 +85,7 @@ def test_the_wheel_does_the_whole_workflow(tmp_path: Path, uv_cache: dict[str, s
     assert "ok  kedro databricks run" in printed
 
 
+@pytest.mark.release
 def test_the_source_gives_the_same_wheel(tmp_path: Path, uv_cache: dict[str, str]) -> None:
     """What is built from the source distribution alone holds the files that the checkout's wheel holds."""
     source = build("sdist", tmp_path, uv_cache)
@@ -107,6 +110,7 @@ def pinned(requirements: Path) -> list[str]:
     return [line.rstrip(" \\") for line in lines if "==" in line and not line.startswith((" ", "#"))]
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("extra", ["dev", "bench", "docs", "connect", "connect-dev"])
 def test_the_pins_are_current(extra: str, uv_cache: dict[str, str], tmp_path: Path) -> None:
     """Compiling again what pyproject.toml asks for changes no version."""

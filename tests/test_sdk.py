@@ -6,6 +6,10 @@ import json
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.processes
+
 _SCRIPT = """\
 import json, sys
 from kedro_databricks_hybrid.sdk import defer_services

@@ -14,6 +14,8 @@ from kedro_datasets.pandas import CSVDataset
 
 from kedro_databricks_hybrid import spark
 
+pytestmark = pytest.mark.processes
+
 _PRELUDE = """\
 import json, logging, os, sys, threading
 from kedro_databricks_hybrid import spark

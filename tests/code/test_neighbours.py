@@ -14,6 +14,8 @@ from tests.project_fixtures import make_project
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.processes
+
 PLUGIN = """\
 import click
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from databricks.sdk import WorkspaceClient
 
 from kedro_databricks_hybrid.sandbox import connection
+from tests import fork_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +47,8 @@ class Shell:
     environment: dict[str, str] = field(default_factory=dict)
     started: list[subprocess.Popen[str]] = field(default_factory=list)
     patience: float = 300
+    installed: bool = False
+    """Whether `kedro` is the installed script, which takes a second longer than a fork does."""
 
     def run(self, command: str, **variables: str) -> Result:
         """Run a command to its end."""
@@ -105,9 +108,12 @@ class Shell:
         return WorkspaceClient(host=running.host, token=running.token)
 
     def _environment(self, variables: dict[str, str]) -> dict[str, str]:
+        programs = [str(Path(sys.executable).parent), os.environ["PATH"]]
+        if not self.installed:
+            programs.insert(0, str(fork_server.program_folder()))
         return {
             **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join(programs),
             "KEDRO_DATABRICKS_SANDBOX_HOME": str(self.home),
             "KEDRO_DATABRICKS_STATE": str(self.home.parent / "state"),
             **self.environment,

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tests.e2e.commands import Shell
 
+pytestmark = pytest.mark.processes
+
 PROFILE = "--profile=sandbox"
 
 
@@ -199,6 +201,7 @@ def test_with_a_setting_that_does_not_exist(tiny: Callable[[str], Shell]) -> Non
 def test_with_a_disk_that_takes_no_more(tiny: Callable[[str], Shell]) -> None:
     """What the machine says is one line, and the command does its work once there is space."""
     shell = tiny("full-disk")
+    shell.installed = True  # for the limit to hold
     push = f"kedro databricks data push --all {PROFILE}"
     measuring = "-u COVERAGE_PROCESS_START -u COVERAGE_PROCESS_CONFIG"  # which would want to write too
     without_space = f"env {measuring} bash -c 'ulimit -f 0; exec {push}'"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.e2e.conftest import COLLEAGUE, token_of
 from tests.e2e.test_run import PROFILE, PUSH, RUN, commit_node
 from tests.e2e.test_runs import let_go, waiting
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.e2e.commands import Shell
+
+pytestmark = pytest.mark.processes
 
 FAULT = "kedro databricks sandbox fault"
 

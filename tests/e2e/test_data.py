@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from tests.e2e.commands import Shell
+
+pytestmark = pytest.mark.processes
 
 PROFILE = "--profile=sandbox"
 PUSH = f"kedro databricks data push {PROFILE}"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from tests.e2e.commands import Shell
 
+pytestmark = pytest.mark.processes
+
 NOTEBOOK = f"kedro databricks notebook {PROFILE}"
 DEPLOY = f"kedro databricks deploy {PROFILE} --name"
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from base64 import b64decode
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.e2e.commands import Shell
+
+pytestmark = pytest.mark.processes
 
 PROFILE = "--profile=sandbox"
 

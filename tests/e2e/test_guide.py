@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.processes
+
 PROFILE = "--profile=sandbox"
 RUN = f"kedro databricks run --env=databricks {PROFILE}"
 DATA = "/root/projects/iris-databricks/data"

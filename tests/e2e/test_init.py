@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.e2e.commands import Shell
 from tests.e2e.terminal import type_answers, watched_processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+pytestmark = pytest.mark.processes
 
 PROFILE = "--profile=sandbox"
 TOKEN = "glpat-typed-and-never-shown"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tests.e2e.commands import Shell
 
+pytestmark = pytest.mark.processes
+
 _ASKED = "Cancel the run or detach from it?"
 _BACKENDS = pytest.mark.parametrize("option", ["", " --job"], ids=["interactive", "job"])
 

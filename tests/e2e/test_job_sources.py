@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.e2e.test_deploy import DEPLOY, commit_notebook
 from tests.e2e.test_jobs import jobs_of, now, write
 from tests.e2e.test_lost_drivers import last_outcome
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.e2e.commands import Shell
+
+pytestmark = pytest.mark.processes
 
 _BROKEN_CLUSTER = """\
 code: {{folder: "/Workspace/Repos/{{user}}/{name}"}}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.e2e.test_control import FAULT
 from tests.e2e.test_run import PROFILE, PUSH, RUN, commit_node, doubled
@@ -17,13 +20,18 @@ if TYPE_CHECKING:
 
     from tests.e2e.commands import Shell
 
+pytestmark = pytest.mark.processes
+
 _VOLUME = "/Volumes/main/default/data"
 
 
 def jobs_of(shell: Shell, since: int) -> list[Run]:
-    """Return the runs that jobs made on the sandbox since a moment, in milliseconds."""
-    found = [run for run in shell.client().jobs.list_runs() if (run.start_time or 0) >= since]
-    return [shell.client().jobs.get_run(run.run_id or 0) for run in found]
+    """Return the runs that jobs made on the sandbox since a moment, in milliseconds, once they have ended."""
+    while True:
+        found = [run for run in shell.client().jobs.list_runs() if (run.start_time or 0) >= since]
+        if all(run.end_time for run in found):
+            return [shell.client().jobs.get_run(run.run_id or 0) for run in found]
+        time.sleep(0.1)
 
 
 def now(shell: Shell) -> int:

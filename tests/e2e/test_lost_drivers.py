@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.e2e.commands import Result, Shell, Started
 
+pytestmark = pytest.mark.processes
+
 FAULT = "kedro databricks sandbox fault"
 _JOB_CLUSTER = "{spark_version: 17.3.x-scala2.13, node_type_id: local, num_workers: 0}"
 _TELLS_ITS_PROCESS = 'import os\nprint("process", os.getpid(), flush=True)\n'

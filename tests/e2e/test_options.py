@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from tests.e2e.commands import Shell
 
+pytestmark = pytest.mark.processes
+
 OPTIONS = {
     "from_inputs": "--from-inputs=two",
     "to_outputs": "--to-outputs=one",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from databricks.sdk.service.compute import Library, PythonPyPiLibrary
 
 from tests.e2e import package_index
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.e2e.commands import Shell
+
+pytestmark = pytest.mark.processes
 
 _PYPROJECT = """
 [project]

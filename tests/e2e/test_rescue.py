@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.e2e.terminal import type_answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.e2e.commands import Shell
+
+pytestmark = pytest.mark.processes
 
 PROFILE = "--profile=sandbox"
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from tests.e2e.commands import Shell
 
+pytestmark = pytest.mark.processes
+
 PROFILE = "--profile=sandbox"
 PUSH = f"kedro databricks push {PROFILE}"
 RUN = f"kedro databricks run {PROFILE}"

@@ -6,12 +6,16 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.e2e.test_run import PROFILE, PUSH, RUN, commit_node
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.e2e.commands import Result, Shell
+
+pytestmark = pytest.mark.processes
 
 _WAIT = """\
 import pathlib

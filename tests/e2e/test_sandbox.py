@@ -12,6 +12,8 @@ from databricks.sdk import WorkspaceClient
 from tests.e2e.commands import Shell
 from tests.project_fixtures import make_project
 
+pytestmark = pytest.mark.processes
+
 START = "kedro databricks sandbox start"
 STATUS = "kedro databricks sandbox status"
 
@@ -19,7 +21,7 @@ STATUS = "kedro databricks sandbox status"
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
     """Return a shell in a project, with a sandbox home in which nothing runs."""
-    return Shell(make_project(tmp_path / "project").path, tmp_path / "home")
+    return Shell(make_project(tmp_path / "project").path, tmp_path / "home", installed=True)
 
 
 def test_its_life(shell: Shell) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable
 
+import pytest
+
 from tests.e2e.commands import Shell
 from tests.project_fixtures import make_project, write_files
+
+pytestmark = pytest.mark.processes
 
 PUSH = "kedro databricks push --profile=sandbox"
 RUN = "kedro databricks run --profile=sandbox"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import pytest
 
 from kedro_databricks_hybrid import java
 from tests import spaceflights
@@ -16,6 +17,8 @@ from tests.project_fixtures import write_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+pytestmark = pytest.mark.processes
 
 PROFILE = "--profile=sandbox"
 _LOADER = "from kedro_databricks_hybrid.config_loader import DatabricksConfigLoader as OmegaConfigLoader"

@@ -16,6 +16,8 @@ from kedro_databricks_hybrid.run import driver
 from kedro_databricks_hybrid.run.request import RunRequest
 from tests.project_fixtures import PACKAGE, Project, make_project
 
+pytestmark = pytest.mark.processes
+
 _FAILING = """\
 import pandas as pd
 from kedro.pipeline import node, pipeline

@@ -34,6 +34,8 @@ from kedro_databricks_hybrid.run.patience import Patience
 from kedro_databricks_hybrid.run.started import Ending, Started
 from tests.run.test_log import Memory
 
+pytestmark = pytest.mark.processes
+
 FOLDER = RUNS_FOLDER / "one"
 
 

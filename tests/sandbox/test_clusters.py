@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from tests.sandbox.conftest import Running
 
+pytestmark = pytest.mark.processes
+
 RUNNING = "0101-120000-sandbox1"
 STOPPED = "0101-120000-sandbox2"
 TIMEOUT = dt.timedelta(seconds=30)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import httpx
     from databricks.sdk import WorkspaceClient
 
+pytestmark = pytest.mark.processes
+
 
 def test_the_sdk_runs_a_command(workspace: WorkspaceClient) -> None:
     """The SDK's own calls and waiters work from create to destroy."""

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from tests.sandbox.conftest import Remote
 
+pytestmark = pytest.mark.processes
+
 CLUSTER = os.environ.get("SANDBOX_TESTS_CLUSTER", RUNNING_ID)
 VOLUME = os.environ.get("SANDBOX_TESTS_VOLUME", "/Volumes/main/default/data")
 TIMEOUT = dt.timedelta(minutes=20)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from tests.sandbox.conftest import Running
 
+pytestmark = pytest.mark.processes
+
 ME = "/api/2.0/preview/scim/v2/Me"
 MKDIRS = "/api/2.0/dbfs/mkdirs"
 

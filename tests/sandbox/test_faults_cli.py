@@ -17,6 +17,8 @@ from tests.sandbox.notebooks import serve
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.processes
+
 ME = "/api/2.0/preview/scim/v2/Me"
 
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from tests.sandbox.conftest import Running
 
+pytestmark = pytest.mark.processes
+
 
 def test_tasks_in_order(workspace: WorkspaceClient) -> None:
     """A task waits for those it depends on, and is skipped if one of them fails."""

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from tests.sandbox.conftest import Remote
 
+pytestmark = pytest.mark.processes
+
 
 def test_a_python_file(workspace: WorkspaceClient) -> None:
     """The SDK's own waiter is satisfied; the log of the task, not of the run, is to be had."""

@@ -28,6 +28,8 @@ from tests.sandbox.runs import (
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
 
+pytestmark = pytest.mark.processes
+
 
 def test_jobs_that_are_saved(workspace: WorkspaceClient) -> None:
     """Created, changed, run with other parameters, listed with their runs, deleted."""

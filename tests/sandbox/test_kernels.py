@@ -22,6 +22,8 @@ from tests.sandbox.users_of_the_machine import ALLOWED, REFUSED
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.processes
+
 _BACKGROUND = "%sh setsid sleep 300 > /dev/null 2>&1 & echo $!"
 
 

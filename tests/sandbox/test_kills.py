@@ -8,12 +8,15 @@ import threading
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 
 from tests.sandbox.notebooks import serve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+pytestmark = pytest.mark.processes
 
 # What is written, the path and the body of the request, the field of the answer that names it (else "name"),
 # and where it is found again.

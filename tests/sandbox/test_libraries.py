@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tests.sandbox.conftest import Running
 
+pytestmark = pytest.mark.processes
+
 UNDER_WAY = {
     LibraryInstallStatus.PENDING,
     LibraryInstallStatus.RESOLVING,

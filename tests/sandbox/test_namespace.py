@@ -16,6 +16,8 @@ from kedro_databricks_hybrid.sandbox import namespace
 from tests.sandbox.notebooks import is_gone
 from tests.sandbox.users_of_the_machine import ALLOWED, REFUSED
 
+pytestmark = pytest.mark.processes
+
 _AS = {
     "as the one who runs the tests": [],
     "as an ordinary user": ALLOWED,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from databricks.sdk import WorkspaceClient
 
+pytestmark = pytest.mark.processes
+
 
 def test_the_three_trees_are_at_their_paths(notebook: Notebook, workspace: WorkspaceClient) -> None:
     """What a command writes is what the REST API shows, and the other way round."""

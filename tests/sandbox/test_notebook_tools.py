@@ -15,6 +15,8 @@ from tests.sandbox.objects import SOURCE, encoded
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.processes
+
 JOBS = "/api/2.2/jobs/runs"
 PICTURE = "from IPython.display import Image, display\ndot = Image(b'dot', format='png')\n"
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tests.sandbox.conftest import Running
 
+pytestmark = pytest.mark.processes
+
 
 def test_a_notebook_runs_others(workspace: WorkspaceClient) -> None:
     """By relative paths: in its own process, or in another one that returns a value or fails."""

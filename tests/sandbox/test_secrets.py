@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from tests.sandbox.conftest import Running
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def api(workspace: WorkspaceClient) -> SecretsAPI:

@@ -22,6 +22,8 @@ from kedro_databricks_hybrid.sandbox import connection
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.processes
+
 ME = "/api/2.0/preview/scim/v2/Me"
 
 

@@ -17,9 +17,12 @@ from demo import guide_edit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.processes
+
 LAYERS = "01_raw 02_intermediate 03_primary 04_feature 05_model_input 06_models 07_model_output 08_reporting"
 
 
+@pytest.mark.release
 def test_guide_from_first_run_to_modified_classifier(
     new_project: Callable[[str], Path], kedro: Callable[..., str]
 ) -> None:
@@ -48,6 +51,7 @@ def test_guide_from_first_run_to_modified_classifier(
     pd.testing.assert_frame_equal(with_guide, with_parameter)
 
 
+@pytest.mark.release
 def test_its_own_tests_pass(new_project: Callable[[str], Path], python: Callable[..., str]) -> None:
     """So they run on a local Spark session, without Databricks."""
     output = python(new_project("iris-databricks"), "pytest", "-q")
@@ -55,6 +59,7 @@ def test_its_own_tests_pass(new_project: Callable[[str], Path], python: Callable
     assert "skipped" not in output
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("name", ["iris-databricks", "A Longer Name of 3 Words for 2 Irises"])
 def test_is_linted_and_typed(
     new_project: Callable[[str], Path], python: Callable[..., str], name: str

@@ -22,6 +22,8 @@ from kedro_databricks_hybrid.transfer.push import InterruptedPushError, Push, Pu
 from tests.transfer.bad_line import CUT, RESET_AFTER, RESET_BEFORE, Fault, Request
 from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
 
+pytestmark = pytest.mark.processes
+
 ROOTS = pytest.mark.parametrize("root", [DBFS, VOLUME])
 FAULTY = {2, 4, 7, 15}
 STORM = 15

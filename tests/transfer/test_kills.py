@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.transfer.bad_line import Request
 
+pytestmark = pytest.mark.processes
+
 SEEDS = int(os.environ.get("TRANSFER_SEEDS", "100")) // 4
 NAMES = [f"01_raw/{number}.csv" for number in range(6)] + ["03_primary/large.bin"]
 FOREIGN = {"99_foreign/keep.txt": b"not ours", "01_raw/of others.csv": b"theirs"}

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.processes
+
 NAME = "01_raw/large.bin"
 BLOCKS = 6
 DAY = 24 * 3600
