@@ -137,18 +137,21 @@ def _parts(value: Any) -> tuple[Any, ...] | None:
     """Return what an object is made of, None for one that can only be compared as a whole."""
     if isinstance(value, pd.DataFrame):
         return value.columns, value.index, [value.iloc[:, number] for number in range(value.shape[1])]
-    if isinstance(value, (pd.Series, pd.Index)):
-        names = list(value.index.names if isinstance(value, pd.Series) else value.names)
-        index = list(value.index) if isinstance(value, pd.Series) else None
-        return repr(value.dtype), value.name, names, index, list(value)
+    if isinstance(value, pd.Series):
+        return repr(value.dtype), value.name, value.index, list(value)
     if isinstance(value, (np.ndarray, np.generic)):
         return str(value.dtype), value.shape, value.tolist()
     if isinstance(value, (type, str, bytes, int, complex, set, frozenset)) or value is None:
         return None
     try:
         made = value.__reduce_ex__(4)  # as pickle would: models, figures, dates, sets
-    except TypeError:
+    except TypeError:  # a function
         return None
-    if isinstance(made, str):
-        return None
-    return tuple(list(part) if hasattr(part, "__next__") else part for part in made)
+    return (
+        None if isinstance(made, str) else tuple(list(part) if _is_iterator(part) else part for part in made)
+    )
+
+
+def _is_iterator(part: object) -> bool:
+    """Tell whether it gives the items of a list or a dictionary that is no plain one."""
+    return hasattr(part, "__next__")
