@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import time
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -209,7 +210,8 @@ class Pull:
         ]
         if not edited:
             return
-        self._saved = own_folder.make(self.data) / "saved" / time.strftime("%Y%m%d-%H%M%S")
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"  # a second may see two pulls
+        self._saved = own_folder.make(self.data) / "saved" / name
         for file in edited:
             self._save(file, self._saved)
 
