@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+
+_REFUSALS_OF_THE_MACHINE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
+    *(errno.EMFILE, errno.ENFILE),
+}
+
 
 class HybridError(Exception):
     """Something that a user can act on; a command prints it as one line and exits with `exit_status`.
@@ -73,3 +80,21 @@ class RunCancelledError(RunError):
 
 class SandboxError(HybridError):
     """The local workspace cannot be started, reached or stopped."""
+
+
+class MachineError(HybridError):
+    """This machine refuses what every command needs: space on its disk, a quota, one more open file."""
+
+    @classmethod
+    def of(cls, error: OSError, path: object = None) -> MachineError | None:
+        """Return the error of such a refusal, in the same words whichever file it meets; None of any other.
+
+        Args:
+            error: What the system said.
+            path: The file, where the error names none or a draft of it.
+        """
+        if error.errno not in _REFUSALS_OF_THE_MACHINE:
+            return None
+        file = path or error.filename
+        where = f" ({file})" if file else ""
+        return cls(f"This machine cannot go on: {error.strerror}{where}.", hint="Fix that, then try again.")

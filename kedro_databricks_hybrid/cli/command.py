@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from kedro_databricks_hybrid.errors import HybridError
+from kedro_databricks_hybrid.errors import HybridError, MachineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import IO
 
     Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-_TROUBLES_OF_THE_MACHINE = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
-    *(errno.EMFILE, errno.ENFILE),
-}
 
 
 class Failure(click.ClickException):
@@ -55,13 +48,10 @@ class Command(click.Command):
         except HybridError as error:
             raise Failure(error) from error
         except OSError as error:
-            if error.errno not in _TROUBLES_OF_THE_MACHINE:
+            refusal = MachineError.of(error)
+            if refusal is None:
                 raise
-            where = f" ({error.filename})" if error.filename else ""
-            trouble = HybridError(
-                f"This machine cannot go on: {error.strerror}{where}.", hint="Mend that, then try again."
-            )
-            raise Failure(trouble) from error
+            raise Failure(refusal) from error
 
 
 def _colour() -> bool | None:

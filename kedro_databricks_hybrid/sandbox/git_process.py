@@ -11,29 +11,15 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kedro_databricks_hybrid.sandbox.machine_variables import machine_variables
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from kedro_databricks_hybrid.sandbox.git_credentials import GitCredential
 
-# What a request over the network may need from the server's own environment.
-_KEPT_VARIABLES = (
-    "PATH",
-    "SYSTEMROOT",
-    "TEMP",
-    "TMP",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "http_proxy",
-    "NO_PROXY",
-    "no_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "GIT_SSL_CAINFO",
-    "GIT_EXEC_PATH",
-)
+# How git and its programs are found here, beside what belongs to the machine.
+_KEPT_VARIABLES = ("PATH", "GIT_EXEC_PATH", "SYSTEMROOT", "TEMP", "TMP")
 _CONFIGURATION = """\
 [safe]
 \tdirectory = *
@@ -137,6 +123,7 @@ class Git:
     def _environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
         return {
+            **machine_variables(),
             **kept,
             "HOME": str(self.configuration.parent),
             "LC_ALL": "C",

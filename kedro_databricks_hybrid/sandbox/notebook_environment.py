@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid import java
 from kedro_databricks_hybrid.sandbox import namespace, spark_defaults
+from kedro_databricks_hybrid.sandbox.machine_variables import machine_variables
 from kedro_databricks_hybrid.sandbox.notebook_access import ACCESS_FILE
 
 if TYPE_CHECKING:
@@ -34,15 +35,6 @@ _SPARK_CONFIGURATION = "spark/conf"
 
 _MAX_FIRST_LINE = 512
 _RUNS_PYTHON = re.compile(rb"#!\S*/python[0-9.]*\s*\n")
-
-# A cluster knows nothing of the shell in which someone started the sandbox, but for the way to the network.
-_PASSED_ON = {
-    *("LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "USER", "LOGNAME", "JAVA_HOME"),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"),
-    "SPARK_SUBMIT_OPTS",  # how this machine likes its Java virtual machines
-}
-_PASSED_ON_PREFIXES = ("LC_", "PIP_", "COVERAGE_")  # coverage.py, to measure what runs on a cluster too
 
 
 @dataclass(frozen=True)
@@ -139,12 +131,15 @@ class NotebookEnvironment:
 
     def variables(self, user: str, runtime_version: str) -> dict[str, str]:
         """Return the environment variables of the context's processes."""
-        variables = {name: value for name, value in os.environ.items() if _is_passed_on(name)}
+        variables = machine_variables()
         java.ensure(variables)
         machine_path = os.environ.get("PATH", os.defpath)
+        no_proxy = [variables.get("no_proxy"), variables.get("NO_PROXY"), "127.0.0.1,localhost"]
+        direct = ",".join(dict.fromkeys(filter(None, no_proxy)))
         return {
             **variables,
-            "NO_PROXY": ",".join(filter(None, [variables.get("NO_PROXY"), "127.0.0.1", "localhost"])),
+            "NO_PROXY": direct,
+            "no_proxy": direct,
             "PATH": f"{self.prefix}/bin{os.pathsep}{machine_path}",
             "HOME": str(self.home),
             "VIRTUAL_ENV": self.prefix,
@@ -204,12 +199,6 @@ class _Environment(venv.EnvBuilder):
 
     def setup_scripts(self, context: SimpleNamespace) -> None:
         """Write none."""
-
-
-def _is_passed_on(name: str) -> bool:
-    return (
-        name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES) or name.lower().endswith("_proxy")
-    ) and name not in {"PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_REQUIRE_VIRTUALENV"}
 
 
 def _package_folders() -> list[str]:

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.errors import TransferError
+from kedro_databricks_hybrid.errors import HybridError, MachineError, TransferError
 from kedro_databricks_hybrid.transfer.files import (
     BLOCK,
     OURS,
@@ -209,7 +209,7 @@ def _require_readable(path: str) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
 
-def _unreadable(error: OSError) -> TransferError:
-    return TransferError(
+def _unreadable(error: OSError) -> HybridError:
+    return MachineError.of(error) or TransferError(
         f"{error.filename} cannot be read: {error.strerror}.", hint="Mend its permissions or remove it."
     )

@@ -6,7 +6,7 @@ import os
 import secrets
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.errors import TransferError
+from kedro_databricks_hybrid.errors import HybridError, MachineError, TransferError
 from kedro_databricks_hybrid.transfer.files import OURS
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def make(data: Path) -> Path:
     """Return the folder, made if need be.
 
     Raises:
+        MachineError: The disk is full, or the like.
         TransferError: The data folder cannot be written.
     """
     folder = data / OURS
@@ -31,14 +32,17 @@ def make(data: Path) -> Path:
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
     except OSError as error:
-        raise TransferError(
-            f"{folder} cannot be written: {error.strerror}.", hint="Mend that, then try again."
-        ) from error
+        raise _unwritable(folder, error) from error
     return folder
 
 
 def write(data: Path, name: str, content: str | bytes) -> None:
-    """Replace a file of ours by a whole one."""
+    """Replace a file of ours by a whole one.
+
+    Raises:
+        MachineError: The disk is full, or the like.
+        TransferError: The data folder cannot be written.
+    """
     target = make(data) / name
     draft = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
     try:
@@ -47,4 +51,10 @@ def write(data: Path, name: str, content: str | bytes) -> None:
         os.replace(draft, target)  # noqa: PTH105 - the name tells that it replaces
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise TransferError(f"{target} cannot be written: {error.strerror}.") from error
+        raise _unwritable(target, error) from error
+
+
+def _unwritable(file: Path, error: OSError) -> HybridError:
+    return MachineError.of(error, file) or TransferError(
+        f"{file} cannot be written: {error.strerror}.", hint="Fix that, then try again."
+    )

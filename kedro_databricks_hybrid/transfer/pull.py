@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import time
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.errors import ConnectionFailedError, TransferError
+from kedro_databricks_hybrid.errors import ConnectionFailedError, MachineError, TransferError
 from kedro_databricks_hybrid.transfer import knowledge, landing, local, own_folder, refusals
 from kedro_databricks_hybrid.transfer.clone_state import CloneState
 from kedro_databricks_hybrid.transfer.digests import Digests
@@ -101,7 +102,8 @@ class Pull:
 
         Raises:
             InterruptedPullError: Ctrl-C.
-            TransferError: The disk refuses, or a file keeps changing there.
+            MachineError: The disk is full, or the like.
+            TransferError: A file cannot be written, or keeps changing there.
             WorkspaceError: Databricks refused.
         """
         in_step = {
@@ -128,9 +130,9 @@ class Pull:
                 hint="Pull again: what landed is kept, the rest comes.",
             ) from None
         except OSError as error:
-            raise TransferError(
-                f"{error.filename or self.data} cannot be written: {error.strerror}.",
-                hint="Free some space or mend its permissions, then pull again.",
+            file = error.filename or self.data
+            raise MachineError.of(error, file) or TransferError(
+                f"{file} cannot be written: {error.strerror}.", hint="Fix its permissions, then pull again."
             ) from error
         finally:
             self.progress.end()
@@ -208,7 +210,8 @@ class Pull:
         ]
         if not edited:
             return
-        self._saved = own_folder.make(self.data) / "saved" / time.strftime("%Y%m%d-%H%M%S")
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"  # a second may see two pulls
+        self._saved = own_folder.make(self.data) / "saved" / name
         for file in edited:
             self._save(file, self._saved)
 

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from kedro_databricks_hybrid.errors import TransferError
+from kedro_databricks_hybrid.errors import MachineError, TransferError
 from kedro_databricks_hybrid.transfer.files import SMALL, Content, stamp_of
 from kedro_databricks_hybrid.transfer.outgoing import ChangedError, Source
 from kedro_databricks_hybrid.transfer.unfinished import Unfinished
@@ -54,7 +54,7 @@ def send(tree: RemoteTree, file: Path, path: PurePosixPath, books: Books) -> tup
             if sent is not None:
                 return sent
     except OSError as error:
-        if error.filename is None or str(error.filename) != str(file):
+        if str(error.filename) != str(file) or MachineError.of(error):
             raise
         raise VanishedError(
             f"{file} cannot be read any more: {error.strerror}.", hint="Push again."

@@ -9,7 +9,8 @@ import pytest
 
 from tests import spaceflights
 from tests.e2e.commands import Shell
-from tests.e2e.test_spaceflights import contents, prepared
+from tests.e2e.test_spaceflights import prepared
+from tests.equal_outputs import assert_equal_outputs
 
 PROFILE = "--profile=sandbox"
 
@@ -38,25 +39,24 @@ def data_there(home: Path, project: str) -> Path:
     return home / "roots" / "dbfs" / "root" / "projects" / project / "data"
 
 
-def outputs(home: Path, project: str, scratch: Path) -> dict[str, object]:
-    """Return what the outputs at a project's data root hold, and take them away."""
-    there = data_there(home, project)
-    held = contents(there)
-    assert held
+def take_outputs(there: Path, scratch: Path) -> Path:
+    """Move the outputs at a data root to another folder, and return that."""
+    scratch.mkdir()
     for layer in there.glob("0[2-8]_*"):
         shutil.move(layer, scratch / layer.name)
-    return held
+    return scratch
 
 
 def test_the_starter_runs_to_the_same_outputs_as_on_the_cluster(
     iris: Shell, sandbox_home: Path, tmp_path: Path
 ) -> None:
     """Spark and pandas datasets go through the API, with a plain `kedro run` and a profile."""
-    on_cluster = outputs(sandbox_home, "iris", tmp_path)
+    there = data_there(sandbox_home, "iris")
+    on_cluster = take_outputs(there, tmp_path / "on_cluster")
     ran = iris.ok("kedro run --env=databricks", DATABRICKS_CONFIG_PROFILE="sandbox")
     assert "Spark runs on the cluster sandbox of http://127.0.0.1" in ran.err
     assert "Model has accuracy of 0.960" in ran.out
-    assert contents(data_there(sandbox_home, "iris")) == on_cluster
+    assert_equal_outputs(there, on_cluster)
     assert not list(iris.folder.glob("dbfs:*"))
     assert [path.name for path in iris.folder.glob("data/05_model_input/*")] == [".gitkeep"]
 
@@ -72,7 +72,8 @@ def test_spaceflights_runs_to_the_same_outputs_as_on_the_cluster(sandbox_home: P
     shell = prepared(spaceflights.copy_to(tmp_path / "flights"), sandbox_home)
     shell.ok(f"kedro databricks push --all-data {PROFILE}")
     shell.ok(f"kedro databricks run {PROFILE}")
-    on_cluster = outputs(sandbox_home, "spaceflights", tmp_path)
+    there = data_there(sandbox_home, "spaceflights")
+    on_cluster = take_outputs(there, tmp_path / "on_cluster")
     reviews = shell.folder / "data/01_raw/reviews.csv"
     (shell.folder / "conf/databricks/catalog.yml").write_text(
         "reviews:\n  type: spaceflights.datasets.SignedCSVDataset\n"
@@ -82,4 +83,4 @@ def test_spaceflights_runs_to_the_same_outputs_as_on_the_cluster(sandbox_home: P
         f"kedro databricks run --connect {PROFILE}", DATABRICKS_SECRET_FLIGHTS_KEY=spaceflights.KEY
     )
     assert "Completed 11 out of 11 tasks" in ran.out
-    assert contents(data_there(sandbox_home, "spaceflights")) == on_cluster
+    assert_equal_outputs(there, on_cluster)

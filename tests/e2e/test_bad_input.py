@@ -199,16 +199,17 @@ def test_with_a_setting_that_does_not_exist(tiny: Callable[[str], Shell]) -> Non
 
 
 def test_with_a_disk_that_takes_no_more(tiny: Callable[[str], Shell]) -> None:
-    """What the machine says is one line, and the command does its work once there is space."""
+    """What the machine says is one line, the same in any file, and the command works once there is space."""
     shell = tiny("full-disk")
     shell.installed = True  # for the limit to hold
     push = f"kedro databricks data push --all {PROFILE}"
     measuring = "-u COVERAGE_PROCESS_START -u COVERAGE_PROCESS_CONFIG"  # which would want to write too
     without_space = f"env {measuring} bash -c 'ulimit -f 0; exec {push}'"
-    shell.fails(without_space, "data/.kedro-hybrid cannot be written: File too large")
+    says = "This machine cannot go on: File too large"
+    shell.fails(without_space, f"{says} ({shell.folder}/data/.kedro-hybrid)")
     shell.ok(push)
     (shell.folder / "data/01_raw/large.bin").write_bytes(bytes(30_000_000))
-    shell.fails(without_space, "This machine cannot go on: File too large")
+    shell.fails(without_space, says)
     shell.ok(push)
     assert shell.client().dbfs.get_status("/root/projects/full-disk/data/01_raw/large.bin").file_size == 3e7
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.docs.console import TUTORIAL, Step, perform, same, steps
 from tests.e2e.commands import Shell
+from tests.equal_outputs import assert_equal_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,4 +149,4 @@ def test_the_same_project_on_a_volume(iris: Shell) -> None:
         assert file is not None
         metrics.append(json.loads(file.read()))
     assert metrics[0]["accuracy"] == pytest.approx(1)
-    assert metrics[0] == metrics[1]
+    assert_equal_values(*metrics)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import pandas as pd
 import pytest
 
 from kedro_databricks_hybrid import java
 from tests import spaceflights
 from tests.e2e.commands import Shell
+from tests.equal_outputs import assert_equal_outputs
 from tests.project_fixtures import write_files
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytestmark = pytest.mark.processes
 
@@ -36,7 +31,7 @@ def test_all_outputs_equal_those_of_a_local_run(sandbox_home: Path, tmp_path: Pa
     assert "Completed 11 out of 11 tasks" in ran.out
     assert spaceflights.KEY not in ran.out + ran.err
     shell.ok(f"kedro databricks pull --data {PROFILE}")
-    assert contents(shell.folder / "data") == contents(here / "data")
+    assert_equal_outputs(shell.folder / "data", here / "data")
 
 
 def prepared(project: Path, home: Path) -> Shell:
@@ -64,36 +59,3 @@ def prepared(project: Path, home: Path) -> Shell:
     ):
         shell.ok(command)
     return shell
-
-
-def contents(data: Path) -> dict[str, object]:
-    """Return what the files of a project's outputs hold; tables that Spark writes have rows in no order."""
-    found: dict[str, object] = {}
-    for path in sorted(data.glob("0[2-8]_*/**/*")):
-        name = str(path.relative_to(data))
-        if any(parent.suffix for parent in path.relative_to(data).parents):
-            continue  # a part of what is compared as a whole
-        if path.is_dir() and path.suffix in _TABLES:
-            rows = [row for part in sorted(path.glob("part-*")) for row in _TABLES[path.suffix](part)]
-            found[name] = sorted(rows)
-        elif path.is_dir() and path.suffix:  # by version
-            found[name] = [_content(version) for version in path.rglob("*") if version.is_file()]
-        elif path.is_file() and path.name != ".gitkeep":
-            found[name] = _content(path)
-    return found
-
-
-def _content(path: Path) -> object:
-    """Return what a file holds, whichever versions of pyarrow and NumPy wrote it."""
-    if path.suffix == ".parquet":
-        return _TABLES[path.suffix](path)
-    if path.suffix == ".pickle":
-        return pickle.loads(path.read_bytes()).tolist()  # noqa: S301 - this test's own
-    return path.read_bytes()
-
-
-def _rows(read: Callable[[Path], pd.DataFrame]) -> Callable[[Path], list[str]]:
-    return lambda part: [str(row) for row in read(part).itertuples(index=False)]
-
-
-_TABLES = {".parquet": _rows(pd.read_parquet), ".csv": _rows(pd.read_csv)}

@@ -40,13 +40,27 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.processes
 
 
-def test_a_python_file(workspace: WorkspaceClient) -> None:
+def set_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the sandbox a variable of the machine, and one of the shell of whoever started it."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "mine")
+
+
+SHOW_VARIABLES = """\
+import os
+print([os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "AWS_SECRET_ACCESS_KEY")])
+"""
+
+
+def test_a_python_file(workspace: WorkspaceClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK's own waiter is satisfied; the log of the task, not of the run, is to be had."""
-    put_script(workspace, "import sys, os\nprint(sys.argv, __name__)\nprint(os.path.basename(__file__))\n")
+    set_variables(monkeypatch)
+    source = "import sys, os\nprint(sys.argv, __name__)\nprint(os.path.basename(__file__))\n"
+    put_script(workspace, source + SHOW_VARIABLES)
     run = workspace.jobs.submit_and_wait(tasks=[script_task()], run_name="mine", timeout=TIMEOUT)
     assert state(run) == (Life.TERMINATED, Result.SUCCESS, Code.SUCCESS)
     said = output(workspace, run)
-    assert said.logs == f"['{SCRIPT}', '--x', 'a b'] __main__\nscript.py\n"
+    assert said.logs == f"['{SCRIPT}', '--x', 'a b'] __main__\nscript.py\n['3', None]\n"
     assert (said.logs_truncated, said.error, said.notebook_output) == (False, None, None)
     assert said.metadata
     assert (said.metadata.run_name, run.run_type) == ("mine", jobs.RunType.SUBMIT_RUN)
@@ -146,18 +160,20 @@ def test_an_entry_point_of_a_wheel_on_a_new_cluster(workspace: WorkspaceClient) 
     assert cluster.cluster_source is compute.ClusterSource.JOB
 
 
-def test_serverless_with_dependencies(workspace: WorkspaceClient) -> None:
+def test_serverless_with_dependencies(workspace: WorkspaceClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment of its own, with what it names installed; without an environment it is refused."""
+    set_variables(monkeypatch)
     name, content = wheel("ours", ours="VALUE = 7")
     workspace.files.upload(f"/Volumes/main/default/data/{name}", io.BytesIO(content))
-    put_script(workspace, "import os, ours\nprint(ours.VALUE, os.environ['DATABRICKS_RUNTIME_VERSION'])")
+    source = "import os, ours\nprint(ours.VALUE, os.environ['DATABRICKS_RUNTIME_VERSION'])\n"
+    put_script(workspace, source + SHOW_VARIABLES)
     environment = jobs.JobEnvironment(
         "default",
         compute.Environment(environment_version="4", dependencies=[f"/Volumes/main/default/data/{name}"]),
     )
     task = script_task(existing_cluster_id=None, environment_key="default")
     run = finished(workspace, task, environments=[environment])
-    assert output(workspace, run).logs == "7 client.4.0\n"
+    assert output(workspace, run).logs == "7 client.4.0\n['3', None]\n"
     environment.spec = compute.Environment(environment_version="4", dependencies=["/Volumes/nothing.whl"])
     run = finished(workspace, task, environments=[environment])
     assert state(run) == (Life.INTERNAL_ERROR, Result.FAILED, Code.LIBRARY_INSTALLATION_ERROR)

@@ -40,13 +40,19 @@ def test_the_three_trees_are_at_their_paths(notebook: Notebook, workspace: Works
 def test_the_environment_is_a_clusters(
     monkeypatch: pytest.MonkeyPatch, start_sandbox: Callable[..., Any]
 ) -> None:
-    """Databricks' variables are set; the login and the secrets of whoever started the sandbox are not."""
+    """Databricks' variables and the machine's are set; the secrets of whoever started the sandbox are not."""
+    machine = {"OPENBLAS_NUM_THREADS": "3", "SSL_CERT_DIR": "/certificates", "ftp_proxy": "http://proxy"}
+    for name, value in {**machine, "no_proxy": "near.example.com"}.items():
+        monkeypatch.setenv(name, value)
     for name in ("DATABRICKS_HOST", "DATABRICKS_TOKEN", "AWS_SECRET_ACCESS_KEY", "DO_NOT_TRACK"):
         monkeypatch.setenv(name, "mine")
     running = start_sandbox()
     notebook = open_notebook(running.http())
     environment: dict[str, str] = eval(notebook.text("import os; dict(os.environ)"))  # noqa: S307
     assert "mine" not in environment.values()
+    assert {name: environment.get(name) for name in machine} == machine
+    assert environment["no_proxy"] == environment["NO_PROXY"]
+    assert {"near.example.com", "127.0.0.1"} <= set(environment["no_proxy"].split(","))
     version = running.sandbox.clusters.get(RUNNING_ID).runtime_version
     assert environment["DATABRICKS_RUNTIME_VERSION"] == version
     assert environment["SPARK_USER"] == running.sandbox.user.name

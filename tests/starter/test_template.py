@@ -32,7 +32,7 @@ def test_guide_from_first_run_to_modified_classifier(
     assert "Model has accuracy of 0.960 on test data." in log
     assert "Completed 3 out of 3 tasks" in log
     metrics = json.loads((project / "data/08_reporting/metrics.json").read_text(encoding="utf-8"))
-    assert metrics["accuracy"] == 0.96
+    assert metrics["accuracy"] == pytest.approx(0.96, rel=1e-9)
     picture = (project / "data/08_reporting/confusion_matrix.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
 

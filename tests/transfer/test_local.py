@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import os
+import re
+import resource
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import pytest
 
-from kedro_databricks_hybrid.errors import TransferError
-from kedro_databricks_hybrid.transfer import local, own_folder, refusals
+from kedro_databricks_hybrid.errors import MachineError, TransferError
+from kedro_databricks_hybrid.transfer import digests, local, own_folder, refusals
 from kedro_databricks_hybrid.transfer.digests import Digests
 from kedro_databricks_hybrid.transfer.outgoing import ChangedError, Source
 from tests.transfer.conftest import fill
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def test_what_is_no_file_is_no_data(data: Path) -> None:
@@ -53,16 +61,58 @@ def test_a_file_that_vanishes_before_it_is_read_is_told(data: Path, name: str) -
 def test_a_file_in_the_way_of_our_folder_is_told(tmp_path: Path) -> None:
     """There is no place to remember anything."""
     fill(tmp_path, {"data/.kedro-hybrid": b""})
-    with pytest.raises(TransferError, match=r"\.kedro-hybrid cannot be written: File exists\. Mend"):
+    with pytest.raises(TransferError, match=r"\.kedro-hybrid cannot be written: File exists\. Fix"):
         own_folder.write(tmp_path / "data", "x.json", "{}")
 
 
 def test_a_file_of_ours_that_cannot_be_replaced_is_told(tmp_path: Path) -> None:
     """What was there stays, and no draft of the new one is left."""
     fill(tmp_path, {".kedro-hybrid/x.json/in the way": b""})
-    with pytest.raises(TransferError, match=r"x\.json cannot be written: Is a directory"):
+    with pytest.raises(TransferError, match=r"x\.json cannot be written: Is a directory\. Fix"):
         own_folder.write(tmp_path, "x.json", "{}")
     assert {path.name for path in (tmp_path / ".kedro-hybrid").iterdir()} == {".gitignore", "x.json"}
+
+
+@contextlib.contextmanager
+def no_space() -> Iterator[None]:
+    """Let this process write no byte to a file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("file", [".kedro-hybrid", ".kedro-hybrid/digests.json", ".kedro-hybrid/x.json"])
+def test_a_full_disk_is_told_in_the_same_words_in_any_file_of_ours(
+    data: Path, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever is written first: files must be of some age until their digests are kept."""
+    monkeypatch.setattr(digests, "_TOO_FRESH_NS", -(10**18))
+    known = Digests(data)
+    local.read_files(data, local.find_files(data), known)
+    if file != ".kedro-hybrid":
+        own_folder.make(data)
+    words = rf"^This machine cannot go on: File too large \({re.escape(str(data / file))}\)\. Fix that"
+    with pytest.raises(MachineError, match=words), no_space():
+        known.save() if "digests" in file else own_folder.write(data, "x.json", "{}")
+    known.save()
+    assert (data / ".kedro-hybrid" / "digests.json").is_file()
+
+
+def test_a_machine_without_open_files_is_told_in_the_same_words(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file that could not be read has no fault of its own."""
+
+    def exhausted(file: Path) -> None:
+        raise OSError(errno.EMFILE, "Too many open files", str(file))
+
+    found = local.find_files(data)
+    monkeypatch.setattr(local, "content_of", exhausted)
+    with pytest.raises(MachineError, match=r"^This machine cannot go on: Too many open files \(.*data/.*\)"):
+        local.read_files(data, found, Digests(data))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import threading
+import time
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 
@@ -83,6 +84,18 @@ def test_a_local_edit_stays_unless_told(site: Site, mine: Path, root: str) -> No
     assert tree_of(mine) == {"08/a.json": b"1", "08/b.json": b"22"}
     assert forced.saved is not None
     assert tree_of(forced.saved / "08") == {"a.json": b"mine"}
+
+
+def test_edits_saved_in_one_second_lie_apart(site: Site, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second pull does not replace what the first one saved."""
+    monkeypatch.setattr(time, "strftime", lambda *_: "20261124-100000")
+    fill(site.folder(), {"08/a.json": b"theirs"})
+    saved = []
+    for edit in (b"first", b"second"):
+        fill(mine, {"08/a.json": edit})
+        saved.append(pulled(site.pull(mine), force=True).saved)
+    held = [tree_of(folder)["08/a.json"] for folder in saved if folder]
+    assert held == [b"first", b"second"]
 
 
 def test_an_equal_local_file_counts_as_pulled(site: Site, mine: Path) -> None:
