@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from pathlib import Path, PurePosixPath
@@ -81,7 +82,29 @@ def test_names_that_are_too_long_are_refused(path: str, problem: str) -> None:
     refusals.refuse_names([PurePosixPath("01_raw", "x" * 255), PurePosixPath("deep/" * 300)])
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "01/../../x", ".kedro-hybrid/x.json"])
+@pytest.mark.parametrize(
+    ("cause", "hint"),
+    [
+        (errno.ENOSPC, "Free some space, then pull again."),
+        (errno.EACCES, "Make it writable for you, then pull again."),
+        (errno.ENOTDIR, "Move away what has its name here"),
+        (errno.ENAMETOOLONG, "Rename it on Databricks"),
+        (errno.EMFILE, "Allow more open files"),
+        (errno.ENOENT, "Pull again."),
+    ],
+)
+def test_what_helps_fits_what_the_disk_says(tmp_path: Path, cause: int, hint: str) -> None:
+    """The file is named, not its draft."""
+    draft = tmp_path / f".00000000.11111111{local.PART_SUFFIX}"
+    with pytest.raises(TransferError) as caught, refusals.writing(tmp_path / "a.csv"):
+        raise OSError(cause, os.strerror(cause), str(draft))
+    said = f"{tmp_path / 'a.csv'} cannot be written: {os.strerror(cause)}. {hint}"
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "01/../../x", ".kedro-hybrid/x.json", "01/.00000000.11111111.kedro-part"]
+)
 def test_names_that_would_leave_the_data_folder_are_refused(path: str) -> None:
     """Whatever a server says, nothing is written there."""
     with pytest.raises(TransferError, match="cannot be a file here"):
