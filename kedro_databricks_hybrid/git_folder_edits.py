@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import GitError
+from kedro_databricks_hybrid.git import NO_CONFIGURATION
 from kedro_databricks_hybrid.workspace import translated
 
 if TYPE_CHECKING:
@@ -98,19 +99,26 @@ def read(workspace: Workspace, folder: GitFolder, repository: Repository, *, kee
 
 
 class _Scratch:
-    """A commit's index in a temporary folder, with the commit's own rules about what to ignore."""
+    """A commit's index in a temporary folder, with the commit's own rules about what to ignore.
+
+    Its git reads no configuration, as the files come from elsewhere: a filter or monitor that the user's
+    configuration names by a path in the repository would be the file of that name from the Git folder.
+    """
 
     def __init__(self, repository: Repository, sha: str, folder: Path, *, keep: bool) -> None:
         self._repository = repository
         self._sha = sha
         self._files = folder / "files"
         self._files.mkdir()
-        where = repository.ask("rev-parse", "--path-format=absolute", "--git-dir", "--git-path", "objects")
-        git_dir, objects = where.split("\n")[:2]
+        asked = ("--show-object-format", "--path-format=absolute", "--git-path", "objects")
+        kind, objects = repository.ask("rev-parse", *asked).split("\n")[:2]
         self._variables = {
-            "GIT_DIR": git_dir,
+            **NO_CONFIGURATION,
+            "GIT_DIR": str(folder / "git"),
             "GIT_WORK_TREE": str(self._files),
             "GIT_INDEX_FILE": str(folder / "index"),
+            "GIT_OBJECT_DIRECTORY": objects,
+            "GIT_DEFAULT_HASH": kind,
         }
         if not keep:
             (folder / "objects").mkdir()
@@ -118,9 +126,11 @@ class _Scratch:
                 "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
                 "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects,
             }
+        self._ask("init", "--quiet", "--template=")
         self._ask("read-tree", sha)
-        rules = [path for path in self.tracked() if path.rpartition("/")[2] in _RULES]
-        self._ask("checkout-index", "--force", "-z", "--stdin", given=_lines(rules))
+        for path, blob in self.tracked().items():
+            if path.rpartition("/")[2] in _RULES:
+                self._put(path, repository.run("cat-file", "blob", blob).stdout)
 
     def tracked(self) -> dict[str, str]:
         """Return the commit's files (neither links nor submodules) with the ids of their contents."""
@@ -149,9 +159,7 @@ class _Scratch:
     def write(self, changed: dict[str, bytes], deleted: list[str]) -> str:
         """Put edits into the index and return the id of the tree that results."""
         for path, content in changed.items():
-            place = self._files / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(content)
+            self._put(path, content)
         self._ask("update-index", "--force-remove", "-z", "--stdin", given=_lines(deleted))
         self._ask("update-index", "--add", "--replace", "-z", "--stdin", given=_lines(changed))
         return self._ask("write-tree").strip()
@@ -161,6 +169,11 @@ class _Scratch:
         fields = self._ask("diff-tree", "-r", "-z", "--name-status", "--no-renames", self._sha, tree)
         parts = iter(fields.split("\0"))
         return {path: letter for letter, path in zip(parts, parts, strict=False)}
+
+    def _put(self, path: str, content: bytes) -> None:
+        place = self._files / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
 
     def _ask(self, *arguments: str, given: str = "") -> str:
         return self._repository.ask(*self._before(), *arguments, given=given, variables=self._variables)

@@ -125,7 +125,7 @@ def _fetch_head(repository: Repository, folder: GitFolder) -> None:
     """Fetch the folder's head commit where it is not here: its objects alone, no branch moves."""
     if folder.sha and folder.url and repository.commit(folder.sha) is None:
         for remote in repository.ask("remote").split():
-            quiet = ("--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=")
+            quiet = ("--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", "--no-recurse-submodules")
             repository.run("fetch", *quiet, "--", remote, folder.sha)
 
 

@@ -112,3 +112,20 @@ def test_edits_on_a_commit_that_is_nowhere(pushed: Site, tmp_path: Path) -> None
             pushed.workspace(), Repository(tmp_path / "other"), folder_of(pushed), Target("main"), way
         )
     assert "git fetch" in (caught.value.hint or "")
+
+
+def test_the_users_settings_run_nothing_from_the_git_folder(pushed: Site) -> None:
+    """Programs of the repository that the user lets git run are not taken from the files that are saved."""
+    settings = ("core.fsmonitor", "filter.evil.clean", "filter.evil.smudge", "filter.evil.process")
+    for setting in settings:
+        pushed.git("config", setting, f"sh tools/{setting}")
+    harmless: dict[str, str | bytes | None] = {f"tools/{setting}": "exit 1\n" for setting in settings}
+    pushed.commit({"x.evil": "1\n", **harmless})
+    pushed.call("push", "--no-data")
+    ran = pushed.project.parent / "ran"
+    evil: dict[str, str | bytes | None] = {f"tools/{setting}": f": > '{ran}'\ncat\n" for setting in settings}
+    pushed.write({"x.evil": "2\n", ".gitattributes": "*.evil filter=evil\n", **evil}, at=pushed.files)
+    pushed.call("push", "--no-data", "--save")
+    assert not ran.exists()
+    (branch,) = saved_branches(pushed)
+    assert pushed.git("cat-file", "blob", f"{branch}:x.evil") == "2"
