@@ -23,7 +23,7 @@ from kedro_databricks_hybrid.transfer.pull_plan import PullPlan, Unit, plan_pull
 from kedro_databricks_hybrid.transfer.remote import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from kedro_databricks_hybrid.transfer.files import LocalFile, RemoteFile
     from kedro_databricks_hybrid.transfer.remote import RemoteTree
@@ -86,16 +86,25 @@ class Pull:
             for path in sorted(here.keys() | there.keys())
         ]
 
-    def prepare(self, paths: Collection[PurePosixPath], *, force: bool = False) -> PullPlan:
+    def prepare(
+        self,
+        paths: Collection[PurePosixPath],
+        *,
+        force: bool = False,
+        may_take: Callable[[Sequence[PurePosixPath]], bool] = lambda _: False,
+    ) -> PullPlan:
         """Compare both sides and decide.
 
         Args:
             paths: Files and folders, relative to the root.
             force: Whether to take also what was edited here; it is saved first.
+            may_take: Asked about start-up files, if there are any to download.
         """
         pairs = self.pairs(paths)
         refusals.refuse_escapes([pair.path for pair in pairs if pair.there])
-        return plan_pull(units_of(knowledge.compared(self.tree, pairs, _is_unclear)), force=force)
+        plan = plan_pull(units_of(knowledge.compared(self.tree, pairs, _is_unclear)), force=force)
+        asked = plan.startup_files
+        return plan.without_startup_files() if asked and not may_take(asked) else plan
 
     def perform(self, plan: PullPlan) -> Pulled:
         """Do what a plan says.

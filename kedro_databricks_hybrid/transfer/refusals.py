@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kedro_databricks_hybrid.errors import NotFoundError, TransferError, WorkspaceError
 from kedro_databricks_hybrid.transfer.files import OURS
 from kedro_databricks_hybrid.transfer.local import is_draft
+from kedro_databricks_hybrid.unsafe_names import Verdict, judge, shown
 from kedro_databricks_hybrid.workspace import translated
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _problem(path: PurePosixPath) -> str | None:
 
 
 def refuse_escapes(paths: Sequence[PurePosixPath]) -> None:
-    """Refuse remote names that would leave the data folder, or land in this tool's own, on this machine.
+    """Refuse remote names that would leave the data folder, or that git or this tool acts on here.
 
     Raises:
         TransferError: There is such a name.
@@ -126,5 +127,9 @@ def refuse_escapes(paths: Sequence[PurePosixPath]) -> None:
     for path in paths:
         foreign = any("\\" in name or ":" in name for name in path.parts) and os.name == "nt"
         own = OURS in path.parts or any(map(is_draft, path.parts))
-        if path.is_absolute() or ".." in path.parts or own or foreign:
-            raise TransferError(f"{path} cannot be a file here.", hint="Rename it on Databricks.")
+        if judge(path) is Verdict.REFUSE or own or foreign:
+            raise TransferError(
+                f"{shown(path)} cannot be a file here: it would leave the data folder, or git or this tool "
+                "would act on it.",
+                hint="Delete or rename it on Databricks; nothing was pulled.",
+            )

@@ -8,6 +8,7 @@ import os
 import threading
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +20,9 @@ from kedro_databricks_hybrid.transfer.pull import InterruptedPullError, Pull, Pu
 from kedro_databricks_hybrid.transfer.push import Wish
 from tests.transfer.bad_line import CUT, RESET_BEFORE
 from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOTS = pytest.mark.parametrize("root", [DBFS, VOLUME])
 ALL = PurePosixPath()
@@ -319,3 +323,38 @@ def test_a_disk_that_refuses_is_one_line(site: Site, mine: Path) -> None:
     fill(mine, {"01": b"a file where a folder must be"})
     with pytest.raises(TransferError, match=r"01 cannot be written: File exists\. Move away"):
         pulled(site.pull(mine))
+
+
+@pytest.mark.parametrize(
+    "path", ["08/.git/config", "08/x/.GIT /config", "08/git~1/config", "08/.g\u200cit/config"]
+)
+def test_a_repository_never_comes(site: Site, mine: Path, path: str) -> None:
+    """Whoever may write to the root cannot have git here run a program: nothing of the pull lands."""
+    fill(site.folder(), {path: b"[core]\n\tfsmonitor = evil\n", "08/a.csv": b"a"})
+    with pytest.raises(
+        TransferError, match=r"config cannot be a file here.*Delete or rename it on Databricks"
+    ):
+        site.pull(mine).prepare([ALL], may_take=lambda _: True)
+    assert tree_of(mine) == {}
+
+
+def test_start_up_files_come_with_consent_alone(site: Site, mine: Path) -> None:
+    """All else comes; asked is only about what is not here already; a table comes whole or not."""
+    startup = {"08/.envrc": b"x", "08/conftest.py": b"y", "02_intermediate/table/evil.pth": b"z"}
+    fill(site.folder(), {**SPARK, **startup, "08/a.csv": b"a"})
+    fill(mine, {"08/.envrc": b"x"})
+    done = pulled(site.pull(mine))
+    assert [str(unit.path) for unit in done.plan.left_out] == ["02_intermediate/table", "08/conftest.py"]
+    assert done.files == 1
+    assert tree_of(mine) == {"08/.envrc": b"x", "08/a.csv": b"a"}
+    asked: list[list[str]] = []
+
+    def yes(paths: Sequence[PurePosixPath]) -> bool:
+        asked.append([str(path) for path in paths])
+        return True
+
+    pull = site.pull(mine)
+    assert pull.perform(pull.prepare([ALL], may_take=yes)).files == 2 + len(SPARK)
+    assert tree_of(mine) == site.files()
+    assert asked == [["02_intermediate/table/evil.pth", "08/conftest.py"]]
+    assert site.pull(mine).prepare([ALL]).left_out == ()
