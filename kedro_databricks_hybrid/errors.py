@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import errno
 
-_REFUSALS_OF_THE_MACHINE = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
-    *(errno.EMFILE, errno.ENFILE),
+_REMEDIES_OF_THE_MACHINE = {
+    errno.ENOSPC: "Free some space",
+    errno.EDQUOT: "Free some space",
+    errno.EFBIG: "Allow larger files, such as by `ulimit -f unlimited`",
+    errno.EROFS: "Make the disk writable",
+    errno.EIO: "Check the disk",
+    errno.EMFILE: "Allow more open files, such as by `ulimit -n 4096`",
+    errno.ENFILE: "Close other programs",
 }
 
 
@@ -93,8 +98,9 @@ class MachineError(HybridError):
             error: What the system said.
             path: The file, where the error names none or a draft of it.
         """
-        if error.errno not in _REFUSALS_OF_THE_MACHINE:
+        remedy = _REMEDIES_OF_THE_MACHINE.get(error.errno or 0)
+        if remedy is None:
             return None
         file = path or error.filename
         where = f" ({file})" if file else ""
-        return cls(f"This machine cannot go on: {error.strerror}{where}.", hint="Fix that, then try again.")
+        return cls(f"This machine cannot go on: {error.strerror}{where}.", hint=f"{remedy}, then try again.")

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from kedro_databricks_hybrid.errors import NotFoundError, WorkspaceError
 from kedro_databricks_hybrid.git_folder import GitFolder
+from kedro_databricks_hybrid.unsafe_names import Verdict, judge, shown
 from kedro_databricks_hybrid.workspace import translated
 
 if TYPE_CHECKING:
@@ -103,12 +104,19 @@ def compare(
     """Compare what a folder mirrors with a snapshot.
 
     Raises:
-        WorkspaceError: The folder is none of ours.
+        WorkspaceError: The folder is none of ours, or its mark was tampered with.
     """
     wanted = _files(repository, snapshot.commit.sha)
     known = read(workspace, path) or Mirrored(None, {})
     changed = [name for name, blob in wanted.items() if known.files.get(name) != blob]
-    return Difference(known, wanted, changed, [name for name in known.files if name not in wanted])
+    gone = [name for name in known.files if name not in wanted]
+    for name in gone:
+        if judge(name) is Verdict.REFUSE:
+            raise WorkspaceError(
+                f"{path / MARK} names {shown(name)}, which this tool cannot have sent; nothing was deleted.",
+                hint="Delete that folder on Databricks, then push again.",
+            )
+    return Difference(known, wanted, changed, gone)
 
 
 def sync(workspace: Workspace, path: PurePosixPath, repository: Repository, snapshot: Snapshot) -> Difference:

@@ -17,6 +17,14 @@ from kedro_databricks_hybrid.errors import GitError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+NO_CONFIGURATION = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_COUNT": "0",
+    "GIT_CONFIG_PARAMETERS": "",
+}
+"""What git's environment has to hold so that it knows nobody's settings but those of its repository."""
+
 _SCP_LIKE = re.compile(r"^(?:[^@/:]+@)?(?P<host>[^/:]{2,}):(?P<path>(?!/).+)$")
 
 # What a host name tells of the Git provider, first match wins. The values are the ones that the
@@ -31,6 +39,10 @@ _PROVIDERS = (
     (re.compile(r"gitlab"), "gitLabEnterpriseEdition"),
     (re.compile(r"bitbucket"), "bitbucketServer"),
 )
+
+
+# Asked for what changed inside of a submodule, git would run in it, by the configuration that lies there.
+_STATUS = ("status", "--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=dirty")
 
 
 @dataclass(frozen=True)
@@ -128,7 +140,7 @@ class Repository:
 
     def edited_paths(self) -> list[str]:
         """Return the paths, relative to the repository, that differ from the commit, new ones included."""
-        fields = self.ask("status", "--porcelain", "-z", "--untracked-files=normal").split("\0")
+        fields = self.ask(*_STATUS).split("\0")
         paths = []
         entries = iter(fields)
         for entry in entries:

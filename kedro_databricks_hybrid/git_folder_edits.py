@@ -13,10 +13,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import GitError
+from kedro_databricks_hybrid.git import NO_CONFIGURATION
+from kedro_databricks_hybrid.unsafe_names import Verdict, judge, shown
 from kedro_databricks_hybrid.workspace import translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from databricks.sdk.service.workspace import ObjectInfo
 
@@ -37,15 +39,18 @@ class Edits:
         base: The head commit.
         tree: Git's id of the files as they are in the Git folder.
         paths: What differs, with git's letter: M changed, A new, D deleted.
+        left_out: Start-up files that differ, too, but that nobody consented to; the tree has the commit's.
     """
 
     base: str
     tree: str
     paths: dict[str, str]
+    left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         words = {"A": " (new)", "D": " (deleted)"}
-        named = [f"{path}{words.get(letter, '')}" for path, letter in self.paths.items()]
+        named = [f"{shown(path)} (not saved)" for path in self.left_out]
+        named += [f"{shown(path)}{words.get(letter, '')}" for path, letter in self.paths.items()]
         return ", ".join(named[:5]) + (f" and {len(named) - 5} more" if len(named) > 5 else "")
 
 
@@ -60,7 +65,14 @@ class _Object:
     size: int | None
 
 
-def read(workspace: Workspace, folder: GitFolder, repository: Repository, *, keep: bool = False) -> Edits:
+def read(
+    workspace: Workspace,
+    folder: GitFolder,
+    repository: Repository,
+    *,
+    keep: bool = False,
+    may_take: Callable[[Sequence[str]], bool] = lambda _: True,
+) -> Edits:
     """Compare every file of a Git folder with the head commit, by the ignore rules of that commit.
 
     Args:
@@ -68,9 +80,10 @@ def read(workspace: Workspace, folder: GitFolder, repository: Repository, *, kee
         folder: The folder, whose head commit must be here.
         repository: The repository here that has the commit.
         keep: Write the edited files into the repository's object store, as they will be needed.
+        may_take: Asked about edited start-up files that are not here already, if there are any.
 
     Raises:
-        GitError: The head commit is not here.
+        GitError: The head commit is not here, or a path in the folder is one that nothing here may have.
         WorkspaceError: A file cannot be read, such as one beyond the 10 MB that Databricks exports.
     """
     if folder.sha is None or repository.commit(folder.sha) is None:
@@ -93,24 +106,36 @@ def read(workspace: Workspace, folder: GitFolder, repository: Repository, *, kee
             for path, content in zip(wanted, contents, strict=True)
             if path not in tracked or not scratch.is_same(path, content, tracked[path], wanted[path])
         }
+        asked = [path for path in changed if judge(path) is Verdict.ASK]
+        asked = [path for path in asked if not _is_here(repository.top / path, changed[path])]
+        left_out = asked if asked and not may_take(asked) else []
+        for path in left_out:
+            del changed[path]
         tree = scratch.write(changed, [path for path in tracked if path not in found])
-        return Edits(folder.sha, tree, scratch.changes(tree))
+        return Edits(folder.sha, tree, scratch.changes(tree), tuple(left_out))
 
 
 class _Scratch:
-    """A commit's index in a temporary folder, with the commit's own rules about what to ignore."""
+    """A commit's index in a temporary folder, with the commit's own rules about what to ignore.
+
+    Its git reads no configuration, as the files come from elsewhere: a filter or monitor that the user's
+    configuration names by a path in the repository would be the file of that name from the Git folder.
+    """
 
     def __init__(self, repository: Repository, sha: str, folder: Path, *, keep: bool) -> None:
         self._repository = repository
         self._sha = sha
         self._files = folder / "files"
         self._files.mkdir()
-        where = repository.ask("rev-parse", "--path-format=absolute", "--git-dir", "--git-path", "objects")
-        git_dir, objects = where.split("\n")[:2]
+        asked = ("--show-object-format", "--path-format=absolute", "--git-path", "objects")
+        kind, objects = repository.ask("rev-parse", *asked).split("\n")[:2]
         self._variables = {
-            "GIT_DIR": git_dir,
+            **NO_CONFIGURATION,
+            "GIT_DIR": str(folder / "git"),
             "GIT_WORK_TREE": str(self._files),
             "GIT_INDEX_FILE": str(folder / "index"),
+            "GIT_OBJECT_DIRECTORY": objects,
+            "GIT_DEFAULT_HASH": kind,
         }
         if not keep:
             (folder / "objects").mkdir()
@@ -118,9 +143,11 @@ class _Scratch:
                 "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
                 "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects,
             }
+        self._ask("init", "--quiet", "--template=")
         self._ask("read-tree", sha)
-        rules = [path for path in self.tracked() if path.rpartition("/")[2] in _RULES]
-        self._ask("checkout-index", "--force", "-z", "--stdin", given=_lines(rules))
+        for path, blob in self.tracked().items():
+            if path.rpartition("/")[2] in _RULES:
+                self._put(path, repository.run("cat-file", "blob", blob).stdout)
 
     def tracked(self) -> dict[str, str]:
         """Return the commit's files (neither links nor submodules) with the ids of their contents."""
@@ -149,9 +176,7 @@ class _Scratch:
     def write(self, changed: dict[str, bytes], deleted: list[str]) -> str:
         """Put edits into the index and return the id of the tree that results."""
         for path, content in changed.items():
-            place = self._files / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(content)
+            self._put(path, content)
         self._ask("update-index", "--force-remove", "-z", "--stdin", given=_lines(deleted))
         self._ask("update-index", "--add", "--replace", "-z", "--stdin", given=_lines(changed))
         return self._ask("write-tree").strip()
@@ -161,6 +186,11 @@ class _Scratch:
         fields = self._ask("diff-tree", "-r", "-z", "--name-status", "--no-renames", self._sha, tree)
         parts = iter(fields.split("\0"))
         return {path: letter for letter, path in zip(parts, parts, strict=False)}
+
+    def _put(self, path: str, content: bytes) -> None:
+        place = self._files / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
 
     def _ask(self, *arguments: str, given: str = "") -> str:
         return self._repository.ask(*self._before(), *arguments, given=given, variables=self._variables)
@@ -187,10 +217,17 @@ def _walk(workspace: Workspace, folder: GitFolder, scratch: _Scratch) -> Iterato
             ]:
                 address = str(entry.path)
                 path = str(PurePosixPath(address.removeprefix("/Workspace")).relative_to(root))
+                if path == ".git":
+                    continue  # the folder's own repository, which git leaves alone, too
+                if judge(path) is Verdict.REFUSE:
+                    raise GitError(
+                        f"The Git folder {folder.path} has {shown(path)}, which git would act on here.",
+                        hint="Delete or rename it on Databricks; nothing was saved or discarded.",
+                    )
                 kind = entry.object_type.value if entry.object_type else ""
                 if kind == "DIRECTORY":
                     below[f"{path}/"] = address
-                elif kind in {"FILE", "NOTEBOOK"} and ".." not in path.split("/"):
+                elif kind in {"FILE", "NOTEBOOK"}:
                     language = entry.language.value if entry.language else None
                     yield _Object(path, address, kind, language, entry.size)
             ignored = scratch.ignored(below)
@@ -225,6 +262,10 @@ def _content(workspace: Workspace, path: str, found: _Object) -> bytes:
         kind = ExportFormat.JUPYTER if path.endswith(".ipynb") else ExportFormat.SOURCE
     with translated(f"read {found.address}"):
         return base64.b64decode(workspace.client.workspace.export(found.address, format=kind).content or "")
+
+
+def _is_here(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
 
 
 def _same_notebook(path: str, one: bytes, other: bytes) -> bool:

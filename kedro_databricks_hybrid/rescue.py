@@ -12,7 +12,7 @@ from kedro_databricks_hybrid import git_folder, git_folder_edits
 from kedro_databricks_hybrid.errors import DirtyGitFolderError, GitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from kedro_databricks_hybrid.git import Repository
     from kedro_databricks_hybrid.git_folder import GitFolder, Target
@@ -24,9 +24,14 @@ BRANCHES = "kedro-hybrid/rescued"
 
 @dataclass(frozen=True)
 class Saved:
-    """Edits of a Git folder as a commit on a branch of their own here."""
+    """Edits of a Git folder as a commit on a branch of their own here.
 
-    branch: str
+    Args:
+        branch: The branch, None where all edits are start-up files that were left out.
+        edits: The edits.
+    """
+
+    branch: str | None
     edits: Edits
 
 
@@ -39,12 +44,14 @@ class Way:
         may_discard: Asked once they are saved, whether they may be given up there.
         say: Called with one line for what was done.
         again: The command to repeat, for hints.
+        may_take: Asked whether to save start-up files, too.
     """
 
     save: bool
     may_discard: Callable[[], bool]
     say: Callable[[str], None]
     again: str
+    may_take: Callable[[Sequence[str]], bool] = lambda _: False
 
 
 def check_out(
@@ -66,12 +73,15 @@ def check_out(
     saved = None
     if way.save:
         _fetch_head(repository, folder)
-        saved = save(workspace, repository, folder)
+        saved = save(workspace, repository, folder, way.may_take)
         if saved is None:
             way.say(f"Nothing was edited in {folder.path}.")
         else:
-            way.say(f"Saved the edits of {folder.path} as the branch {saved.branch}: {saved.edits}")
+            branch = f"as the branch {saved.branch}" if saved.branch else "nowhere"
+            way.say(f"Saved the edits of {folder.path} {branch}: {saved.edits}")
             if way.may_discard():
+                if saved.edits.left_out:
+                    raise _not_all_saved(folder, saved, way)
                 return discard(workspace, repository, folder, target, saved)
     try:
         return git_folder.check_out(workspace, folder, target)
@@ -80,15 +90,26 @@ def check_out(
         raise _explained(error, edits, folder, saved, way) from error
 
 
-def save(workspace: Workspace, repository: Repository, folder: GitFolder) -> Saved | None:
+def save(
+    workspace: Workspace,
+    repository: Repository,
+    folder: GitFolder,
+    may_take: Callable[[Sequence[str]], bool] = lambda _: False,
+) -> Saved | None:
     """Make a branch here that holds what was edited in a Git folder, and prove that its patch applies.
+
+    Args:
+        workspace: Where the folder lies.
+        repository: Where the branch is made.
+        folder: The folder.
+        may_take: Asked whether to save start-up files, too.
 
     Returns:
         The branch, which may be there from before; None where nothing was edited.
     """
-    edits = git_folder_edits.read(workspace, folder, repository, keep=True)
+    edits = git_folder_edits.read(workspace, folder, repository, keep=True, may_take=may_take)
     if not edits.paths:
-        return None
+        return Saved(None, edits) if edits.left_out else None
     known = repository.ask(
         "for-each-ref", "--format=%(tree) %(parent) %(refname:lstrip=2)", f"refs/heads/{BRANCHES}/"
     )
@@ -125,7 +146,7 @@ def _fetch_head(repository: Repository, folder: GitFolder) -> None:
     """Fetch the folder's head commit where it is not here: its objects alone, no branch moves."""
     if folder.sha and folder.url and repository.commit(folder.sha) is None:
         for remote in repository.ask("remote").split():
-            quiet = ("--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=")
+            quiet = ("--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", "--no-recurse-submodules")
             repository.run("fetch", *quiet, "--", remote, folder.sha)
 
 
@@ -156,8 +177,10 @@ def _explained(
     """Name the edits that stand in the way, and the next step."""
     if isinstance(edits, GitError):
         return DirtyGitFolderError(f"{error.message} {edits.message}", hint=edits.hint)
-    if not edits.paths:
+    if not edits.paths and not edits.left_out:
         return error
+    if saved and saved.edits.left_out:
+        return _not_all_saved(folder, saved, way)
     what = f"{folder.path} has edits that a checkout would lose: {edits}."
     if saved:
         return DirtyGitFolderError(
@@ -166,6 +189,14 @@ def _explained(
         )
     return DirtyGitFolderError(
         what, hint=f"`{way.again} --save` brings them here as a branch; nothing was discarded."
+    )
+
+
+def _not_all_saved(folder: GitFolder, saved: Saved, way: Way) -> DirtyGitFolderError:
+    return DirtyGitFolderError(
+        f"{folder.path} has edits that would be lost: {saved.edits}. "
+        "Programs run some of these files when they start.",
+        hint=f"`{way.again} --save --startup-files` saves them, too; nothing was discarded.",
     )
 
 

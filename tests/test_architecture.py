@@ -24,6 +24,7 @@ LAYERS = (
         "git",
         "snapshot",
         "unsupported",
+        "unsafe_names",
         "requirement_lines",
         "runtime_packages",
         "project_files",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from kedro_databricks_hybrid import git
 from kedro_databricks_hybrid.errors import GitError
+from tests.git_programs import SETTINGS, Programs, repository
 
 
 def run(folder: Path, *arguments: str) -> str:
@@ -195,3 +197,16 @@ def test_without_git(clone: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(GitError, match="git is not installed"):
         git.Repository(clone)
+
+
+def test_a_submodule_names_no_programs(tmp_path: Path) -> None:
+    """What changed in the repository is told without a git that runs in a submodule."""
+    top = repository(tmp_path / "top")
+    programs = Programs(tmp_path / "programs")
+    shutil.copytree(top / ".git", top / "inner" / ".git")
+    for name in (".gitattributes", "x.evil"):
+        shutil.copy(top / name, top / "inner" / name)
+    programs.plant(top / "inner", SETTINGS)
+    (top / "inner/.git/HEAD").write_text(run(top, "rev-parse", "main:inner") + "\n")
+    assert git.Repository(top).edited_paths() == ["x.evil"]
+    assert programs.ran() == set()

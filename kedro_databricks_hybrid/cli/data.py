@@ -9,6 +9,7 @@ from kedro.framework.cli.utils import split_string
 
 from kedro_databricks_hybrid.cli.command import Command, env_option, json_option, profile_option, say_json
 from kedro_databricks_hybrid.cli.project import open_project
+from kedro_databricks_hybrid.cli.startup_files import startup_files_option
 from kedro_databricks_hybrid.workspace import connect
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def push(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **o
 @click.option("--all", "everything", is_flag=True, help="Everything below the data root.")
 @click.option("--force", is_flag=True, help="Take theirs also where you edited; your edits are saved first.")
 @click.option("--mine", is_flag=True, help="Be content with yours where you edited, and take the rest.")
+@startup_files_option
 @_dry_run_option
 @json_option
 @click.pass_obj

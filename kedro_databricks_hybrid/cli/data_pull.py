@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kedro_databricks_hybrid.cli.command import say, warn
 from kedro_databricks_hybrid.cli.progress import shown
 from kedro_databricks_hybrid.cli.sizes import in_bytes, with_count
+from kedro_databricks_hybrid.cli.startup_files import consent, named
 from kedro_databricks_hybrid.errors import TransferError
 from kedro_databricks_hybrid.run.log import RUNS_FOLDER, Outcome, RunLogReader
 from kedro_databricks_hybrid.transfer import datasets, local, roots
@@ -37,6 +39,7 @@ class PullOptions:
     everything: bool = False
     force: bool = False
     mine: bool = False
+    startup_files: bool | None = None
     dry_run: bool = False
 
 
@@ -44,20 +47,24 @@ def pull_data(project: Project, workspace: Workspace, options: PullOptions) -> d
     """Pull data and say what was done; returns the same for programs.
 
     Raises:
-        TransferError: Edits here stayed, and nobody said that they may.
+        TransferError: Edits here stayed, or start-up files were left out, and nobody said that they may.
     """
     began = time.monotonic()
     tree = roots.tree(workspace, project.data_root(workspace))
     wanted = _wanted(project, tree, options)
     pull = Pull(tree, project.data, place(workspace, tree.root), shown("Receiving"))
     paths = [local.inside(project.data, path) for path in wanted]
-    plan = pull.prepare(paths, force=options.force)
+    choice = options.startup_files
+    may_take = consent(bool(choice) if options.dry_run else choice)
+    plan = pull.prepare(paths, force=options.force, may_take=may_take)
     _note_what_stays(plan)
+    left_out = [str(unit.path) for unit in plan.left_out]
     if options.dry_run:
         for pair in plan.downloads:
             say(f"Would take {pair.path} ({in_bytes(pair.there.size if pair.there else 0)})")
         say(f"Would take {with_count(len(plan.downloads), 'file')} from {tree.root}.")
-        return {"root": tree.root, "take": [str(pair.path) for pair in plan.downloads]}
+        take = [str(pair.path) for pair in plan.downloads]
+        return {"root": tree.root, "take": take, "left_out": left_out}
     done = pull.perform(plan)
     if done.saved:
         warn(f"Your edits are saved in {done.saved}.")
@@ -70,15 +77,20 @@ def pull_data(project: Project, workspace: Workspace, options: PullOptions) -> d
         _say_nothing_came(plan, tree.root)
     if plan.kept and not options.mine:
         raise _kept(plan)
+    if left_out and choice is None and not sys.stdin.isatty():
+        raise TransferError(
+            f"Not everything is here: left out, since programs run it when they start: {named(left_out)}.",
+            hint="`kedro databricks data pull --startup-files` takes that; --no-startup-files does without.",
+        )
     kept = [str(unit.path) for unit in plan.kept]
-    return {"root": tree.root, "received": done.files, "bytes": done.size, "kept": kept}
+    return {"root": tree.root, "received": done.files, "bytes": done.size, "kept": kept, "left_out": left_out}
 
 
 def _say_nothing_came(plan: PullPlan, root: str) -> None:
     same = sum(len(unit.pairs) for unit in plan.same)
-    if not same and not plan.kept:
+    if not same and not plan.kept and not plan.left_out:
         warn(f"{root} has nothing of this yet: `kedro databricks run` writes it.")
-    everything = "Everything else here" if plan.kept else "Everything here"
+    everything = "Everything else here" if plan.kept or plan.left_out else "Everything here"
     say(f"{everything} is up to date ({with_count(same, 'file')}).")
 
 

@@ -50,6 +50,7 @@ def pull(
     dry_run: bool,
     save: bool,
     force: bool,
+    startup_files: bool | None,
     as_json: bool,
 ) -> None:
     """Pull a branch or tag from the Git remote into the Git folder on Databricks, and check it out there."""
@@ -68,10 +69,11 @@ def pull(
         )
         held = folder
     else:
-        chosen = way("pull", workspace, save=save, force=force)
+        chosen = way("pull", workspace, save=save, force=force, startup_files=startup_files)
         held = rescue.check_out(workspace, repository, folder, target, chosen)
         _say_what_is_there(repository, held, target)
-    data = _pull_data(project, workspace, dry_run=dry_run) if with_data else None
+    options = {"dry_run": dry_run, "startup_files": startup_files}
+    data = _pull_data(project, workspace, options) if with_data else None
     if as_json:
         is_there = {"commit": held.sha, "branch": held.branch, "tag": tag, "folder": str(held.path)}
         say_json({"dry_run": dry_run, **is_there, "data": data})
@@ -85,7 +87,7 @@ def _say_what_is_there(repository: Repository, pulled: GitFolder, target: Target
         warn(f"Your local {target.branch} is at {head}: push it to bring it there.")
 
 
-def _pull_data(project: Project, workspace: Workspace, *, dry_run: bool) -> dict[str, Any]:
+def _pull_data(project: Project, workspace: Workspace, options: dict[str, Any]) -> dict[str, Any]:
     from kedro_databricks_hybrid.cli import data_pull
 
-    return data_pull.pull_data(project, workspace, data_pull.PullOptions(dry_run=dry_run))
+    return data_pull.pull_data(project, workspace, data_pull.PullOptions(**options))

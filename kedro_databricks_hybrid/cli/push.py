@@ -68,6 +68,7 @@ def push(
     watch: bool,
     save: bool,
     force: bool,
+    startup_files: bool | None,
     as_json: bool,
 ) -> None:
     """Bring the current commit and the data that changed to Databricks.
@@ -93,7 +94,7 @@ def push(
         if dry_run:
             told = _say_what_would_be_done(project, workspace, source, wip=wip)
         else:
-            chosen = way("push", workspace, save=save, force=force)
+            chosen = way("push", workspace, save=save, force=force, startup_files=startup_files)
             told = _push_commit(project, workspace, source, chosen, wip=wip)
         told["data"] = data(project, workspace) if data else None
     if as_json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kedro_databricks_hybrid.cli.command import say
+from kedro_databricks_hybrid.cli.startup_files import consent, startup_files_option
 from kedro_databricks_hybrid.rescue import Way
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _ANSWER = "discard"
 
 
 def rescue_options(function: Function) -> Function:
-    """Add --save and --force."""
+    """Add --save, --force and --startup-files."""
     save = click.option(
         "--save", is_flag=True, help="Bring edits made in the Git folder here, as a branch of their own."
     )
@@ -30,10 +31,10 @@ def rescue_options(function: Function) -> Function:
         is_flag=True,
         help="Give edits made in the Git folder up, after saving them as --save does.",
     )
-    return save(force(function))
+    return save(force(startup_files_option(function)))
 
 
-def way(verb: str, workspace: Workspace, *, save: bool, force: bool) -> Way:
+def way(verb: str, workspace: Workspace, *, save: bool, force: bool, startup_files: bool | None) -> Way:
     """Return how a command deals with edits in the Git folder."""
 
     def may_discard() -> bool:
@@ -44,4 +45,5 @@ def way(verb: str, workspace: Workspace, *, save: bool, force: bool) -> Way:
         )
         return bool(click.prompt(question, default="", show_default=False) == _ANSWER)
 
-    return Way(save or force, may_discard, say, f"kedro databricks {verb}{workspace.flags}")
+    again = f"kedro databricks {verb}{workspace.flags}"
+    return Way(save or force, may_discard, say, again, consent(startup_files))

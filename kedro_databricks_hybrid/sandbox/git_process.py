@@ -1,4 +1,10 @@
-"""Running git for the workspace: apart from any user's configuration, never asking, never for ever."""
+"""Running git for the workspace: apart from any user's configuration, never asking, never for ever.
+
+What lies in a Git folder names no program that git runs here. The history, and with it the configuration
+and the hooks, lies outside of the folder. A submodule, which brings both, is never entered: git would run
+`git status` in it to say what a checkout left, so every checkout is quiet. Should it be entered all the same,
+the configuration here outranks the submodule's, but it cannot name every filter that one may define.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +29,20 @@ _KEPT_VARIABLES = ("PATH", "GIT_EXEC_PATH", "SYSTEMROOT", "TEMP", "TMP")
 _CONFIGURATION = """\
 [safe]
 \tdirectory = *
+\tbareRepository = explicit
 [core]
 \thooksPath = /dev/null
 \tautocrlf = false
 \tfsmonitor = false
 \tquotePath = false
+[submodule]
+\trecurse = false
+[fetch]
+\trecurseSubmodules = false
+[diff]
+\tignoreSubmodules = all
+[credential]
+\thelper =
 [http]
 \tlowSpeedLimit = 1
 \tlowSpeedTime = 60
@@ -92,12 +107,16 @@ class Git:
             GitFailedError: The command failed, or took too long.
         """
         environment = self._environment()
+        settings = {"include.path": str(self.configuration)}  # given so, it outranks every repository's own
         if git_dir is not None:
             environment["GIT_DIR"] = str(git_dir)
         if work_tree is not None:
             environment["GIT_WORK_TREE"] = str(work_tree)
         if credential is not None and credential.token:
-            environment.update(_header(credential, url))
+            settings |= _header(credential, url)
+        environment["GIT_CONFIG_COUNT"] = str(len(settings))
+        for number, (key, value) in enumerate(settings.items()):
+            environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
         process = await asyncio.create_subprocess_exec(
             "git",
             *arguments,
@@ -137,14 +156,10 @@ class Git:
 
 
 def _header(credential: GitCredential, url: str) -> dict[str, str]:
-    """Return the variables that make git send the credential to `url`: not an argument, not a file."""
+    """Return the setting that makes git send the credential to `url`: not an argument, not a file."""
     name = credential.git_username or credential.git_email or "token"
     pair = base64.b64encode(f"{name}:{credential.token}".encode()).decode()
-    return {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"http.{url}.extraHeader",
-        "GIT_CONFIG_VALUE_0": f"Authorization: Basic {pair}",
-    }
+    return {f"http.{url}.extraHeader": f"Authorization: Basic {pair}"}
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

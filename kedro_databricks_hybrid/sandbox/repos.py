@@ -168,7 +168,7 @@ class Repos:
                 if discard:
                     await self._discard(repo)
                 way = ["-B", ref.name] if ref.kind == "branch" else ["--detach"]
-                await self._in(repo, "checkout", "--no-overwrite-ignore", *way, commit, "--")
+                await self._in(repo, "checkout", "--quiet", "--no-overwrite-ignore", *way, commit, "--")
             except GitFailedError as error:
                 raise git_errors.checkout_refused(repo.path, error.text) from error
 
@@ -253,7 +253,7 @@ class Repos:
         except GitFailedError:
             return  # an empty remote: nothing to check out yet
         try:
-            await self.git("checkout", "HEAD", "--", git_dir=history, work_tree=scratch)
+            await self.git("checkout", "--quiet", "HEAD", "--", git_dir=history, work_tree=scratch)
             await self.git("reset", "--hard", git_dir=history, work_tree=scratch)
         except GitFailedError as error:
             raise git_errors.checkout_refused(planned.path, error.text) from error

@@ -77,7 +77,7 @@ class Compute:
             commit = (await git(*wanted, git_dir=history)).strip()
         except GitFailedError as error:
             raise GitFailedError(f"{ref.rpartition('/')[2]} is not in {url}") from error
-        await git("checkout", "--detach", commit, "--", git_dir=history, work_tree=self.checkout)
+        await git("checkout", "--quiet", "--detach", commit, "--", git_dir=history, work_tree=self.checkout)
         return commit
 
     async def prepare(self, task: Task, one: TaskRun) -> None:

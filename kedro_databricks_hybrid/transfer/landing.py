@@ -1,4 +1,8 @@
-"""Putting what was downloaded in its place: a reader sees the old one or the new one, whole."""
+"""Putting what was downloaded in its place: a reader sees the old one or the new one, whole.
+
+What is not whole yet is a draft: `.<pull>.<draft>.kedro-part` beside its target, twice eight hex digits.
+A running pull holds the lock of `.kedro-hybrid/<pull>.pulling`; drafts of a pull without a lock are removed.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +14,69 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.transfer.local import PART_SUFFIX
+from kedro_databricks_hybrid.transfer import own_folder
+from kedro_databricks_hybrid.transfer.local import PART_SUFFIX, is_draft
+from kedro_databricks_hybrid.transfer.unfinished import lock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def draft_of(target: Path) -> Path:
-    """Return a free name beside a file or folder; what an interrupted pull left there is removed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for left in target.parent.glob(f".{_escaped(target.name)}.*{PART_SUFFIX}"):
-        remove(left)
-    return target.with_name(f".{target.name}.{secrets.token_hex(4)}{PART_SUFFIX}")
+class Drafts:
+    """The drafts of one pull.
+
+    Args:
+        data: The data folder.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._pull = secrets.token_hex(4)
+        self._cleared: set[Path] = set()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[Drafts]:
+        """Hold the pull's lock, which keeps other pulls from removing its drafts."""
+        own_folder.make(self._data)
+        place = self._lock_file(self._pull)
+        try:
+            with place.open("wb") as file:
+                with contextlib.suppress(OSError):  # a disk without locks, where no draft is ever removed
+                    lock(file.fileno())
+                yield self
+        finally:
+            place.unlink(missing_ok=True)
+
+    def beside(self, target: Path) -> Path:
+        """Return a free name for a draft of a file or folder; drafts of dead pulls beside it are removed."""
+        folder = target.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder not in self._cleared:
+            self._cleared.add(folder)
+            for left in [entry for entry in folder.iterdir() if is_draft(entry.name)]:
+                if not self._lives(_pull_of(left)):
+                    remove(left)
+        return folder / _name(self._pull)
+
+    def _lives(self, pull: str) -> bool:
+        if pull == self._pull:
+            return True
+        try:
+            with self._lock_file(pull).open("r+b") as file:
+                lock(file.fileno())
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        self._lock_file(pull).unlink(missing_ok=True)
+        return False
+
+    def _lock_file(self, pull: str) -> Path:
+        return own_folder.path(self._data, f"{pull}.pulling")
 
 
 def land_file(draft: Path, target: Path) -> None:
@@ -43,11 +95,17 @@ def land_folder(draft: Path, target: Path) -> None:
     Linux swaps the two in one step. Elsewhere the name is free for the moment between two renames.
     """
     if not os.path.lexists(target):
-        draft.rename(target)
-    elif _swapped(draft, target):
+        try:
+            draft.rename(target)
+        except OSError:
+            if not os.path.lexists(target):  # otherwise another pull was faster
+                raise
+        else:
+            return
+    if _swapped(draft, target):
         remove(draft)
     else:
-        old = target.with_name(f".{target.name}.{secrets.token_hex(4)}{PART_SUFFIX}")
+        old = target.with_name(_name(_pull_of(draft)))
         target.rename(old)
         draft.rename(target)
         remove(old)
@@ -82,5 +140,9 @@ def _swapped(first: Path, second: Path) -> bool:
     return bool(rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0)
 
 
-def _escaped(name: str) -> str:
-    return "".join(f"[{character}]" if character in "*?[" else character for character in name)
+def _name(pull: str) -> str:
+    return f".{pull}.{secrets.token_hex(4)}{PART_SUFFIX}"
+
+
+def _pull_of(draft: Path) -> str:
+    return draft.name.split(".")[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _MARKERS = {".gitkeep", ".DS_Store"}
 PART_SUFFIX = ".kedro-part"
 """Ends the name of a file or folder that a pull has not finished."""
+
+_DRAFT = re.compile(rf"\.[0-9a-f]{{8}}\.[0-9a-f]{{8}}{re.escape(PART_SUFFIX)}")
 
 Found = dict[PurePosixPath, os.stat_result]
 """Local files by their path relative to the data folder."""
@@ -133,6 +136,11 @@ def layer_folders(data: Path) -> list[PurePosixPath]:
     )
 
 
+def is_draft(name: str) -> bool:
+    """Tell whether a name is one that a pull gives to what it has not finished."""
+    return _DRAFT.fullmatch(name) is not None
+
+
 def inside(data: Path, path: Path) -> PurePosixPath:
     """Return a path relative to the data folder, whether or not it exists.
 
@@ -186,7 +194,7 @@ def _files_below(folder: str, name: str, real_data: Path) -> Iterator[tuple[str,
                 if entry.is_dir() and Path(os.path.realpath(folder)).is_relative_to(target):
                     continue  # a link back up: what it leads to is walked already
             if entry.is_dir():
-                if entry.name != OURS and not entry.name.endswith(PART_SUFFIX):
+                if entry.name != OURS and not is_draft(entry.name):
                     yield from _files_below(entry.path, f"{name}{entry.name}/", real_data)
             elif entry.is_file():
                 yield name + entry.name, entry.path, entry.stat()
@@ -201,7 +209,7 @@ def _link_out(name: str, target: Path) -> TransferError:
 
 def _is_data(name: str) -> bool:
     is_checksum = name.startswith(".") and name.endswith(".crc")
-    return name not in _MARKERS and not is_checksum and not name.endswith(PART_SUFFIX)
+    return name not in _MARKERS and not is_checksum and not is_draft(name)
 
 
 def _require_readable(path: str) -> None:

@@ -6,11 +6,12 @@ import hashlib
 import os
 import secrets
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.errors import ConnectionFailedError, MachineError, TransferError
+from kedro_databricks_hybrid.errors import ConnectionFailedError, TransferError
 from kedro_databricks_hybrid.transfer import knowledge, landing, local, own_folder, refusals
 from kedro_databricks_hybrid.transfer.clone_state import CloneState
 from kedro_databricks_hybrid.transfer.digests import Digests
@@ -23,7 +24,7 @@ from kedro_databricks_hybrid.transfer.pull_plan import PullPlan, Unit, plan_pull
 from kedro_databricks_hybrid.transfer.remote import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from kedro_databricks_hybrid.transfer.files import LocalFile, RemoteFile
     from kedro_databricks_hybrid.transfer.remote import RemoteTree
@@ -86,16 +87,25 @@ class Pull:
             for path in sorted(here.keys() | there.keys())
         ]
 
-    def prepare(self, paths: Collection[PurePosixPath], *, force: bool = False) -> PullPlan:
+    def prepare(
+        self,
+        paths: Collection[PurePosixPath],
+        *,
+        force: bool = False,
+        may_take: Callable[[Sequence[PurePosixPath]], bool] = lambda _: False,
+    ) -> PullPlan:
         """Compare both sides and decide.
 
         Args:
             paths: Files and folders, relative to the root.
             force: Whether to take also what was edited here; it is saved first.
+            may_take: Asked about start-up files, if there are any to download.
         """
         pairs = self.pairs(paths)
         refusals.refuse_escapes([pair.path for pair in pairs if pair.there])
-        return plan_pull(units_of(knowledge.compared(self.tree, pairs, _is_unclear)), force=force)
+        plan = plan_pull(units_of(knowledge.compared(self.tree, pairs, _is_unclear)), force=force)
+        asked = plan.startup_files
+        return plan.without_startup_files() if asked and not may_take(asked) else plan
 
     def perform(self, plan: PullPlan) -> Pulled:
         """Do what a plan says.
@@ -117,44 +127,42 @@ class Pull:
         self._saved: Path | None = None
         landed: dict[PurePosixPath, Entry] = {}
         try:
-            self._save_edits(plan)
-            files = [unit for unit in plan.take if not unit.is_folder]
-            for entries in run_all(self._take_file, files):
-                landed |= entries
-            for unit in plan.take:
-                if unit.is_folder:
-                    landed |= self._take_folder(unit)
+            with refusals.writing(self.data):
+                self._save_edits(plan)
+                if plan.take:
+                    with landing.Drafts(self.data).held() as self._drafts:
+                        landed = self._take(plan.take)
         except KeyboardInterrupt:
             raise InterruptedPullError(
                 f"Interrupted after {self.progress.files} of {len(downloads)} files.",
                 hint="Pull again: what landed is kept, the rest comes.",
             ) from None
-        except OSError as error:
-            file = error.filename or self.data
-            raise MachineError.of(error, file) or TransferError(
-                f"{file} cannot be written: {error.strerror}.", hint="Fix its permissions, then pull again."
-            ) from error
         finally:
             self.progress.end()
         self._state.in_step({**in_step, **landed}, finished=False)
         return Pulled(len(landed), sum(each.version.size for each in landed.values()), plan, self._saved)
 
+    def _take(self, units: Sequence[Unit]) -> dict[PurePosixPath, Entry]:
+        landed: dict[PurePosixPath, Entry] = {}
+        for entries in run_all(self._take_file, [unit for unit in units if not unit.is_folder]):
+            landed |= entries
+        for unit in units:
+            if unit.is_folder:
+                landed |= self._take_folder(unit)
+        return landed
+
     def _take_file(self, unit: Unit) -> dict[PurePosixPath, Entry]:
         (pair,) = (pair for pair in unit.pairs if pair.there)
         target = self.data / pair.path
-        draft = landing.draft_of(target)
-        try:
+        with refusals.writing(target), self._draft_of(target) as draft:
             entry = self._download(pair, draft)
             landing.land_file(draft, target)
-        finally:
-            landing.remove(draft)
         return {pair.path: entry}
 
     def _take_folder(self, unit: Unit) -> dict[PurePosixPath, Entry]:
         target = self.data / unit.path
-        draft = landing.draft_of(target)
         wanted = [pair for pair in unit.pairs if pair.there]
-        try:
+        with refusals.writing(target), self._draft_of(target) as draft:
             draft.mkdir()
             for pair in wanted:
                 if pair.state is State.SAME:
@@ -164,9 +172,15 @@ class Pull:
                 lambda pair: self._download(pair, draft / pair.path.relative_to(unit.path)), missing
             )
             landing.land_folder(draft, target)
+        return dict(zip((pair.path for pair in missing), entries, strict=True))
+
+    @contextmanager
+    def _draft_of(self, target: Path) -> Iterator[Path]:
+        draft = self._drafts.beside(target)
+        try:
+            yield draft
         finally:
             landing.remove(draft)
-        return dict(zip((pair.path for pair in missing), entries, strict=True))
 
     def _download(self, pair: Pair, target: Path) -> Entry:
         assert pair.there is not None  # noqa: S101 - only such pairs are taken

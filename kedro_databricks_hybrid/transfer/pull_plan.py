@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.transfer.plan import Pair, State
+from kedro_databricks_hybrid.unsafe_names import Verdict, judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,11 +49,24 @@ class PullPlan:
         take: What is brought here.
         same: What is in step already.
         kept: What was edited here and stays.
+        left_out: What holds start-up files that nobody consented to.
     """
 
     take: tuple[Unit, ...] = ()
     same: tuple[Unit, ...] = ()
     kept: tuple[Unit, ...] = ()
+    left_out: tuple[Unit, ...] = ()
+
+    @property
+    def startup_files(self) -> list[PurePosixPath]:
+        """The files to download that programs run when they start."""
+        return [pair.path for pair in self.downloads if judge(pair.path) is Verdict.ASK]
+
+    def without_startup_files(self) -> PullPlan:
+        """Return the plan that takes none of them, nor the rest of a folder that only makes sense whole."""
+        asked = set(self.startup_files)
+        left_out = tuple(unit for unit in self.take if any(pair.path in asked for pair in unit.pairs))
+        return replace(self, take=tuple(u for u in self.take if u not in left_out), left_out=left_out)
 
     @property
     def downloads(self) -> list[Pair]:

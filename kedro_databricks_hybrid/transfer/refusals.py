@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.errors import NotFoundError, TransferError, WorkspaceError
+from kedro_databricks_hybrid.errors import MachineError, NotFoundError, TransferError, WorkspaceError
 from kedro_databricks_hybrid.transfer.files import OURS
+from kedro_databricks_hybrid.transfer.local import is_draft
+from kedro_databricks_hybrid.unsafe_names import Verdict, judge, shown
 from kedro_databricks_hybrid.workspace import translated
 
 if TYPE_CHECKING:
@@ -20,6 +24,14 @@ if TYPE_CHECKING:
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_NAME = 255  # bytes
 _MAX_PATH = 3000  # bytes below the root
+_WAYS_OUT = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "Make it writable for you"),
+    **dict.fromkeys(
+        (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY),
+        "Move away what has its name here, a file in place of a folder or the other way around",
+    ),
+    errno.ENAMETOOLONG: "Rename it on Databricks, since its name is too long for this disk",
+}
 
 
 @contextmanager
@@ -41,6 +53,26 @@ def explained(action: str) -> Iterator[None]:
         else:
             raise
         raise WorkspaceError(f"{error.message.rstrip('.')}.", hint=hint) from error
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Translate what the disk refuses while a file or folder is written; the hint fits the cause.
+
+    Raises:
+        MachineError: The disk is full, or the like.
+        TransferError: It cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = Path(str(error.filename or target))
+        file = target if any(map(is_draft, named.parts)) else named
+        way_out = _WAYS_OUT.get(error.errno or 0)
+        raise MachineError.of(error, file) or TransferError(
+            f"{file} cannot be written: {error.strerror}.",
+            hint=f"{way_out}, then pull again." if way_out else "Pull again.",
+        ) from error
 
 
 def refuse_names(paths: Sequence[PurePosixPath]) -> None:
@@ -87,12 +119,17 @@ def _problem(path: PurePosixPath) -> str | None:
 
 
 def refuse_escapes(paths: Sequence[PurePosixPath]) -> None:
-    """Refuse remote names that would leave the data folder, or land in this tool's own, on this machine.
+    """Refuse remote names that would leave the data folder, or that git or this tool acts on here.
 
     Raises:
         TransferError: There is such a name.
     """
     for path in paths:
         foreign = any("\\" in name or ":" in name for name in path.parts) and os.name == "nt"
-        if path.is_absolute() or ".." in path.parts or OURS in path.parts or foreign:
-            raise TransferError(f"{path} cannot be a file here.", hint="Rename it on Databricks.")
+        own = OURS in path.parts or any(map(is_draft, path.parts))
+        if judge(path) is Verdict.REFUSE or own or foreign:
+            raise TransferError(
+                f"{shown(path)} cannot be a file here: it would leave the data folder, or git or this tool "
+                "would act on it.",
+                hint="Delete or rename it on Databricks; nothing was pulled.",
+            )

@@ -87,7 +87,7 @@ def _locked(place: Path) -> IO[str] | None:
     file: IO[str] | None = None
     try:
         file = place.open("a+", encoding="utf-8")
-        _lock(file.fileno())
+        lock(file.fileno())
     except OSError:
         if file is not None:
             file.close()
@@ -95,7 +95,8 @@ def _locked(place: Path) -> IO[str] | None:
     return file
 
 
-def _lock(number: int) -> None:
+def lock(number: int) -> None:
+    """Lock an open file for this process, or raise OSError because another one has locked it."""
     try:
         import fcntl
     except ImportError:

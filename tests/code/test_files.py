@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from pathlib import Path, PurePosixPath
@@ -220,3 +221,19 @@ def test_a_file_of_a_similar_name_survives(filed: Site) -> None:
     filed.write({"run.sh": None})
     filed.call("push", "--no-data")
     assert (mirror(filed) / "run").read_text() == "y\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["../other/victim.txt", "/Users/user@example.com/other/victim.txt", ".git/config"]
+)
+def test_a_mark_that_somebody_tampered_with_deletes_nothing(filed: Site, name: str) -> None:
+    """Whoever may write to the mirror cannot have a push delete with another one's rights."""
+    filed.call("push", "--no-data")
+    victim = mirror(filed).parent / "other" / "victim.txt"
+    filed.write({"victim.txt": "x"}, at=victim.parent)
+    mark = mirror(filed) / files_folder.MARK
+    known = json.loads(mark.read_text())
+    mark.write_text(json.dumps({**known, "files": {**known["files"], name: "0"}}))
+    said = filed.call("push", "--no-data", status=1).output
+    assert f"names {name}, which this tool cannot have sent; nothing was deleted." in said
+    assert victim.exists()

@@ -94,7 +94,9 @@ def test_a_full_disk_is_told_in_the_same_words_in_any_file_of_ours(
     local.read_files(data, local.find_files(data), known)
     if file != ".kedro-hybrid":
         own_folder.make(data)
-    words = rf"^This machine cannot go on: File too large \({re.escape(str(data / file))}\)\. Fix that"
+    words = (
+        rf"^This machine cannot go on: File too large \({re.escape(str(data / file))}\)\. Allow larger files"
+    )
     with pytest.raises(MachineError, match=words), no_space():
         known.save() if "digests" in file else own_folder.write(data, "x.json", "{}")
     known.save()
@@ -131,7 +133,36 @@ def test_names_that_are_too_long_are_refused(path: str, problem: str) -> None:
     refusals.refuse_names([PurePosixPath("01_raw", "x" * 255), PurePosixPath("deep/" * 300)])
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "01/../../x", ".kedro-hybrid/x.json"])
+@pytest.mark.parametrize(
+    ("cause", "hint"),
+    [
+        (errno.EACCES, "Make it writable for you, then pull again."),
+        (errno.ENOTDIR, "Move away what has its name here"),
+        (errno.ENAMETOOLONG, "Rename it on Databricks"),
+        (errno.ENOENT, "Pull again."),
+    ],
+)
+def test_what_helps_fits_what_the_disk_says(tmp_path: Path, cause: int, hint: str) -> None:
+    """The file is named, not its draft."""
+    draft = tmp_path / f".00000000.11111111{local.PART_SUFFIX}"
+    with pytest.raises(TransferError) as caught, refusals.writing(tmp_path / "a.csv"):
+        raise OSError(cause, os.strerror(cause), str(draft))
+    said = f"{tmp_path / 'a.csv'} cannot be written: {os.strerror(cause)}. {hint}"
+    assert str(caught.value).startswith(said)
+
+
+def test_a_full_disk_names_the_file_and_not_its_draft(tmp_path: Path) -> None:
+    """In the words that every command has for it."""
+    draft = tmp_path / f".00000000.11111111{local.PART_SUFFIX}"
+    with pytest.raises(MachineError) as caught, refusals.writing(tmp_path / "a.csv"):
+        raise OSError(errno.ENOSPC, "No space left on device", str(draft))
+    said = f"This machine cannot go on: No space left on device ({tmp_path / 'a.csv'}). Free some space,"
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "01/../../x", ".kedro-hybrid/x.json", "01/.00000000.11111111.kedro-part"]
+)
 def test_names_that_would_leave_the_data_folder_are_refused(path: str) -> None:
     """Whatever a server says, nothing is written there."""
     with pytest.raises(TransferError, match="cannot be a file here"):

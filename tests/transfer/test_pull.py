@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +21,9 @@ from kedro_databricks_hybrid.transfer.pull import InterruptedPullError, Pull, Pu
 from kedro_databricks_hybrid.transfer.push import Wish
 from tests.transfer.bad_line import CUT, RESET_BEFORE
 from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOTS = pytest.mark.parametrize("root", [DBFS, VOLUME])
 ALL = PurePosixPath()
@@ -207,11 +211,50 @@ def test_a_single_file_of_spark_has_no_stale_checksum(site: Site, mine: Path) ->
 def test_what_an_interrupted_pull_left_is_cleared(site: Site, mine: Path) -> None:
     """Unfinished files have names of their own, are never pushed, and the next pull removes them."""
     fill(site.folder(), {"01/a.csv": b"a"})
-    fill(mine, {f"01/.a.csv.0000{PART_SUFFIX}": b"half"})
+    half = f"0000aaaa.1111bbbb{PART_SUFFIX}"
+    fill(mine, {f"01/.{half}": b"half", f"01/.{half[1:]}": b"no draft"})
+    fill(mine, {".kedro-hybrid/0000aaaa.pulling": b"", f"01/.2222cccc.1111bbbb{PART_SUFFIX}/part-0": b"half"})
     push = site.push(mine)
-    assert push.prepare(Wish(layers=False)).send == ()
+    assert [str(pair.path) for pair in push.prepare(Wish(layers=False)).send] == [f"01/.{half[1:]}"]
     pulled(site.pull(mine))
-    assert tree_of(mine) == {"01/a.csv": b"a"}
+    assert tree_of(mine) == {"01/a.csv": b"a", f"01/.{half[1:]}": b"no draft"}
+    assert list((mine / ".kedro-hybrid").glob("*.pulling")) == []
+
+
+NEIGHBOURS = {
+    f"08/{name}": name.encode()
+    for name in ("model.pkl", "model.pkl.json", "model.pkl.0000aaaa", "[a]*", "[a]*.b", "x" * 250)
+}
+
+
+def test_neighbours_keep_their_drafts(site: Site, mine: Path) -> None:
+    """Names that begin with another's name, hold a pattern or leave no room for more land side by side."""
+    fill(site.folder(), NEIGHBOURS)
+    with landing.Drafts(mine).held() as drafts:
+        made = [drafts.beside(mine / name) for name in NEIGHBOURS for _ in (1, 2)]
+        for draft in made:
+            draft.touch()
+        assert len({draft for draft in made if draft.exists()}) == 2 * len(NEIGHBOURS)
+    assert pulled(site.pull(mine)).files == len(NEIGHBOURS)
+    assert tree_of(mine) == NEIGHBOURS
+
+
+def test_two_pulls_at_once_share_nothing(site: Site, mine: Path) -> None:
+    """While one is in the middle of a file, then of a table, another one brings all: both end well."""
+    fill(site.folder(), {**NEIGHBOURS, **SPARK})
+
+    class Interleaved(Progress):
+        seen = 0
+
+        def advance(self, count: int) -> None:
+            super().advance(count)
+            self.seen += 1
+            if self.seen in {1, len(NEIGHBOURS) + 1}:
+                pulled(site.pull(mine), force=True)
+
+    both = Pull(site.tree(), mine, DBFS, Interleaved())
+    assert pulled(both).files == len(NEIGHBOURS) + len(SPARK)
+    assert tree_of(mine) == {**NEIGHBOURS, **SPARK}
 
 
 @ROOTS
@@ -291,5 +334,40 @@ def test_a_disk_that_refuses_is_one_line(site: Site, mine: Path) -> None:
     """A file in the way of a folder is named."""
     fill(site.folder(), {"01/a.csv": b"a"})
     fill(mine, {"01": b"a file where a folder must be"})
-    with pytest.raises(TransferError, match="cannot be"):
+    with pytest.raises(TransferError, match=r"01 cannot be written: File exists\. Move away"):
         pulled(site.pull(mine))
+
+
+@pytest.mark.parametrize(
+    "path", ["08/.git/config", "08/x/.GIT /config", "08/git~1/config", "08/.g\u200cit/config"]
+)
+def test_a_repository_never_comes(site: Site, mine: Path, path: str) -> None:
+    """Whoever may write to the root cannot have git here run a program: nothing of the pull lands."""
+    fill(site.folder(), {path: b"[core]\n\tfsmonitor = evil\n", "08/a.csv": b"a"})
+    with pytest.raises(
+        TransferError, match=r"config cannot be a file here.*Delete or rename it on Databricks"
+    ):
+        site.pull(mine).prepare([ALL], may_take=lambda _: True)
+    assert tree_of(mine) == {}
+
+
+def test_start_up_files_come_with_consent_alone(site: Site, mine: Path) -> None:
+    """All else comes; asked is only about what is not here already; a table comes whole or not."""
+    startup = {"08/.envrc": b"x", "08/conftest.py": b"y", "02_intermediate/table/evil.pth": b"z"}
+    fill(site.folder(), {**SPARK, **startup, "08/a.csv": b"a"})
+    fill(mine, {"08/.envrc": b"x"})
+    done = pulled(site.pull(mine))
+    assert [str(unit.path) for unit in done.plan.left_out] == ["02_intermediate/table", "08/conftest.py"]
+    assert done.files == 1
+    assert tree_of(mine) == {"08/.envrc": b"x", "08/a.csv": b"a"}
+    asked: list[list[str]] = []
+
+    def yes(paths: Sequence[PurePosixPath]) -> bool:
+        asked.append([str(path) for path in paths])
+        return True
+
+    pull = site.pull(mine)
+    assert pull.perform(pull.prepare([ALL], may_take=yes)).files == 2 + len(SPARK)
+    assert tree_of(mine) == site.files()
+    assert asked == [["02_intermediate/table/evil.pth", "08/conftest.py"]]
+    assert site.pull(mine).prepare([ALL]).left_out == ()
