@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -119,6 +120,8 @@ def test_a_deployed_job_runs(tiny: Callable[[str], Shell]) -> None:
     assert doubled(shell, "scheduled") == b"a,b\n2,4\n6,8\n"
     (number,) = jobs_called(shell, "scheduled")
     client = shell.client()
+    while list(client.jobs.list_runs(job_id=number, active_only=True)):
+        time.sleep(0.1)  # until then a second run of the job would be skipped
     wait = client.jobs.run_now(number, notebook_params={"pipelines": "nonesuch"})
     with pytest.raises(OperationFailed, match="Task kedro failed"):
         client.jobs.wait_get_run_job_terminated_or_skipped(wait.run_id)
