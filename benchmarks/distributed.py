@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.results import Row, tell, tell_columns
-from kedro_databricks_hybrid.spark import start
+from kedro_databricks_hybrid.spark.session import start
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -29,11 +29,11 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
 
 from benchmarks.results import Row, beside, tell, tell_columns
+from kedro_databricks_hybrid.databricks.client import Client
+from kedro_databricks_hybrid.databricks.workspace import Workspace
 from kedro_databricks_hybrid.sandbox import connection
-from kedro_databricks_hybrid.sdk import Client
-from kedro_databricks_hybrid.transfer import roots
 from kedro_databricks_hybrid.transfer.push import Push, Wish
-from kedro_databricks_hybrid.workspace import Workspace
+from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,7 @@ class Sandbox:
 
     def push(self, data: Path, root: str) -> Push:
         """Return a push of this package."""
-        return Push(roots.tree(workspace(self.url, self.token), root), data, root)
+        return Push(open_tree(workspace(self.url, self.token), root), data, root)
 
     def stop(self) -> None:
         """End it."""
@@ -319,7 +319,7 @@ def memory(sandbox: Sandbox, scratch: Path, size: int) -> list[Row]:
 
 def one(url: str, token: str, root: str, data: str, *chosen: str) -> None:
     """What `memory` measures."""
-    push = Push(roots.tree(workspace(url, token), root), Path(data), root)
+    push = Push(open_tree(workspace(url, token), root), Path(data), root)
     push.perform(push.prepare(Wish(chosen=[Path(path) for path in chosen])))
     # Of this program alone: getrusage counts what the process was before it became this program too.
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())

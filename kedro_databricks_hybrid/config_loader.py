@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import OmegaConf
 
-from kedro_databricks_hybrid import catalog_paths, settings
+from kedro_databricks_hybrid.config import catalog_paths
 from kedro_databricks_hybrid.errors import SettingsError
-from kedro_databricks_hybrid.spark import on_cluster, place
+from kedro_databricks_hybrid.project import settings
+from kedro_databricks_hybrid.spark.session import on_cluster, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,7 +136,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
         """
         known = os.environ.get("KEDRO_DATABRICKS_USER") or self._user
         if not known and place() == "connect":
-            from kedro_databricks_hybrid import connect
+            from kedro_databricks_hybrid.spark import connect
 
             known = self._user = connect.workspace_of_run().user
         if not known and on_cluster():
@@ -159,7 +160,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
         known = os.environ.get("KEDRO_DATABRICKS_BRANCH")
         if known:
             return known
-        from kedro_databricks_hybrid.git import Repository
+        from kedro_databricks_hybrid.git.repository import Repository
 
         return Repository(Path(self.conf_source).resolve().parent).branch()
 
@@ -291,7 +292,7 @@ def _secret(scope: str, key: str) -> str:
             f"${{databricks.secret:{scope},{key}}} must not stand in {reading}, which Kedro prints.",
             hint="Put it in credentials.yml and name the credentials in the catalog.",
         )
-    from kedro_databricks_hybrid.secret_scopes import read
+    from kedro_databricks_hybrid.config.secrets import read
 
     return read(scope, key)
 

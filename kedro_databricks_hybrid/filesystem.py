@@ -19,9 +19,9 @@ from fsspec import AbstractFileSystem
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
     from kedro_databricks_hybrid.transfer.files import Listing, RemoteFile
-    from kedro_databricks_hybrid.transfer.remote import RemoteTree
-    from kedro_databricks_hybrid.workspace import Workspace
+    from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 _VOLUME_PARTS = 5  # "/", "Volumes", catalog, schema, volume
 _IN_MEMORY = 8 * 1024 * 1024
@@ -132,7 +132,7 @@ class DatabricksFileSystem(AbstractFileSystem):  # type: ignore[misc]
         if tree.root.startswith("dbfs:"):
             tree.delete(below)
             return
-        from kedro_databricks_hybrid.workspace import translated
+        from kedro_databricks_hybrid.databricks.workspace import translated
 
         with translated(f"remove the folder {place}"):
             self._workspace().client.files.delete_directory(place)
@@ -188,13 +188,14 @@ class DatabricksFileSystem(AbstractFileSystem):  # type: ignore[misc]
         top = PurePosixPath(*parts[:split])
         root = str(top) if on_volume else f"dbfs:{top}"
         if root not in self._trees:
-            from kedro_databricks_hybrid.transfer import roots
+            from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
-            self._trees[root] = roots.tree(self._workspace(), root)
+            self._trees[root] = open_tree(self._workspace(), root)
         return self._trees[root], PurePosixPath(*parts[split:])
 
     def _workspace(self) -> Workspace:
-        from kedro_databricks_hybrid import connect, workspace
+        from kedro_databricks_hybrid.databricks import workspace
+        from kedro_databricks_hybrid.spark import connect
 
         if not self._instance or not self._token:
             return connect.workspace_of_run(self._profile)

@@ -10,8 +10,8 @@ from click import ClickException, echo, get_current_context
 from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 
-from kedro_databricks_hybrid import spark
 from kedro_databricks_hybrid.errors import HybridError
+from kedro_databricks_hybrid.spark import session as spark_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -64,7 +64,7 @@ class DatabricksHooks:
         loader = self._config_loader
         if loader is None:
             return
-        if getattr(loader, "maps_data", False) and spark.place() == "local":
+        if getattr(loader, "maps_data", False) and spark_session.place() == "local":
             raise _wrong_place(loader, run_params.get("env"))
         if _connect_is_asked_for() and not self._is_behind_connect():
             raise _data_are_here(loader)
@@ -89,11 +89,11 @@ class DatabricksHooks:
             _quietly(f"Dataset {dataset_name} was not checked", lambda: _check_data(dataset_name, data))
 
     def _is_behind_connect(self) -> bool:
-        return spark.place() == "connect" and bool(getattr(self._config_loader, "maps_data", False))
+        return spark_session.place() == "connect" and bool(getattr(self._config_loader, "maps_data", False))
 
     def _connect(self) -> None:
         def start() -> None:
-            from kedro_databricks_hybrid import connect
+            from kedro_databricks_hybrid.spark import connect
 
             settings = self._config_loader.settings  # type: ignore[union-attr]
             connect.start(settings.compute.cluster, lambda line: echo(line, err=True))
@@ -120,13 +120,13 @@ def _refuse_if_failed(work: Callable[[], None]) -> None:
 
 
 def _check_shared() -> None:
-    from kedro_databricks_hybrid import connect
+    from kedro_databricks_hybrid.spark import connect
 
     _refuse_if_failed(connect.check_shared)
 
 
 def _check_data(name: str, data: object) -> None:
-    from kedro_databricks_hybrid import connect
+    from kedro_databricks_hybrid.spark import connect
 
     _refuse_if_failed(lambda: connect.check_data(name, data))
 
@@ -166,7 +166,7 @@ def _data_are_here(loader: Any) -> WrongPlaceError:  # noqa: ANN401
 
 
 def _connect_is_asked_for() -> bool:
-    asked = sys.modules.get("kedro_databricks_hybrid.connect")
+    asked = sys.modules.get("kedro_databricks_hybrid.spark.connect")
     return asked is not None and asked.is_asked_for()
 
 
@@ -195,7 +195,7 @@ def _refuse_local_dbfs(name: str, dataset: object) -> None:
         if getattr(each, "_protocol", "file") == "file" and path.startswith("dbfs:"):
             raise WrongPlaceError(
                 f"Dataset {name} would be a local folder called `dbfs:`: {type(each).__name__} opens files, "
-                f"and takes {path} for one here. {_INSTEAD[spark.place() == 'connect']}"
+                f"and takes {path} for one here. {_INSTEAD[spark_session.place() == 'connect']}"
             )
 
 
@@ -204,14 +204,14 @@ def _start_spark(
 ) -> None:
     # Behind Databricks Connect, in an env whose data are here, Spark is the project's own affair. Where Spark
     # plays no part spark.yml is not even read: Kedro's loader may warn of something each time it reads.
-    if spark.place() == "connect" or not _uses_spark(pipeline, catalog):
+    if spark_session.place() == "connect" or not _uses_spark(pipeline, catalog):
         return
     try:
         conf = loader["spark"]
     except (KeyError, MissingConfigException):
         return
     if conf:
-        spark.start(conf)
+        spark_session.start(conf)
 
 
 def _uses_spark(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> bool:
@@ -226,7 +226,8 @@ def _uses_spark(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> bool:
 def _is_spark_dataset(dataset: object) -> bool:
     """Look at the dataset, and at the one inside of a CachedDataset or PartitionedDataset."""
     return any(
-        spark.is_spark_class(each if isinstance(each, type) else type(each)) for each in _with_inner(dataset)
+        spark_session.is_spark_class(each if isinstance(each, type) else type(each))
+        for each in _with_inner(dataset)
     )
 
 

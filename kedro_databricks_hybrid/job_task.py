@@ -1,7 +1,7 @@
 """What a project's notebook does when a job runs it: what the job's parameters ask for, with a run log.
 
 A job gets its driver program in one of two ways. `kedro databricks run --job` brings its own, in a notebook
-that it writes (`run/job_notebook.py`), so that client and driver are never of different versions and the
+that it writes (`run/job.py`), so that client and driver are never of different versions and the
 project need not have this package. A job that is deployed, and a run at an exact commit (`git_source`), run
 the notebook that the project's repository holds, long after any client is gone: there the package is among
 the project's requirements, and this module takes the driver from it. By hand that notebook has no parameters,
@@ -13,29 +13,20 @@ Works on the cluster: it imports the standard library, and Kedro and IPython whe
 from __future__ import annotations
 
 import json
-import secrets
-import time
 from pathlib import Path
 from typing import Any
 
-REQUEST = "kedro_request"
-"""The parameter that holds the request, as JSON."""
-
-RUN_ID = "kedro_run_id"
-"""The parameter that names the run, empty for one that nobody waits for."""
-
-JOB_RUN = "kedro_job_run"
-"""The parameter in which Databricks tells the id of the job's run."""
-
-ENV, PIPELINES, PARAMETERS = "env", "pipelines", "params"
-"""Parameters that a person may change when starting a deployed job: as the options of `kedro run`."""
+from kedro_databricks_hybrid.run.request import (
+    ENV,
+    JOB_RUN,
+    PARAMETERS,
+    PIPELINES,
+    REQUEST,
+    RUN_ID,
+    new_run_id,
+)
 
 _LOGS = ".kedro-hybrid/runs"
-
-
-def new_run_id() -> str:
-    """Return a name for a run; names sort by the time of the start."""
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
 
 
 class PipelineFailedError(Exception):

@@ -4,78 +4,111 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import dataclass
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
-
-PACKAGE = Path(__file__).resolve().parent.parent / "kedro_databricks_hybrid"
 NAME = "kedro_databricks_hybrid"
-HEAVY = ("databricks", "pyspark", "pandas", "numpy", "starlette", "uvicorn", "jupyter_client")
+PACKAGE = Path(__file__).resolve().parent.parent / NAME
+HEAVY = {"databricks", "pyspark", "pandas", "numpy", "starlette", "uvicorn", "jupyter_client"}
 
-# From the bottom up; a module may import its own layer and those before it. What is not named is on top.
+# The rooms of the client from the bottom up. A module imports its own room and the layers below.
 LAYERS = (
-    ("__init__", "errors", "java", "connect_versions"),
-    (
-        "settings",
-        "settings_edit",
-        "settings_rules",
-        "notebook_text",
-        "git",
-        "snapshot",
-        "unsupported",
-        "unsafe_names",
-        "requirement_lines",
-        "runtime_packages",
-        "project_files",
-        "starters",
-        "sandbox.connection",
-        "sdk",
-    ),
-    ("workspace", "secret_scopes", "spark"),
-    ("catalog_paths",),
-    (
-        "cluster",
-        "git_folder",
-        "git_folder_edits",
-        "files_folder",
-        "git_credential",
-        "data_root",
-        "code",
-        "project_notebook",
-        "rescue",
-        "connect",
-        "sandbox_process",
-    ),
-    ("transfer",),
-    ("run", "job_task", "filesystem"),
+    ("__init__", "errors"),
+    ("git",),
+    ("databricks",),
+    ("project",),
+    ("spark",),
+    ("config", "transfer"),
+    ("run", "filesystem"),
+    ("doctor", "hooks", "config_loader", "job_task", "starters"),
+    ("cli",),
 )
 
+# The sandbox from the bottom up. Families also know the workspace's state, which holds the models of all.
+FAMILIES = (
+    *("identity", "secrets", "workspace", "repos", "dbfs", "volumes"),
+    *("clusters", "commands", "jobs", "faults", "connect", "kernel"),
+)
+SANDBOX_LAYERS = (
+    ("core",),
+    ("connection", *FAMILIES),
+    ("workspace_state",),
+    ("app",),
+    ("__init__", "__main__"),
+)
 
-def modules() -> dict[str, Path]:
-    """Return the client's modules by their dotted name below the package."""
+# What a family takes from another one, and why: (family, module of another family).
+ACROSS = {
+    **{
+        (family, "identity.users"): "every request is made by a user"
+        for family in ("clusters", "connect", "jobs", "kernel", "workspace")
+    },
+    **{
+        (family, f"kernel.{module}"): "user code runs in a notebook process, whoever starts it"
+        for family, modules in {
+            "clusters": ("environment", "spark_defaults"),
+            "commands": ("environment", "process", "results"),
+            "connect": ("environment",),
+            "jobs": ("access", "environment", "process", "results"),
+        }.items()
+        for module in modules
+    },
+    ("connect", "clusters.runtimes"): "a session's Spark is the one of a runtime",
+    ("jobs", "clusters.libraries"): "tasks bring libraries",
+    ("jobs", "clusters.model"): "tasks run on clusters",
+    ("jobs", "clusters.runtimes"): "a job's new cluster names a runtime",
+    ("jobs", "repos.credentials"): "a job's git source names a provider",
+    ("jobs", "repos.git"): "a job's git source is cloned",
+    ("jobs", "workspace.notebook_files"): "notebook tasks read notebooks",
+    ("kernel", "workspace.notebook_files"): "%run and dbutils.notebook.run read notebooks",
+    ("workspace", "repos.model"): "Git folders are objects of the workspace tree",
+    ("faults", "volumes.upload_model"): "a switch chooses how volumes take uploads",
+}
+
+
+@dataclass(frozen=True)
+class Module:
+    """One module of the package.
+
+    Args:
+        text: Its source.
+        loaded: What it imports when it is imported itself, dotted.
+        imported: What it imports anywhere, for type checkers too, dotted.
+    """
+
+    text: str
+    loaded: frozenset[str]
+    imported: frozenset[str]
+
+    @property
+    def ours(self) -> set[str]:
+        """The modules of this package among its imports, by their dotted names below the package."""
+        short = {name.removeprefix(f"{NAME}.") for name in self.imported if name.startswith(NAME)}
+        return short & modules().keys()
+
+
+@cache
+def modules() -> dict[str, Module]:
+    """Return all modules by their dotted names below the package; each file is parsed once."""
     found = {}
     for path in PACKAGE.rglob("*.py"):
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-        found[name] = path
+        text = path.read_text("utf-8")
+        tree = ast.parse(text)
+        found[name] = Module(text, _imports(tree, at_load=True), _imports(tree, at_load=False))
     return found
 
 
-def is_sandbox(name: str) -> bool:
-    """Tell whether a module belongs to the sandbox's inside."""
-    return name.startswith("sandbox.") or name == "sandbox"
-
-
-def imports(path: Path, *, at_load: bool) -> set[str]:
-    """Return what a module imports, dotted; with `at_load`, only what runs when it is imported."""
-    tree = ast.parse(path.read_text("utf-8"))
+def _imports(tree: ast.Module, *, at_load: bool) -> frozenset[str]:
     found: set[str] = set()
     todo: list[ast.AST] = [tree]
     while todo:
         node = todo.pop()
         if at_load and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             continue
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+        if at_load and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             continue
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
@@ -83,78 +116,123 @@ def imports(path: Path, *, at_load: bool) -> set[str]:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
         todo.extend(ast.iter_child_nodes(node))
-    return found
+    return frozenset(found)
 
 
-def own_imports(path: Path) -> set[str]:
-    """Return the modules of this package that a module imports, anywhere in it."""
-    known = modules()
-    short = {name.removeprefix(f"{NAME}.") for name in imports(path, at_load=False) if name.startswith(NAME)}
-    return {name for name in short if name in known}
+def client() -> dict[str, Module]:
+    """Return the modules that are no part of the sandbox."""
+    return {name: each for name, each in modules().items() if room(name) != "sandbox"}
 
 
-def layer(name: str) -> int:
-    """Return the number of a module's layer."""
-    for number, members in enumerate(LAYERS):
-        if any(name == member or name.startswith(f"{member}.") for member in members):
-            return number
-    return len(LAYERS)
+def sandbox() -> dict[str, Module]:
+    """Return the sandbox's modules by their names below it."""
+    inside = {name: each for name, each in modules().items() if room(name) == "sandbox"}
+    return {
+        name.removeprefix("sandbox").removeprefix(".") or "__init__": each for name, each in inside.items()
+    }
 
 
-CLIENT = sorted(name for name in modules() if not is_sandbox(name))
+def room(name: str) -> str:
+    """Return the folder, or the module itself where it lies in none."""
+    return name.partition(".")[0]
 
 
-@pytest.mark.parametrize("name", CLIENT)
-def test_imports_point_down(name: str) -> None:
-    """A module knows nothing of the layers above it."""
+def layer(name: str, layers: tuple[tuple[str, ...], ...]) -> int:
+    """Return the number of a module's layer; one that is named nowhere is on top, and an error of its own."""
+    return next((number for number, members in enumerate(layers) if room(name) in members), len(layers))
+
+
+def test_every_module_lies_in_a_room() -> None:
+    """A new module or folder is put in its layer here first; nothing is on top by default."""
+    named = {member for members in LAYERS for member in members}
+    inside = {member for members in SANDBOX_LAYERS for member in members}
+    assert {name for name in client() if room(name) not in named} == set()
+    assert {name for name in sandbox() if room(name) not in inside} == set()
+
+
+def test_imports_point_down() -> None:
+    """A module knows nothing of the layers above it, nor of another room in its own layer."""
     upwards = {
-        other
-        for other in own_imports(modules()[name])
-        if layer(other) > layer(name) and not (is_sandbox(other) and other != "sandbox.connection")
+        f"{name} imports {other}"
+        for name, module in client().items()
+        for other in module.ours & client().keys()
+        if room(other) != room(name) and layer(other, LAYERS) >= layer(name, LAYERS)
     }
     assert upwards == set()
 
 
-def test_there_are_no_cycles() -> None:
-    """The modules can be put in an order in which each imports earlier ones only."""
-    graph = {name: own_imports(path) - {name, "__init__"} for name, path in modules().items()}
-    order = list(TopologicalSorter(graph).static_order())
+def test_there_are_no_circles() -> None:
+    """The modules can be put in an order in which each imports earlier ones only, for types too."""
+    graph = {name: module.ours - {name, "__init__"} for name, module in modules().items()}
+    order = list(TopologicalSorter(graph).static_order())  # a CycleError names the circle
     assert set(order) >= set(graph)
 
 
-@pytest.mark.parametrize("name", CLIENT)
-def test_the_sandbox_is_an_island(name: str) -> None:
-    """The client knows where the sandbox is, and nothing of its inside."""
-    assert {other for other in own_imports(modules()[name]) if is_sandbox(other)} <= {
-        "sandbox",
-        "sandbox.connection",
+def test_the_client_knows_the_sandboxs_address_alone() -> None:
+    """Its inside is none of the client's business."""
+    known = {"sandbox", "sandbox.connection"}
+    inside = {
+        f"{name} imports {other}"
+        for name, module in client().items()
+        for other in module.ours
+        if room(other) == "sandbox" and other not in known
     }
+    assert inside == set()
 
 
-@pytest.mark.parametrize("name", sorted(name for name in modules() if is_sandbox(name)))
-def test_the_sandbox_imports_nothing_of_the_client(name: str) -> None:
-    """Both cannot share one mistake: neither our code nor the SDK."""
-    path = modules()[name]
-    assert {other for other in own_imports(path) if not is_sandbox(other)} <= {"java", "__init__"}
-    assert not [found for found in imports(path, at_load=False) if found.startswith("databricks")]
+def test_the_sandbox_is_an_island() -> None:
+    """Both sides cannot share one mistake: it imports neither the client, nor Kedro, nor the SDK.
+
+    `spark.java` is shared, which knows of neither side.
+    """
+    foreign = {
+        f"{name} imports {other}"
+        for name, module in sandbox().items()
+        for other in module.imported
+        if room(other) in {NAME, "databricks", "kedro"}
+        and not f"{other}.".startswith(f"{NAME}.sandbox.")
+        and other not in {NAME, f"{NAME}.spark", f"{NAME}.spark.java"}
+    }
+    assert foreign == set()
 
 
-@pytest.mark.parametrize("name", CLIENT)
-def test_one_module_builds_the_client_and_one_runs_git(name: str) -> None:
-    """Everything else is handed a Workspace, and asks git.py."""
-    text = modules()[name].read_text("utf-8")
-    assert bool(re.search(r"(?<![\w.])Client\(", text)) == (name == "workspace")
-    assert ('["git"' in text) == (name == "git")
+def test_families_share_the_core_alone() -> None:
+    """A family never reaches into another one's store; each exception has a reason and is needed."""
+    arrows = {
+        (name, other.removeprefix("sandbox."))
+        for name, module in sandbox().items()
+        for other in module.ours
+        if other.startswith("sandbox.") and other.removeprefix("sandbox.") not in FAMILIES  # __init__ files
+    }
+    across = {
+        (room(name), other)
+        for name, other in arrows
+        if room(name) != room(other) and {room(name), room(other)} <= set(FAMILIES)
+    }
+    upwards = {
+        f"{name} imports {other}"
+        for name, other in arrows
+        if layer(other, SANDBOX_LAYERS) > layer(name, SANDBOX_LAYERS)
+        and not (room(name) in FAMILIES and other == "workspace_state")
+    }
+    assert upwards == set()
+    assert across == set(ACROSS)
 
 
-@pytest.mark.parametrize("name", CLIENT)
-def test_heavy_imports_wait_until_they_are_needed(name: str) -> None:
+def test_one_module_builds_the_client_and_one_runs_git() -> None:
+    """Everything else is handed a Workspace, and asks the repository."""
+    builders = {name for name, module in client().items() if re.search(r"(?<![\w.])Client\(", module.text)}
+    runners = {name for name, module in client().items() if '["git"' in module.text}
+    assert builders == {"databricks.workspace"}
+    assert runners == {"git.repository"}
+
+
+def test_heavy_imports_wait_until_they_are_needed() -> None:
     """Kedro loads every plugin on every command."""
-    loaded = {found.partition(".")[0] for found in imports(modules()[name], at_load=True)}
-    assert loaded.isdisjoint(HEAVY)
-
-
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
-def test_files_have_one_subject(path: Path) -> None:
-    """Past 350 lines two names say more."""
-    assert len(path.read_text("utf-8").splitlines()) <= 350
+    heavy = {
+        f"{name} imports {other}"
+        for name, module in client().items()
+        for other in module.loaded
+        if room(other) in HEAVY
+    }
+    assert heavy == set()

@@ -14,8 +14,8 @@ import pytest
 from kedro.runner import ParallelRunner
 
 from kedro_databricks_hybrid import hooks as hooks_module
-from kedro_databricks_hybrid import spark
 from kedro_databricks_hybrid.hooks import WrongPlaceError
+from kedro_databricks_hybrid.spark import session as spark_session
 from tests.project_fixtures import Project, clean_process, make_project
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def test_a_project_with_kedros_own_loader_is_left_alone(project: Project) -> Non
 
 def test_spark_yml_alone_starts_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipeline of pandas datasets waits for no JVM."""
-    monkeypatch.setattr(spark, "start", _must_not_start)
+    monkeypatch.setattr(spark_session, "start", _must_not_start)
     project.write({"conf/base/spark.yml": "spark.app.name: unused"})
     project.run()
     assert (project.path / "data/02_intermediate/doubled.csv").is_file()
@@ -180,7 +180,7 @@ def test_a_spark_that_cannot_start_is_a_warning(
     project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A failure of ours leaves the run to its own devices."""
-    monkeypatch.setattr(spark, "start", _must_not_start)
+    monkeypatch.setattr(spark_session, "start", _must_not_start)
     monkeypatch.setattr(hooks_module, "_uses_spark", lambda *_: True)
     project.write({"conf/base/spark.yml": "spark.app.name: x"})
     with _captured(caplog):

@@ -46,7 +46,7 @@ def test_help_imports_nothing_heavy(tmp_path: Path, arguments: list[str]) -> Non
 
 def test_what_a_project_imports_is_light() -> None:
     """What Kedro or a project's settings.py imports loads nothing heavy by itself."""
-    modules = ("hooks", "config_loader", "settings", "spark", "java", "starters")
+    modules = ("hooks", "config_loader", "project.settings", "spark.session", "spark.java", "starters")
     script = (
         "import sys\nfrom importlib import import_module\n"
         f"for name in {modules!r}:\n"

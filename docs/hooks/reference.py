@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kedro_databricks_hybrid import cli, config_loader, errors
-from kedro_databricks_hybrid import settings as databricks_yml
+from kedro_databricks_hybrid.project import settings as databricks_yml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -89,7 +89,7 @@ def endpoints() -> str:
     from starlette.routing import Route
 
     from kedro_databricks_hybrid.sandbox.app import Sandbox, create_app
-    from kedro_databricks_hybrid.sandbox.layout import Layout
+    from kedro_databricks_hybrid.sandbox.core.layout import Layout
 
     families: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory() as home:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from kedro.config import MissingConfigException
 
-from kedro_databricks_hybrid import catalog_paths, settings
-from kedro_databricks_hybrid.cli.command import Command, env_option, say, say_json
-from kedro_databricks_hybrid.cli.table import lines
+from kedro_databricks_hybrid.cli.options import Command, env_option, say, say_json
+from kedro_databricks_hybrid.cli.output import table_lines
+from kedro_databricks_hybrid.config import catalog_paths
 from kedro_databricks_hybrid.errors import HybridError, SettingsError
+from kedro_databricks_hybrid.project import settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +46,7 @@ def catalog(metadata: ProjectMetadata, env: str | None, as_json: bool) -> None:
     if not rows:
         say("The catalog holds no dataset.")
         return
-    for line in lines(["dataset", "type", *envs], [row.cells() for row in rows]):
+    for line in table_lines(["dataset", "type", *envs], [row.cells() for row in rows]):
         say(line)
 
 

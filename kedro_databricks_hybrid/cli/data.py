@@ -1,4 +1,4 @@
-"""`kedro databricks data`: data alone."""
+"""`kedro databricks data`: push, pull and list data without code."""
 
 from __future__ import annotations
 
@@ -7,18 +7,38 @@ from typing import TYPE_CHECKING, Any
 import click
 from kedro.framework.cli.utils import split_string
 
-from kedro_databricks_hybrid.cli.command import Command, env_option, json_option, profile_option, say_json
-from kedro_databricks_hybrid.cli.project import open_project
+from kedro_databricks_hybrid.cli.options import (
+    Command,
+    env_option,
+    json_option,
+    profile_option,
+    say,
+    say_json,
+)
+from kedro_databricks_hybrid.cli.output import in_bytes
 from kedro_databricks_hybrid.cli.startup_files import startup_files_option
-from kedro_databricks_hybrid.workspace import connect
+from kedro_databricks_hybrid.databricks.workspace import connect
+from kedro_databricks_hybrid.project.project import data_root_key, open_project
+from kedro_databricks_hybrid.transfer import local
+from kedro_databricks_hybrid.transfer.plan import local_time
+from kedro_databricks_hybrid.transfer.pull import Pull
+from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from kedro.framework.startup import ProjectMetadata
+
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.project.project import Project
+    from kedro_databricks_hybrid.transfer.files import LocalFile, RemoteFile
+    from kedro_databricks_hybrid.transfer.plan import Pair
 
 _pipelines_option = click.option(
     "--pipelines", metavar="NAMES", default="", callback=split_string, help="Data of these pipelines only."
 )
 _dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+_SAME_SIZE = "same size"
 
 
 @click.group()
@@ -87,12 +107,54 @@ def list_data(
     metadata: ProjectMetadata, profile: str | None, env: str | None, paths: tuple[str, ...], as_json: bool
 ) -> None:
     """List data here and there side by side: size, time, and how the two relate."""
-    from kedro_databricks_hybrid.cli import data_list
-
-    data_list.list_data(open_project(metadata, env), connect(profile), paths, as_json=as_json)
+    print_data(open_project(metadata, env), connect(profile), paths, as_json=as_json)
 
 
 def _only_one(options: dict[str, Any]) -> None:
     given = [name for name in ("paths", "pipelines", "everything") if options[name]]
     if len(given) > 1:
         raise click.UsageError("PATHS, --pipelines and --all exclude each other.")
+
+
+def print_data(project: Project, workspace: Workspace, paths: Collection[str], *, as_json: bool) -> None:
+    """Print each file with both its sides."""
+    tree = open_tree(workspace, project.data_root(workspace))
+    chosen = local.named(project.data, paths) if paths else [project.data]
+    pull = Pull(tree, project.data, data_root_key(workspace, tree.root))
+    pairs = pull.pairs([local.inside(project.data, path) for path in chosen])
+    if as_json:
+        say_json([_as_json(pair) for pair in pairs])
+        return
+    rows = [("path", "here", "", "there", "", "state"), *(_row(pair) for pair in pairs)]
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if column in {1, 3} else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        say("  ".join(cells).rstrip())
+
+
+def _row(pair: Pair) -> tuple[str, str, str, str, str, str]:
+    return (str(pair.path), *_cells(pair.here), *_cells(pair.there), _state(pair))
+
+
+def _cells(file: LocalFile | RemoteFile | None) -> tuple[str, str]:
+    return (in_bytes(file.size), local_time(file.modified)) if file else ("-", "")
+
+
+def _state(pair: Pair) -> str:
+    """Name the state; where nobody noted the remote content, sizes are all that is known."""
+    return _SAME_SIZE if pair.must_be_compared else pair.state.value
+
+
+def _as_json(pair: Pair) -> dict[str, object]:
+    def side(file: LocalFile | RemoteFile | None) -> dict[str, int] | None:
+        return {"size": file.size, "modified": file.modified} if file else None
+
+    return {
+        "path": str(pair.path),
+        "here": side(pair.here),
+        "there": side(pair.there),
+        "state": _state(pair),
+    }

@@ -7,24 +7,25 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.cli.command import say, warn
-from kedro_databricks_hybrid.cli.progress import shown
-from kedro_databricks_hybrid.cli.sizes import in_bytes, with_count
+from kedro_databricks_hybrid.cli.options import say, warn
+from kedro_databricks_hybrid.cli.output import in_bytes, transfer_progress, with_count
 from kedro_databricks_hybrid.cli.startup_files import consent, named
 from kedro_databricks_hybrid.errors import TransferError
+from kedro_databricks_hybrid.project import datasets
+from kedro_databricks_hybrid.project.project import data_root_key, in_data
 from kedro_databricks_hybrid.run.log import RUNS_FOLDER, Outcome, RunLogReader
-from kedro_databricks_hybrid.transfer import datasets, local, roots
-from kedro_databricks_hybrid.transfer.project_data import in_data, place
+from kedro_databricks_hybrid.transfer import local
 from kedro_databricks_hybrid.transfer.pull import Pull
+from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path, PurePosixPath
 
-    from kedro_databricks_hybrid.cli.project import Project
-    from kedro_databricks_hybrid.transfer.pull_plan import PullPlan
-    from kedro_databricks_hybrid.transfer.remote import RemoteTree
-    from kedro_databricks_hybrid.workspace import Workspace
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.project.project import Project
+    from kedro_databricks_hybrid.transfer.plan import PullPlan
+    from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 _RUNS = 10
 _SHOWN = 5
@@ -50,9 +51,9 @@ def pull_data(project: Project, workspace: Workspace, options: PullOptions) -> d
         TransferError: Edits here stayed, or start-up files were left out, and nobody said that they may.
     """
     began = time.monotonic()
-    tree = roots.tree(workspace, project.data_root(workspace))
+    tree = open_tree(workspace, project.data_root(workspace))
     wanted = _wanted(project, tree, options)
-    pull = Pull(tree, project.data, place(workspace, tree.root), shown("Receiving"))
+    pull = Pull(tree, project.data, data_root_key(workspace, tree.root), transfer_progress("Receiving"))
     paths = [local.inside(project.data, path) for path in wanted]
     choice = options.startup_files
     may_take = consent(bool(choice) if options.dry_run else choice)

@@ -6,21 +6,21 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.cli.command import say, warn
-from kedro_databricks_hybrid.cli.progress import shown
-from kedro_databricks_hybrid.cli.sizes import in_bytes, with_count
-from kedro_databricks_hybrid.transfer import datasets, local, roots
-from kedro_databricks_hybrid.transfer.facts import facts
-from kedro_databricks_hybrid.transfer.plan import Answer
-from kedro_databricks_hybrid.transfer.project_data import in_data, place
+from kedro_databricks_hybrid.cli.options import say, warn
+from kedro_databricks_hybrid.cli.output import in_bytes, transfer_progress, with_count
+from kedro_databricks_hybrid.project import datasets
+from kedro_databricks_hybrid.project.project import data_root_key, in_data
+from kedro_databricks_hybrid.transfer import local
+from kedro_databricks_hybrid.transfer.plan import Answer, describe_sides
 from kedro_databricks_hybrid.transfer.push import Push, Wish
+from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from kedro_databricks_hybrid.cli.project import Project
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.project.project import Project
     from kedro_databricks_hybrid.transfer.plan import PushPlan
-    from kedro_databricks_hybrid.workspace import Workspace
 
 _SHOWN = 5
 
@@ -41,8 +41,8 @@ def push_data(project: Project, workspace: Workspace, options: PushOptions) -> d
     """Push data and say what was done; returns the same for programs."""
     began = time.monotonic()
     wish = _wish(project, options)
-    tree = roots.tree(workspace, project.data_root(workspace))
-    push = Push(tree, project.data, place(workspace, tree.root), shown("Sending"))
+    tree = open_tree(workspace, project.data_root(workspace))
+    push = Push(tree, project.data, data_root_key(workspace, tree.root), transfer_progress("Sending"))
     plan = push.prepare(wish)
     _note_what_is_left(plan)
     if options.dry_run:
@@ -90,7 +90,7 @@ def _note_what_is_left(plan: PushPlan) -> None:
     theirs = "changed there and not here, so not sent; `kedro databricks data pull` takes it"
     for pairs, what in ((plan.changed_there, theirs), (plan.kept, "left as it is there")):
         for pair in pairs[:_SHOWN]:
-            warn(f"{facts(pair)}: {what}.")
+            warn(f"{describe_sides(pair)}: {what}.")
         if len(pairs) > _SHOWN:
             warn(f"And {len(pairs) - _SHOWN} more: {what}.")
     if plan.results:

@@ -9,26 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kedro_databricks_hybrid import cluster, code, notebook_text, project_notebook
-from kedro_databricks_hybrid import settings as databricks_yml
-from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say, say_json, warn
-from kedro_databricks_hybrid.cli.following import follow, report, shower, starting
-from kedro_databricks_hybrid.cli.project import open_project
-from kedro_databricks_hybrid.job_task import new_run_id
-from kedro_databricks_hybrid.run import backend, job
+from kedro_databricks_hybrid.cli.follow import follow, report, shower, starting
+from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json, warn
+from kedro_databricks_hybrid.databricks import clusters
+from kedro_databricks_hybrid.databricks.workspace import connect
+from kedro_databricks_hybrid.project import git_source, notebook
+from kedro_databricks_hybrid.project import settings as databricks_yml
+from kedro_databricks_hybrid.project.project import open_project
 from kedro_databricks_hybrid.run import deploy as deployed
-from kedro_databricks_hybrid.run.local_paths import LocalPaths
-from kedro_databricks_hybrid.run.request import RunRequest
-from kedro_databricks_hybrid.transfer import roots
-from kedro_databricks_hybrid.workspace import connect
+from kedro_databricks_hybrid.run import job
+from kedro_databricks_hybrid.run.compute import Wishes, choose_compute, refuse_out_of_reach
+from kedro_databricks_hybrid.run.log import LocalPaths
+from kedro_databricks_hybrid.run.request import RunRequest, new_run_id
+from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata
 
-    from kedro_databricks_hybrid.cli.project import Project
-    from kedro_databricks_hybrid.run.backend import Choice
-    from kedro_databricks_hybrid.transfer.remote import RemoteTree
-    from kedro_databricks_hybrid.workspace import Workspace
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.project.project import Project
+    from kedro_databricks_hybrid.run.compute import Choice
+    from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 
 @click.command(cls=Command)
@@ -72,9 +73,9 @@ def deploy(
         raise click.UsageError("--serverless and --cluster exclude each other.")
     project = open_project(metadata, env)
     workspace = connect(profile)
-    wishes = backend.Wishes(cluster_name, serverless, job=True)
-    choice = backend.choose(wishes, project.settings.compute, lambda: cluster.visible(workspace))
-    backend.refuse_out_of_reach(choice, project.data_root(workspace))
+    wishes = Wishes(cluster_name, serverless, job=True)
+    choice = choose_compute(wishes, project.settings.compute, lambda: clusters.visible(workspace))
+    refuse_out_of_reach(choice, project.data_root(workspace))
     place = _Place(project, workspace, choice)
     notebook, commit = place.notebook()
     request = place.request()
@@ -112,7 +113,7 @@ class _Place:
 
     @property
     def tree(self) -> RemoteTree:
-        return roots.tree(self.workspace, self.project.data_root(self.workspace))
+        return open_tree(self.workspace, self.project.data_root(self.workspace))
 
     def notebook(self) -> tuple[job.Notebook, str | None]:
         """Return the project's notebook as jobs find it, and the commit that they run now."""
@@ -120,20 +121,20 @@ class _Place:
         if self.project.syncs_files or self.project.settings.code.job_source == "git_folder":
             folder = self.project.code_there(self.workspace)
             if not self.project.syncs_files:
-                project_notebook.require(repository, folder.sha or "")
-            return job.Notebook(self.project.folder(self.workspace) / notebook_text.NAME), folder.sha
-        source = code.source(repository, self.project.settings.code)
-        code.refuse_unreachable(source, self.workspace)
-        commit = code.at_remote(repository, self.project.settings.code, source.branch, None)
+                notebook.require_for_jobs(repository, folder.sha or "")
+            return job.Notebook(self.project.folder(self.workspace) / notebook.NAME), folder.sha
+        source = git_source.source(repository, self.project.settings.code)
+        git_source.refuse_unreachable(source, self.workspace)
+        commit = git_source.at_remote(repository, self.project.settings.code, source.branch, None)
         known = commit is None or repository.commit(commit) is not None
         if known:
-            project_notebook.require(repository, commit or source.commit.sha)
+            notebook.require_for_jobs(repository, commit or source.commit.sha)
         if commit not in {None, source.commit.sha}:
             warn(
                 f"The job runs {source.branch} as the remote has it, {(commit or '')[:7]}: push your commit."
             )
-        git_source = project_notebook.git_source(source, branch=source.branch)
-        return job.Notebook(project_notebook.path_in_repository(repository), git_source), commit
+        checkout = notebook.git_source(source, branch=source.branch)
+        return job.Notebook(notebook.path_in_repository(repository), checkout), commit
 
     def request(self) -> RunRequest:
         """Return what the job is asked to do whenever it runs; which run that is, is known only then."""

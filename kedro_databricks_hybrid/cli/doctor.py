@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from kedro_databricks_hybrid.cli import neighbours
-from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say, say_json
-from kedro_databricks_hybrid.cli.project import open_project
-from kedro_databricks_hybrid.doctor.examination import examine
+from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json
+from kedro_databricks_hybrid.doctor.checks import examine
 from kedro_databricks_hybrid.doctor.finding import Finding, Level
+from kedro_databricks_hybrid.project.project import open_project
 
 if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata

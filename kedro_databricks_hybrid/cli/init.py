@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kedro_databricks_hybrid import code, data_root, git, git_credential, git_folder, project_files, settings
-from kedro_databricks_hybrid.cli.command import Command, json_option, profile_option, say, say_json, warn
-from kedro_databricks_hybrid.cli.project import open_project
+from kedro_databricks_hybrid.cli.options import Command, json_option, profile_option, say, say_json, warn
+from kedro_databricks_hybrid.databricks import git_folder
+from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import LoginError, SettingsError
-from kedro_databricks_hybrid.workspace import connect
+from kedro_databricks_hybrid.git.repository import is_local
+from kedro_databricks_hybrid.project import data_root, git_source, scaffold, settings
+from kedro_databricks_hybrid.project.project import open_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,10 +25,10 @@ if TYPE_CHECKING:
 
     from kedro.framework.startup import ProjectMetadata
 
-    from kedro_databricks_hybrid.cli.project import Project
-    from kedro_databricks_hybrid.code import Source
-    from kedro_databricks_hybrid.project_files import Change
-    from kedro_databricks_hybrid.workspace import Workspace
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.project.git_source import Source
+    from kedro_databricks_hybrid.project.project import Project
+    from kedro_databricks_hybrid.project.scaffold import Change
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,12 @@ def init(
     as it is.
     """
     project = open_project(metadata, None)
-    source = code.source(project.repository, project.settings.code)
+    source = git_source.source(project.repository, project.settings.code)
     workspace = connect(profile)
-    code.refuse_unreachable(source, workspace)
+    git_source.refuse_unreachable(source, workspace)
     say(f"Logged in to {workspace.host} as {workspace.user}")
     root, steps = _choose_root(project, workspace, volume)
-    plan = project_files.plan(metadata.project_path, metadata.package_name, project.repository, root)
+    plan = scaffold.plan(metadata.project_path, metadata.package_name, project.repository, root)
     files = [_file_step(metadata.project_path, change) for change in plan.changes]
     steps += (
         files
@@ -136,7 +138,7 @@ def _file_step(project_path: Path, change: Change) -> Step:
     return Step(
         f"{change.what} {change.path}",
         f"Would {'edit' if change.what == 'Edited' else 'write'} {change.path}:\n{shown}",
-        partial(project_files.write, project_path, change),
+        partial(scaffold.write, project_path, change),
     )
 
 
@@ -144,7 +146,7 @@ def _folder_steps(project: Project, workspace: Workspace, source: Source) -> lis
     path = project.git_folder(workspace)
     found = git_folder.find(workspace, path)
     if found:
-        code.refuse_other_repository(found, source)
+        git_source.refuse_other_repository(found, source)
         say(f"The Git folder {path} is there already.")
         return []
     call = f"Would call POST /api/2.0/workspace/mkdirs for {path.parent}"
@@ -160,9 +162,9 @@ def _folder_steps(project: Project, workspace: Workspace, source: Source) -> lis
 def _credential_steps(
     workspace: Workspace, source: Source, variable: str | None, user: str | None
 ) -> list[Step]:
-    if git.is_local(source.url):
+    if is_local(source.url):
         return []
-    present = git_credential.find(workspace, source.provider)
+    present = git_folder.find_credential(workspace, source.provider)
     if variable:
         token = os.environ.get(variable)
         if not token:
@@ -173,7 +175,7 @@ def _credential_steps(
         say(f"A Git credential for {source.provider} is registered already.")
         return []
     elif sys.stdin.isatty():
-        if user is None and source.provider in git_credential.NAMES_NEEDED:
+        if user is None and source.provider in git_folder.PROVIDERS_NEEDING_A_NAME:
             user = click.prompt(f"Your name at {source.shown_url}")
         token = click.prompt(f"Token for {source.shown_url}", hide_input=True)
     else:
@@ -189,6 +191,6 @@ def _credential_steps(
         Step(
             f"{verb} the Git credential for {source.provider}",
             f"Would call {call} for {source.provider}",
-            partial(git_credential.register, workspace, source.provider, user, token),
+            partial(git_folder.register_credential, workspace, source.provider, user, token),
         )
     ]

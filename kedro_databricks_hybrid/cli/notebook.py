@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kedro_databricks_hybrid import notebook_text, project_files
-from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say, warn
-from kedro_databricks_hybrid.cli.project import open_project
+from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, warn
+from kedro_databricks_hybrid.databricks.workspace import connect, translated
 from kedro_databricks_hybrid.errors import HybridError, NotFoundError, SettingsError
-from kedro_databricks_hybrid.workspace import connect, translated
+from kedro_databricks_hybrid.project import notebook as project_notebook
+from kedro_databricks_hybrid.project import scaffold
+from kedro_databricks_hybrid.project.project import open_project
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from kedro.framework.startup import ProjectMetadata
 
-    from kedro_databricks_hybrid.cli.project import Project
-    from kedro_databricks_hybrid.workspace import Workspace
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.project.project import Project
 
 
 @click.command(cls=Command)
@@ -36,19 +37,19 @@ def notebook(
     paths are relative to itself, so it works in every Git folder of the project. Jobs can run it too.
     """
     project = open_project(metadata, env)
-    path, other = notebook_text.PATH, notebook_text.JUPYTER_PATH
+    path, other = project_notebook.PATH, project_notebook.JUPYTER_PATH
     if ipynb:
         path, other = other, path
     root = metadata.project_path
     if (root / other).exists():
         raise SettingsError(
-            f"{other} is there already, and Databricks knows {notebook_text.NAME} by one form only.",
+            f"{other} is there already, and Databricks knows {project_notebook.NAME} by one form only.",
             hint=f"Delete {other} first, or leave {'out --ipynb' if ipynb else 'it and add --ipynb'}.",
         )
     content = content_for(project)
     say(_written(root / path, path, content.as_jupyter() if ipynb else content.as_source(), force=force))
     if not content.takes_jobs:
-        warn(f"Jobs cannot run it: add {project_files.DISTRIBUTION} to the project's requirements.")
+        warn(f"Jobs cannot run it: add {scaffold.DISTRIBUTION} to the project's requirements.")
     try:
         workspace = connect(profile)
     except HybridError as error:
@@ -57,13 +58,13 @@ def notebook(
     _tell_address(project, workspace)
 
 
-def content_for(project: Project) -> notebook_text.Content:
+def content_for(project: Project) -> project_notebook.Content:
     """Return what the notebook of this project says."""
     root = project.metadata.project_path
-    name = next((each for each in project_files.REQUIREMENTS if (root / each).is_file()), None)
-    required = project_files.required_names((root / name).read_text("utf-8")) if name else set()
-    ready = project_files.DISTRIBUTION in required or project_files.uses_our_loader()
-    return notebook_text.Content(name, project.env, takes_jobs=ready)
+    name = next((each for each in scaffold.REQUIREMENTS if (root / each).is_file()), None)
+    required = scaffold.required_names((root / name).read_text("utf-8")) if name else set()
+    ready = scaffold.DISTRIBUTION in required or scaffold.uses_our_loader()
+    return project_notebook.Content(name, project.env, takes_jobs=ready)
 
 
 def _written(file: Path, path: str, text: str, *, force: bool) -> str:
@@ -78,7 +79,7 @@ def _written(file: Path, path: str, text: str, *, force: bool) -> str:
 
 
 def _tell_address(project: Project, workspace: Workspace) -> None:
-    place = project.folder(workspace) / notebook_text.NAME
+    place = project.folder(workspace) / project_notebook.NAME
     try:
         with translated(f"look for the notebook {place}"):
             number = workspace.client.workspace.get_status(str(place)).object_id

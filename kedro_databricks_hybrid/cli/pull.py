@@ -1,13 +1,13 @@
-"""`kedro databricks pull`."""
+"""`kedro databricks pull`, and the options with which pull and push treat edits in the Git folder."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from kedro_databricks_hybrid import code, git_folder, rescue
-from kedro_databricks_hybrid.cli.command import (
+from kedro_databricks_hybrid.cli.options import (
     Command,
     env_option,
     json_option,
@@ -16,18 +16,55 @@ from kedro_databricks_hybrid.cli.command import (
     say_json,
     warn,
 )
-from kedro_databricks_hybrid.cli.project import open_project
-from kedro_databricks_hybrid.cli.rescuing import rescue_options, way
-from kedro_databricks_hybrid.git_folder import Target
-from kedro_databricks_hybrid.workspace import connect
+from kedro_databricks_hybrid.cli.startup_files import consent, startup_files_option
+from kedro_databricks_hybrid.databricks import git_folder, git_folder_rescue
+from kedro_databricks_hybrid.databricks.git_folder import Target
+from kedro_databricks_hybrid.databricks.git_folder_rescue import Way
+from kedro_databricks_hybrid.databricks.workspace import connect
+from kedro_databricks_hybrid.project import git_source
+from kedro_databricks_hybrid.project.project import open_project
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kedro.framework.startup import ProjectMetadata
 
-    from kedro_databricks_hybrid.cli.project import Project
-    from kedro_databricks_hybrid.git import Repository
-    from kedro_databricks_hybrid.git_folder import GitFolder
-    from kedro_databricks_hybrid.workspace import Workspace
+    from kedro_databricks_hybrid.databricks.git_folder import GitFolder
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.git.repository import Repository
+    from kedro_databricks_hybrid.project.project import Project
+
+    Function = TypeVar("Function", bound=Callable[..., Any])
+
+_ANSWER = "discard"
+
+
+def rescue_options(function: Function) -> Function:
+    """Add --save, --force and --startup-files."""
+    save = click.option(
+        "--save", is_flag=True, help="Bring edits made in the Git folder here, as a branch of their own."
+    )
+    force = click.option(
+        "--force",
+        is_flag=True,
+        help="Give edits made in the Git folder up, after saving them as --save does.",
+    )
+    return save(force(startup_files_option(function)))
+
+
+def way(verb: str, workspace: Workspace, *, save: bool, force: bool, startup_files: bool | None) -> Way:
+    """Return how a command deals with edits in the Git folder."""
+
+    def may_discard() -> bool:
+        if force or not sys.stdin.isatty():
+            return force
+        question = (
+            f"Type {_ANSWER!r} to give these edits up on Databricks, or press Enter to leave them there"
+        )
+        return bool(click.prompt(question, default="", show_default=False) == _ANSWER)
+
+    again = f"kedro databricks {verb}{workspace.flags}"
+    return Way(save or force, may_discard, say, again, consent(startup_files))
 
 
 @click.command(cls=Command)
@@ -61,7 +98,7 @@ def pull(
     wanted = None if tag else branch or repository.branch()
     workspace = connect(profile)
     folder = git_folder.get(workspace, project.git_folder(workspace))
-    target = Target(wanted, tag, code.at_remote(repository, project.settings.code, wanted, tag))
+    target = Target(wanted, tag, git_source.at_remote(repository, project.settings.code, wanted, tag))
     if dry_run:
         say(
             f"Would check out {target} in {folder.path}, which is on {folder.branch or 'no branch'} "
@@ -70,7 +107,7 @@ def pull(
         held = folder
     else:
         chosen = way("pull", workspace, save=save, force=force, startup_files=startup_files)
-        held = rescue.check_out(workspace, repository, folder, target, chosen)
+        held = git_folder_rescue.check_out(workspace, repository, folder, target, chosen)
         _say_what_is_there(repository, held, target)
     options = {"dry_run": dry_run, "startup_files": startup_files}
     data = _pull_data(project, workspace, options) if with_data else None

@@ -1,14 +1,14 @@
-"""`kedro databricks push`."""
+"""`kedro databricks push`: the current commit, or with `code.sync: files` the working tree."""
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kedro_databricks_hybrid import code, git_folder, rescue, snapshot, unsupported
-from kedro_databricks_hybrid.cli.command import (
+from kedro_databricks_hybrid.cli.options import (
     Command,
     env_option,
     json_option,
@@ -17,29 +17,33 @@ from kedro_databricks_hybrid.cli.command import (
     say_json,
     warn,
 )
-from kedro_databricks_hybrid.cli.project import open_project
-from kedro_databricks_hybrid.cli.push_files import push_files, say_what_would_be_sent
-from kedro_databricks_hybrid.cli.rescuing import rescue_options, way
-from kedro_databricks_hybrid.cli.sizes import with_count
-from kedro_databricks_hybrid.cli.waiting import waiting
-from kedro_databricks_hybrid.git_folder import Target
-from kedro_databricks_hybrid.workspace import connect
+from kedro_databricks_hybrid.cli.output import waiting, with_count
+from kedro_databricks_hybrid.cli.pull import rescue_options, way
+from kedro_databricks_hybrid.databricks import git_folder, git_folder_rescue, mirror
+from kedro_databricks_hybrid.databricks.git_folder import Target
+from kedro_databricks_hybrid.databricks.workspace import connect
+from kedro_databricks_hybrid.errors import ConnectionFailedError, GitError
+from kedro_databricks_hybrid.git import work_in_progress
+from kedro_databricks_hybrid.project import git_source
+from kedro_databricks_hybrid.project.project import open_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kedro.framework.startup import ProjectMetadata
 
-    from kedro_databricks_hybrid.cli.project import Project
-    from kedro_databricks_hybrid.code import Source
-    from kedro_databricks_hybrid.git import Repository
-    from kedro_databricks_hybrid.rescue import Way
-    from kedro_databricks_hybrid.workspace import Workspace
+    from kedro_databricks_hybrid.databricks.git_folder_rescue import Way
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.git.repository import Repository
+    from kedro_databricks_hybrid.project.git_source import Source
+    from kedro_databricks_hybrid.project.project import Project
 
     Data = Callable[[Project, Workspace], dict[str, Any]] | None
 
 _WATCH_IS_FOR_FILES = "--watch is for code.sync: files in conf/base/databricks.yml."
 _WIP_HAS_NO_BRANCH = "--wip takes the working tree, --branch another branch: choose one."
+_PAUSE_SECONDS = 1.0
+_SHOWN = 5
 
 
 @click.command(cls=Command)
@@ -87,10 +91,10 @@ def push(
     elif watch or (wip and branch):
         raise click.UsageError(_WATCH_IS_FOR_FILES if watch else _WIP_HAS_NO_BRANCH)
     else:
-        source = code.source(project.repository, project.settings.code, branch)
+        source = git_source.source(project.repository, project.settings.code, branch)
         _look_through(project.repository, source.commit.sha)
         workspace = connect(profile)
-        code.refuse_unreachable(source, workspace)
+        git_source.refuse_unreachable(source, workspace)
         if dry_run:
             told = _say_what_would_be_done(project, workspace, source, wip=wip)
         else:
@@ -107,9 +111,9 @@ def _push_commit(
     target = _to_remote(project, workspace, source, wip=wip)
     path = project.git_folder(workspace)
     with waiting(f"Looking at {path}, and cloning it if need be"):
-        folder = code.folder_for(workspace, path, source)
+        folder = git_source.folder_for(workspace, path, source)
     if chosen.save or not target.is_met_by(folder):
-        folder = rescue.check_out(workspace, project.repository, folder, target, chosen)
+        folder = git_folder_rescue.check_out(workspace, project.repository, folder, target, chosen)
     commit = project.repository.commit(folder.sha or "")
     say(f"Databricks has {commit} on {target} in {folder.path}")
     if not wip:
@@ -128,8 +132,8 @@ def _push_working_tree(
 
 def _look_through(repository: Repository, sha: str) -> None:
     """Refuse or mention what a Git folder does not bring."""
-    found = unsupported.find(repository, sha)
-    unsupported.refuse_submodules(found)
+    found = git_source.find_unsupported(repository, sha)
+    git_source.refuse_submodules(found)
     if found.lfs_files:
         warn(
             f"Git folders bring the pointers of Git LFS, not the files: {_names(found.lfs_files)}. "
@@ -142,9 +146,9 @@ def _to_remote(project: Project, workspace: Workspace, source: Source, *, wip: b
     repository, remote = project.repository, project.settings.code.remote
     edited = repository.edited_paths() if wip else []
     if edited:
-        taken = snapshot.take(repository, workspace.user, source.branch)
+        taken = work_in_progress.take(repository, workspace.user, source.branch)
         with waiting(f"Pushing {taken.branch} to {source.shown_url}"):
-            snapshot.push(repository, remote, taken)
+            work_in_progress.push(repository, remote, taken)
         count = with_count(len(edited), "uncommitted edit")
         say(f"Pushed {taken.branch} to {source.shown_url}, with your {count}: {_names(edited)}")
         return Target(branch=taken.branch, sha=taken.commit.sha)
@@ -161,7 +165,7 @@ def _say_what_would_be_done(
     edited = project.repository.edited_paths() if wip else []
     branch, sha = source.branch, source.commit.sha
     if edited:
-        branch = snapshot.branch_name(workspace.user, branch)
+        branch = work_in_progress.branch_name(workspace.user, branch)
         count = with_count(len(edited), "uncommitted edit")
         say(f"Would push {branch} to {source.shown_url}, with your {count}: {_names(edited)}")
     else:
@@ -184,8 +188,10 @@ def _say_what_would_be_done(
 
 
 def _remove_snapshots(project: Project, workspace: Workspace, source: Source) -> None:
-    if snapshot.remove(project.repository, project.settings.code.remote, workspace.user, source.branch):
-        say(f"Removed {snapshot.branch_name(workspace.user, source.branch)} from {source.shown_url}")
+    if work_in_progress.remove(
+        project.repository, project.settings.code.remote, workspace.user, source.branch
+    ):
+        say(f"Removed {work_in_progress.branch_name(workspace.user, source.branch)} from {source.shown_url}")
 
 
 def _names(paths: Sequence[str]) -> str:
@@ -204,3 +210,65 @@ def _push_data(project: Project, workspace: Workspace, *, everything: bool, dry_
 
     options = data_push.PushOptions(everything=everything, dry_run=dry_run)
     return data_push.push_data(project, workspace, options)
+
+
+def push_files(project: Project, workspace: Workspace, *, watch: bool) -> dict[str, Any]:
+    """Mirror the working tree to its folder on Databricks; with `watch`, until Ctrl-C."""
+    last = _sync(project, workspace, None)
+    told = {"commit": last, "folder": str(project.files_folder(workspace))}
+    if not watch:
+        return told
+    say("Watching for edits; Ctrl-C ends it.")
+    complained = ""
+    try:
+        while True:
+            time.sleep(_PAUSE_SECONDS)
+            try:
+                last = _sync(project, workspace, last)
+                complained = ""
+            except (GitError, ConnectionFailedError) as error:  # a rebase goes on, or the network is away
+                if error.message != complained:
+                    warn(f"{error.message} Trying again.")
+                complained = error.message
+    except KeyboardInterrupt:
+        say("Stopped watching.")
+    return {**told, "commit": last}
+
+
+def say_what_would_be_sent(project: Project, workspace: Workspace) -> dict[str, Any]:
+    """Say what a push of the working tree would send and delete."""
+    taken = work_in_progress.take(project.repository, workspace.user, _branch(project))
+    path = project.files_folder(workspace)
+    would = mirror.compare(workspace, path, project.repository, taken)
+    for what, names in (("send", would.changed), ("delete", would.gone)):
+        for name in names[:_SHOWN]:
+            say(f"Would {what} {name}")
+        if len(names) > _SHOWN:
+            say(f"Would {what} {with_count(len(names) - _SHOWN, 'file')} more")
+    say(
+        f"Would send {with_count(len(would.changed), 'file')} to {path} and delete {len(would.gone)} there; "
+        f"{would.unchanged} unchanged."
+    )
+    return {"folder": str(path), "send": would.changed, "delete": would.gone, "unchanged": would.unchanged}
+
+
+def _sync(project: Project, workspace: Workspace, last: str | None) -> str:
+    """Mirror the working tree unless it is still the one of `last`, and return its snapshot."""
+    repository = project.repository
+    taken = work_in_progress.take(repository, workspace.user, _branch(project))
+    if taken.commit.sha == last:
+        return last
+    path = project.files_folder(workspace)
+    done = mirror.sync(workspace, path, repository, taken)
+    if done.changed or done.gone or last is None:
+        say(
+            f"Databricks has {taken.commit} in {path}: {with_count(len(done.changed), 'file')} sent, "
+            f"{len(done.gone)} deleted, {done.unchanged} unchanged"
+        )
+    return taken.commit.sha
+
+
+def _branch(project: Project) -> str:
+    """Return the branch's name; during a rebase there is none."""
+    named = project.repository.run("branch", "--show-current").stdout.decode("utf-8", "replace").strip()
+    return named or "HEAD"

@@ -1,4 +1,4 @@
-"""`kedro databricks run`: Kedro's own options, on a cluster."""
+"""`kedro databricks run`: Kedro's own options, on a cluster, as a job, or by Databricks Connect."""
 
 from __future__ import annotations
 
@@ -11,34 +11,38 @@ from typing import TYPE_CHECKING, Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
-from kedro_databricks_hybrid import cluster, snapshot
-from kedro_databricks_hybrid.cli import run_connect, run_job
-from kedro_databricks_hybrid.cli.command import Command, profile_option, say, warn
-from kedro_databricks_hybrid.cli.following import follow, report, shower, starting
-from kedro_databricks_hybrid.cli.project import open_project
+from kedro_databricks_hybrid.cli import run_job
+from kedro_databricks_hybrid.cli.follow import follow, report, shower, starting
+from kedro_databricks_hybrid.cli.options import Command, profile_option, say, warn
 from kedro_databricks_hybrid.cli.push import push, warn_of_edits
-from kedro_databricks_hybrid.connect import Wish
-from kedro_databricks_hybrid.errors import HybridError
-from kedro_databricks_hybrid.job_task import new_run_id
-from kedro_databricks_hybrid.run import backend, history, interactive
-from kedro_databricks_hybrid.run.local_paths import LocalPaths
-from kedro_databricks_hybrid.run.request import RunRequest
-from kedro_databricks_hybrid.run.warm import Warm, fresh_context
-from kedro_databricks_hybrid.transfer import roots
-from kedro_databricks_hybrid.workspace import connect
+from kedro_databricks_hybrid.databricks import clusters
+from kedro_databricks_hybrid.databricks.workspace import connect
+from kedro_databricks_hybrid.errors import ComputeError, HybridError
+from kedro_databricks_hybrid.git import work_in_progress
+from kedro_databricks_hybrid.project.project import open_project
+from kedro_databricks_hybrid.run import history
+from kedro_databricks_hybrid.run.compute import Wishes, choose_compute, refuse_out_of_reach
+from kedro_databricks_hybrid.run.context import start_in_context
+from kedro_databricks_hybrid.run.log import LocalPaths
+from kedro_databricks_hybrid.run.request import RunRequest, new_run_id
+from kedro_databricks_hybrid.run.warm_context import Warm, fresh_context
+from kedro_databricks_hybrid.spark import connect as spark_connect
+from kedro_databricks_hybrid.spark import session as spark_session
+from kedro_databricks_hybrid.spark.connect import Wish
+from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from kedro.framework.startup import ProjectMetadata
 
-    from kedro_databricks_hybrid.cli.project import Project
-    from kedro_databricks_hybrid.git_folder import GitFolder
-    from kedro_databricks_hybrid.run.backend import Choice
-    from kedro_databricks_hybrid.run.command import Context
-    from kedro_databricks_hybrid.run.started import Started
-    from kedro_databricks_hybrid.transfer.remote import RemoteTree
-    from kedro_databricks_hybrid.workspace import Workspace
+    from kedro_databricks_hybrid.databricks.git_folder import GitFolder
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.project.project import Project
+    from kedro_databricks_hybrid.run.compute import Choice
+    from kedro_databricks_hybrid.run.context import Context
+    from kedro_databricks_hybrid.run.follow import Started
+    from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 
 @click.command(cls=Command)
@@ -80,7 +84,7 @@ def run(
     if options.get("pipeline") and options.get("pipelines"):
         raise click.UsageError("--pipeline and --pipelines exclude each other.")
     if by_connect:
-        run_connect.refuse_options(
+        refuse_options_of_the_cluster(
             {"job": as_job, "fresh": fresh, "detach": detach, "timeout": timeout, "json": as_json}
         )
     metadata: ProjectMetadata = ctx.obj
@@ -89,15 +93,15 @@ def run(
     if push_first:
         ctx.invoke(push, profile=profile, env=project.env)
     if by_connect:
-        wish = Wish(profile, cluster.SERVERLESS if serverless else cluster_name)
-        run_connect.run(ctx, wish, options)
+        wish = Wish(profile, clusters.SERVERLESS if serverless else cluster_name)
+        run_by_connect(ctx, wish, options)
         return
     workspace = connect(profile)
     folder = project.code_there(workspace)
     tell = (lambda line: click.echo(line, err=True)) if as_json else say
-    wishes = backend.Wishes(cluster_name, serverless, as_job)
-    choice = backend.choose(wishes, project.settings.compute, lambda: cluster.visible(workspace))
-    backend.refuse_out_of_reach(choice, project.data_root(workspace))
+    wishes = Wishes(cluster_name, serverless, as_job)
+    choice = choose_compute(wishes, project.settings.compute, lambda: clusters.visible(workspace))
+    refuse_out_of_reach(choice, project.data_root(workspace))
     place = _Place(project, workspace, folder, choice, tell)
     place.tell_what_runs()
     run_id = new_run_id()
@@ -136,7 +140,7 @@ class _Place:
 
     @property
     def tree(self) -> RemoteTree:
-        return roots.tree(self.workspace, self.project.data_root(self.workspace))
+        return open_tree(self.workspace, self.project.data_root(self.workspace))
 
     def start(self, run_id: str, options: dict[str, Any], *, fresh: bool, seconds: float | None) -> Started:
         """Start a run on what was chosen for it."""
@@ -147,7 +151,7 @@ class _Place:
                 self.project, self.workspace, self.folder, self.choice, request, self.tree,
                 seconds=seconds, say=self.say,
             )  # fmt: skip
-        cluster.ensure_running(self.workspace, chosen, self.say)
+        clusters.ensure_running(self.workspace, chosen, self.say)
         warm = Warm(self.workspace, chosen, self.path)
         context = self._context(warm, fresh=fresh)
         facts: dict[str, str | None] = {
@@ -158,7 +162,7 @@ class _Place:
             "page": f"{self.workspace.host}/compute/clusters/{chosen.cluster_id}",
         }
         with context.destroyed_on_error() if fresh else contextlib.nullcontext():
-            started = interactive.start(context, self._request(run_id, options, facts), self.tree)
+            started = start_in_context(context, self._request(run_id, options, facts), self.tree)
         if not fresh:
             warm.remember_run(run_id)
         return started
@@ -173,10 +177,10 @@ class _Place:
         commit = known or (folder.sha[:7] if folder.sha else "no commit")
         env = f", env {self.project.env}" if self.project.env else ""
         self.say(f"Running {commit} of {folder.branch or 'a tag'} {self.choice.place}{env}")
-        if not snapshot.holds(repository, folder.sha, head):
+        if not work_in_progress.holds(repository, folder.sha, head):
             push_it = f"run `kedro databricks push{self.workspace.flags}` to run that one."
             warn(f"Your local commit is {head}: {push_it}")
-        if not snapshot.holds_edits(repository, folder.sha):
+        if not work_in_progress.holds_edits(repository, folder.sha):
             warn_of_edits(self.project)
 
     def _context(self, warm: Warm, *, fresh: bool) -> Context:
@@ -226,3 +230,32 @@ def _run_option(option: click.Parameter) -> click.Parameter:
 
 
 run.params += [_run_option(option) for option in kedro_run.params]
+
+
+def refuse_options_of_the_cluster(given: Mapping[str, object]) -> None:
+    """Refuse options that are for runs on the cluster alone.
+
+    Args:
+        given: Such options and their values.
+    """
+    without_use = sorted(f"--{name}" for name, value in given.items() if value)
+    if without_use:
+        raise click.UsageError(
+            f"--connect runs the nodes here, where {', '.join(without_use)} means nothing."
+        )
+
+
+def run_by_connect(ctx: click.Context, wish: spark_connect.Wish, options: dict[str, Any]) -> None:
+    """Run the pipeline in this process, by Kedro's own command; our hooks make the session.
+
+    Raises:
+        ComputeError: databricks-connect is not installed.
+    """
+    if spark_session.place() == "local":
+        raise ComputeError(
+            "databricks-connect is not in this environment.",
+            hint="It replaces pyspark, so make an environment of its own for it: "
+            'pip install "kedro-databricks-hybrid[connect]".',
+        )
+    spark_connect.wish(wish)
+    ctx.invoke(kedro_run, **options)

@@ -6,22 +6,24 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid import cluster, code, project_notebook, settings
-from kedro_databricks_hybrid.cli.command import warn
+from kedro_databricks_hybrid.cli.options import warn
+from kedro_databricks_hybrid.databricks import clusters
 from kedro_databricks_hybrid.errors import SettingsError
-from kedro_databricks_hybrid.run import installation, job, job_notebook, serverless
-from kedro_databricks_hybrid.run.requirements import fit
+from kedro_databricks_hybrid.project import git_source, notebook, settings
+from kedro_databricks_hybrid.project.requirements import fit
+from kedro_databricks_hybrid.run import install, job
+from kedro_databricks_hybrid.run.compute import serverless_dependencies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kedro_databricks_hybrid.cli.project import Project
-    from kedro_databricks_hybrid.git_folder import GitFolder
-    from kedro_databricks_hybrid.run.backend import Choice
+    from kedro_databricks_hybrid.databricks.git_folder import GitFolder
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.project.project import Project
+    from kedro_databricks_hybrid.run.compute import Choice
+    from kedro_databricks_hybrid.run.follow import Started
     from kedro_databricks_hybrid.run.request import RunRequest
-    from kedro_databricks_hybrid.run.started import Started
-    from kedro_databricks_hybrid.transfer.remote import RemoteTree
-    from kedro_databricks_hybrid.workspace import Workspace
+    from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 GIT_SOURCE = "git_source"
 
@@ -68,11 +70,11 @@ def _at_commit(project: Project, workspace: Workspace, folder: GitFolder) -> job
             hint="Set code.job_source to git_folder, or code.sync to git.",
         )
     sha = folder.sha or ""
-    source = code.source(project.repository, project.settings.code)
-    code.refuse_unreachable(source, workspace)
-    project_notebook.require(project.repository, sha)
-    git_source = project_notebook.git_source(source, commit=sha)
-    return job.Notebook(project_notebook.path_in_repository(project.repository), git_source)
+    source = git_source.source(project.repository, project.settings.code)
+    git_source.refuse_unreachable(source, workspace)
+    notebook.require_for_jobs(project.repository, sha)
+    checkout = notebook.git_source(source, commit=sha)
+    return job.Notebook(notebook.path_in_repository(project.repository), checkout)
 
 
 def _in_folder(
@@ -83,23 +85,23 @@ def _in_folder(
     requirements = project.requirements(workspace, folder)
     name = settings.project_name(project.metadata.package_name)
     if requirements is None:
-        return job.Notebook(job_notebook.place(workspace, name, ())), []
+        return job.Notebook(job.write_notebook(workspace, name, ())), []
     if choice.compute == "serverless":
-        fitting = serverless.dependencies(requirements, compute.environment_version)
-        installation.tell(fitting, requirements, say)
+        fitting = serverless_dependencies(requirements, compute.environment_version)
+        install.tell(fitting, requirements, say)
         if compute.pip_options:
             warn(
                 "compute.pip_options do not reach serverless compute: its workspace settings name the index."
             )
-        return job.Notebook(job_notebook.place(workspace, name, ())), fitting.lines or []
+        return job.Notebook(job.write_notebook(workspace, name, ())), fitting.lines or []
     fitting = fit(requirements, _runtime(project, workspace, choice))
-    installation.tell(fitting, requirements, say)
-    cells = installation.cells(requirements, fitting)
-    return job.Notebook(job_notebook.place(workspace, name, cells)), []
+    install.tell(fitting, requirements, say)
+    cells = install.cells(requirements, fitting)
+    return job.Notebook(job.write_notebook(workspace, name, cells)), []
 
 
 def _runtime(project: Project, workspace: Workspace, choice: Choice) -> str:
     """Return the runtime of a cluster that is there, or of the one that the job makes."""
     if choice.cluster:
-        return cluster.details(workspace, choice.cluster).runtime
+        return clusters.details(workspace, choice.cluster).runtime
     return str((project.settings.compute.job_cluster or {}).get("spark_version", ""))

@@ -7,24 +7,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kedro_databricks_hybrid.cli.command import Command, env_option, profile_option, say, say_json
-from kedro_databricks_hybrid.cli.following import follow, report, shower
-from kedro_databricks_hybrid.cli.project import open_project
-from kedro_databricks_hybrid.cli.table import lines
+from kedro_databricks_hybrid.cli.follow import follow, report, shower
+from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json
+from kedro_databricks_hybrid.cli.output import table_lines
+from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import RunError
+from kedro_databricks_hybrid.project.project import open_project
 from kedro_databricks_hybrid.run import history
-from kedro_databricks_hybrid.run.local_paths import LocalPaths
-from kedro_databricks_hybrid.run.log import Outcome
-from kedro_databricks_hybrid.transfer import roots
-from kedro_databricks_hybrid.workspace import connect
+from kedro_databricks_hybrid.run.log import LocalPaths, Outcome
+from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata
 
-    from kedro_databricks_hybrid.cli.project import Project
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.project.project import Project
     from kedro_databricks_hybrid.run.history import PastRun
-    from kedro_databricks_hybrid.transfer.remote import RemoteTree
-    from kedro_databricks_hybrid.workspace import Workspace
+    from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 _COLUMNS = ("run", "outcome", "seconds", "commit", "branch", "user")
 
@@ -45,7 +44,7 @@ def runs(metadata: ProjectMetadata, profile: str | None, env: str | None, count:
     if not rows:
         say(f"No run has left a log in {tree.root}.")
         return
-    for line in lines(_COLUMNS, rows):
+    for line in table_lines(_COLUMNS, rows):
         say(line)
 
 
@@ -116,7 +115,7 @@ def _open(
 ) -> tuple[Project, Workspace, RemoteTree]:
     project = open_project(metadata, env)
     workspace = connect(profile)
-    return project, workspace, roots.tree(workspace, project.data_root(workspace))
+    return project, workspace, open_tree(workspace, project.data_root(workspace))
 
 
 def _paths(project: Project, workspace: Workspace) -> LocalPaths:

@@ -1,19 +1,28 @@
-"""`kedro databricks sandbox`: the local workspace, started and stopped."""
+"""`kedro databricks sandbox`: start, stop and reset the local workspace; its switches and faults."""
 
 from __future__ import annotations
 
+import json
+import urllib.error
+import urllib.request
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kedro_databricks_hybrid import sandbox_process
-from kedro_databricks_hybrid.cli import sandbox_faults
-from kedro_databricks_hybrid.cli.command import Command, say, say_json
-from kedro_databricks_hybrid.cli.sandbox_request import send
+from kedro_databricks_hybrid.cli import sandbox_process
+from kedro_databricks_hybrid.cli.options import Command, say, say_json
+from kedro_databricks_hybrid.errors import SandboxError
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.connection import Connection
+
+FAULT_EFFECTS = (
+    *("status", "delay", "reset-before", "reset-after", "truncate", "stale"),
+    *("terminate-cluster", "evict-contexts", "expire-token"),
+)
+_FAULTS_ROUTE = "/sandbox/faults"
+_REQUEST_SECONDS = 30
 
 
 @click.group()
@@ -80,7 +89,7 @@ def switch(public_dbfs_root: bool | None, uploads: str | None) -> None:
     """Choose what kind of workspace the sandbox is; without an option tell which it is."""
     given = {"public-dbfs-root": public_dbfs_root, "uploads": uploads}
     chosen = {name: value for name, value in given.items() if value is not None}
-    found = send("POST" if chosen else "GET", "/sandbox/switches", chosen or None)
+    found = ask_sandbox("POST" if chosen else "GET", "/sandbox/switches", chosen or None)
     root = "has a" if found["public-dbfs-root"] else "has no"
     say(f"The sandbox {root} public DBFS root and takes {found['uploads']} uploads.")
 
@@ -91,7 +100,7 @@ def fault() -> None:
 
 
 @fault.command(cls=Command)
-@click.argument("effect", metavar="EFFECT", type=click.Choice(sandbox_faults.EFFECTS))
+@click.argument("effect", metavar="EFFECT", type=click.Choice(FAULT_EFFECTS))
 @click.option("--method", metavar="NAME", help="HTTP method of the requests; any by default.")
 @click.option("--path", metavar="PATTERN", help="Their path, such as '/api/2.0/dbfs/*'; any by default.")
 @click.option("--nth", type=int, help="The first of them that is struck; the next one by default.")
@@ -117,14 +126,14 @@ def add(**rule: Any) -> None:  # noqa: ANN401 - the options above
     expire-token       refuse the token from then on
     """  # noqa: D301 - click wants the character itself
     given = {name: value for name, value in rule.items() if value is not None}
-    say(_line(sandbox_faults.request("POST", given)))
+    say(_line(request_faults("POST", given)))
 
 
 @fault.command(name="list", cls=Command)
 @click.option("--json", "as_json", is_flag=True, help="Print the faults as JSON.")
 def list_faults(as_json: bool) -> None:
     """List the faults, with how often each has struck."""
-    found = sandbox_faults.request("GET")["faults"]
+    found = request_faults("GET")["faults"]
     if as_json:
         say_json(found)
         return
@@ -138,7 +147,7 @@ def list_faults(as_json: bool) -> None:
 @click.argument("number", type=int, required=False)
 def clear(number: int | None) -> None:
     """Remove the fault of that NUMBER, or all of them."""
-    sandbox_faults.request("DELETE", number=number)
+    request_faults("DELETE", number=number)
     say("There are no faults any more." if number is None else f"Fault {number} is removed.")
 
 
@@ -151,3 +160,33 @@ def _facts(connection: Connection) -> dict[str, str | int]:
     return {
         name: value if isinstance(value, int) else str(value) for name, value in asdict(connection).items()
     }
+
+
+def request_faults(method: str, rule: dict[str, Any] | None = None, number: int | None = None) -> Any:  # noqa: ANN401
+    """Send one request about faults and return the answer's JSON.
+
+    Raises:
+        SandboxError: No sandbox runs, or it refuses.
+    """
+    return ask_sandbox(method, _FAULTS_ROUTE + (f"?number={number}" if number is not None else ""), rule)
+
+
+def ask_sandbox(method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
+    """Send one request to the sandbox that runs and return the answer's JSON.
+
+    Raises:
+        SandboxError: No sandbox runs, or it refuses.
+    """
+    running = sandbox_process.require_running()
+    address = f"{running.host}{path}"
+    content = json.dumps(body).encode() if body is not None else None
+    headers = {"Authorization": f"Bearer {running.token}", "Content-Type": "application/json"}
+    asked = urllib.request.Request(address, content, headers, method=method)  # noqa: S310 - our own host
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(asked, timeout=_REQUEST_SECONDS) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            said = json.load(refusal)
+        raise SandboxError(str(said["message"]), hint="`--help` names the options.") from refusal

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from kedro_databricks_hybrid.cli.command import warn
-from kedro_databricks_hybrid.unsafe_names import shown
+from kedro_databricks_hybrid.cli.options import warn
+from kedro_databricks_hybrid.git.unsafe_names import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,8 +10,8 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from kedro_databricks_hybrid import java
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
+from kedro_databricks_hybrid.spark import java
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid import (
-    code,
-    git,
-    project_files,
-    requirement_lines,
-    runtime_packages,
-    unsupported,
-)
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
+from kedro_databricks_hybrid.git.repository import is_local, last_words
+from kedro_databricks_hybrid.project import git_source, requirements_file, runtimes, scaffold
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kedro_databricks_hybrid.cli.project import Project
-    from kedro_databricks_hybrid.requirement_lines import Listing
+    from kedro_databricks_hybrid.project.project import Project
+    from kedro_databricks_hybrid.project.requirements_file import Listing
 
 _REMOTE_SECONDS = 4.0
 
 
 def config_loader() -> Finding:
     """Tell whether settings.py makes one catalog serve both worlds."""
-    if project_files.uses_our_loader():
+    if scaffold.uses_our_loader():
         return green("settings.py", "CONFIG_LOADER_CLASS is DatabricksConfigLoader")
     return red(
         "settings.py",
@@ -44,26 +38,26 @@ def requirements(project_path: Path) -> Finding:
     if listing.missing:
         there = ", ".join(listing.missing)
         return red("requirements", f"{name} includes {there}, which is not there", f"Edit {name}")
-    judged = runtime_packages.judge(listing, None)
-    if clash := [each for each in judged if each.verdict is runtime_packages.Verdict.REPLACES]:
-        local = f'; locally `pip install "{project_files.DISTRIBUTION}[spark]"`'
+    judged = runtimes.judge(listing, None)
+    if clash := [each for each in judged if each.verdict is runtimes.Verdict.REPLACES]:
+        local = f'; locally `pip install "{scaffold.DISTRIBUTION}[spark]"`'
         return red(
             "requirements",
             "; ".join(each.reason for each in clash),
             "; ".join(each.fix for each in clash) + local,
         )
-    if project_files.DISTRIBUTION not in listing.names and not listing.unclear:
-        return red("requirements", f"{name} lacks {project_files.DISTRIBUTION}", "kedro databricks init")
+    if scaffold.DISTRIBUTION not in listing.names and not listing.unclear:
+        return red("requirements", f"{name} lacks {scaffold.DISTRIBUTION}", "kedro databricks init")
     return green("requirements", f"{name} asks for nothing that the runtime must bring itself")
 
 
 def packages(project_path: Path, runtime: str) -> Finding:
     """Look for requirements that would replace versions which the cluster's runtime was built with."""
     shown = f"Databricks Runtime {runtime}"
-    if not runtime_packages.is_known(runtime):
+    if not runtimes.is_known(runtime):
         return green("packages", f"which versions {shown} brings is not known here")
-    judged = runtime_packages.judge(_listing(project_path)[1], runtime)
-    clash = [each for each in judged if each.verdict is runtime_packages.Verdict.CONFLICTS]
+    judged = runtimes.judge(_listing(project_path)[1], runtime)
+    clash = [each for each in judged if each.verdict is runtimes.Verdict.CONFLICTS]
     if not clash:
         return green("packages", f"the requirements keep the versions that {shown} brings")
     return yellow("packages", "; ".join(each.reason for each in clash), clash[0].fix)
@@ -78,24 +72,24 @@ def _listing(project_path: Path) -> tuple[str | None, Listing]:
         except OSError:
             return None
 
-    name = next((each for each in project_files.REQUIREMENTS if (project_path / each).is_file()), None)
-    return name, requirement_lines.read(name, content) if name else requirement_lines.Listing()
+    name = next((each for each in scaffold.REQUIREMENTS if (project_path / each).is_file()), None)
+    return name, requirements_file.read(name, content) if name else requirements_file.Listing()
 
 
 def remote(project: Project) -> Finding:
     """Ask the Git remote for the branch, and compare it with the local one."""
     repository, settings = project.repository, project.settings.code
-    source = code.source(repository, settings)
+    source = git_source.source(repository, settings)
     ref = f"refs/heads/{source.branch}"
     result = repository.run("ls-remote", "--", settings.remote, ref, seconds=_REMOTE_SECONDS)
     if result.returncode != 0:
         return red(
             "Git remote",
-            f"{source.shown_url} does not answer: {git.last_words(result.stderr)}",
+            f"{source.shown_url} does not answer: {last_words(result.stderr)}",
             f"git ls-remote {settings.remote}",
         )
     there = result.stdout.decode().partition("\t")[0]
-    provider = "a folder here" if git.is_local(source.url) else source.provider
+    provider = "a folder here" if is_local(source.url) else source.provider
     where = f"{source.shown_url} ({provider})"
     if there == source.commit.sha:
         return green("Git remote", f"{where} has {source.commit} on {source.branch}")
@@ -106,7 +100,7 @@ def remote(project: Project) -> Finding:
 
 def contents(project: Project) -> Finding:
     """Look through the commit for what Git folders do not bring."""
-    found = unsupported.find(project.repository, project.repository.head().sha)
+    found = git_source.find_unsupported(project.repository, project.repository.head().sha)
     if found.submodules:
         return red(
             "Git contents",

@@ -13,22 +13,35 @@ from importlib import metadata
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid import cluster, code, git, git_credential, git_folder
+from kedro_databricks_hybrid.databricks import clusters, git_folder
+from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.doctor import project as of_project
-from kedro_databricks_hybrid.doctor import runtimes
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
 from kedro_databricks_hybrid.errors import LoginError, WorkspaceError
-from kedro_databricks_hybrid.workspace import translated
+from kedro_databricks_hybrid.git.repository import is_local
+from kedro_databricks_hybrid.project import git_source
 
 if TYPE_CHECKING:
-    from kedro_databricks_hybrid.cli.project import Project
-    from kedro_databricks_hybrid.workspace import Workspace
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.project.project import Project
 
 _SKEW_SECONDS = (60, 300)
 _SOON_DAYS = 7
 _OLDEST_RUNTIME = (11, 3)
 _LOGIN = "databricks auth login"
 _INIT = "kedro databricks init --git-token-env=VARIABLE"
+# Spark and Python by runtime, from the release notes; from 18 on a runtime has no fixed minor number.
+_KNOWN_RUNTIMES = {
+    (11, 3): ("3.3", "3.9"),
+    (12, 2): ("3.3", "3.9"),
+    (13, 3): ("3.4", "3.10"),
+    (14, 3): ("3.5", "3.10"),
+    (15, 4): ("3.5", "3.11"),
+    (16, 4): ("3.5", "3.12"),
+    (17, 3): ("4.0", "3.12"),
+    (18, 0): ("4.1", "3.12"),
+    (19, 0): ("4.2", None),
+}
 
 
 def login(workspace: Workspace) -> Finding:
@@ -86,13 +99,13 @@ def _ending(what: str, end: float) -> Finding:
 
 def credential(project: Project, workspace: Workspace) -> Finding:
     """Tell whether Databricks has a credential for the remote's provider, and have it fetch with it."""
-    source = code.source(project.repository, project.settings.code)
-    code.refuse_unreachable(source, workspace)
-    if git.is_local(source.url):
+    source = git_source.source(project.repository, project.settings.code)
+    git_source.refuse_unreachable(source, workspace)
+    if is_local(source.url):
         return green("Git credential", "not needed for a folder")
     if project.syncs_files:
         return green("Git credential", "not needed: your files are sent, not cloned")
-    is_known = git_credential.find(workspace, source.provider) is not None
+    is_known = git_folder.find_credential(workspace, source.provider) is not None
     cloned = git_folder.find(workspace, project.git_folder(workspace))
     if cloned:
         return _tried(workspace, cloned, source.provider, is_known=is_known)
@@ -105,7 +118,7 @@ def credential(project: Project, workspace: Workspace) -> Finding:
 def _tried(workspace: Workspace, cloned: git_folder.GitFolder, provider: str, *, is_known: bool) -> Finding:
     what, fix = f"{'one' if is_known else 'none'} for {provider}", f"{_INIT}{workspace.flags}"
     try:
-        refusal = git_credential.refusal(workspace, cloned)
+        refusal = git_folder.fetch_refusal(workspace, cloned)
     except WorkspaceError as error:
         return yellow("Git credential", f"{what}, which could not be tried: {error.message}", fix)
     if refusal:
@@ -125,8 +138,8 @@ def folder(project: Project, workspace: Workspace) -> Finding:
     fix = f"kedro databricks push{workspace.flags}"
     if found is None:
         return red("Git folder", f"there is no {path}", fix)
-    source = code.source(project.repository, project.settings.code)
-    code.refuse_other_repository(found, source)
+    source = git_source.source(project.repository, project.settings.code)
+    git_source.refuse_other_repository(found, source)
     commit = project.repository.commit(found.sha or "") or (found.sha[:7] if found.sha else "no commit")
     shown = f"{path} is at {commit} on {found.branch or 'no branch'}"
     if found.sha == source.commit.sha:
@@ -136,10 +149,10 @@ def folder(project: Project, workspace: Workspace) -> Finding:
 
 def compute(project: Project, workspace: Workspace) -> list[Finding]:
     """Tell the cluster's state, and whether its runtime and access mode can run the project."""
-    if project.settings.compute.cluster == cluster.SERVERLESS:
+    if project.settings.compute.cluster == clusters.SERVERLESS:
         return [_serverless(project.data_root(workspace))]
-    chosen = cluster.choose(workspace, project.settings.compute.cluster)
-    details = cluster.details(workspace, chosen)
+    chosen = clusters.choose(workspace, project.settings.compute.cluster)
+    details = clusters.details(workspace, chosen)
     page = f"{workspace.host}/compute/clusters/{details.cluster_id}"
     state = f"{details.name} is {details.state.lower()}"
     if details.state in {"ERROR", "UNKNOWN"}:
@@ -163,9 +176,9 @@ def _serverless(data_root: str) -> Finding:
 
 def data_root(project: Project, workspace: Workspace) -> Finding:
     """Look at the data root; where it exists, write a file there and remove it again."""
-    from kedro_databricks_hybrid.transfer import roots
+    from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
-    tree = roots.tree(workspace, project.data_root(workspace))
+    tree = open_tree(workspace, project.data_root(workspace))
     tree.check()
     if tree.list(PurePosixPath()) is None:
         return green("data root", f"{tree.root} can be made; push makes it")
@@ -175,8 +188,8 @@ def data_root(project: Project, workspace: Workspace) -> Finding:
     return green("data root", f"{tree.root} can be written")
 
 
-def _runtime(details: cluster.Details, workspace: Workspace) -> Finding:
-    number = runtimes.number(details.runtime)
+def _runtime(details: clusters.Details, workspace: Workspace) -> Finding:
+    number = runtime_number(details.runtime)
     shown = f"Databricks Runtime {details.runtime}"
     if number is None:
         return yellow("runtime", f"{shown} is not known here")
@@ -186,10 +199,10 @@ def _runtime(details: cluster.Details, workspace: Workspace) -> Finding:
     if workspace.is_local:
         return green("runtime", f"{shown}, by this machine's own Python and Spark")
     here = ".".join(platform.python_version_tuple()[:2])
-    return runtimes.compare(number, shown, here, _version("pyspark"), _version("databricks-connect"))
+    return compare_runtime(number, shown, here, _version("pyspark"), _version("databricks-connect"))
 
 
-def _access(project: Project, details: cluster.Details, workspace: Workspace, page: str) -> Finding:
+def _access(project: Project, details: clusters.Details, workspace: Workspace, page: str) -> Finding:
     mode, root = details.access_mode, project.data_root(workspace)
     if details.single_user and details.single_user != workspace.user:
         owner = details.single_user
@@ -222,3 +235,47 @@ def _version(distribution: str) -> str | None:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+def runtime_number(key: str) -> tuple[int, int] | None:
+    """Return the numbers in a runtime's key: (17, 3) for 17.3.x-scala2.13, (18, 0) for 18.x-scala2.13."""
+    match = re.match(r"(?P<major>\d+)\.(?P<minor>\d+|x)", key)
+    if match is None:
+        return None
+    return int(match["major"]), 0 if match["minor"] == "x" else int(match["minor"])
+
+
+def compare_runtime(
+    runtime: tuple[int, int], shown: str, here: str, pyspark: str | None, connect: str | None
+) -> Finding:
+    """Compare a runtime with the Python, Spark and Databricks Connect of this machine.
+
+    Args:
+        runtime: Its numbers.
+        shown: How to call it.
+        here: The Python of this machine, such as 3.12.
+        pyspark: The version of pyspark installed here.
+        connect: The version of databricks-connect installed here.
+    """
+    spark, python = _KNOWN_RUNTIMES.get((runtime[0], 0 if runtime[0] >= 18 else runtime[1]), (None, None))
+    pin = f"{runtime[0]}.*" if runtime[0] >= 18 else f"{runtime[0]}.{runtime[1]}.*"
+    newest_connect = (runtime[0], 99 if runtime[0] >= 18 else runtime[1])
+    if connect and _minor(connect) > newest_connect:
+        return red(
+            "runtime",
+            f"databricks-connect {connect} is newer than {shown}",
+            f'pip install "databricks-connect=={pin}"',
+        )
+    if python and python != here:
+        fix = f'uv venv --python {python}, then pip install "kedro-databricks-hybrid"'
+        return yellow("runtime", f"{shown} has Python {python}, and here is {here}", fix)
+    if spark and pyspark and not connect and _minor(pyspark) != _minor(spark):
+        fix = f'pip install "pyspark=={spark}.*"'
+        return yellow("runtime", f"{shown} has Spark {spark}, and here is {pyspark}", fix)
+    same = f", Python {python} and Spark {spark} as here" if python and pyspark else ""
+    return green("runtime", f"{shown}{same}")
+
+
+def _minor(version: str) -> tuple[int, int]:
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)

@@ -12,16 +12,16 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import WorkspaceError
-from kedro_databricks_hybrid.job_task import ENV, JOB_RUN, PARAMETERS, PIPELINES, REQUEST, RUN_ID
 from kedro_databricks_hybrid.run.job import API, JobWork
-from kedro_databricks_hybrid.workspace import translated
+from kedro_databricks_hybrid.run.request import ENV, JOB_RUN, PARAMETERS, PIPELINES, REQUEST, RUN_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
     from kedro_databricks_hybrid.run.request import RunRequest
-    from kedro_databricks_hybrid.workspace import Workspace
 
 TAG = "kedro-databricks-hybrid"
 """The tag that names the project whose job it is."""

@@ -7,20 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.cluster import Cluster
+from kedro_databricks_hybrid.databricks.clusters import Cluster
 from kedro_databricks_hybrid.errors import NotFoundError
-from kedro_databricks_hybrid.run.command import Context
-from kedro_databricks_hybrid.run.interactive import CommandWork
+from kedro_databricks_hybrid.run.context import CommandWork, Context
+from kedro_databricks_hybrid.run.follow import Started
 from kedro_databricks_hybrid.run.job import JobWork
 from kedro_databricks_hybrid.run.log import END_FILE, RUN_FILE, RUNS_FOLDER
-from kedro_databricks_hybrid.run.started import Started
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
-    from kedro_databricks_hybrid.run.started import Work
-    from kedro_databricks_hybrid.transfer.remote import RemoteTree
-    from kedro_databricks_hybrid.workspace import Workspace
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.run.follow import Work
+    from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 _CONCURRENCY = 8
 

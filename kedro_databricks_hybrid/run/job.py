@@ -1,33 +1,61 @@
-"""Runs as jobs: submitted once or started from a deployed job, followed by the same log as any run."""
+"""Runs as jobs: submitted once or started from a deployed job, followed by the same log as any run.
+
+A submitted job runs a notebook that the client writes to a folder of its own. The notebook holds the driver
+program of that client and takes the request as a parameter. Its name is derived from its content: clients of
+different versions do not change each other's, and one that exists need not be written again. Deployed jobs
+run the project's own notebook instead: `job_task.py` says why.
+"""
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.errors import HybridError, WorkspaceError
-from kedro_databricks_hybrid.job_task import REQUEST
-from kedro_databricks_hybrid.run import memory, serverless
-from kedro_databricks_hybrid.run.patience import is_passing
-from kedro_databricks_hybrid.run.started import Ending, Started
-from kedro_databricks_hybrid.workspace import translated
+from kedro_databricks_hybrid.databricks.retry import is_passing
+from kedro_databricks_hybrid.databricks.workspace import translated
+from kedro_databricks_hybrid.errors import HybridError, NotFoundError, WorkspaceError
+from kedro_databricks_hybrid.run import follow
+from kedro_databricks_hybrid.run.compute import ENVIRONMENT_KEY, serverless_environment
+from kedro_databricks_hybrid.run.follow import Ending, Started
+from kedro_databricks_hybrid.run.request import REQUEST, driver_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import PurePosixPath
+    from collections.abc import Callable, Mapping, Sequence
 
-    from kedro_databricks_hybrid.run.backend import Choice
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.project.settings import Compute
+    from kedro_databricks_hybrid.run.compute import Choice
     from kedro_databricks_hybrid.run.request import RunRequest
-    from kedro_databricks_hybrid.settings import Compute
-    from kedro_databricks_hybrid.transfer.remote import RemoteTree
-    from kedro_databricks_hybrid.workspace import Workspace
+    from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 TASK = "kedro"
 """What a job's one task is called."""
 
 API = "/api/2.2/jobs"
 _FINAL = {"TERMINATED", "SKIPPED", "INTERNAL_ERROR"}
+_NOTEBOOK_FOLDER = ".kedro-hybrid"
+_CELL_SEPARATOR = "\n# COMMAND ----------\n\n"
+_NOTEBOOK_INTRODUCTION = """\
+# Databricks notebook source
+# MAGIC %md
+# MAGIC Written by `kedro databricks run --job`, which runs it as a job.
+# MAGIC It may be deleted when no run needs it.
+"""
+_RUN_CELL = """\
+import json
+import pathlib
+
+{driver}
+_request = json.loads(dbutils.widgets.get("{parameter}"))
+_driver["main"](_request)
+_end = json.loads(pathlib.Path(_request["log_folder"], "end.json").read_text("utf-8"))
+if _end["outcome"] != "completed":
+    raise RuntimeError(_end.get("error") or _end["outcome"])
+"""
 
 
 @dataclass(frozen=True)
@@ -70,8 +98,8 @@ def settings(
     task: dict[str, Any] = {"task_key": TASK, "notebook_task": notebook.as_task(parameters)}
     found: dict[str, Any] = {"tasks": [task]}
     if choice.compute == "serverless":
-        task["environment_key"] = serverless.KEY
-        found["environments"] = [serverless.environment(compute.environment_version, dependencies)]
+        task["environment_key"] = ENVIRONMENT_KEY
+        found["environments"] = [serverless_environment(compute.environment_version, dependencies)]
     elif choice.compute == "job cluster":
         task["new_cluster"] = compute.job_cluster
     elif choice.cluster:
@@ -139,8 +167,8 @@ class JobWork:
             code, words = "no end", "the job's task ended, and the log of the pipeline did not"
         page = _address(self.workspace, run)
         hint = "Mend what it names, then run again."
-        if memory.is_likely(words):
-            words, hint = f"{words.strip().rstrip('.')}: {memory.LIKELY}", memory.HINT
+        if follow.is_out_of_memory(words):
+            words, hint = f"{words.strip().rstrip('.')}: {follow.OUT_OF_MEMORY}", follow.OUT_OF_MEMORY_HINT
         said = f"{code}: {' '.join(words.split()).rstrip('.')}. See {page}."
         return Ending("failed", said, trace, hint)
 
@@ -255,3 +283,47 @@ def _noted(work: JobWork, run_id: str, facts: Mapping[str, str | None], tree: Re
 def _address(workspace: Workspace, run: dict[str, Any]) -> str:
     page = str(run.get("run_page_url") or f"/#job/{run.get('job_id')}/run/{run.get('run_id')}")
     return f"{workspace.host}{page}" if page.startswith("/") else page
+
+
+def notebook_text(installation: Sequence[str] = ()) -> str:
+    """Return the notebook.
+
+    Args:
+        installation: The cells that install the requirements; none where the compute has them already.
+    """
+    install = [f"# MAGIC {cell}\n" if cell.startswith("%") else f"{cell.strip()}\n" for cell in installation]
+    run = _RUN_CELL.format(driver=driver_text(), parameter=REQUEST)
+    return _CELL_SEPARATOR.join([_NOTEBOOK_INTRODUCTION, *install, run])
+
+
+def write_notebook(workspace: Workspace, project: str, installation: Sequence[str]) -> PurePosixPath:
+    """Have the notebook in the user's folder, and return its path there.
+
+    Args:
+        workspace: Where.
+        project: The project's name, to tell it by.
+        installation: The cells that install the requirements.
+    """
+    content = notebook_text(installation).encode()
+    folder = PurePosixPath("/Users") / workspace.user / _NOTEBOOK_FOLDER
+    path = folder / f"{project}-{hashlib.sha256(content).hexdigest()[:12]}"
+    try:
+        with translated(f"look for the notebook {path}"):
+            workspace.client.workspace.get_status(str(path))
+    except NotFoundError:
+        _write_if_missing(workspace, path, content)
+    return path
+
+
+def _write_if_missing(workspace: Workspace, path: PurePosixPath, content: bytes) -> None:
+    from databricks.sdk.service.workspace import ImportFormat, Language
+
+    with translated(f"write the notebook {path}"):
+        workspace.client.workspace.mkdirs(str(path.parent))
+        workspace.client.workspace.import_(
+            str(path),
+            content=base64.b64encode(content).decode(),
+            format=ImportFormat.SOURCE,
+            language=Language.PYTHON,
+            overwrite=True,
+        )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import secrets
+import time
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,14 @@ _driver = _module.__dict__
 _NOT_FOR_RUN = {"env", "conf_source", "params", "runner", "runner_params", "is_async", "config"}
 # Kedro's telemetry must neither ask nor write into the Git folder.
 _ENVIRONMENT = {"DO_NOT_TRACK": "1", "KEDRO_DISABLE_TELEMETRY": "1"}
+REQUEST = "kedro_request"
+"""The parameter that holds the request, as JSON."""
+RUN_ID = "kedro_run_id"
+"""The parameter that names the run, empty for one that nobody waits for."""
+JOB_RUN = "kedro_job_run"
+"""The parameter in which Databricks tells the id of the job's run."""
+ENV, PIPELINES, PARAMETERS = "env", "pipelines", "params"
+"""Parameters that a person may change when starting a deployed job: as the options of `kedro run`."""
 
 
 @dataclass(frozen=True)
@@ -104,3 +114,8 @@ def _run_arguments(options: dict[str, Any]) -> dict[str, Any]:
     one, several = arguments.pop("pipeline", None), arguments.pop("pipelines", None)
     arguments["pipeline_names"] = list(dict.fromkeys(several or ([one] if one else [])))
     return arguments
+
+
+def new_run_id() -> str:
+    """Return a name for a run; names sort by the time of the start."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"

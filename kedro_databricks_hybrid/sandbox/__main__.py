@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from kedro_databricks_hybrid.sandbox import connection, home_lock
-from kedro_databricks_hybrid.sandbox.app import Sandbox, create_app
+from kedro_databricks_hybrid.sandbox import connection
+from kedro_databricks_hybrid.sandbox.app import create_app
 from kedro_databricks_hybrid.sandbox.connection import Connection
-from kedro_databricks_hybrid.sandbox.layout import Layout
-from kedro_databricks_hybrid.sandbox.users import DEFAULT_USER
+from kedro_databricks_hybrid.sandbox.core.layout import Layout
+from kedro_databricks_hybrid.sandbox.identity.users import DEFAULT_USER
+from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +71,7 @@ def serve(home: Path, host: str, port: int, user: str) -> None:
     except OSError as error:
         msg = f"Cannot use {layout.home} as a sandbox home: {error.strerror}."
         raise StartError(msg) from error
-    lock = home_lock.acquire(layout.home)
+    lock = connection.acquire_home(layout.home)
     if lock is None:
         running = connection.read(layout.home)
         where = f" at {running.host} (process {running.pid})" if running else ""

@@ -15,39 +15,37 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from kedro_databricks_hybrid.sandbox import (
-    clusters_api,
-    dbfs_api,
-    faults_api,
-    files_api,
-    git_credentials,
-    identity,
-    jobs_api,
-    libraries_api,
-    multipart_api,
-    oauth_api,
-    repos_api,
-    secrets_api,
-    switches_api,
-    tokens_api,
-    unity_catalog_api,
-    workspace_api,
-    workspace_content,
-)
-from kedro_databricks_hybrid.sandbox.answers import ApiError, LegacyError, invalid
-from kedro_databricks_hybrid.sandbox.commands import Contexts
-from kedro_databricks_hybrid.sandbox.connect_door import Connect
-from kedro_databricks_hybrid.sandbox.faults_gate import FaultsGate
-from kedro_databricks_hybrid.sandbox.identity import DISCOVERY_PATH
-from kedro_databricks_hybrid.sandbox.job_runs import Runs
-from kedro_databricks_hybrid.sandbox.job_work import JobWork
-from kedro_databricks_hybrid.sandbox.jobs import Jobs
-from kedro_databricks_hybrid.sandbox.libraries import Libraries
-from kedro_databricks_hybrid.sandbox.multipart import STORAGE_PATH
-from kedro_databricks_hybrid.sandbox.oauth_api import OIDC_PATH
-from kedro_databricks_hybrid.sandbox.repairs_api import RepairsApi
-from kedro_databricks_hybrid.sandbox.runs_api import RunsApi
-from kedro_databricks_hybrid.sandbox.sandbox import Sandbox
+from kedro_databricks_hybrid.sandbox.clusters.libraries import Libraries
+from kedro_databricks_hybrid.sandbox.clusters.routes import library_routes
+from kedro_databricks_hybrid.sandbox.clusters.routes import routes as clusters_routes
+from kedro_databricks_hybrid.sandbox.commands.routes import Contexts
+from kedro_databricks_hybrid.sandbox.connect.gateway import Connect
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError, LegacyError, invalid
+from kedro_databricks_hybrid.sandbox.dbfs.routes import routes as dbfs_routes
+from kedro_databricks_hybrid.sandbox.faults.middleware import FaultsGate
+from kedro_databricks_hybrid.sandbox.faults.routes import routes as faults_routes
+from kedro_databricks_hybrid.sandbox.faults.routes import switch_routes
+from kedro_databricks_hybrid.sandbox.identity.oauth_routes import OIDC_PATH
+from kedro_databricks_hybrid.sandbox.identity.oauth_routes import routes as oauth_routes
+from kedro_databricks_hybrid.sandbox.identity.routes import DISCOVERY_PATH
+from kedro_databricks_hybrid.sandbox.identity.routes import routes as identity_routes
+from kedro_databricks_hybrid.sandbox.identity.tokens import routes as token_routes
+from kedro_databricks_hybrid.sandbox.jobs.model import Jobs
+from kedro_databricks_hybrid.sandbox.jobs.routes import JobsApi, RepairsApi
+from kedro_databricks_hybrid.sandbox.jobs.routes import routes as jobs_routes
+from kedro_databricks_hybrid.sandbox.jobs.run_routes import RunsApi
+from kedro_databricks_hybrid.sandbox.jobs.runs import Runs
+from kedro_databricks_hybrid.sandbox.jobs.worker import JobWork
+from kedro_databricks_hybrid.sandbox.repos.credentials import routes as credential_routes
+from kedro_databricks_hybrid.sandbox.repos.routes import routes as repos_routes
+from kedro_databricks_hybrid.sandbox.secrets.routes import routes as secrets_routes
+from kedro_databricks_hybrid.sandbox.volumes.routes import routes as volumes_routes
+from kedro_databricks_hybrid.sandbox.volumes.routes import unity_catalog_routes
+from kedro_databricks_hybrid.sandbox.volumes.upload_model import STORAGE_PATH
+from kedro_databricks_hybrid.sandbox.volumes.upload_routes import routes as upload_routes
+from kedro_databricks_hybrid.sandbox.workspace.routes import content_routes
+from kedro_databricks_hybrid.sandbox.workspace.routes import routes as workspace_routes
+from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -85,25 +83,25 @@ def create_app(sandbox: Sandbox) -> Starlette:
 
     app = Starlette(
         routes=[
-            *identity.routes(sandbox),
-            *workspace_api.routes(sandbox),
-            *workspace_content.routes(sandbox),
-            *git_credentials.routes(sandbox.git_credentials),
-            *repos_api.routes(sandbox),
-            *dbfs_api.routes(sandbox),
-            *files_api.routes(sandbox),
-            *multipart_api.routes(sandbox),
-            *unity_catalog_api.routes(sandbox.unity_catalog),
-            *secrets_api.routes(sandbox.secrets),
-            *tokens_api.routes(sandbox.tokens),
-            *oauth_api.routes(sandbox),
-            *clusters_api.routes(sandbox.clusters),
-            *libraries_api.routes(libraries, sandbox.clusters),
+            *identity_routes(sandbox),
+            *workspace_routes(sandbox),
+            *content_routes(sandbox),
+            *credential_routes(sandbox.git_credentials),
+            *repos_routes(sandbox),
+            *dbfs_routes(sandbox),
+            *volumes_routes(sandbox),
+            *upload_routes(sandbox),
+            *unity_catalog_routes(sandbox.unity_catalog),
+            *secrets_routes(sandbox.secrets),
+            *token_routes(sandbox.tokens),
+            *oauth_routes(sandbox),
+            *clusters_routes(sandbox.clusters),
+            *library_routes(libraries, sandbox.clusters),
             *_job_routes(sandbox, runs, work),
             *contexts.routes(),
             *connect.routes(),
-            *faults_api.routes(sandbox.faults),
-            *switches_api.routes(sandbox),
+            *faults_routes(sandbox.faults),
+            *switch_routes(sandbox),
         ],
         lifespan=lifespan,
         exception_handlers={
@@ -128,7 +126,7 @@ def _job_routes(sandbox: Sandbox, runs: Runs, work: JobWork) -> list[Route]:
     return [
         *runs_api.routes(),
         *RepairsApi(jobs, runs, work).routes(),
-        *jobs_api.routes(jobs_api.JobsApi(jobs, runs, runs_api)),
+        *jobs_routes(JobsApi(jobs, runs, runs_api)),
     ]
 
 

@@ -1,32 +1,38 @@
-"""The local data folder: its files, and what they hold."""
+"""The local data folder: its files, what they hold, and this tool's own folder in it.
+
+Digests are remembered, so that an unchanged file is not read again. The tool's folder ignores itself for Git,
+and no push sends it.
+"""
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import re
+import secrets
 import stat
+import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import HybridError, MachineError, TransferError
+from kedro_databricks_hybrid.transfer.concurrency import run_all
 from kedro_databricks_hybrid.transfer.files import (
     BLOCK,
     OURS,
     SMALL,
     Content,
     LocalFile,
+    Stamp,
     path_of,
     stamp_of,
     unread,
 )
-from kedro_databricks_hybrid.transfer.pool import run_all
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
-
-    from kedro_databricks_hybrid.transfer.digests import Digests
 
 _MARKERS = {".gitkeep", ".DS_Store"}
 PART_SUFFIX = ".kedro-part"
@@ -36,6 +42,9 @@ _DRAFT = re.compile(rf"\.[0-9a-f]{{8}}\.[0-9a-f]{{8}}{re.escape(PART_SUFFIX)}")
 
 Found = dict[PurePosixPath, os.stat_result]
 """Local files by their path relative to the data folder."""
+_DIGESTS_FILE = "digests.json"
+_TOO_FRESH_NS = 2_000_000_000
+"""A file modified this shortly before it was read may change again with the same time stamp."""
 
 
 def find_files(data: Path, chosen: Iterable[Path] | None = None) -> Found:
@@ -220,4 +229,103 @@ def _require_readable(path: str) -> None:
 def _unreadable(error: OSError) -> HybridError:
     return MachineError.of(error) or TransferError(
         f"{error.filename} cannot be read: {error.strerror}.", hint="Mend its permissions or remove it."
+    )
+
+
+class Digests:
+    """Digests of the files of one data folder.
+
+    A file counts as unchanged while its size, its modification time and its inode's change time are the same.
+
+    Args:
+        data: The data folder.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._known: dict[str, tuple[Stamp, str]] = {}
+        self._changed = False
+        try:
+            stored = json.loads(own_path(data, _DIGESTS_FILE).read_text(encoding="utf-8"))
+            self._known = {path: (tuple(stamp), digest) for path, (stamp, digest) in stored.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            pass  # then every file is read
+
+    def content(self, file: Path, path: PurePosixPath, status: os.stat_result) -> Content:
+        """Return a file's content, read only if need be.
+
+        Args:
+            file: Where it is.
+            path: Its path relative to the data folder.
+            status: Its status before it is read.
+        """
+        known = self.known(path, status)
+        if known:
+            return known
+        content = content_of(file)
+        self.note(path, stamp_of(status), content)
+        return content
+
+    def known(self, path: PurePosixPath, status: os.stat_result) -> Content | None:
+        """Return the content of a file that has not changed since it was read, None of any other."""
+        known = self._known.get(str(path))
+        return Content(known[1], status.st_size) if known and known[0] == stamp_of(status) else None
+
+    def note(self, path: PurePosixPath, stamp: Stamp, content: Content) -> None:
+        """Remember what was read while a file had a stamp."""
+        _, modified, changed = stamp
+        if time.time_ns() - max(modified, changed) > _TOO_FRESH_NS:
+            self._known[str(path)] = (stamp, content.digest)
+            self._changed = True
+
+    def save(self) -> None:
+        """Keep them for the next time."""
+        if self._changed:
+            write_own(self._data, _DIGESTS_FILE, json.dumps(self._known))
+
+
+def own_path(data: Path, name: str) -> Path:
+    """Return where a file of ours is or would be."""
+    return data / OURS / name
+
+
+def make_own_folder(data: Path) -> Path:
+    """Return the folder, made if need be.
+
+    Raises:
+        MachineError: The disk is full, or the like.
+        TransferError: The data folder cannot be written.
+    """
+    folder = data / OURS
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return folder
+
+
+def write_own(data: Path, name: str, content: str | bytes) -> None:
+    """Replace a file of ours by a whole one.
+
+    Raises:
+        MachineError: The disk is full, or the like.
+        TransferError: The data folder cannot be written.
+    """
+    target = make_own_folder(data) / name
+    draft = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
+    try:
+        target.parent.mkdir(exist_ok=True)
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)
+        os.replace(draft, target)  # noqa: PTH105 - the name tells that it replaces
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise _unwritable(target, error) from error
+
+
+def _unwritable(file: Path, error: OSError) -> HybridError:
+    return MachineError.of(error, file) or TransferError(
+        f"{file} cannot be written: {error.strerror}.", hint="Fix that, then try again."
     )

@@ -8,22 +8,26 @@ the server's, and decide which of two entries for a path is the newer.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import secrets
 import time
 import zlib
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.transfer import own_folder
-from kedro_databricks_hybrid.transfer.files import OURS, Entry, Version, path_of
-from kedro_databricks_hybrid.transfer.pool import run_all
+from kedro_databricks_hybrid.transfer import local
+from kedro_databricks_hybrid.transfer.concurrency import run_all
+from kedro_databricks_hybrid.transfer.files import OURS, Content, Entry, Version, path_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from kedro_databricks_hybrid.transfer.remote import RemoteTree
+    from kedro_databricks_hybrid.transfer.files import RemoteFile
+    from kedro_databricks_hybrid.transfer.plan import Pair
+    from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 FOLDER = PurePosixPath(OURS, "manifest")
 _SUFFIX = ".json.gz"
@@ -81,7 +85,7 @@ class Copies:
 
     def read(self, tree: RemoteTree, path: PurePosixPath) -> Entries:
         """Return what a manifest file says, from its copy if there is a whole one."""
-        copy = own_folder.path(self._data, self._name) / path.name
+        copy = local.own_path(self._data, self._name) / path.name
         try:
             kept = from_bytes(copy.read_bytes())
         except OSError:
@@ -97,12 +101,12 @@ class Copies:
     def keep(self, path: PurePosixPath, content: bytes) -> None:
         """Keep a copy."""
         if self._data.is_dir():
-            own_folder.write(self._data, f"{self._name}/{path.name}", content)
+            local.write_own(self._data, f"{self._name}/{path.name}", content)
 
     def keep_only(self, paths: Collection[PurePosixPath]) -> None:
         """Remove the copies of all other files."""
         names = {path.name for path in paths}
-        for copy in own_folder.path(self._data, self._name).glob("*"):
+        for copy in local.own_path(self._data, self._name).glob("*"):
             if copy.name not in names:
                 copy.unlink(missing_ok=True)
 
@@ -148,3 +152,49 @@ class Manifest:
         self._files = {path: each for path, each in self._files.items() if path not in taken}
         self._files[name] = together
         self.entries = merge([self.entries, entries])
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is remembered of remote contents.
+
+    Args:
+        manifest: What all who push noted beside the data.
+        clone: What this clone had in step.
+    """
+
+    manifest: Mapping[PurePosixPath, Entry]
+    clone: Mapping[PurePosixPath, Entry]
+
+    def contents(self, files: Mapping[PurePosixPath, RemoteFile]) -> dict[PurePosixPath, Content]:
+        """Return the contents of those files that are still in a version which is remembered."""
+        known = {}
+        for path, file in files.items():
+            for entries in (self.manifest, self.clone):
+                entry = entries.get(path)
+                if entry and file.modified and entry.version == file.version:
+                    known[path] = entry.content
+        return known
+
+
+def with_contents(tree: RemoteTree, pairs: Sequence[Pair], unclear: Callable[[Pair], bool]) -> list[Pair]:
+    """Read the remote files that nobody remembers and return the pairs with their contents.
+
+    Args:
+        tree: The data root.
+        pairs: What is known so far.
+        unclear: Which of them have to be read.
+    """
+    asked = [pair for pair in pairs if unclear(pair)]
+    answers = run_all(lambda pair: _content_there(tree, pair), asked)
+    holds = dict(zip((pair.path for pair in asked), answers, strict=True))
+    return [replace(pair, holds=holds[pair.path]) if pair.path in holds else pair for pair in pairs]
+
+
+def _content_there(tree: RemoteTree, pair: Pair) -> Content | None:
+    if pair.there is None:
+        return None
+    digest = hashlib.sha256()
+    for chunk in tree.chunks(pair.path, pair.there.size):
+        digest.update(chunk)
+    return Content(digest.hexdigest(), pair.there.size)

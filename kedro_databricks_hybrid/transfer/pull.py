@@ -1,10 +1,17 @@
-"""Bringing data from the data root to the local data folder."""
+"""Bring data from the data root to the local data folder.
+
+A reader sees the old file or the new one, whole.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import hashlib
 import os
 import secrets
+import shutil
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,24 +19,26 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import ConnectionFailedError, TransferError
-from kedro_databricks_hybrid.transfer import knowledge, landing, local, own_folder, refusals
-from kedro_databricks_hybrid.transfer.clone_state import CloneState
-from kedro_databricks_hybrid.transfer.digests import Digests
+from kedro_databricks_hybrid.transfer import checks, local
+from kedro_databricks_hybrid.transfer.concurrency import run_all
 from kedro_databricks_hybrid.transfer.files import OURS, Content, Entry
-from kedro_databricks_hybrid.transfer.manifest import Manifest
-from kedro_databricks_hybrid.transfer.plan import Pair, State
-from kedro_databricks_hybrid.transfer.pool import run_all
+from kedro_databricks_hybrid.transfer.local import PART_SUFFIX, Digests, is_draft
+from kedro_databricks_hybrid.transfer.manifest import Manifest, Memory, with_contents
+from kedro_databricks_hybrid.transfer.plan import Pair, PullPlan, State, Unit, plan_pull, units_of
 from kedro_databricks_hybrid.transfer.progress import Progress
-from kedro_databricks_hybrid.transfer.pull_plan import PullPlan, Unit, plan_pull, units_of
-from kedro_databricks_hybrid.transfer.remote import walk
+from kedro_databricks_hybrid.transfer.state import CloneState
+from kedro_databricks_hybrid.transfer.trees.protocol import walk
+from kedro_databricks_hybrid.transfer.upload_journal import lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from kedro_databricks_hybrid.transfer.files import LocalFile, RemoteFile
-    from kedro_databricks_hybrid.transfer.remote import RemoteTree
+    from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 _TRIES = 3
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 
 
 class InterruptedPullError(TransferError):
@@ -80,7 +89,7 @@ class Pull:
         if self.data.is_dir():
             digests.save()
         before = self._state.before()
-        memory = knowledge.Memory(manifest.entries if manifest else {}, self._state.entries)
+        memory = Memory(manifest.entries if manifest else {}, self._state.entries)
         holds = memory.contents(there)
         return [
             Pair(path, here.get(path), there.get(path), holds.get(path), before.get(path, frozenset()))
@@ -102,8 +111,8 @@ class Pull:
             may_take: Asked about start-up files, if there are any to download.
         """
         pairs = self.pairs(paths)
-        refusals.refuse_escapes([pair.path for pair in pairs if pair.there])
-        plan = plan_pull(units_of(knowledge.compared(self.tree, pairs, _is_unclear)), force=force)
+        checks.refuse_escapes([pair.path for pair in pairs if pair.there])
+        plan = plan_pull(units_of(with_contents(self.tree, pairs, _is_unclear)), force=force)
         asked = plan.startup_files
         return plan.without_startup_files() if asked and not may_take(asked) else plan
 
@@ -127,10 +136,10 @@ class Pull:
         self._saved: Path | None = None
         landed: dict[PurePosixPath, Entry] = {}
         try:
-            with refusals.writing(self.data):
+            with checks.writing(self.data):
                 self._save_edits(plan)
                 if plan.take:
-                    with landing.Drafts(self.data).held() as self._drafts:
+                    with Drafts(self.data).held() as self._drafts:
                         landed = self._take(plan.take)
         except KeyboardInterrupt:
             raise InterruptedPullError(
@@ -154,24 +163,24 @@ class Pull:
     def _take_file(self, unit: Unit) -> dict[PurePosixPath, Entry]:
         (pair,) = (pair for pair in unit.pairs if pair.there)
         target = self.data / pair.path
-        with refusals.writing(target), self._draft_of(target) as draft:
+        with checks.writing(target), self._draft_of(target) as draft:
             entry = self._download(pair, draft)
-            landing.land_file(draft, target)
+            land_file(draft, target)
         return {pair.path: entry}
 
     def _take_folder(self, unit: Unit) -> dict[PurePosixPath, Entry]:
         target = self.data / unit.path
         wanted = [pair for pair in unit.pairs if pair.there]
-        with refusals.writing(target), self._draft_of(target) as draft:
+        with checks.writing(target), self._draft_of(target) as draft:
             draft.mkdir()
             for pair in wanted:
                 if pair.state is State.SAME:
-                    landing.same_file(self.data / pair.path, draft / pair.path.relative_to(unit.path))
+                    same_file(self.data / pair.path, draft / pair.path.relative_to(unit.path))
             missing = [pair for pair in wanted if pair.state is not State.SAME]
             entries = run_all(
                 lambda pair: self._download(pair, draft / pair.path.relative_to(unit.path)), missing
             )
-            landing.land_folder(draft, target)
+            land_folder(draft, target)
         return dict(zip((pair.path for pair in missing), entries, strict=True))
 
     @contextmanager
@@ -180,7 +189,7 @@ class Pull:
         try:
             yield draft
         finally:
-            landing.remove(draft)
+            remove_own(draft)
 
     def _download(self, pair: Pair, target: Path) -> Entry:
         assert pair.there is not None  # noqa: S101 - only such pairs are taken
@@ -225,7 +234,7 @@ class Pull:
         if not edited:
             return
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"  # a second may see two pulls
-        self._saved = own_folder.make(self.data) / "saved" / name
+        self._saved = local.make_own_folder(self.data) / "saved" / name
         for file in edited:
             self._save(file, self._saved)
 
@@ -248,3 +257,125 @@ def _is_unclear(pair: Pair) -> bool:
         and pair.here.size == pair.there.size
         and pair.here.content not in pair.before
     )
+
+
+class Drafts:
+    """The drafts of one pull.
+
+    Args:
+        data: The data folder.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._pull = secrets.token_hex(4)
+        self._cleared: set[Path] = set()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[Drafts]:
+        """Hold the pull's lock, which keeps other pulls from removing its drafts."""
+        local.make_own_folder(self._data)
+        place = self._lock_file(self._pull)
+        try:
+            with place.open("wb") as file:
+                with contextlib.suppress(OSError):  # a disk without locks, where no draft is ever removed
+                    lock(file.fileno())
+                yield self
+        finally:
+            place.unlink(missing_ok=True)
+
+    def beside(self, target: Path) -> Path:
+        """Return a free name for a draft of a file or folder; drafts of dead pulls beside it are removed."""
+        folder = target.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder not in self._cleared:
+            self._cleared.add(folder)
+            for left in [entry for entry in folder.iterdir() if is_draft(entry.name)]:
+                if not self._lives(_pull_of(left)):
+                    remove_own(left)
+        return folder / _name(self._pull)
+
+    def _lives(self, pull: str) -> bool:
+        if pull == self._pull:
+            return True
+        try:
+            with self._lock_file(pull).open("r+b") as file:
+                lock(file.fileno())
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        self._lock_file(pull).unlink(missing_ok=True)
+        return False
+
+    def _lock_file(self, pull: str) -> Path:
+        return local.own_path(self._data, f"{pull}.pulling")
+
+
+def land_file(draft: Path, target: Path) -> None:
+    """Put a file in the place of another one, and remove the checksum that a local Spark kept of that."""
+    checksum = target.with_name(f".{target.name}.crc")
+    checksum.unlink(missing_ok=True)
+    if target.is_dir() and not target.is_symlink():
+        land_folder(draft, target)
+    else:
+        draft.replace(target)
+
+
+def land_folder(draft: Path, target: Path) -> None:
+    """Put a folder, or what replaces one, in its place.
+
+    Linux swaps the two in one step. Elsewhere the name is free for the moment between two renames.
+    """
+    if not os.path.lexists(target):
+        try:
+            draft.rename(target)
+        except OSError:
+            if not os.path.lexists(target):  # otherwise another pull was faster
+                raise
+        else:
+            return
+    if _swapped(draft, target):
+        remove_own(draft)
+    else:
+        old = target.with_name(_name(_pull_of(draft)))
+        target.rename(old)
+        draft.rename(target)
+        remove_own(old)
+
+
+def same_file(source: Path, target: Path) -> None:
+    """Make a second name for a file's content, a copy where the disk has no links."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def remove_own(path: Path) -> None:
+    """Remove a file or a folder of ours."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _swapped(first: Path, second: Path) -> bool:
+    """Exchange two names in one step where the system can; say whether it was done."""
+    if sys.platform != "linux":
+        return False
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    names = (os.fsencode(first), os.fsencode(second))
+    return bool(rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0)
+
+
+def _name(pull: str) -> str:
+    return f".{pull}.{secrets.token_hex(4)}{PART_SUFFIX}"
+
+
+def _pull_of(draft: Path) -> str:
+    return draft.name.split(".")[1]

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from kedro_databricks_hybrid.errors import TransferError
-from kedro_databricks_hybrid.transfer import knowledge, local, manifest, refusals, sources
-from kedro_databricks_hybrid.transfer.clone_state import CloneState
-from kedro_databricks_hybrid.transfer.digests import Digests
+from kedro_databricks_hybrid.errors import NotFoundError, TransferError
+from kedro_databricks_hybrid.transfer import checks, local, manifest, upload
+from kedro_databricks_hybrid.transfer.concurrency import both, run_all
 from kedro_databricks_hybrid.transfer.files import SMALL, Content, Entry, Listing
-from kedro_databricks_hybrid.transfer.folders_made import FoldersMade
+from kedro_databricks_hybrid.transfer.local import Digests
 from kedro_databricks_hybrid.transfer.manifest import Manifest
 from kedro_databricks_hybrid.transfer.plan import Answer, Pair, PushPlan, pairs_of, plan_push
-from kedro_databricks_hybrid.transfer.pool import both, run_all
 from kedro_databricks_hybrid.transfer.progress import Progress
+from kedro_databricks_hybrid.transfer.state import CloneState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from kedro_databricks_hybrid.transfer.files import LocalFile, RemoteFile
-    from kedro_databricks_hybrid.transfer.remote import RemoteTree
+    from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
+
+    Result = TypeVar("Result")
 
 _ROOT = PurePosixPath()
 _ROUNDS = 3
@@ -86,17 +89,17 @@ class Push:
             WorkspaceError: Databricks refused.
         """
         found = local.find_files(self.data, wish.chosen)
-        refusals.refuse_names(list(found))
-        refusals.refuse_sizes([(path, status.st_size) for path, status in found.items()], self.tree)
+        checks.refuse_names(list(found))
+        checks.refuse_sizes([(path, status.st_size) for path, status in found.items()], self.tree)
         self._digests = Digests(self.data)
         self._state = CloneState(self.data, self.place)
         there = self._look(path.parent for path in found)
         before = self._state.before()
         here = self._read(found, there, before)
         self._digests.save()
-        memory = knowledge.Memory(self._manifest.entries, self._state.entries)
+        memory = manifest.Memory(self._manifest.entries, self._state.entries)
         pairs = pairs_of(here, there, memory.contents(there), before)
-        pairs = knowledge.compared(self.tree, pairs, lambda pair: pair.must_be_compared)
+        pairs = manifest.with_contents(self.tree, pairs, lambda pair: pair.must_be_compared)
         plan = plan_push(
             pairs,
             folders=local.layer_folders(self.data) if wish.layers else (),
@@ -231,7 +234,7 @@ class Push:
     def _send_one(self, file: LocalFile) -> Content | TransferError:
         try:
             content = self._making.retried(lambda: self._send_file(file))
-        except sources.VanishedError as error:
+        except upload.VanishedError as error:
             return error
         if content.size > SMALL * 64:  # nobody wants to compare these again after an interruption
             there = self.tree.find(file.path)
@@ -241,12 +244,12 @@ class Push:
         return content
 
     def _send_file(self, file: LocalFile) -> Content:
-        books = sources.Books(
+        books = upload.UploadNotes(
             self.progress.advance,
             partial(self._state.is_sending, file.path),
             partial(self._state.unfinished, file.path),
         )
-        content, stamp = sources.send(self.tree, self.data / file.path, file.path, books)
+        content, stamp = upload.send_file(self.tree, self.data / file.path, file.path, books)
         self._digests.note(file.path, stamp, content)
         return content
 
@@ -279,9 +282,9 @@ class Push:
 
 def conflict(pairs: Collection[Pair]) -> TransferError:
     """Return the refusal that tells both facts for files that changed on both sides."""
-    from kedro_databricks_hybrid.transfer.facts import facts
+    from kedro_databricks_hybrid.transfer.plan import describe_sides
 
-    shown = "; ".join(facts(pair) for pair in list(pairs)[:3])
+    shown = "; ".join(describe_sides(pair) for pair in list(pairs)[:3])
     more = f"; and {len(pairs) - 3} more" if len(pairs) > 3 else ""
     return TransferError(
         f"Changed on both sides, so nothing was moved: {shown}{more}.",
@@ -293,3 +296,42 @@ def conflict(pairs: Collection[Pair]) -> TransferError:
 def _entry(pair: Pair) -> Entry:
     assert pair.there is not None and pair.holds is not None  # noqa: S101, PT018 - SAME means both
     return Entry(pair.there.version, pair.holds.digest)
+
+
+class FoldersMade:
+    """Tells when all folders are made, which costs no waiting where files need none.
+
+    Args:
+        count: How many there are to make.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        if not count:
+            self._over.set()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Make one; the first failure ends the waiting for all."""
+        try:
+            yield
+        except BaseException:
+            self._over.set()
+            raise
+        with self._lock:
+            self._left -= 1
+            if not self._left:
+                self._over.set()
+
+    def retried(self, send: Callable[[], Result]) -> Result:
+        """Send a file, and once more if its folder was not there yet."""
+        were_over = self._over.is_set()
+        try:
+            return send()
+        except NotFoundError:
+            if were_over:
+                raise
+            self._over.wait()
+            return send()

@@ -11,9 +11,10 @@ from databricks.connect import DatabricksSession
 from databricks.sdk.core import Config
 from pyspark.sql.connect.session import SparkSession as RemoteSession
 
-from kedro_databricks_hybrid import connect, workspace
+from kedro_databricks_hybrid.databricks import workspace
 from kedro_databricks_hybrid.errors import ComputeError
 from kedro_databricks_hybrid.sandbox import connection
+from kedro_databricks_hybrid.spark import connect
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

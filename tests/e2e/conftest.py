@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kedro_databricks_hybrid.sandbox.layout import Layout
-from kedro_databricks_hybrid.sandbox.store import Store
-from kedro_databricks_hybrid.sandbox.users import Users
+from kedro_databricks_hybrid.sandbox.core.layout import Layout
+from kedro_databricks_hybrid.sandbox.core.store import Store
+from kedro_databricks_hybrid.sandbox.identity.users import Users
 from tests.e2e.commands import Shell
 from tests.project_fixtures import make_project
 

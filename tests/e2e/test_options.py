@@ -12,7 +12,7 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.startup import bootstrap_project
 
 from kedro_databricks_hybrid.cli.run import run
-from kedro_databricks_hybrid.run.contexts import STATE_VARIABLE
+from kedro_databricks_hybrid.run.local_state import STATE_VARIABLE
 from tests.e2e import traced_project
 from tests.e2e.test_run import PROFILE, PUSH
 from tests.project_fixtures import forget_project

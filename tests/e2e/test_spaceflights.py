@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kedro_databricks_hybrid import java
+from kedro_databricks_hybrid.spark import java
 from tests import spaceflights
 from tests.e2e.commands import Shell
 from tests.equal_outputs import assert_equal_outputs

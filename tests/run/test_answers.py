@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from databricks.sdk.errors import PermissionDenied
 
-from kedro_databricks_hybrid import cluster, workspace
-from kedro_databricks_hybrid.cluster import Cluster
+from kedro_databricks_hybrid.databricks import clusters, workspace
+from kedro_databricks_hybrid.databricks.clusters import Cluster
 from kedro_databricks_hybrid.errors import (
     ComputeError,
     ConnectionFailedError,
@@ -19,13 +19,13 @@ from kedro_databricks_hybrid.errors import (
     RunError,
     WorkspaceError,
 )
-from kedro_databricks_hybrid.run import cluster_libraries, deploy, history, installation, job
-from kedro_databricks_hybrid.run.command import CommandResult, Context
-from kedro_databricks_hybrid.run.interactive import CommandWork
+from kedro_databricks_hybrid.project.requirements import find_requirements
+from kedro_databricks_hybrid.project.settings import Compute
+from kedro_databricks_hybrid.run import deploy, history, job
+from kedro_databricks_hybrid.run import install as run_install
+from kedro_databricks_hybrid.run.context import CommandResult, CommandWork, Context
 from kedro_databricks_hybrid.run.job import JobWork
 from kedro_databricks_hybrid.run.log import RUNS_FOLDER
-from kedro_databricks_hybrid.run.requirements import find_requirements
-from kedro_databricks_hybrid.settings import Compute
 from tests.run.test_job import NOTEBOOK, ON_CLUSTER, request
 from tests.transfer.conftest import Site, fill, served_site
 
@@ -150,7 +150,7 @@ def test_a_deploy_reads_back_what_it_wrote(site: Site) -> None:
 def test_libraries_that_one_may_not_see_are_not_waited_for(site: Site) -> None:
     """It is no reason to refuse a run."""
     answer(site, {"libraries/": (403, {"error_code": "PERMISSION_DENIED", "message": "Not yours."})})
-    cluster_libraries.wait(site.workspace(), SMALL, pytest.fail)
+    clusters.wait_for_libraries(site.workspace(), SMALL, pytest.fail)
 
 
 def test_a_library_that_failed_is_told_beside_those_that_did_not(site: Site) -> None:
@@ -161,7 +161,7 @@ def test_a_library_that_failed_is_told_beside_those_that_did_not(site: Site) -> 
     ]
     answer(site, {"libraries/": {"cluster_id": "1-small", "library_statuses": statuses}})
     said: list[str] = []
-    cluster_libraries.wait(site.workspace(), SMALL, said.append)
+    clusters.wait_for_libraries(site.workspace(), SMALL, said.append)
     assert said == ["The cluster small could not install its library /x/mine.whl: No such file"]
 
 
@@ -200,17 +200,17 @@ def test_a_command_that_does_not_end_is_told(site: Site) -> None:
 def test_a_cluster_that_runs_is_not_talked_of(site: Site) -> None:
     """It is asked once."""
     answer(site, {"clusters/get": {"cluster_id": "1-small", "state": "RUNNING"}})
-    cluster.ensure_running(site.workspace(), SMALL, pytest.fail)
+    clusters.ensure_running(site.workspace(), SMALL, pytest.fail)
 
 
 def test_a_cluster_that_takes_too_long_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what it is doing as long as it does it, each said once."""
-    monkeypatch.setattr(cluster, "_START_MINUTES", 0.005)
-    monkeypatch.setattr(cluster, "_POLL_SECONDS", (0.1, 0.1))
+    monkeypatch.setattr(clusters, "_START_MINUTES", 0.005)
+    monkeypatch.setattr(clusters, "_POLL_SECONDS", (0.1, 0.1))
     answer(site, {"clusters/get": {"cluster_id": "1-small", "state": "PENDING", "state_message": "Finding"}})
     said: list[str] = []
     with pytest.raises(ComputeError, match=r"The cluster small did not start within 0\.005 minutes"):
-        cluster.ensure_running(site.workspace(), SMALL, said.append)
+        clusters.ensure_running(site.workspace(), SMALL, said.append)
     assert said == ["Cluster small is pending: Finding"]
 
 
@@ -243,7 +243,7 @@ def test_a_login_that_ran_out_is_told_as_such(site: Site) -> None:
     with pytest.raises(
         LoginError, match=r"read the state of the cluster small: .*not accept .*Token expired"
     ):
-        cluster.details(there, SMALL)
+        clusters.details(there, SMALL)
 
 
 def test_an_error_of_ours_stays_what_it_is() -> None:
@@ -298,7 +298,7 @@ def install(site: Site, text: bytes, options: str, *answers: tuple[bool, str]) -
     wanted = find_requirements(PurePosixPath("/x"), {"requirements.txt": text}.get, options)
     assert wanted is not None
     python, said = Python(site.workspace(), *answers), list[str]()
-    installation.install(python, wanted, said.append)  # type: ignore[arg-type]
+    run_install.install(python, wanted, said.append)  # type: ignore[arg-type]
     return said, python.commands
 
 

@@ -9,18 +9,20 @@ import pytest
 from databricks.sdk.errors import BadRequest, InternalError
 from databricks.sdk.service.compute import ContextStatus
 
+from kedro_databricks_hybrid.databricks import clusters
 from kedro_databricks_hybrid.errors import ComputeError, WorkspaceError
-from kedro_databricks_hybrid.run import cluster_libraries, command, installation, warm
-from kedro_databricks_hybrid.run.contexts import ContextStore, Remembered
-from kedro_databricks_hybrid.run.requirements import find_requirements
-from kedro_databricks_hybrid.run.warm import Warm
-from tests.run.test_warm import PROJECT
+from kedro_databricks_hybrid.project.requirements import find_requirements
+from kedro_databricks_hybrid.run import install, warm_context
+from kedro_databricks_hybrid.run.context import Context, create_context
+from kedro_databricks_hybrid.run.local_state import ContextStore, Remembered
+from kedro_databricks_hybrid.run.warm_context import Warm
+from tests.run.test_warm_context import PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kedro_databricks_hybrid.cluster import Cluster
-    from kedro_databricks_hybrid.workspace import Workspace
+    from kedro_databricks_hybrid.databricks.clusters import Cluster
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
 
 CLUSTER = cast("Cluster", SimpleNamespace(cluster_id="1", name="one"))
 
@@ -55,9 +57,9 @@ class Service:
         self.alive.remove(context)
 
 
-def made(service: Service) -> command.Context:
+def made(service: Service) -> Context:
     """Create a context."""
-    return command.create(cast("Workspace", service), CLUSTER)
+    return create_context(cast("Workspace", service), CLUSTER)
 
 
 def test_it_is_waited_for() -> None:
@@ -91,12 +93,12 @@ def test_an_interrupted_installation_ends_it(monkeypatch: pytest.MonkeyPatch) ->
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(installation, "install", interrupted)
-    monkeypatch.setattr(cluster_libraries, "wait", lambda *_: None)
+    monkeypatch.setattr(install, "install", interrupted)
+    monkeypatch.setattr(clusters, "wait_for_libraries", lambda *_: None)
     service = Service(ContextStatus.RUNNING)
     requirements = find_requirements(PROJECT, {"requirements.txt": b"kedro\n"}.get)
     with pytest.raises(KeyboardInterrupt):
-        warm.fresh_context(cast("Workspace", service), CLUSTER, requirements, lambda _: None)
+        warm_context.fresh_context(cast("Workspace", service), CLUSTER, requirements, lambda _: None)
     assert service.alive == []
 
 
@@ -108,7 +110,7 @@ def test_only_a_context_that_is_gone_is_forgotten(
 ) -> None:
     """The service's own trouble says nothing of it: what runs there goes on, and is found the next time."""
     monkeypatch.setenv("KEDRO_DATABRICKS_STATE", str(tmp_path))
-    monkeypatch.setattr(cluster_libraries, "wait", lambda *_: None)
+    monkeypatch.setattr(clusters, "wait_for_libraries", lambda *_: None)
     service = Service(trouble, ContextStatus.RUNNING)
     service.alive.append("old")
     one = Warm(cast("Workspace", service), CLUSTER, PROJECT)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from kedro_databricks_hybrid import job_task
-from kedro_databricks_hybrid.cluster import Cluster
-from kedro_databricks_hybrid.run import deploy, installation, job, job_notebook, serverless
-from kedro_databricks_hybrid.run.backend import Choice
+from kedro_databricks_hybrid.databricks.clusters import Cluster
+from kedro_databricks_hybrid.project.requirements import Requirements, find_requirements, fit
+from kedro_databricks_hybrid.project.settings import Compute
+from kedro_databricks_hybrid.run import deploy, install, job
+from kedro_databricks_hybrid.run.compute import Choice, serverless_dependencies
 from kedro_databricks_hybrid.run.request import RunRequest
-from kedro_databricks_hybrid.run.requirements import Requirements, find_requirements, fit
-from kedro_databricks_hybrid.settings import Compute
 
 NOTEBOOK = job.Notebook(PurePosixPath("/Users/me/notebook"))
 ON_CLUSTER = Choice(is_job=True, compute="cluster", cluster=Cluster("1-small", "small"))
@@ -75,16 +75,16 @@ def wants(text: bytes, pip_options: str = "") -> Requirements:
 def test_the_notebook_installs_as_interactive_runs_do() -> None:
     """The file itself where it fits, else what is left of it; secrets are fetched there; a new Python."""
     plain = wants(b"rich\n")
-    cells = installation.cells(plain, fit(plain, ""))
+    cells = install.cells(plain, fit(plain, ""))
     assert cells == ['%pip install -r "/x/requirements.txt"', "dbutils.library.restartPython()"]
-    text = job_notebook.text(cells)
+    text = job.notebook_text(cells)
     assert '# COMMAND ----------\n\n# MAGIC %pip install -r "/x/requirements.txt"\n' in text
     private = wants(b"pyspark\nmine\n", "--index-url https://me:{{secrets/s/k}}@example.com/simple")
-    fetch, write, pip, _ = installation.cells(private, fit(private, ""))
+    fetch, write, pip, _ = install.cells(private, fit(private, ""))
     assert "('_pip_secret_0', 's', 'k', True)" in fetch
     assert "'mine\\n'" in write
     assert pip.startswith("%pip install --index-url https://me:$_pip_secret_0@example.com/simple -r ")
-    assert "%pip" not in job_notebook.text()
+    assert "%pip" not in job.notebook_text()
 
 
 def test_requirements_of_two_projects_do_not_meet() -> None:
@@ -92,7 +92,7 @@ def test_requirements_of_two_projects_do_not_meet() -> None:
     files = []
     for text in (b"pyspark\nmine\n", b"pyspark\nyours\n"):
         found = wants(text)
-        write, pip, _ = installation.cells(found, fit(found, ""))
+        write, pip, _ = install.cells(found, fit(found, ""))
         file = pip.rpartition(" -r ")[2].strip('"')
         assert repr(file) in write
         files.append(file)
@@ -101,12 +101,12 @@ def test_requirements_of_two_projects_do_not_meet() -> None:
 
 def test_what_serverless_provides_is_left_out() -> None:
     """Spark and extras that bring it are named and dropped; the environment gets lines, never a file."""
-    found = serverless.dependencies(
+    found = serverless_dependencies(
         wants(b"pyspark>=3.5\nkedro-datasets[pandas,spark]>=4\nrich==13.0\n"), "4"
     )
     assert found.left_out == ["pyspark>=3.5", "kedro-datasets[spark]"]
     assert found.lines == ["kedro-datasets[pandas]>=4", "rich==13.0"]
-    assert serverless.dependencies(wants(b"rich\n"), "4").lines == ["rich"]
+    assert serverless_dependencies(wants(b"rich\n"), "4").lines == ["rich"]
 
 
 def test_a_deployed_job_names_its_runs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

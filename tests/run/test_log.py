@@ -1,16 +1,16 @@
-"""What a run log adds up to."""
+"""What a run log adds up to, and where the cluster's paths become local ones."""
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
-from kedro_databricks_hybrid.run.log import Outcome, RunLogReader
+from kedro_databricks_hybrid.run.log import LocalPaths, Outcome, RunLogReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kedro_databricks_hybrid.transfer.remote import RemoteFile, RemoteTree
+    from kedro_databricks_hybrid.transfer.trees.protocol import RemoteFile, RemoteTree
 
 
 def test_an_outcome_without_an_end_record_has_not_ended() -> None:
@@ -88,3 +88,29 @@ def test_files_are_read_in_order_each_once() -> None:
     assert reader.records() == [{"n": 1}, {"n": 2}]
     assert reader.records() == [{"n": 3}]
     assert reader.records() is None
+
+
+def test_only_files_that_exist_here_are_replaced(tmp_path: Path) -> None:
+    """Tracebacks then open in the editor; a file that is only there keeps its name."""
+    (tmp_path / "nodes.py").write_text("")
+    paths = LocalPaths(PurePosixPath("/Workspace/Repos/me@x.y/iris"), tmp_path)
+    text = 'File "/Workspace/Repos/me@x.y/iris/nodes.py", line 1\nFile "/Workspace/Repos/me@x.y/iris/gone.py"'
+    assert paths.in_text(text) == (
+        f'File "{tmp_path}/nodes.py", line 1\nFile "/Workspace/Repos/me@x.y/iris/gone.py"'
+    )
+
+
+def test_a_project_whose_name_begins_the_same_is_another(tmp_path: Path) -> None:
+    """`iris` is no prefix of `iris-two`."""
+    (tmp_path / "nodes.py").write_text("")
+    paths = LocalPaths(PurePosixPath("/Workspace/iris"), tmp_path)
+    assert paths.in_text("/Workspace/iris-two/nodes.py") == "/Workspace/iris-two/nodes.py"
+
+
+def test_messages_of_records_are_left_alone(tmp_path: Path) -> None:
+    """What the code says is what it said."""
+    (tmp_path / "nodes.py").write_text("")
+    paths = LocalPaths(PurePosixPath("/Workspace/iris"), tmp_path)
+    record = {"event": "log", "path": "/Workspace/iris/nodes.py", "message": "/Workspace/iris/nodes.py"}
+    assert paths.in_record(record)["path"] == str(tmp_path / "nodes.py")
+    assert paths.in_record(record)["message"] == "/Workspace/iris/nodes.py"

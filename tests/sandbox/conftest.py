@@ -14,7 +14,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
 
 from kedro_databricks_hybrid.sandbox.app import Sandbox
-from kedro_databricks_hybrid.sandbox.layout import Layout
+from kedro_databricks_hybrid.sandbox.core.layout import Layout
 from tests.sandbox.notebooks import Notebook, open_notebook
 from tests.sandbox_server import ServerThread, serve
 

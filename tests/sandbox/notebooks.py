@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from kedro_databricks_hybrid.sandbox import connection
-from kedro_databricks_hybrid.sandbox.clusters import RUNNING_ID
+from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from databricks.sdk.service import jobs
 from databricks.sdk.service.jobs import RunLifeCycleState as Life
 from databricks.sdk.service.workspace import ImportFormat, Language
 
-from kedro_databricks_hybrid.sandbox.clusters import RUNNING_ID
+from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient

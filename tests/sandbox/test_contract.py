@@ -32,7 +32,7 @@ from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service import compute, jobs
 from databricks.sdk.service.workspace import ImportFormat, ObjectType
 
-from kedro_databricks_hybrid.sandbox.clusters import RUNNING_ID
+from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

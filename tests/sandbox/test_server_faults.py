@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kedro_databricks_hybrid.sandbox.__main__ import main
-from kedro_databricks_hybrid.sandbox.atomic import write_atomically
+from kedro_databricks_hybrid.sandbox.core.atomic import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def test_a_fault_is_answered(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("kedro_databricks_hybrid.sandbox.store.write_atomically", fails)
+        patch.setattr("kedro_databricks_hybrid.sandbox.core.store.write_atomically", fails)
         answer = http.post(TOKENS, json={})
     assert answer.status_code == 500
     assert answer.json() == {

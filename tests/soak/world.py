@@ -8,8 +8,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from kedro_databricks_hybrid import sandbox_process
-from kedro_databricks_hybrid.cli import sandbox_request
+from kedro_databricks_hybrid.cli import sandbox, sandbox_process
 from kedro_databricks_hybrid.sandbox import connection
 from tests.e2e.commands import Result, Shell, Started
 from tests.e2e.conftest import COLLEAGUE, token_of
@@ -157,11 +156,11 @@ class World:
 
     def fault(self, effect: str, **details: object) -> None:
         """Switch a fault on."""
-        sandbox_request.send("POST", "/sandbox/faults", {"effect": effect, **details})
+        sandbox.ask_sandbox("POST", "/sandbox/faults", {"effect": effect, **details})
 
     def clear_faults(self) -> None:
         """Switch all faults off."""
-        sandbox_request.send("DELETE", "/sandbox/faults", None)
+        sandbox.ask_sandbox("DELETE", "/sandbox/faults", None)
 
     def note(self, words: str) -> None:
         """Say what is being done."""

@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING
 import pytest
 from databricks.sdk.core import Config
 
+from kedro_databricks_hybrid.databricks.client import Client
+from kedro_databricks_hybrid.databricks.workspace import Workspace
 from kedro_databricks_hybrid.sandbox.app import Sandbox
-from kedro_databricks_hybrid.sandbox.layout import Layout
-from kedro_databricks_hybrid.sdk import Client
-from kedro_databricks_hybrid.transfer import multipart, roots, volumes
+from kedro_databricks_hybrid.sandbox.core.layout import Layout
 from kedro_databricks_hybrid.transfer.pull import Pull
 from kedro_databricks_hybrid.transfer.push import Push
-from kedro_databricks_hybrid.workspace import Workspace
+from kedro_databricks_hybrid.transfer.trees import volume_parts, volumes
+from kedro_databricks_hybrid.transfer.trees.open import open_tree
 from tests.sandbox_server import serve
 from tests.transfer.bad_line import BadLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from kedro_databricks_hybrid.transfer.remote import RemoteTree
+    from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 DBFS = "dbfs:/projects/shop/data"
 VOLUME = "/Volumes/main/default/data/shop"
@@ -61,7 +62,7 @@ class Site:
 
     def tree(self, root: str = DBFS) -> RemoteTree:
         """Return a data root, with connections of its own."""
-        return roots.tree(self.workspace(), root)
+        return open_tree(self.workspace(), root)
 
     def folder(self, root: str = DBFS) -> Path:
         """Return where a data root lies on this machine."""
@@ -136,7 +137,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a data folder with one file of six parts, which are smaller than usual."""
-    monkeypatch.setattr(multipart, "PART", PART)
+    monkeypatch.setattr(volume_parts, "PART", PART)
     monkeypatch.setattr(volumes, "_IN_PARTS", PART)
     return fill(tmp_path / "data", {"01_raw/large.bin": os.urandom(PART) * (PARTS - 1) + b"end"})
 

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from databricks.sdk.core import Config
 
+from kedro_databricks_hybrid.databricks.client import Client
+from kedro_databricks_hybrid.databricks.workspace import Workspace
 from kedro_databricks_hybrid.errors import HybridError
-from kedro_databricks_hybrid.sdk import Client
-from kedro_databricks_hybrid.transfer import multipart, roots, volumes
 from kedro_databricks_hybrid.transfer.push import Push, Wish
-from kedro_databricks_hybrid.workspace import Workspace
+from kedro_databricks_hybrid.transfer.trees import volume_parts, volumes
+from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 
 def push(order: dict[str, str]) -> int:
@@ -24,8 +25,8 @@ def push(order: dict[str, str]) -> int:
     config = Config(host=order["host"], token=order["token"], auth_type="pat", retry_timeout_seconds=20)
     workspace = Workspace(Client(config), "user@example.com", None)
     if "part" in order:  # smaller parts, so that a file need not be so large
-        multipart.PART = volumes._IN_PARTS = int(order["part"])  # noqa: SLF001
-    one = Push(roots.tree(workspace, order["root"]), Path(order["data"]), order["root"])
+        volume_parts.PART = volumes._IN_PARTS = int(order["part"])  # noqa: SLF001
+    one = Push(open_tree(workspace, order["root"]), Path(order["data"]), order["root"])
     try:
         one.perform(one.prepare(Wish()))
     except HybridError as error:

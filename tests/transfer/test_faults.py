@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from kedro_databricks_hybrid.errors import HybridError, TransferError
-from kedro_databricks_hybrid.sandbox import uploads
-from kedro_databricks_hybrid.transfer import manifest, roots
+from kedro_databricks_hybrid.sandbox.core import uploads
+from kedro_databricks_hybrid.transfer import manifest
 from kedro_databricks_hybrid.transfer import push as push_module
-from kedro_databricks_hybrid.transfer.outgoing import Source
-from kedro_databricks_hybrid.transfer.pool import CONCURRENCY
+from kedro_databricks_hybrid.transfer.concurrency import CONCURRENCY
 from kedro_databricks_hybrid.transfer.progress import Progress
 from kedro_databricks_hybrid.transfer.push import InterruptedPushError, Push, Pushed, Wish
+from kedro_databricks_hybrid.transfer.trees.open import open_tree
+from kedro_databricks_hybrid.transfer.upload import Source
 from tests.transfer.bad_line import CUT, RESET_AFTER, RESET_BEFORE, Fault, Request
 from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
 
@@ -102,13 +103,13 @@ def test_a_full_disk_there_is_told_and_mended_by_the_next_push(
 
     with monkeypatch.context() as patch:
         patch.setattr(uploads, "new_upload", full)
-        for name in ("dbfs_api", "dbfs_streams", "files_api", "uploads"):
+        for name in ("dbfs.routes", "volumes.routes", "core.uploads"):
             module = sys.modules[f"kedro_databricks_hybrid.sandbox.{name}"]
             for function in ("new_upload", "received"):
                 if hasattr(module, function):
                     patch.setattr(module, function, full)
         with pytest.raises(HybridError, match="is full"):
-            pushed(Push(roots.tree(site.workspace(seconds=2), root), data, root))
+            pushed(Push(open_tree(site.workspace(seconds=2), root), data, root))
     sent = tree_of(data)
     assert all(sent[name] == content for name, content in site.files(root).items())
     pushed(site.push(data, root))

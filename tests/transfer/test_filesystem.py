@@ -14,8 +14,9 @@ from kedro_datasets.pandas import CSVDataset, ParquetDataset
 from kedro_datasets.partitions import PartitionedDataset
 from kedro_datasets.pickle import PickleDataset
 
-from kedro_databricks_hybrid import connect, filesystem
+from kedro_databricks_hybrid import filesystem
 from kedro_databricks_hybrid.filesystem import DatabricksFileSystem
+from kedro_databricks_hybrid.spark import connect
 from tests.transfer.conftest import DBFS, VOLUME, Site
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kedro_databricks_hybrid.errors import MachineError, TransferError
-from kedro_databricks_hybrid.transfer import digests, local, own_folder, refusals
-from kedro_databricks_hybrid.transfer.digests import Digests
-from kedro_databricks_hybrid.transfer.outgoing import ChangedError, Source
+from kedro_databricks_hybrid.transfer import checks, local
+from kedro_databricks_hybrid.transfer.local import Digests
+from kedro_databricks_hybrid.transfer.upload import ChangedError, Source
 from tests.transfer.conftest import fill
 
 if TYPE_CHECKING:
@@ -62,14 +62,14 @@ def test_a_file_in_the_way_of_our_folder_is_told(tmp_path: Path) -> None:
     """There is no place to remember anything."""
     fill(tmp_path, {"data/.kedro-hybrid": b""})
     with pytest.raises(TransferError, match=r"\.kedro-hybrid cannot be written: File exists\. Fix"):
-        own_folder.write(tmp_path / "data", "x.json", "{}")
+        local.write_own(tmp_path / "data", "x.json", "{}")
 
 
 def test_a_file_of_ours_that_cannot_be_replaced_is_told(tmp_path: Path) -> None:
     """What was there stays, and no draft of the new one is left."""
     fill(tmp_path, {".kedro-hybrid/x.json/in the way": b""})
     with pytest.raises(TransferError, match=r"x\.json cannot be written: Is a directory\. Fix"):
-        own_folder.write(tmp_path, "x.json", "{}")
+        local.write_own(tmp_path, "x.json", "{}")
     assert {path.name for path in (tmp_path / ".kedro-hybrid").iterdir()} == {".gitignore", "x.json"}
 
 
@@ -89,16 +89,16 @@ def test_a_full_disk_is_told_in_the_same_words_in_any_file_of_ours(
     data: Path, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever is written first: files must be of some age until their digests are kept."""
-    monkeypatch.setattr(digests, "_TOO_FRESH_NS", -(10**18))
+    monkeypatch.setattr(local, "_TOO_FRESH_NS", -(10**18))
     known = Digests(data)
     local.read_files(data, local.find_files(data), known)
     if file != ".kedro-hybrid":
-        own_folder.make(data)
+        local.make_own_folder(data)
     words = (
         rf"^This machine cannot go on: File too large \({re.escape(str(data / file))}\)\. Allow larger files"
     )
     with pytest.raises(MachineError, match=words), no_space():
-        known.save() if "digests" in file else own_folder.write(data, "x.json", "{}")
+        known.save() if "digests" in file else local.write_own(data, "x.json", "{}")
     known.save()
     assert (data / ".kedro-hybrid" / "digests.json").is_file()
 
@@ -128,9 +128,9 @@ def test_a_machine_without_open_files_is_told_in_the_same_words(
 def test_names_that_are_too_long_are_refused(path: str, problem: str) -> None:
     """Counted in bytes, as Databricks does; the line does not show all of it."""
     with pytest.raises(TransferError, match=rf"{problem}\. Rename it\.$") as caught:
-        refusals.refuse_names([PurePosixPath(path)])
+        checks.refuse_names([PurePosixPath(path)])
     assert len(str(caught.value)) < 400
-    refusals.refuse_names([PurePosixPath("01_raw", "x" * 255), PurePosixPath("deep/" * 300)])
+    checks.refuse_names([PurePosixPath("01_raw", "x" * 255), PurePosixPath("deep/" * 300)])
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_names_that_are_too_long_are_refused(path: str, problem: str) -> None:
 def test_what_helps_fits_what_the_disk_says(tmp_path: Path, cause: int, hint: str) -> None:
     """The file is named, not its draft."""
     draft = tmp_path / f".00000000.11111111{local.PART_SUFFIX}"
-    with pytest.raises(TransferError) as caught, refusals.writing(tmp_path / "a.csv"):
+    with pytest.raises(TransferError) as caught, checks.writing(tmp_path / "a.csv"):
         raise OSError(cause, os.strerror(cause), str(draft))
     said = f"{tmp_path / 'a.csv'} cannot be written: {os.strerror(cause)}. {hint}"
     assert str(caught.value).startswith(said)
@@ -154,7 +154,7 @@ def test_what_helps_fits_what_the_disk_says(tmp_path: Path, cause: int, hint: st
 def test_a_full_disk_names_the_file_and_not_its_draft(tmp_path: Path) -> None:
     """In the words that every command has for it."""
     draft = tmp_path / f".00000000.11111111{local.PART_SUFFIX}"
-    with pytest.raises(MachineError) as caught, refusals.writing(tmp_path / "a.csv"):
+    with pytest.raises(MachineError) as caught, checks.writing(tmp_path / "a.csv"):
         raise OSError(errno.ENOSPC, "No space left on device", str(draft))
     said = f"This machine cannot go on: No space left on device ({tmp_path / 'a.csv'}). Free some space,"
     assert str(caught.value).startswith(said)
@@ -166,7 +166,7 @@ def test_a_full_disk_names_the_file_and_not_its_draft(tmp_path: Path) -> None:
 def test_names_that_would_leave_the_data_folder_are_refused(path: str) -> None:
     """Whatever a server says, nothing is written there."""
     with pytest.raises(TransferError, match="cannot be a file here"):
-        refusals.refuse_escapes([PurePosixPath("01/fine.csv"), PurePosixPath(path)])
+        checks.refuse_escapes([PurePosixPath("01/fine.csv"), PurePosixPath(path)])
 
 
 def test_a_file_that_is_sent_is_a_stream_from_its_begin(tmp_path: Path) -> None:

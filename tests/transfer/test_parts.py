@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kedro_databricks_hybrid.errors import ConnectionFailedError, WorkspaceError
-from kedro_databricks_hybrid.transfer import multipart
 from kedro_databricks_hybrid.transfer.plan import PushPlan
 from kedro_databricks_hybrid.transfer.push import Push, Wish
+from kedro_databricks_hybrid.transfer.trees import volume_parts
 from tests.transfer.bad_line import RESET_AFTER, RESET_BEFORE, Request
 from tests.transfer.conftest import PARTS, VOLUME, Site, tree_of
 
@@ -81,7 +81,7 @@ def test_a_part_that_gets_lost_is_sent_again(site: Site, parts: Path, fault: Fau
 
 def test_parts_that_never_arrive_are_told(site: Site, parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line names the file and what came back; nothing is under its name, and the next push sends it."""
-    monkeypatch.setattr(multipart, "_TRIES", 2)
+    monkeypatch.setattr(volume_parts, "_TRIES", 2)
     push, plan = prepared(site, parts)
     site.line.fault = lambda request: 503 if is_part(request) else None
     site.line.retry_after = "0"

@@ -9,8 +9,15 @@ import pytest
 
 from kedro_databricks_hybrid.transfer import manifest
 from kedro_databricks_hybrid.transfer.files import Content, Entry, LocalFile, RemoteFile, Version
-from kedro_databricks_hybrid.transfer.plan import Answer, Pair, State, plan_push
-from kedro_databricks_hybrid.transfer.pull_plan import plan_pull, spark_folders, units_of
+from kedro_databricks_hybrid.transfer.plan import (
+    Answer,
+    Pair,
+    State,
+    plan_pull,
+    plan_push,
+    spark_folders,
+    units_of,
+)
 
 PATH = PurePosixPath("01_raw/a.csv")
 OLD, MINE, THEIRS = Content("old", 3), Content("mine", 4), Content("theirs", 6)

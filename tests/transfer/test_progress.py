@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.cli import progress
+from kedro_databricks_hybrid.cli import output
 from kedro_databricks_hybrid.transfer.push import Push, Wish
 from tests.transfer.conftest import DBFS, Site
 
@@ -41,7 +41,7 @@ def test_a_terminal_shows_files_bytes_rate_and_time_left(
         monkeypatch.setenv("TERM", "xterm")
         monkeypatch.setenv("COLUMNS", "140")
         monkeypatch.setattr(sys, "stdout", screen)
-        push = Push(site.tree(), data, DBFS, progress.shown("Sending"))
+        push = Push(site.tree(), data, DBFS, output.transfer_progress("Sending"))
         push.perform(push.prepare(Wish()))
         monkeypatch.undo()
     watching.join()
@@ -54,8 +54,8 @@ def test_elsewhere_a_line_is_printed_now_and_then(
     site: Site, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Plain text with the same counts, without anything that moves a cursor."""
-    monkeypatch.setattr(progress, "_LINE_SECONDS", 0.0)
-    push = Push(site.tree(), data, DBFS, progress.shown("Sending"))
+    monkeypatch.setattr(output, "_LINE_SECONDS", 0.0)
+    push = Push(site.tree(), data, DBFS, output.transfer_progress("Sending"))
     push.perform(push.prepare(Wish()))
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "Sending: 4 of 4 files, 3.2 MB of 3.2 MB"

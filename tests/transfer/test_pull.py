@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kedro_databricks_hybrid.errors import TransferError
-from kedro_databricks_hybrid.transfer import landing
+from kedro_databricks_hybrid.transfer import pull
 from kedro_databricks_hybrid.transfer.local import PART_SUFFIX
 from kedro_databricks_hybrid.transfer.progress import Progress
 from kedro_databricks_hybrid.transfer.pull import InterruptedPullError, Pull, Pulled
@@ -230,7 +230,7 @@ NEIGHBOURS = {
 def test_neighbours_keep_their_drafts(site: Site, mine: Path) -> None:
     """Names that begin with another's name, hold a pattern or leave no room for more land side by side."""
     fill(site.folder(), NEIGHBOURS)
-    with landing.Drafts(mine).held() as drafts:
+    with pull.Drafts(mine).held() as drafts:
         made = [drafts.beside(mine / name) for name in NEIGHBOURS for _ in (1, 2)]
         for draft in made:
             draft.touch()
@@ -322,7 +322,7 @@ def test_tables_are_replaced_whole_everywhere(
 ) -> None:
     """Where the system lacks what makes it quick, the same comes, and nothing else is left."""
     for name, less in lacks.items():
-        monkeypatch.setattr(landing, name, less)
+        monkeypatch.setattr(pull, name, less)
     fill(site.folder(), SPARK)
     pulled(site.pull(mine))
     fill(site.folder(), {"02_intermediate/table/part-0.parquet": b"another"})

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from kedro_databricks_hybrid.errors import TransferError, WorkspaceError
-from kedro_databricks_hybrid.transfer import digests, local, outgoing, sources
+from kedro_databricks_hybrid.transfer import local, upload
 from kedro_databricks_hybrid.transfer.plan import Answer
 from kedro_databricks_hybrid.transfer.push import Push, Pushed, Wish
 from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
@@ -169,7 +169,7 @@ def test_each_changed_file_is_read_once(site: Site, tmp_path: Path, monkeypatch:
     data = fill(tmp_path / "data", {name: b"x" * size for name, size in sizes.items()})
     for path in data.rglob("*"):
         os.utime(path, (1_700_000_000, 1_700_000_000))
-    monkeypatch.setattr(digests, "_TOO_FRESH_NS", -(10**18))
+    monkeypatch.setattr(local, "_TOO_FRESH_NS", -(10**18))
     hashed: list[int] = []
 
     class Counting:
@@ -190,7 +190,7 @@ def test_each_changed_file_is_read_once(site: Site, tmp_path: Path, monkeypatch:
         return one
 
     sha256 = hashlib.sha256
-    for module in (local, outgoing, sources):
+    for module in (local, upload, upload):
         monkeypatch.setattr(module, "hashlib", SimpleNamespace(sha256=counting))
     pushed(site.push(data))
     assert sum(hashed) == sum(sizes.values())

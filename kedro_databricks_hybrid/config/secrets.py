@@ -1,0 +1,72 @@
+"""The value of a Databricks secret, on the cluster and here."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from kedro_databricks_hybrid.errors import HybridError, WorkspaceError
+from kedro_databricks_hybrid.spark.session import on_cluster
+
+
+def read(scope: str, key: str) -> str:
+    """Return a secret: by dbutils on a cluster, here from the environment or else from the workspace.
+
+    The environment variable is DATABRICKS_SECRET_<SCOPE>_<KEY>, in capitals, with an underscore for
+    every other character.
+
+    Raises:
+        HybridError: There is no such secret, or it may not be read.
+    """
+    if on_cluster():
+        return _by_dbutils(scope, key)
+    variable = re.sub(r"[^A-Z0-9]", "_", f"DATABRICKS_SECRET_{scope}_{key}".upper())
+    value = os.environ.get(variable)
+    if value is not None:
+        return value
+    try:
+        return _by_workspace(scope, key)
+    except HybridError as error:
+        raise type(error)(
+            f"Secret {key} of scope {scope} is not to be had: {error.message}",
+            hint=f"Set the environment variable {variable}, or log in to the workspace that has it.",
+        ) from error
+
+
+def _by_workspace(scope: str, key: str) -> str:
+    from kedro_databricks_hybrid.databricks import workspace
+
+    connected = workspace.connect(os.environ.get("DATABRICKS_CONFIG_PROFILE"))
+    with workspace.translated(f"read secret {key} of scope {scope}"):
+        return connected.client.dbutils.secrets.get(scope, key)
+
+
+def _by_dbutils(scope: str, key: str) -> str:
+    try:
+        return str(_dbutils().secrets.get(scope=scope, key=key))
+    except WorkspaceError:
+        raise
+    # Whatever Java's side raises arrives here as one of several unrelated classes.
+    except Exception as error:  # noqa: BLE001
+        raise WorkspaceError(
+            f"Secret {key} of scope {scope} could not be read: {type(error).__name__}.",
+            hint="`databricks secrets list-secrets` shows what a scope holds.",
+        ) from None
+
+
+def _dbutils() -> Any:  # noqa: ANN401
+    """Return the dbutils of this driver: a notebook's own, or one for its Spark session."""
+    import sys
+
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if shell is not None and "dbutils" in shell.user_ns:
+        return shell.user_ns["dbutils"]
+    try:
+        from pyspark.dbutils import DBUtils  # type: ignore[import-not-found]  # only on Databricks
+    except ImportError:
+        raise WorkspaceError("This driver has no dbutils, which secrets are read with.") from None
+    from pyspark.sql import SparkSession
+
+    return DBUtils(SparkSession.builder.getOrCreate())

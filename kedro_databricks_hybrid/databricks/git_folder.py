@@ -1,0 +1,302 @@
+"""The Git folder: Databricks' own clone of the remote, and proof of the commit it holds.
+
+Databricks fetches from a private remote with the user's Git credential, which is found and registered here.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kedro_databricks_hybrid.databricks.workspace import translated
+from kedro_databricks_hybrid.errors import DirtyGitFolderError, NotFoundError, WorkspaceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import PurePosixPath
+
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+
+# The words of a checkout that would lose edits; the status and the code of that answer are not documented.
+_DIRTY = re.compile(r"conflict|uncommitted|local changes|would be overwritten", re.IGNORECASE)
+_READ_BACK_SECONDS = 10.0
+_NO_SUCH_BRANCH = "kedro-hybrid/no-such-branch"
+# How Databricks says that the remote did not let it in; a private repository is also called missing.
+_NOT_LET_IN = re.compile(
+    r"credential|authenticat|unauthorized|(permission|access) denied|personal access token|app password"
+    r"|returned error: 40[13]|repo(sitory)? not found",
+    re.IGNORECASE,
+)
+_URL = re.compile(r"\w+://\S+")
+PROVIDERS_NEEDING_A_NAME = frozenset({"bitbucketCloud", "bitbucketServer", "awsCodeCommit"})
+"""Providers that want a user name beside the token."""
+
+
+@dataclass(frozen=True)
+class GitFolder:
+    """A Git folder as Databricks describes it.
+
+    Args:
+        repo_id: The id that the repos API knows it by.
+        path: Where it lies, such as `/Workspace/Repos/<user>/<name>`.
+        branch: The branch that is checked out; None after the checkout of a tag.
+        sha: The commit that is checked out; None while the remote is empty.
+        url: The remote that it was cloned from.
+    """
+
+    repo_id: int
+    path: PurePosixPath
+    branch: str | None
+    sha: str | None
+    url: str
+
+
+def find(workspace: Workspace, path: PurePosixPath) -> GitFolder | None:
+    """Return the Git folder at a path, or None where nothing lies.
+
+    Raises:
+        WorkspaceError: Something else lies there.
+    """
+    try:
+        with translated(f"look at {path}"):
+            status = _status(workspace, path)
+    except NotFoundError:
+        return None
+    kind = str(status.get("object_type", "object of no type"))
+    if kind in {"REPO", "DIRECTORY"} and "object_id" in status:  # folders made by git itself are DIRECTORY
+        git = status.get("git_info", {})
+        is_told = git.get("branch") and git.get("head_commit_id") and git.get("url")
+        if kind == "REPO" and is_told:  # what the repos API would say, one request earlier
+            return GitFolder(status["object_id"], path, git["branch"], git["head_commit_id"], git["url"])
+        try:
+            return _get(workspace, status["object_id"], path)
+        except NotFoundError:
+            pass
+    raise WorkspaceError(
+        f"{path} on Databricks is a {kind.lower()}, not a Git folder.",
+        hint="Move it away, or set another code.folder in conf/base/databricks.yml.",
+    )
+
+
+def get(workspace: Workspace, path: PurePosixPath) -> GitFolder:
+    """Return the Git folder at a path.
+
+    Raises:
+        NotFoundError: Nothing lies there.
+    """
+    folder = find(workspace, path)
+    if folder is None:
+        raise NotFoundError(
+            f"There is no Git folder {path} on Databricks.",
+            hint=f"Run `kedro databricks push{workspace.flags}`: it creates the folder.",
+        )
+    return folder
+
+
+def create(workspace: Workspace, path: PurePosixPath, *, url: str, provider: str) -> GitFolder:
+    """Clone a remote into a new Git folder.
+
+    Args:
+        workspace: Where.
+        path: The folder to make; its parent is made too.
+        url: The remote, in the form that Databricks clones from.
+        provider: Databricks' name for the Git provider.
+    """
+    with translated(f"create the folder {path.parent}"):
+        workspace.client.workspace.mkdirs(str(path.parent))
+    with _hinted(workspace, url, str(path)), translated(f"clone {url} into the Git folder {path}"):
+        repo = workspace.client.repos.create(url=url, provider=provider, path=_repos_path(path))
+    if repo.id is None:
+        raise WorkspaceError(f"Databricks made the Git folder {path} but gave it no id.")
+    made = GitFolder(repo.id, path, repo.branch or None, repo.head_commit_id or None, repo.url or url)
+    return _read_back(workspace, made, Target(branch=made.branch, sha=made.sha))
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a Git folder shall hold.
+
+    Args:
+        branch: The branch to fetch and check out, or None for a tag.
+        tag: The tag to check out, which leaves the folder on no branch.
+        sha: The commit that it must hold then; None takes what comes.
+    """
+
+    branch: str | None = None
+    tag: str | None = None
+    sha: str | None = None
+
+    def __str__(self) -> str:
+        return self.branch or f"tag {self.tag}"
+
+    def is_met_by(self, folder: GitFolder) -> bool:
+        """Tell whether a Git folder holds it."""
+        return folder.branch == self.branch and self.sha in {None, folder.sha}
+
+
+def check_out(
+    workspace: Workspace, folder: GitFolder, target: Target, *, discard_edits: bool = False
+) -> GitFolder:
+    """Do what the Git folder's Pull and branch menu do, and read back what it holds then.
+
+    Args:
+        workspace: Where the folder lies.
+        folder: The folder, as it was found.
+        target: What it shall hold.
+        discard_edits: Give up what was edited there; the caller has saved it and has the user's consent.
+
+    Raises:
+        DirtyGitFolderError: Somebody edited files there, and Databricks will not overwrite them.
+        WorkspaceError: The branch is not at the remote, the fetch failed, or the read-back does not agree.
+    """
+    body: dict[str, str | bool | None] = {"branch": target.branch} if target.branch else {"tag": target.tag}
+    if discard_edits:
+        body |= {"dangerously_force_discard_all": True}
+    names = (folder.url, str(folder.path), target.branch or target.tag or "")
+    try:
+        with (
+            _hinted(workspace, *names),
+            translated(f"check out {target} in the Git folder {folder.path}"),
+        ):
+            workspace.client.api_client.do("PATCH", f"/api/2.0/repos/{folder.repo_id}", body=body)
+    except WorkspaceError as error:
+        if _DIRTY.search(without_names(error.message, *names)):
+            raise DirtyGitFolderError(
+                error.message,
+                hint=f"Open {workspace.host}/#workspace{folder.path}, commit or discard these edits there, "
+                "then try again; nothing was discarded.",
+            ) from error
+        raise
+    return _read_back(workspace, folder, target)
+
+
+@contextmanager
+def _hinted(workspace: Workspace, *names: str) -> Iterator[None]:
+    """Add the next step to a refusal by the Git remote; names of ours in its words are no reason."""
+    try:
+        yield
+    except WorkspaceError as error:
+        if error.hint is None and is_credential_refusal(error.message, *names):
+            raise WorkspaceError(error.message, hint=credential_hint(workspace)) from error
+        raise
+
+
+def _read_back(workspace: Workspace, folder: GitFolder, target: Target) -> GitFolder:
+    """Ask for the folder until it shows the target, since answers may lag behind writes."""
+    deadline = time.monotonic() + _READ_BACK_SECONDS
+    pause = 0.1
+    while True:
+        is_late = time.monotonic() > deadline
+        try:
+            found = _get(workspace, folder.repo_id, folder.path)
+        except NotFoundError:
+            if is_late:
+                raise
+        else:
+            if target.is_met_by(found):
+                return found
+            if is_late:
+                raise WorkspaceError(
+                    f"The Git folder {folder.path} is at {found.sha} on {found.branch or 'no branch'} "
+                    f"instead of {target.sha or 'the newest commit'} on {target}.",
+                    hint="Someone else may have changed it meanwhile: run the command again.",
+                )
+        time.sleep(pause)
+        pause = min(pause * 2, 1.0)
+
+
+def _get(workspace: Workspace, repo_id: int, path: PurePosixPath) -> GitFolder:
+    with translated(f"read the Git folder {path}"):
+        repo = workspace.client.repos.get(repo_id)
+    return GitFolder(repo_id, path, repo.branch or None, repo.head_commit_id or None, repo.url or "")
+
+
+def _status(workspace: Workspace, path: PurePosixPath) -> dict[str, Any]:
+    query = {"path": str(path), "return_git_info": "true"}
+    answer = workspace.client.api_client.do("GET", "/api/2.0/workspace/get-status", query=query)
+    return answer if isinstance(answer, dict) else {}
+
+
+def _repos_path(path: PurePosixPath) -> str:
+    """Return the form that the repos API documents: without the leading /Workspace."""
+    return "/" + "/".join(path.parts[2:]) if path.parts[1:2] == ("Workspace",) else str(path)
+
+
+def find_credential(workspace: Workspace, provider: str) -> int | None:
+    """Return the id of the user's credential for a provider, the default one of several; None without any."""
+    with translated("list the Git credentials"):
+        every = list(workspace.client.git_credentials.list())
+    found = [each for each in every if (each.git_provider or "").lower() == provider.lower()]
+    found.sort(key=lambda each: not getattr(each, "is_default_for_provider", False))
+    return found[0].credential_id if found else None
+
+
+def is_credential_refusal(words: str, *names: str) -> bool:
+    """Tell whether Databricks' words mean that a Git remote did not let it in.
+
+    Args:
+        words: What was tried, and what it said.
+        *names: The remote, folder and branch in these words, which mean nothing by what they are called.
+    """
+    return bool(_NOT_LET_IN.search(without_names(words, *names)))
+
+
+def without_names(words: str, *names: str) -> str:
+    """Return words without these names in them, and without any URL."""
+    for name in filter(None, names):
+        words = re.sub(rf"(?<![\w/-]){re.escape(name)}(?![\w/-])", "-", words)
+    return _URL.sub("-", words)
+
+
+def credential_hint(workspace: Workspace) -> str:
+    """Return how to give Databricks a credential that works."""
+    return f"Give Databricks your Git token: kedro databricks init --git-token-env=VARIABLE{workspace.flags}"
+
+
+def fetch_refusal(workspace: Workspace, folder: GitFolder) -> str | None:
+    """Have Databricks fetch from a Git folder's remote, and return its words if the remote did not let it in.
+
+    It is asked for a branch that no remote has: it must log in and look before it can say that there is none,
+    and then it has nothing to check out, so the folder stays as it is.
+
+    Raises:
+        WorkspaceError: It could not be tried.
+    """
+    try:
+        with translated(f"fetch from {folder.url}"):
+            body = {"branch": _NO_SUCH_BRANCH}
+            workspace.client.api_client.do("PATCH", f"/api/2.0/repos/{folder.repo_id}", body=body)
+    except WorkspaceError as error:
+        if is_credential_refusal(error.message, folder.url, str(folder.path)):
+            return error.message
+        if _NO_SUCH_BRANCH not in error.message:
+            raise
+    return None
+
+
+def register_credential(workspace: Workspace, provider: str, user: str | None, token: str) -> str:
+    """Create the credential for a provider, or update the one that there is, and read it back.
+
+    Args:
+        workspace: Where.
+        provider: Databricks' name for the Git provider.
+        user: The name at the provider; None where it takes a token alone.
+        token: The provider's token; it goes into the request's body and nowhere else.
+
+    Returns:
+        `created` or `updated`.
+    """
+    credential_id = find_credential(workspace, provider)
+    with translated(f"register the Git credential for {provider}"):
+        if credential_id is None:
+            workspace.client.git_credentials.create(provider, git_username=user, personal_access_token=token)
+        else:
+            workspace.client.git_credentials.update(
+                credential_id, provider, git_username=user, personal_access_token=token
+            )
+    if find_credential(workspace, provider) is None:
+        raise WorkspaceError(f"Databricks accepted the Git credential for {provider}, but does not show it.")
+    return "created" if credential_id is None else "updated"

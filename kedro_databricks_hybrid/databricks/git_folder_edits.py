@@ -1,0 +1,284 @@
+"""What somebody edited in the Git folder: its files compared with its head commit, by git itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid.databricks.workspace import translated
+from kedro_databricks_hybrid.errors import GitError
+from kedro_databricks_hybrid.git.repository import NO_CONFIGURATION
+from kedro_databricks_hybrid.git.unsafe_names import Verdict, judge, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from databricks.sdk.service.workspace import ObjectInfo
+
+    from kedro_databricks_hybrid.databricks.git_folder import GitFolder
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.git.repository import Repository
+
+_PARALLEL_REQUESTS = 10
+_EXTENSIONS = {"PYTHON": ".py", "SQL": ".sql", "SCALA": ".scala", "R": ".r"}
+_RULES = (".gitignore", ".gitattributes")
+
+
+@dataclass(frozen=True)
+class Edits:
+    """How a Git folder differs from its head commit.
+
+    Args:
+        base: The head commit.
+        tree: Git's id of the files as they are in the Git folder.
+        paths: What differs, with git's letter: M changed, A new, D deleted.
+        left_out: Start-up files that differ, too, but that nobody consented to; the tree has the commit's.
+    """
+
+    base: str
+    tree: str
+    paths: dict[str, str]
+    left_out: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        words = {"A": " (new)", "D": " (deleted)"}
+        named = [f"{shown(path)} (not saved)" for path in self.left_out]
+        named += [f"{shown(path)}{words.get(letter, '')}" for path, letter in self.paths.items()]
+        return ", ".join(named[:5]) + (f" and {len(named) - 5} more" if len(named) > 5 else "")
+
+
+@dataclass(frozen=True)
+class _Object:
+    """A file or notebook in the workspace, by its path in the Git folder."""
+
+    path: str
+    address: str
+    kind: str
+    language: str | None
+    size: int | None
+
+
+def read(
+    workspace: Workspace,
+    folder: GitFolder,
+    repository: Repository,
+    *,
+    keep: bool = False,
+    may_take: Callable[[Sequence[str]], bool] = lambda _: True,
+) -> Edits:
+    """Compare every file of a Git folder with the head commit, by the ignore rules of that commit.
+
+    Args:
+        workspace: Where the folder lies.
+        folder: The folder, whose head commit must be here.
+        repository: The repository here that has the commit.
+        keep: Write the edited files into the repository's object store, as they will be needed.
+        may_take: Asked about edited start-up files that are not here already, if there are any.
+
+    Raises:
+        GitError: The head commit is not here, or a path in the folder is one that nothing here may have.
+        WorkspaceError: A file cannot be read, such as one beyond the 10 MB that Databricks exports.
+    """
+    if folder.sha is None or repository.commit(folder.sha) is None:
+        commit = folder.sha[:7] if folder.sha else "no commit"
+        raise GitError(
+            f"The Git folder {folder.path} is at {commit}, which is not here, "
+            "so its files cannot be compared with it.",
+            hint="If it was committed on Databricks, push it from there; then run `git fetch`.",
+        )
+    with _scratch(repository, folder.sha, keep=keep) as scratch:
+        tracked = scratch.tracked()
+        found = _with_extensions(_walk(workspace, folder, scratch), tracked)
+        untracked = [path for path in found if path not in tracked]
+        ignored = scratch.ignored(untracked)
+        wanted = {path: each for path, each in found.items() if path not in ignored}
+        with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+            contents = list(pool.map(lambda item: _content(workspace, *item), wanted.items()))
+        changed = {
+            path: content
+            for path, content in zip(wanted, contents, strict=True)
+            if path not in tracked or not scratch.is_same(path, content, tracked[path], wanted[path])
+        }
+        asked = [path for path in changed if judge(path) is Verdict.ASK]
+        asked = [path for path in asked if not _is_here(repository.top / path, changed[path])]
+        left_out = asked if asked and not may_take(asked) else []
+        for path in left_out:
+            del changed[path]
+        tree = scratch.write(changed, [path for path in tracked if path not in found])
+        return Edits(folder.sha, tree, scratch.changes(tree), tuple(left_out))
+
+
+class _Scratch:
+    """A commit's index in a temporary folder, with the commit's own rules about what to ignore.
+
+    Its git reads no configuration, as the files come from elsewhere: a filter or monitor that the user's
+    configuration names by a path in the repository would be the file of that name from the Git folder.
+    """
+
+    def __init__(self, repository: Repository, sha: str, folder: Path, *, keep: bool) -> None:
+        self._repository = repository
+        self._sha = sha
+        self._files = folder / "files"
+        self._files.mkdir()
+        asked = ("--show-object-format", "--path-format=absolute", "--git-path", "objects")
+        kind, objects = repository.ask("rev-parse", *asked).split("\n")[:2]
+        self._variables = {
+            **NO_CONFIGURATION,
+            "GIT_DIR": str(folder / "git"),
+            "GIT_WORK_TREE": str(self._files),
+            "GIT_INDEX_FILE": str(folder / "index"),
+            "GIT_OBJECT_DIRECTORY": objects,
+            "GIT_DEFAULT_HASH": kind,
+        }
+        if not keep:
+            (folder / "objects").mkdir()
+            self._variables |= {
+                "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
+                "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects,
+            }
+        self._ask("init", "--quiet", "--template=")
+        self._ask("read-tree", sha)
+        for path, blob in self.tracked().items():
+            if path.rpartition("/")[2] in _RULES:
+                self._put(path, repository.run("cat-file", "blob", blob).stdout)
+
+    def tracked(self) -> dict[str, str]:
+        """Return the commit's files (neither links nor submodules) with the ids of their contents."""
+        entries = self._ask("ls-files", "--stage", "-z").split("\0")
+        split = [entry.partition("\t") for entry in entries if entry.startswith("100")]
+        return {path: facts.split()[1] for facts, _, path in split}
+
+    def ignored(self, paths: Iterable[str]) -> set[str]:
+        """Return those of some paths that the commit's .gitignore leaves out."""
+        result = self._repository.run(
+            *self._before(), "check-ignore", "-z", "--stdin", given=_lines(paths), variables=self._variables
+        )
+        return set(result.stdout.decode("utf-8", "surrogateescape").split("\0")) - {""}
+
+    def is_same(self, path: str, content: bytes, committed: str, found: _Object) -> bool:
+        """Tell whether a file's content is the commit's, as far as git and notebooks go."""
+        digest = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
+        digest.update(content)
+        if digest.hexdigest() == committed:
+            return True
+        if found.kind != "NOTEBOOK":
+            return False
+        result = self._repository.run("cat-file", "blob", committed)
+        return _same_notebook(path, result.stdout, content)
+
+    def write(self, changed: dict[str, bytes], deleted: list[str]) -> str:
+        """Put edits into the index and return the id of the tree that results."""
+        for path, content in changed.items():
+            self._put(path, content)
+        self._ask("update-index", "--force-remove", "-z", "--stdin", given=_lines(deleted))
+        self._ask("update-index", "--add", "--replace", "-z", "--stdin", given=_lines(changed))
+        return self._ask("write-tree").strip()
+
+    def changes(self, tree: str) -> dict[str, str]:
+        """Return the paths in which a tree differs from the commit, with git's letters."""
+        fields = self._ask("diff-tree", "-r", "-z", "--name-status", "--no-renames", self._sha, tree)
+        parts = iter(fields.split("\0"))
+        return {path: letter for letter, path in zip(parts, parts, strict=False)}
+
+    def _put(self, path: str, content: bytes) -> None:
+        place = self._files / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+
+    def _ask(self, *arguments: str, given: str = "") -> str:
+        return self._repository.ask(*self._before(), *arguments, given=given, variables=self._variables)
+
+    def _before(self) -> tuple[str, ...]:
+        return ("-C", str(self._files), "-c", "core.fileMode=false", "-c", "core.autocrlf=false")
+
+
+@contextmanager
+def _scratch(repository: Repository, sha: str, *, keep: bool) -> Iterator[_Scratch]:
+    with TemporaryDirectory() as folder:
+        yield _Scratch(repository, sha, Path(folder).resolve(), keep=keep)
+
+
+def _walk(workspace: Workspace, folder: GitFolder, scratch: _Scratch) -> Iterator[_Object]:
+    """Yield the files of a Git folder, level by level, without folders that git ignores."""
+    root = PurePosixPath(str(folder.path).removeprefix("/Workspace"))
+    level = [str(folder.path)]
+    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+        while level:
+            below: dict[str, str] = {}
+            for entry in [
+                each for listed in pool.map(lambda at: _list(workspace, at), level) for each in listed
+            ]:
+                address = str(entry.path)
+                path = str(PurePosixPath(address.removeprefix("/Workspace")).relative_to(root))
+                if path == ".git":
+                    continue  # the folder's own repository, which git leaves alone, too
+                if judge(path) is Verdict.REFUSE:
+                    raise GitError(
+                        f"The Git folder {folder.path} has {shown(path)}, which git would act on here.",
+                        hint="Delete or rename it on Databricks; nothing was saved or discarded.",
+                    )
+                kind = entry.object_type.value if entry.object_type else ""
+                if kind == "DIRECTORY":
+                    below[f"{path}/"] = address
+                elif kind in {"FILE", "NOTEBOOK"}:
+                    language = entry.language.value if entry.language else None
+                    yield _Object(path, address, kind, language, entry.size)
+            ignored = scratch.ignored(below)
+            level = [address for path, address in below.items() if path not in ignored]
+
+
+def _list(workspace: Workspace, address: str) -> list[ObjectInfo]:
+    with translated(f"list {address}"):
+        return list(workspace.client.workspace.list(address))
+
+
+def _with_extensions(objects: Iterable[_Object], tracked: dict[str, str]) -> dict[str, _Object]:
+    """Return the objects by the path of their file, which the workspace shows without a notebook's ending."""
+    found = {}
+    for each in objects:
+        path = each.path
+        if each.kind == "NOTEBOOK":
+            own = _EXTENSIONS.get(each.language or "", ".py")
+            known = [
+                f"{path}{ending}" for ending in (own, ".ipynb", own.upper()) if f"{path}{ending}" in tracked
+            ]
+            path = known[0] if known else path + own
+        found[path] = each
+    return found
+
+
+def _content(workspace: Workspace, path: str, found: _Object) -> bytes:
+    from databricks.sdk.service.workspace import ExportFormat
+
+    kind = ExportFormat.AUTO
+    if found.kind == "NOTEBOOK":
+        kind = ExportFormat.JUPYTER if path.endswith(".ipynb") else ExportFormat.SOURCE
+    with translated(f"read {found.address}"):
+        return base64.b64decode(workspace.client.workspace.export(found.address, format=kind).content or "")
+
+
+def _is_here(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
+
+
+def _same_notebook(path: str, one: bytes, other: bytes) -> bool:
+    """Tell whether two texts of a notebook have the same cells: an export may be laid out otherwise."""
+    if not path.endswith(".ipynb"):
+        return one.replace(b"\r\n", b"\n").rstrip(b"\n") == other.replace(b"\r\n", b"\n").rstrip(b"\n")
+    try:
+        cells = [json.loads(text)["cells"] for text in (one, other)]
+        first, second = ([(c["cell_type"], "".join(c["source"])) for c in each] for each in cells)
+    except (ValueError, KeyError, TypeError):
+        return False
+    return first == second
+
+
+def _lines(paths: Iterable[str]) -> str:
+    return "".join(f"{path}\0" for path in paths)

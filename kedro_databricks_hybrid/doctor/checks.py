@@ -1,0 +1,112 @@
+"""Every prerequisite of the workflow, checked: small functions in lists, at the same time where they wait."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid.databricks.workspace import connect
+from kedro_databricks_hybrid.doctor import machine
+from kedro_databricks_hybrid.doctor import project as of_project
+from kedro_databricks_hybrid.doctor import workspace as of_workspace
+from kedro_databricks_hybrid.doctor.finding import Finding, refused
+from kedro_databricks_hybrid.errors import HybridError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.project.project import Project
+
+    Check = Callable[[], Finding | list[Finding]]
+
+_THREADS = 8
+
+
+def examine(project_path: Path, open_project: Callable[[], Project], profile: str | None) -> list[Finding]:
+    """Run every check.
+
+    Args:
+        project_path: The Kedro project.
+        open_project: Opens it, which may fail.
+        profile: The profile to log in with.
+
+    Returns:
+        The findings, in the order in which a newcomer mends them.
+    """
+    with ThreadPoolExecutor(_THREADS) as pool:
+        logging_in = pool.submit(connect, profile)
+        groups = [_start(pool, _of_machine(project_path))]
+        project, broken = _opened(open_project)
+        if project:
+            groups.append(_start(pool, _of_project(project)))
+        workspace, no_login = _logged_in(logging_in)
+        host = workspace.host if workspace else None
+        groups[0] += _start(pool, {"proxy": lambda: machine.proxies(host)})
+        if workspace:
+            groups.append(_start(pool, _of_workspace(workspace)))
+            if project:
+                groups.append(_start(pool, _of_both(project, workspace)))
+        found = [future.result() for group in groups for future in group]
+    return [*broken, *no_login, *(finding for findings in found for finding in findings)]
+
+
+def _of_machine(project_path: Path) -> dict[str, Check]:
+    return {
+        "versions": machine.versions,
+        "Java": machine.spark_and_java,
+        "telemetry": lambda: machine.telemetry(project_path),
+        "settings.py": of_project.config_loader,
+        "requirements": lambda: of_project.requirements(project_path),
+    }
+
+
+def _of_project(project: Project) -> dict[str, Check]:
+    return {
+        "Git remote": lambda: of_project.remote(project),
+        "Git contents": lambda: of_project.contents(project),
+    }
+
+
+def _of_workspace(workspace: Workspace) -> dict[str, Check]:
+    return {
+        "login": lambda: of_workspace.login(workspace),
+        "clock": lambda: of_workspace.clock(workspace),
+        "token": lambda: of_workspace.token(workspace),
+    }
+
+
+def _of_both(project: Project, workspace: Workspace) -> dict[str, Check]:
+    return {
+        "Git credential": lambda: of_workspace.credential(project, workspace),
+        "Git folder": lambda: of_workspace.folder(project, workspace),
+        "cluster": lambda: of_workspace.compute(project, workspace),
+        "data root": lambda: of_workspace.data_root(project, workspace),
+    }
+
+
+def _start(pool: ThreadPoolExecutor, checks: dict[str, Check]) -> list[Future[list[Finding]]]:
+    return [pool.submit(_checked, name, check) for name, check in checks.items()]
+
+
+def _checked(name: str, check: Check) -> list[Finding]:
+    try:
+        found = check()
+    except HybridError as error:
+        return [refused(name, error)]
+    return found if isinstance(found, list) else [found]
+
+
+def _opened(open_project: Callable[[], Project]) -> tuple[Project | None, list[Finding]]:
+    try:
+        return open_project(), []
+    except HybridError as error:
+        return None, [refused("project", error)]
+
+
+def _logged_in(logging_in: Future[Workspace]) -> tuple[Workspace | None, list[Finding]]:
+    try:
+        return logging_in.result(), []
+    except HybridError as error:
+        return None, [refused("login", error)]

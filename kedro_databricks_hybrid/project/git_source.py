@@ -1,0 +1,186 @@
+"""Bring a commit to the Git folder: from which remote, into which folder, and proof that it arrived.
+
+Also finds what a repository can hold and a Git folder cannot: submodules, and files in Git LFS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid.databricks import git_folder
+from kedro_databricks_hybrid.errors import GitError, WorkspaceError
+from kedro_databricks_hybrid.git.repository import (
+    Commit,
+    Repository,
+    clone_url,
+    is_local,
+    provider_of,
+    without_credentials,
+)
+
+if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
+    from kedro_databricks_hybrid.databricks.git_folder import GitFolder
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.project.settings import Code
+
+_LOCAL_REMOTE_PROVIDER = "gitHub"
+"""The repos API wants a provider named, and a folder of this machine has none; the sandbox takes any."""
+_POINTER = "version https://git-lfs.github.com/spec/v1"
+_LARGEST_POINTER = 1024
+
+
+@dataclass(frozen=True)
+class Source:
+    """What Databricks shall check out, and where it clones it from.
+
+    Args:
+        commit: The commit that is checked out here.
+        branch: Its branch.
+        url: The remote, in the form that Databricks clones from, without credentials.
+        provider: Databricks' name for the Git provider.
+    """
+
+    commit: Commit
+    branch: str
+    url: str
+    provider: str
+
+    @property
+    def shown_url(self) -> str:
+        """The remote as it may be printed."""
+        return without_credentials(self.url)
+
+
+def source(repository: Repository, settings: Code, branch: str | None = None) -> Source:
+    """Return what the repository offers to Databricks.
+
+    Args:
+        repository: The project's repository.
+        settings: The `code` section of databricks.yml.
+        branch: A local branch; None takes the one that is checked out.
+
+    Raises:
+        GitError: No commit, no branch, no such remote, or a remote whose provider cannot be told.
+    """
+    commit = repository.head()
+    if branch is None:
+        branch = repository.branch()
+    elif (named := repository.commit(f"refs/heads/{branch}")) is None:
+        raise GitError(f"There is no local branch {branch!r}.", hint="`git branch` lists those there are.")
+    else:
+        commit = named
+    url = clone_url(repository.remote_url(settings.remote), repository.top)
+    found = _LOCAL_REMOTE_PROVIDER if is_local(url) else provider_of(url)
+    provider = settings.provider or found
+    if provider is None:
+        raise GitError(
+            f"The Git provider of {without_credentials(url)} cannot be told from its host.",
+            hint="Set code.provider in conf/base/databricks.yml, such as gitLabEnterpriseEdition.",
+        )
+    return Source(commit, branch, url, provider)
+
+
+def refuse_unreachable(source: Source, workspace: Workspace) -> None:
+    """Refuse a remote on this machine for a workspace that is elsewhere.
+
+    Raises:
+        GitError: It is so.
+    """
+    if is_local(source.url) and not workspace.is_local:
+        raise GitError(
+            f"The Git remote {source.shown_url} is a folder here: {workspace.host} cannot clone it.",
+            hint="Push to a Git provider such as GitHub and set the remote to it, or use --profile=sandbox.",
+        )
+
+
+def at_remote(repository: Repository, settings: Code, branch: str | None, tag: str | None) -> str | None:
+    """Return the commit of a branch or tag at the remote, None where it cannot be asked from here.
+
+    Raises:
+        GitError: The remote has no such branch or tag.
+    """
+    ref = f"refs/heads/{branch}" if branch else f"refs/tags/{tag}"
+    found = repository.at_remote(settings.remote, ref)
+    if found is not None and ref not in found:
+        what = f"branch {branch!r}" if branch else f"tag {tag!r}"
+        raise GitError(
+            f"The remote {settings.remote!r} has no {what}.",
+            hint=f"Push it: `git push {settings.remote} {branch or tag}`.",
+        )
+    return found[ref] if found else None
+
+
+def folder_for(workspace: Workspace, path: PurePosixPath, source: Source) -> GitFolder:
+    """Return the project's Git folder, cloned now where it is missing.
+
+    Raises:
+        WorkspaceError: It is a clone of something else.
+    """
+    folder = git_folder.find(workspace, path)
+    if folder is None:
+        return git_folder.create(workspace, path, url=source.url, provider=source.provider)
+    refuse_other_repository(folder, source)
+    return folder
+
+
+def refuse_other_repository(folder: GitFolder, source: Source) -> None:
+    """Refuse a Git folder that is not this project's.
+
+    Raises:
+        WorkspaceError: It is a clone of something else.
+    """
+    if folder.url and not _same_repository(folder.url, source.url):
+        raise WorkspaceError(
+            f"The Git folder {folder.path} is a clone of {without_credentials(folder.url)}, "
+            f"and this project's remote is {source.shown_url}.",
+            hint="Set another code.folder in conf/base/databricks.yml, or delete that Git folder.",
+        )
+
+
+def _same_repository(one: str, other: str) -> bool:
+    def bare(url: str) -> str:
+        return without_credentials(url).removeprefix("file://").rstrip("/").removesuffix(".git").lower()
+
+    return bare(one) == bare(other)
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """Paths in a commit that a Git folder does not bring, or not as they are here."""
+
+    submodules: tuple[str, ...]
+    lfs_files: tuple[str, ...]
+
+
+def find_unsupported(repository: Repository, sha: str) -> Unsupported:
+    """Look through a commit for submodules and for files that are kept in Git LFS."""
+    submodules, small = [], set()
+    for entry in repository.ask("ls-tree", "-r", "-l", "-z", "--full-tree", sha).split("\0"):
+        facts, _, path = entry.partition("\t")
+        mode, _, _, size = facts.split() if facts else ("", "", "", "-")
+        if mode == "160000":
+            submodules.append(path)
+        elif size.isdigit() and int(size) <= _LARGEST_POINTER:
+            small.add(path)
+    found = repository.run(
+        "-C", str(repository.top), "grep", "--no-color", "-l", "-z", "-F", "-e", _POINTER, sha
+    )
+    named = found.stdout.decode("utf-8", "surrogateescape").split("\0")
+    pointers = [name.removeprefix(f"{sha}:") for name in named if name]
+    return Unsupported(tuple(submodules), tuple(path for path in pointers if path in small))
+
+
+def refuse_submodules(found: Unsupported) -> None:
+    """Refuse a commit with submodules.
+
+    Raises:
+        GitError: It has some; they are named.
+    """
+    if found.submodules:
+        raise GitError(
+            f"This commit has submodules, which Git folders do not bring: {', '.join(found.submodules[:5])}.",
+            hint="Put their files into the repository itself, or install them from requirements.txt.",
+        )

@@ -1,0 +1,129 @@
+"""The project's notebook: the guide's four cells, for people and for jobs. Pure but for `require_for_jobs`.
+
+A job can run it at a commit if the commit has it in a form that takes a job's parameters.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from kedro_databricks_hybrid.git.repository import Repository
+    from kedro_databricks_hybrid.project.git_source import Source
+
+NAME = PurePosixPath("notebooks/run_on_databricks")
+"""Where it lies in the project, without its ending, as Databricks knows it."""
+
+PATH = f"{NAME}.py"
+"""Where it lies in the project, in Databricks' source format."""
+
+JUPYTER_PATH = f"{NAME}.ipynb"
+"""Where it lies as a Jupyter notebook."""
+
+_INTRODUCTION = """\
+Attach this notebook to a cluster and run its cells in turn. After you change the code, run the last
+two again. It works from the Git folder that it lies in, whoever's that is."""
+
+_RUN_OR_JOB = """\
+from kedro_databricks_hybrid.job_task import ran_as_job
+
+if not ran_as_job():  # what a job's parameters ask for, if a job runs this
+    session.run()"""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the notebook of a project says.
+
+    Args:
+        requirements: The requirements file, relative to the project; None where it has none.
+        env: The Kedro env that it loads; None for Kedro's default.
+        takes_jobs: Whether the project has this package on the cluster, so that jobs can run the notebook.
+    """
+
+    requirements: str | None = "requirements.txt"
+    env: str | None = "databricks"
+    takes_jobs: bool = True
+
+    @property
+    def cells(self) -> list[str]:
+        """The cells of code."""
+        install = [f"%pip install -r ../{self.requirements}"] if self.requirements else []
+        env = f" --env={self.env}" if self.env else ""
+        run = _RUN_OR_JOB if self.takes_jobs else "session.run()"
+        return [*install, "%load_ext kedro.ipython", f"%reload_kedro ..{env}", run]
+
+    def as_source(self) -> str:
+        """Return the notebook in Databricks' source format."""
+        introduction = "\n".join(f"# MAGIC {line}" for line in ("%md", *_INTRODUCTION.splitlines()))
+        cells = [f"# MAGIC {cell}" if cell.startswith("%") else cell for cell in self.cells]
+        return (
+            "# Databricks notebook source\n"
+            + "\n\n# COMMAND ----------\n\n".join([introduction, *cells])
+            + "\n"
+        )
+
+    def as_jupyter(self) -> str:
+        """Return the notebook in Jupyter's format."""
+        cells = [_cell(0, "markdown", _INTRODUCTION)]
+        cells += [_cell(number, "code", text) for number, text in enumerate(self.cells, 1)]
+        kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+        document = {
+            "cells": cells,
+            "metadata": {"kernelspec": kernel, "language_info": {"name": "python"}},
+            "nbformat": 4,
+            "nbformat_minor": 5,
+        }
+        return json.dumps(document, indent=1) + "\n"
+
+
+def takes_jobs(text: str) -> bool:
+    """Tell whether a notebook does what a job's parameters ask for."""
+    return "ran_as_job()" in text
+
+
+def _cell(number: int, kind: str, text: str) -> dict[str, object]:
+    cell: dict[str, object] = {"cell_type": kind, "id": f"cell-{number}", "metadata": {}}
+    if kind == "code":
+        cell |= {"execution_count": None, "outputs": []}
+    return {**cell, "source": text.splitlines(keepends=True)}
+
+
+def require_for_jobs(repository: Repository, sha: str) -> None:
+    """Refuse a commit whose notebook a job cannot run.
+
+    Raises:
+        NotFoundError: It has none, or one that does not take a job's parameters.
+    """
+    found = [repository.file_at(sha, path) for path in (PATH, JUPYTER_PATH)]
+    texts = [each.decode("utf-8", "replace") for each in found if each is not None]
+    if any(takes_jobs(text) for text in texts):
+        return
+    problem = "is not one that jobs can run" if texts else "is missing"
+    raise NotFoundError(
+        f"The notebook {NAME} of commit {sha[:7]} {problem}.",
+        hint=f"Run `kedro databricks notebook{' --force' if texts else ''}`, commit it, then "
+        "`kedro databricks push`.",
+    )
+
+
+def path_in_repository(repository: Repository) -> PurePosixPath:
+    """Return the notebook's path in the repository, as a task with a git source names it."""
+    return PurePosixPath(repository.prefix) / NAME
+
+
+def git_source(source: Source, *, commit: str | None = None, branch: str | None = None) -> dict[str, str]:
+    """Return where Databricks checks the code out from, as the jobs API takes it.
+
+    Args:
+        source: The remote and its provider.
+        commit: The exact commit, or
+        branch: the branch whose newest commit counts whenever a run starts.
+    """
+    ref = {"git_commit": commit} if commit else {"git_branch": branch or source.branch}
+    return {"git_url": source.url, "git_provider": source.provider, **ref}

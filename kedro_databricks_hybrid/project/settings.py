@@ -1,0 +1,312 @@
+"""databricks.yml of a project as one frozen, validated value."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro_databricks_hybrid.errors import SettingsError
+from kedro_databricks_hybrid.project.settings_checks import PIP_OPTIONS, PLACEHOLDER, PLACEHOLDERS, RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+FILE_NAME = "databricks.yml"
+BASE_ENV = "base"
+DATABRICKS_ENV = "databricks"
+
+_LOGIN_WORDS = {"host", "token", "password", "pat", "secret", "url", "apikey"}
+_LOGIN_VALUE = re.compile(r"\bhttps?://|\bdapi[0-9a-f]{16}", re.IGNORECASE)
+_LOGIN_HINT = "Logins belong in a profile of ~/.databrickscfg; choose one with --profile."
+
+
+@dataclass(frozen=True)
+class Code:
+    """Where the code of the project lies on Databricks, and how it gets there.
+
+    Args:
+        folder: Workspace path of the Git folder; may hold {user}, {project} and {branch}.
+        sync: How code travels: `git`, as commits, or `files`, as the working tree is.
+        remote: The Git remote that the Git folder is cloned from.
+        provider: The Git provider as Databricks spells it; told by the remote's host if not given.
+        job_source: Where jobs take the code from: `git_folder`, or `git_source`, Databricks' own checkout of
+            the commit or branch. If not given, the folder for `run --job` and Git for `deploy`.
+    """
+
+    folder: str = "/Workspace/Repos/{user}/{project}"
+    sync: str = "git"
+    remote: str = "origin"
+    provider: str | None = None
+    job_source: str | None = None
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which folder of data here corresponds to which one on Databricks.
+
+    Args:
+        local: The local data folder, inside the project.
+        root: Where the data lie on Databricks: `dbfs:/...` or `/Volumes/<catalog>/<schema>/<volume>[/...]`;
+            may hold placeholders.
+    """
+
+    local: str = "data"
+    root: str = "dbfs:/root/projects/{project}/data"
+
+
+@dataclass(frozen=True)
+class Compute:
+    """What a pipeline runs on.
+
+    Args:
+        cluster: Name or id of an all-purpose cluster, or `serverless`; the one that runs, or the only one, if
+            not given.
+        job_cluster: The new cluster of a job, in the words of the jobs API's `new_cluster`: `spark_version`,
+            `node_type_id`, `num_workers` and so on.
+        environment_version: The version of the serverless environment.
+        pip_options: What pip is told when it installs the requirements on a cluster, such as an index;
+            `{{secrets/<scope>/<key>}}` stands for a secret, which only the cluster reads.
+    """
+
+    cluster: str | None = None
+    job_cluster: dict[str, Any] | None = None
+    environment_version: str = "4"
+    pip_options: str | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """The job that `deploy` makes.
+
+    Args:
+        name: Name of the job; the project's if not given.
+        schedule: When the job runs, as a Quartz cron expression; only when it is started if not given.
+        timezone: The time zone of the schedule.
+        tags: Tags of the job, beside our own.
+    """
+
+    name: str | None = None
+    schedule: str | None = None
+    timezone: str = "UTC"
+    tags: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that databricks.yml can say."""
+
+    code: Code = field(default_factory=Code)
+    data: Data = field(default_factory=Data)
+    compute: Compute = field(default_factory=Compute)
+    job: Job = field(default_factory=Job)
+
+
+_SECTIONS = {"code": Code, "data": Data, "compute": Compute, "job": Job}
+_MAPPINGS = {"compute.job_cluster", "job.tags"}
+_OPTIONAL = {
+    *("code.provider", "code.job_source", "compute.cluster", PIP_OPTIONS, "job.name", "job.schedule"),
+    *_MAPPINGS,
+}
+
+
+def load(project_path: Path, env: str | None = None, *, conf_source: Path | None = None) -> Settings:
+    """Read conf/base/databricks.yml overlaid by conf/<env>/databricks.yml; either may be missing.
+
+    Raises:
+        SettingsError: A file cannot be read, or says something that is not a setting.
+    """
+    conf = conf_source or Path(project_path) / "conf"
+    layers = [conf / BASE_ENV / FILE_NAME]
+    if env and env != BASE_ENV:
+        layers.append(conf / env / FILE_NAME)
+    return merge(*(parse(_text(layer), where=layer.as_posix()) for layer in layers))
+
+
+def parse(text: str, *, where: str) -> dict[str, dict[str, Any]]:
+    """Check the text of one databricks.yml and return the sections that it gives.
+
+    `${oc.env:NAME}` and `${oc.env:NAME,default}` stand for environment variables.
+
+    Args:
+        text: The file's content; empty is the same as no file.
+        where: What to call the file in errors.
+    """
+    content = _interpolated(text, where)
+    _refuse_logins(content, where)
+    _refuse_unknown(content, _SECTIONS, where, prefix="")
+    checked = {}
+    for name, section in content.items():
+        known = {each.name for each in fields(_SECTIONS[name])}
+        given = {} if section is None else section
+        if not isinstance(given, dict):
+            message = f"{where}: {name} must hold settings such as {name}.{min(known)}, not {given!r}."
+            raise SettingsError(message)
+        _refuse_unknown(given, known, where, prefix=f"{name}.")
+        for key, value in given.items():
+            _check(f"{name}.{key}", value, where)
+        checked[name] = given
+    return checked
+
+
+def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """Lay checked sections over one another, the last one on top, and over the defaults."""
+    merged: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
+    for layer in layers:
+        for name, section in layer.items():
+            merged[name].update(section)
+    return Settings(
+        code=Code(**merged["code"]),
+        data=Data(**merged["data"]),
+        compute=Compute(**merged["compute"]),
+        job=Job(**merged["job"]),
+    )
+
+
+def default_env(project_path: Path) -> str | None:
+    """Return `databricks` where the project has conf/databricks, otherwise nothing."""
+    has_it = (Path(project_path) / "conf" / DATABRICKS_ENV).is_dir()
+    return DATABRICKS_ENV if has_it else None
+
+
+def require_env(project_path: Path, env: str, *, conf_source: Path | None = None) -> None:
+    """Refuse an env that the project has no folder for, naming the nearest one that it has."""
+    conf = conf_source or Path(project_path) / "conf"
+    if (conf / env).is_dir():
+        return
+    envs = sorted(each.name for each in conf.iterdir() if each.is_dir()) if conf.is_dir() else []
+    hint = f"This project has the envs {', '.join(envs)}." if envs else None
+    near = difflib.get_close_matches(env, envs, n=1)
+    if near:
+        hint = f"Did you mean {near[0]}?"
+    elif env == DATABRICKS_ENV:
+        hint = "`kedro databricks init` makes it."
+    message = f"There is no env {env}: {(conf / env).as_posix()} does not exist."
+    raise SettingsError(message, hint=hint)
+
+
+def project_name(package_name: str) -> str:
+    """Return what {project} stands for: iris-databricks for the package iris_databricks."""
+    return package_name.replace("_", "-")
+
+
+def fill(template: str, *, user: str | None = None, project: str, branch: str | None = None) -> str:
+    """Put values in the place of {user}, {project} and {branch}.
+
+    Raises:
+        SettingsError: A placeholder is unknown, or has no value here.
+    """
+    values = {"user": user, "project": project, "branch": branch}
+
+    def value_of(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in values:
+            raise _unknown_placeholder(name, template)
+        value = values[name]
+        if not value:
+            message = f"{template} needs the {name}, which is not known here."
+            raise SettingsError(message, hint=f"Write it out instead of {{{name}}}.")
+        return value
+
+    return PLACEHOLDER.sub(value_of, template)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path.as_posix()} cannot be read: {error}."
+        raise SettingsError(message) from error
+
+
+def _interpolated(text: str, where: str) -> dict[str, Any]:
+    # Kedro takes oc.env away in every loader, so it is put back for this file alone.
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.resolvers import oc
+    from yaml import YAMLError, safe_load
+
+    try:
+        content = safe_load(text)
+        if content is None:
+            return {}
+        if not isinstance(content, dict):
+            message = f"{where} must hold the sections {', '.join(_SECTIONS)}."
+            raise SettingsError(message)
+        if "${" not in text:
+            return content
+        register = getattr(OmegaConf, "register_resolver", OmegaConf.register_new_resolver)
+        borrowed = not OmegaConf.has_resolver("oc.env")
+        if borrowed:
+            register("oc.env", oc.env)
+        try:
+            resolved = OmegaConf.to_container(OmegaConf.create(content), resolve=True)
+        finally:
+            if borrowed:
+                OmegaConf.clear_resolver("oc.env")
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" (line {mark.line + 1})" if mark else ""
+        message = f"{where} is not valid YAML{line}: {getattr(error, 'problem', error)}."
+        raise SettingsError(message) from error
+    except OmegaConfBaseException as error:
+        message = f"{where} cannot be resolved: {str(error).splitlines()[0]}."
+        raise SettingsError(message) from error
+    return resolved  # type: ignore[return-value]
+
+
+def _refuse_logins(content: Mapping[Any, Any], where: str, prefix: str = "") -> None:
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            _refuse_logins(value, where, prefix=f"{name}.")
+        if name == PIP_OPTIONS:
+            continue  # an index has an address; its rule sees to its login
+        words = set(re.split(r"[^a-z]+", str(key).lower()))
+        if words & _LOGIN_WORDS or (isinstance(value, str) and _LOGIN_VALUE.search(value)):
+            message = f"{where}: {name} looks like a part of a login, which this file must not hold."
+            raise SettingsError(message, hint=_LOGIN_HINT)
+
+
+def _refuse_unknown(content: Mapping[Any, Any], known: Collection[str], where: str, *, prefix: str) -> None:
+    everywhere = [f"{name}.{each.name}" for name, made in _SECTIONS.items() for each in fields(made)]
+    for key in content:
+        if key in known:
+            continue
+        names = [f"{prefix}{each}" for each in known]
+        near = difflib.get_close_matches(f"{prefix}{key}", names, n=1) or [
+            each for each in everywhere if each.rpartition(".")[2] == key
+        ]
+        hint = f"Did you mean {near[0]}?" if near else f"It can hold {', '.join(sorted(names))}."
+        message = f"{where}: {prefix}{key} is not a setting."
+        raise SettingsError(message, hint=hint)
+
+
+def _check(name: str, value: object, where: str) -> None:
+    if value is None and name in _OPTIONAL:
+        return
+    if name in _MAPPINGS:
+        if not isinstance(value, dict):
+            raise SettingsError(f"{where}: {name} must hold settings of its own, not {value!r}.")
+        return
+    if not isinstance(value, str):
+        message = f"{where}: {name} must be text, not {value!r}."
+        raise SettingsError(message, hint="Put it in quotation marks.")
+    problem = None if value.strip() else "must not be empty"
+    if not problem:
+        rule = RULES.get(name)
+        problem = rule(value) if rule else None
+    if problem:
+        shown = "" if name == PIP_OPTIONS else f" is {value!r}, but"  # it may hold a login
+        message = f"{where}: {name}{shown} {problem}."
+        raise SettingsError(message)
+
+
+def _unknown_placeholder(name: str, template: str) -> SettingsError:
+    known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
+    message = f"{template} holds {{{name}}}, which stands for nothing."
+    return SettingsError(message, hint=f"Known are {known}.")

@@ -1,0 +1,97 @@
+"""One warm execution context per project and user, with the project's requirements in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from kedro_databricks_hybrid.databricks import clusters
+from kedro_databricks_hybrid.run import install
+from kedro_databricks_hybrid.run.context import Context, create_context
+from kedro_databricks_hybrid.run.local_state import ContextStore, Remembered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import PurePosixPath
+
+    from kedro_databricks_hybrid.databricks.clusters import Cluster
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.project.requirements import Requirements
+
+
+@dataclass(frozen=True)
+class Warm:
+    """The remembered context of one project and user on one cluster.
+
+    Args:
+        workspace: Where the cluster is.
+        cluster: A running cluster.
+        project: The project's folder there.
+    """
+
+    workspace: Workspace
+    cluster: Cluster
+    project: PurePosixPath
+
+    def context(
+        self,
+        requirements: Requirements | None,
+        say: Callable[[str], None],
+        end_of: Callable[[str], dict[str, Any] | None],
+    ) -> tuple[Context, str | None]:
+        """Return a context with the requirements installed: the remembered one if it serves, else a new one.
+
+        Args:
+            requirements: What to install when it is not what the context has.
+            say: Called with one line per step that takes time.
+            end_of: Returns the end of a run by its id, None where it has none.
+
+        Returns:
+            The context, and the id of the last run that was started in it, where that has not ended.
+
+        Raises:
+            RunError: pip failed; the message holds its own words.
+        """
+        digest = requirements.digest if requirements else None
+        if remembered := self._store.get(self._key):
+            context = Context(self.workspace, self.cluster, remembered.context_id)
+            if context.is_running():
+                run_id = remembered.run_id
+                end = end_of(run_id) if run_id else {}
+                # What was imported before, or by half when a run was cancelled, would stay in the process.
+                if remembered.requirements == digest and not (end and end.get("spoiled")):
+                    return context, run_id if end is None else None
+                context.destroy()
+            self._store.put(self._key, None)
+        context = fresh_context(self.workspace, self.cluster, requirements, say)
+        self._store.put(self._key, Remembered(context.context_id, digest))
+        return context, None
+
+    def remember_run(self, run_id: str) -> None:
+        """Note which run was started last."""
+        if remembered := self._store.get(self._key):
+            self._store.put(self._key, replace(remembered, run_id=run_id))
+
+    @property
+    def _store(self) -> ContextStore:
+        return ContextStore()
+
+    @property
+    def _key(self) -> str:
+        return f"{self.workspace.host} {self.workspace.user} {self.cluster.cluster_id} {self.project}"
+
+
+def fresh_context(
+    workspace: Workspace,
+    cluster: Cluster,
+    requirements: Requirements | None,
+    say: Callable[[str], None],
+) -> Context:
+    """Make a context and install the requirements in it, once the cluster has its own libraries."""
+    clusters.wait_for_libraries(workspace, cluster, say)
+    say(f"Starting Python on the cluster {cluster.name}")
+    context = create_context(workspace, cluster)
+    if requirements:
+        with context.destroyed_on_error():
+            install.install(context, requirements, say)
+    return context

@@ -1,0 +1,1 @@
+"""The clusters and libraries APIs."""

@@ -1,0 +1,240 @@
+"""Libraries of clusters: pip installs one after another while the cluster runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from kedro_databricks_hybrid.sandbox.core.errors import invalid
+from kedro_databricks_hybrid.sandbox.kernel.spark_defaults import DBFS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.kernel.environment import NotebookEnvironment
+    from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
+
+KINDS = ("pypi", "requirements", "whl")
+FOREIGN_KINDS = ("jar", "maven", "cran", "egg")
+_DOCUMENT = "libraries"
+_LOG = logging.getLogger(__name__)
+# Not verified against a live workspace: the words for a library that is no Python package.
+_NOT_PYTHON = "The sandbox installs Python packages only."
+
+Library = dict[str, Any]
+_LAST_WORDS = 2000
+
+
+@dataclass
+class Installation:
+    """One library of one cluster."""
+
+    library: Library
+    status: str = "PENDING"
+    message: str = ""
+
+    def describe(self) -> dict[str, Any]:
+        """Return it as the API shows it."""
+        messages = [self.message] if self.message else []
+        return {
+            "library": self.library,
+            "status": self.status,
+            "messages": messages,
+            "is_library_for_all_clusters": False,
+        }
+
+
+class Libraries:
+    """The libraries of all clusters."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._installations: dict[str, list[Installation]] = {
+            cluster: [Installation(**one) for one in saved]
+            for cluster, saved in sandbox.store.load(_DOCUMENT).items()
+        }
+        self._work: dict[str, asyncio.Task[None]] = {}
+        sandbox.clusters.on_terminate(self._forget_packages)
+        sandbox.clusters.on_running(self.begin)
+
+    def of(self, cluster_id: str) -> list[Installation]:
+        """Return the libraries of a cluster."""
+        return self._installations.get(cluster_id, [])
+
+    async def add(self, cluster_id: str, libraries: list[Library]) -> None:
+        """Have libraries installed; one that is there already is not installed again."""
+        self._sandbox.clusters.get(cluster_id)
+        for library in libraries:
+            check(library)
+        there = self._installations.setdefault(cluster_id, [])
+        for library in libraries:
+            old = next((one for one in there if one.library == library), None)
+            if old is None:
+                there.append(Installation(library))
+            elif old.status in {"FAILED", "UNINSTALL_ON_RESTART"}:
+                old.status = "PENDING" if old.status == "FAILED" else "INSTALLED"
+        await self._save()
+        await self.begin(cluster_id)
+
+    async def remove(self, cluster_id: str, libraries: list[Library]) -> None:
+        """Have libraries removed when the cluster starts the next time."""
+        cluster = self._sandbox.clusters.get(cluster_id)
+        for one in list(self.of(cluster_id)):
+            if one.library in libraries:
+                if cluster.state == "TERMINATED" or one.status in {"PENDING", "FAILED"}:
+                    self._installations[cluster_id].remove(one)
+                else:
+                    one.status = "UNINSTALL_ON_RESTART"
+        await self._save()
+
+    async def begin(self, cluster_id: str) -> None:
+        """Begin to install what is pending, if the cluster runs and nothing is being installed yet."""
+        running = self._work.get(cluster_id)
+        if running is None or running.done():
+            self._work[cluster_id] = asyncio.create_task(self._install(cluster_id))
+
+    async def settled(self, cluster_id: str) -> None:
+        """Wait until nothing is pending any more on a cluster that runs."""
+        if cluster_id in self._work:
+            await asyncio.wait([self._work[cluster_id]])
+
+    async def close(self) -> None:
+        """Stop what is being installed; it is pending at the next start."""
+        work = list(self._work.values())
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+
+    async def resume(self) -> None:
+        """Go on with what an earlier server could not finish."""
+        for cluster_id, there in self._installations.items():
+            for one in there:
+                if one.status in {"RESOLVING", "INSTALLING"}:
+                    one.status = "PENDING"
+            if any(one.status == "PENDING" for one in there):
+                await self.begin(cluster_id)
+
+    async def _install(self, cluster_id: str) -> None:
+        cluster = self._sandbox.clusters.find(cluster_id)
+        if cluster is None or cluster.state != "RUNNING":
+            return
+        user = self._sandbox.users.named(cluster.creator) or self._sandbox.user
+        while pending := next((one for one in self.of(cluster_id) if one.status == "PENDING"), None):
+            pending.status, pending.message = "INSTALLING", ""
+            await self._save()
+            try:
+                await self._install_one(cluster_id, user, cluster.runtime_version, pending.library)
+                status = "INSTALLED"
+            except (PipFailedError, OSError) as error:
+                _LOG.warning("Library %s of cluster %s: %s", pending.library, cluster_id, error)
+                status, pending.message = "FAILED", str(error)
+            if pending.status == "INSTALLING":  # else it was uninstalled meanwhile
+                pending.status = status
+            await self._save()
+
+    async def _install_one(self, cluster_id: str, user: User, version: str, library: Library) -> None:
+        arguments = requirements_of(library)
+        environment = self._sandbox.library_environment(cluster_id, user)
+        await asyncio.to_thread(environment.make)
+        variables = await asyncio.to_thread(environment.variables, user.name, version)
+        await pip_install(environment, variables, *arguments)
+
+    async def _forget_packages(self, cluster_id: str) -> None:
+        """A cluster that ends loses its packages; they are installed anew when it starts again."""
+        running = self._work.pop(cluster_id, None)
+        if running is not None:
+            running.cancel()
+            await asyncio.wait([running])
+        kept = [one for one in self.of(cluster_id) if one.status != "UNINSTALL_ON_RESTART"]
+        for one in kept:
+            one.status, one.message = "PENDING", ""
+        self._installations[cluster_id] = kept
+        if self._sandbox.clusters.find(cluster_id) is None:
+            del self._installations[cluster_id]
+        await self._save()
+        await asyncio.to_thread(shutil.rmtree, self._folder(cluster_id), ignore_errors=True)
+
+    def _folder(self, cluster_id: str) -> Path:
+        return self._sandbox.layout.libraries / cluster_id
+
+    async def _save(self) -> None:
+        document = {cluster: [asdict(one) for one in there] for cluster, there in self._installations.items()}
+        await self._sandbox.store.save(_DOCUMENT, document)
+
+
+def check(library: object) -> None:
+    """Refuse what is no library as the API knows it."""
+    if not isinstance(library, dict) or len(library) != 1 or next(iter(library)) not in KINDS + FOREIGN_KINDS:
+        raise invalid(f"A library is one of: {', '.join(KINDS + FOREIGN_KINDS)}")
+    ((kind, value),) = library.items()
+    if kind == "pypi":
+        value = value.get("package") if isinstance(value, dict) else None
+    if kind in KINDS and (not isinstance(value, str) or not value.strip() or value.startswith("-")):
+        raise invalid(f"Library of kind {kind} does not say what to install")
+    if kind == "requirements" and not value.startswith(("/Workspace/", "/Volumes/")):
+        raise invalid("requirements.txt must lie in /Workspace or /Volumes")
+
+
+def requirements_of(library: Library) -> list[str]:
+    """Return what pip is told for a library.
+
+    Raises:
+        PipFailedError: It is not a Python package.
+    """
+    ((kind, value),) = library.items()
+    if kind == "pypi":
+        repo = value.get("repo")
+        return [value["package"], *(["--index-url", str(repo)] if repo else [])]
+    if kind == "requirements":
+        return ["-r", value]
+    if kind == "whl":
+        return [as_local(value)]
+    raise PipFailedError(_NOT_PYTHON)
+
+
+class PipFailedError(Exception):
+    """pip ended with an error; the message is what it said last."""
+
+
+async def pip_install(
+    environment: NotebookEnvironment, variables: dict[str, str], *requirements: str
+) -> None:
+    """Install into an environment that has been made; cancelling ends pip.
+
+    Args:
+        environment: Where the packages go.
+        variables: Its environment variables.
+        *requirements: What pip takes, such as `name==1`, `-r`, `/Workspace/requirements.txt`.
+
+    Raises:
+        PipFailedError: Something cannot be installed.
+    """
+    command = [environment.python, "-m", "pip", "install", "--no-input", *requirements]
+    process = await asyncio.create_subprocess_exec(
+        *environment.inside(command),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=variables,
+    )
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()  # namespace.py then ends all below it
+            await process.wait()
+    if process.returncode != 0:
+        said = output.decode(errors="replace").replace(DBFS, "/dbfs").strip()[-_LAST_WORDS:]
+        raise PipFailedError(said or f"pip ended with exit status {process.returncode}")
+
+
+def as_local(path: str) -> str:
+    """Return where a `dbfs:/` path lies for a cluster; others stay as they are."""
+    return f"{DBFS}/" + path.removeprefix("dbfs:").lstrip("/") if path.startswith("dbfs:") else path

@@ -1,0 +1,313 @@
+"""Clusters: their states, and how they start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kedro_databricks_hybrid.sandbox.clusters.runtimes import nearest_runtime, runtime_version
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
+
+if TYPE_CHECKING:
+    from kedro_databricks_hybrid.sandbox.core.store import Store
+
+_DOCUMENT = "clusters"
+_LOG = logging.getLogger(__name__)
+_MAX_EVENTS = 500
+
+DEFAULT_START_SECONDS = 1.0
+RUNNING_ID = "0101-120000-sandbox1"
+STOPPED_ID = "0101-120000-sandbox2"
+# A cluster with this tag fails to start, with the tag's value as code of its termination reason.
+START_FAILURE_TAG = "sandbox-start-failure"
+
+# Not verified against a live workspace: that start on a running cluster is refused (the documentation
+# says that nothing happens, the SDK expects INVALID_STATE), and in which words.
+UNEXPECTED_STATE = "Cluster {id} is in unexpected state {state}."
+
+# Standard access mode has no FUSE mount of the DBFS root ("Standard compute requirements and limitations").
+# Not verified against a live workspace: which mode `AUTO` becomes, and what legacy modes have.
+WITHOUT_DBFS_MOUNT = {"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD", "DATA_SECURITY_MODE_AUTO"}
+
+_DEDICATED = {"SINGLE_USER", "DATA_SECURITY_MODE_DEDICATED"}
+# Not verified against a live workspace: the words, and when a job's run is refused for it.
+NOT_THE_SINGLE_USER = (
+    "Single-user check failed: user '{user}' attempted to run a command on single-user cluster {id}, "
+    "but the single user of this cluster is '{owner}'"
+)
+
+Callback = Callable[[str], Awaitable[None]]
+
+
+@dataclass
+class Cluster:
+    """One cluster; times are milliseconds since the epoch."""
+
+    cluster_id: str
+    cluster_name: str
+    creator: str
+    state: str = "PENDING"
+    state_message: str = ""
+    spark_version: str = field(default_factory=nearest_runtime)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    start_time: int = 0
+    terminated_time: int = 0
+    termination_reason: dict[str, Any] | None = None
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def runtime_version(self) -> str:
+        """What DATABRICKS_RUNTIME_VERSION says on this cluster: what it has, whatever it was made as."""
+        return runtime_version(nearest_runtime())
+
+    @property
+    def data_security_mode(self) -> str:
+        """The access mode."""
+        return str(self.attributes.get("data_security_mode", "SINGLE_USER"))
+
+    @property
+    def mounts_dbfs(self) -> bool:
+        """Whether Python code on this cluster sees the DBFS root at /dbfs."""
+        return self.data_security_mode not in WITHOUT_DBFS_MOUNT
+
+    def refusal_of(self, user: str) -> str | None:
+        """Return why a user may not run anything on this cluster, None where that user may."""
+        owner = self.attributes.get("single_user_name")
+        if self.data_security_mode not in _DEDICATED or owner in {None, "", user}:
+            return None
+        return NOT_THE_SINGLE_USER.format(user=user, id=self.cluster_id, owner=owner)
+
+    @property
+    def start_failure(self) -> str | None:
+        """The code of the reason for which this cluster cannot start, if it cannot."""
+        tags = self.attributes.get("custom_tags")
+        code = tags.get(START_FAILURE_TAG) if isinstance(tags, dict) else None
+        return str(code) if code else None
+
+    def turn(self, state: str, message: str = "", **details: object) -> None:
+        """Enter a state, and note it among the events."""
+        self.state = state
+        self.state_message = message
+        event = {
+            "cluster_id": self.cluster_id,
+            "timestamp": _now(),
+            "type": _EVENT_OF_STATE.get(state, state),
+            "details": {"current_num_workers": 0, "target_num_workers": 0, **details},
+        }
+        self.events = [*self.events, event][-_MAX_EVENTS:]
+
+
+_EVENT_OF_STATE = {"PENDING": "STARTING", "TERMINATED": "TERMINATING", "TERMINATING": "TERMINATING"}
+
+
+class Clusters:
+    """The clusters of the workspace.
+
+    Attributes:
+        start_seconds: How long a cluster stays PENDING.
+    """
+
+    def __init__(self, store: Store, *, creator: str, start_seconds: float = DEFAULT_START_SECONDS) -> None:
+        self.start_seconds = start_seconds
+        self._store = store
+        self._clusters: dict[str, Cluster] = {}
+        self._callbacks: list[Callback] = []
+        self._welcomes: list[Callback] = []
+        self._work: dict[str, asyncio.Task[None]] = {}
+        saved = store.load(_DOCUMENT)
+        if saved:
+            self._clusters = {name: Cluster(**values) for name, values in saved.items()}
+            self._settle()
+        else:
+            self._add_defaults(creator)
+        store.save_now(_DOCUMENT, self._as_document())
+
+    def all(self) -> list[Cluster]:
+        """Return every cluster."""
+        return list(self._clusters.values())
+
+    def get(self, cluster_id: str) -> Cluster:
+        """Return the cluster, or refuse as the API does."""
+        try:
+            return self._clusters[cluster_id]
+        except KeyError:
+            raise invalid(f"Cluster {cluster_id} does not exist") from None
+
+    def on_terminate(self, callback: Callback) -> None:
+        """Have `callback` awaited with the id of each cluster that loses its processes."""
+        self._callbacks.append(callback)
+
+    def on_running(self, callback: Callback) -> None:
+        """Have `callback` awaited with the id of each cluster that begins to run."""
+        self._welcomes.append(callback)
+
+    def find(self, cluster_id: str) -> Cluster | None:
+        """Return the cluster, None if there is none."""
+        return self._clusters.get(cluster_id)
+
+    async def create(self, name: str, creator: str, attributes: dict[str, Any]) -> Cluster:
+        """Add a cluster and begin to start it."""
+        stamp = time.strftime("%m%d-%H%M%S", time.gmtime())
+        cluster = Cluster(f"{stamp}-{secrets.token_hex(4)}", name, creator)
+        self._apply(cluster, attributes)
+        self._clusters[cluster.cluster_id] = cluster
+        await self._begin_start(cluster)
+        return cluster
+
+    async def edit(self, cluster_id: str, name: str, attributes: dict[str, Any]) -> None:
+        """Replace the attributes of a cluster that runs or is terminated; a running one restarts."""
+        cluster = self.get(cluster_id)
+        _require(cluster, "RUNNING", "TERMINATED")
+        cluster.cluster_name = name
+        self._apply(cluster, attributes)
+        if cluster.state == "RUNNING":
+            await self.restart(cluster_id)
+        else:
+            await self._save()
+
+    async def start(self, cluster_id: str) -> None:
+        """Begin to start a terminated cluster."""
+        cluster = self.get(cluster_id)
+        _require(cluster, "TERMINATED")
+        await self._begin_start(cluster)
+
+    async def restart(self, cluster_id: str) -> None:
+        """Stop a running cluster's processes and begin to start it again."""
+        cluster = self.get(cluster_id)
+        _require(cluster, "RUNNING")
+        cluster.turn("RESTARTING", "Restarting the cluster")
+        self._do(cluster, self._stop_then_start(cluster))
+        await self._save()
+
+    async def terminate(self, cluster_id: str, code: str = "USER_REQUEST", kind: str = "SUCCESS") -> None:
+        """Begin to terminate a cluster; one that is terminated stays as it is."""
+        cluster = self.get(cluster_id)
+        if cluster.state in {"TERMINATING", "TERMINATED"}:
+            return
+        cluster.turn("TERMINATING", "Terminating the cluster")
+        self._do(cluster, self._end(cluster, code, kind))
+        await self._save()
+
+    async def lose_instances(self) -> None:
+        """Begin to terminate every running cluster, as if the cloud had taken its machines back."""
+        for cluster in self.all():
+            if cluster.state == "RUNNING":
+                await self.terminate(cluster.cluster_id, "SPOT_INSTANCE_TERMINATION", "CLOUD_FAILURE")
+
+    async def settled(self, cluster_id: str) -> None:
+        """Wait while a cluster is on its way from one state to another."""
+        while (work := self._work.get(cluster_id)) is not None and not work.done():
+            await asyncio.wait([work])
+
+    async def forget(self, cluster_id: str) -> None:
+        """Terminate a cluster and remove it for good."""
+        cluster = self.get(cluster_id)
+        del self._clusters[cluster_id]
+        await self._save()
+        if cluster.state != "TERMINATED":
+            cluster.turn("TERMINATING")
+            self._do(cluster, self._end(cluster, "USER_REQUEST", "SUCCESS"))
+
+    def _apply(self, cluster: Cluster, attributes: dict[str, Any]) -> None:
+        cluster.attributes = attributes
+        cluster.spark_version = str(attributes.get("spark_version") or nearest_runtime())
+
+    async def _begin_start(self, cluster: Cluster) -> None:
+        cluster.start_time = _now()
+        cluster.terminated_time = 0
+        cluster.termination_reason = None
+        cluster.turn("PENDING", "Finding instances for new nodes, acquiring more instances if necessary")
+        self._do(cluster, self._become_running(cluster))
+        await self._save()
+
+    async def _become_running(self, cluster: Cluster) -> None:
+        await asyncio.sleep(self.start_seconds)
+        failure = cluster.start_failure
+        if failure:
+            await self._end(cluster, failure, "CLOUD_FAILURE")
+            return
+        cluster.turn("RUNNING")
+        await self._save()
+        for callback in self._welcomes:
+            await callback(cluster.cluster_id)
+
+    async def _stop_then_start(self, cluster: Cluster) -> None:
+        await self._tell(cluster)
+        await self._become_running(cluster)
+
+    async def _end(self, cluster: Cluster, code: str, kind: str) -> None:
+        what = "could not start" if cluster.state == "PENDING" else "was terminated"
+        await self._tell(cluster)
+        reason: dict[str, Any] = {"code": code, "type": kind, "parameters": {}}
+        if kind == "SUCCESS":
+            reason["parameters"] = {"username": cluster.creator}
+        else:
+            reason["parameters"] = {"databricks_error_message": f"The cluster {what}: {code}"}
+        cluster.termination_reason = reason
+        cluster.terminated_time = _now()
+        message = "" if kind == "SUCCESS" else f"The cluster {what}: {code}"
+        cluster.turn("TERMINATED", message, reason=reason)
+        await self._save()
+
+    async def _tell(self, cluster: Cluster) -> None:
+        told = [callback(cluster.cluster_id) for callback in self._callbacks]
+        for failure in await asyncio.gather(*told, return_exceptions=True):
+            if isinstance(failure, Exception):
+                _LOG.error("A context of cluster %s did not end", cluster.cluster_id, exc_info=failure)
+
+    def _do(self, cluster: Cluster, work: Coroutine[Any, Any, None]) -> None:
+        """Begin what ends the state that a cluster was just given; `settled` waits for it."""
+        running = self._work.pop(cluster.cluster_id, None)
+        if running is not None:
+            running.cancel()
+        task = asyncio.get_running_loop().create_task(work)
+        self._work[cluster.cluster_id] = task
+
+    async def _save(self) -> None:
+        await self._store.save(_DOCUMENT, self._as_document())
+
+    def _as_document(self) -> dict[str, Any]:
+        return {cluster.cluster_id: asdict(cluster) for cluster in self._clusters.values()}
+
+    def _settle(self) -> None:
+        """After a restart of the server nothing is under way: what was not running is terminated."""
+        for cluster in self._clusters.values():
+            if "spark_version" not in cluster.attributes:
+                cluster.spark_version = nearest_runtime()  # another Spark may have been installed meanwhile
+            if cluster.state not in {"RUNNING", "TERMINATED"}:
+                cluster.termination_reason = {
+                    "code": "COMMUNICATION_LOST",
+                    "type": "CLOUD_FAILURE",
+                    "parameters": {},
+                }
+                cluster.terminated_time = _now()
+                cluster.turn("TERMINATED")
+
+    def _add_defaults(self, creator: str) -> None:
+        running = Cluster(RUNNING_ID, "sandbox", creator, start_time=_now())
+        running.turn("RUNNING")
+        stopped = Cluster(STOPPED_ID, "sandbox-stopped", creator, terminated_time=_now())
+        stopped.termination_reason = {
+            "code": "INACTIVITY",
+            "type": "SUCCESS",
+            "parameters": {"inactivity_duration_min": "120"},
+        }
+        stopped.turn("TERMINATED")
+        for cluster in (running, stopped):
+            cluster.attributes = {"data_security_mode": "SINGLE_USER"}  # of nobody: all users may try it
+            self._clusters[cluster.cluster_id] = cluster
+
+
+def _require(cluster: Cluster, *states: str) -> None:
+    if cluster.state not in states:
+        message = UNEXPECTED_STATE.format(id=cluster.cluster_id, state=cluster.state.capitalize())
+        raise ApiError(400, "INVALID_STATE", message)
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

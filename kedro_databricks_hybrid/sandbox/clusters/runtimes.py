@@ -1,0 +1,89 @@
+"""Databricks runtimes, and the one that the sandbox can truly offer: by its Spark and by its Python."""
+
+from __future__ import annotations
+
+import platform
+import re
+from dataclasses import dataclass
+from importlib import metadata
+
+from kedro_databricks_hybrid.sandbox.core.errors import invalid
+
+_KEY = re.compile(r"\d+\.(\d+|x)(\.x)?-[\w.-]+|custom:\S+")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One runtime: its name, its Spark and its Python, each as major and minor number."""
+
+    name: str
+    spark: tuple[int, int]
+    python: tuple[int, int]
+
+
+# See "Databricks Runtime release notes versions"; not verified: the Python of 19.
+RUNTIMES = {
+    "13.3.x-scala2.12": Runtime("13.3 LTS (includes Apache Spark 3.4.1, Scala 2.12)", (3, 4), (3, 10)),
+    "14.3.x-scala2.12": Runtime("14.3 LTS (includes Apache Spark 3.5.0, Scala 2.12)", (3, 5), (3, 10)),
+    "15.4.x-scala2.12": Runtime("15.4 LTS (includes Apache Spark 3.5.0, Scala 2.12)", (3, 5), (3, 11)),
+    "16.4.x-scala2.12": Runtime("16.4 LTS (includes Apache Spark 3.5.2, Scala 2.12)", (3, 5), (3, 12)),
+    "17.3.x-scala2.13": Runtime("17.3 LTS (includes Apache Spark 4.0.0, Scala 2.13)", (4, 0), (3, 12)),
+    "18.x-scala2.13": Runtime("18 LTS (includes Apache Spark 4.1.0, Scala 2.13)", (4, 1), (3, 12)),
+    "19.x-scala2.13": Runtime("19 (includes Apache Spark 4.2.0, Scala 2.13)", (4, 2), (3, 12)),
+}
+
+
+def offered(spark: str | None = None, python: str | None = None) -> tuple[str, str]:
+    """Return the key and the name of the runtime that this machine's kernels are.
+
+    It is Databricks' own where Spark and Python are the same. Elsewhere it is one that Databricks does not
+    have, which says what it is, under the number of the newest runtime whose Spark is not newer.
+
+    Args:
+        spark: The version of Spark, by default of the one installed.
+        python: The version of Python, by default of the one that runs.
+    """
+    spark = spark or _installed_spark()
+    python = python or platform.python_version()
+    here = _minor(spark) if spark else None, _minor(python)
+    for key, runtime in RUNTIMES.items():
+        if (runtime.spark, runtime.python) == here:
+            return key, runtime.name
+    older = [key for key, runtime in RUNTIMES.items() if here[0] is None or runtime.spark <= here[0]]
+    number = (older[-1] if older else next(iter(RUNTIMES))).partition("-")[0]
+    brings = f"spark{'.'.join(map(str, here[0]))}" if here[0] else "no-spark"
+    shown = f"Apache Spark {spark}" if spark else "no Spark"
+    scala = "2.13" if here[0] is None or here[0] >= (4, 0) else "2.12"
+    key = f"{number}-sandbox-{brings}-python{'.'.join(map(str, here[1]))}-scala{scala}"
+    return key, f"Sandbox (includes {shown}, Python {python})"
+
+
+def nearest_runtime(spark: str | None = None, python: str | None = None) -> str:
+    """Return the key of the runtime that this machine's kernels are."""
+    return offered(spark, python)[0]
+
+
+def check(key: str) -> None:
+    """Refuse what has not the form of a runtime's key.
+
+    Runtimes that the sandbox does not have are taken, so that one project's settings serve both worlds.
+    """
+    if _KEY.fullmatch(key) is None:
+        raise invalid(f"Invalid spark version {key[:100]}.")
+
+
+def runtime_version(key: str) -> str:
+    """Return what DATABRICKS_RUNTIME_VERSION says on a cluster of that `spark_version`: 17.3, or 18."""
+    return key.partition("-")[0].removesuffix(".x")
+
+
+def _installed_spark() -> str | None:
+    try:
+        return metadata.version("pyspark")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _minor(version: str) -> tuple[int, int]:
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)

@@ -1,0 +1,1 @@
+"""Execution contexts and commands of API 1.2."""

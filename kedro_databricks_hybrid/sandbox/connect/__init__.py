@@ -1,0 +1,1 @@
+"""Databricks Connect: gRPC on the server's own address."""

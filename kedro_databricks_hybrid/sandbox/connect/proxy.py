@@ -1,0 +1,193 @@
+"""Databricks Connect's service: who may use which compute, and the way to its Spark Connect server.
+
+What Databricks words in a way that is not verified stands in the constants below.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+
+from kedro_databricks_hybrid.sandbox.clusters.runtimes import nearest_runtime, runtime_version
+from kedro_databricks_hybrid.sandbox.connect.servers import SERVERLESS, ConnectServer, ConnectServerError
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from kedro_databricks_hybrid.sandbox.connect.servers import ConnectServers
+    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
+
+_LOG = logging.getLogger(__name__)
+_SERVICE = "/spark.connect.SparkConnectService/"
+_ANALYZE = f"{_SERVICE}AnalyzePlan"
+_UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+_NO_CREDENTIAL = "Credential was not sent or was of an unsupported type for this API."
+_BAD_TOKEN = "Invalid access token."  # noqa: S105 - the words of a refusal
+_NO_COMPUTE = "Missing required header: x-databricks-cluster-id or x-databricks-session-id"
+_TWO_COMPUTES = "x-databricks-cluster-id and x-databricks-session-id exclude one another"
+_UNKNOWN_CLUSTER = "Cluster {} does not exist"
+_STOPPED_CLUSTER = "Cluster {} is not running (it is {})"
+
+_CLUSTER_HEADER = "x-databricks-cluster-id"
+_SESSION_HEADER = "x-databricks-session-id"
+
+# AnalyzePlanResponse.spark_version, and in it Databricks' own dbr_version, as protobuf numbers them.
+_SPARK_VERSION_FIELD = 8
+_DBR_VERSION_FIELD = 800
+_LENGTH_DELIMITED = 2
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not a failure
+    """What a caller is told in the place of an answer."""
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ConnectProxy(grpc.GenericRpcHandler):  # type: ignore[misc, unused-ignore]
+    """Lets a call pass that comes from a user and names a compute, and passes it on byte by byte."""
+
+    def __init__(self, sandbox: Sandbox, servers: ConnectServers) -> None:
+        self._sandbox = sandbox
+        self._servers = servers
+        self._channels: dict[int, grpc.aio.Channel] = {}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        """Return what answers a method; on the wire every kind of method is two streams."""
+        method = handler_call_details.method
+        if not method.startswith(_SERVICE):
+            return None
+
+        async def forward(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:  # noqa: ANN401
+            try:
+                server, runtime = await self._admitted(dict(context.invocation_metadata() or ()))
+            except Refusal as refusal:
+                await context.abort(refusal.code, str(refusal))
+                return
+            call = self._channel(server).stream_stream(method)(
+                requests,
+                timeout=context.time_remaining(),
+                metadata=(("authorization", f"Bearer {server.token}"),),
+            )
+            try:
+                async for answer in call:
+                    yield _with_runtime(answer, runtime) if method == _ANALYZE else answer
+            except grpc.aio.AioRpcError as error:
+                await context.abort(
+                    error.code(), error.details() or "", tuple(error.trailing_metadata() or ())
+                )
+
+        return grpc.stream_stream_rpc_method_handler(forward)
+
+    async def close(self) -> None:
+        """Close the ways to the servers."""
+        for channel in self._channels.values():
+            await channel.close()
+
+    async def _admitted(self, headers: dict[str, Any]) -> tuple[ConnectServer, str]:
+        """Return the server that a call is for, and the name of its runtime.
+
+        Raises:
+            Refusal: The call may not pass.
+        """
+        user = self._user(headers)
+        cluster_id, session = headers.get(_CLUSTER_HEADER), headers.get(_SESSION_HEADER)
+        if cluster_id and session:
+            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, _TWO_COMPUTES)
+        if not cluster_id and not session:
+            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, _NO_COMPUTE)
+        runtime = self._runtime(cluster_id) if cluster_id else nearest_runtime()
+        try:
+            server = await self._servers.server(cluster_id or SERVERLESS, user, runtime_version(runtime))
+        except ConnectServerError as error:
+            raise Refusal(grpc.StatusCode.INTERNAL, str(error)) from error
+        return server, runtime
+
+    def _user(self, headers: dict[str, Any]) -> User:
+        scheme, _, token = str(headers.get("authorization", "")).partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Refusal(grpc.StatusCode.UNAUTHENTICATED, _NO_CREDENTIAL)
+        user = self._sandbox.user_of(token.strip())
+        if user is None:
+            raise Refusal(grpc.StatusCode.UNAUTHENTICATED, _BAD_TOKEN)
+        return user
+
+    def _runtime(self, cluster_id: str) -> str:
+        try:
+            cluster = self._sandbox.clusters.get(cluster_id)
+        except ApiError:
+            raise Refusal(grpc.StatusCode.NOT_FOUND, _UNKNOWN_CLUSTER.format(cluster_id)) from None
+        if cluster.state != "RUNNING":
+            message = _STOPPED_CLUSTER.format(cluster_id, cluster.state)
+            raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, message)
+        return cluster.spark_version
+
+    def _channel(self, server: ConnectServer) -> grpc.aio.Channel:
+        if server.port not in self._channels:
+            address = f"127.0.0.1:{server.port}"
+            options = [*_UNLIMITED, ("grpc.enable_http_proxy", 0)]
+            self._channels[server.port] = grpc.aio.insecure_channel(address, options)
+        return self._channels[server.port]
+
+
+async def serve(proxy: ConnectProxy, key: bytes, certificate: bytes) -> tuple[grpc.aio.Server, int]:
+    """Serve on a free port of this machine; return the server and the port."""
+    server = grpc.aio.server(options=_UNLIMITED)
+    server.add_generic_rpc_handlers((proxy,))
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, certificate)]))
+    await server.start()
+    return server, int(port)
+
+
+def _with_runtime(answer: bytes, runtime: str) -> bytes:
+    """Add Databricks' runtime to an answer that tells Spark's version.
+
+    Open-source Spark does not say it; protobuf reads a message that comes twice as the two merged.
+    """
+    if _SPARK_VERSION_FIELD not in _top_fields(answer):
+        return answer
+    inner = _field(_DBR_VERSION_FIELD, runtime.encode())
+    return answer + _field(_SPARK_VERSION_FIELD, inner)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _top_fields(message: bytes) -> set[int]:
+    """Return the numbers of a message's own fields that hold text or messages."""
+    found, at = set(), 0
+    while at < len(message):
+        key, at = _read_varint(message, at)
+        if key & 7 != _LENGTH_DELIMITED:
+            break  # none of this answer's fields before the one looked for is a number
+        found.add(key >> 3)
+        length, at = _read_varint(message, at)
+        at += length
+    return found
+
+
+def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if not byte & 0x80:
+            return value, at

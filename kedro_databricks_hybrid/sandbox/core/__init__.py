@@ -1,0 +1,1 @@
+"""What the API families share: errors, request parameters, paths, files that are replaced whole."""

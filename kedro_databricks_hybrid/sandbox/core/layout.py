@@ -1,0 +1,149 @@
+"""Where a sandbox keeps its files.
+
+A path in a request becomes a path on disk that is surely below its root.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
+
+_MAX_NAME_BYTES = 255
+_MAX_PATH_BYTES = 3072
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders and files below one sandbox home; all of them are the owner's alone."""
+
+    home: Path
+
+    @property
+    def roots(self) -> Path:
+        """The folder that holds what a cluster sees at the top of its file system."""
+        return self.home / "roots"
+
+    @property
+    def workspace(self) -> Path:
+        """The folder that stands for /Workspace."""
+        return self.roots / "Workspace"
+
+    @property
+    def dbfs(self) -> Path:
+        """The folder that stands for dbfs:/ and /dbfs."""
+        return self.roots / "dbfs"
+
+    @property
+    def volumes(self) -> Path:
+        """The folder that stands for /Volumes."""
+        return self.roots / "Volumes"
+
+    @property
+    def git(self) -> Path:
+        """The histories of Git folders; as on Databricks, a Git folder shows no .git."""
+        return self.home / "git"
+
+    @property
+    def kernels(self) -> Path:
+        """Connection files and logs of execution contexts."""
+        return self.home / "kernels"
+
+    @property
+    def libraries(self) -> Path:
+        """The packages that were installed on clusters."""
+        return self.home / "libraries"
+
+    @property
+    def state(self) -> Path:
+        """The JSON documents that survive a restart."""
+        return self.home / "state"
+
+    @property
+    def scratch(self) -> Path:
+        """Uploads and clones on their way; on the same disk as the roots, emptied at every start."""
+        return self.home / "scratch"
+
+    @property
+    def log(self) -> Path:
+        """The server's log."""
+        return self.home / "server.log"
+
+    def make(self) -> None:
+        """Create every folder that is missing, readable by its owner only."""
+        for folder in (
+            self.home,
+            self.roots,
+            self.workspace,
+            self.dbfs,
+            self.volumes,
+            self.git,
+            self.kernels,
+            self.libraries,
+            self.state,
+            self.scratch,
+        ):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def segments(path: str) -> tuple[str, ...]:
+    """Split an absolute path into its names; repeated and trailing slashes do not count.
+
+    Raises:
+        ApiError: 400 for a relative path, `.` or `..`, and names that no file can have.
+    """
+    if not path.startswith("/"):
+        raise invalid(f"Path ({_shown(path)}) must be absolute")
+    names = tuple(name for name in path.split("/") if name)
+    for name in names:
+        _check_name(name, path)
+    if len(path.encode(errors="replace")) > _MAX_PATH_BYTES:
+        raise invalid(f"Path ({_shown(path)}) is too long")
+    return names
+
+
+def resolve(root: Path, names: tuple[str, ...], *, follow: bool = True) -> Path:
+    """Return the place of `names` below `root`, with links on the way followed.
+
+    Args:
+        root: The folder that must not be left.
+        names: What `segments` returned.
+        follow: Whether a link in the last place is followed too; to delete it, it must not be.
+
+    Raises:
+        ApiError: 403 where a link leads out of the root.
+    """
+    real_root = Path(os.path.realpath(root))
+    if not names:
+        return real_root
+    followed = names if follow else names[:-1]
+    place = Path(os.path.realpath(real_root.joinpath(*followed))).joinpath(*names[len(followed) :])
+    if not place.is_relative_to(real_root):
+        raise denied(f"Path ({_shown('/' + '/'.join(names))}) leads out of the workspace")
+    return place
+
+
+def _check_name(name: str, path: str) -> None:
+    try:
+        encoded = name.encode()
+    except UnicodeEncodeError as error:
+        msg = f"Path ({_shown(path)}) is not valid Unicode"
+        raise invalid(msg) from error
+    windows = os.name == "nt" and any(character in name for character in '\\:*?"<>|')
+    if name in {".", ".."} or "\0" in name or windows:
+        raise invalid(f"Path ({_shown(path)}) contains an invalid name")
+    if len(encoded) > _MAX_NAME_BYTES:
+        raise invalid(f"Path ({_shown(path)}) contains a name that is too long")
+
+
+def _shown(path: str) -> str:
+    """Return the path as an error message can carry it."""
+    return path[:200].encode(errors="replace").decode()
+
+
+def names_of(path: str) -> tuple[str, ...]:
+    """Return the names in a workspace path; `/Workspace/x` and `/x` are the same."""
+    names = segments(path)
+    return names[1:] if names[:1] == ("Workspace",) else names

@@ -1,0 +1,1 @@
+"""Faults on demand, and switches for the kind of workspace; no part of Databricks' API."""

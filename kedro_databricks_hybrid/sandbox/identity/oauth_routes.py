@@ -1,0 +1,74 @@
+"""OAuth for machines: a client's id and secret give an access token that ends by itself.
+
+A user's name is a client id here, and each of that user's tokens a secret of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING
+
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from kedro_databricks_hybrid.sandbox.identity.tokens import _LIFETIME_SECONDS
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
+
+OIDC_PATH = "/oidc/"
+_GRANT = "client_credentials"
+_BAD_CLIENT = "Client authentication failed"
+_BAD_GRANT = "The sandbox knows the grant client_credentials alone"
+
+
+def routes(sandbox: Sandbox) -> list[Route]:
+    """Return the routes of this family."""
+
+    async def endpoints(request: Request) -> Response:
+        del request
+        base = f"{sandbox.url}{OIDC_PATH}v1"
+        return JSONResponse(
+            {"authorization_endpoint": f"{base}/authorize", "token_endpoint": f"{base}/token"}
+        )
+
+    async def token(request: Request) -> Response:
+        form = await request.form()
+        if form.get("grant_type") != _GRANT:
+            return _refusal(400, "unsupported_grant_type", _BAD_GRANT)
+        name, secret = _client(request) or (str(form.get("client_id")), str(form.get("client_secret")))
+        user = sandbox.user_of(secret)
+        if user is None or user.name != name:
+            return _refusal(401, "invalid_client", _BAD_CLIENT)
+        return JSONResponse(
+            {
+                "access_token": sandbox.access_tokens.give(user.name).value,
+                "scope": "all-apis",
+                "token_type": "Bearer",
+                "expires_in": _LIFETIME_SECONDS,
+            }
+        )
+
+    return [
+        Route(f"{OIDC_PATH}.well-known/oauth-authorization-server", endpoints, methods=["GET"]),
+        Route(f"{OIDC_PATH}v1/token", token, methods=["POST"]),
+    ]
+
+
+def _client(request: Request) -> tuple[str, str] | None:
+    """Return the id and the secret that a request names in its header."""
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        name, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return name, secret
+
+
+def _refusal(status: int, error: str, description: str) -> Response:
+    return JSONResponse({"error": error, "error_description": description}, status)

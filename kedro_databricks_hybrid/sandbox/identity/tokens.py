@@ -1,0 +1,148 @@
+"""Tokens that end: personal access tokens with their API, and OAuth's access tokens."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from kedro_databricks_hybrid.sandbox.core.errors import missing
+from kedro_databricks_hybrid.sandbox.core.fields import body
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from kedro_databricks_hybrid.sandbox.core.store import Store
+
+_DOCUMENT = "tokens"
+_NEVER = -1
+_LIFETIME_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Token:
+    """One token; times are milliseconds since 1970, as in the API."""
+
+    token_id: str
+    owner: str
+    value: str
+    comment: str
+    creation_time: int
+    expiry_time: int
+
+    def describe(self) -> dict[str, Any]:
+        """Return the token as the API shows it: without its value."""
+        shown = asdict(self)
+        del shown["value"], shown["owner"]
+        return shown
+
+
+class Tokens:
+    """The tokens that users have made beside the one that a sandbox gives them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._tokens = {key: Token(**saved) for key, saved in store.load(_DOCUMENT).items()}
+
+    def of(self, owner: str) -> list[Token]:
+        """Return one user's tokens that are still valid."""
+        return [each for each in self._tokens.values() if each.owner == owner and _is_valid(each)]
+
+    def owner_of(self, value: str) -> str | None:
+        """Return whose valid token this is; takes as long for a wrong one as for a right one."""
+        found = None
+        for each in self._tokens.values():
+            if hmac.compare_digest(each.value.encode(), value.encode(errors="replace")) and _is_valid(each):
+                found = each.owner
+        return found
+
+    async def put(self, token: Token) -> None:
+        """Keep a new token."""
+        self._tokens[token.token_id] = token
+        await self._save()
+
+    async def remove(self, owner: str, token_id: str) -> None:
+        """Revoke one of a user's tokens."""
+        token = self._tokens.get(token_id)
+        if token is None or token.owner != owner:
+            raise missing(f"Token with id {token_id} does not exist.")
+        del self._tokens[token_id]
+        await self._save()
+
+    async def _save(self) -> None:
+        await self._store.save(_DOCUMENT, {key: asdict(token) for key, token in self._tokens.items()})
+
+
+def routes(tokens: Tokens) -> list[Route]:
+    """Return the routes of this family."""
+
+    async def create(request: Request) -> Response:
+        fields = await body(request)
+        now = int(time.time() * 1000)
+        seconds = fields.number("lifetime_seconds", 0)
+        token = Token(
+            token_id=secrets.token_hex(32),
+            owner=request.state.user.name,
+            value=f"dapi{secrets.token_hex(16)}",
+            comment=fields.text("comment", ""),
+            creation_time=now,
+            expiry_time=now + seconds * 1000 if seconds > 0 else _NEVER,
+        )
+        await tokens.put(token)
+        return JSONResponse({"token_value": token.value, "token_info": token.describe()})
+
+    async def list_all(request: Request) -> Response:
+        mine = tokens.of(request.state.user.name)
+        return JSONResponse({"token_infos": [each.describe() for each in mine]} if mine else {})
+
+    async def delete(request: Request) -> Response:
+        fields = await body(request)
+        await tokens.remove(request.state.user.name, fields.text("token_id"))
+        return JSONResponse({})
+
+    base = "/api/2.0/token"
+    return [
+        Route(f"{base}/create", create, methods=["POST"]),
+        Route(f"{base}/list", list_all, methods=["GET"]),
+        Route(f"{base}/delete", delete, methods=["POST"]),
+    ]
+
+
+def _is_valid(token: Token) -> bool:
+    return token.expiry_time == _NEVER or token.expiry_time > time.time() * 1000
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    """Whose access token it is, and when it ends, in seconds since 1970."""
+
+    value: str
+    owner: str
+    end: float
+
+
+class AccessTokens:
+    """The access tokens that are still valid; a restart forgets them, and clients ask again."""
+
+    def __init__(self) -> None:
+        self._tokens: list[AccessToken] = []
+
+    def give(self, owner: str) -> AccessToken:
+        """Return a new token of a user."""
+        now = time.time()
+        token = AccessToken(f"eyJ{secrets.token_urlsafe(32)}", owner, now + _LIFETIME_SECONDS)
+        self._tokens = [*(each for each in self._tokens if each.end > now), token]
+        return token
+
+    def owner_of(self, value: str) -> str | None:
+        """Return whose valid token this is; takes as long for a wrong one as for a right one."""
+        found, now = None, time.time()
+        for each in self._tokens:
+            if hmac.compare_digest(each.value.encode(), value.encode(errors="replace")) and each.end > now:
+                found = each.owner
+        return found

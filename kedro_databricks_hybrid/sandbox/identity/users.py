@@ -1,0 +1,91 @@
+"""Users and their tokens, and which part of the workspace tree each may touch."""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, missing
+
+if TYPE_CHECKING:
+    from kedro_databricks_hybrid.sandbox.core.layout import Layout
+    from kedro_databricks_hybrid.sandbox.core.store import Store
+
+DEFAULT_USER = "user@example.com"
+_DOCUMENT = "users"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+@-]{0,127}")
+_HOMES = {"Users", "Repos"}
+
+
+@dataclass(frozen=True)
+class User:
+    """One person (or service principal) of the workspace."""
+
+    name: str
+    token: str
+    number: int
+
+
+class Users:
+    """The people of the workspace; their tokens are made once and survive a restart."""
+
+    def __init__(self, store: Store, layout: Layout) -> None:
+        self._store = store
+        self._layout = layout
+        self._users = {name: User(name, **saved) for name, saved in store.load(_DOCUMENT).items()}
+
+    def add(self, name: str) -> User:
+        """Return the user of that name, made with a random token and home folders if new."""
+        if not _NAME.fullmatch(name):
+            msg = f"'{name}' cannot be a user name: use an address such as {DEFAULT_USER}"
+            raise ValueError(msg)
+        user = self._users.get(name)
+        if user is None:
+            user = User(name, f"dapi{secrets.token_hex(16)}", 10**15 + secrets.randbelow(10**15))
+            self._users[name] = user
+            self._store.save_now(_DOCUMENT, self._as_document())
+        for folder in ("Users", "Repos"):
+            (self._layout.workspace / folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return user
+
+    def named(self, name: str) -> User | None:
+        """Return the user of that name."""
+        return self._users.get(name)
+
+    def by_token(self, token: str) -> User | None:
+        """Return the user whose token this is; takes as long for a wrong token as for a right one."""
+        given = token.encode(errors="replace")
+        found = None
+        for user in self._users.values():
+            if hmac.compare_digest(user.token.encode(), given):
+                found = user
+        return found
+
+    def _as_document(self) -> dict[str, Any]:
+        return {user.name: {"token": user.token, "number": user.number} for user in self._users.values()}
+
+
+class Access:
+    """Decides by the first two names of a path, once links have been followed."""
+
+    def __init__(self, users: Users) -> None:
+        self._users = users
+
+    def check(self, user: User, names: tuple[str, ...]) -> None:
+        """Refuse a path below somebody else's home."""
+        if not self.may(user, names):
+            raise denied(f"User {user.name} does not have permission to access '/{'/'.join(names)}'.")
+
+    def may(self, user: User, names: tuple[str, ...]) -> bool:
+        """Whether the user may see the path; `/Repos/<folder>` that is nobody's home is everybody's."""
+        if len(names) < 2 or names[0] not in _HOMES or names[1] == user.name:
+            return True
+        return self._users.named(names[1]) is None
+
+
+def no_such_path(names: tuple[str, ...]) -> ApiError:
+    """Refuse because the workspace has no such object."""
+    return missing(f"Path (/{'/'.join(names)}) doesn't exist.")

@@ -1,0 +1,1 @@
+"""The jobs API: jobs, runs, and the processes that perform tasks."""

@@ -1,0 +1,181 @@
+"""The jobs that are saved: what they are told to do, as the API keeps and shows it."""
+
+from __future__ import annotations
+
+import zoneinfo
+from typing import TYPE_CHECKING, Any
+
+from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
+from kedro_databricks_hybrid.sandbox.core.fields import Fields
+from kedro_databricks_hybrid.sandbox.jobs.parameters import check_parameters
+from kedro_databricks_hybrid.sandbox.jobs.runs import new_id, now
+from kedro_databricks_hybrid.sandbox.jobs.settings import read_settings
+
+if TYPE_CHECKING:
+    from kedro_databricks_hybrid.sandbox.core.store import Store
+
+KEYED_ARRAYS = {
+    "tasks": "task_key",
+    "job_clusters": "job_cluster_key",
+    "environments": "environment_key",
+    "parameters": "name",
+}
+"""The arrays of a job's settings, and the field that tells their entries apart."""
+
+# Not verified against a live workspace: what a job shows that was not given.
+_SETTING_DEFAULTS: dict[str, Any] = {
+    "email_notifications": {},
+    "webhook_notifications": {},
+    "timeout_seconds": 0,
+    "max_concurrent_runs": 1,
+    "format": "MULTI_TASK",
+}
+_TASK_DEFAULTS: dict[str, Any] = {"run_if": "ALL_SUCCESS", "timeout_seconds": 0, "email_notifications": {}}
+
+_DOCUMENT = "jobs"
+_DEFAULT_NAME = "Untitled"
+_MAX_TAGS = 25
+_QUARTZ_FIELDS = {6, 7}
+
+Job = dict[str, Any]
+
+
+class Jobs:
+    """Every job of the workspace."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._jobs: dict[str, Job] = store.load(_DOCUMENT)
+
+    async def create(self, user: str, settings: dict[str, Any]) -> int:
+        """Keep a new job and return its number."""
+        job_id = new_id()
+        self._jobs[str(job_id)] = {
+            "job_id": job_id,
+            "creator_user_name": user,
+            "created_time": now(),
+            "settings": checked(settings),
+        }
+        await self.save()
+        return job_id
+
+    async def remove(self, job: Job) -> None:
+        """Forget a job."""
+        self._jobs.pop(str(job["job_id"]), None)
+        await self.save()
+
+    def of(self, user: str) -> list[Job]:
+        """Return a user's jobs, the newest first."""
+        return [job for job in reversed(self._jobs.values()) if job["creator_user_name"] == user]
+
+    def get(self, user: str, job_id: int) -> Job:
+        """Return a user's job, or refuse as the API does."""
+        job = self._jobs.get(str(job_id))
+        if job is None:
+            raise invalid(f"Job {job_id} does not exist.")
+        if job["creator_user_name"] != user:
+            raise denied(
+                f"User {user} does not have View or Admin or Manage Run or Owner permissions on job {job_id}"
+            )
+        return job
+
+    def find(self, job_id: int) -> Job | None:
+        """Return a job, None if there is none."""
+        return self._jobs.get(str(job_id))
+
+    async def save(self) -> None:
+        """Write every job."""
+        await self._store.save(_DOCUMENT, self._jobs)
+
+
+def describe(job: Job) -> dict[str, Any]:
+    """Return a job as `jobs/get` shows it."""
+    settings = {**_SETTING_DEFAULTS, **job["settings"]}
+    settings["tasks"] = [
+        {**_TASK_DEFAULTS, **task, **_sorted_dependencies(task)} for task in settings.get("tasks") or []
+    ]
+    if not settings["tasks"]:
+        del settings["tasks"]
+    if settings.get("schedule"):
+        settings["schedule"] = {"pause_status": "UNPAUSED", **settings["schedule"]}
+    run_as = settings.get("run_as") or {}
+    runs_as = run_as.get("user_name") or run_as.get("service_principal_name") or job["creator_user_name"]
+    return {**job, "settings": settings, "run_as_user_name": runs_as}
+
+
+def merged(settings: dict[str, Any], new: dict[str, Any], removed: list[Any]) -> dict[str, Any]:
+    """Return a job's settings after a partial update.
+
+    Args:
+        settings: What holds so far.
+        new: Top-level fields that are replaced; in arrays, entries are replaced or added by their keys.
+        removed: Names of top-level fields, or `tasks/KEY` and `job_clusters/KEY`.
+    """
+    kept = {name: value for name, value in settings.items() if name not in removed}
+    for name, key in KEYED_ARRAYS.items():
+        gone = {str(path).partition("/")[2] for path in removed if str(path).startswith(f"{name}/")}
+        if gone and name in kept:
+            kept[name] = [one for one in kept[name] if one[key] not in gone]
+    for name, value in new.items():
+        entry_key = KEYED_ARRAYS.get(name)
+        if entry_key and isinstance(value, list) and all(isinstance(one, dict) for one in value):
+            there = {one[entry_key]: one for one in kept.get(name) or []}
+            kept[name] = list((there | {Fields(one).text(entry_key): one for one in value}).values())
+        else:
+            kept[name] = value
+    return kept
+
+
+def checked(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return a job's settings, or refuse what could not be run."""
+    fields = Fields(settings)
+    if fields.number("max_concurrent_runs", 1) < 0:
+        raise invalid("max_concurrent_runs must not be negative.")
+    for name in ("email_notifications", "webhook_notifications", "notification_settings", "health", "queue"):
+        fields.mapping(name)
+    Fields(fields.mapping("queue")).flag("enabled")
+    _check_tags(fields.mapping("tags"))
+    check_parameters(fields)
+    if fields.has("schedule"):
+        _check_schedule(Fields(fields.mapping("schedule")))
+    triggers = [name for name in ("schedule", "trigger", "continuous") if fields.has(name)]
+    if len(triggers) > 1:
+        raise invalid(f"A job has one of schedule, trigger and continuous, not {' and '.join(triggers)}.")
+    run_as = Fields(fields.mapping("run_as"))
+    for name in ("user_name", "service_principal_name"):
+        run_as.text(name, "")
+    if settings.get("tasks"):
+        read_settings(settings)
+    return {**settings, "name": fields.text("name", "") or _DEFAULT_NAME}
+
+
+def _check_tags(tags: dict[str, Any]) -> None:
+    if len(tags) > _MAX_TAGS:
+        raise invalid(f"A job has at most {_MAX_TAGS} tags.")
+    if not all(isinstance(value, str) for value in tags.values()):
+        raise invalid("tags must be strings.")
+
+
+def _check_schedule(schedule: Fields) -> None:
+    cron = schedule.text("quartz_cron_expression")
+    if len(cron.split()) not in _QUARTZ_FIELDS:
+        raise invalid(f"Invalid quartz_cron_expression: {cron[:100]!r}.")
+    zone = schedule.text("timezone_id")
+    if _is_zone("UTC") and not _is_zone(zone):
+        raise invalid(f"Invalid timezone_id: {zone[:100]!r}.")
+    if schedule.text("pause_status", "UNPAUSED") not in {"PAUSED", "UNPAUSED"}:
+        raise invalid("pause_status must be PAUSED or UNPAUSED.")
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _sorted_dependencies(task: dict[str, Any]) -> dict[str, Any]:
+    """Return a task's dependencies in the order in which the API shows them, which is not the given one."""
+    found = task.get("depends_on") or []
+    return {"depends_on": sorted(found, key=lambda one: str(one["task_key"]))} if found else {}

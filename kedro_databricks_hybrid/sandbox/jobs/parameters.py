@@ -1,0 +1,102 @@
+"""Parameters of a job's run: which values hold, how they reach tasks, and `{{references}}` in them. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from kedro_databricks_hybrid.sandbox.core.errors import invalid
+from kedro_databricks_hybrid.sandbox.core.fields import Fields
+
+if TYPE_CHECKING:
+    from kedro_databricks_hybrid.sandbox.jobs.runs import Run, TaskRun
+    from kedro_databricks_hybrid.sandbox.jobs.settings import Task
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_REFERENCE = re.compile(r"\{\{\s*([\w.]+(?:\.`[^`]+`)?)\s*\}\}")
+
+
+def check_parameters(settings: Fields) -> None:
+    """Refuse parameters of a job that are not named, named twice, or without a text as default."""
+    names = []
+    for one in settings.items("parameters"):
+        if not isinstance(one, dict):
+            raise invalid("parameters must be objects with a name and a default.")
+        name = Fields(one).text("name")
+        Fields(one).text("default", "")
+        if not _NAME.fullmatch(name):
+            raise invalid(f"Job parameter name {name[:100]!r} may hold letters, digits and _-. only.")
+        names.append(name)
+    if len(set(names)) < len(names):
+        raise invalid("Job parameter names must be unique.")
+
+
+def parameters_of_run(settings: dict[str, Any], given: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the parameters of a run as `runs/get` shows them: each with its default and its value.
+
+    Args:
+        settings: The job's settings.
+        given: The `job_parameters` of the request, which may name others than the job defines.
+    """
+    if not all(isinstance(value, str) for value in given.values()):
+        raise invalid("job_parameters must be strings.")
+    shown = {
+        str(one["name"]): {"name": str(one["name"]), "default": str(one.get("default", ""))}
+        for one in settings.get("parameters") or []
+    }
+    for name, value in given.items():
+        shown.setdefault(name, {"name": name})["value"] = value
+    return list(shown.values())
+
+
+def with_parameters(task: Task, run: Run, one: TaskRun) -> Task:
+    """Return a task as it is performed: with the run's parameters, and every reference replaced.
+
+    The parameters of a run reach tasks that take named values, where they win over the task's own;
+    tasks that take a list have to refer to them.
+    """
+    known = _references(run, one)
+    parameters = {
+        each["name"]: _filled(each.get("value", each.get("default", "")), known) for each in run.parameters
+    }
+    known |= {f"job.parameters.{name}": value for name, value in parameters.items()}
+    settings = dict(task.settings)
+    if task.kind == "notebook_task":
+        settings["base_parameters"] = {**(settings.get("base_parameters") or {}), **parameters}
+    elif "named_parameters" in settings:
+        settings["named_parameters"] = {**(settings["named_parameters"] or {}), **parameters}
+    return replace(task, settings=_filled(settings, known))
+
+
+def _references(run: Run, one: TaskRun) -> dict[str, str]:
+    began = dt.datetime.fromtimestamp(run.start / 1000, dt.timezone.utc)
+    known = {
+        "job.id": run.job_id,
+        "job.name": run.name,
+        "job.run_id": run.run_id,
+        "job.repair_count": len(run.repairs),
+        "job.trigger.type": "one_time",
+        "job.start_time.timestamp_ms": run.start,
+        "job.start_time.iso_date": began.date().isoformat(),
+        "job.start_time.iso_datetime": began.replace(microsecond=0, tzinfo=None).isoformat(),
+        "task.name": one.key,
+        "task.run_id": one.run_id,
+        "task.execution_count": one.attempt + 1,
+    }
+    for other in run.tasks:
+        known[f"tasks.{other.key}.run_id"] = other.run_id
+        known[f"tasks.{other.key}.result_state"] = other.state.result.lower()
+    return {name: str(value) for name, value in known.items()}
+
+
+def _filled(value: Any, known: dict[str, str]) -> Any:  # noqa: ANN401 - any JSON
+    """Return a value with its references replaced; one that names nothing stays as it is written."""
+    if isinstance(value, str):
+        return _REFERENCE.sub(lambda match: known.get(match[1].replace("`", ""), match[0]), value)
+    if isinstance(value, list):
+        return [_filled(each, known) for each in value]
+    if isinstance(value, dict):
+        return {name: _filled(each, known) for name, each in value.items()}
+    return value

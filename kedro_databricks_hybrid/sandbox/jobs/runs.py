@@ -1,0 +1,336 @@
+"""The runs of the workspace: how they and their tasks end, and what survives a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
+
+if TYPE_CHECKING:
+    from kedro_databricks_hybrid.sandbox.core.store import Store
+
+MAX_OUTPUT = 5 * 1024 * 1024
+"""Bytes of a task's logs (the last) or a notebook's result (the first) that are kept."""
+
+WORKLOAD_FAILED = "Workload failed, see run output for details"
+_TYPES = {
+    "SUCCESS": "SUCCESS",
+    "USER_CANCELED": "SUCCESS",
+    "CANCELED": "CLIENT_ERROR",
+    "RUN_EXECUTION_ERROR": "CLIENT_ERROR",
+    "LIBRARY_INSTALLATION_ERROR": "CLIENT_ERROR",
+    "REPOSITORY_CHECKOUT_FAILED": "CLIENT_ERROR",
+    "INVALID_RUN_CONFIGURATION": "CLIENT_ERROR",
+    "SKIPPED": "CLIENT_ERROR",
+    "MAX_CONCURRENT_RUNS_EXCEEDED": "CLIENT_ERROR",
+    "CLUSTER_ERROR": "CLOUD_FAILURE",
+    "INTERNAL_ERROR": "INTERNAL_ERROR",
+}
+_DOCUMENT = "runs"
+_KEPT_RUNS = 1000
+
+
+@dataclass
+class State:
+    """Where a run or a task of it is: the old form and the new one of the same thing."""
+
+    life_cycle: str = "PENDING"
+    result: str = ""
+    message: str = ""
+    code: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.life_cycle in {"TERMINATED", "SKIPPED", "INTERNAL_ERROR"}
+
+    def describe(self) -> dict[str, Any]:
+        """Return `state` and `status` as the API shows them."""
+        state: dict[str, Any] = {
+            "life_cycle_state": self.life_cycle,
+            "state_message": self.message,
+            "user_cancelled_or_timedout": self.result in {"CANCELED", "TIMEDOUT"},
+        }
+        if self.result:
+            state["result_state"] = self.result
+        status: dict[str, Any] = {"state": "TERMINATED" if self.is_final else self.life_cycle}
+        if self.is_final:
+            status["termination_details"] = {
+                "code": self.code,
+                "type": _TYPES.get(self.code, "INTERNAL_ERROR"),
+                "message": self.message,
+            }
+        return {"state": state, "status": status}
+
+
+SUCCEEDED = State("TERMINATED", "SUCCESS", "", "SUCCESS")
+FAILED = State("TERMINATED", "FAILED", WORKLOAD_FAILED, "RUN_EXECUTION_ERROR")
+CANCELLED = State("TERMINATED", "CANCELED", "Run cancelled.", "USER_CANCELED")
+TIMED_OUT = State("TERMINATED", "TIMEDOUT", "Run timed out.", "CANCELED")
+INTERRUPTED = State("INTERNAL_ERROR", "FAILED", "The workspace was restarted.", "INTERNAL_ERROR")
+SUCCEEDED_PARTLY = State("TERMINATED", "SUCCESS_WITH_FAILURES", "", "SUCCESS")
+# Not verified against a live workspace: life cycles and messages of tasks that are not begun.
+UPSTREAM_FAILED = State("SKIPPED", "UPSTREAM_FAILED", "An upstream task failed.", "SKIPPED")
+UPSTREAM_CANCELLED = State("SKIPPED", "UPSTREAM_CANCELED", "An upstream task was cancelled.", "SKIPPED")
+EXCLUDED = State("SKIPPED", "EXCLUDED", "The conditions to run this task were not met.", "SKIPPED")
+TOO_MANY = State(
+    "SKIPPED", "MAXIMUM_CONCURRENT_RUNS_REACHED",
+    "Skipped: the job has as many active runs as it may have.", "MAX_CONCURRENT_RUNS_EXCEEDED",
+)  # fmt: skip
+
+
+@dataclass
+class TaskOutput:
+    """What a task has said."""
+
+    logs: str | None = None
+    logs_truncated: bool = False
+    result: str | None = None
+    result_truncated: bool = False
+    error: str = ""
+    error_trace: str = ""
+
+    def describe(self) -> dict[str, Any]:
+        """Return it as `runs/get-output` shows it."""
+        shown: dict[str, Any] = {}
+        if self.logs is not None:
+            shown |= {"logs": self.logs, "logs_truncated": self.logs_truncated}
+        if self.result is not None:
+            shown["notebook_output"] = {"result": self.result, "truncated": self.result_truncated}
+        elif self.logs is None:
+            shown["notebook_output"] = {"truncated": False}
+        if self.error:
+            shown |= {"error": self.error, "error_trace": self.error_trace}
+        return shown
+
+
+class TaskFailedError(Exception):
+    """A task ends otherwise than its program would; `state` is how."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.state = State("INTERNAL_ERROR", "FAILED", message, code)
+
+
+@dataclass
+class Log:
+    """The end of what a task writes; the beginning is dropped."""
+
+    parts: list[str] = field(default_factory=list)
+    length: int = 0
+    cut: bool = False
+
+    def add(self, text: str) -> None:
+        """Write a text."""
+        self.parts.append(text)
+        self.length += len(text)
+        if self.length > 2 * MAX_OUTPUT:
+            self.parts = [self.text()]
+            self.length = len(self.parts[0])
+
+    def text(self) -> str:
+        """Return the last of it."""
+        content = "".join(self.parts).encode(errors="replace")
+        self.cut = self.cut or len(content) > MAX_OUTPUT
+        return content[-MAX_OUTPUT:].decode(errors="ignore")
+
+
+@dataclass(eq=False)
+class TaskRun:
+    """One task of a run; times are milliseconds since the epoch, 0 before they come.
+
+    Attributes:
+        attempt: How often it was tried before, in this run.
+        retries: How many of those tries were for a failure just before, and not for a repair.
+        resolved: Its own settings as it was performed with them.
+    """
+
+    run_id: int
+    key: str
+    given: dict[str, Any]
+    state: State = field(default_factory=State)
+    start: int = 0
+    end: int = 0
+    cluster_id: str = ""
+    output: TaskOutput = field(default_factory=TaskOutput)
+    ending: State | None = None
+    attempt: int = 0
+    retries: int = 0
+    resolved: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Run:
+    """One run of a job, or one that was submitted once.
+
+    Attributes:
+        kind: JOB_RUN or SUBMIT_RUN.
+        given: The settings as they were given.
+        commit: What its git_source was at.
+        parameters: Name, default and value of each parameter.
+        overriding: The parameters for its tasks that it was started with.
+        repairs: The number of each repair.
+        earlier: Attempts at tasks that another attempt has followed.
+        history: How it had ended before each repair.
+    """
+
+    run_id: int
+    job_id: int
+    name: str
+    creator: str
+    kind: str
+    given: dict[str, Any]
+    tasks: list[TaskRun]
+    token: str = ""
+    start: int = 0
+    end: int = 0
+    state: State = field(default_factory=State)
+    commit: str = ""
+    parameters: list[dict[str, str]] = field(default_factory=list)
+    overriding: dict[str, Any] = field(default_factory=dict)
+    repairs: list[int] = field(default_factory=list)
+    earlier: list[TaskRun] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def describe(self, only: TaskRun | None = None) -> dict[str, Any]:
+        """Return the run, or the run of one of its tasks, as `runs/get` shows it."""
+        subject = only or self
+        shown: dict[str, Any] = {
+            "job_id": self.job_id,
+            "run_id": subject.run_id,
+            "number_in_job": self.run_id,
+            "creator_user_name": self.creator,
+            "run_name": self.name,
+            "run_type": self.kind,
+            "trigger": "ONE_TIME",
+            "attempt_number": 0,
+            "job_run_id": self.run_id,
+            "run_page_url": f"/#job/{self.job_id}/run/{self.run_id}",
+            "format": "MULTI_TASK",
+            "tasks": [self._describe_task(one) for one in ([only] if only else self.tasks)],
+            **subject.state.describe(),
+            **_times(subject),
+        }
+        for name in ("job_clusters", "git_source"):
+            if name in self.given:
+                shown[name] = self.given[name]
+        if self.commit:
+            shown["git_source"] = {
+                **shown["git_source"],
+                "git_snapshot": {"used_commit": self.commit},
+            }
+        if self.parameters:
+            shown["job_parameters"] = self.parameters
+        if self.overriding:
+            shown["overriding_parameters"] = self.overriding
+        return shown
+
+    def describe_attempt(self) -> dict[str, Any]:
+        """Return the latest repair, or the run as it was without any, as the run's history shows it."""
+        number = {"type": "REPAIR", "id": self.repairs[-1]} if self.repairs else {"type": "ORIGINAL"}
+        before = {task for item in self.history for task in item["task_run_ids"]}
+        runs = [one.run_id for one in [*self.earlier, *self.tasks] if one.run_id not in before]
+        return {**number, **self.state.describe(), "start_time": self.start, "end_time": self.end,
+                "task_run_ids": runs}  # fmt: skip
+
+    def _describe_task(self, one: TaskRun) -> dict[str, Any]:
+        shown = {**one.given, "run_id": one.run_id, "attempt_number": one.attempt}
+        shown |= {**one.state.describe(), **_times(one)}
+        if one.cluster_id:
+            shown["cluster_instance"] = {"cluster_id": one.cluster_id, "spark_context_id": str(one.run_id)}
+        return shown
+
+
+class Runs:
+    """Every run that is kept."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._runs = {int(key): _loaded(saved) for key, saved in store.load(_DOCUMENT).items()}
+
+    def all(self) -> list[Run]:
+        """Return the runs, the newest first."""
+        return sorted(self._runs.values(), key=lambda run: (run.start, run.run_id), reverse=True)
+
+    def find(self, user: str, run_id: int) -> tuple[Run, TaskRun | None]:
+        """Return a run, or the one that a task's run belongs to and that; or refuse as the API does."""
+        for run in self._runs.values():
+            attempts = [*run.tasks, *run.earlier]
+            only = next((one for one in attempts if one.run_id == run_id), None)
+            if run.run_id == run_id or only is not None:
+                if run.creator != user:
+                    raise denied(
+                        f"User {user} does not have View or Admin or Manage Run or Owner permissions on "
+                        f"job {run.job_id}"
+                    )
+                return run, only
+        raise invalid(f"Run {run_id} does not exist.")
+
+    def with_token(self, user: str, token: str) -> Run | None:
+        """Return the run that was started with an idempotency token."""
+        return next(
+            (one for one in self._runs.values() if token and (one.creator, one.token) == (user, token)), None
+        )
+
+    async def add(self, run: Run) -> None:
+        """Keep a run; the oldest one that has ended goes where there are too many."""
+        self._runs[run.run_id] = run
+        for old in reversed(self.all()[_KEPT_RUNS:]):
+            if old.state.is_final:
+                del self._runs[old.run_id]
+        await self.save()
+
+    async def remove(self, run: Run) -> None:
+        """Forget a run."""
+        self._runs.pop(run.run_id, None)
+        await self.save()
+
+    async def save(self) -> None:
+        """Write what is known; outputs can be large, so that is made JSON on a thread."""
+        runs = list(self._runs.values())
+        document = await asyncio.to_thread(lambda: {str(run.run_id): asdict(run) for run in runs})
+        await self._store.save(_DOCUMENT, document)
+
+
+def new_id() -> int:
+    """Return a number for a run or a job."""
+    return 10**14 + secrets.randbelow(9 * 10**14)
+
+
+def now() -> int:
+    """Return the time in milliseconds since the epoch."""
+    return int(time.time() * 1000)
+
+
+def _loaded(saved: dict[str, Any]) -> Run:
+    """Return a run of an earlier server; what had not ended has been interrupted."""
+    tasks = [_loaded_task(one) for one in saved["tasks"]]
+    earlier = [_loaded_task(one) for one in saved.get("earlier", [])]
+    state = State(**saved["state"])
+    run = Run(**{**saved, "tasks": tasks, "earlier": earlier, "state": state})
+    subjects: list[Run | TaskRun] = [run, *tasks]
+    for subject in subjects:
+        if not subject.state.is_final:
+            subject.state, subject.end = replace(INTERRUPTED), now()
+    return run
+
+
+def _loaded_task(saved: dict[str, Any]) -> TaskRun:
+    output = TaskOutput(**saved["output"])
+    return TaskRun(**{**saved, "state": State(**saved["state"]), "output": output, "ending": None})
+
+
+def _times(subject: Run | TaskRun) -> dict[str, int]:
+    duration = subject.end - subject.start if subject.end else 0
+    return {
+        "start_time": subject.start,
+        "end_time": subject.end,
+        "setup_duration": 0,
+        "execution_duration": duration,
+        "cleanup_duration": 0,
+        "run_duration": duration,
+    }

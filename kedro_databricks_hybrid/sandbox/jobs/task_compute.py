@@ -1,0 +1,197 @@
+"""What the tasks of one run are executed on: clusters, serverless environments, files from Git."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from kedro_databricks_hybrid.sandbox.clusters import libraries
+from kedro_databricks_hybrid.sandbox.clusters.libraries import PipFailedError
+from kedro_databricks_hybrid.sandbox.core.fields import Fields
+from kedro_databricks_hybrid.sandbox.jobs.runs import TaskFailedError
+from kedro_databricks_hybrid.sandbox.jobs.task_process import CHECKOUT
+from kedro_databricks_hybrid.sandbox.repos.credentials import provider_named
+from kedro_databricks_hybrid.sandbox.repos.git import GitFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from kedro_databricks_hybrid.sandbox.clusters.libraries import Libraries
+    from kedro_databricks_hybrid.sandbox.clusters.model import Cluster
+    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.jobs.runs import Run, TaskRun
+    from kedro_databricks_hybrid.sandbox.jobs.settings import Settings, Task
+    from kedro_databricks_hybrid.sandbox.kernel.environment import NotebookEnvironment
+    from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
+
+_DEFAULT_VERSION = "4"
+# Not verified against a live workspace: what DATABRICKS_RUNTIME_VERSION says on serverless compute.
+_SERVERLESS_RUNTIME = "client.{}.0"
+
+
+class Compute:
+    """The compute of one run.
+
+    Attributes:
+        checkout: Where the files of the run's git_source are, None without one.
+    """
+
+    def __init__(
+        self, sandbox: Sandbox, libraries: Libraries, run: Run, settings: Settings, user: User
+    ) -> None:
+        self.checkout: Path | None = None
+        self._sandbox = sandbox
+        self._libraries = libraries
+        self._run = run
+        self._settings = settings
+        self._user = user
+        self._made: dict[str, str] = {}
+        self._making = asyncio.Lock()
+
+    async def check_out(self) -> str:
+        """Fetch the run's git_source and return its commit, empty without one.
+
+        Raises:
+            GitFailedError: The remote cannot be read, or lacks the branch, tag or commit.
+        """
+        source = self._settings.git_source
+        if not source:
+            return ""
+        url, git = str(source["git_url"]), self._sandbox.repos.git
+        credential = self._sandbox.git_credentials.default(
+            self._user.name, provider_named(str(source["git_provider"]))
+        )
+        self.checkout = self._sandbox.layout.scratch / f"git-source-{self._run.run_id}"
+        await git(
+            "clone", "--no-checkout", "--no-hardlinks", "--template=", "--", url, str(self.checkout),
+            credential=credential, url=url,
+        )  # fmt: skip
+        ref = _ref(source)
+        history = self.checkout / ".git"
+        try:
+            wanted = ("rev-parse", "--verify", "--end-of-options", f"{ref}^{{commit}}")
+            commit = (await git(*wanted, git_dir=history)).strip()
+        except GitFailedError as error:
+            raise GitFailedError(f"{ref.rpartition('/')[2]} is not in {url}") from error
+        await git("checkout", "--quiet", "--detach", commit, "--", git_dir=history, work_tree=self.checkout)
+        return commit
+
+    async def prepare(self, task: Task, one: TaskRun) -> None:
+        """Have the task's cluster running, with its libraries.
+
+        Raises:
+            TaskFailedError: The cluster does not start, or a library cannot be installed.
+        """
+        cluster = await self._cluster(task)
+        if cluster is None:
+            return
+        one.cluster_id = cluster.cluster_id
+        await self._sandbox.clusters.settled(cluster.cluster_id)
+        if cluster.state != "RUNNING":
+            message = f"Cluster {cluster.cluster_id} did not start: {cluster.state_message}"
+            raise TaskFailedError("CLUSTER_ERROR", message)
+        if task.libraries:
+            await self._libraries.add(cluster.cluster_id, task.libraries)
+            await self._libraries.settled(cluster.cluster_id)
+            there = self._libraries.of(cluster.cluster_id)
+            failed = [each for each in there if each.library in task.libraries and each.status == "FAILED"]
+            if failed:
+                raise _library_failed(failed[0].message)
+
+    @asynccontextmanager
+    async def environment(
+        self, task: Task, one: TaskRun
+    ) -> AsyncIterator[tuple[NotebookEnvironment, dict[str, str]]]:
+        """Give the task an environment and its variables, which end with it."""
+        made = self._sandbox.notebook_environment(str(one.run_id), self._user, one.cluster_id or None)
+        making = asyncio.create_task(asyncio.to_thread(self._make, made))
+        try:
+            await asyncio.shield(making)  # a thread cannot be stopped in the middle
+            if one.cluster_id:
+                version = self._sandbox.clusters.get(one.cluster_id).runtime_version
+                variables = await asyncio.to_thread(made.variables, self._user.name, version)
+            else:
+                variables = await self._serverless(task, made)
+            yield made, variables
+        finally:
+            await asyncio.wait([making])
+            self._sandbox.notebook_accesses.remove(made.access)
+            await asyncio.to_thread(made.remove)
+
+    async def close(self) -> None:
+        """Terminate the clusters that were made for this run, and drop the files from Git."""
+        for cluster_id in self._made.values():
+            if self._sandbox.clusters.find(cluster_id) is None:
+                continue  # someone has deleted it for good
+            await self._sandbox.clusters.terminate(cluster_id, "JOB_FINISHED")
+        if self.checkout is not None:
+            await asyncio.to_thread(shutil.rmtree, self.checkout, ignore_errors=True)
+
+    def _make(self, environment: NotebookEnvironment) -> None:
+        environment.make()
+        if self.checkout is not None:
+            inside = environment.folder / CHECKOUT.lstrip("/")
+            shutil.copytree(self.checkout, inside, symlinks=True, ignore=shutil.ignore_patterns(".git"))
+
+    async def _serverless(self, task: Task, made: NotebookEnvironment) -> dict[str, str]:
+        spec = Fields(self._settings.environments.get(task.compute.get("environment_key", ""), {}))
+        version = spec.text("environment_version", spec.text("client", _DEFAULT_VERSION))
+        variables = await asyncio.to_thread(
+            made.variables, self._user.name, _SERVERLESS_RUNTIME.format(version)
+        )
+        variables["IS_SERVERLESS"] = "TRUE"
+        lines = [str(line) for line in spec.items("dependencies")]
+        if lines:
+            name = f"requirements-{secrets.token_hex(4)}.txt"
+            text = "".join(f"{libraries.as_local(line)}\n" for line in lines)
+            (made.folder / "databricks" / name).write_text(text, encoding="utf-8")
+            try:
+                await libraries.pip_install(made, variables, "-r", f"/databricks/{name}")
+            except PipFailedError as error:
+                raise _library_failed(str(error)) from error
+        return variables
+
+    async def _cluster(self, task: Task) -> Cluster | None:
+        """Return the cluster that a task names, begun to start where it does not run."""
+        clusters = self._sandbox.clusters
+        given = task.compute
+        if "existing_cluster_id" in given:
+            cluster = clusters.find(given["existing_cluster_id"])
+            if cluster is None:
+                raise TaskFailedError(
+                    "CLUSTER_ERROR", f"Cluster {given['existing_cluster_id']} does not exist"
+                )
+            if cluster.state == "TERMINATING":
+                await clusters.settled(cluster.cluster_id)
+            if cluster.state == "TERMINATED":
+                await clusters.start(cluster.cluster_id)
+            return cluster
+        if "new_cluster" in given:
+            return await self._new_cluster(f"task {task.key}", given["new_cluster"])
+        if "job_cluster_key" in given:
+            key = given["job_cluster_key"]
+            return await self._new_cluster(f"job {key}", self._settings.job_clusters[key])
+        return None
+
+    async def _new_cluster(self, key: str, attributes: dict[str, Any]) -> Cluster:
+        async with self._making:
+            if key not in self._made:
+                name = f"job-{self._run.job_id}-run-{self._run.run_id}"
+                attributes = {**attributes, "cluster_source": "JOB"}
+                made = await self._sandbox.clusters.create(name, self._user.name, attributes)
+                self._made[key] = made.cluster_id
+        return self._sandbox.clusters.get(self._made[key])
+
+
+def _library_failed(said: str) -> TaskFailedError:
+    return TaskFailedError("LIBRARY_INSTALLATION_ERROR", f"Library installation failed: {said}")
+
+
+def _ref(source: dict[str, Any]) -> str:
+    if "git_branch" in source:
+        return f"refs/remotes/origin/{source['git_branch']}"
+    return f"refs/tags/{source['git_tag']}" if "git_tag" in source else str(source["git_commit"])

@@ -1,0 +1,206 @@
+"""One task of a run: the program it asks for, executed in a Python process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from kedro_databricks_hybrid.sandbox.clusters.libraries import as_local
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError
+from kedro_databricks_hybrid.sandbox.core.layout import names_of
+from kedro_databricks_hybrid.sandbox.jobs.runs import (
+    FAILED,
+    MAX_OUTPUT,
+    SUCCEEDED,
+    Log,
+    State,
+    TaskFailedError,
+    TaskOutput,
+)
+from kedro_databricks_hybrid.sandbox.kernel.process import Kernel, KernelDiedError
+from kedro_databricks_hybrid.sandbox.kernel.results import plain, restarts_python
+from kedro_databricks_hybrid.sandbox.workspace import notebook_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.jobs.settings import Task
+    from kedro_databricks_hybrid.sandbox.kernel.environment import NotebookEnvironment
+    from kedro_databricks_hybrid.sandbox.kernel.process import Message, Reply
+    from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
+
+CHECKOUT = "/databricks/git_source"
+"""Where a task finds the files of its run's git_source."""
+
+_MODULE = "kedro_databricks_hybrid.sandbox.kernel.inside.tasks"
+_NOTEBOOK_MISSING = (
+    'Unable to access the notebook "{}". Either it does not exist, or the identity used to run this job, '
+    "{}, lacks the required permissions."
+)
+_IN_WORKSPACE = ("/Users/", "/Repos/", "/Shared/")
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a task runs.
+
+    Attributes:
+        opening: Code that is run first, and again whenever Python is restarted.
+        cells: The code, piece by piece.
+        is_notebook: Whether it has a result, or else a log.
+    """
+
+    opening: str
+    cells: tuple[str, ...]
+    is_notebook: bool
+
+
+class TaskProcess:
+    """Runs one program to its end; cancelling that ends the process and all below it.
+
+    Attributes:
+        output: What it has said so far.
+    """
+
+    def __init__(self, environment: NotebookEnvironment, variables: dict[str, str], program: Program) -> None:
+        self.output = TaskOutput()
+        self._environment = environment
+        self._variables = variables
+        self._program = program
+        self._log = Log()
+
+    async def run(self) -> State:
+        """Run the program and return how it ended."""
+        kernel = await Kernel.start(self._environment, self._variables)
+        try:
+            waiting = [self._program.opening, *self._program.cells]
+            while waiting:
+                reply = await kernel.execute(waiting.pop(0), self._write)
+                if reply.error == "NotebookExit":
+                    self._exit_with(reply.value)
+                    return SUCCEEDED
+                if restarts_python(reply):
+                    await kernel.end()
+                    kernel = await Kernel.start(self._environment, self._variables)
+                    waiting.insert(0, self._program.opening)
+                elif reply.error is not None:
+                    self._fail(reply)
+                    return FAILED
+        except KernelDiedError as error:
+            self.output.error = str(error)
+            return replace(FAILED, message=str(error))
+        finally:
+            self._finish()
+            await kernel.end()
+        return SUCCEEDED
+
+    def _write(self, message: Message) -> None:
+        content = message["content"]
+        if message["msg_type"] == "stream":
+            self._log.add(content["text"])
+        elif message["msg_type"] in {"execute_result", "display_data"}:
+            self._log.add(content["data"].get("text/plain", "") + "\n")
+
+    def _exit_with(self, value: str) -> None:
+        content = value.encode(errors="replace")
+        self.output.result = content[:MAX_OUTPUT].decode(errors="ignore")
+        self.output.result_truncated = len(content) > MAX_OUTPUT
+
+    def _fail(self, reply: Reply) -> None:
+        redact = self._environment.access.redact
+        self.output.error = redact(f"{reply.error}: {plain(reply.value)}")
+        self.output.error_trace = redact(plain("\n".join(reply.traceback)))
+
+    def _finish(self) -> None:
+        redact = self._environment.access.redact
+        if self._program.is_notebook:
+            self.output.result = redact(self.output.result)
+        else:
+            self.output.logs = redact(self._log.text())
+            self.output.logs_truncated = self._log.cut
+
+
+def program_of(sandbox: Sandbox, user: User, task: Task, checkout: Path | None) -> Program:
+    """Return what a task runs.
+
+    Args:
+        sandbox: The workspace.
+        user: Who runs it.
+        task: The task.
+        checkout: Where the files of the run's git_source are, out here.
+
+    Raises:
+        TaskFailedError: There is no such notebook.
+    """
+    settings = task.settings
+    from_git = checkout is not None and settings.get("source", "GIT") == "GIT"
+    if task.kind == "notebook_task":
+        if from_git and checkout is not None:
+            return _git_notebook(user, settings, checkout)
+        return _workspace_notebook(sandbox, user, settings)
+    if task.kind == "spark_python_task":
+        path = as_local(str(settings["python_file"]))
+        if not path.startswith("/") and from_git:
+            path = f"{CHECKOUT}/{path}"
+        elif path.startswith(_IN_WORKSPACE):
+            path = f"/Workspace{path}"
+        code = _call("run_script", path.removeprefix("file:"), _arguments(settings))
+    else:
+        code = _call(
+            "run_entry_point", settings["package_name"], settings["entry_point"], _arguments(settings)
+        )
+    return Program("", (code,), is_notebook=False)
+
+
+def _workspace_notebook(sandbox: Sandbox, user: User, settings: dict[str, Any]) -> Program:
+    path = str(settings["notebook_path"])
+    try:
+        names = names_of(path)
+        entry = sandbox.tree.find(user, names)
+    except ApiError as error:
+        raise _no_notebook(path, user) from error
+    if entry.kind != "NOTEBOOK" or entry.language != "PYTHON":
+        raise _no_notebook(path, user)
+    repo = sandbox.repos.around(names)
+    root = f"/Workspace{repo.path}" if repo else ""
+    return _notebook(entry.place, "/".join(("/Workspace", *names[:-1])), root, settings)
+
+
+def _git_notebook(user: User, settings: dict[str, Any], checkout: Path) -> Program:
+    path = str(settings["notebook_path"])
+    try:
+        root = checkout.resolve()
+        found = [(root / (path.rstrip("/") + extension)).resolve() for extension in (".py", ".ipynb")]
+        inside = [one for one in found if one.is_relative_to(root) and one.is_file()]
+        file = next((one for one in inside if notebook_files.language_of(one) == "PYTHON"), None)
+    except (OSError, ValueError, RuntimeError):  # a name that no file can have, a link that leads round
+        file = None
+    if file is None:
+        raise _no_notebook(path, user)
+    folder = f"{CHECKOUT}/{file.parent.relative_to(root)}".removesuffix("/.")
+    return _notebook(file, folder, CHECKOUT, settings)
+
+
+def _notebook(place: Path, folder: str, root: str, settings: dict[str, Any]) -> Program:
+    try:
+        code = tuple(notebook_files.code_of(place))
+    except ApiError as error:
+        raise TaskFailedError("RUN_EXECUTION_ERROR", error.message) from error
+    path = f"{folder}/{place.stem}".removeprefix("/Workspace")
+    opening = _call("open_notebook", path, folder, root, settings.get("base_parameters") or {})
+    return Program(opening, code, is_notebook=True)
+
+
+def _no_notebook(path: str, user: User) -> TaskFailedError:
+    return TaskFailedError("RESOURCE_NOT_FOUND", _NOTEBOOK_MISSING.format(path, user.name))
+
+
+def _arguments(settings: dict[str, Any]) -> list[str]:
+    named = settings.get("named_parameters") or {}
+    return [*(settings.get("parameters") or []), *(f"--{name}={value}" for name, value in named.items())]
+
+
+def _call(function: str, *arguments: object) -> str:
+    shown = ", ".join(repr(argument) for argument in arguments)
+    return f"__import__({_MODULE!r}, fromlist=['x']).{function}({shown})"

@@ -1,0 +1,225 @@
+"""Doing the work of runs: task after task, each on its compute."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError
+from kedro_databricks_hybrid.sandbox.jobs import runs, task_order
+from kedro_databricks_hybrid.sandbox.jobs.parameters import with_parameters
+from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, State, TaskFailedError, TaskRun, new_id, now
+from kedro_databricks_hybrid.sandbox.jobs.task_compute import Compute
+from kedro_databricks_hybrid.sandbox.jobs.task_process import TaskProcess, program_of
+from kedro_databricks_hybrid.sandbox.kernel.process import KernelDiedError
+from kedro_databricks_hybrid.sandbox.repos.git import GitFailedError
+
+if TYPE_CHECKING:
+    from kedro_databricks_hybrid.sandbox.clusters.libraries import Libraries
+    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.jobs.settings import Settings, Task
+    from kedro_databricks_hybrid.sandbox.kernel.access import NotebookAccess
+    from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
+
+_LOG = logging.getLogger(__name__)
+
+
+class JobWork:
+    """Every run that is under way."""
+
+    def __init__(self, sandbox: Sandbox, libraries: Libraries, runs: Runs) -> None:
+        self._sandbox = sandbox
+        self._libraries = libraries
+        self._runs = runs
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+        self._tasks: dict[int, asyncio.Task[State]] = {}
+        self._queued: dict[int, asyncio.Event] = {}
+        sandbox.clusters.on_terminate(self._lose_cluster)
+        sandbox.notebook_accesses.on_end(self._stop_runs_of)
+
+    def begin(self, run: Run, settings: Settings, user: User, limit: int = 0) -> None:
+        """Begin a run, once fewer than `limit` runs of its job are ahead of it; 0 for at once."""
+        work = asyncio.create_task(self._do(run, settings, user, limit))
+        self._under_way[run.run_id] = work
+        work.add_done_callback(lambda _: self._under_way.pop(run.run_id, None))
+
+    def stop(self, run: Run, how: State) -> None:
+        """Begin to end a run; one that has ended stays as it is."""
+        if run.state.is_final or run.run_id not in self._under_way:
+            return
+        run.state = State("TERMINATING", message=how.message)
+        for one in run.tasks:
+            self._stop_task(one, how)
+        if run.run_id in self._queued:
+            self._queued[run.run_id].set()
+
+    async def wait(self, run: Run) -> None:
+        """Wait until a run has ended."""
+        if run.run_id in self._under_way:
+            await asyncio.wait([self._under_way[run.run_id]])
+
+    async def close(self) -> None:
+        """End every run."""
+        work = list(self._under_way.values())
+        for run in self._runs.all():
+            self.stop(run, runs.INTERRUPTED)
+        await asyncio.gather(*work, return_exceptions=True)
+
+    def _stop_task(self, one: TaskRun, how: State) -> None:
+        if not one.state.is_final:
+            one.ending = one.ending or how
+            if one.run_id in self._tasks:
+                self._tasks[one.run_id].cancel()
+
+    def _stop_runs_of(self, notebook: NotebookAccess) -> None:
+        for run in self._runs.all() if notebook.runs else ():
+            if run.run_id in notebook.runs:
+                self.stop(run, runs.CANCELLED)
+
+    async def _lose_cluster(self, cluster_id: str) -> None:
+        cluster = self._sandbox.clusters.find(cluster_id)
+        if cluster is not None and cluster.state == "PENDING":
+            return  # it did not start: the task that waits for it says why
+        message = f"Cluster {cluster_id} was terminated during the run."
+        lost = State("INTERNAL_ERROR", "FAILED", message, "CLUSTER_ERROR")
+        for run in self._runs.all():
+            for one in run.tasks if run.run_id in self._under_way else ():
+                if one.cluster_id == cluster_id:
+                    self._stop_task(one, lost)
+
+    async def _wait_in_queue(self, run: Run, limit: int) -> None:
+        """Wait until fewer than `limit` runs of the job that came before this one are under way."""
+        stopped = self._queued[run.run_id] = asyncio.Event()
+        waiting = asyncio.create_task(stopped.wait())
+        try:
+            while not stopped.is_set():
+                before = list(self._under_way)[: list(self._under_way).index(run.run_id)]
+                ahead = [
+                    self._under_way[one.run_id]
+                    for one in self._runs.all()
+                    if one.job_id == run.job_id and one.run_id in before
+                ]
+                if len(ahead) < limit:
+                    return
+                await asyncio.wait([waiting, *ahead], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+            del self._queued[run.run_id]
+
+    async def _do(self, run: Run, settings: Settings, user: User, limit: int) -> None:
+        if limit:
+            await self._wait_in_queue(run, limit)
+        clock = None
+        if settings.timeout:
+            clock = asyncio.get_running_loop().call_later(settings.timeout, self.stop, run, runs.TIMED_OUT)
+        compute = Compute(self._sandbox, self._libraries, run, settings, user)
+        try:
+            try:
+                run.commit = await compute.check_out()
+            except (GitFailedError, ApiError) as error:
+                message = f"Failed to checkout Git repository: {error}"
+                refused = State("INTERNAL_ERROR", "FAILED", message, "REPOSITORY_CHECKOUT_FAILED")
+                for one in run.tasks:
+                    one.ending = one.ending or refused
+            if not run.state.is_final and run.state.life_cycle != "TERMINATING":
+                run.state = State("RUNNING", message="In run")
+            await self._runs.save()
+            await self._do_tasks(run, settings, compute, user)
+        finally:
+            if clock is not None:
+                clock.cancel()
+            await compute.close()
+            after = {task.key: task.after for task in settings.tasks}
+            run.state = task_order.outcome({one.key: one.state for one in run.tasks}, after)
+            run.end = now()
+            await self._runs.save()
+
+    async def _do_tasks(self, run: Run, settings: Settings, compute: Compute, user: User) -> None:
+        """Do each task that has not ended once those before it have."""
+        by_key = {one.key: one for one in run.tasks}
+        waiting = {task.key: task for task in settings.tasks if not by_key[task.key].state.is_final}
+        working: dict[asyncio.Task[State], tuple[Task, TaskRun]] = {}
+        while waiting or working:
+            for task in [task for task in waiting.values() if _may_begin(task, by_key)]:
+                one = by_key[waiting.pop(task.key).key]
+                one.start = now()
+                before = [by_key[key].state for key in task.after]
+                one.ending = one.ending or task_order.refusal(task.condition, before)
+                if one.ending is not None:
+                    _settle(one, one.ending)
+                    continue
+                work = asyncio.create_task(self._do_task(task, run, one, compute, user))
+                working[work] = task, one
+                self._tasks[one.run_id] = work
+            if not working:
+                continue
+            done, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
+            for work in done:
+                task, one = working.pop(work)
+                del self._tasks[one.run_id]
+                _settle(one, one.ending or _ended(work, one))
+                if run.state.life_cycle != "TERMINATING" and _is_retried(task, one):
+                    waiting[task.key] = task
+                    by_key[task.key] = _next_attempt(run, one)
+            await self._runs.save()
+
+    async def _do_task(self, task: Task, run: Run, one: TaskRun, compute: Compute, user: User) -> State:
+        if one.retries:
+            await asyncio.sleep(task.pause)
+        task = with_parameters(task, run, one)
+        one.resolved = {task.kind: task.settings}
+        clock = None
+        if task.timeout:
+            clock = asyncio.get_running_loop().call_later(task.timeout, self._stop_task, one, runs.TIMED_OUT)
+        try:
+            await compute.prepare(task, one)
+            program = await asyncio.to_thread(program_of, self._sandbox, user, task, compute.checkout)
+            async with compute.environment(task, one) as (environment, variables):
+                process = TaskProcess(environment, variables, program)
+                one.output = process.output
+                one.state = State("RUNNING", message="In run")
+                return await process.run()
+        except TaskFailedError as error:
+            return error.state
+        except (KernelDiedError, OSError) as error:
+            return State("INTERNAL_ERROR", "FAILED", str(error), "DRIVER_ERROR")
+        finally:
+            if clock is not None:
+                clock.cancel()
+
+
+def _may_begin(task: Task, by_key: dict[str, TaskRun]) -> bool:
+    return all(by_key[key].state.is_final for key in task.after)
+
+
+def _is_retried(task: Task, one: TaskRun) -> bool:
+    if one.state.result == "TIMEDOUT" and not task.given.get("retry_on_timeout"):
+        return False
+    may = task.retries < 0 or one.retries < task.retries
+    return may and one.state.result in {"FAILED", "TIMEDOUT"}
+
+
+def _next_attempt(run: Run, one: TaskRun) -> TaskRun:
+    """Return another attempt at a task, which takes the place of the one before."""
+    new = TaskRun(new_id(), one.key, one.given, attempt=one.attempt + 1, retries=one.retries + 1)
+    run.tasks[run.tasks.index(one)] = new
+    run.earlier.append(one)
+    return new
+
+
+def _ended(work: asyncio.Task[State], one: TaskRun) -> State:
+    if work.cancelled():
+        return runs.INTERRUPTED
+    error = work.exception()
+    if error is not None:
+        _LOG.error("Task %s failed in the sandbox", one.key, exc_info=error)
+        return State(
+            "INTERNAL_ERROR", "FAILED", "The sandbox failed; its server.log says how.", "INTERNAL_ERROR"
+        )
+    return work.result()
+
+
+def _settle(one: TaskRun, state: State) -> None:
+    one.state, one.end = replace(state), now()

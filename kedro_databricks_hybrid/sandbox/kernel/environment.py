@@ -1,0 +1,210 @@
+"""The files and the environment variables that an execution context starts with."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import site
+import sys
+import sysconfig
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid.sandbox.core.machine_variables import machine_variables
+from kedro_databricks_hybrid.sandbox.kernel import namespace, spark_defaults
+from kedro_databricks_hybrid.sandbox.kernel.access import ACCESS_FILE
+from kedro_databricks_hybrid.spark import java
+
+if TYPE_CHECKING:
+    from types import SimpleNamespace
+
+    from kedro_databricks_hybrid.sandbox.core.layout import Layout
+    from kedro_databricks_hybrid.sandbox.kernel.access import NotebookAccess
+
+DRIVER_FOLDER = "/databricks/driver"
+"""The working directory of a context, as on Databricks; its Git folders lie elsewhere."""
+
+CLUSTER_LIBRARIES = f"{spark_defaults.LOCAL_DISK}/.ephemeral_nfs/cluster_libraries/python"
+"""Where a context finds the packages of its cluster."""
+
+_ENVIRONMENTS = ".ephemeral_nfs/envs"
+_SPARK_CONFIGURATION = "spark/conf"
+
+_MAX_FIRST_LINE = 512
+_RUNS_PYTHON = re.compile(rb"#!\S*/python[0-9.]*\s*\n")
+
+
+@dataclass(frozen=True)
+class NotebookEnvironment:
+    """Where the files of one execution context are, out here and in there.
+
+    Attributes:
+        folder: Everything that belongs to this context, and goes with it.
+        layout: The sandbox's folders.
+        name: The context's id.
+        access: What its dbutils may ask the workspace.
+        libraries: The folder of the packages of its cluster, None where it has none.
+        visible: The folders of `/Workspace/Users` and `/Workspace/Repos` that its user may see.
+        dbfs: Whether it may use the DBFS root at all.
+        dbfs_mount: Whether Python code sees that root at /dbfs.
+    """
+
+    folder: Path
+    layout: Layout
+    name: str
+    access: NotebookAccess
+    libraries: Path | None = None
+    visible: tuple[str, ...] = ()
+    dbfs: bool = True
+    dbfs_mount: bool = True
+
+    @property
+    def binds(self) -> list[tuple[Path | None, str]]:
+        """Which folders lie at which absolute path for the context; None for what it must not see."""
+        workspace = self.layout.workspace
+        root = self.layout.dbfs if self.dbfs else None
+        own = [Path(os.path.realpath(folder)) for folder in (self.folder, self.home)]
+        return [
+            (None, os.path.realpath(self.layout.home)),
+            *((folder, str(folder)) for folder in own),
+            (workspace, "/Workspace"),
+            (None, "/Workspace/Users"),
+            (None, "/Workspace/Repos"),
+            *((workspace / name, f"/Workspace/{name}") for name in self.visible),
+            *([(root, "/dbfs")] if self.dbfs and self.dbfs_mount else []),
+            (self.layout.volumes, "/Volumes"),
+            (self.folder / "databricks", "/databricks"),
+            (self.folder / "disk", spark_defaults.LOCAL_DISK),
+            (root, spark_defaults.DBFS),
+            *([(self.libraries, CLUSTER_LIBRARIES)] if self.libraries else []),
+        ]
+
+    @property
+    def prefix(self) -> str:
+        """Where the context's own Python packages go, as the context sees it."""
+        return f"{spark_defaults.LOCAL_DISK}/{_ENVIRONMENTS}/pythonEnv-{self.name}"
+
+    @property
+    def python(self) -> str:
+        """The context's interpreter, as the context sees it."""
+        return f"{self.prefix}/bin/python"
+
+    @property
+    def home(self) -> Path:
+        """The home folder on all clusters: caches, pip's settings, never the user's own home."""
+        return self.layout.kernels / "home"
+
+    @property
+    def packages(self) -> Path:
+        """The folder out here of the context's own Python environment."""
+        return self.folder / "disk" / Path(self.prefix).relative_to(spark_defaults.LOCAL_DISK)
+
+    def inside(self, command: list[str]) -> list[str]:
+        """Return how a command is run where the folders lie at their absolute paths."""
+        program = [sys.executable, "-I", "-S", namespace.__file__, "--parent", str(os.getpid())]
+        for source, target in self.binds:
+            program += ["--bind", str(source or namespace.HIDDEN), target]
+        return [*program, "--cwd", DRIVER_FOLDER, "--", *command]
+
+    def make(self) -> None:
+        """Create the files; takes tens of milliseconds and must not run on the event loop."""
+        disk = self.folder / "disk"
+        configuration = self.folder / "databricks" / _SPARK_CONFIGURATION
+        driver = self.folder / "databricks" / "driver"
+        for folder in (self.home, disk / "tmp", disk / "warehouse", configuration, driver):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        spark_defaults.write(configuration)
+        access = self.folder / "databricks" / ACCESS_FILE
+        access.touch(mode=0o600)
+        access.write_text(self.access.document(), encoding="utf-8")
+        self._share_pip_settings()
+        if self.libraries:
+            self.libraries.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_environment(self.packages)
+
+    def remove(self) -> None:
+        """Delete the files."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def variables(self, user: str, runtime_version: str) -> dict[str, str]:
+        """Return the environment variables of the context's processes."""
+        variables = machine_variables()
+        java.ensure(variables)
+        machine_path = os.environ.get("PATH", os.defpath)
+        no_proxy = [variables.get("no_proxy"), variables.get("NO_PROXY"), "127.0.0.1,localhost"]
+        direct = ",".join(dict.fromkeys(filter(None, no_proxy)))
+        return {
+            **variables,
+            "NO_PROXY": direct,
+            "no_proxy": direct,
+            "PATH": f"{self.prefix}/bin{os.pathsep}{machine_path}",
+            "HOME": str(self.home),
+            "VIRTUAL_ENV": self.prefix,
+            "IPYTHONDIR": f"{spark_defaults.LOCAL_DISK}/ipython",
+            "JUPYTER_PLATFORM_DIRS": "1",
+            "DATABRICKS_RUNTIME_VERSION": runtime_version,
+            "PYSPARK_PYTHON": self.python,
+            "PYSPARK_DRIVER_PYTHON": self.python,
+            "SPARK_CONF_DIR": f"/databricks/{_SPARK_CONFIGURATION}",
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_USER": user,
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_ROOT_USER_ACTION": "ignore",
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        }
+
+    def _share_pip_settings(self) -> None:
+        """Let %pip find packages where the user's own pip does."""
+        for place in (".config/pip", ".pip"):
+            theirs, ours = Path.home() / place, self.home / place
+            if theirs.is_dir() and not ours.is_symlink():
+                ours.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                ours.symlink_to(theirs)
+
+    def _make_environment(self, prefix: Path) -> None:
+        """Make an environment that sees the sandbox's packages but installs its own beside them."""
+        _Environment(symlinks=True, with_pip=False).create(prefix)
+        packages = next(prefix.glob("lib/python*/site-packages"))
+        folders = _package_folders()
+        if self.libraries:
+            # An import system that has once found a folder missing does not look again.
+            (self.libraries / packages.relative_to(prefix)).mkdir(mode=0o700, parents=True, exist_ok=True)
+            folders = [f"{CLUSTER_LIBRARIES}/{packages.relative_to(prefix)}", *folders]
+        lines = [f"import site; site.addsitedir({folder!r})\n" for folder in folders]
+        (packages / "sandbox.pth").write_text("".join(lines), encoding="utf-8")
+        self._take_programs(prefix / "bin")
+        settings = Path(sys.prefix) / "pip.conf"
+        if settings.is_file():
+            shutil.copyfile(settings, prefix / "pip.conf")
+
+    def _take_programs(self, programs: Path) -> None:
+        """Give the environment `pip`, `kedro` and the like, which then use it and not the sandbox's own."""
+        for theirs in Path(sysconfig.get_path("scripts")).iterdir():
+            ours = programs / theirs.name
+            if theirs.is_symlink() or not theirs.is_file() or ours.is_symlink():
+                continue
+            with theirs.open("rb") as file:
+                first_line = file.readline(_MAX_FIRST_LINE)
+                if not _RUNS_PYTHON.fullmatch(first_line):
+                    continue
+                ours.write_bytes(f"#!{self.python}\n".encode() + file.read())
+            ours.chmod(0o700)
+
+
+class _Environment(venv.EnvBuilder):
+    """A virtual environment without the scripts that activate it: they would hold paths from out here."""
+
+    def setup_scripts(self, context: SimpleNamespace) -> None:
+        """Write none."""
+
+
+def _package_folders() -> list[str]:
+    """Return the folders of the packages that the sandbox itself runs with."""
+    folders = site.getsitepackages()
+    if site.ENABLE_USER_SITE:
+        folders = [*folders, site.getusersitepackages()]
+    own = str(Path(__file__).resolve().parents[3])  # a checkout that is not installed
+    return [folder for folder in dict.fromkeys([*folders, own]) if Path(folder).is_dir()]

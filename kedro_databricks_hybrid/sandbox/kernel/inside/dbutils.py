@@ -1,0 +1,264 @@
+"""`dbutils` of a notebook: files, secrets, widgets, leaving the notebook, restarting Python.
+
+The names are Databricks' own, camel case and all. Secrets are asked for with the notebook's own token.
+"""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kedro_databricks_hybrid.sandbox.kernel.inside import notebook_run
+from kedro_databricks_hybrid.sandbox.kernel.inside.notebook_context import EntryPoint, RefusedError, ask
+from kedro_databricks_hybrid.sandbox.kernel.spark_defaults import DBFS
+
+_ROOTS = ("/Volumes", "/Workspace")  # absolute paths that are not DBFS
+
+
+class NotebookExit(BaseException):
+    """The notebook is left with a value; the API shows this as success."""
+
+
+class PythonRestart(BaseException):
+    """The Python process is to be replaced; the API shows this as success."""
+
+
+class FileInfo(NamedTuple):
+    """One entry of a listing; times are milliseconds since the epoch."""
+
+    path: str
+    name: str
+    size: int
+    modificationTime: int  # noqa: N815
+
+    def isDir(self) -> bool:  # noqa: N802
+        """Whether this is a folder."""
+        return self.name.endswith("/")
+
+    def isFile(self) -> bool:  # noqa: N802
+        """Whether this is a file."""
+        return not self.isDir()
+
+
+class DBUtils:
+    """All of them; every instance has the same widgets.
+
+    Args:
+        spark: Taken because `pyspark.dbutils.DBUtils(spark)` is Databricks' form; not used.
+    """
+
+    def __init__(self, spark: object = None) -> None:
+        del spark
+        self.fs = FileSystem()
+        self.widgets = _WIDGETS
+        self.notebook = Notebook()
+        self.library = Library()
+        self.secrets = SecretsUtility()
+
+
+class FileSystem:
+    """`dbutils.fs`, on `dbfs:/`, `/Volumes/`, `/Workspace/` and `file:/` paths."""
+
+    def ls(self, dir: str) -> list[FileInfo]:  # noqa: A002
+        """List a folder, or the one file."""
+        place = _local(dir)
+        entries = sorted(place.iterdir()) if place.is_dir() else [_existing(place, dir)]
+        base = _uri(dir).rstrip("/") if place.is_dir() else _uri(dir).rpartition("/")[0]
+        return [_info(base, entry) for entry in entries if not _is_checksum(entry)]
+
+    def mkdirs(self, dir: str) -> bool:  # noqa: A002
+        """Create a folder and its parents."""
+        _local(dir).mkdir(parents=True, exist_ok=True)
+        return True
+
+    def put(self, file: str, contents: str, overwrite: bool = False) -> bool:  # noqa: FBT001, FBT002
+        """Write a text to a file."""
+        place = _local(file)
+        if place.exists() and not overwrite:
+            raise FileExistsError(f"{_uri(file)} already exists. Use overwrite=True to replace it.")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        written = place.write_bytes(contents.encode())
+        print(f"Wrote {written} bytes.")  # noqa: T201 - as Databricks does
+        return True
+
+    def head(self, file: str, max_bytes: int = 65536) -> str:
+        """Return the beginning of a file."""
+        with _existing(_local(file), file).open("rb") as content:
+            return content.read(max_bytes).decode("utf-8", errors="replace")
+
+    def cp(self, source: str, destination: str, recurse: bool = False) -> bool:  # noqa: FBT001, FBT002
+        """Copy a file, or with `recurse` a folder."""
+        origin, target = _existing(_local(source), source), _local(destination)
+        if origin.is_dir():
+            if not recurse:
+                raise IsADirectoryError(f"{_uri(source)} is a directory. Use recurse=True to copy it.")
+            shutil.copytree(origin, target, dirs_exist_ok=True)
+        else:
+            target = target / origin.name if target.is_dir() else target
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(origin, target)
+        return True
+
+    def mv(self, source: str, destination: str, recurse: bool = False) -> bool:  # noqa: FBT001, FBT002
+        """Move a file, or with `recurse` a folder."""
+        self.cp(source, destination, recurse)
+        return self.rm(source, recurse)
+
+    def rm(self, dir: str, recurse: bool = False) -> bool:  # noqa: A002, FBT001, FBT002
+        """Remove a file or a folder; False if there is none."""
+        place = _local(dir)
+        if place.is_dir() and not place.is_symlink():
+            if any(place.iterdir()) and not recurse:
+                raise OSError(f"{_uri(dir)} is not empty. Use recurse=True to remove it.")
+            shutil.rmtree(place)
+        elif place.exists():
+            place.unlink()
+            place.with_name(f".{place.name}.crc").unlink(missing_ok=True)
+        else:
+            return False
+        return True
+
+
+class Widgets:
+    """`dbutils.widgets`: named parameters, kept in this notebook."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, str] = {}
+
+    def text(self, name: str, defaultValue: str, label: str = "") -> None:  # noqa: N803
+        """Define a parameter; one that has a value keeps it."""
+        del label
+        self._values.setdefault(name, defaultValue)
+
+    def dropdown(self, name: str, defaultValue: str, choices: list[str], label: str = "") -> None:  # noqa: N803
+        """Define a parameter with a choice of values."""
+        if defaultValue not in choices:
+            raise ValueError(f"The default value '{defaultValue}' of widget {name} is not among its choices.")
+        self.text(name, defaultValue, label)
+
+    combobox = dropdown
+    multiselect = dropdown
+
+    def get(self, name: str) -> str:
+        """Return the value of a parameter."""
+        if name not in self._values:
+            raise ValueError(f"InputWidgetNotDefined: No input widget named {name} is defined")
+        return self._values[name]
+
+    def getAll(self) -> dict[str, str]:  # noqa: N802
+        """Return all parameters."""
+        return dict(self._values)
+
+    def remove(self, name: str) -> None:
+        """Forget a parameter."""
+        self._values.pop(name, None)
+
+    def removeAll(self) -> None:  # noqa: N802
+        """Forget all parameters."""
+        self._values.clear()
+
+
+_WIDGETS = Widgets()
+
+
+class Notebook:
+    """`dbutils.notebook`."""
+
+    entry_point = EntryPoint()
+
+    def exit(self, value: str) -> None:
+        """Leave the notebook with a value."""
+        raise NotebookExit(value)
+
+    def run(self, path: str, timeout_seconds: int, arguments: dict[str, str] | None = None) -> str:
+        """Run another notebook and return the value that it exits with; 0 seconds are no limit."""
+        return notebook_run.run(path, timeout_seconds, arguments or {})
+
+
+class Library:
+    """`dbutils.library`."""
+
+    def restartPython(self) -> None:  # noqa: N802
+        """Replace the Python process: installed packages stay, variables and modules go."""
+        raise PythonRestart
+
+
+def _local(path: str) -> Path:
+    """Return where a path of `dbutils.fs` lies in this process's file system."""
+    if path.startswith("file:"):
+        return Path("/", path.removeprefix("file:").lstrip("/"))
+    absolute = "/" + path.removeprefix("dbfs:").lstrip("/")
+    if ":" in path.partition("/")[0] and not path.startswith("dbfs:"):
+        raise ValueError(f"No file system for the scheme of {path}")
+    if absolute.startswith(tuple(f"{root}/" for root in _ROOTS)) or absolute in _ROOTS:
+        return Path(absolute)
+    return Path(DBFS, absolute.lstrip("/"))
+
+
+def _uri(path: str) -> str:
+    if path.startswith(("dbfs:", "file:")):
+        return path
+    return f"dbfs:/{path.lstrip('/')}"
+
+
+def _existing(place: Path, path: str) -> Path:
+    if not place.exists():
+        raise FileNotFoundError(f"No such file or directory: {_uri(path)}")
+    return place
+
+
+def _info(base: str, entry: Path) -> FileInfo:
+    facts = entry.stat()
+    name = f"{entry.name}/" if entry.is_dir() else entry.name
+    size = 0 if entry.is_dir() else facts.st_size
+    return FileInfo(f"{base}/{name}", name, size, int(facts.st_mtime * 1000))
+
+
+def _is_checksum(entry: Path) -> bool:
+    """Whether this is a file that local Spark keeps beside another one."""
+    return entry.name.startswith(".") and entry.name.endswith(".crc")
+
+
+class SecretMetadata(NamedTuple):
+    """One secret of a listing."""
+
+    key: str
+
+
+class SecretScope(NamedTuple):
+    """One scope of a listing."""
+
+    name: str
+
+    def getName(self) -> str:  # noqa: N802 - Databricks' name
+        """Return its name."""
+        return self.name
+
+
+class SecretsUtility:
+    """`dbutils.secrets`; what it returns is redacted where a notebook shows it."""
+
+    def get(self, scope: str, key: str) -> str:
+        """Return a secret as text."""
+        return self.getBytes(scope, key).decode()
+
+    def getBytes(self, scope: str, key: str) -> bytes:  # noqa: N802 - Databricks' name
+        """Return a secret as bytes."""
+        return base64.b64decode(_ask_secrets("get", scope=scope, key=key)["value"])
+
+    def list(self, scope: str) -> list[SecretMetadata]:
+        """Return the names of the secrets in a scope."""
+        return [SecretMetadata(one["key"]) for one in _ask_secrets("list", scope=scope).get("secrets", [])]
+
+    def listScopes(self) -> Any:  # noqa: ANN401, N802 - `list` is this class's own here; Databricks' name
+        """Return the scopes."""
+        return [SecretScope(one["name"]) for one in _ask_secrets("scopes/list").get("scopes", [])]
+
+
+def _ask_secrets(call: str, **fields: str) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return ask("GET", f"/api/2.0/secrets/{call}", fields)
+    except RefusedError as error:
+        raise ValueError(str(error)) from None

@@ -1,0 +1,102 @@
+"""The magics of a Databricks notebook that IPython lacks or understands differently."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, cast
+
+from kedro_databricks_hybrid.sandbox.kernel.inside import notebook_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+_CELL_MAGICS = {"sh", "fs", "sql", "md", "python", "run"}
+_FIRST_LINE = re.compile(r"%(\w+)[ \t]*(.*)", re.DOTALL)
+_RESTART_NOTE = (
+    "Note: you may need to restart the kernel using %restart_python or "
+    "dbutils.library.restartPython() to use updated packages."
+)
+
+
+def register(shell: InteractiveShell) -> None:
+    """Give an IPython shell the magics."""
+    shell.input_transformers_cleanup.insert(0, whole_cell)
+    # its annotations lack that it is a method
+    define = cast("Callable[[Any, str, str], None]", shell.register_magic_function)
+    define(_pip, "line", "pip")
+    define(_restart, "line", "restart_python")
+    define(_shell, "cell", "sh")
+    define(lambda line, cell: _files(shell, line + cell), "cell", "fs")
+    define(lambda line, cell: _sql(shell, line + cell), "cell", "sql")
+    define(lambda line, cell: None, "cell", "md")  # noqa: ARG005
+    define(lambda line, cell: notebook_run.include(shell, line + cell), "cell", "run")
+    define(lambda line: notebook_run.include(shell, line), "line", "run")
+
+
+def whole_cell(lines: list[str]) -> list[str]:
+    """Turn a cell that begins with `%sh` and the like into IPython's own form for whole cells."""
+    start = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
+    if start == len(lines):
+        return lines
+    match = _FIRST_LINE.match(lines[start])
+    if match is None or match[1] not in _CELL_MAGICS:
+        return lines
+    body = [match[2], *lines[start + 1 :]] if match[2].strip() else lines[start + 1 :]
+    if match[1] == "python":
+        return body
+    return [f"%%{match[1]}\n", *body] if body else [f"%%{match[1]}\n", "\n"]
+
+
+def _pip(line: str) -> None:
+    """Run pip for this notebook's environment; unlike IPython's own magic, a failure is an error."""
+    arguments = shlex.split(line)
+    _stream([sys.executable, "-m", "pip", *arguments], shown=f"pip {line}")
+    if arguments[:1] in (["install"], ["uninstall"]):
+        print(_RESTART_NOTE)  # noqa: T201 - the cell's output
+
+
+def _shell(line: str, cell: str) -> None:
+    """Run a cell in bash."""
+    _stream(["bash", *shlex.split(line), "-c", cell], shown="bash")
+
+
+def _restart(line: str) -> None:
+    """Restart the Python process."""
+    from kedro_databricks_hybrid.sandbox.kernel.inside.dbutils import Library
+
+    del line
+    Library().restartPython()
+
+
+def _files(shell: InteractiveShell, command: str) -> object:
+    """Run a command of dbutils.fs, such as `ls /`."""
+    name, *arguments = shlex.split(command)
+    return getattr(shell.user_ns["dbutils"].fs, name)(*arguments)
+
+
+def _sql(shell: InteractiveShell, query: str) -> None:
+    """Show the rows of a query."""
+    from kedro_databricks_hybrid.sandbox.kernel.inside.display import display
+
+    display(shell.user_ns["spark"].sql(query.strip().rstrip(";")))
+
+
+def _stream(command: list[str], *, shown: str) -> None:
+    """Run a command, pass its output on while it appears, and raise if it fails."""
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
+        for text in process.stdout or ():
+            sys.stdout.write(text)
+    if process.returncode != 0:
+        raise subprocess.CalledProcessError(process.returncode, shown)

@@ -1,0 +1,53 @@
+"""The program that a context's kernel runs: an IPython kernel with a notebook's names in it.
+
+python -m kedro_databricks_hybrid.sandbox.kernel.inside.startup -f CONNECTION_FILE
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ipykernel.kernelapp import IPKernelApp
+from traitlets.config import Config
+
+from kedro_databricks_hybrid.sandbox.kernel.inside import (
+    dbruntime,
+    dbutils,
+    lazy_spark,
+    magics,
+    notebook_context,
+)
+from kedro_databricks_hybrid.sandbox.kernel.inside.display import display, display_html
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+def main(arguments: list[str]) -> None:
+    """Serve the kernel until it is ended."""
+    settings = Config()
+    settings.HistoryManager.enabled = False
+    settings.IPKernelApp.capture_fd_output = False  # the JVM's log is not a cell's output
+    settings.IPKernelApp.parent_handle = 1  # namespace.py keeps watch; ipykernel need not poll
+    app: Any = IPKernelApp.instance(config=settings)
+    app.initialize(arguments)
+    prepare(app.shell)
+    app.start()
+
+
+def prepare(shell: InteractiveShell) -> None:
+    """Give the notebook what Databricks gives it, and modules the way to the same."""
+    sys.modules["dbruntime"] = dbruntime  # what `databricks.sdk.runtime` imports from
+    sys.modules["dbruntime.sdk_credential_provider"] = dbruntime
+    sys.modules["dbruntime.databricks_repl_context"] = notebook_context
+    sys.modules["pyspark.dbutils"] = dbutils
+    shell.ast_transformers.append(lazy_spark.SparkOnDemand())
+    shell.user_ns.update(dbutils=dbutils.DBUtils(), display=display, displayHTML=display_html)
+    magics.register(shell)
+    shell.events.register("pre_run_cell", lazy_spark.name_jobs)
+    shell.events.register("post_run_cell", lazy_spark.stop_jobs_if_cancelled)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,58 @@
+"""What a job's task runs inside its kernel."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from kedro_databricks_hybrid.sandbox.kernel.inside import dbutils, lazy_spark, notebook_context, notebook_run
+
+
+def open_notebook(notebook: str, folder: str, root: str, parameters: dict[str, str]) -> None:
+    """Prepare for a notebook's cells: its path, its folder, its Git folder's root, its parameters."""
+    notebook_context.set_notebook_path(notebook)
+    notebook_run.set_folder(folder)
+    os.chdir(folder)
+    sys.path[:0] = [path for path in dict.fromkeys((folder, root)) if path]
+    widgets = dbutils.DBUtils().widgets
+    for name, value in parameters.items():
+        widgets.text(name, value)
+
+
+def run_script(path: str, arguments: list[str]) -> None:
+    """Run a Python file as the notebook's own code, with its arguments in `sys.argv`."""
+    from IPython import get_ipython
+
+    names = get_ipython().user_ns
+    source = Path(path).read_bytes()
+    sys.argv = [path, *arguments]
+    sys.path.insert(0, str(Path(path).parent))
+    tree = ast.parse(source, path)
+    if lazy_spark.needs_spark(tree):
+        lazy_spark.start()
+    names["__file__"] = path
+    _leaving(lambda: exec(compile(tree, path, "exec"), names))  # noqa: S102 - that is the task
+
+
+def run_entry_point(package: str, name: str, arguments: list[str]) -> None:
+    """Call an entry point of an installed package, or a function of that name in it."""
+    sys.argv = [name, *arguments]
+    points = [point for point in metadata.distribution(package).entry_points if point.name == name]
+    if points:
+        _leaving(points[0].load())
+    else:
+        module = __import__(package.replace("-", "_"))
+        _leaving(getattr(module, name))
+
+
+def _leaving(work: Any) -> None:  # noqa: ANN401 - a function without arguments
+    """Do something that may end by `sys.exit`, which with status 0 is success."""
+    try:
+        work()
+    except SystemExit as end:
+        if end.code not in {None, 0}:
+            raise

@@ -1,0 +1,1 @@
+"""The repos and Git credentials APIs: Git folders are real clones."""

@@ -1,0 +1,277 @@
+"""Run git for the workspace: without any user's configuration, without prompts, with a time limit.
+
+Only checked names and addresses reach git. When git fails, the repos API answers with the error codes that
+Databricks publishes (GIT_REMOTE_ERROR, GIT_UNKNOWN_REF, GIT_CONFLICT). Not verified against a live workspace:
+which status goes with each of them, and their texts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import os
+import re
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, invalid
+from kedro_databricks_hybrid.sandbox.core.machine_variables import machine_variables
+
+if TYPE_CHECKING:
+    from kedro_databricks_hybrid.sandbox.repos.credentials import GitCredential
+
+# How git and its programs are found here, beside what belongs to the machine.
+_KEPT_VARIABLES = ("PATH", "GIT_EXEC_PATH", "SYSTEMROOT", "TEMP", "TMP")
+_CONFIGURATION = """\
+[safe]
+\tdirectory = *
+\tbareRepository = explicit
+[core]
+\thooksPath = /dev/null
+\tautocrlf = false
+\tfsmonitor = false
+\tquotePath = false
+[submodule]
+\trecurse = false
+[fetch]
+\trecurseSubmodules = false
+[diff]
+\tignoreSubmodules = all
+[credential]
+\thelper =
+[http]
+\tlowSpeedLimit = 1
+\tlowSpeedTime = 60
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+[advice]
+\tdetachedHead = false
+[protocol "ext"]
+\tallow = never
+"""
+# Enough for a clone over a slow network; a request that takes longer fails.
+TIME_LIMIT_SECONDS = 300.0
+_REF_NAME = re.compile(r"(?!-)[^\s\x00-\x1f\x7f~^:?*\[\\]+")
+_MAX_REF_LENGTH = 250
+# Not verified against a live workspace: status and code of each.
+REMOTE_ERROR = (400, "GIT_REMOTE_ERROR")
+UNKNOWN_REF = (404, "GIT_UNKNOWN_REF")
+CONFLICT = (409, "GIT_CONFLICT")
+
+_LOGIN_WANTED = re.compile(
+    r"authentication failed|could not read (username|password)|terminal prompts disabled"
+    r"|returned error: 40[13]|access denied|permission denied|invalid credentials",
+    re.IGNORECASE,
+)
+_MAX_NAMED_FILES = 20
+
+
+class GitFailedError(Exception):
+    """Git ended with an error; `text` is what it said."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+@dataclass
+class Git:
+    """Runs git with the workspace's own configuration.
+
+    Attributes:
+        configuration: The only configuration file that is read.
+        time_limit: Seconds after which a command is ended.
+    """
+
+    configuration: Path
+    time_limit: float = TIME_LIMIT_SECONDS
+
+    @classmethod
+    def below(cls, folder: Path) -> Git:
+        """Return a Git whose configuration lies in `folder`."""
+        configuration = folder / "gitconfig"
+        configuration.write_text(_CONFIGURATION)
+        return cls(configuration)
+
+    async def __call__(
+        self,
+        *arguments: str,
+        git_dir: Path | None = None,
+        work_tree: Path | None = None,
+        credential: GitCredential | None = None,
+        url: str = "",
+    ) -> str:
+        """Run one git command and return what it printed.
+
+        Args:
+            *arguments: The command and its arguments.
+            git_dir: The repository, where there is one yet.
+            work_tree: Its files.
+            credential: What to show the remote, sent to `url` only.
+            url: The remote that is asked.
+
+        Raises:
+            GitFailedError: The command failed, or took too long.
+        """
+        environment = self._environment()
+        settings = {"include.path": str(self.configuration)}  # given so, it outranks every repository's own
+        if git_dir is not None:
+            environment["GIT_DIR"] = str(git_dir)
+        if work_tree is not None:
+            environment["GIT_WORK_TREE"] = str(work_tree)
+        if credential is not None and credential.token:
+            settings |= _header(credential, url)
+        environment["GIT_CONFIG_COUNT"] = str(len(settings))
+        for number, (key, value) in enumerate(settings.items()):
+            environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+        process = await asyncio.create_subprocess_exec(
+            "git",
+            *arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            cwd=work_tree if work_tree is not None else self.configuration.parent,
+            start_new_session=True,
+        )
+        try:
+            output, errors = await asyncio.wait_for(process.communicate(), self.time_limit)
+        except asyncio.TimeoutError:
+            raise GitFailedError(f"timed out after {self.time_limit:.0f} seconds") from None
+        finally:
+            if process.returncode is None:
+                _kill(process)
+                await process.wait()
+        if process.returncode != 0:
+            raise GitFailedError(errors.decode(errors="replace").strip())
+        return output.decode(errors="replace")
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+        return {
+            **machine_variables(),
+            **kept,
+            "HOME": str(self.configuration.parent),
+            "LC_ALL": "C",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": str(self.configuration),
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ASKPASS": "true",  # answers every question with nothing
+            "GIT_ALLOW_PROTOCOL": "https:http:file",
+            "GIT_OPTIONAL_LOCKS": "0",
+        }
+
+
+def _header(credential: GitCredential, url: str) -> dict[str, str]:
+    """Return the setting that makes git send the credential to `url`: not an argument, not a file."""
+    name = credential.git_username or credential.git_email or "token"
+    pair = base64.b64encode(f"{name}:{credential.token}".encode()).decode()
+    return {f"http.{url}.extraHeader": f"Authorization: Basic {pair}"}
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        if os.name == "nt":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A branch or a tag of the remote."""
+
+    kind: str
+    name: str
+
+    @classmethod
+    def branch(cls, name: str) -> Ref:
+        """Return a branch; refuses what cannot be the name of one."""
+        return cls("branch", _ref_name(name))
+
+    @classmethod
+    def tag(cls, name: str) -> Ref:
+        """Return a tag; refuses what cannot be the name of one."""
+        return cls("tag", _ref_name(name))
+
+
+def checked_url(url: str) -> str:
+    """Return the address of a remote that the workspace can clone, or refuse it.
+
+    https, and what only exists on this machine: a path, file://, and http on a loopback address.
+    """
+    if not url.isprintable() or any(character.isspace() for character in url if character != " "):
+        raise invalid("Invalid Git repository URL.")
+    if Path(url).is_absolute():
+        return url
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        raise invalid(f"Invalid Git repository URL {url[:200]!r}.") from None
+    if parts.username or parts.password:
+        raise invalid("The Git repository URL must not contain a user name or a token.")
+    if parts.scheme == "file" and parts.path and host in {"", "localhost"}:
+        return url
+    if parts.scheme == "https" and host:
+        return url
+    if parts.scheme == "http" and host in {"127.0.0.1", "localhost", "::1"}:
+        return url
+    raise invalid(f"Invalid Git repository URL {url[:200]!r}: an https URL is needed.")
+
+
+def _ref_name(name: str) -> str:
+    bad = ".." in name or "@{" in name or "//" in name or name.endswith(("/", ".", ".lock"))
+    if bad or name.startswith("/") or len(name) > _MAX_REF_LENGTH or not _REF_NAME.fullmatch(name):
+        raise invalid(f"{name[:100]!r} is not a valid name of a branch or tag")
+    return name
+
+
+def remote_refused(url: str, said: str, credential: GitCredential | None) -> ApiError:
+    """Say why a clone or a fetch failed; what git said is shown without anything secret."""
+    if _LOGIN_WANTED.search(said):
+        if credential is None:
+            return denied(
+                f"Missing Git provider credentials for repository URL {url}. "
+                "Go to User Settings > Linked accounts to add your Git provider credentials."
+            )
+        return denied(
+            f"Invalid Git provider credentials for repository URL {url}. "
+            "Go to User Settings > Linked accounts to update your Git provider credentials."
+        )
+    reason = " ".join(said.replace("fatal: ", "").split())[:500]
+    if credential is not None and credential.token:
+        reason = reason.replace(credential.token, "***")
+    status, code = REMOTE_ERROR
+    return ApiError(status, code, f"Failed to read the remote Git repository {url}: {reason}")
+
+
+def unknown_ref(kind: str, name: str) -> ApiError:
+    """Say that the remote has no such branch or tag."""
+    status, code = UNKNOWN_REF
+    return ApiError(status, code, f"The {kind} '{name}' was not found in the remote repository.")
+
+
+def checkout_refused(path: str, said: str) -> ApiError:
+    """Say that a checkout would lose edits, and of which files."""
+    files = [line.strip() for line in said.splitlines() if line.startswith("\t")]
+    if not files:
+        status, code = REMOTE_ERROR
+        return ApiError(status, code, f"Failed to check out in {path}: {' '.join(said.split())[:500]}")
+    named = ", ".join(files[:_MAX_NAMED_FILES])
+    if len(files) > _MAX_NAMED_FILES:
+        named += f" and {len(files) - _MAX_NAMED_FILES} more"
+    status, code = CONFLICT
+    return ApiError(
+        status,
+        code,
+        f"The Git folder {path} has uncommitted changes that this operation would overwrite: {named}. "
+        "Commit or discard your local changes and try again.",
+    )

@@ -1,0 +1,296 @@
+"""Git folders: a working tree in the workspace, and its history apart from it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+
+from kedro_databricks_hybrid.sandbox.core.errors import exists, invalid, missing
+from kedro_databricks_hybrid.sandbox.core.layout import resolve
+from kedro_databricks_hybrid.sandbox.repos import git
+from kedro_databricks_hybrid.sandbox.repos.git import Git, GitFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from kedro_databricks_hybrid.sandbox.core.layout import Layout
+    from kedro_databricks_hybrid.sandbox.core.store import Store
+    from kedro_databricks_hybrid.sandbox.repos.credentials import GitCredential
+    from kedro_databricks_hybrid.sandbox.repos.git import Ref
+
+_DOCUMENT = "repos"
+
+
+@dataclass(frozen=True)
+class Repo:
+    """One Git folder; `names` is its path in the workspace, without /Workspace."""
+
+    repo_id: int
+    names: tuple[str, ...]
+    url: str
+    provider: str
+    sparse: tuple[str, ...] | None = None
+
+    @property
+    def path(self) -> str:
+        """The path as the API shows it."""
+        return "/" + "/".join(self.names)
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """What a Git folder has checked out; both are None where that is not so."""
+
+    branch: str | None
+    commit: str | None
+
+
+@dataclass
+class _Locks:
+    by_key: dict[object, asyncio.Lock] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def hold(self, key: object) -> AsyncIterator[None]:
+        async with self.by_key.setdefault(key, asyncio.Lock()):
+            yield
+
+
+class Repos:
+    """The Git folders of the workspace."""
+
+    def __init__(self, store: Store, layout: Layout) -> None:
+        self._store = store
+        self._layout = layout
+        self.git = Git.below(layout.git)
+        self._locks = _Locks()
+        self._repos: dict[int, Repo] = {}
+        for key, saved in store.load(_DOCUMENT).items():
+            sparse = tuple(saved["sparse"]) if saved["sparse"] is not None else None
+            repo = Repo(**{**saved, "names": tuple(saved["names"]), "sparse": sparse})
+            if self._tree(repo).is_dir() and self._history(repo).is_dir():
+                self._repos[int(key)] = repo
+        self._drop_leftovers()
+
+    def _drop_leftovers(self) -> None:
+        """Remove histories of clones and deletions that an earlier server could not finish.
+
+        A Git folder is recorded before its files appear, and its files go before the record does:
+        whatever the moment of a kill, a folder without its record is never left in the way.
+        """
+        known = {self._history(repo) for repo in self._repos.values()}
+        for history in self._layout.git.glob("*.git"):
+            if history not in known:
+                shutil.rmtree(history, ignore_errors=True)
+
+    def all(self) -> list[Repo]:
+        """Return every Git folder, by path."""
+        return sorted(self._repos.values(), key=lambda repo: repo.names)
+
+    def get(self, repo_id: int) -> Repo:
+        """Return the Git folder of that number, or refuse as the API does."""
+        try:
+            return self._repos[repo_id]
+        except KeyError:
+            raise missing(f"Repo with ID {repo_id} could not be found.") from None
+
+    def at(self, names: tuple[str, ...]) -> Repo | None:
+        """Return the Git folder whose root is at a workspace path."""
+        return next((repo for repo in self._repos.values() if repo.names == names), None)
+
+    def around(self, names: tuple[str, ...]) -> Repo | None:
+        """Return the Git folder that a workspace path lies in, or is the root of."""
+        return next((repo for repo in self._repos.values() if names[: len(repo.names)] == repo.names), None)
+
+    async def create(self, planned: Repo, credential: GitCredential | None) -> Repo:
+        """Clone a remote into the workspace.
+
+        Raises:
+            ApiError: The parent is missing, the path is taken, or the remote cannot be read.
+        """
+        async with self._locks.hold(planned.names):
+            await run_in_threadpool(self._check_free, planned)
+            scratch = self._layout.scratch / f"clone-{planned.repo_id}"
+            history = self._history(planned)
+            try:
+                await self._clone(planned, scratch, credential)
+                await self._save({**self._repos, planned.repo_id: planned})
+                await run_in_threadpool(self._put_in_place, planned, scratch)
+                self._repos[planned.repo_id] = planned
+            except BaseException:
+                shutil.rmtree(history, ignore_errors=True)
+                raise
+            finally:
+                await run_in_threadpool(shutil.rmtree, scratch, ignore_errors=True)
+        return planned
+
+    async def checkout_of(self, repo: Repo) -> Checkout:
+        """Return the branch and the commit that a Git folder has checked out."""
+        history = self._history(repo)
+        try:
+            commit = (await self.git("rev-parse", "--verify", "HEAD^{commit}", git_dir=history)).strip()
+        except GitFailedError:
+            commit = None
+        try:
+            branch = (await self.git("symbolic-ref", "--short", "HEAD", git_dir=history)).strip()
+        except GitFailedError:
+            branch = None
+        return Checkout(branch, commit)
+
+    async def switch(
+        self, repo: Repo, ref: Ref, credential: GitCredential | None, *, discard: bool = False
+    ) -> None:
+        """Fetch, then check out the remote's branch or a tag as it is now.
+
+        Edits in the folder survive where the checkout does not touch them.
+
+        Raises:
+            ApiError: The remote cannot be read, has no such branch or tag, or edits would be lost.
+        """
+        async with self._locks.hold(repo.repo_id):
+            self.get(repo.repo_id)
+            await run_in_threadpool(self._break_locks, repo)
+            try:
+                await self._in(
+                    repo, "fetch", "--prune", "--force", "--tags", "--no-recurse-submodules", "origin",
+                    credential=credential,
+                )  # fmt: skip
+            except GitFailedError as error:
+                raise git.remote_refused(repo.url, error.text, credential) from error
+            commit = await self._commit_of(repo, ref)
+            try:
+                if discard:
+                    await self._discard(repo)
+                way = ["-B", ref.name] if ref.kind == "branch" else ["--detach"]
+                await self._in(repo, "checkout", "--quiet", "--no-overwrite-ignore", *way, commit, "--")
+            except GitFailedError as error:
+                raise git.checkout_refused(repo.path, error.text) from error
+
+    async def set_sparse(self, repo: Repo, patterns: tuple[str, ...]) -> None:
+        """Change which folders of a sparse Git folder are checked out."""
+        if repo.sparse is None:
+            raise invalid("Sparse checkout is not enabled for this repo and cannot be enabled after creation")
+        async with self._locks.hold(repo.repo_id):
+            await self._set_patterns(self._history(repo), self._tree(repo), patterns)
+            self._repos[repo.repo_id] = Repo(**{**vars(repo), "sparse": patterns})
+            await self._save(self._repos)
+
+    async def remove(self, repo: Repo) -> None:
+        """Delete a Git folder, its files and its history."""
+        async with self._locks.hold(repo.repo_id):
+            self.get(repo.repo_id)
+            scratch = self._layout.scratch / f"removed-{repo.repo_id}"
+            with suppress(FileNotFoundError):
+                await run_in_threadpool(self._tree(repo).rename, scratch)
+            del self._repos[repo.repo_id]
+            await self._save(self._repos)
+            await run_in_threadpool(shutil.rmtree, scratch, ignore_errors=True)
+            await run_in_threadpool(shutil.rmtree, self._history(repo), ignore_errors=True)
+        self._locks.by_key.pop(repo.repo_id, None)
+
+    async def remove_below(self, names: tuple[str, ...]) -> None:
+        """Delete every Git folder at or below a workspace path."""
+        for repo in self.all():
+            if repo.names[: len(names)] == names:
+                await self.remove(repo)
+
+    async def _in(self, repo: Repo, *arguments: str, credential: GitCredential | None = None) -> str:
+        return await self.git(
+            *arguments,
+            git_dir=self._history(repo),
+            work_tree=self._tree(repo),
+            credential=credential,
+            url=repo.url,
+        )
+
+    def _history(self, repo: Repo) -> Path:
+        return self._layout.git / f"{repo.repo_id}.git"
+
+    def _tree(self, repo: Repo) -> Path:
+        return resolve(self._layout.workspace, repo.names)
+
+    def _break_locks(self, repo: Repo) -> None:
+        """Remove what a git that was killed has left: this server runs one git at a time here."""
+        history = self._history(repo)
+        for lock in (*history.glob("*.lock"), *(history / "refs").rglob("*.lock")):
+            lock.unlink(missing_ok=True)
+        self._tree(repo).mkdir(mode=0o700, exist_ok=True)
+
+    def _check_free(self, planned: Repo) -> None:
+        parent = resolve(self._layout.workspace, planned.names[:-1])
+        if not parent.is_dir():
+            raise missing(f"Parent directory /{'/'.join(planned.names[:-1])} does not exist.")
+        if self.around(planned.names[:-1]) is not None:
+            raise invalid("A Git folder cannot be created inside another Git folder.")
+        tree = resolve(self._layout.workspace, planned.names, follow=False)
+        if tree.exists() or tree.is_symlink():
+            raise exists(
+                f"Repo {planned.path} already exists. If you would like to create two repos from the same "
+                "remote Git repo, rename the first repo before creating the second one."
+            )
+
+    async def _clone(self, planned: Repo, scratch: Path, credential: GitCredential | None) -> None:
+        """Fill `scratch` with the files and move the history to its place."""
+        try:
+            await self.git(
+                "clone", "--no-checkout", "--no-hardlinks", "--template=", "--", planned.url, str(scratch),
+                credential=credential, url=planned.url,
+            )  # fmt: skip
+        except GitFailedError as error:
+            raise git.remote_refused(planned.url, error.text, credential) from error
+        history = self._history(planned)
+        await run_in_threadpool((scratch / ".git").rename, history)
+        if planned.sparse is not None:
+            await self._set_patterns(history, scratch, planned.sparse)
+        try:
+            await self.git("rev-parse", "--verify", "HEAD^{commit}", git_dir=history)
+        except GitFailedError:
+            return  # an empty remote: nothing to check out yet
+        try:
+            await self.git("checkout", "--quiet", "HEAD", "--", git_dir=history, work_tree=scratch)
+            await self.git("reset", "--hard", git_dir=history, work_tree=scratch)
+        except GitFailedError as error:
+            raise git.checkout_refused(planned.path, error.text) from error
+
+    def _put_in_place(self, planned: Repo, scratch: Path) -> None:
+        self._check_free(planned)
+        scratch.rename(resolve(self._layout.workspace, planned.names, follow=False))
+
+    async def _commit_of(self, repo: Repo, ref: Ref) -> str:
+        full = f"refs/remotes/origin/{ref.name}" if ref.kind == "branch" else f"refs/tags/{ref.name}"
+        try:
+            found = await self.git(
+                "rev-parse", "--verify", "--end-of-options", f"{full}^{{commit}}", git_dir=self._history(repo)
+            )
+        except GitFailedError as error:
+            raise git.unknown_ref(ref.kind, ref.name) from error
+        return found.strip()
+
+    async def _discard(self, repo: Repo) -> None:
+        if (await self.checkout_of(repo)).commit is not None:
+            await self._in(repo, "reset", "--hard")
+        await self._in(repo, "clean", "-f", "-d")
+
+    async def _set_patterns(self, history: Path, tree: Path, patterns: tuple[str, ...]) -> None:
+        try:
+            await self.git(
+                "sparse-checkout", "set", "--cone", "--end-of-options", *patterns,
+                git_dir=history, work_tree=tree,
+            )  # fmt: skip
+        except GitFailedError as error:
+            raise invalid(f"Invalid sparse-checkout cone pattern: {error.text[:200]}") from error
+
+    async def _save(self, repos: dict[int, Repo]) -> None:
+        document: dict[str, Any] = {str(key): asdict(repo) for key, repo in repos.items()}
+        await self._store.save(_DOCUMENT, document)
+
+
+def new_id() -> int:
+    """Return a number for a new Git folder."""
+    return 10**14 + secrets.randbelow(9 * 10**14)

@@ -1,0 +1,1 @@
+"""The files API and what it needs of Unity Catalog."""

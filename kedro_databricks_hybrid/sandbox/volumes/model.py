@@ -1,0 +1,271 @@
+"""Unity Catalog's catalogs, schemas and volumes, and the files in the volumes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+
+from kedro_databricks_hybrid.sandbox.core import checksum_files
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
+from kedro_databricks_hybrid.sandbox.core.layout import resolve, segments
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kedro_databricks_hybrid.sandbox.core.layout import Layout
+    from kedro_databricks_hybrid.sandbox.core.store import Store
+
+MAX_PAGE = 1000
+_VOLUME_DEPTH = 4  # /Volumes/catalog/schema/volume
+_DOCUMENT = "unity_catalog"
+_NAME = re.compile(r"[^\s./\\\x00-\x1f\x7f]{1,255}")
+_KINDS = ("Catalog", "Schema", "Volume")
+
+# What exists from the start, so that /Volumes/main/default/data can be used at once.
+DEFAULT_VOLUME = ("main", "default", "data")
+
+
+class VolumeFiles:
+    """Files and folders in the volumes that exist.
+
+    Not verified against a live workspace: that writing a file makes the folders above it.
+    """
+
+    def __init__(self, catalog: UnityCatalog) -> None:
+        self._catalog = catalog
+
+    def place(self, path: str, *, follow: bool = True) -> Path:
+        """Return where a file or folder is or would be; nothing leads out of its volume."""
+        volume, inside = _split(path)
+        return resolve(self._catalog.volume_root(volume), inside, follow=follow)
+
+    def file(self, path: str) -> Path:
+        """Return an existing file."""
+        place = self.place(path)
+        if not place.is_file():
+            raise _not_found("file", path)
+        return place
+
+    def folder(self, path: str) -> Path:
+        """Return an existing folder."""
+        place = self.place(path)
+        if not place.is_dir():
+            raise _not_found("directory", path)
+        return place
+
+    def check_writable(self, path: str, *, overwrite: bool) -> Path:
+        """Return where a file may be written, its folder made, or refuse."""
+        if not _split(path)[1]:
+            raise invalid(f"A file name is needed after {path[:300]}.")
+        place = self.place(path)
+        if place.is_dir():
+            raise _conflict("The given path points to an existing directory.")
+        if place.exists() and not overwrite:
+            raise _conflict("The file being created already exists.")
+        _make(place.parent)
+        return place
+
+    def put_in_place(self, upload: Path, path: str, *, overwrite: bool) -> None:
+        """Make a received file the file at `path`."""
+        place = self.check_writable(path, overwrite=overwrite)
+        checksum_files.forget(place)
+        upload.replace(place)
+
+    def delete_file(self, path: str) -> None:
+        """Remove a file, or a link to one."""
+        place = self.place(path, follow=False)
+        if not place.is_symlink() and not place.is_file():
+            raise _not_found("file", path)
+        place.unlink(missing_ok=True)
+        checksum_files.forget(place)
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder and its parents."""
+        _make(self.place(path))
+
+    def delete_folder(self, path: str) -> None:
+        """Remove an empty folder."""
+        folder = self.folder(path)
+        if not _split(path)[1]:
+            raise invalid("The root of a volume cannot be deleted.")
+        if checksum_files.visible(folder):
+            raise ApiError(
+                400,
+                "BAD_REQUEST",
+                "The directory is not empty.",
+                [
+                    {
+                        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                        "reason": "FILES_API_DIRECTORY_IS_NOT_EMPTY",
+                        "domain": "filesystem.databricks.com",
+                    }
+                ],
+            )
+        checksum_files.remove_empty(folder)
+
+    def list_folder(self, path: str, start: int, size: int) -> tuple[list[dict[str, Any]], bool]:
+        """Describe a page of what a folder holds, and say whether there is more."""
+        volume, inside = _split(path)
+        children = checksum_files.visible(self.folder(path))
+        page = []
+        for child in children[start : start + size]:
+            shown = "/".join(("/Volumes", *volume, *inside, child.name))
+            try:
+                place = self.place(shown)
+                status = place.stat()
+            except (ApiError, FileNotFoundError):
+                continue  # a link that leads out or nowhere, or a file that has just gone
+            entry: dict[str, Any] = {"path": shown, "name": child.name, "is_directory": place.is_dir()}
+            if not entry["is_directory"]:
+                entry["file_size"] = status.st_size
+                entry["last_modified"] = int(status.st_mtime * 1000)
+            page.append(entry)
+        return page, start + size < len(children)
+
+
+def _split(path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return a path's volume (its names in lower case, as Unity Catalog keeps them) and the rest."""
+    names = segments(path)
+    if len(names) < _VOLUME_DEPTH or names[0] != "Volumes":
+        raise invalid("The path must begin with /Volumes/<catalog>/<schema>/<volume>.")
+    return tuple(name.lower() for name in names[1:_VOLUME_DEPTH]), names[_VOLUME_DEPTH:]
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise _conflict("The given path points to an existing file.") from None
+
+
+def _conflict(message: str) -> ApiError:
+    return ApiError(409, "ALREADY_EXISTS", message)
+
+
+def _not_found(kind: str, path: str) -> ApiError:
+    return ApiError(404, "NOT_FOUND", f"The {kind} being accessed is not found: {path[:300]}")
+
+
+class UnityCatalog:
+    """Catalogs, schemas and volumes, each known by its lower-case full name.
+
+    A full name is a tuple of one name (catalog), two (schema) or three (volume).
+    """
+
+    def __init__(self, store: Store, layout: Layout, owner: str) -> None:
+        self._store = store
+        self._root = layout.volumes
+        saved = store.load(_DOCUMENT)
+        self._objects: dict[tuple[str, ...], dict[str, Any]] = {
+            tuple(full_name.split(".")): details for full_name, details in saved.get("objects", {}).items()
+        }
+        if not saved:
+            for length in (1, 2, 3):
+                self._add(DEFAULT_VOLUME[:length], owner, "Made by the sandbox")
+            store.save_now(_DOCUMENT, self._as_document())
+
+    def get(self, full_name: tuple[str, ...]) -> dict[str, Any]:
+        """Describe an object, or refuse because it or what it lies in is missing."""
+        for length in range(1, len(full_name) + 1):
+            if full_name[:length] not in self._objects:
+                raise _no_such(full_name[:length])
+        return _describe(full_name, self._objects[full_name])
+
+    def below(self, parent: tuple[str, ...]) -> list[dict[str, Any]]:
+        """Describe what lies directly in a catalog or schema, or every catalog."""
+        if parent:
+            self.get(parent)
+        inside = [name for name in sorted(self._objects) if name[:-1] == parent]
+        return [_describe(name, self._objects[name]) for name in inside]
+
+    async def create(self, full_name: tuple[str, ...], owner: str, comment: str) -> dict[str, Any]:
+        """Add an object to what exists already."""
+        for name in full_name:
+            if not _NAME.fullmatch(name) or name in {".", ".."}:
+                raise invalid(f"{name[:100]!r} is not a valid name.")
+        if len(full_name) > 1:
+            self.get(full_name[:-1])
+        if full_name in self._objects:
+            kind = _KINDS[len(full_name) - 1]
+            raise ApiError(400, _taken(kind), f"{kind} '{'.'.join(full_name)}' already exists")
+        self._add(full_name, owner, comment)
+        await self._save()
+        return self.get(full_name)
+
+    async def remove(self, full_name: tuple[str, ...], *, force: bool = False) -> None:
+        """Remove an object, with what lies in it if forced; a volume's files go with it."""
+        self.get(full_name)
+        inside = [name for name in self._objects if name[: len(full_name)] == full_name]
+        if len(inside) > 1 and not force:
+            kind = _KINDS[len(full_name) - 1]
+            raise ApiError(400, NOT_EMPTY, f"{kind} '{'.'.join(full_name)}' is not empty.")
+        for name in inside:
+            del self._objects[name]
+        await self._save()
+        await run_in_threadpool(shutil.rmtree, self._root.joinpath(*full_name), ignore_errors=True)
+
+    def volume_root(self, full_name: tuple[str, ...]) -> Path:
+        """Return the folder of a volume that exists."""
+        self.get(full_name)
+        folder = self._root.joinpath(*full_name)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def _add(self, full_name: tuple[str, ...], owner: str, comment: str) -> None:
+        self._objects[full_name] = {
+            "id": str(uuid.uuid4()),
+            "owner": owner,
+            "comment": comment,
+            "created_at": int(time.time() * 1000),
+        }
+        self._root.joinpath(*full_name).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    async def _save(self) -> None:
+        await self._store.save(_DOCUMENT, self._as_document())
+
+    def _as_document(self) -> dict[str, Any]:
+        return {"objects": {".".join(name): details for name, details in self._objects.items()}}
+
+
+# Not verified against a live workspace: the codes for a name that is taken, and for one that is not empty.
+NOT_EMPTY = "INVALID_STATE"
+
+
+def _taken(kind: str) -> str:
+    return "RESOURCE_ALREADY_EXISTS" if kind == "Volume" else f"{kind.upper()}_ALREADY_EXISTS"
+
+
+def _no_such(full_name: tuple[str, ...]) -> ApiError:
+    kind = _KINDS[len(full_name) - 1]
+    code = "RESOURCE_DOES_NOT_EXIST" if kind == "Volume" else f"{kind.upper()}_DOES_NOT_EXIST"
+    return ApiError(404, code, f"{kind} '{'.'.join(full_name)[:300]}' does not exist.")
+
+
+def _describe(full_name: tuple[str, ...], details: dict[str, Any]) -> dict[str, Any]:
+    shown = {
+        "name": full_name[-1],
+        "full_name": ".".join(full_name),
+        "owner": details["owner"],
+        "comment": details["comment"],
+        "created_at": details["created_at"],
+        "created_by": details["owner"],
+    }
+    if len(full_name) > 1:
+        shown["catalog_name"] = full_name[0]
+    else:
+        shown["catalog_type"] = "MANAGED_CATALOG"
+    if len(full_name) == 2:
+        shown["schema_id"] = details["id"]
+    if len(full_name) == 3:
+        shown |= {
+            "schema_name": full_name[1],
+            "volume_id": details["id"],
+            "volume_type": "MANAGED",
+            "storage_location": f"sandbox://volumes/{details['id']}",
+        }
+    return shown

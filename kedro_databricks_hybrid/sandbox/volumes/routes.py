@@ -1,0 +1,163 @@
+"""The Files API over HTTP, and Unity Catalog's API as far as volumes need it."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
+from kedro_databricks_hybrid.sandbox.core.fields import Fields, body, page_offset, query
+from kedro_databricks_hybrid.sandbox.core.uploads import received
+from kedro_databricks_hybrid.sandbox.volumes.model import MAX_PAGE, VolumeFiles
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from starlette.requests import Request
+
+    from kedro_databricks_hybrid.sandbox.volumes.model import UnityCatalog
+    from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
+
+MAX_FILE_BYTES = 5 * 1024**3
+_TOO_LARGE = ApiError(413, "BAD_REQUEST", f"The file is larger than the limit of {MAX_FILE_BYTES} bytes.")
+_BYTES = "application/octet-stream"
+_UNITY_CATALOG = "/api/2.1/unity-catalog"
+
+
+class _FilesApi:
+    """The handlers of this family."""
+
+    def __init__(self, files: VolumeFiles, scratch: Path) -> None:
+        self._files = files
+        self._scratch = scratch
+
+    async def put_file(self, request: Request) -> Response:
+        path = request.path_params["path"]
+        overwrite = query(request).flag("overwrite", default=True)
+        await run_in_threadpool(self._files.check_writable, path, overwrite=overwrite)
+        async with received(request, self._scratch, MAX_FILE_BYTES, _TOO_LARGE) as upload:
+            await run_in_threadpool(self._files.put_in_place, upload, path, overwrite=overwrite)
+        return Response(status_code=204)
+
+    async def get_file(self, request: Request) -> Response:
+        place = await run_in_threadpool(self._files.file, request.path_params["path"])
+        return await run_in_threadpool(file_response, request, place)
+
+    async def delete_file(self, request: Request) -> Response:
+        await run_in_threadpool(self._files.delete_file, request.path_params["path"])
+        return Response(status_code=204)
+
+    async def put_directory(self, request: Request) -> Response:
+        await run_in_threadpool(self._files.make_folder, request.path_params["path"])
+        return Response(status_code=204)
+
+    async def get_directory(self, request: Request) -> Response:
+        path = request.path_params["path"]
+        if request.method == "HEAD":
+            await run_in_threadpool(self._files.folder, path)
+            return Response(status_code=200)
+        fields = query(request)
+        start = page_offset(fields)
+        size = fields.number("page_size", MAX_PAGE)
+        size = min(size, MAX_PAGE) if size > 0 else MAX_PAGE
+        page, more = await run_in_threadpool(self._files.list_folder, path, start, size)
+        answer: dict[str, Any] = {"contents": page} if page else {}
+        if more:
+            answer["next_page_token"] = str(start + size)
+        return JSONResponse(answer)
+
+    async def delete_directory(self, request: Request) -> Response:
+        await run_in_threadpool(self._files.delete_folder, request.path_params["path"])
+        return Response(status_code=204)
+
+
+def file_response(request: Request, place: Path) -> Response:
+    """Answer with a file, or the part asked for, unless it is newer than the client wants."""
+    status = place.stat()
+    condition = request.headers.get("if-unmodified-since")
+    if condition is not None:
+        try:
+            limit = parsedate_to_datetime(condition).timestamp()
+        except (ValueError, TypeError, OverflowError):
+            limit = float("inf")  # a date that is none is ignored, as HTTP has it
+        if int(status.st_mtime) > limit:
+            raise ApiError(412, "PRECONDITION_FAILED", "The file has been modified.")
+    return FileResponse(place, media_type=_BYTES, stat_result=status)
+
+
+def routes(sandbox: Sandbox) -> list[Route]:
+    """Return the routes of this family."""
+    api = _FilesApi(VolumeFiles(sandbox.unity_catalog), sandbox.layout.scratch)
+    files, directories = "/api/2.0/fs/files{path:path}", "/api/2.0/fs/directories{path:path}"
+    return [
+        Route(files, api.put_file, methods=["PUT"]),
+        Route(files, api.get_file, methods=["GET", "HEAD"]),
+        Route(files, api.delete_file, methods=["DELETE"]),
+        Route(directories, api.put_directory, methods=["PUT"]),
+        Route(directories, api.get_directory, methods=["GET", "HEAD"]),
+        Route(directories, api.delete_directory, methods=["DELETE"]),
+    ]
+
+
+class _UnityCatalogApi:
+    """The handlers of one kind of object.
+
+    Args:
+        catalog: What exists.
+        kind: The plural in the address: catalogs, schemas or volumes.
+        parents: The fields that name what such an object lies in.
+    """
+
+    def __init__(self, catalog: UnityCatalog, kind: str, parents: tuple[str, ...]) -> None:
+        self._catalog = catalog
+        self._kind = kind
+        self._parents = parents
+
+    async def create(self, request: Request) -> Response:
+        fields = await body(request)
+        if self._kind == "volumes" and fields.text("volume_type") != "MANAGED":
+            raise invalid("The sandbox has managed volumes only.")
+        full_name = (*self._parents_in(fields), fields.text("name").lower())
+        made = await self._catalog.create(full_name, request.state.user.name, fields.text("comment", ""))
+        return JSONResponse(made)
+
+    async def list_all(self, request: Request) -> Response:
+        return JSONResponse({self._kind: self._catalog.below(self._parents_in(query(request)))})
+
+    async def get(self, request: Request) -> Response:
+        return JSONResponse(self._catalog.get(self._full_name(request)))
+
+    async def delete(self, request: Request) -> Response:
+        await self._catalog.remove(self._full_name(request), force=query(request).flag("force"))
+        return JSONResponse({})
+
+    def _parents_in(self, fields: Fields) -> tuple[str, ...]:
+        return tuple(fields.text(name).lower() for name in self._parents)
+
+    def _full_name(self, request: Request) -> tuple[str, ...]:
+        names = tuple(request.path_params["full_name"].lower().split("."))
+        if len(names) != len(self._parents) + 1 or not all(names):
+            raise invalid(f"'{'.'.join(names)[:300]}' is not a full name of {self._kind}.")
+        return names
+
+
+def unity_catalog_routes(catalog: UnityCatalog) -> list[Route]:
+    """Return the routes of this family."""
+    found = []
+    for kind, parents in (
+        ("catalogs", ()),
+        ("schemas", ("catalog_name",)),
+        ("volumes", ("catalog_name", "schema_name")),
+    ):
+        api = _UnityCatalogApi(catalog, kind, parents)
+        found += [
+            Route(f"{_UNITY_CATALOG}/{kind}", api.create, methods=["POST"]),
+            Route(f"{_UNITY_CATALOG}/{kind}", api.list_all, methods=["GET"]),
+            Route(f"{_UNITY_CATALOG}/{kind}/{{full_name}}", api.get, methods=["GET"]),
+            Route(f"{_UNITY_CATALOG}/{kind}/{{full_name}}", api.delete, methods=["DELETE"]),
+        ]
+    return found

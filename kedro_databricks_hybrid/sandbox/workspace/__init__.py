@@ -1,0 +1,1 @@
+"""The workspace API: folders, files and notebooks."""

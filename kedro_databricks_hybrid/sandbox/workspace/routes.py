@@ -1,0 +1,302 @@
+"""The workspace API: objects, their import and export; and workspace-files."""
+
+from __future__ import annotations
+
+import base64
+import io
+import shutil
+import zipfile
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, exists, invalid
+from kedro_databricks_hybrid.sandbox.core.fields import body, form, query
+from kedro_databricks_hybrid.sandbox.core.layout import names_of
+from kedro_databricks_hybrid.sandbox.core.uploads import put_in_place, received
+from kedro_databricks_hybrid.sandbox.identity.users import no_such_path
+from kedro_databricks_hybrid.sandbox.workspace import notebook_files
+from kedro_databricks_hybrid.sandbox.workspace.model import Entry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from starlette.requests import Request
+
+    from kedro_databricks_hybrid.sandbox.core.fields import Fields
+    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
+
+_TOP_FOLDERS = {("Users",), ("Repos",), ("Shared",)}
+MAX_BYTES = 10 * 1024 * 1024
+MAX_FILE_BYTES = 500 * 1024 * 1024
+_TOO_LARGE = ApiError(
+    400, "MAX_NOTEBOOK_SIZE_EXCEEDED", f"The content is larger than the limit of {MAX_BYTES} bytes."
+)
+_FILE_TOO_LARGE = ApiError(
+    400, "MAX_FILE_SIZE_EXCEEDED", f"The file is larger than the limit of {MAX_FILE_BYTES} bytes."
+)
+
+
+class _ObjectsApi:
+    """The handlers of this family."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._tree = sandbox.tree
+
+    async def get_status(self, request: Request) -> Response:
+        fields = query(request)
+        names = names_of(fields.text("path"))
+        entry = await run_in_threadpool(self._tree.find, request.state.user, names)
+        shown = await run_in_threadpool(self._tree.describe, entry)
+        if fields.flag("return_git_info"):
+            await self._add_git_info(shown, entry)
+        return JSONResponse(shown)
+
+    async def list_folder(self, request: Request) -> Response:
+        fields = query(request)
+        names = names_of(fields.text("path"))
+        after = fields.number("notebooks_modified_after", 0)
+
+        def work(user: User) -> list[dict[str, Any]]:
+            entry = self._tree.find(user, names)
+            is_folder = entry.kind in {"DIRECTORY", "REPO"}
+            entries = self._tree.children(user, entry) if is_folder else [entry]
+            shown: list[dict[str, Any]] = []
+            for child in entries:
+                with suppress(FileNotFoundError):  # it has just gone
+                    shown.append(self._tree.describe(child))
+            return [item for item in shown if item.get("modified_at", after) >= after]
+
+        objects = await run_in_threadpool(work, request.state.user)
+        return JSONResponse({"objects": objects} if objects else {})
+
+    async def mkdirs(self, request: Request) -> Response:
+        names = names_of((await body(request)).text("path"))
+        await run_in_threadpool(self._mkdirs, request.state.user, names)
+        return JSONResponse({})
+
+    async def delete(self, request: Request) -> Response:
+        fields = await body(request)
+        names = names_of(fields.text("path"))
+        user = request.state.user
+        recursive = fields.flag("recursive")
+        entry = await run_in_threadpool(self._deletable, user, names)
+        is_folder = entry.kind in {"DIRECTORY", "REPO"} and not entry.place.is_symlink()
+        if is_folder and not recursive and await run_in_threadpool(lambda: any(entry.place.iterdir())):
+            raise ApiError(400, "DIRECTORY_NOT_EMPTY", f"Folder ({entry.path}) is not empty")
+        if is_folder:
+            await self._sandbox.repos.remove_below(names)
+            await run_in_threadpool(shutil.rmtree, entry.place, ignore_errors=True)
+        else:
+            await run_in_threadpool(entry.place.unlink, missing_ok=True)
+        return JSONResponse({})
+
+    def _deletable(self, user: User, names: tuple[str, ...]) -> Entry:
+        """Return the object to delete, at its own place: a link, not what it leads to."""
+        entry = self._tree.seek(user, names)
+        own_place = self._tree.place(user, names, follow=False) if names else self._tree.place(user, names)
+        if entry is None and own_place.is_symlink():
+            entry = Entry(names, own_place, "FILE")
+        if entry is None:
+            raise no_such_path(names)
+        if (
+            not names
+            or names in _TOP_FOLDERS
+            or (names[0] in {"Users", "Repos"} and names[1:] == (user.name,))
+        ):
+            raise denied(f"The folder {entry.path} cannot be deleted.")
+        if entry.kind == "NOTEBOOK":
+            return entry
+        return Entry(names, own_place, entry.kind)
+
+    def _mkdirs(self, user: User, names: tuple[str, ...]) -> None:
+        if names == ("Users",) or (names[:1] == ("Users",) and names[1] != user.name):
+            self._tree.find(user, names[:2])
+        if names[:1] == ("Repos",) and len(names) > 2 and self._sandbox.repos.around(names) is None:
+            raise invalid(NO_PLAIN_FOLDER_UNDER_REPOS.format(path="/" + "/".join(names)))
+        for length in range(1, len(names) + 1):
+            entry = self._tree.seek(user, names[:length])
+            if entry is not None and entry.kind not in {"DIRECTORY", "REPO"}:
+                raise exists(f"Path ({entry.path}) already exists and is not a folder.")
+        self._tree.place(user, names).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    async def _add_git_info(self, shown: dict[str, Any], entry: Entry) -> None:
+        repo = self._sandbox.repos.around(entry.names)
+        if repo is None:
+            return
+        checkout = await self._sandbox.repos.checkout_of(repo)
+        shown["git_info"] = {
+            "id": repo.repo_id,
+            "path": repo.path,
+            "url": repo.url,
+            "provider": repo.provider,
+            "branch": checkout.branch or "",
+            "head_commit_id": checkout.commit or "",
+        }
+
+
+# Not verified against a live workspace: that a plain folder is refused there, and in which words.
+NO_PLAIN_FOLDER_UNDER_REPOS = "Cannot create folder {path}: under /Repos/<folder> there are Git folders only."
+
+
+def routes(sandbox: Sandbox) -> list[Route]:
+    """Return the routes of this family."""
+    api = _ObjectsApi(sandbox)
+    return [
+        Route("/api/2.0/workspace/get-status", api.get_status, methods=["GET"]),
+        Route("/api/2.0/workspace/list", api.list_folder, methods=["GET"]),
+        Route("/api/2.0/workspace/mkdirs", api.mkdirs, methods=["POST"]),
+        Route("/api/2.0/workspace/delete", api.delete, methods=["POST"]),
+    ]
+
+
+class _ContentApi:
+    """The handlers of this family."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._tree = sandbox.tree
+        self._scratch = sandbox.layout.scratch
+
+    async def import_object(self, request: Request) -> Response:
+        if request.headers.get("content-type", "").startswith("multipart/"):
+            async with form(request, MAX_BYTES, _TOO_LARGE) as (fields, file):
+                content = await run_in_threadpool(file.read)
+        else:
+            fields = await body(request, _TOO_LARGE)
+            content = fields.content("content")
+        if len(content) > MAX_BYTES:
+            raise _TOO_LARGE
+        await run_in_threadpool(self._import, request.state.user, fields, content)
+        return JSONResponse({})
+
+    async def import_file(self, request: Request) -> Response:
+        user = request.state.user
+        names = names_of("/" + request.path_params["path"].lstrip("/"))
+        overwrite = query(request).flag("overwrite")
+        await run_in_threadpool(self._check_file_free, user, names, overwrite=overwrite)
+        async with received(request, self._scratch, MAX_FILE_BYTES, _FILE_TOO_LARGE) as upload:
+            place = await run_in_threadpool(self._check_file_free, user, names, overwrite=overwrite)
+            await run_in_threadpool(upload.replace, place)
+        return JSONResponse({})
+
+    async def export(self, request: Request) -> Response:
+        fields = query(request)
+        content, file_type = await run_in_threadpool(self._export, request.state.user, fields)
+        if len(content) > MAX_BYTES:
+            raise _TOO_LARGE
+        if fields.flag("direct_download"):
+            return Response(content, media_type="application/octet-stream")
+        return JSONResponse({"content": base64.b64encode(content).decode(), "file_type": file_type})
+
+    def _import(self, user: User, fields: Fields, content: bytes) -> None:
+        names = names_of(fields.text("path"))
+        if not names:
+            raise invalid("The root folder cannot be replaced.")
+        file_name, content = _as_file(fields, names[-1], content)
+        self._tree.parent(user, names)
+        language = notebook_files.language_in(file_name, content)
+        object_name = file_name.rsplit(".", 1)[0] if language else file_name
+        existing = self._tree.seek(user, (*names[:-1], object_name))
+        if existing is not None:
+            _check_overwrite(existing, is_notebook=language is not None, overwrite=fields.flag("overwrite"))
+        place = self._tree.place(user, (*names[:-1], file_name))
+        put_in_place(content, self._scratch, place)
+        if existing is not None and existing.place != place:
+            existing.place.unlink(missing_ok=True)
+
+    def _check_file_free(self, user: User, names: tuple[str, ...], *, overwrite: bool) -> Path:
+        if not names:
+            raise invalid("A file name is needed.")
+        self._tree.parent(user, names)
+        existing = self._tree.seek(user, names)
+        path = "/" + "/".join(names)
+        if existing is not None and existing.kind != "FILE":
+            raise ApiError(400, "INVALID_PARAMETER_VALUE", f"{existing.kind} at {path} already exists.")
+        if existing is not None and not overwrite:
+            raise ApiError(409, "ALREADY_EXISTS", f"The file {path} already exists.")
+        return self._tree.place(user, names)
+
+    def _export(self, user: User, fields: Fields) -> tuple[bytes, str]:
+        kind = fields.text("format", "SOURCE")
+        entry = self._tree.find(user, names_of(fields.text("path")))
+        if entry.kind in {"DIRECTORY", "REPO"}:
+            if kind not in {"SOURCE", "AUTO"}:
+                raise invalid(f"Format {kind[:50]} is not supported for folders.")
+            return self._zip(user, entry, with_files=kind == "AUTO"), "zip"
+        if entry.place.stat().st_size > MAX_BYTES:
+            raise _TOO_LARGE
+        content = entry.place.read_bytes()
+        if entry.kind == "FILE":
+            return content, ""
+        return _as_format(kind, entry, content)
+
+    def _zip(self, user: User, folder: Entry, *, with_files: bool) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            waiting = [folder]
+            while waiting:
+                for entry in self._tree.children(user, waiting.pop()):
+                    if entry.kind in {"DIRECTORY", "REPO"} and not entry.place.is_symlink():
+                        waiting.append(entry)
+                    elif entry.kind == "NOTEBOOK" or (with_files and entry.kind == "FILE"):
+                        inside = [*entry.names[len(folder.names) : -1], entry.place.name]
+                        archive.writestr("/".join(inside), entry.place.read_bytes())
+                    if buffer.tell() > MAX_BYTES:
+                        raise _TOO_LARGE
+        return buffer.getvalue()
+
+
+def content_routes(sandbox: Sandbox) -> list[Route]:
+    """Return the routes of this family."""
+    api = _ContentApi(sandbox)
+    return [
+        Route("/api/2.0/workspace/import", api.import_object, methods=["POST"]),
+        Route("/api/2.0/workspace/export", api.export, methods=["GET"]),
+        Route("/api/2.0/workspace-files/import-file/{path:path}", api.import_file, methods=["POST"]),
+    ]
+
+
+def _as_file(fields: Fields, name: str, content: bytes) -> tuple[str, bytes]:
+    """Return the name and the content of the file that an imported object is kept as."""
+    kind = fields.text("format", "SOURCE")
+    if kind in {"AUTO", "RAW"}:
+        return name, content
+    if kind == "JUPYTER":
+        notebook_files.cells_of_jupyter(content)
+        return name.removesuffix(".ipynb") + ".ipynb", content
+    if kind == "SOURCE":
+        language = fields.text("language")
+        if language not in notebook_files.LANGUAGES:
+            raise invalid(f"Unknown language {language[:50]!r}.")
+        return name + notebook_files.extension_of(language), notebook_files.with_header(content, language)
+    raise invalid(f"Format {kind[:50]!r} is not supported.")
+
+
+def _as_format(kind: str, notebook: Entry, content: bytes) -> tuple[bytes, str]:
+    """Return a notebook in the format asked for, and that format's extension."""
+    is_jupyter = notebook.place.suffix == ".ipynb"
+    language = notebook.language or "PYTHON"
+    if kind == "AUTO":
+        return content, notebook.place.suffix.removeprefix(".")
+    if kind == "SOURCE":
+        source = notebook_files.source_of_jupyter(content) if is_jupyter else content
+        return source, notebook_files.extension_of(language).removeprefix(".")
+    if kind == "JUPYTER":
+        return (content if is_jupyter else notebook_files.jupyter_of_source(content, language)), "ipynb"
+    raise invalid(f"Format {kind[:50]!r} is not supported.")
+
+
+def _check_overwrite(existing: Entry, *, is_notebook: bool, overwrite: bool) -> None:
+    if not overwrite or existing.kind in {"DIRECTORY", "REPO"}:
+        raise exists(f"Path ({existing.path}) already exists.")
+    asked = "NOTEBOOK" if is_notebook else "FILE"
+    if asked != existing.kind:
+        raise invalid(
+            f"Cannot overwrite the asset at {existing.path} due to type mismatch "
+            f"(asked: {asked}, actual: {existing.kind})"
+        )

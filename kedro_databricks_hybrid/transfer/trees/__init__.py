@@ -1,0 +1,1 @@
+"""The two kinds of data root, DBFS and volumes, behind one protocol."""

@@ -1,0 +1,311 @@
+"""A data root on DBFS, by the DBFS API 2.0.
+
+Large files are sent block by block, under a draft's name until they are whole. DBFS appends to a handle,
+which lives for ten idle minutes, and cannot tell how much it has. So it is noted here which blocks have left
+this machine. Blocks that were on their way when a push ended may be lost all the same: the size of the whole
+file tells, and then it is sent anew.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import secrets
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from kedro_databricks_hybrid.errors import NotFoundError, TransferError, WorkspaceError
+from kedro_databricks_hybrid.transfer.checks import explained
+from kedro_databricks_hybrid.transfer.concurrency import AppendLostError, run_all
+from kedro_databricks_hybrid.transfer.files import BLOCK, OURS, Listing, RemoteFile, path_of
+from kedro_databricks_hybrid.transfer.trees.protocol import base_path
+from kedro_databricks_hybrid.transfer.upload_journal import Unfinished
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from databricks.sdk.service.files import FileInfo
+
+    from kedro_databricks_hybrid.databricks.client import Client
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+
+_INCOMING = PurePosixPath(OURS, "incoming")
+_DRAFT = re.compile(r".+\.[0-9a-f]{12}")
+_ABANDONED = 24 * 3600 * 1000
+"""Milliseconds after which nobody can be writing to a draft any more."""
+_APPEND_TRIES = 6
+
+
+class DbfsTree:
+    """Files below a `dbfs:/...` root."""
+
+    largest: int | None = None
+    makes_parents = True
+
+    def __init__(self, workspace: Workspace, root: str) -> None:
+        from databricks.sdk.service.files import DbfsAPI
+
+        self.root = root
+        self._client = workspace.client
+        # The plain API: what the client adds to it asks for a status before each listing and removal.
+        self._api = DbfsAPI(workspace.client.api_client)  # type: ignore[no-untyped-call]
+        self._base = base_path(root)
+
+    @property
+    def driver_path(self) -> PurePosixPath:
+        """The root below /dbfs, where clusters mount DBFS."""
+        return PurePosixPath("/dbfs", *self._base.parts[1:])
+
+    def check(self) -> None:
+        """Ask for DBFS' own root, which is refused where it is disabled."""
+        with explained(f"use {self.root}"):
+            self._api.get_status("/")
+
+    def read(self, path: PurePosixPath) -> bytes | None:
+        """Return a file's content, one request a block."""
+        try:
+            return b"".join(self._blocks(path))
+        except NotFoundError:
+            return None
+
+    def chunks(self, path: PurePosixPath, size: int) -> Iterator[bytes]:
+        """Yield a file's content, one request a block."""
+        received = 0
+        for block in self._blocks(path, size):
+            received += len(block)
+            yield block
+        if received != size:
+            raise TransferError(
+                f"{self.root}/{path} gave {received} bytes, but it is listed with {size}.",
+                hint="It changes there at the moment: try again later.",
+            )
+
+    def write(self, path: PurePosixPath, content: bytes) -> None:
+        """Write a small file by one request; a larger one takes the way of an upload."""
+        if len(content) > BLOCK:
+            import io
+
+            self.upload(path, io.BytesIO(content), len(content))
+            return
+        with explained(f"write {self.root}/{path}"):
+            encoded = base64.b64encode(content).decode("ascii")
+            self._api.put(self._full(path), contents=encoded, overwrite=True)
+
+    def upload(
+        self, path: PurePosixPath, content: BinaryIO, size: int, unfinished: Unfinished | None = None
+    ) -> None:
+        """Append block by block to a file of another name, then move it into place."""
+        unfinished = unfinished or Unfinished()
+        with explained(f"write {self.root}/{path}"):
+            draft = self._draft_upload(path).send(content, size, unfinished)
+            self._move_into_place(draft, path, size)
+        unfinished.forget()
+
+    def give_up(self, unfinished: Unfinished) -> None:
+        """Remove the draft of an upload that will not go on."""
+        with explained(f"clear {self.root}/{_INCOMING}"):
+            self._draft_upload(_INCOMING).give_up(unfinished)
+
+    def sweep(self, now: int) -> None:
+        """Remove drafts that somebody's interrupted push left a day ago; younger ones may be under way."""
+        listing = self.list(_INCOMING)
+        old = [
+            file.path
+            for file in (listing.files if listing else ())
+            if _DRAFT.fullmatch(file.path.name) and file.modified < now - _ABANDONED
+        ]
+        run_all(self.delete, old)
+
+    def delete(self, path: PurePosixPath) -> None:
+        """Remove a file."""
+        with explained(f"remove {self.root}/{path}"):
+            self._api.delete(self._full(path))
+
+    def make_folder(self, path: PurePosixPath) -> None:
+        """Make a folder with its parents."""
+        with explained(f"make the folder {self.root}/{path}"):
+            self._api.mkdirs(self._full(path))
+
+    def list(self, folder: PurePosixPath) -> Listing | None:
+        """List one folder; DBFS answers for a file with that file, which is no folder."""
+        try:
+            with explained(f"list {self.root}/{folder}"):
+                entries = list(self._api.list(self._full(folder)))
+        except NotFoundError:
+            return None
+        if any(entry.path == self._full(folder) for entry in entries):
+            return None
+        return Listing(
+            tuple(self._file(entry) for entry in entries if not entry.is_dir),
+            tuple(self._relative(entry) for entry in entries if entry.is_dir),
+        )
+
+    def find(self, path: PurePosixPath) -> RemoteFile | None:
+        """Ask for one file."""
+        try:
+            with explained(f"look at {self.root}/{path}"):
+                entry = self._api.get_status(self._full(path))
+        except NotFoundError:
+            return None
+        return None if entry.is_dir else self._file(entry)
+
+    def _blocks(self, path: PurePosixPath, size: int | None = None) -> Iterator[bytes]:
+        offset = 0
+        while size is None or offset < size:
+            with explained(f"read {self.root}/{path}"):
+                answer = self._api.read(self._full(path), length=BLOCK, offset=offset)
+            block = base64.b64decode(answer.data or "")
+            offset += len(block)
+            if block:
+                yield block
+            if len(block) < BLOCK:
+                return
+
+    def _draft_upload(self, path: PurePosixPath) -> DraftUpload:
+        def new_draft() -> str:
+            return self._full(_INCOMING / f"{path.name[:100]}.{secrets.token_hex(6)}")
+
+        return DraftUpload(self._client, f"{self.root}/{path}", new_draft)
+
+    def _move_into_place(self, draft: str, path: PurePosixPath, size: int) -> None:
+        """Move a whole file to its name; the API moves onto nothing, so what is there goes first."""
+        self._api.delete(self._full(path))
+        try:
+            with explained(f"move {self.root}/{path} into place"):
+                self._api.move(draft, self._full(path))
+        except WorkspaceError:
+            # A repeated request finds that the lost one has moved it already.
+            found = self.find(path)
+            if found is None or found.size != size:
+                raise
+
+    def _full(self, path: PurePosixPath) -> str:
+        return str(self._base / path)
+
+    def _relative(self, entry: FileInfo) -> PurePosixPath:
+        return path_of((entry.path or "").removeprefix(f"{self._base}/"))
+
+    def _file(self, entry: FileInfo) -> RemoteFile:
+        return RemoteFile(self._relative(entry), entry.file_size or 0, entry.modification_time or 0)
+
+
+class DraftUpload:
+    """Writes one file under the name of a draft.
+
+    Args:
+        client: The SDK's client.
+        shown: The file's name for messages.
+        new_draft: Makes up the full path of a draft.
+    """
+
+    def __init__(self, client: Client, shown: str, new_draft: Callable[[], str]) -> None:
+        from databricks.sdk.service.files import DbfsAPI
+
+        self._client = client
+        self._api = DbfsAPI(client.api_client)  # type: ignore[no-untyped-call]
+        self._shown = shown
+        self._new_draft = new_draft
+
+    def send(self, content: BinaryIO, size: int, unfinished: Unfinished) -> str:
+        """Send a file, going on where an interrupted push ended, and return the draft, which is whole.
+
+        Raises:
+            TransferError: It does not arrive as it was sent.
+            DatabricksError: Databricks refused.
+        """
+        from databricks.sdk.errors.base import DatabricksError
+
+        if unfinished.is_of_this_content:
+            try:
+                draft = self._go_on(content, unfinished)
+                if self._size(draft) == size:
+                    return draft
+            except (AppendLostError, DatabricksError):
+                pass  # the handle is too old to go on with
+        self.give_up(unfinished)
+        for attempt in range(1, _APPEND_TRIES + 1):
+            draft = self._new_draft()
+            try:
+                handle = self._api.create(draft, overwrite=True).handle or 0
+                unfinished.begin(draft=draft, handle=handle)
+                self._append(handle, content, unfinished, 0)
+                arrived = self._size(draft)
+                if arrived == size:
+                    return draft
+                problem = f"arrived with {arrived} bytes of {size}"
+            except AppendLostError as error:
+                problem = f"could not be sent: {error.message}"
+            if attempt < _APPEND_TRIES:
+                self._api.delete(draft)
+        self.give_up(unfinished)
+        raise TransferError(f"{self._shown} {problem}.", hint="Push again.")
+
+    def give_up(self, unfinished: Unfinished) -> None:
+        """Remove the draft that an earlier upload left, if there is one."""
+        if unfinished.facts:
+            self._api.delete(unfinished.facts[0]["draft"])
+            unfinished.forget()
+
+    def _go_on(self, content: BinaryIO, unfinished: Unfinished) -> str:
+        first = unfinished.facts[0]
+        self._append(first["handle"], content, unfinished, len(unfinished.facts) - 1)
+        return str(first["draft"])
+
+    def _append(self, handle: int, content: BinaryIO, unfinished: Unfinished, there: int) -> None:
+        """Append the blocks from a number on, and close the handle."""
+        from databricks.sdk.errors.base import DatabricksError
+
+        content.seek(0)
+        number = 0
+        while block := _block(content):
+            number += 1
+            if number > there:
+                self._add(handle, block, lambda number=number: unfinished.note(block=number))  # type: ignore[misc]
+        try:
+            self._api.close(handle)
+        except DatabricksError:
+            return  # a repeated request finds it closed already; the size will tell
+
+    def _add(self, handle: int, block: bytes, left: Callable[[], None]) -> None:
+        encoded = base64.b64encode(block).decode("ascii")
+        headers = {"Content-Type": "application/json"}
+        workspace = getattr(self._client.config, "workspace_id", None)
+        if workspace:
+            headers["X-Databricks-Workspace-Id"] = str(workspace)
+        body: Any = _Body(json.dumps({"handle": handle, "data": encoded}).encode(), left)
+        self._client.api_client.do("POST", "/api/2.0/dbfs/add-block", headers=headers, data=body)
+
+    def _size(self, draft: str) -> int:
+        from databricks.sdk.errors import NotFound
+
+        try:
+            return self._api.get_status(draft).file_size or 0
+        except NotFound:
+            return -1
+
+
+class _Body(io.BytesIO):
+    """The body of a request that tells when all of it has been handed over to the network."""
+
+    def __init__(self, content: bytes, left: Callable[[], None]) -> None:
+        super().__init__(content)
+        self._left: Callable[[], None] | None = left
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        if not data and self._left is not None:
+            self._left()
+            self._left = None
+        return data
+
+
+def _block(content: BinaryIO) -> bytes:
+    """Read a whole block, however small the pieces are that a read gives."""
+    pieces = []
+    left = BLOCK
+    while left and (piece := content.read(left)):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)

@@ -1,0 +1,212 @@
+"""Large files to a volume in parts, side by side: a part that has arrived need not be sent again.
+
+The SDK sends parts too, but holds them in memory, keeps no pace with the other requests, and forgets
+everything when it ends.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from kedro_databricks_hybrid.errors import ConnectionFailedError, WorkspaceError
+from kedro_databricks_hybrid.transfer.concurrency import run_all, storage_session
+
+if TYPE_CHECKING:
+    from kedro_databricks_hybrid.databricks.client import Client
+    from kedro_databricks_hybrid.transfer.upload import Source
+    from kedro_databricks_hybrid.transfer.upload_journal import Unfinished
+
+PART = 10 * 1024 * 1024
+_ADDRESSES = 10  # signed ones to ask for at a time
+_LIFETIME = dt.timedelta(hours=1)
+_TRIES = 8
+_SECONDS = 60
+_FORBIDDEN = 403
+_PASSING = (408, 429, 500, 502, 503, 504)
+
+
+class PartsRefusedError(WorkspaceError):
+    """The workspace takes no parts by signed addresses, as some networks and clouds do."""
+
+
+class PartsUpload:
+    """The upload of one file in parts.
+
+    Args:
+        client: The SDK's client.
+        target: The whole path of the file in the volume.
+    """
+
+    def __init__(self, client: Client, target: str) -> None:
+        self._client = client
+        self._api = client.api_client
+        self._storage = storage_session(client)
+        self._target = target
+        self._url = f"/api/2.0/fs/files{quote(target)}"
+        self._lock = threading.Lock()
+        self._addresses: dict[int, tuple[str, dict[str, str]]] = {}
+
+    def send(self, source: Source, unfinished: Unfinished) -> None:
+        """Send the parts that are not there yet, and have them joined.
+
+        Raises:
+            PartsRefusedError: There are no parts in this workspace.
+            ChangedError: The file was written to.
+            DatabricksError: Databricks refused.
+        """
+        from databricks.sdk.errors.base import DatabricksError
+
+        before = self._there()
+        if unfinished.is_of_this_content and unfinished.facts[0].get("target") == self._target:
+            token = unfinished.facts[0]["token"]
+            etags = {fact["part"]: fact["etag"] for fact in unfinished.facts[1:]}
+            try:
+                self._go_on(token, etags, source, unfinished)
+            except (DatabricksError, PartsRefusedError):
+                source.seek(0)  # it is too old to go on with
+            else:
+                return
+        self.give_up(unfinished)
+        token = self._begin()
+        unfinished.begin(target=self._target, token=token)
+        try:
+            self._go_on(token, {}, source, unfinished)
+        except DatabricksError:
+            # A repeated request finds that the lost one has joined the parts already.
+            there = self._there()
+            if there == before or there is None or there[0] != source.len:
+                raise
+        unfinished.forget()
+
+    def give_up(self, unfinished: Unfinished) -> None:
+        """Have the parts removed that an earlier upload left, if they are still there."""
+        import requests
+        from databricks.sdk.errors.base import DatabricksError
+
+        if unfinished.facts:
+            try:
+                body = {
+                    "path": unfinished.facts[0]["target"],
+                    "session_token": unfinished.facts[0]["token"],
+                    "expire_time": _expiry(),
+                }
+                answer = self._do("POST", "/api/2.0/fs/create-abort-upload-url", body=body)
+                address = answer["abort_upload_url"]
+                self._storage.delete(address["url"], headers=_headers(address), timeout=_SECONDS)
+            except (DatabricksError, requests.RequestException, KeyError):
+                pass  # the cloud removes them in its own time
+            unfinished.forget()
+
+    def _begin(self) -> str:
+        answer = self._do("POST", self._url, query={"action": "initiate-upload", "overwrite": "true"})
+        token = answer.get("multipart_upload", {}).get("session_token")
+        if not token:
+            raise PartsRefusedError(f"{self._target} cannot be sent in parts here.")
+        return str(token)
+
+    def _go_on(self, token: str, etags: dict[int, str], source: Source, unfinished: Unfinished) -> None:
+        count = -(-source.len // PART)
+        missing = [number for number in range(1, count + 1) if number not in etags]
+        for number in set(range(1, count + 1)).difference(missing):
+            source.skip(min(PART, source.len - (number - 1) * PART))
+
+        def work(number: int) -> None:
+            if not number:
+                source.hash_whole()
+                return
+            offset = (number - 1) * PART
+            with source.part(offset, min(PART, source.len - offset)) as part:
+                etag = self._put(token, number, part)
+            with self._lock:
+                etags[number] = etag
+                unfinished.note(part=number, etag=etag)
+
+        run_all(work, [0, *missing])
+        source.require_unchanged()
+        self._do(
+            "POST",
+            self._url,
+            query={"action": "complete-upload", "upload_type": "multipart", "session_token": token},
+            body={"parts": [{"part_number": number, "etag": etags[number]} for number in sorted(etags)]},
+        )
+        unfinished.forget()
+
+    def _put(self, token: str, number: int, part: Any) -> str:  # noqa: ANN401 - a stream with a length
+        import requests
+
+        refused = 0
+        problem = ""
+        for attempt in range(_TRIES):
+            address, headers = self._address(token, number)
+            part.seek(0)
+            try:
+                answer = self._storage.put(address, data=part, headers=headers, timeout=_SECONDS)
+            except requests.RequestException as error:
+                problem = f"no answer ({error})"
+            else:
+                if answer.ok:
+                    return str(answer.headers.get("ETag", ""))
+                problem = f"{answer.status_code} {answer.reason}"
+                refused += answer.status_code == _FORBIDDEN
+                if refused > 1 or answer.status_code not in {*_PASSING, _FORBIDDEN}:
+                    raise PartsRefusedError(f"Could not send part {number} of {self._target}: {problem}.")
+            with self._lock:
+                self._addresses.pop(number, None)  # it may have expired
+            time.sleep(min(0.1 * 2**attempt, 5))
+        raise ConnectionFailedError(
+            f"Could not send part {number} of {self._target}: {problem}.",
+            hint="Push again: the parts that arrived are kept.",
+        )
+
+    def _address(self, token: str, number: int) -> tuple[str, dict[str, str]]:
+        from databricks.sdk.errors import InternalError, PermissionDenied
+
+        with self._lock:
+            if number not in self._addresses:
+                body = {
+                    "path": self._target,
+                    "session_token": token,
+                    "start_part_number": number,
+                    "count": _ADDRESSES,
+                    "expire_time": _expiry(),
+                }
+                try:
+                    answer = self._do("POST", "/api/2.0/fs/create-upload-part-urls", body=body)
+                except (PermissionDenied, InternalError) as error:
+                    raise PartsRefusedError(f"{self._target} cannot be sent in parts: {error}") from error
+                for each in answer.get("upload_part_urls", []):
+                    self._addresses[each["part_number"]] = (each["url"], _headers(each))
+            if number not in self._addresses:
+                raise PartsRefusedError(f"{self._target} cannot be sent in parts here.")
+            return self._addresses[number]
+
+    def _there(self) -> tuple[int, str] | None:
+        """Return what tells whether another file has come to the place."""
+        from databricks.sdk.errors import NotFound
+
+        try:
+            found = self._client.files.get_metadata(self._target)
+        except NotFound:
+            return None
+        return found.content_length or 0, found.last_modified or ""
+
+    def _do(self, method: str, path: str, **what: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+        headers = {"Content-Type": "application/json"}
+        workspace = getattr(self._client.config, "workspace_id", None)
+        if workspace:
+            headers["X-Databricks-Workspace-Id"] = str(workspace)
+        answer = self._api.do(method, path, headers=headers, **what)
+        return answer if isinstance(answer, dict) else {}
+
+
+def _headers(address: dict[str, Any]) -> dict[str, str]:
+    given = {each["name"]: each["value"] for each in address.get("headers", [])}
+    return {"Content-Type": "application/octet-stream", **given}
+
+
+def _expiry() -> str:
+    return (dt.datetime.now(tz=dt.timezone.utc) + _LIFETIME).strftime("%Y-%m-%dT%H:%M:%SZ")

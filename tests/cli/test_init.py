@@ -1,0 +1,243 @@
+"""Preparing a project that knows nothing of us: what is written, what is called, and that once is enough."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kedro_databricks_hybrid.databricks import git_folder
+from tests.project_fixtures import PACKAGE
+
+if TYPE_CHECKING:
+    from tests.site import Site
+
+SETTINGS = f"src/{PACKAGE}/settings.py"
+WRITTEN = {
+    ".gitignore",
+    "conf/base/databricks.yml",
+    "conf/databricks/databricks.yml",
+    "notebooks/run_on_databricks.py",
+    "requirements.txt",
+    SETTINGS,
+}
+
+
+@pytest.fixture
+def _at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what is typed come from a terminal, which click's runner does not make."""
+    terminal = SimpleNamespace(isatty=lambda: True)
+    monkeypatch.setattr("kedro_databricks_hybrid.cli.init.sys", SimpleNamespace(stdin=terminal))
+
+
+@pytest.fixture
+def stranger(site: Site) -> Site:
+    """Return a site whose project knows nothing of Databricks and has SparkHooks of its own."""
+    site.git("rm", "-q", "-r", "conf/base/databricks.yml", "conf/databricks/databricks.yml")
+    hooks = f"from {PACKAGE}.hooks import SparkHooks\n\nHOOKS = (SparkHooks(),)\n"
+    site.commit(
+        {
+            f"src/{PACKAGE}/hooks.py": "class SparkHooks: ...\n",
+            SETTINGS: f'"""Settings."""\n{hooks}',
+            "requirements.txt": "kedro",
+        },
+        "A stranger",
+    )
+    site.name = "tiny-shop"
+    return site
+
+
+def test_a_stranger_is_prepared(stranger: Site) -> None:
+    """Every file is there and says the right thing; what the project had is kept."""
+    said = stranger.call("init").output
+    assert {line[3:] for line in stranger.git("status", "--porcelain", "-uall").splitlines()} == WRITTEN
+    assert all(name in said for name in WRITTEN)
+    assert "commit these files, then kedro databricks push" in said
+    settings = (stranger.project / SETTINGS).read_text()
+    assert "CONFIG_LOADER_CLASS = DatabricksConfigLoader" in settings
+    assert "HOOKS = (SparkHooks(),)" in settings
+    assert (stranger.project / "requirements.txt").read_text() == "kedro\nkedro-databricks-hybrid\n"
+    root = (stranger.project / "conf/databricks/databricks.yml").read_text()
+    assert "root: dbfs:/root/projects/{project}/data" in root
+    assert "spark-warehouse/" in (stranger.project / ".gitignore").read_text()
+    assert stranger.git("check-ignore", "conf/local/credentials.yml") == "conf/local/credentials.yml"
+    assert stranger.repo().path == "/Repos/user@example.com/tiny-shop"
+
+
+def test_then_the_workflow_works(stranger: Site) -> None:
+    """After a commit, push and doctor have nothing to complain of."""
+    stranger.call("init")
+    stranger.commit({}, "Prepared")
+    assert "Databricks has" in stranger.call("push").output
+    stranger.call("doctor")
+
+
+def test_a_project_of_kedros_spaceflights_shape(site: Site) -> None:
+    """Several pipelines, SparkHooks, a loader and its arguments of its own, a spark.yml: all of it stays."""
+    template = Path(__file__).resolve().parent.parent / "projects" / "spaceflights"
+    project = site.project.parent / "spaceflights"
+    shutil.copytree(template, project)
+    shutil.rmtree(site.project)
+    site.project, site.name = project, "spaceflights"
+    site.git("init", "-q", "-b", "main")
+    site.git("remote", "add", "origin", str(site.remote))
+    site.commit({}, "Theirs")
+    said = site.call("init").output
+    assert "Edited src/spaceflights/settings.py" in said
+    settings = (project / "src" / "spaceflights" / "settings.py").read_text()
+    assert "CONFIG_LOADER_CLASS = DatabricksConfigLoader\n" in settings
+    assert "HOOKS = (SparkHooks(),)" in settings
+    assert '"spark": ["spark*", "spark*/**"]' in settings
+    changed = set(site.git("diff", "--name-only").splitlines())
+    assert changed == {".gitignore", "requirements.txt", "src/spaceflights/settings.py"}
+    site.commit({}, "Prepared")
+    assert json.loads(site.call("push", "--json").stdout)["data"]["sent"] == 3
+    assert "Everything is prepared already" in site.call("init").output
+    assert site.git("status", "--porcelain") == ""
+    site.call("doctor")
+
+
+def test_again_changes_nothing(stranger: Site) -> None:
+    """It says so, and asks Databricks for nothing but a look."""
+    stranger.call("init")
+    stranger.commit({}, "Prepared")
+    stranger.requests.clear()
+    said = stranger.call("init").output
+    assert "nothing was changed" in said
+    assert stranger.git("status", "--porcelain") == ""
+    assert {each.partition(" ")[0] for each in stranger.requests} == {"GET"}
+
+
+def test_dry_run_shows_every_file_and_call(stranger: Site) -> None:
+    """And does none of it."""
+    said = stranger.call("init", "--dry-run").output
+    assert all(f"{name}:" in said for name in WRITTEN)
+    assert "+CONFIG_LOADER_CLASS = DatabricksConfigLoader" in said
+    for call in ("POST /api/2.0/workspace/mkdirs", "POST /api/2.0/repos"):
+        assert f"Would call {call}" in said
+    assert stranger.git("status", "--porcelain") == ""
+    assert {each.partition(" ")[0] for each in stranger.requests} == {"GET"}
+
+
+def test_the_notebook_has_the_guides_four_cells(stranger: Site) -> None:
+    """It is a Databricks notebook whose code cells install, load, reload and run."""
+    stranger.call("init")
+    source = (stranger.project / "notebooks/run_on_databricks.py").read_text()
+    assert source.startswith("# Databricks notebook source\n")
+    cells = [cell.strip().removeprefix("# MAGIC ") for cell in source.split("# COMMAND ----------")[1:]]
+    assert [cell.split()[0] for cell in cells[:-1]] == ["%pip", "%load_ext", "%reload_kedro"]
+    assert cells[-1].endswith("session.run()")
+    ast.parse(source)
+
+
+def test_a_loader_of_ones_own_is_left(stranger: Site) -> None:
+    """The user is told what to add, and settings.py stays."""
+    own = (
+        "from kedro.config import OmegaConfigLoader\n\n\nclass Mine(OmegaConfigLoader): ...\n\n\n"
+        "CONFIG_LOADER_CLASS = Mine\n"
+    )
+    stranger.commit({SETTINGS: own})
+    said = stranger.call("init").output
+    assert f"Add to {SETTINGS}" in said
+    assert (stranger.project / SETTINGS).read_text() == own
+
+
+def test_without_dbfs_a_volume_is_wanted(stranger: Site) -> None:
+    """Nothing is written before the choice; a volume that is missing is created, and read back."""
+    stranger.sandbox.public_dbfs_root = False
+    assert "--volume" in stranger.call("init", status=1).output
+    assert stranger.git("status", "--porcelain") == ""
+    said = stranger.call("init", "--volume", "main.default.fresh").output
+    assert "Created the volume main.default.fresh" in said
+    root = (stranger.project / "conf/databricks/databricks.yml").read_text()
+    assert "root: /Volumes/main/default/fresh/{project}/data" in root
+    assert stranger.workspace().client.volumes.read("main.default.fresh").name == "fresh"
+
+
+@pytest.mark.usefixtures("_at_a_terminal")
+def test_a_person_is_asked_for_the_volume(stranger: Site) -> None:
+    """At a terminal, the question takes the option's place; a volume that is there is not made."""
+    stranger.sandbox.public_dbfs_root = False
+    said = stranger.call("init", input="main.default.data\n").output
+    assert "Volume for the data (catalog.schema.volume)" in said
+    assert "Created the volume" not in said
+    root = (stranger.project / "conf/databricks/databricks.yml").read_text()
+    assert "root: /Volumes/main/default/data/{project}/data" in root
+
+
+def test_a_volume_that_is_no_volume(stranger: Site) -> None:
+    """A name that is not full is refused."""
+    assert "'main.default'" in stranger.call("init", "--volume", "main.default", status=1).output
+
+
+class TestCredentials:
+    """The Git credential, for remotes that are elsewhere."""
+
+    TOKEN = "glpat-very-secret"
+
+    @pytest.fixture
+    def elsewhere(self, site: Site) -> Site:
+        """Return a site whose remote is at a provider of its own, which does not answer."""
+        site.git("remote", "set-url", "origin", "https://me:hunter2@127.0.0.1:9/team/tiny.git")
+        site.write({"conf/base/databricks.yml": "code:\n  provider: gitLabEnterpriseEdition\n"})
+        return site
+
+    def credentials(self, site: Site) -> list[Any]:
+        """Return what the workspace knows."""
+        return list(site.workspace().client.git_credentials.list())
+
+    def test_registered_once_and_then_updated(self, site: Site) -> None:
+        """The second token takes the place of the first; the provider is the self-hosted one."""
+        workspace = site.workspace()
+        for done in ("created", "updated"):
+            assert (
+                git_folder.register_credential(workspace, "gitLabEnterpriseEdition", None, self.TOKEN) == done
+            )
+        assert [each.git_provider for each in self.credentials(site)] == ["gitLabEnterpriseEdition"]
+
+    def test_from_a_variable(self, elsewhere: Site) -> None:
+        """The token goes into the request's body: neither output nor project nor Git has it."""
+        variable = {"MY_TOKEN": self.TOKEN}
+        outputs = [
+            elsewhere.call("init", "--git-token-env", "MY_TOKEN", env=variable, status=1).output,
+            elsewhere.call("init", "--git-token-env", "MY_TOKEN", "--dry-run", env=variable).output,
+            elsewhere.call("doctor", env=variable, status=1).output,
+            elsewhere.call("status", env=variable).output,
+        ]
+        assert "Registered the Git credential for gitLabEnterpriseEdition" in outputs[0]
+        assert "PATCH /api/2.0/git-credentials/" in outputs[1]
+        assert [each.git_provider for each in self.credentials(elsewhere)] == ["gitLabEnterpriseEdition"]
+        files = [path for path in elsewhere.project.rglob("*") if path.is_file() and path.name != "config"]
+        for text in (*outputs, *(path.read_text(errors="replace") for path in files)):
+            assert self.TOKEN not in text
+            assert "hunter2" not in text
+            assert elsewhere.sandbox.user.token not in text
+
+    @pytest.mark.usefixtures("_at_a_terminal")
+    def test_a_person_is_asked(self, elsewhere: Site) -> None:
+        """For the token, which is not shown, and first for a name where the provider wants one."""
+        elsewhere.write({"conf/base/databricks.yml": "code:\n  provider: bitbucketServer\n"})
+        said = elsewhere.call("init", input=f"me\n{self.TOKEN}\n", status=1).output
+        assert "Your name at https://127.0.0.1:9/team/tiny.git" in said
+        assert "Registered the Git credential for bitbucketServer" in said
+        assert self.TOKEN not in said
+        (made,) = self.credentials(elsewhere)
+        assert (made.git_provider, made.git_username) == ("bitbucketServer", "me")
+
+    def test_one_that_is_there_serves(self, elsewhere: Site) -> None:
+        """It is said, and nobody is asked; where there is none, the option is named."""
+        said = elsewhere.call("init", "--dry-run").output
+        assert "--git-token-env=VARIABLE" in said
+        git_folder.register_credential(elsewhere.workspace(), "gitLabEnterpriseEdition", None, self.TOKEN)
+        said = elsewhere.call("init", "--dry-run").output
+        assert "A Git credential for gitLabEnterpriseEdition is registered already." in said
+
+    def test_a_variable_that_is_not_set(self, elsewhere: Site) -> None:
+        """It is named."""
+        assert "MY_TOKEN" in elsewhere.call("init", "--git-token-env", "MY_TOKEN", status=1).output
+        assert self.credentials(elsewhere) == []

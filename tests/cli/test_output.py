@@ -1,0 +1,74 @@
+"""A run's log on a terminal beside Kedro's own, and what the log leaves out."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.logging import RichHandler
+
+from kedro_databricks_hybrid.cli.output import log_printer
+from kedro_databricks_hybrid.run import driver
+
+
+def logged(folder: Path, *records: logging.LogRecord) -> list[dict[str, Any]]:
+    """Send records through the driver's handler, as a cluster does, and return what the run log holds."""
+    log = driver.RunLog(str(folder))
+    for record in records:
+        driver.LogHandler(log).emit(record)
+    log.close()
+    lines = [line for file in sorted(folder.glob("*.jsonl")) for line in file.read_text("utf-8").splitlines()]
+    return [json.loads(line) for line in lines][:-1]
+
+
+def record_of(message: str, *args: object, **extra: object) -> logging.LogRecord:
+    """Make a record as a logger would."""
+    facts = {"name": "kedro.io", "levelno": 20, "levelname": "INFO", "pathname": "/x/nodes.py", "lineno": 7}
+    return logging.makeLogRecord({**facts, "filename": "nodes.py", "msg": message, "args": args, **extra})
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        record_of("plain words, ein Wörtchen ✓"),
+        record_of("Loading [bold]data[/bold] from %s", "x"),
+        record_of("Saving data to %s (%s)...", "X_train", "CSVDataset", rich_format=["dark_orange", "blue"]),
+    ],
+)
+def test_a_record_looks_as_it_does_in_a_local_run(
+    record: logging.LogRecord, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Columns, colours and markup are Kedro's."""
+    RichHandler().handle(record)
+    here = capsys.readouterr().out
+    (there,) = logged(tmp_path, record)
+    log_printer(terminal=True)({**there, "t": record.created})
+    assert capsys.readouterr().out == here
+
+
+def test_brackets_that_are_no_markup_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A message of the project's cannot end the command."""
+    log_printer(terminal=True)(*logged(tmp_path, record_of("ends with [/oops]")))
+    assert "[/oops]" in capsys.readouterr().out
+
+
+def test_a_record_begins_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also after a progress bar, whose carriage returns are left as they are."""
+    show = log_printer(terminal=False)
+    show({"event": "output", "stream": "stderr", "text": "10 %\r20 %"})
+    show(logged(tmp_path, record_of("next"))[0])
+    first, second = capsys.readouterr().out.split("\n")[:2]
+    assert first == "10 %\r20 %"
+    assert second.startswith("[")
+
+
+def test_what_py4j_says_of_a_cancelled_run_is_left_out(tmp_path: Path) -> None:
+    """The interruption was wanted; an interruption that the project logs itself stays."""
+    cause = (KeyboardInterrupt, KeyboardInterrupt(), None)
+    java = "/x/py4j/java_gateway.py"
+    py4j = record_of("KeyboardInterrupt while sending command.", pathname=java, exc_info=cause)
+    own = record_of("interrupted", exc_info=cause)
+    assert [record["message"] for record in logged(tmp_path, py4j, own)] == ["interrupted"]

@@ -1,0 +1,128 @@
+"""What status tells, and that it changes nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.site import Site
+
+
+def told(site: Site) -> dict[str, Any]:
+    """Return what status says to programs."""
+    found: dict[str, Any] = json.loads(site.call("status", "--json").stdout)
+    return found
+
+
+def test_before_the_first_push(site: Site) -> None:
+    """What is missing is said, and the commands that make it."""
+    lines = site.call("status").output
+    assert "main at" in lines
+    assert "never pushed" in lines
+    assert "has no branch main" in lines
+    assert "There is no Git folder" in lines
+    assert "1 to upload" in lines
+    assert "sandbox is running" in lines
+
+
+def test_after_a_push_both_sides_agree(site: Site) -> None:
+    """The same commit three times, nothing edited, nothing to move."""
+    site.call("push")
+    head = site.git("rev-parse", "HEAD")
+    found = told(site)
+    assert [found[name]["commit"] for name in ("here", "Git remote", "Git folder")] == [head] * 3
+    assert found["here"]["edits"] == []
+    assert found["Git folder"]["edits"] == {}
+    assert (found["data"]["upload"], found["data"]["conflict"]) == ([], [])
+    assert found["last run"] == {"id": None}
+
+
+def test_serverless_in_place_of_a_cluster(site: Site) -> None:
+    """No cluster is looked for, and what that means for runs is said."""
+    site.write({"conf/databricks/databricks.yml": "compute:\n  cluster: serverless\n"})
+    assert "serverless compute; every run becomes a job" in site.call("status").output
+
+
+def test_both_sides_edited(site: Site) -> None:
+    """Commits ahead, uncommitted edits here, edits there, data changed here and results there."""
+    site.call("push")
+    before = site.git("rev-parse", "HEAD")
+    head = site.commit({"data/01_raw/raw.csv": "a,b\n5,6\n"}, "Second")
+    site.write({"requirements.txt": "kedro\nnumpy\n"})
+    site.write({"conf/base/catalog.yml": "edited: there\n"}, at=site.files)
+    made = site.sandbox.layout.dbfs / "root/projects/tiny/data/02_intermediate"
+    made.mkdir(exist_ok=True, parents=True)
+    (made / "doubled.csv").write_text("a,b\n2,4\n")
+    found = told(site)
+    assert (found["here"]["commit"], found["here"]["ahead"], found["here"]["behind"]) == (head, 1, 0)
+    assert found["here"]["edits"] == ["requirements.txt"]
+    assert found["Git folder"]["commit"] == before
+    assert found["Git folder"]["edits"] == {"conf/base/catalog.yml": "M"}
+    assert found["data"]["upload"] == ["01_raw/raw.csv"]
+    assert found["data"]["download"] == ["02_intermediate/doubled.csv"]
+    lines = site.call("status").output
+    assert "1 ahead and 0 behind origin/main" in lines
+    assert "not your commit" in lines
+    assert "1 edit made there: conf/base/catalog.yml" in lines
+
+
+def test_status_changes_nothing(site: Site) -> None:
+    """It asks and never tells: GET requests alone, no ref, object or file of the project."""
+    site.call("push")
+    site.write({"new.txt": "x\n"}, at=site.files)
+    before = site.git("for-each-ref"), site.git("count-objects", "-v"), site.git("status", "--short")
+    site.requests.clear()
+    site.call("status")
+    assert {request.partition(" ")[0] for request in site.requests} == {"GET"}
+    after = site.git("for-each-ref"), site.git("count-objects", "-v"), site.git("status", "--short")
+    assert after == before
+
+
+def test_a_remote_that_does_not_answer(site: Site) -> None:
+    """The other lines are there all the same."""
+    site.call("push", "--no-data")
+    site.remote.rename(site.remote.with_suffix(".gone"))
+    lines = site.call("status").output
+    assert "does not answer" in lines
+    assert "your commit" in lines
+
+
+def test_with_a_detached_head(site: Site) -> None:
+    """No branch is a state, not a failure."""
+    site.git("checkout", "-q", "--detach")
+    assert "no branch at" in site.call("status").output
+
+
+def test_without_a_login(site: Site, monkeypatch: Any) -> None:
+    """What is known here is printed before the refusal."""
+    monkeypatch.setenv("DATABRICKS_TOKEN", "dapi-wrong")
+    said = site.call("status", status=1).output
+    assert "main at" in said
+    assert "does not accept the login" in said
+    assert "dapi-wrong" not in said
+
+
+def test_a_git_folder_at_a_commit_that_is_not_here(pushed: Site) -> None:
+    """A colleague's commit is there: it is named, and edits cannot be known without it."""
+    colleague = pushed.project.parent / "colleague"
+    pushed.git("clone", "-q", str(pushed.remote), str(colleague))
+    pushed.write({"theirs.txt": "x\n"}, at=colleague)
+    pushed.git("add", "--all", at=colleague)
+    pushed.git("commit", "-q", "-m", "Theirs", at=colleague)
+    pushed.git("push", "-q", at=colleague)
+    pushed.workspace().client.repos.update(pushed.repo().id, branch="main")
+    sha = pushed.git("rev-parse", "HEAD", at=colleague)
+    lines = pushed.call("status").output
+    assert f"{sha[:7]} (not here), not your commit" in lines
+    assert "edits unknown: " in lines
+    assert told(pushed)["Git folder"]["edits"] is None
+
+
+def test_a_last_run_of_which_little_was_noted(site: Site) -> None:
+    """Neither its commit nor whose it was, as of another version of this tool; it has no end."""
+    run = site.sandbox.layout.dbfs / "root/projects/tiny/data/.kedro-hybrid/runs/20261124-1/run.json"
+    run.parent.mkdir(parents=True)
+    run.write_text('{"env": "databricks"}')
+    assert "20261124-1 no end, ran no commit\n" in site.call("status").output
+    assert told(site)["last run"] == {"id": "20261124-1", "outcome": "no end", "commit": None, "user": None}

@@ -1,0 +1,279 @@
+"""The catalog of an env with a data root: which paths lead where."""
+
+from __future__ import annotations
+
+import pickle
+import tarfile
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kedro_databricks_hybrid.config import catalog_paths
+from kedro_databricks_hybrid.config_loader import DatabricksConfigLoader
+from kedro_databricks_hybrid.spark import session as spark_session
+from tests.config.fixtures import (
+    DBFS,
+    ON_DBFS,
+    ON_FUSE,
+    PANDAS,
+    VOLUME,
+    catalog_of,
+    clean_loader,
+    cluster,
+    conf,
+)
+from tests.project_fixtures import write_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["clean_loader", "cluster", "conf"]
+
+pytestmark = pytest.mark.filterwarnings("ignore:\\s*register_new_resolver")
+
+
+def test_pandas_paths_point_at_the_dbfs_mount(conf: Path) -> None:
+    """Pandas opens files, and DBFS has those under /dbfs."""
+    assert catalog_of(conf, PANDAS)["table"]["filepath"] == f"{ON_FUSE}/01_raw/table.csv"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "spark.SparkDataset",
+        "spark.SparkDatasetV2",
+        "kedro_datasets.spark.SparkDatasetV2",
+        "spark.DeltaTableDataset",
+        "tiny_shop.io.MySparkTable",
+    ],
+)
+def test_spark_paths_point_at_dbfs(conf: Path, kind: str) -> None:
+    """Spark would take /dbfs/x for dbfs:/dbfs/x, so it gets the URL."""
+    text = f"table: {{type: {kind}, filepath: data/01_raw/table.parquet}}"
+    assert catalog_of(conf, text)["table"]["filepath"] == f"{ON_DBFS}/01_raw/table.parquet"
+
+
+@pytest.mark.parametrize("kind", ["pandas.CSVDataset", "spark.SparkDatasetV2"])
+def test_a_volume_is_one_path_for_every_kind(conf: Path, kind: str) -> None:
+    """Spark and open() both take /Volumes."""
+    write_files(conf, {"databricks/databricks.yml": VOLUME})
+    text = f"table: {{type: {kind}, filepath: data/t}}"
+    assert catalog_of(conf, text)["table"]["filepath"] == "/Volumes/main/shop/files/tiny-shop/t"
+
+
+def test_other_envs_stay_local(conf: Path) -> None:
+    """An env without a data root of its own is Kedro as ever, whatever the base says."""
+    write_files(conf, {"base/databricks.yml": DBFS})
+    assert catalog_of(conf, PANDAS, env="local")["table"]["filepath"] == "data/01_raw/table.csv"
+    assert catalog_of(conf, PANDAS, env="base")["table"]["filepath"] == "data/01_raw/table.csv"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/data/01_raw/table.csv",
+        "s3://bucket/data/table.csv",
+        "https://example.com/data/table.csv",
+        "dbfs:/data/table.csv",
+        "/Volumes/a/b/c/data/table.csv",
+        "C:/data/table.csv",
+        "database/table.csv",
+        "logs/data/table.csv",
+        "data/../secrets.csv",
+    ],
+)
+def test_paths_outside_of_the_data_folder_stay(conf: Path, path: str) -> None:
+    """Only what push would upload is taken to be there."""
+    text = f"table: {{type: pandas.CSVDataset, filepath: '{path}'}}"
+    assert catalog_of(conf, text)["table"]["filepath"] == path
+
+
+def test_the_local_folder_is_a_setting(conf: Path) -> None:
+    """data.local moves the folder that is mapped."""
+    write_files(conf, {"base/databricks.yml": "data:\n  local: ./files/mine/\n"})
+    catalog = catalog_of(
+        conf,
+        """\
+        inside: {type: pandas.CSVDataset, filepath: files/mine/a.csv}
+        outside: {type: pandas.CSVDataset, filepath: data/a.csv}
+        """,
+    )
+    assert [each["filepath"] for each in catalog.values()] == [f"{ON_FUSE}/a.csv", "data/a.csv"]
+
+
+def test_factories_keep_their_placeholders(conf: Path) -> None:
+    """A dataset factory is mapped before Kedro fills it in."""
+    text = '"{name}_csv": {type: pandas.CSVDataset, filepath: "data/01_raw/{name}.csv"}'
+    assert catalog_of(conf, text)["{name}_csv"]["filepath"] == f"{ON_FUSE}/01_raw/{{name}}.csv"
+
+
+def test_partitions_are_listed_as_files_whatever_is_in_them(conf: Path) -> None:
+    """PartitionedDataset lists its folder with fsspec, also for Spark."""
+    catalog = catalog_of(
+        conf,
+        """\
+        parts:
+          type: partitions.PartitionedDataset
+          path: data/parts/
+          dataset: {type: spark.SparkDatasetV2, file_format: csv}
+        """,
+    )
+    assert catalog["parts"]["path"] == f"{ON_FUSE}/parts/"
+
+
+def test_a_cached_dataset_is_mapped_for_what_it_caches(conf: Path) -> None:
+    """The kind is that of the dataset which holds the path."""
+    catalog = catalog_of(
+        conf,
+        """\
+        cached:
+          type: CachedDataset
+          dataset: {type: spark.SparkDatasetV2, filepath: data/c}
+        """,
+    )
+    assert catalog["cached"]["dataset"]["filepath"] == f"{ON_DBFS}/c"
+
+
+@pytest.mark.usefixtures("cluster")
+def test_versions_of_a_spark_dataset_are_listed_through_the_mount(conf: Path) -> None:
+    """kedro-datasets ask dbutils for versions only where the path starts with /dbfs."""
+    text = "table: {type: spark.SparkDataset, versioned: true, filepath: data/t}"
+    assert catalog_of(conf, text)["table"]["filepath"] == f"{ON_FUSE}/t"
+
+
+def test_no_session_is_needed_to_describe_versions_from_here(conf: Path) -> None:
+    """SparkDataset starts Spark for a /dbfs path as soon as it is made, so it gets none off a cluster."""
+    text = "table: {type: spark.SparkDataset, versioned: true, filepath: data/t}"
+    assert catalog_of(conf, text)["table"]["filepath"] == f"{ON_DBFS}/t"
+
+
+SCHEMA = """\
+    table:
+      type: spark.SparkDatasetV2
+      filepath: data/t
+      load_args: {schema: {filepath: data/schema.json}}
+    """
+
+
+@pytest.mark.usefixtures("cluster")
+def test_the_schema_of_a_spark_dataset_is_a_file_on_the_cluster(conf: Path) -> None:
+    """kedro-datasets open the schema with fsspec, for which dbfs:/ is a local folder of that name."""
+    schema = catalog_of(conf, SCHEMA)["table"]["load_args"]["schema"]
+    assert schema == {"filepath": f"{ON_FUSE}/schema.json"}
+
+
+def test_the_schema_of_a_spark_dataset_is_a_file_here(conf: Path) -> None:
+    """The schema is opened by the driver as soon as the dataset is made, so here it must be here."""
+    assert catalog_of(conf, SCHEMA)["table"]["load_args"]["schema"] == {"filepath": "data/schema.json"}
+
+
+def test_what_the_envs_own_catalog_says_stays(conf: Path) -> None:
+    """Whoever writes an entry for the env means it."""
+    write_files(conf, {"databricks/catalog.yml": "table: {type: pandas.CSVDataset, filepath: data/own.csv}"})
+    catalog = catalog_of(
+        conf,
+        """\
+        table: {type: pandas.CSVDataset, filepath: data/t.csv}
+        other: {type: pandas.CSVDataset, filepath: data/o.csv}
+        """,
+    )
+    assert catalog["table"]["filepath"] == "data/own.csv"
+    assert catalog["other"]["filepath"] == f"{ON_FUSE}/o.csv"
+
+
+def test_a_soft_merge_keeps_the_envs_values_and_maps_the_bases(conf: Path) -> None:
+    """With merge_strategy soft an env may change one argument and inherit the path."""
+    write_files(
+        conf,
+        {
+            "databricks/catalog.yml": """\
+                table: {load_args: {sep: ";"}}
+                fixed: {filepath: data/fixed.csv}
+                """
+        },
+    )
+    catalog = catalog_of(
+        conf,
+        """\
+        table: {type: pandas.CSVDataset, filepath: data/t.csv}
+        fixed: {type: pandas.CSVDataset, filepath: data/f.csv}
+        """,
+        merge_strategy={"catalog": "soft"},
+    )
+    assert catalog["table"]["filepath"] == f"{ON_FUSE}/t.csv"
+    assert catalog["table"]["load_args"] == {"sep": ";"}
+    assert catalog["fixed"]["filepath"] == "data/fixed.csv"
+
+
+def test_a_catalog_that_was_set_by_hand_stays(conf: Path) -> None:
+    """loader["catalog"] = ... bypasses files in Kedro, and mapping here."""
+    loader = DatabricksConfigLoader(conf, "databricks")
+    loader["catalog"] = {"a": {"type": "pandas.CSVDataset", "filepath": "data/a.csv"}}
+    assert loader["catalog"]["a"]["filepath"] == "data/a.csv"
+
+
+def test_reading_twice_gives_the_same(conf: Path) -> None:
+    """Kedro reads the catalog anew each time and makes its paths absolute in place."""
+    write_files(conf, {"base/catalog.yml": PANDAS})
+    loader = DatabricksConfigLoader(conf, "databricks")
+    first = loader["catalog"]
+    first["table"]["filepath"] = "changed by Kedro"
+    assert loader["catalog"]["table"]["filepath"] == f"{ON_FUSE}/01_raw/table.csv"
+
+
+def test_a_loader_survives_pickling(conf: Path) -> None:
+    """Runners of other processes get the context's parts by pickle."""
+    write_files(conf, {"base/catalog.yml": PANDAS})
+    loader = DatabricksConfigLoader(conf, "databricks", {"a": 1})
+    again = pickle.loads(pickle.dumps(loader))  # noqa: S301
+    assert again["catalog"] == loader["catalog"]
+    assert again.runtime_params == {"a": 1}
+
+
+def test_an_archive_has_settings_too(conf: Path, tmp_path: Path) -> None:
+    """--conf-source may be the archive that `kedro package` makes."""
+    write_files(conf, {"base/catalog.yml": PANDAS})
+    archive = tmp_path / "conf-tiny.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(conf, arcname="conf")
+    loader = DatabricksConfigLoader(str(archive), "databricks")
+    assert loader["catalog"]["table"]["filepath"] == f"{ON_FUSE}/01_raw/table.csv"
+
+
+NAMES = st.text(st.characters(blacklist_characters="/\\:", blacklist_categories=("Cs", "Cc")), min_size=1)
+
+
+@given(st.lists(NAMES.filter(lambda each: each not in {".", ".."}), min_size=1, max_size=4), st.booleans())
+def test_mapping_keeps_what_follows_the_folder_and_does_nothing_twice(parts: list[str], spark: bool) -> None:
+    """Whatever the names below the data folder, they are the same on Databricks."""
+    below = "/".join(parts)
+    roots = catalog_paths.Roots("data", "dbfs:/r/data", "cluster")
+    kind = "spark.SparkDatasetV2" if spark else "pandas.CSVDataset"
+    catalog = {"a": {"type": kind, "filepath": f"data/{below}"}}
+    once = catalog_paths.mapped(catalog, roots, kept=frozenset())
+    assert once["a"]["filepath"] == ("dbfs:/r/data/" if spark else "/dbfs/r/data/") + below
+    assert catalog_paths.mapped(once, roots, kept=frozenset()) == once
+    assert catalog["a"]["filepath"] == f"data/{below}"
+
+
+@pytest.mark.parametrize(
+    ("place", "path", "opened"),
+    [
+        ("connect", "data/01_raw/t.csv", "dbfs:///r/data/01_raw/t.csv"),
+        ("connect", "/Volumes/main/shop/files/t.csv", "dbfs:///Volumes/main/shop/files/t.csv"),
+        ("connect", "dbfs:/r/t.csv", "dbfs:///r/t.csv"),
+        ("connect", "/dbfs/r/t.csv", "dbfs:///r/t.csv"),
+        ("connect", "/home/me/t.csv", "/home/me/t.csv"),
+        ("cluster", "dbfs:/r/t.csv", "/dbfs/r/t.csv"),
+        ("cluster", "dbfs:/Volumes/main/shop/files/t.csv", "/Volumes/main/shop/files/t.csv"),
+        ("local", "/Volumes/main/shop/files/t.csv", "/Volumes/main/shop/files/t.csv"),
+    ],
+)
+def test_files_are_opened_as_their_place_can(place: spark_session.Place, path: str, opened: str) -> None:
+    """On a cluster through its mounts, behind Databricks Connect by the API; an env's own paths too."""
+    roots = catalog_paths.Roots("data", "dbfs:/r/data", place)
+    catalog = {"a": {"type": "pandas.CSVDataset", "filepath": path}}
+    kept = frozenset() if path.startswith("data") else frozenset({("a",)})
+    assert catalog_paths.mapped(catalog, roots, kept=kept)["a"]["filepath"] == opened

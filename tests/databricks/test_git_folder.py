@@ -1,0 +1,106 @@
+"""What Databricks answers about a Git folder in rare cases, and what is made of its words."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kedro_databricks_hybrid.databricks import git_folder
+from kedro_databricks_hybrid.databricks.git_folder import Target
+from kedro_databricks_hybrid.errors import DirtyGitFolderError, NotFoundError, WorkspaceError
+
+if TYPE_CHECKING:
+    from tests.site import Site
+
+HOME = PurePosixPath("/Workspace/Users/user@example.com")
+
+
+def fails(site: Site, message: str, method: str = "PATCH") -> None:
+    """Have the repos API refuse the next such request."""
+    site.sandbox.faults.add(
+        "status", method=method, path="/api/2.0/repos*", status=400, message=message, times=1
+    )
+
+
+def folder_of(site: Site) -> git_folder.GitFolder:
+    """Return the site's Git folder."""
+    return git_folder.get(site.workspace(), PurePosixPath(site.path))
+
+
+def test_a_plain_folder_is_no_git_folder(site: Site) -> None:
+    """It is told apart, and push leaves it as it is."""
+    site.workspace().client.workspace.mkdirs(str(HOME / "plain"))
+    with pytest.raises(WorkspaceError, match=r"/plain on Databricks is a directory, not a Git folder"):
+        git_folder.find(site.workspace(), HOME / "plain")
+    site.commit({"conf/base/databricks.yml": f"code:\n  folder: {HOME}/plain\n"})
+    assert "Move it away" in site.call("push", "--no-data", status=1).output
+
+
+def test_a_git_folder_without_an_id(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that cannot be used is no success."""
+    from databricks.sdk.service.workspace import CreateRepoResponse
+
+    workspace = site.workspace()
+    monkeypatch.setattr(workspace.client.repos, "create", lambda **_: CreateRepoResponse())
+    with pytest.raises(WorkspaceError, match="gave it no id"):
+        git_folder.create(workspace, HOME / "x", url=str(site.remote), provider="gitHub")
+
+
+def test_a_git_folder_that_is_gone_while_it_is_read_back(
+    pushed: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody deletes it meanwhile: after some patience with late answers that is an error."""
+    monkeypatch.setattr(git_folder, "_READ_BACK_SECONDS", 0.2)
+    folder = folder_of(pushed)
+    pushed.sandbox.faults.add("status", method="GET", path="/api/2.0/repos/*", status=404, times=0)
+    with pytest.raises(NotFoundError):
+        git_folder.check_out(pushed.workspace(), folder, Target("main"))
+
+
+def test_a_branch_called_conflict_is_none(pushed: Site) -> None:
+    """A checkout that fails for another reason is not taken for edits that stand in the way."""
+    for name in ("conflict-fix", "uncommitted"):
+        fails(pushed, f"The fetch of {name} timed out.")
+        with pytest.raises(WorkspaceError, match="timed out") as caught:
+            git_folder.check_out(pushed.workspace(), folder_of(pushed), Target(name))
+        assert not isinstance(caught.value, DirtyGitFolderError)
+    fails(pushed, "Your local changes to a.txt would be overwritten by checkout.")
+    with pytest.raises(DirtyGitFolderError):
+        git_folder.check_out(pushed.workspace(), folder_of(pushed), Target("local"))
+
+
+def test_a_repository_called_credentials_is_none(site: Site) -> None:
+    """A clone that fails for another reason does not ask for a token, as a refusal does."""
+    url, path = str(site.remote.with_name("credential-store.git")), HOME / "authentication"
+    fails(site, "The remote hung up.", "POST")
+    with pytest.raises(WorkspaceError) as caught:
+        git_folder.create(site.workspace(), path, url=url, provider="gitHub")
+    assert caught.value.hint is None
+    fails(site, "Invalid credentials for https://example.com/x.git.", "POST")
+    with pytest.raises(WorkspaceError) as caught:
+        git_folder.create(site.workspace(), path, url=url, provider="gitHub")
+    assert "--git-token-env" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("words", "is_refusal"),
+    [
+        ("clone https://example.com/credentials.git: timed out", False),
+        ("check out a: Missing Git provider credentials for https://x/y.git", True),
+        ("check out credential: Invalid credentials", True),
+        ("check out a: remote: Repository not found.", True),
+        ("check out a: The requested URL returned error: 403", True),
+    ],
+)
+def test_words_of_a_refusal(words: str, is_refusal: bool) -> None:
+    """What Databricks says counts, not what somebody called a branch or a repository."""
+    assert git_folder.is_credential_refusal(words, "a", "credential") is is_refusal
+
+
+def test_a_credential_that_does_not_show(site: Site) -> None:
+    """What was accepted is read back before it counts as done."""
+    site.sandbox.faults.add("stale", path="/api/2.0/git-credentials*", times=0)
+    with pytest.raises(WorkspaceError, match="accepted the Git credential for gitLab, but does not show it"):
+        git_folder.register_credential(site.workspace(), "gitLab", None, "glpat-made-up")

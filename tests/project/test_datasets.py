@@ -1,0 +1,74 @@
+"""Which local paths a project's pipelines read and write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from kedro.framework.startup import bootstrap_project
+
+from kedro_databricks_hybrid.errors import TransferError
+from kedro_databricks_hybrid.project import datasets
+from tests.project_fixtures import Project, forget_project, make_project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RAW = "  type: pandas.CSVDataset\n"
+DOUBLED = "doubled:\n  type: pandas.CSVDataset\n  filepath: data/02_intermediate/doubled.csv\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """Make a project that reads one dataset and writes another."""
+    yield make_project(tmp_path / "tiny")
+    forget_project()
+
+
+def inputs(project: Project, catalog: str) -> list[str]:
+    """Return what the project's pipelines read, with this catalog, as paths in the project."""
+    project.write({"conf/base/catalog.yml": catalog})
+    forget_project()
+    known = datasets.of_project(bootstrap_project(project.path))
+    return [str(path.relative_to(project.path)) for path in known.inputs]
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("  filepath: data/01_raw/raw.csv\n", ["data/01_raw/raw.csv"]),
+        ("  filepath: s3://bucket/raw.csv\n", []),
+        ("  filepath: /elsewhere/raw.csv\n", []),
+        ("  filepath: data/01_raw/?.csv\n", ["data/01_raw/a.csv", "data/01_raw/b.csv"]),
+        ("  filepath: data/01_raw/none-*.csv\n", []),
+        (
+            "  parts:\n    - filepath: data/01_raw/a.csv\n    - [{path: data/01_raw/deep}]\n",
+            ["data/01_raw/a.csv", "data/01_raw/deep"],
+        ),
+    ],
+    ids=["file", "address", "absolute", "pattern", "pattern without files", "list"],
+)
+def test_what_is_read_is_found_in_the_catalog(project: Project, raw: str, expected: list[str]) -> None:
+    """Paths in the project at any depth, patterns as the files that they match, and no other place."""
+    project.write({"data/01_raw/a.csv": "a\n", "data/01_raw/b.csv": "b\n", "data/01_raw/c.txt": "c\n"})
+    assert inputs(project, f"raw:\n{RAW}{raw}{DOUBLED}") == expected
+
+
+def test_datasets_that_live_in_memory_have_no_path(project: Project) -> None:
+    """Neither has one that the catalog does not know."""
+    assert inputs(project, "raw:\n  type: MemoryDataset\n") == []
+    assert inputs(project, "{}\n") == []
+
+
+def test_a_project_that_cannot_be_loaded_is_told(project: Project) -> None:
+    """With its own error in one line, and the options that need no catalog."""
+    project.write({"src/tiny_shop/pipeline_registry.py": "import no_such_package\n"})
+    with pytest.raises(datasets.UnknownDataError, match=r"No module named 'no_such_package'.*--all-data"):
+        inputs(project, f"raw:\n{RAW}  filepath: data/01_raw/raw.csv\n")
+
+
+def test_a_pipeline_that_is_not_there_is_told(project: Project) -> None:
+    """With those that are."""
+    with pytest.raises(TransferError, match=r"no pipeline x, y\. It has __default__"):
+        datasets.of_project(bootstrap_project(project.path), ["y", "x", "__default__"])

@@ -1,0 +1,152 @@
+"""Requirements judged against what a runtime brings, and which databricks-connect fits it."""
+
+from __future__ import annotations
+
+import pytest
+
+from kedro_databricks_hybrid.errors import ComputeError
+from kedro_databricks_hybrid.project import requirements_file, runtimes
+from kedro_databricks_hybrid.project.requirements_file import Listing
+from kedro_databricks_hybrid.project.runtimes import (
+    ConnectClient,
+    Verdict,
+    check_connect_to_cluster,
+    check_connect_to_serverless,
+)
+
+LTS = (
+    "12.2.x-scala2.12", "13.3.x-scala2.12", "14.3.x-scala2.12", "15.4.x-scala2.12", "16.4.x-photon-scala2.12",
+    "17.3.x-scala2.13", "serverless-4", "serverless-5",
+)  # fmt: skip
+
+
+def read(**files: str) -> Listing:
+    """Read `requirements` among files that are named without their .txt."""
+    content = {f"{name.replace('__', '/')}.txt": text.encode() for name, text in files.items()}
+    return requirements_file.read("requirements.txt", content.get)
+
+
+def verdicts(text: str, runtime: str | None, python: str | None = None) -> dict[str, Verdict]:
+    """Return the verdict of each requirement of a file."""
+    judged = runtimes.judge(read(requirements=text), runtime, python)
+    return {each.requirement.name: each.verdict for each in judged}
+
+
+def test_lines_as_pip_reads_them() -> None:
+    """Comments, continued lines, hashes, options, extras, markers, names in any spelling."""
+    found = read(
+        requirements=(
+            "\ufeff# a comment\n--index-url https://example.com/simple\nPandas >=2.0, \\\n  <3  # for now\n"
+            "typing_Extensions==4.12.2 --hash=sha256:00 --hash=sha256:11\n"
+            'kedro-datasets[Spark.SparkDataset]; python_version < "3.13"\r\n'
+            "thing @ https://example.com/a#egg=x\nhttps://example.com/w/Some_Lib-1.2-py3-none-any.whl\n"
+            "-e .\n./folder\n"
+        )
+    )
+    assert [each.name for each in found.requirements] == [
+        "pandas", "typing-extensions", "kedro-datasets", "thing", "some-lib",
+    ]  # fmt: skip
+    assert found.requirements[0].specifier == "<3,>=2.0"
+    assert found.requirements[1].text == "typing_Extensions==4.12.2"
+    assert found.requirements[2].extras == {"spark-sparkdataset"}
+    assert found.requirements[3].address == "https://example.com/a#egg=x"
+    assert found.unclear == ["-e .", "./folder"]
+
+
+def test_included_files_and_constraints() -> None:
+    """Paths are relative to the file that names them, circles end, constraints only limit."""
+    found = read(
+        requirements="-r more/a.txt\n--constraint=limits.txt\nnumpy\n-r gone.txt\n",
+        more__a="-r b.txt\n-r ../requirements.txt\nscipy\n",
+        more__b="pyarrow\n",
+        limits="numpy<2\npyspark==3.5.0\n",
+    )
+    assert [(each.name, each.file) for each in found.requirements] == [
+        ("pyarrow", "more/b.txt"), ("scipy", "more/a.txt"), ("numpy", "requirements.txt"),
+    ]  # fmt: skip
+    assert found.requirements[2].specifier == "<2"
+    assert found.missing == ["gone.txt"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["pyspark", "pyspark==3.5.0", "databricks-connect>=15", "Delta_Spark", "kedro-datasets[spark]",
+     "kedro-databricks-hybrid[sandbox]", "https://example.com/pyspark-3.5.0-py2.py3-none-any.whl"],
+)  # fmt: skip
+def test_what_no_runtime_may_have_replaced(line: str) -> None:
+    """Spark, Delta and Connect are the runtime's own, named as they are or brought by an extra."""
+    for runtime in (*LTS, "18.x-scala2.13", "custom:x", None):
+        assert list(verdicts(f"kedro\n{line}\n", runtime).values()) == [Verdict.FINE, Verdict.REPLACES]
+
+
+@pytest.mark.parametrize("runtime", LTS)
+def test_what_a_runtime_brings(runtime: str) -> None:
+    """Its own version is fine, and so is any; another one is a conflict that names the runtime's."""
+    assert runtimes.is_known(runtime)
+    assert (runtimes.source(runtime) or "").startswith("https://")
+    assert verdicts("pandas\nnumpy>=1.20\nleftpad==1\n", runtime) == dict.fromkeys(
+        ["pandas", "numpy", "leftpad"], Verdict.FINE
+    )
+    (judged,) = runtimes.judge(read(requirements="pandas>=99"), runtime)
+    assert judged.verdict is Verdict.CONFLICTS
+    assert judged.shipped
+    assert f"own pandas {judged.shipped}" in judged.reason
+    assert verdicts(f"pandas=={judged.shipped}", runtime) == {"pandas": Verdict.FINE}
+
+
+@pytest.mark.parametrize("runtime", ["11.3.x-scala2.12", "17.3.x-cpu-ml-scala2.13", "18.x-scala2.13", None])
+def test_a_runtime_whose_versions_are_not_known(runtime: str | None) -> None:
+    """Nothing is said against what cannot be known."""
+    assert verdicts("pandas>=99", runtime) == {"pandas": Verdict.FINE}
+
+
+def test_the_same_requirement_on_two_runtimes() -> None:
+    """What one runtime has, another has not."""
+    assert verdicts("pandas>=2,<3", "17.3.x-scala2.13") == {"pandas": Verdict.FINE}
+    assert verdicts("pandas>=2,<3", "15.4.x-scala2.12") == {"pandas": Verdict.CONFLICTS}
+
+
+def test_markers_speak_of_the_cluster() -> None:
+    """Linux, and the runtime's Python or the one that is given."""
+    text = 'pandas>=99; sys_platform == "win32"\nnumpy>=99; python_version >= "3.12"\n'
+    assert verdicts(text, "15.4.x-scala2.12") == {}
+    assert verdicts(text, "17.3.x-scala2.13") == {"numpy": Verdict.CONFLICTS}
+    assert verdicts(text, "15.4.x-scala2.12", "3.12") == {"numpy": Verdict.CONFLICTS}
+
+
+@pytest.mark.parametrize(
+    ("client", "runtime", "pin"),
+    [
+        ("16.1.7", "15.4.x-scala2.12", "databricks-connect==15.4.*"),
+        ("16.4.2", "16.3.x-cpu-ml-scala2.12", "databricks-connect==16.3.*"),
+        ("19.0.0", "18.x-scala2.13", "databricks-connect==18.*"),
+    ],
+)
+def test_a_client_newer_than_the_runtime_is_refused_with_its_pin(client: str, runtime: str, pin: str) -> None:
+    """From 18 on a runtime's key has no minor version."""
+    with pytest.raises(ComputeError) as refused:
+        check_connect_to_cluster(ConnectClient(client, "3.12"), runtime)
+    assert f'pip install "{pin}"' in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "runtime", ["16.4.x-scala2.12", "17.3.x-scala2.13", "18.3.x-scala2.13", "custom:image"]
+)
+def test_an_older_client_is_fine(runtime: str) -> None:
+    """What the runtime knows of older clients, and an image whose version nobody can tell."""
+    assert check_connect_to_cluster(ConnectClient("16.4.0", "3.12"), runtime) is None
+
+
+def test_another_python_is_worth_a_remark() -> None:
+    """User-defined functions need the runtime's own minor version; nothing else does."""
+    remark = check_connect_to_cluster(ConnectClient("15.4.0", "3.12"), "15.4.x-scala2.12")
+    assert remark is not None
+    assert "Python 3.11" in remark
+    assert 'pip install "databricks-connect==15.4.*"' in remark
+
+
+def test_serverless_wants_a_client_that_is_new_enough() -> None:
+    """From 15.1 on it does."""
+    check_connect_to_serverless(ConnectClient("15.1.0", "3.11"))
+    with pytest.raises(ComputeError, match=r"databricks-connect>=15\.1"):
+        check_connect_to_serverless(ConnectClient("14.3.2", "3.10"))

@@ -1,0 +1,266 @@
+"""databricks.yml: its defaults, its layers, and every way in which it is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from kedro_databricks_hybrid.errors import SettingsError
+from kedro_databricks_hybrid.project import settings
+from kedro_databricks_hybrid.project.settings import Code, Compute, Data, Settings
+from tests.project_fixtures import write_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_project_without_the_file_follows_the_guide(tmp_path: Path) -> None:
+    """Nothing needs to be written for the guide's layout."""
+    assert settings.load(tmp_path) == Settings(
+        Code("/Workspace/Repos/{user}/{project}", "git", "origin", None),
+        Data("data", "dbfs:/root/projects/{project}/data"),
+        Compute(None),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "# nothing but a comment\n", "code:\ndata:\n", "{}"])
+def test_an_empty_file_is_no_file(tmp_path: Path, text: str) -> None:
+    """The file that `init` writes may be all comments."""
+    write_files(tmp_path, {"conf/base/databricks.yml": text})
+    assert settings.load(tmp_path) == Settings()
+
+
+def test_the_envs_file_lies_over_the_base(tmp_path: Path) -> None:
+    """Each setting is overlaid for itself, not a section as a whole."""
+    write_files(
+        tmp_path,
+        {
+            "conf/base/databricks.yml": "code: {remote: upstream}\ncompute: {cluster: small}",
+            "conf/prod/databricks.yml": "code: {folder: /Repos/prod/x}\ncompute: {cluster: big}",
+        },
+    )
+    assert settings.load(tmp_path, "prod") == Settings(
+        code=Code(folder="/Repos/prod/x", remote="upstream"), compute=Compute("big")
+    )
+    assert settings.load(tmp_path) == Settings(code=Code(remote="upstream"), compute=Compute("small"))
+
+
+def test_an_env_can_take_a_cluster_away(tmp_path: Path) -> None:
+    """Null is a value where a setting may have none."""
+    write_files(
+        tmp_path,
+        {
+            "conf/base/databricks.yml": "compute: {cluster: small}",
+            "conf/prod/databricks.yml": "compute: {cluster: null}",
+        },
+    )
+    assert settings.load(tmp_path, "prod").compute == Compute(None)
+
+
+def test_a_job_cluster_is_told_in_the_apis_own_words(tmp_path: Path) -> None:
+    """Whatever `new_cluster` takes is passed on as it is, numbers and all; an env replaces it whole."""
+    write_files(
+        tmp_path,
+        {
+            "conf/base/databricks.yml": "compute: {job_cluster: {num_workers: 2, spark_version: 17.3.x}}",
+            "conf/prod/databricks.yml": "compute: {job_cluster: {num_workers: 8}}\njob: {tags: {team: a}}",
+        },
+    )
+    assert settings.load(tmp_path).compute.job_cluster == {"num_workers": 2, "spark_version": "17.3.x"}
+    prod = settings.load(tmp_path, "prod")
+    assert (prod.compute.job_cluster, prod.job.tags) == ({"num_workers": 8}, {"team": "a"})
+
+
+def test_the_conf_folder_may_lie_elsewhere(tmp_path: Path) -> None:
+    """CONF_SOURCE and --conf-source move it."""
+    write_files(tmp_path, {"other/base/databricks.yml": "data: {local: files}"})
+    assert settings.load(tmp_path, conf_source=tmp_path / "other").data.local == "files"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("code: {foldr: /Repos/x}", r"code\.foldr is not a setting\. Did you mean code\.folder\?"),
+        ("cod: {}", r"cod is not a setting\. Did you mean code\?"),
+        ("cluster: small", r"cluster is not a setting\. Did you mean compute\.cluster\?"),
+        ("data: {zzz: 1}", r"data\.zzz is not a setting\. It can hold data\.local, data\.root"),
+        ("code: /Repos/x", r"code must hold settings such as code\.folder, not '/Repos/x'"),
+        ("- a", r"must hold the sections code, data, compute"),
+        ("compute: {cluster: 1234}", r"compute\.cluster must be text, not 1234\. Put it in quotation marks"),
+        ("data: {root: null}", r"data\.root must be text, not None"),
+        ("data: {local: ' '}", r"data\.local is ' ', but must not be empty"),
+        ("code: {sync: rsync}", r"it must be git or files"),
+        ("code: {job_source: svn}", r"it must be git_folder or git_source"),
+        ("compute: {job_cluster: big}", r"compute\.job_cluster must hold settings of its own, not 'big'"),
+        ("job: {schedul: x}", r"job\.schedul is not a setting\. Did you mean job\.schedule\?"),
+        ("data: {root: s3://bucket/x}", r"it must be dbfs:/<folder> or /Volumes/"),
+        ("data: {root: /dbfs/x}", r"it must be dbfs:/<folder> or /Volumes/"),
+        ("data: {root: 'dbfs:/'}", r"it must be dbfs:/<folder>"),
+        ("data: {root: 'dbfs://x/y'}", r"it must be dbfs:/<folder>"),
+        ("data: {root: /Volumes/main/shop}", r"/Volumes/<catalog>/<schema>/<volume>"),
+        ("data: {root: 'dbfs:/a/../b'}", r"it must not hold \.\."),
+        ("data: {root: 'dbfs:/a/{team}'}", r"\{team\} stands for nothing"),
+        ("code: {folder: /dbfs/x}", r"it must start with /Workspace/, /Repos/ or /Users/"),
+        ("code: {folder: /Workspace/../etc}", r"it must not hold \.\."),
+        ("data: {local: ../data}", r"it must not hold \.\."),
+        ("data: {local: /data}", r"a folder inside the project"),
+        ("data: {local: 'C:\\data'}", r"a folder inside the project"),
+        ("data: {local: .}", r"the whole project cannot be its data"),
+        ("code: [", r"not valid YAML \(line 1\)"),
+        ("compute: {cluster: '${oc.env:NOT_SET_HERE}'}", r"cannot be resolved: .*NOT_SET_HERE"),
+    ],
+)
+def test_what_is_no_setting_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    """The error names the file, the setting and what would be right."""
+    write_files(tmp_path, {"conf/base/databricks.yml": text})
+    with pytest.raises(SettingsError, match=said) as caught:
+        settings.load(tmp_path)
+    assert "conf/base/databricks.yml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "host: https://example.cloud.databricks.com",
+        "token: dapi-made-up",
+        "code: {token: abc-made-up}",
+        "compute: {access_token: abc-made-up}",
+        "compute: {password: abc-made-up}",
+        "auth: {client_secret: abc-made-up}",
+        "compute: {cluster: 'https://example.com/abc-made-up'}",
+        "compute: {cluster: dapi0123456789abcdef0123}",
+    ],
+)
+def test_logins_are_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
+    """A file that Git carries must hold no login, and an error must not spread one."""
+    write_files(tmp_path, {"conf/base/databricks.yml": text})
+    with pytest.raises(SettingsError, match=r"profile of ~/\.databrickscfg") as caught:
+        settings.load(tmp_path)
+    assert "made-up" not in str(caught.value)
+    assert "dapi0" not in str(caught.value)
+
+
+def test_environment_variables_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each developer has a cluster of their own; OmegaConf is left as it was found."""
+    OmegaConf.clear_resolver("oc.env")
+    monkeypatch.setenv("MY_CLUSTER", "mine")
+    write_files(
+        tmp_path,
+        {
+            "conf/base/databricks.yml": """\
+                compute: {cluster: "${oc.env:MY_CLUSTER}"}
+                code: {remote: "${oc.env:NO_SUCH_REMOTE,up}"}
+                """
+        },
+    )
+    loaded = settings.load(tmp_path)
+    assert (loaded.compute.cluster, loaded.code.remote) == ("mine", "up")
+    assert not OmegaConf.has_resolver("oc.env")
+
+
+def test_a_login_from_the_environment_is_refused_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts is the value in the end."""
+    monkeypatch.setenv("MY_CLUSTER", "https://made-up.example.com")
+    write_files(tmp_path, {"conf/base/databricks.yml": "compute: {cluster: '${oc.env:MY_CLUSTER}'}"})
+    with pytest.raises(SettingsError, match="login"):
+        settings.load(tmp_path)
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    """The error names the file instead of a codec alone."""
+    write_files(tmp_path, {"conf/base/": ""})
+    (tmp_path / "conf/base/databricks.yml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match=r"databricks\.yml cannot be read"):
+        settings.load(tmp_path)
+
+
+def test_the_default_env_is_the_one_that_init_makes(tmp_path: Path) -> None:
+    """Commands take it where no --env is given."""
+    assert settings.default_env(tmp_path) is None
+    write_files(tmp_path, {"conf/databricks/": ""})
+    assert settings.default_env(tmp_path) == "databricks"
+
+
+def test_an_env_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    """The nearest env is named, or all of them, or the command that makes one."""
+    write_files(tmp_path, {"conf/base/": "", "conf/prod/": ""})
+    settings.require_env(tmp_path, "prod")
+    with pytest.raises(SettingsError, match=r"There is no env prdo: .*conf/prdo .*Did you mean prod\?"):
+        settings.require_env(tmp_path, "prdo")
+    with pytest.raises(SettingsError, match="This project has the envs base, prod"):
+        settings.require_env(tmp_path, "zzz")
+    with pytest.raises(SettingsError, match="kedro databricks init"):
+        settings.require_env(tmp_path, "databricks")
+
+
+def test_the_projects_name_has_dashes() -> None:
+    """The guide calls the folder iris-databricks and the package iris_databricks."""
+    assert settings.project_name("iris_databricks") == "iris-databricks"
+
+
+def test_placeholders_are_filled() -> None:
+    """All three may stand in one path."""
+    filled = settings.fill("/Repos/{user}/{project}/{branch}", user="a@b.c", project="p", branch="f/x")
+    assert filled == "/Repos/a@b.c/p/f/x"
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("/Repos/{user}/x", "needs the user"),
+        ("/Repos/{branch}", "needs the branch"),
+        ("/Repos/{who}", r"\{who\}, which stands for nothing"),
+        ("/Repos/{}", r"\{\}, which stands for nothing"),
+    ],
+)
+def test_a_placeholder_without_a_value_is_refused(template: str, said: str) -> None:
+    """A half-filled path would be a folder of that name."""
+    with pytest.raises(SettingsError, match=said):
+        settings.fill(template, project="p")
+
+
+@given(st.text(), st.text(min_size=1))
+def test_values_are_put_in_as_they_are(around: str, user: str) -> None:
+    """A value that looks like a placeholder or a pattern is only text."""
+    plain = around.replace("{", "").replace("}", "")
+    assert settings.fill(f"{plain}{{user}}{plain}", user=user, project="p") == plain + user + plain
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+        lambda inner: (
+            st.dictionaries(
+                st.sampled_from(["code", "data", "compute", "root", "folder", "x"]), inner, max_size=3
+            )
+            | st.lists(inner, max_size=2)
+        ),
+        max_leaves=6,
+    )
+)
+def test_anything_else_is_a_settings_error(content: object) -> None:
+    """Whatever YAML can hold is either settings or one kind of error."""
+    import json
+
+    try:
+        parsed = settings.parse(json.dumps(content), where="databricks.yml")
+    except SettingsError:
+        return
+    assert isinstance(settings.merge(parsed), Settings)
+
+
+def test_options_for_pip_hold_no_login() -> None:
+    """An index may stand there, its login only as references to secrets; a login is not shown."""
+    good = "--index-url https://{{secrets/pip/user}}:{{secrets/pip/token}}@host/simple"
+    text = f'compute:\n  pip_options: "{good}"\n'
+    assert settings.merge(settings.parse(text, where="databricks.yml")).compute.pip_options == good
+    bad = 'compute:\n  pip_options: "--index-url https://me:hush@host/simple"\n'
+    with pytest.raises(SettingsError, match="must come from secrets") as refused:
+        settings.parse(bad, where="databricks.yml")
+    assert "hush" not in str(refused.value)

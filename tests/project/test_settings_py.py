@@ -1,0 +1,107 @@
+"""Editing settings.py: every usual form ends with our loader, an unusual one is left to its author."""
+
+from __future__ import annotations
+
+import pytest
+
+from kedro_databricks_hybrid.project.settings_py import CannotEditError, uses_loader, with_loader
+
+TEMPLATE = '''"""Project settings."""
+
+# from kedro.config import OmegaConfigLoader
+# CONFIG_LOADER_CLASS = OmegaConfigLoader
+
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+}
+'''
+EXPLICIT = '''"""Project settings."""
+from iris.hooks import SparkHooks  # noqa: E402
+
+HOOKS = (SparkHooks(),)
+
+from kedro.config import OmegaConfigLoader  # noqa: E402
+
+CONFIG_LOADER_CLASS = OmegaConfigLoader
+CONFIG_LOADER_ARGS = {
+    "config_patterns": {"spark": ["spark*", "spark*/**"]},
+}
+'''
+
+
+STILL_NEEDED = """from kedro.config import OmegaConfigLoader
+CONFIG_LOADER_CLASS = OmegaConfigLoader
+OTHER = OmegaConfigLoader
+"""
+
+
+def names_after(source: str) -> dict[str, object]:
+    """Run a settings.py, with a stand-in for the module of the hooks."""
+    space: dict[str, object] = {"SparkHooks": object}
+    lines = [line for line in source.splitlines() if "iris.hooks" not in line]
+    exec("\n".join(lines), space)  # noqa: S102 - it is ours
+    return space
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "",
+        '"""Only a docstring."""',
+        TEMPLATE,
+        EXPLICIT,
+        "import os\nfrom kedro.config import (\n    ConfigLoader,\n    OmegaConfigLoader,\n)\n"
+        "CONFIG_LOADER_CLASS = OmegaConfigLoader\n".replace(
+            "    ConfigLoader,\n", "    AbstractConfigLoader,\n"
+        ),
+        "from kedro.config import OmegaConfigLoader\n\nCONFIG_LOADER_CLASS: type = OmegaConfigLoader\n",
+        "from __future__ import annotations\n\nX = 1\n",
+        STILL_NEEDED,
+        "from kedro.config import *\nCONFIG_LOADER_CLASS = OmegaConfigLoader\n",
+        "from kedro_databricks_hybrid.config_loader import DatabricksConfigLoader\n" + STILL_NEEDED,
+        "from kedro.config import OmegaConfigLoader; X = 1\nCONFIG_LOADER_CLASS = OmegaConfigLoader\n",
+    ],
+)
+def test_usual_forms(source: str) -> None:
+    """Afterwards the loader is ours, the file runs, and a second edit changes nothing."""
+    edited = with_loader(source)
+    assert uses_loader(edited)
+    assert names_after(edited)["CONFIG_LOADER_CLASS"].__name__ == "DatabricksConfigLoader"  # type: ignore[attr-defined]
+    assert with_loader(edited) == edited
+
+
+def test_everything_else_stays() -> None:
+    """Comments, hooks and arguments are as they were, and an import that nothing needs is gone."""
+    edited = with_loader(EXPLICIT)
+    assert "from iris.hooks import SparkHooks  # noqa: E402\n\nHOOKS = (SparkHooks(),)" in edited
+    assert '"config_patterns": {"spark": ["spark*", "spark*/**"]}' in edited
+    assert "OmegaConfigLoader" not in edited
+    assert [line for line in TEMPLATE.splitlines() if line not in with_loader(TEMPLATE).splitlines()] == []
+
+
+def test_windows_line_endings_stay() -> None:
+    """No line has the other ending."""
+    edited = with_loader(EXPLICIT.replace("\n", "\r\n"))
+    assert edited.count("\n") == edited.count("\r\n")
+    assert uses_loader(edited)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("from x import Mine\nCONFIG_LOADER_CLASS = Mine\n", "a loader of its own"),
+        ("import os\nif os.name:\n    CONFIG_LOADER_CLASS = 1\n", "inside a block"),
+        ("A = 1\nCONFIG_LOADER_CLASS = A\nCONFIG_LOADER_CLASS = A\n", "more than once"),
+        ("def broken(:\n", "not valid Python"),
+        ("import kedro.config\nCONFIG_LOADER_CLASS = kedro.config.OmegaConfigLoader\n", "of its own"),
+        (f"{STILL_NEEDED}A = CONFIG_LOADER_CLASS = OmegaConfigLoader\n", "more than once"),
+        ("from kedro.config import OmegaConfigLoader as O\nA = CONFIG_LOADER_CLASS = O\n", "of its own"),
+        (STILL_NEEDED.replace("Loader\nOTHER", "Loader; OTHER"), "something else in one line"),
+        (STILL_NEEDED.replace("\nCONFIG", "\nOTHER = CONFIG"), "something else in one line"),
+        ('import os; TEXT = """\nof several lines\n"""\n', "in an unusual way"),
+    ],
+)
+def test_unusual_forms_are_left_alone(source: str, reason: str) -> None:
+    """The reason says what its author has to look at."""
+    with pytest.raises(CannotEditError, match=reason):
+        with_loader(source)

@@ -1,0 +1,219 @@
+"""Spark in execution contexts, and the notebook of Kedro's guide; one server and one Spark for all."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
+from kedro_databricks_hybrid.sandbox.kernel.results import plain
+from tests.sandbox.notebooks import Notebook, ServerProcess, is_gone, open_notebook, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.processes
+
+_USER = "user@example.com"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Return a server in a process of its own."""
+    with serve(tmp_path_factory.mktemp("spark") / "home") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def notebook(server: ServerProcess) -> Notebook:
+    """Return a context that has Spark from the first test on."""
+    return open_notebook(server.http)
+
+
+def _put(server: ServerProcess, path: str, content: bytes) -> None:
+    fields = {"path": path, "contents": base64.b64encode(content).decode(), "overwrite": True}
+    server.http.post("/api/2.0/dbfs/put", json=fields).raise_for_status()
+
+
+def test_a_module_starts_spark(server: ServerProcess) -> None:
+    """One that imports it from `databricks.sdk.runtime`, by its first use and not before."""
+    source = """
+from databricks.sdk.runtime import dbutils, spark, sql, table, udf
+def used():
+    from pyspark.sql import SparkSession
+    rows = sql("select 1 as one")
+    rows.createOrReplaceTempView("ones")
+    return [isinstance(spark, SparkSession), rows.count(), table("ones").columns, spark.range(2).count()]
+"""
+    notebook = open_notebook(server.http)
+    notebook.text(f"open('mine.py', 'w').write({source!r}); import sys; sys.path.insert(0, '.'); import mine")
+    assert notebook.text("'SparkSession' in str(mine.__dict__)") == "False\n"
+    assert notebook.text("mine.used()") == "[True, 1, ['one'], 2]\n"
+
+
+def test_dbfs_paths_mean_the_same_everywhere(server: ServerProcess, notebook: Notebook) -> None:
+    """Spark reads by `dbfs:/` and without a scheme what REST wrote; /dbfs and REST see what it writes."""
+    _put(server, "/in/a.csv", b"x,y\n1,2\n3,4\n")
+    assert notebook.text("spark.read.csv('dbfs:/in/a.csv', header=True).count()") == "2\n"
+    assert notebook.text("spark.read.csv('/in/*.csv', header=True).columns") == "['x', 'y']\n"
+    notebook.text("spark.range(10).write.mode('overwrite').parquet('dbfs:/out/p')")
+    assert notebook.text("import os; '_SUCCESS' in os.listdir('/dbfs/out/p')") == "True\n"
+    listed = server.http.get("/api/2.0/dbfs/list", params={"path": "/out/p"}).json()["files"]
+    assert any(file["path"].endswith(".parquet") for file in listed)
+
+
+def test_volumes_and_workspace_are_not_dbfs(notebook: Notebook) -> None:
+    """/Volumes and /Workspace mean the same to Spark, with and without a scheme, and to Python."""
+    notebook.text("spark.range(3).write.mode('overwrite').csv('/Volumes/main/default/v')")
+    for path in ("/Volumes/main/default/v", "dbfs:/Volumes/main/default/v", "file:/Volumes/main/default/v"):
+        assert notebook.text(f"spark.read.csv('{path}').count()") == "3\n"
+    assert notebook.text("import os; '_SUCCESS' in os.listdir('/Volumes/main/default/v')") == "True\n"
+    assert notebook.text("os.path.exists('/dbfs/Volumes')") == "False\n"
+    notebook.text(f"open('/Workspace/Users/{_USER}/r.csv', 'w').write('1')")
+    assert notebook.text(f"spark.read.csv('file:/Workspace/Users/{_USER}/r.csv').count()") == "1\n"
+
+
+def test_any_session_is_this_one(server: ServerProcess) -> None:
+    """A session that code asks for itself, before all else, is the notebook's, and set alike."""
+    notebook = open_notebook(server.http)
+    notebook.text("from pyspark.sql import SparkSession; mine = SparkSession.builder.getOrCreate()")
+    assert notebook.text("mine is spark, sc is spark.sparkContext, sc.master") == "(True, True, 'local[2]')\n"
+    assert notebook.text("spark.conf.get('spark.python.worker.reuse')") == "'false'\n"
+    assert notebook.text("spark.sql('select current_user()').first()[0]") == f"{_USER!r}\n"
+    assert notebook.text("sc.uiWebUrl is None") == "True\n"
+
+
+def test_the_machine_chooses_its_java(notebook: Notebook) -> None:
+    """SPARK_SUBMIT_OPTS of whoever started the sandbox reach the virtual machine."""
+    code = "list(sc._jvm.java.lang.management.ManagementFactory.getRuntimeMXBean().getInputArguments())"
+    assert os.environ["SPARK_SUBMIT_OPTS"].split()[0] in notebook.text(code)
+
+
+def test_modules_get_the_notebooks_names(notebook: Notebook) -> None:
+    """`databricks.sdk.runtime` gives modules the same Spark and the same dbutils."""
+    code = "from databricks.sdk import runtime; runtime.spark is spark, runtime.dbutils is dbutils"
+    assert notebook.text(code) == "(True, True)\n"
+
+
+def test_python_functions_run_in_workers(notebook: Notebook) -> None:
+    """UDFs run with the notebook's own interpreter and packages."""
+    code = (
+        "from pyspark.sql.functions import udf\n"
+        "@udf('string')\n"
+        "def interpreter(x):\n"
+        "    import sys, pandas\n"
+        "    return sys.executable\n"
+        "import sys; spark.range(1).select(interpreter('id')).first()[0] == sys.executable"
+    )
+    assert notebook.text(code) == "True\n"
+
+
+def test_a_displayed_data_frame_is_a_table(notebook: Notebook) -> None:
+    """`display` and `%sql` give a schema in Spark's terms, and rows."""
+    results = notebook.results("%sql select 1 as one, 'x' as two")
+    assert results["schema"] == [
+        {"name": "one", "type": '"integer"', "metadata": "{}"},
+        {"name": "two", "type": '"string"', "metadata": "{}"},
+    ]
+    assert results["data"] == [[1, "x"]]
+    assert notebook.results("display(spark.range(2))")["data"] == [[0], [1]]
+
+
+def test_tables_are_kept_in_the_context(notebook: Notebook) -> None:
+    """A managed table can be written and read."""
+    notebook.text("spark.range(4).write.mode('overwrite').saveAsTable('four')")
+    assert notebook.text("spark.table('four').count()") == "4\n"
+
+
+def test_cancelling_ends_the_spark_job(notebook: Notebook) -> None:
+    """A cancelled command leaves no job running, and Spark answers afterwards."""
+    code = "sc.parallelize(range(2), 2).map(lambda x: __import__('time').sleep(120)).count()"
+    running = notebook.submit(code)
+    notebook.wait(running, "Running")
+    time.sleep(3)  # until the job has tasks
+    notebook.ask("POST", "commands/cancel", commandId=running).raise_for_status()
+    assert notebook.wait(running)["status"] == "Cancelled"
+    assert notebook.text("spark.range(7).count()") == "7\n"
+    assert notebook.text("sc.statusTracker().getActiveJobsIds()") == "[]\n"
+
+
+def test_the_guides_notebook_runs(server: ServerProcess, notebook: Notebook, tmp_path: Path) -> None:
+    """The four cells of Kedro's Databricks guide, on the starter in a Git folder, with data on DBFS."""
+    folder = _git_folder_of_the_starter(server, tmp_path)
+    said = notebook.text(f'%pip install --no-index -r "{folder}/requirements.txt"')
+    assert "Requirement already satisfied: kedro-databricks-hybrid" in said
+    assert "Successfully installed" not in said
+    assert notebook.results("%load_ext kedro.ipython")["resultType"] == "text"
+    assert notebook.results(f"%reload_kedro {folder} --env=databricks")["resultType"] == "text"
+    log = " ".join(plain(notebook.text("session.run()")).split())
+    assert "Model has accuracy of 0.960 on test data." in log
+    assert "Pipeline execution completed successfully" in log
+    listed = server.http.get("/api/2.0/dbfs/list", params={"path": "/root/projects/iris-databricks/data"})
+    assert len(listed.json()["files"]) > 1, "nothing was written beside 01_raw"
+
+
+def _git_folder_of_the_starter(server: ServerProcess, scratch: Path) -> str:
+    """Make the project, push it, clone it into a Git folder and put its data on DBFS."""
+    kedro = [sys.executable, "-m", "kedro", "new", "--starter=pyspark-iris", "--name=iris-databricks"]
+    project, bare = scratch / "iris-databricks", scratch / "remote.git"
+    subprocess.run(kedro, cwd=scratch, check=True, capture_output=True)
+    for command in (
+        ["git", "init", "-q", "--bare", "-b", "main", str(bare)],
+        ["git", "init", "-q", "-b", "main"],
+        ["git", "add", "."],
+        ["git", "-c", "user.name=Test", "-c", "user.email=t@example.com", "commit", "-q", "-m", "First"],
+        ["git", "push", "-q", str(bare), "main"],
+    ):
+        subprocess.run(command, cwd=project, check=True, capture_output=True)
+    folder = f"/Workspace/Repos/{_USER}/iris-databricks"
+    fields = {"url": str(bare), "provider": "gitHub", "path": folder.removeprefix("/Workspace")}
+    server.http.post("/api/2.0/repos", json=fields).raise_for_status()
+    content = (project / "data" / "01_raw" / "iris.csv").read_bytes()
+    _put(server, "/root/projects/iris-databricks/data/01_raw/iris.csv", content)
+    return folder
+
+
+def test_spark_ends_with_a_killed_server(tmp_path: Path) -> None:
+    """After SIGKILL of a server of its own, the JVM ends as the kernel does."""
+    with serve(tmp_path / "home") as server:
+        notebook = open_notebook(server.http)
+        java = int(notebook.text("print(spark.sparkContext._gateway.proc.pid)"))
+        kernel = int(notebook.text("import os; print(os.getpid())"))
+        assert not is_gone(java, seconds=0.1)
+        server.process.send_signal(signal.SIGKILL)
+        assert is_gone(kernel)
+        assert is_gone(java)
+
+
+def test_a_job_has_spark(server: ServerProcess) -> None:
+    """A Python file that uses `spark` finds it started; nothing of the session outlives the run."""
+    source = "print(spark.range(3).count())\nimport os; print(os.getpid())"
+    fields = {"path": "/job.py", "contents": base64.b64encode(source.encode()).decode()}
+    server.http.post("/api/2.0/dbfs/put", json=fields).raise_for_status()
+    task = {
+        "task_key": "main",
+        "existing_cluster_id": RUNNING_ID,
+        "spark_python_task": {"python_file": "dbfs:/job.py"},
+    }
+    submitted = server.http.post("/api/2.2/jobs/runs/submit", json={"tasks": [task]}).json()
+    deadline = time.monotonic() + 90
+    while True:
+        run = server.http.get("/api/2.2/jobs/runs/get", params=submitted).json()
+        if run["status"]["state"] == "TERMINATED":
+            break
+        assert time.monotonic() < deadline, run
+        time.sleep(0.1)
+    asked = {"run_id": run["tasks"][0]["run_id"]}
+    output = server.http.get("/api/2.2/jobs/runs/get-output", params=asked).json()
+    assert "error" not in output, output
+    count, process = output["logs"].split()
+    assert count == "3"
+    assert is_gone(int(process))

@@ -1,0 +1,103 @@
+"""What a job may be told to do: each refusal names what is wrong, and nothing is kept; over HTTP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
+from kedro_databricks_hybrid.sandbox.clusters.runtimes import nearest_runtime
+from kedro_databricks_hybrid.sandbox.jobs import settings
+
+if TYPE_CHECKING:
+    import httpx
+
+JOBS = "/api/2.2/jobs"
+GIT = {"git_url": "https://example.com/r.git", "git_provider": "gitHub", "git_branch": "main"}
+
+
+def task(**details: Any) -> dict[str, Any]:
+    """Return a task on the running cluster; a detail that is None is left out."""
+    given = {
+        "task_key": "main",
+        "existing_cluster_id": RUNNING_ID,
+        "spark_python_task": {"python_file": "/a.py"},
+        **details,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"tasks": [task(task_key="k" * 101)]}, "task_key is longer than 100 characters"),
+        ({"tasks": ["main"]}, "tasks must be objects"),
+        ({"tasks": [task(notebook_task={"notebook_path": "/a"})]}, "must be exactly one of: notebook_task"),
+        ({"tasks": [task(spark_python_task=None, sql_task={})]}, "must be exactly one of: notebook_task"),
+        ({"tasks": [task(spark_python_task={})]}, "Missing required field: python_file"),
+        (
+            {"tasks": [task(spark_python_task={"python_file": "/a.py", "parameters": ["x" * 1024 * 1024]})]},
+            "The parameters of task main are larger than 1048576 bytes",
+        ),
+        (
+            {"tasks": [task(spark_python_task={"python_file": "/a.py", "parameters": [1]})]},
+            "parameters must be strings",
+        ),
+        (
+            {"tasks": [task(spark_python_task=None,
+                            notebook_task={"notebook_path": "/a", "base_parameters": {"size": 3}})]},
+            "Parameter 'size' must be a string",
+        ),
+        ({"tasks": [task(max_retries=-2)]}, "max_retries of task main is at least -1"),
+        ({"tasks": [task(min_retry_interval_millis=-1)]}, "min_retry_interval_millis at least 0"),
+        (
+            {"tasks": [task(new_cluster={"spark_version": nearest_runtime()})]},
+            "Task main names more than one of: existing_cluster_id, new_cluster",
+        ),
+        (
+            {"tasks": [task(existing_cluster_id=None, job_cluster_key="small")]},
+            "job_cluster_key small of task main is not defined",
+        ),
+        (
+            {"tasks": [task()], "environments": [{"environment_key": "e", "spec": {"dependencies": [1]}}]},
+            "dependencies must be strings",
+        ),
+        (
+            {"tasks": [task()], "git_source": {"git_url": "https://example.com/r.git", "git_branch": "main"}},
+            "git_source.git_provider must be one of",
+        ),
+        ({"tasks": [task()], "git_source": {**GIT, "git_tag": "v1"}}, "needs exactly one of git_branch"),
+        ({"tasks": [task()], "max_concurrent_runs": -1}, "max_concurrent_runs must not be negative"),
+        ({"parameters": ["who"]}, "parameters must be objects with a name and a default"),
+        (
+            {"schedule": {"quartz_cron_expression": "0 0 3 * * ?", "timezone_id": "UTC",
+                          "pause_status": "SLEEPING"}},
+            "pause_status must be PAUSED or UNPAUSED",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_refused(http: httpx.Client, settings: dict[str, Any], words: str) -> None:
+    """With 400 and words that say what is wrong with which task."""
+    answer = http.post(f"{JOBS}/create", json={"name": "wrong", **settings})
+    assert answer.status_code == 400, answer.text
+    assert words in answer.json()["message"]
+    assert "jobs" not in http.get(f"{JOBS}/list").json()
+
+
+def test_a_job_of_too_many_tasks(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is a thousand, here three; as many as the limit are taken."""
+    monkeypatch.setattr(settings, "MAX_TASKS", 3)
+    tasks = [task(task_key=str(number)) for number in range(4)]
+    answer = http.post(f"{JOBS}/create", json={"tasks": tasks})
+    assert (answer.status_code, answer.json()["message"]) == (400, "A job has at most 3 tasks.")
+    assert http.post(f"{JOBS}/create", json={"tasks": tasks[:3]}).status_code == 200
+
+
+def test_a_cluster_whose_policy_chooses_its_runtime(http: httpx.Client) -> None:
+    """A new cluster needs no `spark_version`; one that is given must be a runtime."""
+    clusters = [{}, {"spark_version": "nothing"}]
+    tasks = [task(existing_cluster_id=None, new_cluster=cluster) for cluster in clusters]
+    taken, refused = (http.post(f"{JOBS}/create", json={"tasks": [one]}) for one in tasks)
+    assert (taken.status_code, refused.status_code) == (200, 400)
+    assert "nothing" in refused.json()["message"]

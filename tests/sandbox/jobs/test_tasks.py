@@ -1,0 +1,258 @@
+"""What a task of a run performs, through the SDK, on real processes; Spark is in commands/test_spark.py."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from databricks.sdk.errors import InvalidParameterValue, OperationFailed
+from databricks.sdk.service import compute, jobs
+from databricks.sdk.service.jobs import RunLifeCycleState as Life
+from databricks.sdk.service.jobs import RunResultState as Result
+from databricks.sdk.service.jobs import TerminationCodeCode as Code
+from databricks.sdk.service.workspace import ImportFormat
+
+from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID, STOPPED_ID
+from kedro_databricks_hybrid.sandbox.clusters.runtimes import nearest_runtime
+from kedro_databricks_hybrid.sandbox.jobs import runs
+from tests.sandbox.runs import (
+    SCRIPT,
+    TIMEOUT,
+    ended,
+    finished,
+    notebook_task,
+    output,
+    put_notebook,
+    put_script,
+    script_task,
+    state,
+)
+from tests.sandbox.wheels import wheel
+
+if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
+
+    from tests.sandbox.conftest import Remote
+
+pytestmark = pytest.mark.processes
+
+
+def set_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the sandbox a variable of the machine, and one of the shell of whoever started it."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "mine")
+
+
+SHOW_VARIABLES = """\
+import os
+print([os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "AWS_SECRET_ACCESS_KEY")])
+"""
+
+
+def test_a_python_file(workspace: WorkspaceClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's own waiter is satisfied; the log of the task, not of the run, is to be had."""
+    set_variables(monkeypatch)
+    source = "import sys, os\nprint(sys.argv, __name__)\nprint(os.path.basename(__file__))\n"
+    put_script(workspace, source + SHOW_VARIABLES)
+    run = workspace.jobs.submit_and_wait(tasks=[script_task()], run_name="mine", timeout=TIMEOUT)
+    assert state(run) == (Life.TERMINATED, Result.SUCCESS, Code.SUCCESS)
+    said = output(workspace, run)
+    assert said.logs == f"['{SCRIPT}', '--x', 'a b'] __main__\nscript.py\n['3', None]\n"
+    assert (said.logs_truncated, said.error, said.notebook_output) == (False, None, None)
+    assert said.metadata
+    assert (said.metadata.run_name, run.run_type) == ("mine", jobs.RunType.SUBMIT_RUN)
+    with pytest.raises(InvalidParameterValue, match="multiple tasks is not supported"):
+        workspace.jobs.get_run_output(run.run_id or 0)
+
+
+def test_a_failed_task(workspace: WorkspaceClient) -> None:
+    """The run ends as an internal error, says which task, and the task's output has the traceback."""
+    put_script(workspace, "print('before')\n1 / 0\n")
+    submitted = workspace.jobs.submit(tasks=[script_task("only")])
+    with pytest.raises(OperationFailed, match="INTERNAL_ERROR"):
+        submitted.result(timeout=TIMEOUT)
+    run = ended(workspace, submitted.run_id)
+    assert state(run) == (Life.INTERNAL_ERROR, Result.FAILED, Code.RUN_EXECUTION_ERROR)
+    assert run.state
+    assert run.state.state_message == (
+        "Task only failed with message: Workload failed, see run output for details."
+    )
+    assert run.tasks
+    assert state(run.tasks[0])[1] is Result.FAILED
+    said = output(workspace, run)
+    assert (said.logs, said.error) == ("before\n", "ZeroDivisionError: division by zero")
+    assert f"File {SCRIPT}:2" in (said.error_trace or "")
+    assert run.run_name == "Untitled"
+
+
+@pytest.mark.parametrize(("code", "result"), [("0", Result.SUCCESS), ("3", Result.FAILED)])
+def test_sys_exit(workspace: WorkspaceClient, code: str, result: Result) -> None:
+    """Status 0 is success, any other one is not."""
+    put_script(workspace, f"import sys\nsys.exit({code})\n")
+    assert state(finished(workspace, script_task()))[1] is result
+
+
+def test_a_notebook(workspace: WorkspaceClient) -> None:
+    """Parameters are widgets; the value it exits with is its result, which has no logs."""
+    put_notebook(
+        workspace,
+        "dbutils.widgets.text('who', 'nobody'); dbutils.widgets.text('what', 'default')",
+        "# MAGIC %md\n# MAGIC Words.",
+        "import os\nsaid = [dbutils.widgets.get('who'), dbutils.widgets.get('what'), os.getcwd()]",
+        "dbutils.notebook.exit(str(said))",
+        "raise RuntimeError('never')",
+    )
+    run = finished(workspace, notebook_task())
+    assert state(run) == (Life.TERMINATED, Result.SUCCESS, Code.SUCCESS)
+    said = output(workspace, run)
+    assert said.notebook_output
+    assert said.notebook_output.result == "['you', 'default', '/Workspace/Shared']"
+    assert (said.notebook_output.truncated, said.logs) == (False, None)
+
+
+def test_a_jupyter_notebook_that_restarts_python(workspace: WorkspaceClient) -> None:
+    """Variables go, parameters stay; what fails is the error of the run."""
+    cells = ["x = 1", "dbutils.library.restartPython()", "print(dbutils.widgets.get('who'))\nx"]
+    document = {
+        "cells": [{"cell_type": "code", "source": cell, "metadata": {}, "outputs": []} for cell in cells],
+        "metadata": {},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    content = base64.b64encode(json.dumps(document).encode()).decode()
+    workspace.workspace.import_("/Shared/notebook", content=content, format=ImportFormat.JUPYTER)
+    run = finished(workspace, notebook_task())
+    assert state(run)[1] is Result.FAILED
+    assert output(workspace, run).error == "NameError: name 'x' is not defined"
+
+
+def test_a_notebook_that_is_not_there(workspace: WorkspaceClient) -> None:
+    """Said by the run, not at submission."""
+    run = finished(workspace, notebook_task())
+    assert state(run)[:2] == (Life.INTERNAL_ERROR, Result.FAILED)
+    assert 'Unable to access the notebook "/Shared/notebook"' in (output(workspace, run).error or "")
+
+
+def test_an_entry_point_of_a_wheel_on_a_new_cluster(workspace: WorkspaceClient) -> None:
+    """The cluster is made for the run, gets the library, and is terminated with the run."""
+    name, content = wheel(
+        "ours", entry_point="main=ours:main", ours="import sys\ndef main(): print(sys.argv)"
+    )
+    workspace.files.upload(f"/Volumes/main/default/data/{name}", io.BytesIO(content))
+    task = jobs.SubmitTask(
+        task_key="main",
+        python_wheel_task=jobs.PythonWheelTask(
+            package_name="ours", entry_point="main", named_parameters={"env": "base"}
+        ),
+        new_cluster=compute.ClusterSpec(spark_version=nearest_runtime(), num_workers=0),
+        libraries=[compute.Library(whl=f"/Volumes/main/default/data/{name}")],
+    )
+    run = finished(workspace, task)
+    assert output(workspace, run).logs == "['main', '--env=base']\n"
+    assert run.tasks
+    assert run.tasks[0].cluster_instance
+    cluster_id = run.tasks[0].cluster_instance.cluster_id
+    assert cluster_id not in {None, RUNNING_ID, STOPPED_ID}
+    cluster = workspace.clusters.wait_get_cluster_terminated(str(cluster_id))
+    assert cluster.cluster_source is compute.ClusterSource.JOB
+
+
+def test_serverless_with_dependencies(workspace: WorkspaceClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment of its own, with what it names installed; without an environment it is refused."""
+    set_variables(monkeypatch)
+    name, content = wheel("ours", ours="VALUE = 7")
+    workspace.files.upload(f"/Volumes/main/default/data/{name}", io.BytesIO(content))
+    source = "import os, ours\nprint(ours.VALUE, os.environ['DATABRICKS_RUNTIME_VERSION'])\n"
+    put_script(workspace, source + SHOW_VARIABLES)
+    environment = jobs.JobEnvironment(
+        "default",
+        compute.Environment(environment_version="4", dependencies=[f"/Volumes/main/default/data/{name}"]),
+    )
+    task = script_task(existing_cluster_id=None, environment_key="default")
+    run = finished(workspace, task, environments=[environment])
+    assert output(workspace, run).logs == "7 client.4.0\n['3', None]\n"
+    environment.spec = compute.Environment(environment_version="4", dependencies=["/Volumes/nothing.whl"])
+    run = finished(workspace, task, environments=[environment])
+    assert state(run) == (Life.INTERNAL_ERROR, Result.FAILED, Code.LIBRARY_INSTALLATION_ERROR)
+    with pytest.raises(InvalidParameterValue, match="environment_key"):
+        workspace.jobs.submit(tasks=[script_task(existing_cluster_id=None)])
+
+
+def git_source(remote: Remote, **ref: Any) -> jobs.GitSource:
+    """Return where a run's files come from."""
+    return jobs.GitSource(f"file://{remote.bare}", jobs.GitProvider.GIT_HUB, **ref)
+
+
+@pytest.mark.parametrize("kind", ["git_branch", "git_tag", "git_commit"])
+def test_code_from_git(workspace: WorkspaceClient, remote: Remote, kind: str) -> None:
+    """The files of a branch, a tag or a commit; the run says which commit that was."""
+    files = {"jobs/run.py": "import sys; sys.path.insert(0, '/databricks/git_source/src')\nprint('from git')"}
+    commit = remote.commit({**files, "src/package/value.py": "VALUE = 1"})
+    remote.git("tag", "v1")
+    remote.git("push", "-q", "origin", "v1")
+    if kind != "git_branch":
+        remote.commit({"jobs/run.py": "print('newer')"})
+    ref = {"git_branch": "main", "git_tag": "v1", "git_commit": commit}[kind]
+    source = git_source(remote, **{kind: ref})
+    task = jobs.SubmitTask(
+        task_key="main",
+        existing_cluster_id=RUNNING_ID,
+        spark_python_task=jobs.SparkPythonTask("jobs/run.py", source=jobs.Source.GIT),
+    )
+    run = finished(workspace, task, git_source=source)
+    assert output(workspace, run).logs == "from git\n"
+    assert run.git_source
+    assert run.git_source.git_snapshot
+    assert run.git_source.git_snapshot.used_commit == commit
+    run = finished(workspace, task, git_source=git_source(remote, **{kind: "0" * 40}))
+    assert state(run) == (Life.INTERNAL_ERROR, Result.FAILED, Code.REPOSITORY_CHECKOUT_FAILED)
+
+
+def test_long_logs_keep_their_end(workspace: WorkspaceClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last bytes are kept, and the output says that it is cut."""
+    monkeypatch.setattr(runs, "MAX_OUTPUT", 100)
+    put_script(workspace, "for number in range(1000): print(number)")
+    said = output(workspace, finished(workspace, script_task()))
+    assert said.logs_truncated
+    assert len(said.logs or "") == 100
+    assert (said.logs or "").endswith("998\n999\n")
+
+
+def test_notebooks_that_a_commit_lacks(workspace: WorkspaceClient, remote: Remote) -> None:
+    """Whatever the path is: outside of the repository too, where a link in it may lead."""
+    secret = remote.clone.with_name("secret.py")
+    secret.write_text("# Databricks notebook source\nprint(1)\n")
+    (remote.clone / "link.py").symlink_to(secret)
+    remote.commit({"plain.py": "print(1)"})
+    source = git_source(remote, git_branch="main")
+    paths = ["none", "plain", "link", "../../none", "/", "a\0b", "n" * 300]
+    tasks = [
+        jobs.SubmitTask(str(number), notebook_task=jobs.NotebookTask(path, source=jobs.Source.GIT))
+        for number, path in enumerate(paths)
+    ]
+    run = finished(workspace, *tasks, git_source=source)
+    assert len(run.tasks or []) == len(paths)
+    for task, path in zip(run.tasks or [], paths, strict=True):
+        assert state(task)[2] is Code.RESOURCE_NOT_FOUND
+        said = workspace.jobs.get_run_output(task.run_id or 0).error or ""
+        assert said.startswith(f'Unable to access the notebook "{path}".')
+
+
+def test_a_file_and_a_damaged_notebook_are_no_tasks(workspace: WorkspaceClient) -> None:
+    """A plain file is not found as a notebook; one that is no JSON says so."""
+    for name in ("plain.txt", "damaged.ipynb"):
+        content = base64.b64encode(b"{").decode()
+        workspace.workspace.import_(f"/Shared/{name}", content=content, format=ImportFormat.AUTO)
+    tasks = [
+        jobs.SubmitTask(name, notebook_task=jobs.NotebookTask(path))
+        for name, path in (("plain", "/Shared/plain.txt"), ("damaged", "/Shared/damaged"))
+    ]
+    plain, damaged = finished(workspace, *tasks).tasks or []
+    assert [state(task)[2] for task in (plain, damaged)] == [
+        Code.RESOURCE_NOT_FOUND,
+        Code.RUN_EXECUTION_ERROR,
+    ]
+    assert "notebook" in (workspace.jobs.get_run_output(damaged.run_id or 0).error or "").lower()

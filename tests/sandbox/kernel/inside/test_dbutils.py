@@ -1,0 +1,123 @@
+"""`dbutils.fs` and `dbutils.widgets` as code calls them; in a kernel: kernel/test_environment.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kedro_databricks_hybrid.sandbox.kernel.inside import dbutils as module
+from kedro_databricks_hybrid.sandbox.kernel.inside.dbutils import DBUtils, FileSystem, Widgets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def fs() -> FileSystem:
+    """Return the utility for files."""
+    return DBUtils().fs
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder that stands for /dbfs, which only kernels have."""
+    monkeypatch.setattr(module, "DBFS", str(tmp_path))
+    return tmp_path
+
+
+def test_a_listing_tells_files_from_folders(fs: FileSystem, place: Path) -> None:
+    """Folders end with a slash and have no size; what local Spark keeps beside a file is not shown."""
+    assert fs.mkdirs("dbfs:/data/sub")
+    fs.put("/data/a.txt", "é")
+    (place / "data/.a.txt.crc").touch()
+    file, folder = fs.ls("dbfs:/data")
+    assert (file.path, file.name, file.size) == ("dbfs:/data/a.txt", "a.txt", 2)
+    assert (folder.path, folder.name, folder.size) == ("dbfs:/data/sub/", "sub/", 0)
+    assert [(one.isDir(), one.isFile()) for one in (file, folder)] == [(False, True), (True, False)]
+    assert fs.ls("/data/a.txt") == [file]
+    assert abs(file.modificationTime - (place / "data/a.txt").stat().st_mtime * 1000) < 1
+
+
+def test_a_text_is_not_overwritten_unasked(
+    fs: FileSystem, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error says how to; what was written is said in bytes."""
+    fs.put("/a", "one")
+    with pytest.raises(FileExistsError, match=r"dbfs:/a already exists. Use overwrite=True"):
+        fs.put("/a", "two")
+    assert fs.put("/a", "three", overwrite=True)
+    assert (place / "a").read_text() == "three"
+    assert capsys.readouterr().out == "Wrote 3 bytes.\nWrote 5 bytes.\n"
+    assert fs.head("/a", 2) == "th"
+
+
+def test_folders_are_copied_and_moved_when_asked(fs: FileSystem, place: Path) -> None:
+    """Only with recurse; a file that is copied to a folder goes into it."""
+    fs.put("/data/sub/a.txt", "x")
+    with pytest.raises(IsADirectoryError, match=r"dbfs:/data is a directory\. Use recurse=True"):
+        fs.cp("/data", "/copy")
+    assert fs.cp("/data", "/copy", recurse=True)
+    assert fs.cp("/data/sub/a.txt", "dbfs:/copy")
+    assert fs.mv("/data", "/moved", recurse=True)
+    assert sorted(str(path.relative_to(place)) for path in place.rglob("*.txt")) == [
+        "copy/a.txt",
+        "copy/sub/a.txt",
+        "moved/sub/a.txt",
+    ]
+    assert not (place / "data").exists()
+
+
+def test_a_folder_is_removed_when_asked(fs: FileSystem, place: Path) -> None:
+    """An empty one at once, another one only with recurse; of nothing it says so."""
+    fs.put("/data/a.txt", "x")
+    (place / "data/.a.txt.crc").touch()
+    fs.mkdirs("/empty")
+    with pytest.raises(OSError, match=r"dbfs:/data is not empty\. Use recurse=True"):
+        fs.rm("/data")
+    assert fs.rm("/data/a.txt")
+    assert list((place / "data").iterdir()) == []
+    assert (fs.rm("/data"), fs.rm("/empty"), fs.rm("/empty")) == (True, True, False)
+
+
+@pytest.mark.parametrize("path", ["/nothing", "dbfs:/nothing"])
+def test_a_path_that_is_not_there(fs: FileSystem, place: Path, path: str) -> None:
+    """Is named as Databricks names it, whatever is done with it."""
+    assert place.exists()
+    for call in (fs.ls, fs.head, lambda one: fs.cp(one, "/x"), lambda one: fs.mv(one, "/x")):
+        with pytest.raises(FileNotFoundError, match="No such file or directory: dbfs:/nothing"):
+            call(path)
+
+
+def test_other_schemes(fs: FileSystem, place: Path) -> None:
+    """`file:` is the machine of the kernel; what no cluster can reach is refused."""
+    assert fs.put(f"file:{place}/a", "x")
+    assert [one.path for one in fs.ls(f"file:{place}")] == [f"file:{place}/a"]
+    with pytest.raises(FileNotFoundError, match="file:/no/such"):
+        fs.ls("file:/no/such")
+    with pytest.raises(ValueError, match="No file system for the scheme of s3://bucket/a"):
+        fs.head("s3://bucket/a")
+
+
+@pytest.mark.parametrize("path", ["/Volumes/no/such", "dbfs:/Volumes/no/such", "/Workspace/no/such"])
+def test_volumes_and_the_workspace_are_not_dbfs(fs: FileSystem, place: Path, path: str) -> None:
+    """They lie at their own places, where this machine has none."""
+    (place / path.removeprefix("dbfs:").lstrip("/")).mkdir(parents=True)
+    with pytest.raises(FileNotFoundError):
+        fs.ls(path)
+
+
+def test_widgets() -> None:
+    """A default must be a choice; a value stays when the widget is defined again; all can be forgotten."""
+    widgets = Widgets()
+    widgets.text("size", "1")
+    widgets.dropdown("kind", "a", ["a", "b"], "Kind")
+    widgets.combobox("size", "2", ["2"])
+    with pytest.raises(ValueError, match="The default value 'c' of widget kind is not among its choices"):
+        widgets.multiselect("kind", "c", ["a", "b"])
+    assert widgets.getAll() == {"size": "1", "kind": "a"}
+    widgets.remove("size")
+    with pytest.raises(ValueError, match="No input widget named size is defined"):
+        widgets.get("size")
+    widgets.removeAll()
+    assert widgets.getAll() == {}

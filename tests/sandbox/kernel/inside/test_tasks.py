@@ -1,0 +1,65 @@
+"""What the task of a job calls inside its process; the whole of it is in jobs/test_tasks.py."""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kedro_databricks_hybrid.sandbox.kernel.inside import tasks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SOURCE = """
+import sys
+
+def main():
+    print(sys.argv)
+
+
+def success():
+    sys.exit(0)
+
+def failure():
+    sys.exit(3)
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the name of an installed package; what a task changes in this process is put back."""
+    facts = tmp_path / "their_thing-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: their-thing\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text("[console_scripts]\nbegin = their_thing:main\n")
+    (tmp_path / "their_thing.py").write_text(SOURCE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.delitem(sys.modules, "their_thing", raising=False)
+    return "their-thing"
+
+
+@pytest.mark.parametrize("name", ["begin", "main"])
+def test_an_entry_point_or_a_function(package: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the name that the package gives it, or by its own in the package's module."""
+    tasks.run_entry_point(package, name, ["--env=base"])
+    assert capsys.readouterr().out == f"['{name}', '--env=base']\n"
+
+
+def test_an_end_with_a_status(package: str) -> None:
+    """Status 0 is success, any other one is the task's failure."""
+    tasks.run_entry_point(package, "success", [])
+    with pytest.raises(SystemExit) as end:
+        tasks.run_entry_point(package, "failure", [])
+    assert end.value.code == 3
+
+
+def test_what_is_not_there(package: str) -> None:
+    """The error of the task names it."""
+    with pytest.raises(AttributeError, match="nothing"):
+        tasks.run_entry_point(package, "nothing", [])
+    with pytest.raises(metadata.PackageNotFoundError, match="no-such-package"):
+        tasks.run_entry_point("no-such-package", "main", [])

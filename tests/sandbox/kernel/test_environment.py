@@ -1,0 +1,145 @@
+"""What the code of a context finds: paths, variables, packages, dbutils and magics; on real kernels."""
+
+from __future__ import annotations
+
+import base64
+import os
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
+from tests.sandbox.notebooks import Notebook, is_gone, open_notebook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from databricks.sdk import WorkspaceClient
+
+pytestmark = pytest.mark.processes
+
+
+def test_the_three_trees_are_at_their_paths(notebook: Notebook, workspace: WorkspaceClient) -> None:
+    """What a command writes is what the REST API shows, and the other way round."""
+    home = f"/Workspace/Users/{workspace.current_user.me().user_name}"
+    notebook.text(f"open('{home}/a.txt', 'w').write('workspace')")
+    notebook.text("open('/dbfs/b.txt', 'w').write('dbfs')")
+    assert workspace.workspace.get_status(f"{home}/a.txt").path
+    assert base64.b64decode(workspace.dbfs.read("/b.txt").data or "") == b"dbfs"
+    workspace.dbfs.put("/c/d.txt", contents=base64.b64encode(b"up").decode())
+    assert notebook.text("open('/dbfs/c/d.txt').read()") == "'up'\n"
+    with notebook.http.stream(
+        "PUT", "/api/2.0/fs/files/Volumes/main/default/data/e.txt", content=b"x"
+    ) as put:
+        assert put.status_code in {200, 204}, put.read()
+    assert notebook.text("open('/Volumes/main/default/data/e.txt').read()") == "'x'\n"
+
+
+def test_the_environment_is_a_clusters(
+    monkeypatch: pytest.MonkeyPatch, start_sandbox: Callable[..., Any]
+) -> None:
+    """Databricks' variables and the machine's are set; the secrets of whoever started the sandbox are not."""
+    machine = {"OPENBLAS_NUM_THREADS": "3", "SSL_CERT_DIR": "/certificates", "ftp_proxy": "http://proxy"}
+    for name, value in {**machine, "no_proxy": "near.example.com"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("DATABRICKS_HOST", "DATABRICKS_TOKEN", "AWS_SECRET_ACCESS_KEY", "DO_NOT_TRACK"):
+        monkeypatch.setenv(name, "mine")
+    running = start_sandbox()
+    notebook = open_notebook(running.http())
+    environment: dict[str, str] = eval(notebook.text("import os; dict(os.environ)"))  # noqa: S307
+    assert "mine" not in environment.values()
+    assert {name: environment.get(name) for name in machine} == machine
+    assert environment["no_proxy"] == environment["NO_PROXY"]
+    assert {"near.example.com", "127.0.0.1"} <= set(environment["no_proxy"].split(","))
+    version = running.sandbox.clusters.get(RUNNING_ID).runtime_version
+    assert environment["DATABRICKS_RUNTIME_VERSION"] == version
+    assert environment["SPARK_USER"] == running.sandbox.user.name
+    assert environment["HOME"] != os.environ["HOME"]
+    assert notebook.text("import os; os.getcwd()") == "'/databricks/driver'\n"
+    assert notebook.text("import sys; sys.executable == os.environ['PYSPARK_PYTHON']") == "True\n"
+
+
+def test_installed_packages_belong_to_the_notebook(notebook: Notebook, tmp_path: Path, running: Any) -> None:
+    """`%pip install` takes effect in this context only, and never in the sandbox's own environment."""
+    _write_wheel(running.sandbox.layout.workspace / "Shared" / "tiny_thing-1.0-py3-none-any.whl")
+    said = notebook.text("%pip install --no-index /Workspace/Shared/tiny_thing-1.0-py3-none-any.whl")
+    assert "Successfully installed tiny-thing-1.0" in said
+    assert "restart the kernel" in said
+    assert notebook.text("import tiny_thing; tiny_thing.VALUE") == "7\n"
+    assert "ModuleNotFoundError" in open_notebook(notebook.http).results("import tiny_thing")["summary"]
+    with pytest.raises(ModuleNotFoundError):
+        __import__("tiny_thing")
+
+
+def _write_wheel(path: Path) -> None:
+    facts = "tiny_thing-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("tiny_thing.py", "VALUE = 7\n")
+        wheel.writestr(f"{facts}/METADATA", "Metadata-Version: 2.1\nName: tiny-thing\nVersion: 1.0\n")
+        wheel.writestr(f"{facts}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{facts}/RECORD", "")
+
+
+def test_this_package_counts_as_installed(notebook: Notebook) -> None:
+    """A project's requirements that the sandbox has are satisfied, without a network."""
+    said = notebook.text("%pip install --no-index kedro-databricks-hybrid kedro ipython")
+    assert "Requirement already satisfied: kedro-databricks-hybrid" in said
+    assert "Successfully installed" not in said
+
+
+def test_programs_use_the_notebooks_environment(notebook: Notebook, running: Any) -> None:
+    """`pip` and `kedro` in a shell are the notebook's, never those of whoever started the sandbox."""
+    _write_wheel(running.sandbox.layout.workspace / "Shared" / "tiny_thing-1.0-py3-none-any.whl")
+    notebook.text("%sh pip install --no-index /Workspace/Shared/tiny_thing-1.0-py3-none-any.whl")
+    where = notebook.text("import sys, tiny_thing; tiny_thing.__file__.startswith(sys.prefix)")
+    assert where == "True\n"
+    assert notebook.text("%sh which kedro").startswith("/local_disk0/.ephemeral_nfs/envs/")
+    assert "kedro, version" in notebook.text("%sh kedro --version")
+
+
+def test_modules_find_dbutils(notebook: Notebook) -> None:
+    """Code outside the notebook gets `dbutils` the ways that Databricks has for it."""
+    notebook.text("dbutils.widgets.text('size', '3')")
+    code = "from pyspark.dbutils import DBUtils; DBUtils(None).widgets.get('size')"
+    assert notebook.text(code) == "'3'\n"
+
+
+def test_a_failed_install_is_an_error(notebook: Notebook) -> None:
+    """Unlike IPython's own magic, and like Databricks', `%pip` raises."""
+    results = notebook.results("%pip install --no-index no-such-thing-anywhere")
+    assert "CalledProcessError" in results["summary"]
+    assert "pip install --no-index no-such-thing-anywhere" in results["summary"]
+
+
+def test_a_new_python_keeps_packages_and_drops_names(notebook: Notebook, running: Any) -> None:
+    """After `dbutils.library.restartPython()` the context goes on, with nothing defined."""
+    _write_wheel(running.sandbox.layout.workspace / "Shared" / "tiny_thing-1.0-py3-none-any.whl")
+    notebook.text("%pip install --no-index /Workspace/Shared/tiny_thing-1.0-py3-none-any.whl")
+    old = int(notebook.text("x = 1; import os; os.getpid()"))
+    assert notebook.text("dbutils.library.restartPython(); y = 1") == ""
+    assert is_gone(old)
+    assert notebook.text("import tiny_thing; {'x', 'y'} & get_ipython().user_ns.keys()") == "set()\n"
+
+
+def test_leaving_the_notebook_is_success(notebook: Notebook) -> None:
+    """`dbutils.notebook.exit` ends the cell with its value."""
+    assert notebook.text("dbutils.notebook.exit('done'); print('not reached')") == "Notebook exited: done\n"
+
+
+def test_dbutils_sees_the_same_files(notebook: Notebook) -> None:
+    """`dbutils.fs` takes `dbfs:/` and plain paths for the same tree, and volumes for another."""
+    notebook.text("dbutils.fs.put('dbfs:/a/b.txt', 'hello'); dbutils.fs.cp('/a/b.txt', 'dbfs:/c.txt')")
+    assert notebook.text("print(dbutils.fs.head('/c.txt'), open('/dbfs/a/b.txt').read())") == "hello hello\n"
+    assert notebook.text("[f.path for f in dbutils.fs.ls('/a')]") == "['dbfs:/a/b.txt']\n"
+    assert notebook.text("dbutils.fs.rm('/a', True), dbutils.fs.rm('/a')") == "(True, False)\n"
+    assert "FileNotFoundError" in notebook.results("dbutils.fs.ls('/a')")["summary"]
+
+
+def test_a_whole_cell_may_be_a_magic(notebook: Notebook) -> None:
+    """`%sh` and `%fs` at the beginning of a cell take all of it."""
+    assert notebook.text("%sh\nfor i in 1 2\ndo echo $i\ndone") == "1\n2\n"
+    assert "path='dbfs:/FileStore/'" in notebook.text("%fs ls /")
+    assert notebook.text("%md\n# A heading") == ""
+    assert "exit status 3" in notebook.results("%sh exit 3")["summary"]

@@ -1,0 +1,196 @@
+"""Kernels as processes of the machine: who may start them, and that none is left over."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+import zmq
+
+from kedro_databricks_hybrid.sandbox.app import Sandbox
+from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
+from kedro_databricks_hybrid.sandbox.commands.model import Context
+from kedro_databricks_hybrid.sandbox.core.layout import Layout
+from tests.sandbox.notebooks import Notebook, is_gone, open_notebook, serve
+from tests.sandbox.users_of_the_machine import ALLOWED, REFUSED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.processes
+
+_BACKGROUND = "%sh setsid sleep 300 > /dev/null 2>&1 & echo $!"
+
+
+def test_a_killed_server_leaves_no_process(tmp_path: Path) -> None:
+    """After SIGKILL of the server the kernel ends, and what it had put into the background too."""
+    with serve(tmp_path / "home") as server:
+        notebook = open_notebook(server.http)
+        kernel = int(notebook.text("import os; os.getpid()"))
+        background = int(notebook.text(_BACKGROUND))
+        assert not is_gone(background, seconds=0.1)
+        notebook.submit("import time; time.sleep(300)")
+        server.process.send_signal(signal.SIGKILL)
+        assert is_gone(kernel)
+        assert is_gone(background)
+
+
+def test_a_killed_server_leaves_no_run(tmp_path: Path) -> None:
+    """A run's process ends with the server; the next server says that the run has failed."""
+    with serve(tmp_path / "home") as server:
+        source = "import os, time\nopen('/dbfs/pid', 'w').write(str(os.getpid()))\ntime.sleep(300)"
+        (server.home / "roots" / "dbfs" / "job.py").write_text(source)
+        program = {"python_file": "dbfs:/job.py"}
+        task = {"task_key": "a", "existing_cluster_id": RUNNING_ID, "spark_python_task": program}
+        submitted = server.http.post("/api/2.2/jobs/runs/submit", json={"tasks": [task]}).json()
+        pid = server.home / "roots" / "dbfs" / "pid"
+        deadline = time.monotonic() + 30
+        while not (pid.is_file() and pid.read_text()):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        server.process.send_signal(signal.SIGKILL)
+        assert is_gone(int(pid.read_text()))
+        server.process.wait()
+    with serve(tmp_path / "home") as server:
+        run = server.http.get("/api/2.2/jobs/runs/get", params=submitted).json()
+        assert run["state"]["result_state"] == "FAILED"
+        assert [path.name for path in (server.home / "kernels").iterdir()] == ["home"]
+
+
+def test_a_terminated_server_leaves_no_process(tmp_path: Path) -> None:
+    """SIGTERM ends everything as well, with a command under way, and removes the contexts' files."""
+    with serve(tmp_path / "home") as server:
+        notebook = open_notebook(server.http)
+        kernel = int(notebook.text("import os; os.getpid()"))
+        background = int(notebook.text(_BACKGROUND))
+        notebook.submit("import time; time.sleep(300)")
+        server.process.terminate()
+        assert server.process.wait(timeout=20) == 0
+        assert is_gone(kernel)
+        assert is_gone(background)
+        assert [path.name for path in (server.home / "kernels").iterdir()] == ["home"]
+
+
+@pytest.mark.parametrize("seconds", [0, 0.005, 0.02, 0.1, 0.5])
+def test_a_context_closed_while_it_starts_leaves_nothing(tmp_path: Path, seconds: float) -> None:
+    """Not its process, and not its sockets: ZeroMQ waits for those for ever when Python collects them."""
+    sandbox = Sandbox(Layout(tmp_path / "home"))
+    before = _processes_and_sockets()
+
+    async def close_early() -> None:
+        environment = sandbox.notebook_environment("1", sandbox.user)
+        context = Context(environment, RUNNING_ID, sandbox.user.name, "17.3")
+        while not (environment.folder / "kernel.log").exists():
+            assert context.status == "Pending", context.error
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(seconds)
+        await context.close("enough")
+
+    asyncio.run(close_early())
+    assert _processes_and_sockets() <= before
+
+
+def test_a_context_closed_while_its_process_ends_leaves_nothing(tmp_path: Path) -> None:
+    """The end that is under way is waited for, and not given up."""
+    sandbox = Sandbox(Layout(tmp_path / "home"))
+    before = _processes_and_sockets()
+
+    async def close_twice() -> None:
+        environment = sandbox.notebook_environment("1", sandbox.user)
+        context = Context(environment, RUNNING_ID, sandbox.user.name, "17.3")
+        while context.status == "Pending":  # noqa: ASYNC110 - nothing tells of a status
+            await asyncio.sleep(0.01)
+        context.submit("import os; os._exit(3)")
+        while context.status == "Running":  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await context.close("enough")
+
+    asyncio.run(close_twice())
+    assert _processes_and_sockets() <= before
+
+
+def _processes_and_sockets() -> set[tuple[str, int]]:
+    """Return what this process has started and not ended: Python processes of contexts, and their sockets."""
+    contexts = [each for each in gc.get_objects() if issubclass(type(each), zmq.Context) and not each.closed]
+    return {("process", child.pid) for child in psutil.Process().children()} | {
+        ("sockets", id(each)) for each in contexts
+    }
+
+
+def test_the_next_server_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    """Files of contexts that no longer exist do not pile up."""
+    with serve(tmp_path / "home") as server:
+        notebook = open_notebook(server.http)
+        server.process.kill()
+        server.process.wait()
+        left = tmp_path / "home" / "kernels" / notebook.context
+        assert left.exists()
+    with serve(tmp_path / "home") as server:
+        assert not left.exists()
+        assert "does not exist" in Notebook(server.http, notebook.context).ask("GET", "contexts/status").text
+
+
+def test_an_ordinary_user_needs_no_root(tmp_path: Path) -> None:
+    """A user without privileges gets the same paths, and stays that user in them."""
+    with serve(tmp_path / "home", ALLOWED) as server:
+        notebook = open_notebook(server.http)
+        said = notebook.text(
+            "import os\nopen('/dbfs/x', 'w').write('y')\nos.getuid(), os.listdir('/Workspace')"
+        )
+        assert said.startswith("(1000, ")
+        assert (tmp_path / "home" / "roots" / "dbfs" / "x").read_text() == "y"
+
+
+def test_a_long_home_works(tmp_path: Path) -> None:
+    """Sockets have short names only; a home with a long one is no obstacle."""
+    home = tmp_path / ("long" * 30) / "and blanks"
+    home.mkdir(parents=True)
+    with serve(home) as server:
+        assert open_notebook(server.http).text("1 + 1") == "2\n"
+
+
+def test_sockets_that_a_killed_server_left_elsewhere_are_removed(tmp_path: Path) -> None:
+    """Those of a long home lie in the machine's folder for temporary files."""
+    home = tmp_path / ("long" * 30)
+    home.mkdir()
+    with serve(home) as server:
+        notebook = open_notebook(server.http)
+        server.process.kill()
+        server.process.wait()
+        sockets = (home / "kernels" / notebook.context / "sockets").readlink()
+        assert sockets.exists()
+    with serve(home):
+        assert not sockets.exists()
+
+
+@pytest.mark.parametrize("name", ["connection.json", "kernel.log"])
+def test_files_are_their_owners_alone(tmp_path: Path, name: str) -> None:
+    """Nobody else on the machine can read the key of a kernel, or what it said."""
+    with serve(tmp_path / "home") as server:
+        notebook = open_notebook(server.http)
+        file = server.home / "kernels" / notebook.context / name
+        assert file.stat().st_mode & 0o077 == 0
+
+
+def test_a_machine_that_binds_nothing_says_so(tmp_path: Path) -> None:
+    """Where namespaces are refused, the context has status Error, and says what is missing."""
+    with serve(tmp_path / "home", REFUSED) as server:
+        fields = {"clusterId": RUNNING_ID, "language": "python"}
+        notebook = Notebook(
+            server.http, server.http.post("/api/1.2/contexts/create", json=fields).json()["id"]
+        )
+        deadline = time.monotonic() + 20
+        while notebook.status() == "Pending":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        shown = notebook.ask("GET", "contexts/status").json()
+        assert shown["status"] == "Error"
+        assert "user.max_user_namespaces is 0" in shown["error"]
+        refusal = notebook.ask("POST", "commands/execute", language="python", command="1")
+        assert refusal.status_code == 400
+        assert "user.max_user_namespaces is 0" in refusal.json()["error"]

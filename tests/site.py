@@ -1,0 +1,171 @@
+"""A project with a Git remote, a sandbox that counts requests, and the commands called in this process.
+
+The conftest.py of each room that uses them makes the fixtures `site` and `pushed` known.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner, Result
+from databricks.sdk.core import Config
+from kedro.framework.startup import bootstrap_project
+
+from kedro_databricks_hybrid.cli import databricks
+from kedro_databricks_hybrid.databricks.client import Client
+from kedro_databricks_hybrid.databricks.workspace import Workspace
+from kedro_databricks_hybrid.git.repository import Repository
+from kedro_databricks_hybrid.sandbox.app import Sandbox, create_app
+from kedro_databricks_hybrid.sandbox.core.layout import Layout
+from tests.project_fixtures import forget_project, make_project
+from tests.sandbox_server import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+class Requests(list[str]):
+    """What a server was asked, in order; `on_request` is called with each before it is answered."""
+
+    on_request: Callable[[str], None] | None = None
+
+
+@dataclass
+class Counting:
+    """Passes requests on and notes each of them."""
+
+    app: ASGIApp
+    requests: Requests = field(default_factory=Requests)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Note one request."""
+        if scope["type"] == "http":
+            asked = f"{scope['method']} {scope['path']}"
+            self.requests.append(asked)
+            if self.requests.on_request:
+                self.requests.on_request(asked)
+        await self.app(scope, receive, send)
+
+
+@dataclass
+class Site:
+    """Everything that one test of the Git side needs.
+
+    Args:
+        sandbox: The server's state.
+        requests: What it was asked, in order.
+        project: The Kedro project, a clone.
+        remote: Its bare remote.
+        name: The name of its Git folder.
+    """
+
+    sandbox: Sandbox
+    requests: Requests
+    project: Path
+    remote: Path
+    name: str = "tiny"
+
+    @property
+    def path(self) -> str:
+        """The Git folder's path."""
+        return f"/Workspace/Repos/user@example.com/{self.name}"
+
+    @property
+    def files(self) -> Path:
+        """Where the Git folder's files lie on this machine."""
+        return self.sandbox.layout.workspace / "Repos" / "user@example.com" / self.name
+
+    @property
+    def repository(self) -> Repository:
+        """The project's repository."""
+        return Repository(self.project)
+
+    def workspace(self) -> Workspace:
+        """Log in."""
+        config = Config(
+            host=self.sandbox.url, token=self.sandbox.user.token, auth_type="pat", retry_timeout_seconds=20
+        )
+        return Workspace(Client(config), "user@example.com", None)
+
+    def git(self, *arguments: str, at: Path | None = None) -> str:
+        """Run git in the project or elsewhere."""
+        done = subprocess.run(
+            ["git", *arguments], cwd=at or self.project, check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.rstrip("\n")
+
+    def write(self, files: dict[str, str | bytes | None], at: Path | None = None) -> None:
+        """Write or delete files in the project or elsewhere."""
+        for name, content in files.items():
+            path = (at or self.project) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if content is None:
+                path.unlink()
+            else:
+                path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    def commit(self, files: dict[str, str | bytes | None], message: str = "Change") -> str:
+        """Commit files in the project and return the commit."""
+        self.write(files)
+        self.git("add", "--all")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+    def call(self, *arguments: str, status: int = 0, **options: Any) -> Result:
+        """Call `kedro databricks` in this process and check its exit status."""
+        forget_project()
+        metadata = bootstrap_project(self.project)
+        result = CliRunner().invoke(databricks, arguments, obj=metadata, **options)
+        shown = f"$ {' '.join(arguments)}\n{result.output}\n{result.exception!r}"
+        assert result.exit_code == status, shown
+        assert result.exception is None or isinstance(result.exception, SystemExit), shown
+        return result
+
+    def repo(self) -> Any:
+        """Return what the repos API says of the Git folder."""
+        client = self.workspace().client
+        return client.repos.get(client.workspace.get_status(self.path).object_id or 0)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """Serve a sandbox, and make a project with one commit and an empty remote."""
+    sandbox = Sandbox(Layout(tmp_path / "home"))
+    app = Counting(create_app(sandbox))
+    served = serve(sandbox, app)
+    monkeypatch.setenv("DATABRICKS_HOST", sandbox.url)
+    monkeypatch.setenv("DATABRICKS_TOKEN", sandbox.user.token)
+    monkeypatch.setenv("KEDRO_DATABRICKS_STATE", str(tmp_path / "state"))
+    project = make_project(tmp_path / "tiny").write(
+        {
+            ".gitignore": "/data/02_intermediate/\n/conf/local/\n__pycache__/\n*.log\n",
+            "requirements.txt": "kedro\n",
+            "conf/base/databricks.yml": (
+                "code:\n  folder: /Workspace/Repos/{user}/tiny\ncompute:\n  cluster: sandbox\n"
+            ),
+            "conf/databricks/databricks.yml": "data:\n  root: dbfs:/root/projects/tiny/data\n",
+        }
+    )
+    made = Site(sandbox, app.requests, project.path, tmp_path / "tiny.git")
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(made.remote)], check=True)
+    made.git("init", "-q", "-b", "main")
+    made.git("remote", "add", "origin", str(made.remote))
+    made.commit({}, "First")
+    yield made
+    forget_project()
+    served.stop()
+
+
+@pytest.fixture
+def pushed(site: Site) -> Site:
+    """Push the site's code once."""
+    site.call("push", "--no-data")
+    site.requests.clear()
+    return site
