@@ -1,4 +1,4 @@
-# `make demo` and `make test` set up everything they need in .venv; nothing else has to be installed by hand.
+# The targets install what they need in .venv. You need only Python, git and make.
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,33 +14,33 @@ SEED ?=
 demo: $(READY)
 	$(BIN)/python -m demo
 
-# Four workers, on two cores too: most tests wait now and then, for a process or a network.
+# Four workers even on two cores, because most tests wait for a process or a network some of the time.
 test: $(READY)
 	$(BIN)/python -m pytest -m "not release" $(PYTEST_ARGS) $(if $(COVERAGE),--cov --cov-append)
 
-# What only packaging and the starter's own files can break: installs, pins, the template's tests and types.
+# Tests that only a change of packaging or of the starter can break: installs, pins, the template's tests and types.
 test-release: $(READY)
 	$(BIN)/python -m pytest -m release $(PYTEST_ARGS)
 
-# After each edit: lint, types, and the tests that start no Spark, no notebook process and no command.
+# Run after each edit: lint, types, and the tests that start no Spark, no notebook process and no command.
 quick: lint types
 	$(BIN)/python -m pytest -m "not (release or processes)" $(PYTEST_ARGS)
 
-# All tests, and how much of the package they execute, branch by branch; less than pyproject.toml's floor is an error.
+# Run the tests with branch coverage; coverage below fail_under in pyproject.toml is an error.
 coverage:
 	$(MAKE) test-connect COVERAGE=1
 	$(MAKE) test COVERAGE=1
 
-# Databricks Connect brings a pyspark of its own, so its tests have an environment of their own.
+# databricks-connect replaces pyspark, so the tests of Databricks Connect run in a separate environment.
 test-connect: $(CONNECT)/.ready
 	SANDBOX_PYTHON=$(abspath $(BIN)/python) $(CONNECT)/bin/python -m pytest tests/connect \
 		$(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
 
-# Random users and accidents, with an oracle after each step. The seed that it prints repeats the steps.
+# Random users with injected faults; compares the result with the history after each step. SEED repeats the steps.
 soak: $(READY)
 	$(BIN)/python -m tests.soak --minutes=$(MINUTES) $(if $(SEED),--seed=$(SEED))
 
-# Every command in each combination of versions; takes hours. One Python: make smoke SMOKE="smoke-3.12 outcome".
+# Run every command in each combination of versions; takes hours. One Python: make smoke SMOKE="smoke-3.12 outcome".
 SMOKE ?= smoke outcome
 smoke: $(READY)
 	rm -f .nox/smoke-*.txt
@@ -51,9 +51,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --no-verify --baseline .secrets.baseline
-	@! git grep --line-number --extended-regexp '(dapi|dose|dkea)[0-9a-f]{32}' # Databricks' own, which it does not know
+	@! git grep --line-number --extended-regexp '(dapi|dose|dkea)[0-9a-f]{32}' # Databricks tokens, which detect-secrets misses
 
-# What the scan for secrets takes for made up from now on: all that Git's files hold.
+# Accept all secrets in the files that Git tracks as made up; `make lint` then ignores them.
 baseline: $(READY)
 	$(BIN)/detect-secrets scan --slim --no-verify --exclude-files '^requirements/.*\.txt$$' \
 		--exclude-files '\.(csv|svg|png)$$' > .secrets.baseline
@@ -61,7 +61,8 @@ baseline: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-# The site, in dist/site. A warning is an error: a broken link, a page in no menu. (Not --quiet: it counts none then.)
+# Build the site in dist/site. Warnings are errors, such as a broken link or a page that is not in the menu. With --quiet,
+# mkdocs does not count warnings.
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
@@ -69,7 +70,7 @@ $(VENV)/.docs: $(READY) requirements/docs.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/docs.txt
 	@touch $@
 
-# Every benchmark, side by side with its peers, into benchmarks/RESULTS.md. BENCH_ARGS=--quick: smaller.
+# Run every benchmark next to its peers and write benchmarks/RESULTS.md. BENCH_ARGS=--quick uses smaller inputs.
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
@@ -77,7 +78,7 @@ $(VENV)/.bench: $(READY) requirements/bench.txt
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/bench.txt
 	@touch $@
 
-# Perform the tutorial and write down what its commands print now.
+# Run the tutorial and write its current output and pictures into docs/.
 tutorial: $(READY)
 	$(BIN)/python -m tests.docs.perform
 
@@ -85,7 +86,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The environment: pinned and hashed; uv installs it, and comes from the registry itself.
+# The environment: pinned versions with hashes. pip installs uv, and uv installs the rest.
 $(READY): pyproject.toml requirements/uv.txt requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 		|| { echo "Python 3.10 or newer is needed; name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
@@ -103,7 +104,7 @@ $(CONNECT)/.ready: $(READY) pyproject.toml requirements/connect-dev.txt
 	$(BIN)/uv pip install --quiet --python $(CONNECT)/bin/python --no-deps --no-build-isolation --editable .
 	@touch $(CONNECT)/.ready
 
-# Pin what pyproject.toml asks for, for every supported Python and platform in one file an extra.
+# Pin the dependencies in pyproject.toml for all supported Pythons and platforms, one file per extra.
 LOCK := uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --custom-compile-command "make lock"
 lock:
 	for extra in spark sandbox dev bench docs connect connect-dev; do \

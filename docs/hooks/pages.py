@@ -1,4 +1,4 @@
-"""Puts what the package says of itself into the pages, wherever one has a comment `<!-- made: ... -->`."""
+"""Fill the comments `<!-- made: ... -->` of a page with tables that are generated from the package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _MARK = re.compile(r"^<!-- made: ([a-z ]+) -->$", re.MULTILINE)
 _LOG = logging.getLogger("mkdocs.hooks.pages")
-_MAKERS: dict[str, Callable[[], str]] = {
+_GENERATORS: dict[str, Callable[[], str]] = {
     "commands": reference.commands,
     "options": reference.options,
     "settings": reference.settings,
@@ -29,12 +29,12 @@ _MAKERS: dict[str, Callable[[], str]] = {
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Return a page with its marks filled; a mark that nothing answers to is a warning, so an error."""
+    """Return a page with its marks filled; an unknown mark is a warning, which fails the build."""
 
-    def made(mark: re.Match[str]) -> str:
-        if mark[1] not in _MAKERS:
-            _LOG.warning("nothing makes %r", mark[0])
+    def generated(mark: re.Match[str]) -> str:
+        if mark[1] not in _GENERATORS:
+            _LOG.warning("no generator for %r", mark[0])
             return ""
-        return _MAKERS[mark[1]]()
+        return _GENERATORS[mark[1]]()
 
-    return _MARK.sub(made, markdown)
+    return _MARK.sub(generated, markdown)

@@ -1,4 +1,4 @@
-"""The parts of the reference that the package itself knows: commands, settings, endpoints and the like."""
+"""Generate the parts of the reference that the package knows: commands, settings, endpoints and others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _API = re.compile(r"/api/(\d\.\d)/(?:unity-catalog/|preview/scim/v2/)?([\w-]+)")
 
 
 def every_command() -> Iterator[tuple[str, click.Command]]:
-    """Yield the commands that do something, by what is typed after `kedro databricks`."""
+    """Yield each command that is not a group, with the words that follow `kedro databricks`."""
 
     def walk(command: click.Command, words: str) -> Iterator[tuple[str, click.Command]]:
         if not isinstance(command, click.Group):
@@ -39,16 +39,16 @@ def every_command() -> Iterator[tuple[str, click.Command]]:
 
 
 def commands() -> str:
-    """Return a table of all commands with their summaries, each a link to its options."""
+    """Return a table of all commands, each with a link to its options and its summary."""
     rows = []
     for words, command in every_command():
         anchor = words.replace(" ", "-")
         rows.append((f"[`{words}`](options.md#{anchor})", _prose(command.get_short_help_str(limit=300))))
-    return _table(("command", "does"), rows)
+    return _table(("command", "description"), rows)
 
 
 def options() -> str:
-    """Return every command's usage and its options, as click knows them."""
+    """Return a section for every command: its usage and a table of its options, read from click."""
     return "\n\n".join(f"## {words}\n\n{_options(words, command)}" for words, command in every_command())
 
 
@@ -58,21 +58,21 @@ def _options(words: str, command: click.Command) -> str:
     records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
     rows = [(f"`{each[0]}`", _prose(each[1])) for each in records if each and each[0] != "--help"]
     summary = _prose(command.get_short_help_str(limit=300))
-    return f"{summary}\n\n```text\n{usage}\n```\n\n{_table(('option', 'means'), rows) if rows else ''}"
+    return f"{summary}\n\n```text\n{usage}\n```\n\n{_table(('option', 'description'), rows) if rows else ''}"
 
 
 def settings() -> str:
-    """Return a table of every setting of databricks.yml: its default and what the model says of it."""
+    """Return a table of every setting of databricks.yml: its default, and its description in the model."""
     rows = []
     model = databricks_yml.Settings()
     for section in fields(model):
         values = getattr(model, section.name)
-        said = _arguments(inspect.getdoc(type(values)) or "")
+        described = _arguments(inspect.getdoc(type(values)) or "")
         for each in fields(values):
             default = getattr(values, each.name)
             shown = "" if default is None else f"`{default}`"
-            rows.append((f"`{section.name}.{each.name}`", shown, _prose(said[each.name])))
-    return _table(("setting", "default", "means"), rows)
+            rows.append((f"`{section.name}.{each.name}`", shown, _prose(described[each.name])))
+    return _table(("setting", "default", "description"), rows)
 
 
 def resolvers() -> str:
@@ -80,12 +80,12 @@ def resolvers() -> str:
     rows = []
     for name, resolver in config_loader.RESOLVERS.items():
         arguments = ",".join(inspect.signature(resolver).parameters)
-        rows.append((f"`${{{name}:{arguments}}}`", _first_sentence(resolver)))
-    return _table(("resolver", "gives"), rows)
+        rows.append((f"`${{{name}:{arguments}}}`", _summary(resolver)))
+    return _table(("resolver", "value"), rows)
 
 
 def endpoints() -> str:
-    """Return a table of what the sandbox answers to, from its routes."""
+    """Return a table of the sandbox's endpoints, read from its routes."""
     from starlette.routing import Route
 
     from kedro_databricks_hybrid.sandbox.app import Sandbox, create_app
@@ -102,49 +102,50 @@ def endpoints() -> str:
             rest = route.path[found.end() :].lstrip("/") if found else route.path
             path = f" `{rest.replace(':path', '')}`" if rest else ""
             families.setdefault(family, []).append(f"{methods}{path}")
-    versions: dict[tuple[str, str], list[str]] = {}  # the same answers in two versions are one row
+    versions: dict[tuple[str, str], list[str]] = {}  # versions with the same endpoints share a row
     for family, answers in sorted(families.items()):
         name, _, version = family.rpartition(" ")
         versions.setdefault((name, ", ".join(answers)), []).append(version)
     rows = [(f"{name} {' and '.join(found)}", answers) for (name, answers), found in versions.items()]
-    return _table(("family", "answers"), rows)
+    return _table(("family", "endpoints"), rows)
 
 
 def exit_statuses() -> str:
-    """Return a table of the error tree: what each kind of failure means, and its exit status."""
+    """Return a table of the error classes: what each means, and its exit status."""
     rows = []
     tree: list[type[errors.HybridError]] = [errors.HybridError]
     while tree:
         kind = tree.pop(0)
         tree += kind.__subclasses__()
         if kind is not errors.HybridError and kind.__module__ == errors.__name__:
-            rows.append((f"`{kind.__name__}`", str(kind.exit_status), _first_sentence(kind)))
-    return _table(("failure", "status", "means"), rows)
+            rows.append((f"`{kind.__name__}`", str(kind.exit_status), _summary(kind)))
+    return _table(("class", "exit status", "meaning"), rows)
 
 
 def versions() -> str:
-    """Return a table of what the package runs on and with, from pyproject.toml."""
+    """Return a table of the supported Pythons and dependencies, from pyproject.toml."""
     text = (ROOT / "pyproject.toml").read_text("utf-8")
     pythons = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', text)
     block = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
     needs = re.findall(r'"([\w.-]+)((?:[<>=]=?)[^";]*)"', block[1] if block else "")
     rows = [("Python", ", ".join(pythons)), *((name, f"`{bounds}`") for name, bounds in needs)]
-    return _table(("what", "versions"), rows)
+    return _table(("dependency", "versions"), rows)
 
 
 def _arguments(docstring: str) -> dict[str, str]:
-    """Return what a docstring's Args section says, by name."""
+    """Return the descriptions in a docstring's Args section, by argument name."""
     _, _, section = docstring.partition("Args:\n")
-    said = re.findall(r"^    (\w+): (.*(?:\n {8,}.*)*)", section, re.MULTILINE)
-    return {name: re.sub(r"\s+", " ", text) for name, text in said}
+    found = re.findall(r"^    (\w+): (.*(?:\n {8,}.*)*)", section, re.MULTILINE)
+    return {name: re.sub(r"\s+", " ", text) for name, text in found}
 
 
-def _first_sentence(thing: object) -> str:
+def _summary(thing: object) -> str:
+    """Return the first paragraph of a docstring without its "Return"."""
     return _prose((inspect.getdoc(thing) or "").split("\n\n")[0]).removeprefix("Return ")
 
 
 def _prose(text: str) -> str:
-    """Escape what Markdown would take for something else, outside code."""
+    """Escape characters that Markdown would interpret, except inside code spans."""
     parts = re.split(r"(`[^`]*`)", re.sub(r"\s+", " ", text))
     shown = [each if each.startswith("`") else re.sub(r"([<_*\[])", r"\\\1", each) for each in parts]
     return "".join(shown)
