@@ -32,7 +32,7 @@ from benchmarks.results import Row, beside, tell, tell_columns
 from kedro_databricks_hybrid.databricks.client import Client
 from kedro_databricks_hybrid.databricks.workspace import Workspace
 from kedro_databricks_hybrid.sandbox import connection
-from kedro_databricks_hybrid.transfer.push import Push, Wish
+from kedro_databricks_hybrid.transfer.push import Push, Selection
 from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def seconds(function: Callable[[], object]) -> float:
 
 def pushed(push: Push) -> None:
     """Push all."""
-    push.perform(push.prepare(Wish()))
+    push.perform(push.prepare(Selection()))
 
 
 def make_files(folder: Path, count: int, size: int, per_folder: int) -> Path:
@@ -320,7 +320,7 @@ def memory(sandbox: Sandbox, scratch: Path, size: int) -> list[Row]:
 def one(url: str, token: str, root: str, data: str, *chosen: str) -> None:
     """What `memory` measures."""
     push = Push(open_tree(workspace(url, token), root), Path(data), root)
-    push.perform(push.prepare(Wish(chosen=[Path(path) for path in chosen])))
+    push.perform(push.prepare(Selection(chosen=[Path(path) for path in chosen])))
     # Of this program alone: getrusage counts what the process was before it became this program too.
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     print(int(peak[1]) / 1024 if peak else "nan")

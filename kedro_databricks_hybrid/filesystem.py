@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from fsspec import AbstractFileSystem
 
+from kedro_databricks_hybrid.databricks import volume_paths
+
 if TYPE_CHECKING:
     from typing import BinaryIO
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.transfer.files import Listing, RemoteFile
     from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
-_VOLUME_PARTS = 5  # "/", "Volumes", catalog, schema, volume
 _IN_MEMORY = 8 * 1024 * 1024
 
 
@@ -182,16 +183,18 @@ class DatabricksFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def _place(self, path: str) -> tuple[RemoteTree, PurePosixPath]:
         """Return the tree that a path lies in, and where."""
-        parts = PurePosixPath(path).parts
-        on_volume = len(parts) >= _VOLUME_PARTS and parts[1] == "Volumes"
-        split = _VOLUME_PARTS if on_volume else min(2, max(1, len(parts) - 1))
-        top = PurePosixPath(*parts[:split])
-        root = str(top) if on_volume else f"dbfs:{top}"
+        whole = PurePosixPath(path)
+        if in_volume := volume_paths.split(whole):
+            volume, below = in_volume
+            root = str(volume)
+        else:
+            top = PurePosixPath(*whole.parts[: min(2, max(1, len(whole.parts) - 1))])
+            root, below = f"dbfs:{top}", whole.relative_to(top)
         if root not in self._trees:
             from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
             self._trees[root] = open_tree(self._workspace(), root)
-        return self._trees[root], PurePosixPath(*parts[split:])
+        return self._trees[root], below
 
     def _workspace(self) -> Workspace:
         from kedro_databricks_hybrid.databricks import workspace

@@ -15,7 +15,7 @@ from databricks.sdk.core import Config
 from kedro_databricks_hybrid.databricks.client import Client
 from kedro_databricks_hybrid.databricks.workspace import Workspace
 from kedro_databricks_hybrid.errors import HybridError
-from kedro_databricks_hybrid.transfer.push import Push, Wish
+from kedro_databricks_hybrid.transfer.push import Push, Selection
 from kedro_databricks_hybrid.transfer.trees import volume_parts, volumes
 from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
@@ -28,7 +28,7 @@ def push(order: dict[str, str]) -> int:
         volume_parts.PART = volumes._IN_PARTS = int(order["part"])  # noqa: SLF001
     one = Push(open_tree(workspace, order["root"]), Path(order["data"]), order["root"])
     try:
-        one.perform(one.prepare(Wish()))
+        one.perform(one.prepare(Selection()))
     except HybridError as error:
         return error.exit_status
     return 0

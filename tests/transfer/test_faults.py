@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from kedro_databricks_hybrid.errors import HybridError, TransferError
+from kedro_databricks_hybrid.parallel import CONCURRENCY
 from kedro_databricks_hybrid.sandbox.core import uploads
 from kedro_databricks_hybrid.transfer import manifest
 from kedro_databricks_hybrid.transfer import push as push_module
-from kedro_databricks_hybrid.transfer.concurrency import CONCURRENCY
 from kedro_databricks_hybrid.transfer.progress import Progress
-from kedro_databricks_hybrid.transfer.push import InterruptedPushError, Push, Pushed, Wish
+from kedro_databricks_hybrid.transfer.push import InterruptedPushError, Push, Pushed, Selection
 from kedro_databricks_hybrid.transfer.trees.open import open_tree
 from kedro_databricks_hybrid.transfer.upload import Source
 from tests.transfer.bad_line import CUT, RESET_AFTER, RESET_BEFORE, Fault, Request
@@ -32,7 +32,7 @@ STORM = 15
 
 def pushed(push: Push) -> Pushed:
     """Prepare and perform."""
-    return push.perform(push.prepare(Wish()))
+    return push.perform(push.prepare(Selection()))
 
 
 @ROOTS
@@ -40,7 +40,7 @@ def pushed(push: Push) -> Pushed:
 def test_a_bad_line_costs_time_only(site: Site, data: Path, root: str, fault: str | int) -> None:
     """Several requests go wrong, in whatever way: the push completes and all is there once."""
     push = site.push(data, root)
-    plan = push.prepare(Wish())
+    plan = push.prepare(Selection())
     first = len(site.line.requests)
     site.line.fault = lambda request: fault if request.number - first in FAULTY else None
     push.perform(plan)
@@ -60,7 +60,7 @@ def test_a_lost_append_is_not_appended_twice(site: Site, data: Path) -> None:
         return None
 
     push = site.push(data)
-    plan = push.prepare(Wish())
+    plan = push.prepare(Selection())
     site.line.fault = fault
     push.perform(plan)
     assert lost
@@ -80,7 +80,7 @@ def test_in_a_storm_of_429_all_workers_wait(site: Site, tmp_path: Path) -> None:
         return None
 
     push = site.push(data)
-    plan = push.prepare(Wish())
+    plan = push.prepare(Selection())
     site.line.delay = 0.01
     site.line.retry_after = "2"
     site.line.fault = fault
@@ -119,7 +119,7 @@ def test_a_full_disk_there_is_told_and_mended_by_the_next_push(
 def test_a_file_that_vanishes_is_told_and_the_rest_arrives(site: Site, data: Path) -> None:
     """The plan named it, the disk has it no more: an error with its name, all others there."""
     push = site.push(data)
-    plan = push.prepare(Wish())
+    plan = push.prepare(Selection())
     (data / "01_raw" / "a.csv").unlink()
     with pytest.raises(TransferError, match=r"a.csv cannot be read any more"):
         push.perform(plan)
@@ -133,7 +133,7 @@ def test_a_file_that_changes_before_it_is_sent_arrives_as_it_is_now(
 ) -> None:
     """What was read counts: the next push finds nothing to do."""
     push = site.push(data)
-    plan = push.prepare(Wish())
+    plan = push.prepare(Selection())
     fill(data, {name: b"changed" * 400_000})
     push.perform(plan)
     assert site.files() == tree_of(data)
@@ -175,7 +175,7 @@ def test_a_file_that_never_stops_changing_is_told(
         return block
 
     monkeypatch.setattr(Source, "read", read_and_change)
-    with pytest.raises(TransferError, match=r"large.bin changes while it is pushed. Push again when"):
+    with pytest.raises(TransferError, match=r"large.bin keeps changing while it is pushed. Push again when"):
         pushed(site.push(data))
     monkeypatch.undo()
     pushed(site.push(data))
@@ -198,7 +198,7 @@ def test_somebody_writes_to_a_file_that_was_just_sent(site: Site, data: Path, ti
         assert pushed(site.push(data, VOLUME)).sent == 4
         assert site.files(VOLUME) == tree_of(data)
         return
-    with pytest.raises(TransferError, match=r"a.csv does not arrive as it was sent. Does something else"):
+    with pytest.raises(TransferError, match=r"a.csv does not arrive unchanged. Check whether something else"):
         pushed(site.push(data, VOLUME))
     assert len(written) == 3
 
@@ -218,7 +218,7 @@ def test_a_file_may_be_faster_than_its_folder(site: Site, data: Path) -> None:
         return None
 
     push = site.push(data, VOLUME)
-    plan = push.prepare(Wish())
+    plan = push.prepare(Selection())
     site.line.says = b'{"error_code":"NOT_FOUND","message":"The folder does not exist."}'
     site.line.fault = slow
     site.line.after = lambda request: made.append(request) if "/fs/directories/" in request.path else None
@@ -230,7 +230,7 @@ def test_a_file_may_be_faster_than_its_folder(site: Site, data: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_told(site: Site, data: Path) -> None:
     """Files that wait for it do not wait for ever."""
     push = site.push(data, VOLUME)
-    plan = push.prepare(Wish())
+    plan = push.prepare(Selection())
     site.line.says = b'{"error_code":"INVALID_PARAMETER_VALUE","message":"No such name."}'
     site.line.fault = lambda request: (
         400 if "/fs/directories/" in request.path and request.method == "PUT" else None
@@ -257,7 +257,7 @@ def test_a_volume_that_somebody_removed_is_told(site: Site, data: Path) -> None:
     pushed(site.push(data, root))
     volumes.delete("main.default.short")
     with pytest.raises(TransferError, match=r"main/default/short does not exist.*CREATE VOLUME"):
-        site.push(data, root).prepare(Wish())
+        site.push(data, root).prepare(Selection())
 
 
 @ROOTS
@@ -293,11 +293,11 @@ def test_after_ctrl_c_no_large_file_is_read_back(
     only = [data / "03_primary"]
     push = Push(site.tree(), data, DBFS, Interrupting())
     with pytest.raises(InterruptedPushError, match=r"after 1 of 1 files. Push again") as caught:
-        push.perform(push.prepare(Wish(chosen=only)))
+        push.perform(push.prepare(Selection(chosen=only)))
     assert caught.value.exit_status == 130
     site.line.forget()
     again = site.push(data)
-    assert again.perform(again.prepare(Wish(chosen=only))).sent == 0
+    assert again.perform(again.prepare(Selection(chosen=only))).sent == 0
     assert not [
         request for request in site.line.requests if "large.bin" in request.line and "read" in request.line
     ]

@@ -43,9 +43,9 @@ def test_a_chosen_link_to_nothing_is_told(data: Path) -> None:
     """One that leads to itself, or to what is gone, is named with the system's own words."""
     (data / "loop").symlink_to(data / "loop")
     (data / "dangling").symlink_to(data / "nothing")
-    with pytest.raises(TransferError, match=r"loop cannot be read: Too many levels of symbolic links\. Mend"):
+    with pytest.raises(TransferError, match=r"loop cannot be read: Too many levels of symbolic links\. Fix"):
         local.find_files(data, [data / "loop"])
-    with pytest.raises(TransferError, match=r"dangling cannot be read: No such file or directory\. Mend"):
+    with pytest.raises(TransferError, match=r"dangling cannot be read: No such file or directory\. Fix"):
         local.find_files(data, [data / "dangling"])
 
 
@@ -62,14 +62,14 @@ def test_a_file_in_the_way_of_our_folder_is_told(tmp_path: Path) -> None:
     """There is no place to remember anything."""
     fill(tmp_path, {"data/.kedro-hybrid": b""})
     with pytest.raises(TransferError, match=r"\.kedro-hybrid cannot be written: File exists\. Fix"):
-        local.write_own(tmp_path / "data", "x.json", "{}")
+        local.write_state(tmp_path / "data", "x.json", "{}")
 
 
 def test_a_file_of_ours_that_cannot_be_replaced_is_told(tmp_path: Path) -> None:
     """What was there stays, and no draft of the new one is left."""
     fill(tmp_path, {".kedro-hybrid/x.json/in the way": b""})
     with pytest.raises(TransferError, match=r"x\.json cannot be written: Is a directory\. Fix"):
-        local.write_own(tmp_path, "x.json", "{}")
+        local.write_state(tmp_path, "x.json", "{}")
     assert {path.name for path in (tmp_path / ".kedro-hybrid").iterdir()} == {".gitignore", "x.json"}
 
 
@@ -93,12 +93,12 @@ def test_a_full_disk_is_told_in_the_same_words_in_any_file_of_ours(
     known = Digests(data)
     local.read_files(data, local.find_files(data), known)
     if file != ".kedro-hybrid":
-        local.make_own_folder(data)
+        local.make_state_folder(data)
     words = (
         rf"^This machine cannot go on: File too large \({re.escape(str(data / file))}\)\. Allow larger files"
     )
     with pytest.raises(MachineError, match=words), no_space():
-        known.save() if "digests" in file else local.write_own(data, "x.json", "{}")
+        known.save() if "digests" in file else local.write_state(data, "x.json", "{}")
     known.save()
     assert (data / ".kedro-hybrid" / "digests.json").is_file()
 
@@ -120,7 +120,7 @@ def test_a_machine_without_open_files_is_told_in_the_same_words(
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
-        ("01_raw/" + "ä" * 128, "holds a name longer than 255 bytes"),
+        ("01_raw/" + "ä" * 128, "contains a name longer than 255 bytes"),
         ("deep/" * 700 + "a.csv", "is longer than 3000 bytes"),
     ],
     ids=["name", "path"],
@@ -137,7 +137,7 @@ def test_names_that_are_too_long_are_refused(path: str, problem: str) -> None:
     ("cause", "hint"),
     [
         (errno.EACCES, "Make it writable for you, then pull again."),
-        (errno.ENOTDIR, "Move away what has its name here"),
+        (errno.ENOTDIR, "Move or delete the local file or folder"),
         (errno.ENAMETOOLONG, "Rename it on Databricks"),
         (errno.ENOENT, "Pull again."),
     ],
@@ -165,7 +165,7 @@ def test_a_full_disk_names_the_file_and_not_its_draft(tmp_path: Path) -> None:
 )
 def test_names_that_would_leave_the_data_folder_are_refused(path: str) -> None:
     """Whatever a server says, nothing is written there."""
-    with pytest.raises(TransferError, match="cannot be a file here"):
+    with pytest.raises(TransferError, match="cannot be pulled"):
         checks.refuse_escapes([PurePosixPath("01/fine.csv"), PurePosixPath(path)])
 
 

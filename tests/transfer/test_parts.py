@@ -8,7 +8,7 @@ import pytest
 
 from kedro_databricks_hybrid.errors import ConnectionFailedError, WorkspaceError
 from kedro_databricks_hybrid.transfer.plan import PushPlan
-from kedro_databricks_hybrid.transfer.push import Push, Wish
+from kedro_databricks_hybrid.transfer.push import Push, Selection
 from kedro_databricks_hybrid.transfer.trees import volume_parts
 from tests.transfer.bad_line import RESET_AFTER, RESET_BEFORE, Request
 from tests.transfer.conftest import PARTS, VOLUME, Site, tree_of
@@ -24,7 +24,7 @@ ADDRESSES = "/create-upload-part-urls"
 def prepared(site: Site, data: Path) -> tuple[Push, PushPlan]:
     """Return a push that is about to send, counting requests from now on."""
     push = site.push(data, VOLUME)
-    plan = push.prepare(Wish())
+    plan = push.prepare(Selection())
     site.line.forget()
     return push, plan
 

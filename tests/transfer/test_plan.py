@@ -10,7 +10,7 @@ import pytest
 from kedro_databricks_hybrid.transfer import manifest
 from kedro_databricks_hybrid.transfer.files import Content, Entry, LocalFile, RemoteFile, Version
 from kedro_databricks_hybrid.transfer.plan import (
-    Answer,
+    OnConflict,
     Pair,
     State,
     plan_pull,
@@ -55,15 +55,15 @@ def test_the_state_of_two_sides(
     assert pair(here, there, before).state is state
 
 
-@pytest.mark.parametrize(("case", "answer"), list(product(CASES[:8], Answer)))
+@pytest.mark.parametrize(("case", "on_conflict"), list(product(CASES[:8], OnConflict)))
 def test_a_push_never_replaces_what_it_does_not_know(
-    case: tuple[Content | None, Content | None, Content | None, State], answer: Answer
+    case: tuple[Content | None, Content | None, Content | None, State], on_conflict: OnConflict
 ) -> None:
     """Without --force, a remote file goes only if its content was this clone's own."""
     here, there, before, _ = case
-    plan = plan_push([pair(here, there, before)], answer=answer)
+    plan = plan_push([pair(here, there, before)], on_conflict=on_conflict)
     overwritten = bool(plan.send) and there is not None
-    if answer is not Answer.MINE:
+    if on_conflict is not OnConflict.MINE:
         assert not overwritten or there == before
     groups = (plan.send, plan.same, plan.changed_there, plan.conflicts, plan.kept, plan.results)
     assert sum(len(group) for group in groups) == 1

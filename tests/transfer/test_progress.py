@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.cli import output
-from kedro_databricks_hybrid.transfer.push import Push, Wish
+from kedro_databricks_hybrid.transfer.push import Push, Selection
 from tests.transfer.conftest import DBFS, Site
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def test_a_terminal_shows_files_bytes_rate_and_time_left(
         monkeypatch.setenv("COLUMNS", "140")
         monkeypatch.setattr(sys, "stdout", screen)
         push = Push(site.tree(), data, DBFS, output.transfer_progress("Sending"))
-        push.perform(push.prepare(Wish()))
+        push.perform(push.prepare(Selection()))
         monkeypatch.undo()
     watching.join()
     os.close(terminal)
@@ -56,7 +56,7 @@ def test_elsewhere_a_line_is_printed_now_and_then(
     """Plain text with the same counts, without anything that moves a cursor."""
     monkeypatch.setattr(output, "_LINE_SECONDS", 0.0)
     push = Push(site.tree(), data, DBFS, output.transfer_progress("Sending"))
-    push.perform(push.prepare(Wish()))
+    push.perform(push.prepare(Selection()))
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "Sending: 4 of 4 files, 3.2 MB of 3.2 MB"
     assert "\x1b" not in "".join(lines)

@@ -18,7 +18,7 @@ from kedro_databricks_hybrid.transfer import pull
 from kedro_databricks_hybrid.transfer.local import PART_SUFFIX
 from kedro_databricks_hybrid.transfer.progress import Progress
 from kedro_databricks_hybrid.transfer.pull import InterruptedPullError, Pull, Pulled
-from kedro_databricks_hybrid.transfer.push import Wish
+from kedro_databricks_hybrid.transfer.push import Selection
 from tests.transfer.bad_line import CUT, RESET_BEFORE
 from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
 
@@ -116,7 +116,7 @@ def test_a_pulled_file_is_no_conflict_for_a_push(site: Site, mine: Path) -> None
     pulled(site.pull(mine))
     fill(mine, {"08/a.json": b"edited"})
     push = site.push(mine)
-    assert push.perform(push.prepare(Wish())).sent == 1
+    assert push.perform(push.prepare(Selection())).sent == 1
     assert site.files() == tree_of(mine)
 
 
@@ -215,7 +215,7 @@ def test_what_an_interrupted_pull_left_is_cleared(site: Site, mine: Path) -> Non
     fill(mine, {f"01/.{half}": b"half", f"01/.{half[1:]}": b"no draft"})
     fill(mine, {".kedro-hybrid/0000aaaa.pulling": b"", f"01/.2222cccc.1111bbbb{PART_SUFFIX}/part-0": b"half"})
     push = site.push(mine)
-    assert [str(pair.path) for pair in push.prepare(Wish(layers=False)).send] == [f"01/.{half[1:]}"]
+    assert [str(pair.path) for pair in push.prepare(Selection(layers=False)).send] == [f"01/.{half[1:]}"]
     pulled(site.pull(mine))
     assert tree_of(mine) == {"01/a.csv": b"a", f"01/.{half[1:]}": b"no draft"}
     assert list((mine / ".kedro-hybrid").glob("*.pulling")) == []
@@ -230,7 +230,7 @@ NEIGHBOURS = {
 def test_neighbours_keep_their_drafts(site: Site, mine: Path) -> None:
     """Names that begin with another's name, hold a pattern or leave no room for more land side by side."""
     fill(site.folder(), NEIGHBOURS)
-    with pull.Drafts(mine).held() as drafts:
+    with pull.Drafts(mine).locked() as drafts:
         made = [drafts.beside(mine / name) for name in NEIGHBOURS for _ in (1, 2)]
         for draft in made:
             draft.touch()
@@ -277,9 +277,7 @@ def test_a_file_that_changes_while_it_comes_is_not_taken(
     pull = site.pull(mine, root)
     plan = pull.prepare([ALL])
     fill(site.folder(root), {"01/a.csv": now})
-    with pytest.raises(
-        TransferError, match=r"a.csv gave \d+ bytes, but it is listed with 6. .*try again later"
-    ):
+    with pytest.raises(TransferError, match=r"a.csv has \d+ bytes, but is listed with 6. .*try again later"):
         pull.perform(plan)
     assert tree_of(mine) == {}
 
@@ -304,7 +302,7 @@ def test_ctrl_c_keeps_what_landed(site: Site, mine: Path) -> None:
 def test_a_name_that_is_this_tools_own_is_refused(site: Site, mine: Path) -> None:
     """A file there must not come into the folder in which this clone remembers things."""
     fill(site.folder(), {"01/.kedro-hybrid/x.json": b"{}"})
-    with pytest.raises(TransferError, match=r"01/.kedro-hybrid/x.json cannot be a file here"):
+    with pytest.raises(TransferError, match=r"01/.kedro-hybrid/x.json cannot be pulled"):
         site.pull(mine).prepare([ALL])
 
 
@@ -334,7 +332,7 @@ def test_a_disk_that_refuses_is_one_line(site: Site, mine: Path) -> None:
     """A file in the way of a folder is named."""
     fill(site.folder(), {"01/a.csv": b"a"})
     fill(mine, {"01": b"a file where a folder must be"})
-    with pytest.raises(TransferError, match=r"01 cannot be written: File exists\. Move away"):
+    with pytest.raises(TransferError, match=r"01 cannot be written: File exists\. Move or delete"):
         pulled(site.pull(mine))
 
 
@@ -344,9 +342,7 @@ def test_a_disk_that_refuses_is_one_line(site: Site, mine: Path) -> None:
 def test_a_repository_never_comes(site: Site, mine: Path, path: str) -> None:
     """Whoever may write to the root cannot have git here run a program: nothing of the pull lands."""
     fill(site.folder(), {path: b"[core]\n\tfsmonitor = evil\n", "08/a.csv": b"a"})
-    with pytest.raises(
-        TransferError, match=r"config cannot be a file here.*Delete or rename it on Databricks"
-    ):
+    with pytest.raises(TransferError, match=r"config cannot be pulled.*Delete or rename it on Databricks"):
         site.pull(mine).prepare([ALL], may_take=lambda _: True)
     assert tree_of(mine) == {}
 

@@ -13,16 +13,16 @@ import pytest
 
 from kedro_databricks_hybrid.errors import TransferError, WorkspaceError
 from kedro_databricks_hybrid.transfer import local, upload
-from kedro_databricks_hybrid.transfer.plan import Answer
-from kedro_databricks_hybrid.transfer.push import Push, Pushed, Wish
+from kedro_databricks_hybrid.transfer.plan import OnConflict
+from kedro_databricks_hybrid.transfer.push import Push, Pushed, Selection
 from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
 
 ROOTS = pytest.mark.parametrize("root", [DBFS, VOLUME])
 
 
-def pushed(push: Push, wish: Wish | None = None) -> Pushed:
+def pushed(push: Push, selection: Selection | None = None) -> Pushed:
     """Prepare and perform."""
-    return push.perform(push.prepare(wish or Wish()))
+    return push.perform(push.prepare(selection or Selection()))
 
 
 @ROOTS
@@ -41,7 +41,7 @@ def test_what_is_unchanged_is_not_sent(site: Site, data: Path, root: str) -> Non
     pushed(site.push(data, root))
     push = site.push(data, root)
     site.line.forget()
-    plan = push.prepare(Wish())
+    plan = push.prepare(Selection())
     push.perform(plan)
     assert (plan.send, len(plan.same)) == ((), 4)
     assert {request.method for request in site.line.requests} == {"GET"}
@@ -91,7 +91,7 @@ def test_a_change_on_both_sides_is_refused_with_both_facts(site: Site, data: Pat
     fill(site.folder(root), {"01_raw/a.csv": b"theirs!"})
     before = site.files(root)
     with pytest.raises(TransferError, match=r"a.csv \(here 4 bytes .*, there 7 bytes .*--force.*--theirs"):
-        site.push(data, root).prepare(Wish())
+        site.push(data, root).prepare(Selection())
     assert site.files(root) == before
 
 
@@ -100,10 +100,10 @@ def test_force_sends_mine_and_theirs_leaves_theirs(site: Site, data: Path) -> No
     pushed(site.push(data))
     fill(data, {"01_raw/a.csv": b"mine", "01_raw/other.csv": b"other"})
     fill(site.folder(), {"01_raw/a.csv": b"theirs!"})
-    pushed(site.push(data), Wish(answer=Answer.THEIRS))
+    pushed(site.push(data), Selection(on_conflict=OnConflict.THEIRS))
     assert site.files()["01_raw/a.csv"] == b"theirs!"
     assert site.files()["01_raw/other.csv"] == b"other"
-    pushed(site.push(data), Wish(answer=Answer.MINE))
+    pushed(site.push(data), Selection(on_conflict=OnConflict.MINE))
     assert site.files() == tree_of(data)
 
 
@@ -134,7 +134,7 @@ def test_pushes_at_the_same_time_keep_both_manifests(site: Site, data: Path, tmp
     """Two pushes that began from the same state both end up known: nothing is sent or compared again."""
     other = fill(tmp_path / "clone" / "data", {"01_raw/b.csv": b"b"})
     first, second = site.push(data), site.push(other)
-    plans = first.prepare(Wish()), second.prepare(Wish())
+    plans = first.prepare(Selection()), second.prepare(Selection())
     first.perform(plans[0])
     second.perform(plans[1])
     site.line.forget()
@@ -156,8 +156,8 @@ def test_results_never_replace_the_clusters(site: Site, data: Path) -> None:
     """A local file of an output goes where nothing is, and nowhere else unless forced."""
     fill(data, {"02_intermediate/out.csv": b"local", "02_intermediate/new.csv": b"local"})
     fill(site.folder(), {"02_intermediate/out.csv": b"cluster"})
-    wish = Wish(results=[data / "02_intermediate"])
-    done = pushed(site.push(data), wish)
+    selection = Selection(results=[data / "02_intermediate"])
+    done = pushed(site.push(data), selection)
     assert [str(pair.path) for pair in done.plan.results] == ["02_intermediate/out.csv"]
     assert site.files()["02_intermediate/out.csv"] == b"cluster"
     assert site.files()["02_intermediate/new.csv"] == b"local"
@@ -223,11 +223,11 @@ def test_links_that_leave_are_refused(site: Site, data: Path, tmp_path: Path) ->
     fill(tmp_path / "outside", {"secret.csv": b"secret"})
     (data / "01_raw" / "link.csv").symlink_to(tmp_path / "outside" / "secret.csv")
     with pytest.raises(TransferError, match=r"link.csv is a link to .*outside the data folder"):
-        site.push(data).prepare(Wish())
+        site.push(data).prepare(Selection())
     (data / "01_raw" / "link.csv").unlink()
     (data / "01_raw" / "linked").symlink_to(tmp_path / "outside")
     with pytest.raises(TransferError, match="linked is a link to"):
-        site.push(data).prepare(Wish())
+        site.push(data).prepare(Selection())
     assert not site.folder().exists()
 
 
@@ -243,7 +243,7 @@ def test_links_inside_are_followed_and_loops_end(site: Site, data: Path) -> None
 def test_paths_that_leave_are_refused(site: Site, data: Path) -> None:
     """`..` does not lead out of the data folder."""
     with pytest.raises(TransferError, match="is not in the data folder"):
-        site.push(data).prepare(Wish(chosen=[data / ".." / "pyproject.toml"]))
+        site.push(data).prepare(Selection(chosen=[data / ".." / "pyproject.toml"]))
 
 
 def test_a_file_that_cannot_be_read_is_refused(data: Path) -> None:
@@ -265,7 +265,7 @@ def test_a_file_that_cannot_be_read_is_refused(data: Path) -> None:
     os.close(words)
     os.waitpid(child, 0)
     with os.fdopen(answer) as told:
-        assert re.search(r"a.csv cannot be read: Permission denied. Mend", told.read())
+        assert re.search(r"a.csv cannot be read: Permission denied. Fix", told.read())
 
 
 def test_names_that_cannot_be_there_are_refused(site: Site, data: Path) -> None:
@@ -274,11 +274,11 @@ def test_names_that_cannot_be_there_are_refused(site: Site, data: Path) -> None:
     with open(strange, "wb"):  # noqa: PTH123 - such a name is no Path for all of pathlib
         pass
     with pytest.raises(TransferError, match="not valid Unicode"):
-        site.push(data).prepare(Wish())
+        site.push(data).prepare(Selection())
     os.unlink(strange)  # noqa: PTH108
     (data / "01_raw" / "two\nlines.csv").touch()
-    with pytest.raises(TransferError, match=r"'01_raw/two\\nlines.csv' holds a control character"):
-        site.push(data).prepare(Wish())
+    with pytest.raises(TransferError, match=r"'01_raw/two\\nlines.csv' contains a control character"):
+        site.push(data).prepare(Selection())
     assert not site.folder().exists()
 
 
@@ -287,21 +287,21 @@ def test_a_file_too_large_for_a_volume_is_refused_at_once(site: Site, data: Path
     with (data / "01_raw" / "huge.bin").open("wb") as file:
         file.truncate(6_000_000_000)
     with pytest.raises(TransferError, match=r"huge.bin has 6.0 GB, but .* 5 GiB at most"):
-        site.push(data, VOLUME).prepare(Wish())
+        site.push(data, VOLUME).prepare(Selection())
     assert not site.folder(VOLUME).exists()
 
 
 def test_a_volume_that_does_not_exist_is_named(site: Site, data: Path) -> None:
     """The line says which volume, and how to make it."""
     with pytest.raises(TransferError, match=r"main/default/nothing does not exist.*CREATE VOLUME main"):
-        site.push(data, "/Volumes/main/default/nothing/shop").prepare(Wish())
+        site.push(data, "/Volumes/main/default/nothing/shop").prepare(Selection())
 
 
 def test_a_disabled_dbfs_root_leads_to_volumes(site: Site, data: Path) -> None:
     """The line quotes Databricks and names the setting."""
     site.sandbox.public_dbfs_root = False
     with pytest.raises(WorkspaceError, match=r"DBFS root is disabled.*data.root .*/Volumes/"):
-        site.push(data).prepare(Wish())
+        site.push(data).prepare(Selection())
 
 
 def test_a_root_without_write_access_is_named(site: Site, data: Path) -> None:
@@ -314,14 +314,14 @@ def test_a_root_without_write_access_is_named(site: Site, data: Path) -> None:
 
 def test_chosen_paths_narrow(site: Site, data: Path) -> None:
     """Only what was named goes, and datasets that are not there yet are no error."""
-    pushed(site.push(data), Wish(chosen=[data / "01_raw" / "deep", data / "01_raw" / "missing.csv"]))
+    pushed(site.push(data), Selection(chosen=[data / "01_raw" / "deep", data / "01_raw" / "missing.csv"]))
     assert list(site.files()) == ["01_raw/deep/er/name with spaces, ä.csv"]
 
 
 def test_spark_checksums_are_not_data(site: Site, data: Path) -> None:
     """The side files of a local Spark stay here."""
     fill(data, {"01_raw/.a.csv.crc": b"crc", "01_raw/.gitkeep": b""})
-    plan = site.push(data).prepare(Wish())
+    plan = site.push(data).prepare(Selection())
     assert PurePosixPath("01_raw/.a.csv.crc") not in [pair.path for pair in plan.send]
     assert len(plan.send) == 4
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kedro_databricks_hybrid.transfer.files import BLOCK
-from kedro_databricks_hybrid.transfer.push import Pushed, Wish
+from kedro_databricks_hybrid.transfer.push import Pushed, Selection
 from tests.transfer.bad_line import RESET_BEFORE, Request
 from tests.transfer.conftest import DBFS, PART, PARTS, VOLUME, Pushes, Site, fill, tree_of
 
@@ -29,7 +29,7 @@ def pushed(site: Site, data: Path, root: str) -> Pushed:
     """Push once more, counting requests anew."""
     site.line.forget()
     push = site.push(data, root)
-    return push.perform(push.prepare(Wish()))
+    return push.perform(push.prepare(Selection()))
 
 
 def notes(data: Path) -> list[dict[str, object]]:

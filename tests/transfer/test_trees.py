@@ -32,10 +32,10 @@ def test_what_is_written_is_read(site: Site, root: str, size: int) -> None:
 
 @ROOTS
 def test_more_or_less_than_was_listed_is_no_content(site: Site, root: str) -> None:
-    """It changes there at the moment, so nobody knows what it holds."""
+    """It changes there at the moment, so nobody knows what it remote_content."""
     fill(site.folder(root), {"01/a.bin": b"1234"})
     for size in (2, 6):
-        with pytest.raises(TransferError, match=rf"gave 4 bytes, but it is listed with {size}\..*try again"):
+        with pytest.raises(TransferError, match=rf"has 4 bytes, but is listed with {size}\..*try again"):
             list(site.tree(root).chunks(NAME, size))
 
 

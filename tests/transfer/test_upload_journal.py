@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from kedro_databricks_hybrid.transfer.push import Wish
-from kedro_databricks_hybrid.transfer.upload_journal import Unfinished, parsed
+from kedro_databricks_hybrid.transfer.push import Selection
+from kedro_databricks_hybrid.transfer.upload_journal import UnfinishedUpload, parsed
 from tests.transfer.conftest import DBFS, VOLUME, Site
 
 
@@ -22,20 +22,20 @@ def test_notes_count_up_to_what_is_no_note(end: str) -> None:
 def test_one_process_at_a_time_has_them(tmp_path: Path) -> None:
     """Another one that sends the same file begins anew, and leaves the first one's notes alone."""
     place = tmp_path / "x.unfinished"
-    first, second = Unfinished(place, ["x"]), Unfinished(place, ["x"])
+    first, second = UnfinishedUpload(place, ["x"]), UnfinishedUpload(place, ["x"])
     first.begin(draft="a")
     second.begin(draft="b")
     second.forget()
     first.close()
-    third = Unfinished(place, ["x"])
-    assert (third.is_of_this_content, third.facts) == (True, [{"of": ["x"], "draft": "a"}])
+    third = UnfinishedUpload(place, ["x"])
+    assert (third.is_of_this_content, third.records) == (True, [{"of": ["x"], "draft": "a"}])
     third.forget()
     assert not place.exists()
 
 
 def test_where_nothing_can_be_kept_nothing_is(tmp_path: Path) -> None:
     """A folder that is not there costs the notes, and no push."""
-    lost = Unfinished(tmp_path / "gone" / "x.unfinished")
+    lost = UnfinishedUpload(tmp_path / "gone" / "x.unfinished")
     lost.begin(draft="a")
     lost.forget()
     assert list(tmp_path.iterdir()) == []
@@ -54,7 +54,7 @@ def test_windows_has_locks_of_another_kind(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "fcntl", None)
     monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
     place = tmp_path / "x.unfinished"
-    first, second = Unfinished(place, ["x"]), Unfinished(place, ["x"])
+    first, second = UnfinishedUpload(place, ["x"]), UnfinishedUpload(place, ["x"])
     second.begin(draft="b")
     first.begin(draft="a")
     first.close()
@@ -65,5 +65,5 @@ def test_windows_has_locks_of_another_kind(tmp_path: Path, monkeypatch: pytest.M
 def test_a_push_that_ended_leaves_no_notes(site: Site, data: Path, root: str) -> None:
     """Neither a file that goes in one request nor one that goes in blocks."""
     push = site.push(data, root)
-    push.perform(push.prepare(Wish()))
+    push.perform(push.prepare(Selection()))
     assert not list((data / ".kedro-hybrid").glob("*.unfinished"))
