@@ -1,6 +1,6 @@
-"""A process that pushes when it is told to, each time in a fork of its own, so that a test can kill it.
+"""Push on request, each time in a forked process that a test can kill.
 
-Reads one JSON object a line: host, token, data, root. Answers with the fork's pid, then its exit status.
+Reads one JSON object a line: host, token, data, root. Writes the fork's pid, then its exit status.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 
 def push(order: dict[str, str]) -> int:
-    """Push once; return the exit status that the command would have."""
+    """Push once and return the exit status of the command."""
     config = Config(host=order["host"], token=order["token"], auth_type="pat", retry_timeout_seconds=20)
     workspace = Workspace(Client(config), "user@example.com", None)
     if "part" in order:  # smaller parts, so that a file need not be so large
@@ -35,7 +35,7 @@ def push(order: dict[str, str]) -> int:
 
 
 def main() -> None:
-    """Serve orders until there are no more."""
+    """Handle requests until stdin closes."""
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
