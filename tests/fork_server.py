@@ -117,9 +117,7 @@ def serve(address: str) -> None:
         import_module(module)
     gc.freeze()  # garbage collection in a fork would copy all imported modules
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(
-        signal.SIGCHLD, lambda *_: None
-    )  # with a handler, the wake-up file descriptor is written to
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler makes Python write to the wake-up file
     woken, wake = os.pipe()
     for end in (woken, wake):
         os.set_blocking(end, False)

@@ -212,7 +212,8 @@ def _user(scratch: Path, name: str, login: str, token: str) -> User:
             "conf/databricks/databricks.yml": "data:\n  root: dbfs:/soak/{user}\n",
         }
     )
-    shell = Shell(folder, scratch / "home", patience=180)
+    # Forked commands would be children of the fork server, and count as orphans.
+    shell = Shell(folder, scratch / "home", patience=180, installed=True)
     user = User(name, shell, login, token, History("", {}, _FIRST_RAW))
     shell.ok("git init -q -b main")
     shell.ok(f"git init -q --bare -b main {folder.parent / 'remote.git'}")

@@ -44,7 +44,7 @@ def kill_all(scratch: Path) -> None:
 
 def kernels(server: int) -> int:
     """Return the number of kernels of a server."""
-    return sum("kernel_startup" in " ".join(words(each)) for each in psutil.Process(server).children())
+    return sum("kernel.inside.startup" in " ".join(words(each)) for each in psutil.Process(server).children())
 
 
 def _orphans(scratch: Path, tops: tuple[int, ...]) -> Iterator[psutil.Process]:
