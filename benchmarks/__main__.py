@@ -1,7 +1,7 @@
-"""Run every benchmark, one after the other, and write one table: `python -m benchmarks [--quick]`.
+"""Run all benchmarks one after the other and write their tables: `python -m benchmarks [--quick]`.
 
-A benchmark is a module of its own, which prints rows of benchmarks/results.py. What is measured side by side
-is measured in one run of one module.
+Each benchmark is a module that prints rows of benchmarks/results.py. The two sides of a row are measured in
+the same run of one module.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ SCRIPTS = {
     "knn": ("The starter's classifier", ["--quick"]),
     "distributed": ("The starter's classifier over Spark", ["--quick"]),
 }
-"""Each script's heading, and what makes it quick."""
+"""The heading of each benchmark, and its options for a quick run."""
 _PACKAGES = ("kedro", "databricks-sdk", "pyspark", "numpy", "scipy", "pandas", "scikit-learn", "faiss-cpu")
 
 
 def main() -> int:
-    """Write the table; 1 where a script broke. A target that is missed is said in it."""
+    """Write the tables; return 1 if a benchmark failed. Missed targets are listed, and are no failure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller sizes")
-    parser.add_argument("--only", choices=SCRIPTS, action="append", help="these alone, written nowhere")
+    parser.add_argument("--only", choices=SCRIPTS, action="append", help="only these; writes no file")
     options = parser.parse_args()
     parts, broken = [], []
     for name in options.only or SCRIPTS:
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def _perform(command: list[str]) -> tuple[list[str], int]:
-    """Run a script, show its output as it comes, and return the lines of it and the exit status."""
+    """Run a benchmark, print its output as it arrives, and return its lines and its exit status."""
     print(f"\n$ python {' '.join(command)}", flush=True)
     lines = []
     with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True) as process:
@@ -62,14 +62,14 @@ def _perform(command: list[str]) -> tuple[list[str], int]:
 def _document(parts: list[str], broken: list[str], *, quick: bool) -> str:
     missed = [line for part in parts for line in part.splitlines() if line.endswith(" NO |")]
     said = [f"- {_sentence(line)}" for line in missed] + [f"- `{name}.py` did not finish." for name in broken]
-    kind = "quick measurements, smaller than the targets mean" if quick else "medians"
+    kind = "quick measurements, at smaller sizes than the targets are meant for" if quick else "medians"
     today = dt.datetime.now(dt.timezone.utc).date()
     sections = [
         "# Measured side by side",
         f"Measured by `make bench`, {today}: {kind}.",
         _machine(),
         "## Not met",
-        "\n".join(said) or "Nothing: every target was met.",
+        "\n".join(said) or "All targets were met.",
         *parts,
     ]
     return "\n\n".join(sections) + "\n"

@@ -1,11 +1,10 @@
-"""Rows per second of the starter's distributed pipeline beside one process with two threads.
+"""Rows per second of the starter's distributed pipeline, compared with one process with two threads.
 
     python -m benchmarks.distributed [--quick]
 
 Both read the same parquet files, predict with the same classifier (10,000 training rows, four
-columns, three neighbours) and have the rows with their predictions in the end. Spark runs on two
-cores, the process uses two threads; they take turns, and neither the start of Spark nor a first
-round counts.
+columns, three neighbours) and return the rows with their predictions. Spark runs on two cores, the
+process uses two threads. They alternate; the start of Spark and the first round are not counted.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.results import Row, tell, tell_columns
+from benchmarks.results import Row, print_header, print_rows
 from kedro_databricks_hybrid.spark.session import start
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ TARGET = 0.85
 
 
 def main() -> int:
-    """Print the row; 1 where the target was missed."""
+    """Print the rows; return 1 if the target was missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows, and three rounds")
     quick = parser.parse_args().quick
@@ -71,20 +70,20 @@ def main() -> int:
     speeds = {entry: f"{rows / each:,.0f} rows/s" for entry, each in seconds.items()}
     what = f"{rows:,} x 4 test rows on local[2]"
     row = Row(f"{what}, k=3", "one process", speeds["process"], speeds["spark"], f"{ratio:.2f} of it")
-    tell_columns()
-    tell(Row(f"{what}, to Python and back unchanged", "", "", speeds["transport"]))
-    return 0 if tell(row.held_to(f"{TARGET}", met=ratio >= TARGET)) else 1
+    print_header()
+    print_rows(Row(f"{what}, to Python and back unchanged", "", "", speeds["transport"]))
+    return 0 if print_rows(row.held_to(f"{TARGET}", met=ratio >= TARGET)) else 1
 
 
 def table(random: np.random.Generator, rows: int) -> pd.DataFrame:
-    """Make rows of features with a target."""
+    """Return random rows of features with a target column."""
     features = pd.DataFrame(random.normal(size=(rows, 4)), columns=COLUMNS)
     made: pd.DataFrame = features.assign(species=random.integers(0, 3, rows))
     return made
 
 
 def measure(entries: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Let the entries take turns; return the median seconds of each."""
+    """Run the entries alternately and return the median seconds of each."""
     times: dict[str, list[float]] = {entry: [] for entry in entries}
     for _ in range(rounds + 1):
         for entry, run in entries.items():
@@ -95,7 +94,7 @@ def measure(entries: dict[str, Callable[[], None]], rounds: int) -> dict[str, fl
 
 
 def in_process(train: pd.DataFrame, folder: str) -> None:
-    """Read all rows and predict them at once."""
+    """Read all rows and predict them in one call."""
     nodes = importlib.import_module("iris_starter.nodes")
     classifier = nodes.Classifier(train[COLUMNS], train[["species"]], 3, workers=2)
     test = pd.read_parquet(folder)
@@ -103,14 +102,14 @@ def in_process(train: pd.DataFrame, folder: str) -> None:
 
 
 def in_spark(spark: Any, train: pd.DataFrame, folder: str) -> None:  # noqa: ANN401
-    """Predict as the pipeline does, and let Spark throw the rows away."""
+    """Predict as the pipeline does, and let Spark discard the rows."""
     distributed = importlib.import_module("iris_starter.distributed")
     predictions = distributed.predict_in_batches(train, spark.read.parquet(folder), PARAMETERS)
     predictions.write.format("noop").mode("overwrite").save()
 
 
 def through_spark(spark: Any, folder: str) -> None:  # noqa: ANN401
-    """Do the same without predicting: what Spark and the way to Python take alone."""
+    """Do the same without predicting: the time of Spark and of the transfer to Python."""
     rows = spark.read.parquet(folder)
     rows.mapInArrow(lambda batches: batches, rows.schema).write.format("noop").mode("overwrite").save()
 

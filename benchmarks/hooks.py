@@ -1,10 +1,9 @@
-"""`kedro run` of a small pandas project with and without the package, side by side.
+"""Compare `kedro run` of a small pandas project with and without the package.
 
 python -m benchmarks.hooks [--runs 5]
 
-Both sides run in this environment; "without" leaves the package's entry points out of what Python's own
-importlib.metadata shows, so that Kedro does not load them. The runs alternate, because machines warm up; the
-least counts, because what else a machine does only ever adds to it.
+Both run in this environment. "Without" hides the package from importlib.metadata, so Kedro does not load its
+entry points. The runs alternate, and the minimum counts, because other load on the machine only adds time.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.results import Row, tell, tell_columns
+from benchmarks.results import Row, print_header, print_rows
 
 TARGET_SECONDS = 0.1
 _HIDE = """\
@@ -26,7 +25,7 @@ _all = metadata.distributions
 
 
 def _without(**options):
-    # By its folder's name: to read each distribution's own file would cost more than what is measured.
+    # By the folder's name: reading the metadata of each distribution would take longer than what is measured.
     return (each for each in _all(**options) if "kedro_databricks_hybrid" not in str(each._path))
 
 
@@ -52,7 +51,7 @@ kedro_init_version = "1.0.0"
 
 
 def main() -> int:
-    """Print the seconds of both sides and what tells them apart; 1 where that is too much."""
+    """Print the seconds of both and their difference; return 1 if that is above the target."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     runs = parser.parse_args().runs
@@ -64,12 +63,12 @@ def main() -> int:
             for side, seconds in taken.items():
                 spent, log = _run(project, hidden if side == "without" else None)
                 assert ("kedro_databricks_hybrid" in log) == (side == "with"), log
-                if number:  # the first of each side fills caches
+                if number:  # the first round fills caches
                     seconds.append(spent)
     ours, theirs = (min(taken[side]) for side in ("with", "without"))
     added = ours - theirs
-    tell_columns()
-    met = tell(
+    print_header()
+    met = print_rows(
         Row(
             "`kedro run` without Spark, CPU",
             "without the package",
@@ -100,7 +99,7 @@ def _write(project: Path, hidden: Path) -> None:
 
 
 def _run(project: Path, hidden: Path | None) -> tuple[float, str]:
-    """Run the pipeline; return its seconds of CPU, and which of our modules and of Spark's it loaded."""
+    """Run the pipeline; return its CPU seconds, and the imported modules of this package and of Spark."""
     script = (
         "import sys, time\n"
         "from kedro.framework.cli.cli import main\n"
@@ -108,8 +107,8 @@ def _run(project: Path, hidden: Path | None) -> tuple[float, str]:
         "try:\n"
         "    main()\n"
         "finally:\n"
-        "    ours = ('kedro_databricks', 'pyspark')\n"
-        "    print('\\n', [each for each in sys.modules if each.startswith(ours)])\n"
+        "    packages = ('kedro_databricks', 'pyspark')\n"
+        "    print('\\n', [each for each in sys.modules if each.startswith(packages)])\n"
         "    print(time.process_time())\n"
     )
     environment = {**os.environ, "DO_NOT_TRACK": "1"}

@@ -1,9 +1,9 @@
-"""The starter's classifier beside the guide's code, scikit-learn and faiss.
+"""Compare the starter's classifier with the guide's code, scikit-learn and faiss.
 
     python -m benchmarks.knn [--quick]
 
-Every entry is fit and predict in a process of its own, so that its peak of memory is its own. The
-inputs are the same, the entries of a case take turns, and a row shows the medians of the rounds.
+Each entry fits and predicts in a new process, so that its peak of memory can be measured. The inputs
+are the same, the entries of a case alternate, and a row has the medians of the rounds.
 """
 
 # ruff: noqa: N803, N806 (X and y are the names that the field uses)
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.results import Row, tell, tell_columns
+from benchmarks.results import Row, print_header, print_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,13 +47,13 @@ PEERS = {
 
 @dataclass(frozen=True)
 class Case:
-    """A size, and how much faster than others the starter has to be (0.8: at most 1.25 times slower)."""
+    """A size, and how much faster than each peer the starter should be (0.8: at most 1.25 times slower)."""
 
     data: str
     shape: tuple[int, int, int]  # training rows, test rows, columns
     neighbours: int
     targets: dict[str, float]
-    quick: int = 0  # rounds of --quick, which leaves out those of none
+    quick: int = 0  # rounds with --quick; 0 skips the case
 
     def __str__(self) -> str:
         train, test, columns = self.shape
@@ -70,7 +70,7 @@ CASES = [
     Case("continuous", LARGE, 3, {"sklearn": 2.5}),
     Case("continuous", DEEP, 3, {"sklearn brute": 2.0, "faiss": 1.0}),
     Case("continuous", PICTURES, 3, {"sklearn brute": 1.6, "faiss": 0.8}),
-    # Within 10 times the starter's own time on continuous data of the same size.
+    # At most 10 times the starter's time on continuous data of the same size.
     *(
         Case(data, shape, 3, {"continuous": 0.1})
         for shape in (LARGE, DEEP)
@@ -80,7 +80,7 @@ CASES = [
 
 
 def main() -> int:
-    """Run every case, print the rows; 1 where a target was missed."""
+    """Run all cases and print the rows; return 1 if a target was missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the smaller sizes only, and fewer rounds")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -88,17 +88,17 @@ def main() -> int:
     if options.worker:
         measure(json.loads(options.worker))
         return 0
-    tell_columns()
+    print_header()
     met = True
     for case in CASES:
         rounds = case.quick if options.quick else 3 if "continuous" in case.targets else 5
         if rounds:
-            met &= tell(*compare(case, rounds))
+            met &= print_rows(*compare(case, rounds))
     return 0 if met else 1
 
 
 def compare(case: Case, rounds: int) -> Iterator[Row]:
-    """Let the entries of a case take turns; return a row for each peer, and one of our memory."""
+    """Run the entries of a case alternately; yield a row for each peer, and one for the starter's memory."""
     measured: dict[str, list[dict[str, float]]] = {entry: [] for entry in ("starter", *case.targets)}
     for turn in range(rounds):
         for entry, runs in measured.items():
@@ -125,12 +125,12 @@ def compare(case: Case, rounds: int) -> Iterator[Row]:
 
 
 def takes_long(case: Case, entry: str) -> bool:
-    """Tell whether one round must do: the guide's code takes long then, and its time hardly varies."""
+    """Return whether to run one round only: the guide's code takes long, and its time hardly varies."""
     return entry == "guide" and case.shape[0] > 1000
 
 
 def in_own_process(case: Case, entry: str) -> dict[str, float]:
-    """Measure one entry once, with the processor's own settings for its products."""
+    """Measure one entry once in a new process, with the processor's default BLAS settings."""
     request = {
         "shape": case.shape,
         "neighbours": case.neighbours,
@@ -154,7 +154,7 @@ def in_own_process(case: Case, entry: str) -> dict[str, float]:
 
 
 def measure(request: dict[str, Any]) -> None:
-    """Warm up on a little data, then measure; tiny sizes many times over."""
+    """Warm up on little data, then measure; small sizes many times."""
     rows, tests, columns = request["shape"]
     predict = ENTRIES[request["entry"]]
     random = np.random.default_rng(0)
@@ -176,7 +176,7 @@ def measure(request: dict[str, Any]) -> None:
 
 
 class Peak:
-    """The growth of this process's resident memory while it is open, read every two milliseconds."""
+    """Measures the growth of this process's resident memory, every two milliseconds."""
 
     def __enter__(self) -> None:
         self._before = self._most = _resident()
@@ -190,7 +190,7 @@ class Peak:
 
     @property
     def bytes(self) -> int:
-        """By how much it grew at most."""
+        """The largest growth in bytes."""
         return self._most - self._before
 
     def _watch(self) -> None:
@@ -204,13 +204,13 @@ def _resident() -> int:
 
 
 def iris() -> np.ndarray:
-    """Return the measurements of the starter's own data."""
+    """Return the features of the starter's data."""
     measured: np.ndarray = pd.read_csv(SOURCE.parents[1] / "data/01_raw/iris.csv").iloc[:, :4].to_numpy()
     return measured
 
 
 def starter(X_train: pd.DataFrame, X_test: pd.DataFrame, y_train: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Predict with the starter's node, straight from the template."""
+    """Predict with the starter's node, imported from the template."""
     if "iris_starter" not in sys.modules:
         package = types.ModuleType("iris_starter")
         package.__path__ = [str(SOURCE)]
@@ -221,7 +221,7 @@ def starter(X_train: pd.DataFrame, X_test: pd.DataFrame, y_train: pd.DataFrame, 
 
 
 def guide(X_train: pd.DataFrame, X_test: pd.DataFrame, y_train: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Predict with the guide's code: its three neighbours, or the nearest one of its starter."""
+    """Predict with the guide's code: with three neighbours, or with one as in its starter."""
     from scipy.stats import mode
 
     X_train_numpy = X_train.to_numpy()
@@ -253,12 +253,12 @@ def sklearn(
 
 
 def sklearn_brute(X_train: pd.DataFrame, X_test: pd.DataFrame, y_train: pd.DataFrame, count: int) -> Any:  # noqa: ANN401
-    """Predict with scikit-learn's matrix products."""
+    """Predict with scikit-learn's brute-force algorithm."""
     return sklearn(X_train, X_test, y_train, count, "brute")
 
 
 def faiss(X_train: pd.DataFrame, X_test: pd.DataFrame, y_train: pd.DataFrame, count: int) -> Any:  # noqa: ANN401
-    """Predict with faiss, which computes in float32 and is not exact."""
+    """Predict with faiss, which computes in float32."""
     from faiss import IndexFlatL2
 
     index = IndexFlatL2(X_train.shape[1])
@@ -277,7 +277,7 @@ ENTRIES: dict[str, Callable[[pd.DataFrame, pd.DataFrame, pd.DataFrame, int], Any
     "faiss": faiss,
 }
 DATA: dict[str, Callable[[np.random.Generator, tuple[int, int]], np.ndarray]] = {
-    # Columns one after the other, as in tables read from parquet; the others have rows one after the other.
+    # In column-major order, as in tables read from parquet; the others are in row-major order.
     "iris": lambda random, shape: np.asfortranarray(random.choice(iris(), shape[0], replace=False)),
     "continuous": lambda random, shape: random.normal(size=shape),
     "constant": lambda _, shape: np.ones(shape),

@@ -1,4 +1,4 @@
-"""The rows of every benchmark's table, in one form."""
+"""The rows of the benchmarks' tables."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ COLUMNS = ("what", "peer", "peer's", "ours", "ratio", "target", "met")
 
 @dataclass(frozen=True)
 class Row:
-    """One thing measured.
+    """One measurement.
 
     Args:
-        what: What was done.
-        peer: Whom it is compared with; empty where only we are measured.
-        theirs: What the peer takes, with its unit.
-        ours: What we take.
-        ratio: The one by the other.
-        target: What is wanted, of the ratio if there is one; empty where nothing is.
-        met: Whether it is so; None without a target.
+        what: What was measured.
+        peer: The other program; empty without a comparison.
+        theirs: The peer's value, with its unit.
+        ours: This package's value, with its unit.
+        ratio: The peer's value divided by this package's, or their difference.
+        target: The target, for the ratio if there is one; empty without a target.
+        met: Whether the target was met; None without a target.
     """
 
     what: str
@@ -30,7 +30,7 @@ class Row:
     met: bool | None = None
 
     def held_to(self, target: str, *, met: bool) -> Row:
-        """Return the same row with a target."""
+        """Return the row with a target."""
         return replace(self, target=target, met=met)
 
     def __str__(self) -> str:
@@ -38,18 +38,18 @@ class Row:
         return f"| {' | '.join((*words, {None: '', True: 'yes', False: 'NO'}[met]))} |"
 
 
-def beside(what: str, peer: str, theirs: float, ours: float) -> Row:
-    """Return the row of two times in seconds."""
+def comparison(what: str, peer: str, theirs: float, ours: float) -> Row:
+    """Return a row that compares two times in seconds."""
     return Row(what, peer, f"{theirs:.2f} s", f"{ours:.2f} s", f"{theirs / ours:.2f} times as fast")
 
 
-def tell_columns() -> None:
-    """Print the head of a table."""
+def print_header() -> None:
+    """Print the header of a table."""
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
 
 
-def tell(*rows: Row) -> bool:
-    """Print rows, and return whether none of them missed its target."""
+def print_rows(*rows: Row) -> bool:
+    """Print rows, and return whether all targets were met."""
     for row in rows:
         print(row, flush=True)
     return all(row.met is not False for row in rows)

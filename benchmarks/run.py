@@ -1,13 +1,13 @@
-"""`kedro databricks run` on the warm sandbox beside what it stands in for, in one go on one machine.
+"""Compare `kedro databricks run` on the warm sandbox with local runs, on the same machine.
 
     python -m benchmarks.run [--rounds 3] [--only starter|overhead|chatty|latency]
 
-- starter: a second run beside a cold local `kedro run` of the same project
-- overhead: what a run adds to `session.run()` in the same kernel, before the first and after the last node
-- chatty: a node that prints 100,000 lines, beside the same node under `session.run()` in the same kernel
-- latency: from a record's birth on the cluster to the line on the terminal
+- starter: a second run, compared with a cold local `kedro run` of the same project
+- overhead: the time that a run adds to `session.run()` in the same kernel, before and after the nodes
+- chatty: a node that prints 100,000 lines, compared with `session.run()` in the same kernel
+- latency: the time from a record on the cluster to its line on the terminal
 
-The rows are medians; the two sides of a row take turns.
+The rows are medians; the two sides of a row alternate.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.results import Row, beside, tell, tell_columns
+from benchmarks.results import Row, comparison, print_header, print_rows
 from kedro_databricks_hybrid.sandbox import connection
 from tests.project_fixtures import make_project
 
@@ -56,7 +56,7 @@ _CHATTY = """began = time.perf_counter()
     with open("/dbfs/took", "w") as file:
         file.write(str(time.perf_counter() - began))"""
 _LATE = "\n    ".join(("for _ in range(20):", "    time.sleep(0.37)", f"    {_STAMP}"))
-# What the guide's notebook does, in the very process that runs ours.
+# The guide's notebook, run in the same process as `kedro databricks run`.
 _SESSION = """\
 import os, sys, time
 from pathlib import Path
@@ -74,13 +74,13 @@ print("STAMP", time.time())
 
 
 class Bench:
-    """A scratch folder with a sandbox, and projects in it."""
+    """A temporary folder with a sandbox and projects."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def project(self, name: str, body: str | None = None) -> Path:
-        """Make a project, the starter's or a tiny one with a node of these lines, and push it."""
+        """Create and push a project: the starter's, or one with a single node of these lines."""
         project = self.folder / name
         if body is None:
             self.shell(self.folder, f"kedro new --starter=pyspark-iris --name={name}")
@@ -108,10 +108,10 @@ class Bench:
 
     def shell(self, folder: Path, command: str) -> float:
         """Run a command that must succeed and return its seconds."""
-        return self.spoken(folder, command)[0]
+        return self.timed_lines(folder, command)[0]
 
-    def spoken(self, folder: Path, command: str) -> tuple[float, list[tuple[float, str]]]:
-        """Run a command that must succeed; return its seconds, and each line with the time that it came."""
+    def timed_lines(self, folder: Path, command: str) -> tuple[float, list[tuple[float, str]]]:
+        """Run a command that must succeed; return its seconds, and each line with its time of arrival."""
         began = time.time()
         lines: list[tuple[float, str]] = []
         with subprocess.Popen(
@@ -128,16 +128,16 @@ class Bench:
         return time.time() - began, lines
 
     def in_kernel(self, project: Path) -> str:
-        """Run a project by `session.run()` in our runs' process; return its output."""
+        """Run a project by `session.run()` in the kernel of its last run; return its output."""
         from databricks.sdk import WorkspaceClient
         from databricks.sdk.service.compute import Language
 
         running = connection.read(self.folder / "sandbox")
         if running is None:
-            raise SystemExit("The sandbox does not run.")
+            raise SystemExit("The sandbox is not running.")
         client = WorkspaceClient(host=running.host, token=running.token)
-        kept = [json.loads(each.read_text()) for each in (self.folder / "state" / "contexts").iterdir()]
-        (warm,) = (each for each in kept if each["key"].endswith(f"/{project.name}"))
+        contexts = [json.loads(each.read_text()) for each in (self.folder / "state" / "contexts").iterdir()]
+        (warm,) = (each for each in contexts if each["key"].endswith(f"/{project.name}"))
         _, _, cluster_id, path = warm["key"].split()
         text = _SESSION.format(path=path)
         done = client.command_execution.execute_and_wait(
@@ -152,7 +152,7 @@ class Bench:
         return output
 
     def took(self) -> float:
-        """Return the seconds that a chatty node has just noted."""
+        """Return the seconds that the chatty node has just written."""
         return float((self.folder / "sandbox" / "roots" / "dbfs" / "took").read_text())
 
     def _environment(self) -> dict[str, str]:
@@ -173,18 +173,18 @@ def starter(bench: Bench, rounds: int) -> list[Row]:
         warm.append(bench.shell(project, RUN))
         cold.append(bench.shell(project, "kedro run"))
     ours, theirs = median(warm), median(cold)
-    row = beside("the starter, second run", "cold `kedro run`", theirs, ours)
+    row = comparison("the starter, second run", "cold `kedro run`", theirs, ours)
     return [row.held_to(">= 5", met=theirs >= 5 * ours)]
 
 
 def overhead(bench: Bench, rounds: int) -> list[Row]:
-    """Measure what a run adds before the first node and after the last one."""
+    """Measure the time that a run adds before the first node and after the last one."""
     project = bench.project("overhead", _STAMP)
     before: list[tuple[float, float]] = []
     after: list[tuple[float, float]] = []
     for _ in range(rounds):
         began = time.time()
-        took, lines = bench.spoken(project, RUN)
+        took, lines = bench.timed_lines(project, RUN)
         (node,) = stamps("".join(line for _, line in lines))
         session_began, session_node, session_ended = stamps(bench.in_kernel(project))
         before.append((session_node - session_began, node - began))
@@ -231,12 +231,12 @@ def chatty(bench: Bench, rounds: int) -> list[Row]:
 
 
 def latency(bench: Bench, rounds: int) -> list[Row]:
-    """Measure how old a line is when the terminal has it."""
+    """Measure the age of a line when it arrives at the terminal."""
     project = bench.project("latency", _LATE)
     ages = []
     for _ in range(rounds):
-        lines = bench.spoken(project, RUN)[1]
-        ages += [came - found[0] for came, line in lines if (found := stamps(line))]
+        lines = bench.timed_lines(project, RUN)[1]
+        ages += [arrived - found[0] for arrived, line in lines if (found := stamps(line))]
     return [
         Row("a line's age on the terminal, median", "", "", f"{median(ages):.2f} s"),
         Row("the oldest line's", "", "", f"{max(ages):.2f} s", "", "< 2 s", met=max(ages) < 2),
@@ -244,7 +244,7 @@ def latency(bench: Bench, rounds: int) -> list[Row]:
 
 
 def stamps(text: str) -> list[float]:
-    """Return the times that a text tells."""
+    """Return the time stamps in a text."""
     return [float(found) for found in re.findall(r"STAMP (\S+)", text)]
 
 
@@ -257,24 +257,24 @@ PARTS: dict[str, Callable[[Bench, int], list[Row]]] = {
 
 
 def main() -> int:
-    """Start a sandbox, measure, print the table; 1 where a target was missed."""
+    """Start a sandbox, measure and print the table; return 1 if a target was missed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=PARTS, action="append")
     arguments = parser.parse_args()
-    tell_columns()
+    print_header()
     met = True
     with tempfile.TemporaryDirectory(prefix="benchmark-run-") as folder:
         bench = Bench(Path(folder))
-        place = make_project(Path(folder) / "place").path
-        bench.shell(place, "kedro databricks sandbox start")
+        project = make_project(Path(folder) / "project").path
+        bench.shell(project, "kedro databricks sandbox start")
         try:
             for name in arguments.only or PARTS:
-                met &= tell(*PARTS[name](bench, arguments.rounds))
+                met &= print_rows(*PARTS[name](bench, arguments.rounds))
         finally:
-            bench.shell(place, "kedro databricks sandbox stop")
+            bench.shell(project, "kedro databricks sandbox stop")
     return 0 if met else 1
 
 

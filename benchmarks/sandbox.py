@@ -1,11 +1,11 @@
-"""How soon the sandbox is ready, how much memory it holds, and how many small requests a second it answers.
+"""Start time and memory of the sandbox, and the number of small requests that it answers per second.
 
     python -m benchmarks.sandbox [--quick]
 
-The floor is a bare Starlette endpoint under the same uvicorn. Each server has one core for itself, the client
-another one (Linux; elsewhere they share); they take turns. A request is sent when the answer to the one
-before it has arrived, on four connections at a time. What counts is the answers per second of processor time
-that the server used, which is what one core gives it, also on a machine that is busy with other things.
+The peer is a bare Starlette endpoint on the same uvicorn. On Linux each server has one core and the client
+another one; elsewhere they share. The servers are measured alternately. Each of four connections sends
+a request when the answer to the previous one has arrived. The answers are counted per second of the server's
+processor time, so that other load on the machine does not matter.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.results import Row, tell, tell_columns
+from benchmarks.results import Row, print_header, print_rows
 from kedro_databricks_hybrid.sandbox import connection
 
 if TYPE_CHECKING:
@@ -53,23 +53,23 @@ uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), http="h11", access_log
 
 
 class Server(NamedTuple):
-    """A server that runs."""
+    """A running server."""
 
     pid: int
     port: int
     token: str
 
     def processor_seconds(self) -> float:
-        """Return how long its process has used a processor so far, 0 where the system does not say."""
-        place = Path(f"/proc/{self.pid}/stat")
-        if not place.exists():
+        """Return the processor time of its process so far, 0 where the system does not report it."""
+        path = Path(f"/proc/{self.pid}/stat")
+        if not path.exists():
             return 0.0
-        fields = place.read_text().rpartition(")")[2].split()
+        fields = path.read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> int:
-    """Print the tables; 1 where a target was missed."""
+    """Print the table; return 1 if a target was missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three starts, and rounds of a second")
     quick = parser.parse_args().quick
@@ -87,10 +87,10 @@ def main() -> int:
 
 
 def report(ready: float, used: float, resident: float, rates: dict[str, float]) -> int:
-    """Print what was measured beside what is wanted."""
+    """Print the measurements and their targets."""
     slowest = min(rates[path] for path in PATHS)
-    tell_columns()
-    met = tell(
+    print_header()
+    met = print_rows(
         Row("ready", "", "", f"{ready:.2f} s", "", f"< {READY_SECONDS:g} s", ready < READY_SECONDS),
         Row(
             "ready, on a processor",
@@ -105,7 +105,7 @@ def report(ready: float, used: float, resident: float, rates: dict[str, float]) 
     )
     for path in PATHS:
         rate, wanted = rates[path], path if rates[path] == slowest else None
-        met &= tell(
+        met &= print_rows(
             Row(
                 f"{path.partition('?')[0]}, on one core",
                 "bare endpoint",
@@ -120,7 +120,7 @@ def report(ready: float, used: float, resident: float, rates: dict[str, float]) 
 
 
 def start_and_stop() -> tuple[float, float, float]:
-    """Return the seconds until a new sandbox answers, those of a processor, and its megabytes then."""
+    """Return the seconds until a new sandbox is ready, its processor time by then, and its megabytes."""
     with tempfile.TemporaryDirectory() as home:
         began = time.monotonic()
         with sandbox(Path(home)) as found:
@@ -168,7 +168,7 @@ def floor() -> Iterator[Server]:
 
 
 def on_core(number: int) -> list[str]:
-    """Return the prefix of a command that may use one core alone."""
+    """Return the prefix of a command that restricts it to one core."""
     if not hasattr(os, "sched_setaffinity"):
         return []
     cores = sorted(os.sched_getaffinity(0))
@@ -176,7 +176,7 @@ def on_core(number: int) -> list[str]:
 
 
 def requests_a_second(server: Server, path: str, seconds: float) -> float:
-    """Return how many answers the server gives in a second of its processor time."""
+    """Return the server's answers per second of its processor time."""
     request = (
         f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {server.token}\r\n\r\n".encode()
     )
@@ -201,20 +201,20 @@ def requests_a_second(server: Server, path: str, seconds: float) -> float:
 
 
 def read_answer(client: socket.socket) -> None:
-    """Read one whole answer, which must be a good one."""
+    """Read one complete answer; its status must be 200."""
     received = b""
     while b"\r\n\r\n" not in received:
-        received += client.recv(65536) or _gone()
+        received += client.recv(65536) or _closed()
     head, _, body = received.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 200"):
         raise RuntimeError(head.decode("latin-1"))
     length = re.search(rb"content-length: (\d+)", head.lower())
     left = int(length[1]) - len(body) if length else 0
     while left > 0:
-        left -= len(client.recv(65536) or _gone())
+        left -= len(client.recv(65536) or _closed())
 
 
-def _gone() -> bytes:
+def _closed() -> bytes:
     raise RuntimeError("the server closed the connection")
 
 

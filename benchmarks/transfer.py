@@ -1,12 +1,12 @@
-"""How fast data goes up: this package beside the legacy CLI, the SDK's copy, and a bare loop of requests.
+"""Compare uploads by this package, the legacy CLI, the SDK's copy, and a bare loop of requests.
 
     python -m benchmarks.transfer            # everything, a few minutes
     python -m benchmarks.transfer --small    # fewer and smaller files
 
-Each contestant sends the same files to one sandbox, once bare and once with 30 ms added to every request by
-the sandbox's own fault switch. What is compared with the floor is taken three times, in turn, and the median
-counts. The legacy CLI (databricks-cli 0.18, which the guide uses) is installed into a throwaway environment;
-where that is not possible the reason is printed in its place.
+Each sends the same files to one sandbox, once without a delay and once with 30 ms added to every request by
+the sandbox's fault switch. Comparisons with the bare loop alternate three times, and the median counts. The
+legacy CLI (databricks-cli 0.18, which the guide uses) is installed into a temporary environment; if that
+fails, the reason is printed instead of a time.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ import requests
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
 
-from benchmarks.results import Row, beside, tell, tell_columns
+from benchmarks.results import Row, comparison, print_header, print_rows
 from kedro_databricks_hybrid.databricks.client import Client
 from kedro_databricks_hybrid.databricks.workspace import Workspace
 from kedro_databricks_hybrid.sandbox import connection
-from kedro_databricks_hybrid.transfer.push import Push, Wish
+from kedro_databricks_hybrid.transfer.push import Push, Selection
 from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def workspace(url: str, token: str) -> Workspace:
 
 
 class Sandbox:
-    """A sandbox process that can be made slow, and that counts its requests."""
+    """A sandbox process with a delay, which counts its requests."""
 
     def __init__(self, home: Path) -> None:
         self._process = subprocess.Popen(
@@ -68,19 +68,19 @@ class Sandbox:
         self._control.headers["Authorization"] = f"Bearer {running.token}"
 
     def set_delay(self, delay: float) -> None:
-        """Add seconds to every request from now on, and begin to count anew."""
+        """Add seconds to every request from now on, and count requests from zero."""
         self._control.delete(f"{self.url}/sandbox/faults").raise_for_status()
         fault: dict[str, str | float] = {"effect": "delay", "seconds": delay, "times": 0}
         self._control.post(f"{self.url}/sandbox/faults", json=fault).raise_for_status()
 
     @property
     def requests(self) -> int:
-        """How many came since then."""
+        """The number of requests since `set_delay`."""
         rules = self._control.get(f"{self.url}/sandbox/faults").json()["faults"]
         return int(rules[0]["calls"])
 
     def client(self) -> WorkspaceClient:
-        """Log in with the whole SDK."""
+        """Log in with the SDK's own client."""
         return WorkspaceClient(config=login(self.url, self.token))
 
     def push(self, data: Path, root: str) -> Push:
@@ -88,34 +88,34 @@ class Sandbox:
         return Push(open_tree(workspace(self.url, self.token), root), data, root)
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the sandbox."""
         self._process.terminate()
         self._process.wait()
 
 
-def medians(contestants: dict[str, Callable[[int], float]], rounds: int = 3) -> dict[str, float]:
-    """Return each contestant's median seconds; they take turns, so that all meet the same weather."""
-    taken: dict[str, list[float]] = {name: [] for name in contestants}
+def medians(candidates: dict[str, Callable[[int], float]], rounds: int = 3) -> dict[str, float]:
+    """Return the median seconds of each; they alternate, so that other load affects all of them."""
+    taken: dict[str, list[float]] = {name: [] for name in candidates}
     for number in range(rounds):
-        for name, contest in contestants.items():
-            taken[name].append(contest(number))
+        for name, run in candidates.items():
+            taken[name].append(run(number))
     return {name: statistics.median(each) for name, each in taken.items()}
 
 
 def seconds(function: Callable[[], object]) -> float:
-    """Return how long a call takes."""
+    """Return the seconds that a call takes."""
     began = time.monotonic()
     function()
     return time.monotonic() - began
 
 
 def pushed(push: Push) -> None:
-    """Push all."""
-    push.perform(push.prepare(Wish()))
+    """Push the whole data folder."""
+    push.perform(push.prepare(Selection()))
 
 
 def make_files(folder: Path, count: int, size: int, per_folder: int) -> Path:
-    """Write files into folders below one layer, old enough to be remembered by their time."""
+    """Write files into folders of one layer, old enough for their digests to be stored."""
     for number in range(count):
         path = folder / "01_raw" / f"{number // per_folder:03d}" / f"{number:05d}.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def make_files(folder: Path, count: int, size: int, per_folder: int) -> Path:
 
 
 def bare_puts(client: WorkspaceClient, data: Path, target: str) -> None:
-    """Send the files by one request each, ten at a time, and nothing else: the floor."""
+    """Send the files to DBFS by one request each, ten at a time, and nothing else."""
 
     def put(path: Path) -> None:
         encoded = base64.b64encode(path.read_bytes()).decode()
@@ -136,7 +136,7 @@ def bare_puts(client: WorkspaceClient, data: Path, target: str) -> None:
 
 
 def bare_uploads(client: WorkspaceClient, data: Path, target: str) -> None:
-    """The floor for a volume."""
+    """Send the files to a volume by one request each, ten at a time, and nothing else."""
 
     def put(path: Path) -> None:
         with path.open("rb") as file:
@@ -147,13 +147,13 @@ def bare_uploads(client: WorkspaceClient, data: Path, target: str) -> None:
 
 
 def sdk_copy(client: WorkspaceClient, data: Path, target: str) -> None:
-    """Copy with the SDK, which takes one file after the other."""
+    """Copy with the SDK, which sends one file after the other."""
     source, there = f"file:{data / '01_raw'}", f"dbfs:{target}"
     client.dbfs.copy(source, there, recursive=True, overwrite=True)
 
 
 def legacy_cli(scratch: Path) -> Path | str:
-    """Return the legacy CLI's program, or why there is none."""
+    """Install the legacy CLI; return its program, or the reason why that failed."""
     venv = scratch / "legacy"
     for command in (
         [sys.executable, "-m", "venv", str(venv)],
@@ -166,7 +166,7 @@ def legacy_cli(scratch: Path) -> Path | str:
 
 
 def legacy_copy(program: Path, sandbox: Sandbox, data: Path, target: str) -> None:
-    """Copy as the guide does; the CLI drops the host's port, so its requests are led to the right one."""
+    """Copy as the guide does. The CLI drops the host's port, so its requests are patched to have it."""
     patch = program.parent.parent / "patch"
     patch.mkdir(exist_ok=True)
     (patch / "sitecustomize.py").write_text(
@@ -203,28 +203,28 @@ def legacy_copy(program: Path, sandbox: Sandbox, data: Path, target: str) -> Non
 
 
 def many_small(sandbox: Sandbox, scratch: Path, count: int, delay: float, cli: Path | str) -> list[Row]:
-    """Many files of 4 KB, then the same unchanged; times are held to targets where a network has a delay."""
+    """Send many files of 4 KB, and once more unchanged; the targets are for requests with a delay."""
     name = f"small-{delay}"
     what = f"{count} files of 4 KB, {delay * 1000:.0f} ms a request"
     folders = [make_files(scratch / f"{name}-{number}", count, 4096, 250) for number in range(3)]
     sandbox.set_delay(delay)
 
-    def floor(number: int) -> float:
+    def bare(number: int) -> float:
         target = f"/bench/{name}-{number}-floor"
         return seconds(lambda: bare_puts(sandbox.client(), folders[number], target))
 
     def ours(number: int) -> float:
         return seconds(lambda: pushed(sandbox.push(folders[number], f"dbfs:/bench/{name}-{number}")))
 
-    took = medians({"floor": floor, "ours": ours, "again": ours})
+    took = medians({"floor": bare, "ours": ours, "again": ours})
     sandbox.set_delay(delay)
     ours(0)
     asked, layers = sandbox.requests, 2 + sum(1 for path in (folders[0] / "01_raw").iterdir())
     first, unchanged, same = took["ours"], took["again"], f"{what}, unchanged"
     copied = seconds(lambda: sdk_copy(sandbox.client(), folders[0], f"/bench/{name}-sdk"))
     rows = [
-        beside(what, LOOP, took["floor"], first),
-        beside(what, "SDK's `dbfs.copy(recursive=True)`", copied, first),
+        comparison(what, LOOP, took["floor"], first),
+        comparison(what, "SDK's `dbfs.copy(recursive=True)`", copied, first),
         Row(f"{same}: requests", "folders", f"{layers}", f"{asked}").held_to(
             f"<= {layers + 3}", met=asked <= layers + 3
         ),
@@ -235,8 +235,8 @@ def many_small(sandbox: Sandbox, scratch: Path, count: int, delay: float, cli: P
         return [*rows, Row(what, "legacy CLI", f"not measured: {cli}", f"{first:.2f} s")]
     legacy = seconds(lambda: legacy_copy(cli, sandbox, folders[0], f"/bench/{name}-legacy"))
     beside_cli = [
-        beside(what, "legacy CLI", legacy, first),
-        beside(same, "legacy CLI (it sends all)", legacy, unchanged),
+        comparison(what, "legacy CLI", legacy, first),
+        comparison(same, "legacy CLI (it sends all)", legacy, unchanged),
     ]
     if delay:
         beside_cli[0] = beside_cli[0].held_to(">= 6", met=legacy >= 6 * first)
@@ -264,28 +264,28 @@ def one_changed(sandbox: Sandbox, scratch: Path, count: int) -> list[Row]:
 
 
 def large(sandbox: Sandbox, scratch: Path, count: int, size: int) -> list[Row]:
-    """Large files to a volume."""
+    """Send large files to a volume."""
     rows = []
     for delay in (0.0, 0.03):
         folders = [make_files(scratch / f"large-{delay}-{number}", count, size, 1000) for number in range(3)]
         root = f"/Volumes/main/default/data/large-{delay}"
         sandbox.set_delay(delay)
 
-        def floor(number: int, folders: list[Path] = folders, root: str = root) -> float:
+        def bare(number: int, folders: list[Path] = folders, root: str = root) -> float:
             return seconds(lambda: bare_uploads(sandbox.client(), folders[number], f"{root}-{number}-floor"))
 
         def ours(number: int, folders: list[Path] = folders, root: str = root) -> float:
             return seconds(lambda: pushed(sandbox.push(folders[number], f"{root}-{number}")))
 
-        took = medians({"floor": floor, "ours": ours})
+        took = medians({"floor": bare, "ours": ours})
         what = f"{count} files of {size / 1e6:.0f} MB to a volume, {delay * 1000:.0f} ms a request"
-        row = beside(what, LOOP, took["floor"], took["ours"])
+        row = comparison(what, LOOP, took["floor"], took["ours"])
         rows.append(row.held_to("<= 1.2 of it", met=took["ours"] <= 1.2 * took["floor"]))
     return rows
 
 
 def memory(sandbox: Sandbox, scratch: Path, size: int) -> list[Row]:
-    """Send one file from a process of its own, which tells the most memory that it ever had."""
+    """Send one file from a new process, which prints its peak of memory."""
     sandbox.set_delay(0.0)
     rows = []
     for number, root in enumerate(("dbfs:/bench/memory", "/Volumes/main/default/data/memory")):
@@ -318,23 +318,23 @@ def memory(sandbox: Sandbox, scratch: Path, size: int) -> list[Row]:
 
 
 def one(url: str, token: str, root: str, data: str, *chosen: str) -> None:
-    """What `memory` measures."""
+    """Push once and print this process's peak of memory."""
     push = Push(open_tree(workspace(url, token), root), Path(data), root)
-    push.perform(push.prepare(Wish(chosen=[Path(path) for path in chosen])))
-    # Of this program alone: getrusage counts what the process was before it became this program too.
+    push.perform(push.prepare(Selection(chosen=[Path(path) for path in chosen])))
+    # getrusage would include the memory that the process had before it executed this program.
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     print(int(peak[1]) / 1024 if peak else "nan")
 
 
 def main() -> int:
-    """Measure everything, print the table; 1 where a target was missed."""
+    """Measure everything and print the table; return 1 if a target was missed."""
     if sys.argv[1:2] == ["--one"]:
         one(*sys.argv[2:])
         return 0
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="fewer and smaller files")
     small = parser.parse_args().small
-    tell_columns()
+    print_header()
     with tempfile.TemporaryDirectory(prefix="transfer-bench-") as name:
         scratch = Path(name)
         sandbox = Sandbox(scratch / "home")
@@ -343,12 +343,12 @@ def main() -> int:
             met = all(
                 [
                     *(
-                        tell(*many_small(sandbox, scratch, 200 if small else 1000, delay, cli))
+                        print_rows(*many_small(sandbox, scratch, 200 if small else 1000, delay, cli))
                         for delay in (0.0, 0.03)
                     ),
-                    tell(*one_changed(sandbox, scratch, 1000 if small else 10_000)),
-                    tell(*large(sandbox, scratch, 4 if small else 10, 20_000_000)),
-                    tell(*memory(sandbox, scratch, 100_000_000 if small else 1_000_000_000)),
+                    print_rows(*one_changed(sandbox, scratch, 1000 if small else 10_000)),
+                    print_rows(*large(sandbox, scratch, 4 if small else 10, 20_000_000)),
+                    print_rows(*memory(sandbox, scratch, 100_000_000 if small else 1_000_000_000)),
                 ]
             )
         finally:

@@ -1,1 +1,1 @@
-"""The guide, performed."""
+"""The whole guide, run on the sandbox."""

@@ -1,4 +1,4 @@
-"""`make demo`: the whole guide on the sandbox, in a scratch folder, every command printed before it runs."""
+"""`make demo`: run the whole guide on the sandbox, in a temporary folder, and print every command."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ PROJECT = "iris-databricks"
 
 
 class Guide:
-    """The guide's steps in one scratch folder.
+    """The steps of the guide.
 
     Args:
-        scratch: Where the project, its Git remote and the sandbox's files go.
+        scratch: The folder for the project, its Git remote and the sandbox's files.
     """
 
     def __init__(self, scratch: Path) -> None:
@@ -42,7 +42,7 @@ class Guide:
         }
 
     def create(self) -> None:
-        """Make the project, its repository and a bare repository as its remote."""
+        """Create the project, its Git repository, and a bare repository as its remote."""
         heading("Create a project and put it under version control")
         self.run(f"kedro new --starter=pyspark-iris --name={PROJECT}", folder=self.scratch)
         self.run("git init --quiet --initial-branch=main")
@@ -53,14 +53,14 @@ class Guide:
         self.run("git push --quiet -u origin main")
 
     def first_run(self) -> str:
-        """Bring code and data to Databricks and run the pipeline; return what it printed."""
-        heading("Bring it to Databricks and run it there")
+        """Push code and data and run the pipeline; return its output."""
+        heading("Push it to Databricks and run it there")
         self.run(f"kedro databricks init {PROFILE}")
         self.run(f"kedro databricks push {PROFILE}")
         return self.run(f"kedro databricks run --env=databricks {PROFILE}")
 
     def change(self) -> str:
-        """Edit the classifier on a branch, bring the branch there and run it; return what that printed."""
+        """Edit the classifier on a branch, push the branch and run it; return the output of the run."""
         heading("Change the classifier on a branch and run it again")
         self.run("git switch --quiet -c feat/modified-classifier")
         say("$ # edit src/iris_databricks/nodes.py: three neighbours instead of one")
@@ -75,7 +75,7 @@ class Guide:
         return self.run(f"kedro databricks run --env=databricks {PROFILE}")
 
     def merge(self) -> None:
-        """Merge the branch and bring main up to date everywhere."""
+        """Merge the branch, and update main on the remote and on Databricks."""
         heading("Merge")
         self.run("git switch --quiet main")
         self.run("git merge --quiet feat/modified-classifier")
@@ -83,10 +83,10 @@ class Guide:
         self.run(f"kedro databricks pull {PROFILE}")
 
     def run(self, command: str, folder: Path | None = None) -> str:
-        """Print a command, run it, show its output as it comes, and return it.
+        """Print a command, run it, print its output as it arrives, and return it.
 
         Raises:
-            SystemExit: It failed.
+            SystemExit: The command failed.
         """
         say(f"$ {command}")
         output = []
@@ -115,13 +115,13 @@ def heading(title: str) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line at once."""
+    """Print a line and flush it."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 def expect(output: str, words: str) -> None:
-    """Stop where a run did not print what the guide promises.
+    """Check that a run printed what the guide says.
 
     Raises:
         SystemExit: It did not.
@@ -131,7 +131,7 @@ def expect(output: str, words: str) -> None:
 
 
 def main() -> None:
-    """Go through the guide, then tell where the project lies and what to type next."""
+    """Run the guide, then print the folder of the project and the next commands."""
     parser = argparse.ArgumentParser(description="Kedro's hybrid Databricks workflow on a local sandbox.")
     parser.add_argument("--folder", type=Path, help="an empty or new folder; a temporary one by default")
     folder: Path | None = parser.parse_args().folder
@@ -140,7 +140,7 @@ def main() -> None:
     scratch = (folder or Path(tempfile.mkdtemp(prefix="kedro-databricks-demo-"))).resolve()
     guide = Guide(scratch)
     began = time.monotonic()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the sandbox is stopped then too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the sandbox is stopped on SIGTERM, too
     guide.create()
     heading("Start a local workspace")
     guide.run("kedro databricks sandbox start")
@@ -151,7 +151,7 @@ def main() -> None:
     finally:
         guide.run("kedro databricks sandbox stop")
     heading(f"Done in {time.monotonic() - began:.0f} s")
-    say(f"The project is in {guide.project}. To go on with it:\n")
+    say(f"The project is in {guide.project}. To continue with it:\n")
     say(f"  cd {guide.project}")
     say(f"  source {Path(sys.executable).parent / 'activate'}")
     for variable in ("KEDRO_DATABRICKS_SANDBOX_HOME", "KEDRO_DATABRICKS_STATE"):

@@ -1,7 +1,7 @@
-"""The edit that Kedro's guide to the hybrid workflow makes: a three-nearest-neighbour classifier.
+"""The edit in Kedro's guide to the hybrid workflow: a three-nearest-neighbour classifier.
 
 `IMPORT` and `MAKE_PREDICTIONS` are quoted from Kedro's documentation, "Databricks development workflow"
-(Apache License 2.0), so that the demo and the tests paste what a reader of the guide pastes.
+(Apache License 2.0), so that the demo and the tests make the same edit as readers of the guide.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def make_predictions(
 
 
 def apply(nodes: Path) -> None:
-    """Make the guide's edit in a nodes.py: the import below the others, the function in place of its own."""
+    """Edit a nodes.py as in the guide: add the import below the others, and replace the function."""
     source = nodes.read_text("utf-8")
     lines = source.splitlines(keepends=True)
     body = ast.parse(source).body

@@ -1,6 +1,6 @@
-"""`dbfs:///...` for pandas and all else that opens files by fsspec: DBFS and volumes, by the API.
+"""An fsspec file system for `dbfs:///...` paths: files on DBFS and in volumes, by the workspace's API.
 
-Registered by an entry point, so that a dataset's path needs nothing but its scheme.
+It is registered by an entry point, so pandas and Kedro's datasets open such paths without further options.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from fsspec import AbstractFileSystem
 
+from kedro_databricks_hybrid.databricks import volume_paths
+
 if TYPE_CHECKING:
     from typing import BinaryIO
 
@@ -23,21 +25,20 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.transfer.files import Listing, RemoteFile
     from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
-_VOLUME_PARTS = 5  # "/", "Volumes", catalog, schema, volume
 _IN_MEMORY = 8 * 1024 * 1024
 
 
 class DatabricksFileSystem(AbstractFileSystem):  # type: ignore[misc]
-    """Files of DBFS and of volumes, read and written through the workspace's API.
+    """Files on DBFS and in volumes, read and written by the workspace's API.
 
     Paths are `/root/...` for DBFS and `/Volumes/<catalog>/<schema>/<volume>/...`.
 
     Args:
-        profile: Profile of ~/.databrickscfg, or `sandbox`; None takes the one that this run uses, else
-            whatever the SDK's unified authentication finds.
-        instance: Host of another workspace, as fsspec's own file system of this name takes it.
-        token: The token for that one.
-        **options: fsspec's own.
+        profile: A profile of ~/.databrickscfg, or `sandbox`; None means the one of this run, or else the
+            SDK's unified authentication.
+        instance: The host of another workspace, as in fsspec's built-in `dbfs` file system.
+        token: The token for that workspace.
+        **options: Options of fsspec.
     """
 
     protocol = "dbfs"
@@ -53,7 +54,7 @@ class DatabricksFileSystem(AbstractFileSystem):  # type: ignore[misc]
     ) -> None:
         super().__init__(**options)
         if bool(instance) != bool(token):
-            raise ValueError("dbfs: needs instance and token together, or neither of them.")
+            raise ValueError("dbfs: give both instance and token, or neither.")
         self._profile = profile
         self._instance = instance
         self._token = token
@@ -61,55 +62,55 @@ class DatabricksFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
-        """Return the absolute path in any of its spellings: dbfs:///x, dbfs:/x, /dbfs/x and /x."""
-        plain = "/" + str(path).removeprefix("dbfs:").lstrip("/")
-        if plain == "/dbfs" or plain.startswith("/dbfs/"):
-            plain = plain[len("/dbfs") :]
-        return plain.rstrip("/") or "/"
+        """Return /x for dbfs:///x, dbfs:/x, /dbfs/x and /x."""
+        absolute = "/" + str(path).removeprefix("dbfs:").lstrip("/")
+        if absolute == "/dbfs" or absolute.startswith("/dbfs/"):
+            absolute = absolute[len("/dbfs") :]
+        return absolute.rstrip("/") or "/"
 
     def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:  # noqa: ANN401, ARG002, FBT001, FBT002
-        """List a folder; a file lists as itself."""
-        place = self._strip_protocol(path)
-        tree, below = self._place(place)
+        """List a folder; the list of a file is the file itself."""
+        path = self._strip_protocol(path)
+        tree, below = self._split(path)
         listing = tree.list(below)
-        found = [self.info(place)] if listing is None else _entries(tree, listing)
+        found = [self.info(path)] if listing is None else _entries(tree, listing)
         return found if detail else [each["name"] for each in found]
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401, ARG002
         """Describe a file or a folder.
 
         Raises:
-            FileNotFoundError: There is neither.
+            FileNotFoundError: The path does not exist.
         """
-        place = self._strip_protocol(path)
-        tree, below = self._place(place)
+        path = self._strip_protocol(path)
+        tree, below = self._split(path)
         if below.parts:
             file = tree.find(below)
             if file is not None:
                 return _file(tree, file)
         if tree.list(below) is None:
-            raise FileNotFoundError(place)
-        return {"name": place, "size": 0, "type": "directory"}
+            raise FileNotFoundError(path)
+        return {"name": path, "size": 0, "type": "directory"}
 
     def modified(self, path: str) -> dt.datetime:
-        """Return when a file was modified."""
+        """Return the time of a file's last change."""
         stamp = self.info(path).get("modified", 0)
         return dt.datetime.fromtimestamp(stamp / 1000, tz=dt.timezone.utc)
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:  # noqa: FBT001, FBT002
-        """Make a folder with its parents."""
+        """Make a folder and its parents."""
         if not exist_ok and self.exists(path):
             raise FileExistsError(path)
-        tree, below = self._place(self._strip_protocol(path))
+        tree, below = self._split(self._strip_protocol(path))
         tree.make_folder(below)
 
     def mkdir(self, path: str, create_parents: bool = True, **options: Any) -> None:  # noqa: ANN401, ARG002, FBT001, FBT002
-        """Make a folder; its parents are made in any case."""
+        """Make a folder; its parents are always made, too."""
         self.makedirs(path, exist_ok=True)
 
     def rm_file(self, path: str) -> None:
-        """Remove a file, or an empty folder: fsspec's recursive `rm` asks for both by this."""
-        tree, below = self._place(self._strip_protocol(path))
+        """Remove a file or an empty folder: fsspec's recursive `rm` calls this for both."""
+        tree, below = self._split(self._strip_protocol(path))
         if not below.parts or tree.find(below) is None:
             self.rmdir(path)
         else:
@@ -119,31 +120,31 @@ class DatabricksFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """Remove an empty folder.
 
         Raises:
-            FileNotFoundError: There is no such folder.
+            FileNotFoundError: The folder does not exist.
             OSError: It is not empty.
         """
-        place = self._strip_protocol(path)
-        tree, below = self._place(place)
+        path = self._strip_protocol(path)
+        tree, below = self._split(path)
         listing = tree.list(below)
         if listing is None:
-            raise FileNotFoundError(place)
+            raise FileNotFoundError(path)
         if listing.files or listing.folders:
-            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), place)
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
         if tree.root.startswith("dbfs:"):
             tree.delete(below)
             return
         from kedro_databricks_hybrid.databricks.workspace import translated
 
-        with translated(f"remove the folder {place}"):
-            self._workspace().client.files.delete_directory(place)
+        with translated(f"remove the folder {path}"):
+            self._workspace().client.files.delete_directory(path)
 
     def cp_file(self, path1: str, path2: str, **options: Any) -> None:  # noqa: ANN401, ARG002
-        """Copy a file, by way of this machine."""
+        """Copy a file through this machine."""
         with self.open(path1, "rb") as source, self.open(path2, "wb") as target:
             shutil.copyfileobj(source, target)
 
     def created(self, path: str) -> dt.datetime:
-        """Return when a file was made; Databricks tells the time of its last change alone."""
+        """Return the time of a file's last change: Databricks does not record when it was created."""
         return self.modified(path)
 
     def _open(
@@ -155,43 +156,45 @@ class DatabricksFileSystem(AbstractFileSystem):  # type: ignore[misc]
         cache_options: dict[str, Any] | None = None,  # noqa: ARG002
         **options: Any,  # noqa: ANN401, ARG002
     ) -> Any:  # noqa: ANN401 - a binary file
-        """Open a file: read, it is here whole; written, it lands whole when it is closed."""
-        tree, below = self._place(self._strip_protocol(path))
+        """Open a file: it is downloaded before it is read, and uploaded when it is closed after writing."""
+        tree, below = self._split(self._strip_protocol(path))
         if mode == "rb":
-            return self._fetched(tree, below, path)
+            return self._downloaded(tree, below, path)
         if mode in {"wb", "xb", "ab"}:
             if mode == "xb" and tree.find(below) is not None:
                 raise FileExistsError(path)
-            outgoing = _Outgoing(tree, below)
+            upload = _UploadedOnClose(tree, below)
             if mode == "ab" and tree.find(below) is not None:
-                with self._fetched(tree, below, path) as before:
-                    shutil.copyfileobj(before, outgoing)
-            return outgoing
+                with self._downloaded(tree, below, path) as before:
+                    shutil.copyfileobj(before, upload)
+            return upload
         raise ValueError(f"A file on Databricks cannot be opened with mode {mode!r}.")
 
-    def _fetched(self, tree: RemoteTree, below: PurePosixPath, path: str) -> BinaryIO:
+    def _downloaded(self, tree: RemoteTree, below: PurePosixPath, path: str) -> BinaryIO:
         file = tree.find(below)
         if file is None:
             raise FileNotFoundError(path)
-        kept: BinaryIO = io.BytesIO()
+        content: BinaryIO = io.BytesIO()
         if file.size > _IN_MEMORY:
-            kept = tempfile.TemporaryFile()  # noqa: SIM115
-        kept.writelines(tree.chunks(below, file.size))
-        kept.seek(0)
-        return kept
+            content = tempfile.TemporaryFile()  # noqa: SIM115
+        content.writelines(tree.chunks(below, file.size))
+        content.seek(0)
+        return content
 
-    def _place(self, path: str) -> tuple[RemoteTree, PurePosixPath]:
-        """Return the tree that a path lies in, and where."""
-        parts = PurePosixPath(path).parts
-        on_volume = len(parts) >= _VOLUME_PARTS and parts[1] == "Volumes"
-        split = _VOLUME_PARTS if on_volume else min(2, max(1, len(parts) - 1))
-        top = PurePosixPath(*parts[:split])
-        root = str(top) if on_volume else f"dbfs:{top}"
+    def _split(self, path: str) -> tuple[RemoteTree, PurePosixPath]:
+        """Return the tree of a path's data root, and the path below it."""
+        absolute = PurePosixPath(path)
+        if in_volume := volume_paths.split(absolute):
+            volume, below = in_volume
+            root = str(volume)
+        else:
+            top = PurePosixPath(*absolute.parts[: min(2, max(1, len(absolute.parts) - 1))])
+            root, below = f"dbfs:{top}", absolute.relative_to(top)
         if root not in self._trees:
             from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
             self._trees[root] = open_tree(self._workspace(), root)
-        return self._trees[root], PurePosixPath(*parts[split:])
+        return self._trees[root], below
 
     def _workspace(self) -> Workspace:
         from kedro_databricks_hybrid.databricks import workspace
@@ -203,8 +206,8 @@ class DatabricksFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return workspace.connect_with(host, self._token)
 
 
-class _Outgoing(io.BufferedIOBase):
-    """A file that is collected here and sent when it is closed, unless writing it failed."""
+class _UploadedOnClose(io.BufferedIOBase):
+    """A file that is buffered locally and uploaded when it is closed, unless its `with` block failed."""
 
     def __init__(self, tree: RemoteTree, path: PurePosixPath) -> None:
         self._tree = tree

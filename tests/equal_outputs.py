@@ -1,8 +1,7 @@
-"""Whether two processes computed the same: numbers to a relative 1e-9, everything else exactly.
+"""Compare the outputs of two runs: numbers to a relative 1e-9, everything else exactly.
 
-On another processor a library adds in another order, so the last bits of a number may differ. Files are
-compared by what they hold: tables cell by cell, models attribute by attribute, pictures pixel by pixel, and
-all others byte by byte.
+The last bits of a number may differ, since libraries add in another order on another processor. Tables are
+compared cell by cell, models attribute by attribute, pictures pixel by pixel, and other files byte by byte.
 """
 
 from __future__ import annotations
@@ -27,24 +26,24 @@ _COMPUTED = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?")
 
 
 def assert_equal_outputs(one: Path, other: Path) -> None:
-    """Fail where two data folders differ in the layers from 02_intermediate to 08_reporting.
+    """Fail if two data folders differ in the layers from 02_intermediate to 08_reporting.
 
-    A folder of `part-*` files, as Spark writes it, is one table with rows in no order. Versions, which Kedro
-    names by the time, are compared first with first, second with second.
+    A folder of `part-*` files, as Spark writes it, is one table whose rows have no order. Versions are named
+    by their time, so the first is compared with the first, the second with the second.
     """
     ours, theirs = _outputs(one), _outputs(other)
-    assert ours, f"{one} holds no outputs"
+    assert ours, f"{one} has no outputs"
     assert_equal_values(ours, theirs)
 
 
 def assert_equal_values(one: object, other: object) -> None:
-    """Fail where two values differ, whatever they hold, and say where."""
+    """Fail if two values of any type differ, with the paths of the differences."""
     found = _differences(one, other, "", {})
     assert not found, "\n".join(found[:20])
 
 
 def _outputs(data: Path) -> dict[str, object]:
-    """Return what each output holds, by its path."""
+    """Return the content of each output by its path."""
     found: dict[str, object] = {}
     for path in sorted(data.glob("0[2-8]_*/**/*")):
         if path.is_dir() and (parts := sorted(path.glob("part-*"))):
@@ -55,7 +54,7 @@ def _outputs(data: Path) -> dict[str, object]:
 
 
 def _name(path: Path, data: Path) -> str:
-    """Return a file's path in its data folder, its version by how many are older."""
+    """Return a file's path in its data folder, with the number of older versions instead of the version."""
 
     def part(each: Path) -> str:
         versions = sorted(sibling.name for sibling in each.parent.iterdir())
@@ -70,13 +69,13 @@ def _parts_beside(path: Path) -> bool:
 
 
 def content(path: Path) -> object:
-    """Return what a file holds, whichever versions of pandas, pyarrow, NumPy or Matplotlib wrote it."""
+    """Return a file's content, independent of the version of the library that wrote it."""
     if path.suffix in {".parquet", ".csv"}:
         return _table(path)
-    if path.suffix == ".json":  # plotly's figures too
+    if path.suffix == ".json":  # also of plotly
         return json.loads(path.read_text("utf-8"))
     if path.suffix in {".pickle", ".pkl"}:
-        return pickle.loads(path.read_bytes())  # noqa: S301 - the tests' own
+        return pickle.loads(path.read_bytes())  # noqa: S301 - written by the tests
     if path.suffix == ".png":
         with Image.open(path) as picture:
             return picture.mode, picture.size, picture.tobytes()
@@ -84,7 +83,7 @@ def content(path: Path) -> object:
 
 
 def _table(path: Path) -> list[Any]:
-    """Return the columns of a table with their types, and then its rows."""
+    """Return the columns of a table with their types, followed by its rows."""
     if path.suffix == ".parquet":
         table = pq.ParquetFile(path).read()
         types = [f"{field.name}: {field.type}".replace("large_string", "string") for field in table.schema]
@@ -94,12 +93,12 @@ def _table(path: Path) -> list[Any]:
 
 
 def _cell(text: str) -> str | float:
-    """Return a number that was computed; one without a fraction was counted, and stays a text."""
+    """Return a number with a fraction as a float, anything else as text."""
     return float(text) if _COMPUTED.fullmatch(text) else text
 
 
 def _unordered(parts: list[list[Any]]) -> list[Any]:
-    """Return the header of a table's parts and their rows, in an order in which last bits decide last."""
+    """Return the header and the sorted rows of a table's parts; floats are compared last."""
 
     def exact_first(row: list[Any]) -> tuple[str, str]:
         return repr([each for each in row if not isinstance(each, float)]), repr(row)
@@ -111,7 +110,7 @@ def _unordered(parts: list[list[Any]]) -> list[Any]:
 
 
 def _differences(one: Any, other: Any, where: str, seen: _Seen) -> list[str]:
-    """Return a line for each place in which two values differ."""
+    """Return a line for each difference of two values."""
     if isinstance(one, float) and isinstance(other, float):
         same = math.isclose(one, other, rel_tol=RELATIVE) or (math.isnan(one) and math.isnan(other))
         return [] if same else [f"{where or 'it'}: {one!r} and {other!r}"]
@@ -128,13 +127,13 @@ def _differences(one: Any, other: Any, where: str, seen: _Seen) -> list[str]:
         return found
     parts = _parts(one), _parts(other)
     if None not in parts:
-        seen[id(one), id(other)] = (one, other)  # kept: an id is given again once its object is gone
+        seen[id(one), id(other)] = (one, other)  # keeps the objects alive, so that their ids are not reused
         return _differences(*parts, f"{where}<{type(one).__name__}>", seen)
     return [] if one == other else [f"{where or 'it'}: {one!r:.80} and {other!r:.80}"]
 
 
 def _parts(value: Any) -> tuple[Any, ...] | None:
-    """Return what an object is made of, None for one that can only be compared as a whole."""
+    """Return the parts of an object, None if it can only be compared as a whole."""
     if isinstance(value, pd.DataFrame):
         return value.columns, value.index, [value.iloc[:, number] for number in range(value.shape[1])]
     if isinstance(value, pd.Series):
@@ -144,7 +143,7 @@ def _parts(value: Any) -> tuple[Any, ...] | None:
     if isinstance(value, (type, str, bytes, int, complex, set, frozenset)) or value is None:
         return None
     try:
-        made = value.__reduce_ex__(4)  # as pickle would: models, figures, dates, sets
+        made = value.__reduce_ex__(4)  # as pickle does it: models, figures, dates, sets
     except TypeError:  # a function
         return None
     return (
@@ -153,5 +152,5 @@ def _parts(value: Any) -> tuple[Any, ...] | None:
 
 
 def _is_iterator(part: object) -> bool:
-    """Tell whether it gives the items of a list or a dictionary that is no plain one."""
+    """Return whether a part iterates over the items of a subclass of list or dict."""
     return hasattr(part, "__next__")

@@ -1,9 +1,9 @@
-"""A `kedro` command that starts at once: a process that has imported what all commands need forks for each.
+"""Start `kedro` commands quickly, by forking a process that has already imported the needed modules.
 
-Most of a short command's time goes into imports. `Kedro` starts that process and writes a small program
-called `kedro`; where its folder comes first on PATH, whoever types `kedro` there, a shell script too, gets a
-process of its own with their folder, environment, umask and open terminal or pipes. Limits of resources
-(`ulimit`) and the controlling terminal are the server's: what depends on them runs the installed script.
+Imports take most of a short command's time. `Kedro` starts that process and writes a small program called
+`kedro`. With its folder first on PATH, each `kedro` command, in shell scripts too, is a forked process with
+the caller's folder, environment, umask, and terminal or pipes. Resource limits (`ulimit`) and the controlling
+terminal are those of the server; tests that depend on them run the installed script.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ sys.exit(status)
 
 
 class Kedro:
-    """The forking process and the program that asks it.
+    """The server process and the program `kedro` that sends it requests.
 
     Attributes:
-        folder: Where the program `kedro` lies; its place is at the head of PATH.
+        folder: The folder of the program; put it first on PATH.
     """
 
     def __init__(self) -> None:
@@ -87,10 +87,10 @@ class Kedro:
             start_new_session=True,
         )
         assert self._server.stdout is not None
-        assert _READY in self._server.stdout  # after what the imports print
+        assert _READY in self._server.stdout  # the imports may print lines before it
 
     def close(self) -> None:
-        """End the forking process and the commands that still run."""
+        """End the server and the commands that are still running."""
         self._server.communicate(timeout=60)
         self._scratch.cleanup()
 
@@ -99,25 +99,25 @@ _KEDROS: list[Kedro] = []
 
 
 def program_folder() -> Path:
-    """Return the folder of this process's program `kedro`; the first call starts what it needs."""
+    """Return the folder of this process's program `kedro`; the first call starts its server."""
     if not _KEDROS:
         _KEDROS.append(Kedro())
     return _KEDROS[0].folder
 
 
 def close() -> None:
-    """End what `program_folder` has started."""
+    """End the server that `program_folder` started."""
     while _KEDROS:
         _KEDROS.pop().close()
 
 
 def serve(address: str) -> None:
-    """Fork for every connection to a socket, until stdin closes."""
+    """Fork for each connection to a socket, until stdin closes."""
     for module in _PRELOADED:
         import_module(module)
-    gc.freeze()  # a fork that collects what is imported here would copy it all
+    gc.freeze()  # garbage collection in a fork would copy all imported modules
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, lambda *_: None)  # so that the wake-up file is written to
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler makes Python write to the wake-up file
     woken, wake = os.pipe()
     for end in (woken, wake):
         os.set_blocking(end, False)
@@ -140,7 +140,7 @@ def serve(address: str) -> None:
             line, _ = listener.accept()
             _begin(line, commands, listener)
         for pid, line in commands.items():
-            if line in ready:  # whoever asked was killed
+            if line in ready:  # the program `kedro` was killed
                 os.kill(pid, signal.SIGKILL)
                 line.recv(1)
     for pid in commands:
@@ -148,7 +148,7 @@ def serve(address: str) -> None:
 
 
 def _report(commands: dict[int, socket.socket]) -> None:
-    """Tell who waits for a command how it has ended."""
+    """Send the exit statuses of ended commands to their callers."""
     with contextlib.suppress(ChildProcessError):
         while True:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -176,7 +176,7 @@ def _begin(line: socket.socket, commands: dict[int, socket.socket], listener: so
 def _become(
     arguments: list[str], folder: str, variables: dict[str, str], umask: int, files: list[int]
 ) -> NoReturn:
-    """Turn this fork into the command, which ends as every Python process does."""
+    """Run the command in this fork, and end it like any Python process."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -189,7 +189,7 @@ def _become(
     os.environ.update(variables)
     sys.argv = arguments
     sys.path[0] = str(Path(sys.executable).parent)
-    # It has read the environment and said so when it was imported: once more, with this command's.
+    # The module configured logging from the environment on import: repeat that with this command's.
     project: Any = import_module("kedro.framework.project")
     project.LOGGING = project._ProjectLogging()  # noqa: SLF001
     try:
@@ -199,11 +199,11 @@ def _become(
 
 
 def _leave(status: str | int | None) -> NoReturn:
-    """End as Python does with a status, but take no module apart: that would copy them all."""
+    """End the process as Python does, but without clearing modules: that would copy all of them."""
     if isinstance(status, str):
         sys.stderr.write(f"{status}\n")
         status = 1
-    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - waits for all threads but daemons
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - waits for non-daemon threads
     atexit._run_exitfuncs()  # noqa: SLF001
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Whose processes are whose: what tests start has its home in their folder, wherever its parent went."""
+"""Find processes that tests started by their home, even if their parent has ended."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def at_home_in(folder: Path) -> Iterator[psutil.Process]:
-    """Yield the processes, this one excepted, that were started with a home in a folder."""
+    """Yield all processes but this one that were started with a home in a folder."""
     for process in psutil.process_iter():
         try:
             variables = process.environ()
-        except psutil.Error:  # ended, or another user's
+        except psutil.Error:  # it has ended, or belongs to another user
             continue
         homes = [Path(variables.get(name, "/")) for name in ("HOME", HOME_VARIABLE)]
         if process != psutil.Process() and any(home.is_relative_to(folder) for home in homes):
@@ -26,7 +26,7 @@ def at_home_in(folder: Path) -> Iterator[psutil.Process]:
 
 
 def words(process: psutil.Process) -> list[str]:
-    """Return the command line of a process; nothing of one that has ended."""
+    """Return the command line of a process; an empty list if it has ended."""
     try:
         return [str(word) for word in process.cmdline()]
     except psutil.Error:

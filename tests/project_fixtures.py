@@ -1,4 +1,4 @@
-"""Small Kedro projects, written from a dict of files and run with real sessions."""
+"""Small Kedro projects, written from a dict of files and run in real sessions."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Project:
         return self
 
     def run(self, env: str | None = None, **options: Any) -> dict[str, Any]:
-        """Run the default pipeline in a session of its own, in this process."""
+        """Run the default pipeline in a new session in this process."""
         forget_project()
         bootstrap_project(self.path)
         with KedroSession.create(self.path, env=env) as session:
@@ -69,7 +69,7 @@ class Project:
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Write dedented text files below a folder; a path that ends in a slash is an empty folder."""
+    """Write dedented text files below a folder; a path that ends in a slash makes an empty folder."""
     for name, text in files.items():
         path = folder / name
         if name.endswith("/"):
@@ -102,7 +102,7 @@ def make_project(folder: Path) -> Project:
 
 
 def forget_project() -> None:
-    """Drop the project's modules, so that the next project of the same name is read anew."""
+    """Remove the project's modules, so that the next project of the same name is imported again."""
     for package in (PACKAGE, "spaceflights"):
         for name in list(sys.modules):
             if name == package or name.startswith(f"{package}."):
@@ -111,7 +111,7 @@ def forget_project() -> None:
 
 
 def clean_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Take away what a developer's shell or an earlier test may have left, before and after a test."""
+    """Remove environment variables and modules of a developer's shell or another test."""
     for name in (
         "DATABRICKS_RUNTIME_VERSION",
         "KEDRO_ENV",

@@ -1,4 +1,4 @@
-"""A sandbox server in a thread of the tests' own process."""
+"""A sandbox server in a thread of the test process."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 
 class _Server(uvicorn.Server):
-    """A server that ends at the moment it is told to, where uvicorn's own looks ten times a second."""
+    """A server that stops at once; uvicorn's checks ten times a second whether it should."""
 
-    _told: asyncio.Event
+    _stopping: asyncio.Event
     _loop: asyncio.AbstractEventLoop
 
-    def tell_to_end(self) -> None:
-        """Have it end; may be called from any thread."""
-        self._loop.call_soon_threadsafe(self._told.set)
+    def stop_soon(self) -> None:
+        """Let the server stop; may be called from any thread."""
+        self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen."""
-        self._told, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        """Start listening."""
+        self._stopping, self._loop = asyncio.Event(), asyncio.get_running_loop()
         await super().startup(sockets)
 
     async def main_loop(self) -> None:
-        """Serve until told to end."""
+        """Serve until `stop_soon` is called."""
         await self.on_tick(0)
-        await self._told.wait()
+        await self._stopping.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the connections, wait for the requests under way, and end the application."""
+        """Close the connections, wait for running requests, and end the application."""
         for server in self.servers:
             server.close()
         for listener in sockets or []:
@@ -55,7 +55,7 @@ class _Server(uvicorn.Server):
         await self.lifespan.shutdown()
 
     async def _without_requests(self) -> None:
-        while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110 - uvicorn tells nobody
+        while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.002)
 
 
@@ -67,17 +67,17 @@ class ServerThread:
     thread: threading.Thread
 
     def stop(self) -> None:
-        """End the server and wait for it."""
-        self.server.tell_to_end()
+        """Stop the server and wait for its thread."""
+        self.server.stop_soon()
         self.thread.join(timeout=20)
-        assert not self.thread.is_alive(), "the server did not end"
+        assert not self.thread.is_alive(), "the server did not stop"
 
 
 _GRACE_SECONDS = 2
 
 
 def serve(sandbox: Sandbox, app: ASGIApp | None = None) -> ServerThread:
-    """Serve a sandbox, or what is wrapped around it, and return once it accepts connections."""
+    """Serve a sandbox, or an app that wraps it, and return when it accepts connections."""
     listener = socket.create_server(("127.0.0.1", 0))
     sandbox.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     config = uvicorn.Config(

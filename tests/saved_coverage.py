@@ -1,7 +1,6 @@
-"""A plugin of coverage.py for processes that are killed: what they have executed is saved while they work.
+"""A plugin of coverage.py that saves the data of processes that will be killed, about every second.
 
-The kernels of a sandbox's clusters end by SIGKILL, as on Databricks, which leaves no time to save anything.
-Like everything of Databricks, they cannot be asked to; so each saves itself, about every second.
+Kernels of the sandbox's clusters are ended by SIGKILL, as on Databricks, so they cannot save at their end.
 """
 
 from __future__ import annotations
@@ -22,15 +21,17 @@ _EVERY_SECONDS = 1.0
 
 
 def coverage_init(_registry: Plugins, _options: object) -> None:
-    """Start saving, where this process is one that will be killed."""
+    """Start saving if this process is one that will be killed."""
     if not _KILLED.isdisjoint(sys.orig_argv):
-        threading.Thread(target=_save_again_and_again, daemon=True, name="coverage").start()
+        threading.Thread(target=_save_regularly, daemon=True, name="coverage").start()
 
 
-def _save_again_and_again() -> None:
+def _save_regularly() -> None:
     while True:
         time.sleep(_EVERY_SECONDS)
         measuring = coverage.Coverage.current()
         if measuring is not None:
-            with contextlib.suppress(RuntimeError):  # a dictionary grew; the next time then
+            with contextlib.suppress(
+                RuntimeError
+            ):  # the data changed while it was saved; try again next time
                 measuring.save()

@@ -1,10 +1,10 @@
-"""Every command once, on a sandbox: what each combination of versions in noxfile.py must pass.
+"""Run every command once on a sandbox; each combination of versions in noxfile.py must pass it.
 
 python tests/smoke.py [--spark]
 
-Each command is a process of its own, forked from this one, which has imported what they all need: most of a
-command's time goes there. `--spark` runs the starter whole, on the sandbox's cluster and then here; without
-it a pipeline that needs no Spark takes its pipelines' place.
+Each command is forked from this process, which has already imported what they need, since imports take most
+of a command's time. `--spark` runs the whole starter, on the sandbox's cluster and then locally; without it
+the starter's pipelines are replaced by one that needs no Spark.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _GIT = (
     "init -q --bare ../iris.git",
     "remote add origin ../iris.git",
 )
-# In this order; what begins with `git ` is git's, and what begins with `! ` has to fail with status 1.
+# In this order. Lines with `git ` are run by git; lines with `! ` must fail with exit status 1.
 _COMMANDS = (
     "--help",
     "sandbox --help",
@@ -53,7 +53,7 @@ _COMMANDS = (
     f"runs {PROFILE}",
     f"logs {PROFILE}",
     f"attach {PROFILE}",
-    f"! cancel {PROFILE}",  # it has ended
+    f"! cancel {PROFILE}",  # the run has ended
     f"pull --data {PROFILE}",
     f"data pull {PROFILE} --dry-run",
     f"data push {PROFILE} --dry-run",
@@ -67,9 +67,9 @@ _COMMANDS = (
 
 
 def main() -> int:
-    """Make the starter, run every command in it, and end the sandbox; return the exit status."""
+    """Create the starter, run every command in it, and stop the sandbox; return the exit status."""
     with tempfile.TemporaryDirectory(prefix="smoke-") as scratch:
-        _be_somebody(Path(scratch))
+        _isolate(Path(scratch))
         for module in _HEAVY:
             import_module(module)
         os.chdir(scratch)
@@ -91,8 +91,8 @@ def main() -> int:
     return 0
 
 
-def _be_somebody(home: Path) -> None:
-    """Take an environment in which nothing of this machine's user is found."""
+def _isolate(home: Path) -> None:
+    """Set an environment without the user's logins, settings and files."""
     for name in [name for name in os.environ if name.startswith(("DATABRICKS_", "KEDRO_"))]:
         del os.environ[name]
     for role in ("AUTHOR", "COMMITTER"):
@@ -119,13 +119,13 @@ def _perform(command: str) -> None:
 
 
 def _must(command: str, status: int = 0) -> None:
-    """Run a command of `kedro` in a process of its own; end everything where it ends with another status."""
+    """Run a `kedro` command in a forked process; end the script if its exit status is another one."""
     begin = time.monotonic()
     with tempfile.TemporaryFile() as printed:
         sys.stdout.flush()
         child = os.fork()
         if child == 0:
-            _be(command, printed.fileno())
+            _run_in_fork(command, printed.fileno())
         failed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != status
         taken = time.monotonic() - begin
         sys.stdout.write(f"{'FAILED' if failed else 'ok'}  kedro {command}  {taken:.1f} s\n")
@@ -136,8 +136,8 @@ def _must(command: str, status: int = 0) -> None:
             raise SystemExit(1)
 
 
-def _be(command: str, printed: int) -> None:
-    """Become the command, in a fork."""
+def _run_in_fork(command: str, printed: int) -> None:
+    """Run the command in a fork and end the process."""
     status = 1
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -148,7 +148,7 @@ def _be(command: str, printed: int) -> None:
         status = 0
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except BaseException:  # noqa: BLE001 - a fork must not go on as its parent
+    except BaseException:  # noqa: BLE001 - a fork must not continue as its parent
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stdout.flush()

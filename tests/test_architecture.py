@@ -15,7 +15,7 @@ HEAVY = {"databricks", "pyspark", "pandas", "numpy", "starlette", "uvicorn", "ju
 
 # The rooms of the client from the bottom up. A module imports its own room and the layers below.
 LAYERS = (
-    ("__init__", "errors"),
+    ("__init__", "errors", "disk", "parallel"),
     ("git",),
     ("databricks",),
     ("project",),
@@ -183,7 +183,7 @@ def test_the_client_knows_the_sandboxs_address_alone() -> None:
 def test_the_sandbox_is_an_island() -> None:
     """Both sides cannot share one mistake: it imports neither the client, nor Kedro, nor the SDK.
 
-    `spark.java` is shared, which knows of neither side.
+    `spark.java` is shared: it knows neither side, and `disk` is all that it imports.
     """
     foreign = {
         f"{name} imports {other}"

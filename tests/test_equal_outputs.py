@@ -168,5 +168,5 @@ def test_no_outputs_are_no_equal_outputs(tmp_path: Path) -> None:
     """A comparison that finds nothing to compare has proved nothing."""
     (tmp_path / "02_intermediate").mkdir()
     (tmp_path / "02_intermediate" / ".gitkeep").touch()
-    with pytest.raises(AssertionError, match="holds no outputs"):
+    with pytest.raises(AssertionError, match="has no outputs"):
         assert_equal_outputs(tmp_path, tmp_path)

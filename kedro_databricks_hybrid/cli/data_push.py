@@ -11,8 +11,8 @@ from kedro_databricks_hybrid.cli.output import in_bytes, transfer_progress, with
 from kedro_databricks_hybrid.project import datasets
 from kedro_databricks_hybrid.project.project import data_root_key, in_data
 from kedro_databricks_hybrid.transfer import local
-from kedro_databricks_hybrid.transfer.plan import Answer, describe_sides
-from kedro_databricks_hybrid.transfer.push import Push, Wish
+from kedro_databricks_hybrid.transfer.plan import OnConflict, describe_sides
+from kedro_databricks_hybrid.transfer.push import Push, Selection
 from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ class PushOptions:
 def push_data(project: Project, workspace: Workspace, options: PushOptions) -> dict[str, Any]:
     """Push data and say what was done; returns the same for programs."""
     began = time.monotonic()
-    wish = _wish(project, options)
+    selection = _selection(project, options)
     tree = open_tree(workspace, project.data_root(workspace))
     push = Push(tree, project.data, data_root_key(workspace, tree.root), transfer_progress("Sending"))
-    plan = push.prepare(wish)
+    plan = push.prepare(selection)
     _note_what_is_left(plan)
     if options.dry_run:
         _say_plan(plan, tree.root)
@@ -61,11 +61,13 @@ def push_data(project: Project, workspace: Workspace, options: PushOptions) -> d
     return told
 
 
-def _wish(project: Project, options: PushOptions) -> Wish:
-    answer = Answer.MINE if options.force else Answer.THEIRS if options.theirs else Answer.REFUSE
+def _selection(project: Project, options: PushOptions) -> Selection:
+    on_conflict = (
+        OnConflict.MINE if options.force else OnConflict.THEIRS if options.theirs else OnConflict.REFUSE
+    )
     if not options.paths and not options.everything:
         inputs = datasets.of_project(project.metadata, options.pipelines).inputs
-        return Wish(in_data(project.data, inputs), (), answer)
+        return Selection(in_data(project.data, inputs), (), on_conflict)
     chosen = local.named(project.data, options.paths) if options.paths else None
     for path in chosen or ():
         local.require(path)
@@ -74,7 +76,7 @@ def _wish(project: Project, options: PushOptions) -> Wish:
     except datasets.UnknownDataError as error:
         warn(f"{error.message} So results there are protected only where both sides changed.")
         results = []
-    return Wish(chosen, results, answer)
+    return Selection(chosen, results, on_conflict)
 
 
 def _say_plan(plan: PushPlan, root: str) -> None:

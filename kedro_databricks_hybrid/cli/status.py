@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +14,7 @@ from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import HybridError
 from kedro_databricks_hybrid.git import work_in_progress
 from kedro_databricks_hybrid.git.repository import Repository, without_credentials
+from kedro_databricks_hybrid.parallel import start
 from kedro_databricks_hybrid.project.project import open_project
 from kedro_databricks_hybrid.transfer.plan import State
 
@@ -95,10 +96,9 @@ def remote_sections(project: Project, workspace: Workspace) -> list[Section]:
         "cluster": lambda: _cluster(project, workspace),
         "last run": lambda: _last_run(project, workspace),
     }
-    with ThreadPoolExecutor(len(asked)) as pool:
-        waiting = {name: pool.submit(_told, name, ask) for name, ask in asked.items()}
-        data = _told("data", lambda: _data(project, workspace))  # it loads the project: not in a thread
-    found = [future.result() for future in waiting.values()]
+    waiting = [start(partial(_told, name, ask)) for name, ask in asked.items()]
+    data = _told("data", lambda: _data(project, workspace))  # it loads the project: not in a thread
+    found = [future.result() for future in waiting]
     return [*found[:2], data, *found[2:]]
 
 

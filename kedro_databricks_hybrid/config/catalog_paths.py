@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+from kedro_databricks_hybrid.project.datasets import PATH_KEYS
 from kedro_databricks_hybrid.spark import session as spark_session
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 Place = tuple[str | int, ...]
 """Where a value stands: the dataset's name, then the keys and list positions that lead to it."""
 
-# The keys that Kedro itself takes for paths.
-_PATH_KEYS = ("filepath", "path", "filename")
 # What names a table of Unity Catalog or a database, from the outside in.
 _TABLE_KEYS = ("catalog", "database", "table", "table_name")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -57,7 +56,7 @@ def mapped(catalog: Mapping[str, Any], roots: Roots, *, kept: frozenset[Place]) 
             return {key: walk(each, (*place, key), inner, is_kept=is_kept) for key, each in value.items()}
         if isinstance(value, list):
             return [walk(each, (*place, index), kind, is_kept=is_kept) for index, each in enumerate(value)]
-        if isinstance(value, str) and place[-1] in _PATH_KEYS and len(place) > 1:
+        if isinstance(value, str) and place[-1] in PATH_KEYS and len(place) > 1:
             path = value if is_kept else _remote(value, place, kind, roots)
             return _opened(path, roots.place) if kind == "files" or "schema" in place else path
         return value
@@ -76,7 +75,7 @@ def places(entry: object) -> list[str]:
     for key, value in entry.items():
         if key == "credentials":
             continue
-        found += [value] if key in _PATH_KEYS and isinstance(value, str) else places(value)
+        found += [value] if key in PATH_KEYS and isinstance(value, str) else places(value)
     return found
 
 

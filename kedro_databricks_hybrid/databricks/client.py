@@ -41,6 +41,12 @@ class Client:
         self.config = config.copy()  # type: ignore[no-untyped-call]
         self.api_client = ApiClient(self.config)
 
+    @property
+    def workspace_headers(self) -> dict[str, str]:
+        """The header that names the workspace on an account-wide host, as the SDK's own services send it."""
+        workspace = getattr(self.config, "workspace_id", None)
+        return {"X-Databricks-Workspace-Id": str(workspace)} if workspace else {}
+
     @cached_property
     def clusters(self) -> ClustersAPI:
         """Clusters."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import GitError
 from kedro_databricks_hybrid.git.repository import NO_CONFIGURATION
 from kedro_databricks_hybrid.git.unsafe_names import Verdict, judge, shown
+from kedro_databricks_hybrid.parallel import run_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.databricks.workspace import Workspace
     from kedro_databricks_hybrid.git.repository import Repository
 
-_PARALLEL_REQUESTS = 10
 _EXTENSIONS = {"PYTHON": ".py", "SQL": ".sql", "SCALA": ".scala", "R": ".r"}
 _RULES = (".gitignore", ".gitattributes")
 
@@ -99,8 +98,7 @@ def read(
         untracked = [path for path in found if path not in tracked]
         ignored = scratch.ignored(untracked)
         wanted = {path: each for path, each in found.items() if path not in ignored}
-        with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
-            contents = list(pool.map(lambda item: _content(workspace, *item), wanted.items()))
+        contents = run_all(lambda item: _content(workspace, *item), list(wanted.items()))
         changed = {
             path: content
             for path, content in zip(wanted, contents, strict=True)
@@ -209,29 +207,27 @@ def _walk(workspace: Workspace, folder: GitFolder, scratch: _Scratch) -> Iterato
     """Yield the files of a Git folder, level by level, without folders that git ignores."""
     root = PurePosixPath(str(folder.path).removeprefix("/Workspace"))
     level = [str(folder.path)]
-    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
-        while level:
-            below: dict[str, str] = {}
-            for entry in [
-                each for listed in pool.map(lambda at: _list(workspace, at), level) for each in listed
-            ]:
-                address = str(entry.path)
-                path = str(PurePosixPath(address.removeprefix("/Workspace")).relative_to(root))
-                if path == ".git":
-                    continue  # the folder's own repository, which git leaves alone, too
-                if judge(path) is Verdict.REFUSE:
-                    raise GitError(
-                        f"The Git folder {folder.path} has {shown(path)}, which git would act on here.",
-                        hint="Delete or rename it on Databricks; nothing was saved or discarded.",
-                    )
-                kind = entry.object_type.value if entry.object_type else ""
-                if kind == "DIRECTORY":
-                    below[f"{path}/"] = address
-                elif kind in {"FILE", "NOTEBOOK"}:
-                    language = entry.language.value if entry.language else None
-                    yield _Object(path, address, kind, language, entry.size)
-            ignored = scratch.ignored(below)
-            level = [address for path, address in below.items() if path not in ignored]
+    while level:
+        below: dict[str, str] = {}
+        listings = run_all(lambda address: _list(workspace, address), level)
+        for entry in (each for listing in listings for each in listing):
+            address = str(entry.path)
+            path = str(PurePosixPath(address.removeprefix("/Workspace")).relative_to(root))
+            if path == ".git":
+                continue  # the folder's own repository, which git leaves alone, too
+            if judge(path) is Verdict.REFUSE:
+                raise GitError(
+                    f"The Git folder {folder.path} has {shown(path)}, which git would act on here.",
+                    hint="Delete or rename it on Databricks; nothing was saved or discarded.",
+                )
+            kind = entry.object_type.value if entry.object_type else ""
+            if kind == "DIRECTORY":
+                below[f"{path}/"] = address
+            elif kind in {"FILE", "NOTEBOOK"}:
+                language = entry.language.value if entry.language else None
+                yield _Object(path, address, kind, language, entry.size)
+        ignored = scratch.ignored(below)
+        level = [address for path, address in below.items() if path not in ignored]
 
 
 def _list(workspace: Workspace, address: str) -> list[ObjectInfo]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,10 @@ from kedro_databricks_hybrid.databricks.git_folder import GitFolder
 from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import NotFoundError, WorkspaceError
 from kedro_databricks_hybrid.git.unsafe_names import Verdict, judge, shown
+from kedro_databricks_hybrid.parallel import run_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from kedro_databricks_hybrid.databricks.workspace import Workspace
     from kedro_databricks_hybrid.git.repository import Repository
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 MARK = ".kedro-hybrid-files.json"
 """The file that tells a folder of ours: which snapshot it mirrors, and the id of each file's content."""
-
-_PARALLEL_REQUESTS = 10
 
 
 @dataclass(frozen=True)
@@ -144,8 +142,8 @@ def sync(workspace: Workspace, path: PurePosixPath, repository: Repository, snap
     # Whatever happens from here on, the mark names every file that may be there.
     _write_mark(workspace, path, Mirrored(None, {**known.files, **dict.fromkeys((*changed, *gone), "")}))
     _make_folders(workspace, sorted({(path / name).parent for name in changed}))
-    _each(lambda name: _delete(workspace, path / name), gone)
-    _each(lambda name: _send(workspace, path / name, _blob(repository, wanted[name])), changed)
+    run_all(lambda name: _delete(workspace, path / name), gone)
+    run_all(lambda name: _send(workspace, path / name, _blob(repository, wanted[name])), changed)
     _prove(workspace, path, changed)
     _write_mark(workspace, path, Mirrored(snapshot.commit.sha, wanted))
     return difference
@@ -185,7 +183,7 @@ def _make_folders(workspace: Workspace, folders: Iterable[PurePosixPath]) -> Non
         with translated(f"make the folder {folder}"):
             workspace.client.workspace.mkdirs(str(folder))
 
-    _each(make, sorted(wanted - above))
+    run_all(make, sorted(wanted - above))
 
 
 def _write_mark(workspace: Workspace, path: PurePosixPath, mirrored: Mirrored) -> None:
@@ -230,14 +228,8 @@ def _prove(workspace: Workspace, path: PurePosixPath, sent: list[str]) -> None:
         return {PurePosixPath(str(each.path)).name for each in listed}
 
     folders = sorted({(path / name).parent for name in sent})
-    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
-        there = dict(zip(folders, pool.map(names, folders), strict=True))
+    there = dict(zip(folders, run_all(names, folders), strict=True))
     for name in sent:
         address = path / name
         if there[address.parent].isdisjoint({address.name, address.stem}):
             raise WorkspaceError(f"{address} was sent, but Databricks does not show it.", hint="Push again.")
-
-
-def _each(do: Callable[[Any], None], items: Iterable[Any]) -> None:
-    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
-        list(pool.map(do, items))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.databricks.workspace import connect
@@ -11,17 +11,17 @@ from kedro_databricks_hybrid.doctor import project as of_project
 from kedro_databricks_hybrid.doctor import workspace as of_workspace
 from kedro_databricks_hybrid.doctor.finding import Finding, refused
 from kedro_databricks_hybrid.errors import HybridError
+from kedro_databricks_hybrid.parallel import start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
     from pathlib import Path
 
     from kedro_databricks_hybrid.databricks.workspace import Workspace
     from kedro_databricks_hybrid.project.project import Project
 
     Check = Callable[[], Finding | list[Finding]]
-
-_THREADS = 8
 
 
 def examine(project_path: Path, open_project: Callable[[], Project], profile: str | None) -> list[Finding]:
@@ -35,20 +35,19 @@ def examine(project_path: Path, open_project: Callable[[], Project], profile: st
     Returns:
         The findings, in the order in which a newcomer mends them.
     """
-    with ThreadPoolExecutor(_THREADS) as pool:
-        logging_in = pool.submit(connect, profile)
-        groups = [_start(pool, _of_machine(project_path))]
-        project, broken = _opened(open_project)
+    logging_in = start(partial(connect, profile))
+    groups = [_start(_of_machine(project_path))]
+    project, broken = _opened(open_project)
+    if project:
+        groups.append(_start(_of_project(project)))
+    workspace, no_login = _logged_in(logging_in)
+    host = workspace.host if workspace else None
+    groups[0] += _start({"proxy": lambda: machine.proxies(host)})
+    if workspace:
+        groups.append(_start(_of_workspace(workspace)))
         if project:
-            groups.append(_start(pool, _of_project(project)))
-        workspace, no_login = _logged_in(logging_in)
-        host = workspace.host if workspace else None
-        groups[0] += _start(pool, {"proxy": lambda: machine.proxies(host)})
-        if workspace:
-            groups.append(_start(pool, _of_workspace(workspace)))
-            if project:
-                groups.append(_start(pool, _of_both(project, workspace)))
-        found = [future.result() for group in groups for future in group]
+            groups.append(_start(_of_both(project, workspace)))
+    found = [future.result() for group in groups for future in group]
     return [*broken, *no_login, *(finding for findings in found for finding in findings)]
 
 
@@ -86,8 +85,8 @@ def _of_both(project: Project, workspace: Workspace) -> dict[str, Check]:
     }
 
 
-def _start(pool: ThreadPoolExecutor, checks: dict[str, Check]) -> list[Future[list[Finding]]]:
-    return [pool.submit(_checked, name, check) for name, check in checks.items()]
+def _start(checks: dict[str, Check]) -> list[Future[list[Finding]]]:
+    return [start(partial(_checked, name, check)) for name, check in checks.items()]
 
 
 def _checked(name: str, check: Check) -> list[Finding]:

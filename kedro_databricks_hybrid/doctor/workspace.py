@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.databricks import clusters, git_folder
+from kedro_databricks_hybrid.databricks.volume_paths import is_on_volume
 from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.doctor import project as of_project
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
@@ -168,7 +169,7 @@ def compute(project: Project, workspace: Workspace) -> list[Finding]:
 
 
 def _serverless(data_root: str) -> Finding:
-    if not data_root.startswith(("/Volumes/", "dbfs:/Volumes/")):
+    if not is_on_volume(data_root):
         found = f"serverless compute, which cannot reach the data root {data_root}"
         return red("cluster", found, "Set data.root to a volume in databricks.yml")
     return green("cluster", "serverless compute; every run becomes a job")

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from kedro.io import CatalogConfigResolver
     from kedro.pipeline import Pipeline
 
-_PATH_KEYS = ("filepath", "path", "filename")
+PATH_KEYS = ("filepath", "path", "filename")
+"""The keys of a dataset's configuration that Kedro itself treats as paths."""
+
 _IN_MEMORY = {"{default}": {"type": "kedro.io.MemoryDataset"}}
 _GLOB = frozenset("*?[")
 
@@ -125,7 +127,7 @@ def _paths_in(config: object) -> Iterator[str]:
     """Yield the relative paths that a dataset's configuration holds, at any depth."""
     if isinstance(config, dict):
         for key, value in config.items():
-            if key in _PATH_KEYS and isinstance(value, str):
+            if key in PATH_KEYS and isinstance(value, str):
                 if "://" not in value and not Path(value).is_absolute():
                     yield value
             else:

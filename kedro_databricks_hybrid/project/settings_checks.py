@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath, PureWindowsPath
 
+from kedro_databricks_hybrid.databricks import volume_paths
+
 PLACEHOLDERS = ("user", "project", "branch")
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 PIP_OPTIONS = "compute.pip_options"
 
 _CODE_PARENTS = ("/Workspace/", "/Repos/", "/Users/")
-_VOLUME_PARTS = 5  # "/", "Volumes", catalog, schema, volume
 _SECRET_REFERENCE = re.compile(r"\{\{secrets/[\w.-]+/[\w.-]+\}\}")
 
 
@@ -21,7 +22,7 @@ def _folder_problem(value: str) -> str | None:
 
 
 def _root_problem(value: str) -> str | None:
-    is_volume = value.startswith("/Volumes/") and len(PurePosixPath(value).parts) >= _VOLUME_PARTS
+    is_volume = volume_paths.split(PurePosixPath(value)) is not None
     # The DBFS root itself would put every project's data side by side with the system's own.
     is_dbfs = value.startswith("dbfs:/") and value.strip("/") != "dbfs:" and value[6:7] != "/"
     if not (is_volume or is_dbfs):

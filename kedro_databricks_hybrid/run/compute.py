@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from kedro_databricks_hybrid.databricks.clusters import SERVERLESS, pick
+from kedro_databricks_hybrid.databricks.volume_paths import is_on_volume
 from kedro_databricks_hybrid.errors import ComputeError
 from kedro_databricks_hybrid.project.requirements import fit
 
@@ -104,7 +105,7 @@ def refuse_out_of_reach(choice: Choice, data_root: str) -> None:
     Raises:
         ComputeError: Serverless compute has no /dbfs.
     """
-    if choice.compute == "serverless" and not data_root.startswith(("/Volumes/", "dbfs:/Volumes/")):
+    if choice.compute == "serverless" and not is_on_volume(data_root):
         raise ComputeError(
             f"Serverless compute cannot reach the data root {data_root}: it has no /dbfs.",
             hint="Set data.root to a volume, /Volumes/<catalog>/<schema>/<volume>/..., or run on a cluster.",

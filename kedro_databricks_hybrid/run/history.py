@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.databricks.clusters import Cluster
 from kedro_databricks_hybrid.errors import NotFoundError
+from kedro_databricks_hybrid.parallel import CONCURRENCY, run_all
 from kedro_databricks_hybrid.run.context import CommandWork, Context
 from kedro_databricks_hybrid.run.follow import Started
 from kedro_databricks_hybrid.run.job import JobWork
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.databricks.workspace import Workspace
     from kedro_databricks_hybrid.run.follow import Work
     from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
-
-_CONCURRENCY = 8
 
 
 @dataclass(frozen=True)
@@ -68,9 +66,9 @@ def find(tree: RemoteTree, run_id: str | None, user: str) -> PastRun:
     """
     if run_id is None:
         names = _names(tree)
-        for start in range(0, len(names), _CONCURRENCY):
+        for start in range(0, len(names), CONCURRENCY):
             own = [
-                run for run in _read_all(tree, names[start:][:_CONCURRENCY]) if run.facts.get("user") == user
+                run for run in _read_all(tree, names[start:][:CONCURRENCY]) if run.facts.get("user") == user
             ]
             if own:
                 return own[0]
@@ -103,8 +101,7 @@ def _names(tree: RemoteTree) -> list[str]:
 
 
 def _read_all(tree: RemoteTree, names: list[str]) -> list[PastRun]:
-    with ThreadPoolExecutor(_CONCURRENCY) as pool:
-        return list(pool.map(lambda name: read(tree, name), names))
+    return run_all(lambda name: read(tree, name), names)
 
 
 def _first_record(tree: RemoteTree, folder: PurePosixPath) -> dict[str, Any]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from kedro_databricks_hybrid.disk import replace_file
+
 STATE_VARIABLE = "KEDRO_DATABRICKS_STATE"
+_PRIVATE = 0o600
 
 
 @dataclass(frozen=True)
@@ -57,21 +59,12 @@ class ContextStore:
         """Remember, or forget with None; the file is replaced whole."""
         if remembered:
             entry = {"key": key, "context": asdict(remembered)}
-            replace_file(self._file(key), json.dumps(entry, indent=1))
+            replace_file(self._file(key), json.dumps(entry, indent=1), mode=_PRIVATE)
         else:
             self._file(key).unlink(missing_ok=True)
 
     def _file(self, key: str) -> Path:
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write a file so that a reader finds it whole, whatever happens meanwhile."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(draft).replace(path)
 
 
 def state_folder() -> Path:
@@ -115,7 +108,7 @@ class Bookmark:
 
     def move(self, place: LogPosition) -> None:
         """Note a place."""
-        replace_file(self._path, json.dumps(vars(place)))
+        replace_file(self._path, json.dumps(vars(place)), mode=_PRIVATE)
 
     def remove(self) -> None:
         """Forget the run: it has been shown to its end."""

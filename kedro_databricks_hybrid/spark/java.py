@@ -1,6 +1,6 @@
 """A Java runtime that Spark can start with, on machines without one as well.
 
-A leaf: standard library only (platformdirs for one folder), nothing else of this package.
+The sandbox uses it too: it imports the standard library, platformdirs for one folder, and `disk`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import re
 import shlex
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from kedro_databricks_hybrid.disk import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping
@@ -155,13 +156,4 @@ def _write(path: Path, text: str, *, mode: int) -> None:
         and os.access(path, os.X_OK | os.R_OK if mode & 0o100 else os.R_OK)
     ):
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        Path(draft).chmod(mode)
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    replace_file(path, text, mode=mode)

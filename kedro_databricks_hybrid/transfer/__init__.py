@@ -1,1 +1,1 @@
-"""Moving data between the project's data folder and its data root on Databricks."""
+"""Transfer data between the project's data folder and its data root on Databricks."""

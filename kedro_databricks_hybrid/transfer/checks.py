@@ -1,4 +1,4 @@
-"""What cannot be transferred, said in one line with the next step, before anything moves."""
+"""Refuse what cannot be transferred before anything is transferred, and translate errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import MachineError, NotFoundError, TransferError, WorkspaceError
 from kedro_databricks_hybrid.git.unsafe_names import Verdict, judge, shown
-from kedro_databricks_hybrid.transfer.files import OURS
+from kedro_databricks_hybrid.transfer.files import STATE_FOLDER
 from kedro_databricks_hybrid.transfer.local import is_draft
 
 if TYPE_CHECKING:
@@ -24,19 +24,23 @@ if TYPE_CHECKING:
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_NAME = 255  # bytes
 _MAX_PATH = 3000  # bytes below the root
-_WAYS_OUT = {
+_HINTS = {
     **dict.fromkeys((errno.EACCES, errno.EPERM), "Make it writable for you"),
     **dict.fromkeys(
         (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY),
-        "Move away what has its name here, a file in place of a folder or the other way around",
+        "Move or delete the local file or folder that is in the way",
     ),
-    errno.ENAMETOOLONG: "Rename it on Databricks, since its name is too long for this disk",
+    errno.ENAMETOOLONG: "Rename it on Databricks: its name is too long for this disk",
 }
 
 
 @contextmanager
 def explained(action: str) -> Iterator[None]:
-    """Translate errors, and name the setting to change where a data root as a whole is out of reach."""
+    """Translate the SDK's errors; where the whole data root is refused, name the setting to change.
+
+    Args:
+        action: What is tried, for the message, such as `list dbfs:/x`.
+    """
     try:
         with translated(action):
             yield
@@ -57,21 +61,21 @@ def explained(action: str) -> Iterator[None]:
 
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """Translate what the disk refuses while a file or folder is written; the hint fits the cause.
+    """Translate the disk's errors while a file or folder is written; the hint depends on the cause.
 
     Raises:
-        MachineError: The disk is full, or the like.
-        TransferError: It cannot be written.
+        MachineError: The disk is full, read-only or broken.
+        TransferError: The file or folder cannot be written.
     """
     try:
         yield
     except OSError as error:
         named = Path(str(error.filename or target))
         file = target if any(map(is_draft, named.parts)) else named
-        way_out = _WAYS_OUT.get(error.errno or 0)
+        hint = _HINTS.get(error.errno or 0)
         raise MachineError.of(error, file) or TransferError(
             f"{file} cannot be written: {error.strerror}.",
-            hint=f"{way_out}, then pull again." if way_out else "Pull again.",
+            hint=f"{hint}, then pull again." if hint else "Pull again.",
         ) from error
 
 
@@ -79,7 +83,7 @@ def refuse_names(paths: Sequence[PurePosixPath]) -> None:
     """Refuse paths that cannot exist on Databricks.
 
     Raises:
-        TransferError: A name is no valid Unicode, holds a control character, or is too long.
+        TransferError: A name is not valid Unicode, contains a control character, or is too long.
     """
     for path in paths:
         if problem := _problem(path):
@@ -88,10 +92,10 @@ def refuse_names(paths: Sequence[PurePosixPath]) -> None:
 
 
 def refuse_sizes(sizes: Sequence[tuple[PurePosixPath, int]], tree: RemoteTree) -> None:
-    """Refuse files that do not fit.
+    """Refuse files that are too large.
 
     Raises:
-        TransferError: A file is larger than the API takes.
+        TransferError: A file is larger than the API accepts.
     """
     if tree.largest is None:
         return
@@ -100,7 +104,7 @@ def refuse_sizes(sizes: Sequence[tuple[PurePosixPath, int]], tree: RemoteTree) -
             raise TransferError(
                 f"{path} has {size / 1e9:.1f} GB, but a file in {tree.root} may have "
                 f"{tree.largest / 1024**3:.0f} GiB at most.",
-                hint="Split it, or write it from the cluster.",
+                hint="Split it, or write it on the cluster.",
             )
 
 
@@ -108,28 +112,28 @@ def _problem(path: PurePosixPath) -> str | None:
     try:
         encoded = str(path).encode()
     except UnicodeEncodeError:
-        return "is not valid Unicode, which Databricks needs"
+        return "is not valid Unicode, which Databricks requires"
     if _CONTROL.search(str(path)):
-        return "holds a control character, which Databricks refuses"
+        return "contains a control character, which Databricks refuses"
     if len(encoded) > _MAX_PATH:
         return f"is longer than {_MAX_PATH} bytes"
     if len(encoded) > _MAX_NAME and any(len(name.encode()) > _MAX_NAME for name in path.parts):
-        return f"holds a name longer than {_MAX_NAME} bytes"
+        return f"contains a name longer than {_MAX_NAME} bytes"
     return None
 
 
 def refuse_escapes(paths: Sequence[PurePosixPath]) -> None:
-    """Refuse remote names that would leave the data folder, or that git or this tool acts on here.
+    """Refuse remote paths outside the data folder, and names that git or this plugin acts on.
 
     Raises:
-        TransferError: There is such a name.
+        TransferError: A path is one of these.
     """
     for path in paths:
-        foreign = any("\\" in name or ":" in name for name in path.parts) and os.name == "nt"
-        own = OURS in path.parts or any(map(is_draft, path.parts))
-        if judge(path) is Verdict.REFUSE or own or foreign:
+        invalid_here = os.name == "nt" and any("\\" in name or ":" in name for name in path.parts)
+        is_state = STATE_FOLDER in path.parts or any(map(is_draft, path.parts))
+        if judge(path) is Verdict.REFUSE or is_state or invalid_here:
             raise TransferError(
-                f"{shown(path)} cannot be a file here: it would leave the data folder, or git or this tool "
-                "would act on it.",
-                hint="Delete or rename it on Databricks; nothing was pulled.",
+                f"{shown(path)} cannot be pulled: it is outside the data folder, or git or this plugin would "
+                "act on it.",
+                hint="Delete or rename it on Databricks. Nothing was pulled.",
             )

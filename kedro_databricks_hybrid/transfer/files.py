@@ -1,4 +1,4 @@
-"""What transfers talk about: a file here, a file there, and what is known of their contents. Pure."""
+"""Local files, remote files and their contents, as transfers describe them. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import os
 
-OURS = ".kedro-hybrid"
-"""The folder in which this tool keeps its own files, in the data folder and below the data root."""
+STATE_FOLDER = ".kedro-hybrid"
+"""The plugin's state folder, in the data folder and below the data root."""
 
 SMALL = 1024 * 1024
-"""Bytes up to which a file travels in one request and is held in memory."""
+"""Bytes up to which a file is sent in one request and held in memory."""
 
 BLOCK = 1024 * 1024
 """Bytes read, hashed and moved at a time."""
@@ -22,34 +22,34 @@ BLOCK = 1024 * 1024
 
 @cache
 def path_of(text: str) -> PurePosixPath:
-    """Return a path, the same object for the same text: thousands of them are compared and looked up."""
+    """Return a path, the same object for the same text: it is hashed once, and thousands are looked up."""
     return PurePosixPath(text)
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds: its SHA-256 in hex and its size in bytes."""
+    """The content of a file: its SHA-256 in hex and its size in bytes."""
 
     digest: str
     size: int
 
     @property
     def is_known(self) -> bool:
-        """Whether somebody has read it; one that nobody has read equals no other."""
+        """Whether the file has been read; an unread content equals no other."""
         return bool(self.digest)
 
 
 def unread(size: int) -> Content:
-    """Return what is known of a file that nobody has read: its size."""
+    """Return the content of a file that has not been read: only its size is known."""
     return Content("", size)
 
 
 Stamp = tuple[int, int, int]
-"""Size, modification time and change time (ns): the same as long as nobody wrote to a local file."""
+"""Size, modification time and change time (ns) of a local file; a write changes them."""
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
-    """Return what tells whether a local file was written to."""
+    """Return the stamp in a file's status."""
     return (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
@@ -61,7 +61,7 @@ class LocalFile:
     content: Content
     modified: int = 0
     stamp: Stamp = (0, 0, 0)
-    """Of the moment before it was read."""
+    """The stamp from before it was read."""
 
     @property
     def size(self) -> int:
@@ -71,7 +71,7 @@ class LocalFile:
 
 @dataclass(frozen=True)
 class Version:
-    """What tells one version of a remote file from the next: size in bytes, modification time in ms."""
+    """A version of a remote file: size in bytes, modification time in ms."""
 
     size: int
     modified: int
@@ -87,13 +87,13 @@ class RemoteFile:
 
     @property
     def version(self) -> Version:
-        """What identifies this version of it."""
+        """The version that the listing shows."""
         return Version(self.size, self.modified)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies directly in a remote folder."""
+    """The files and folders directly in a remote folder."""
 
     files: tuple[RemoteFile, ...] = ()
     folders: tuple[PurePosixPath, ...] = ()
@@ -101,7 +101,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Entry:
-    """A version of a remote file and the content that is known to be in it."""
+    """A version of a remote file and the SHA-256 of its content."""
 
     version: Version
     digest: str

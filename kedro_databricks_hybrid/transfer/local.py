@@ -1,7 +1,7 @@
-"""The local data folder: its files, what they hold, and this tool's own folder in it.
+"""The local data folder: its files, their contents, and the plugin's state folder in it.
 
-Digests are remembered, so that an unchanged file is not read again. The tool's folder ignores itself for Git,
-and no push sends it.
+Digests are cached, so that an unchanged file is not read again. The state folder has a .gitignore for itself,
+and a push does not send it.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import stat
 import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from kedro_databricks_hybrid.disk import replace_file
 from kedro_databricks_hybrid.errors import HybridError, MachineError, TransferError
-from kedro_databricks_hybrid.transfer.concurrency import run_all
+from kedro_databricks_hybrid.parallel import run_all
 from kedro_databricks_hybrid.transfer.files import (
     BLOCK,
-    OURS,
     SMALL,
+    STATE_FOLDER,
     Content,
     LocalFile,
     Stamp,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _MARKERS = {".gitkeep", ".DS_Store"}
 PART_SUFFIX = ".kedro-part"
-"""Ends the name of a file or folder that a pull has not finished."""
+"""The end of a draft's name: a file or folder that a pull has not finished."""
 
 _DRAFT = re.compile(rf"\.[0-9a-f]{{8}}\.[0-9a-f]{{8}}{re.escape(PART_SUFFIX)}")
 
@@ -44,18 +44,18 @@ Found = dict[PurePosixPath, os.stat_result]
 """Local files by their path relative to the data folder."""
 _DIGESTS_FILE = "digests.json"
 _TOO_FRESH_NS = 2_000_000_000
-"""A file modified this shortly before it was read may change again with the same time stamp."""
+"""A file that was modified within this time before it was read may change again with the same time stamp."""
 
 
 def find_files(data: Path, chosen: Iterable[Path] | None = None) -> Found:
-    """Return the regular files of the data folder, without markers of Git and side files of a local Spark.
+    """Return the regular files of the data folder, without .gitkeep and the checksum files of a local Spark.
 
     Args:
         data: The data folder.
-        chosen: Files and folders in it to restrict to, which need not exist; None takes all.
+        chosen: Files and folders to restrict to, which need not exist; None means all.
 
     Raises:
-        TransferError: A path leaves the data folder, by `..` or by a link, or a folder cannot be read.
+        TransferError: A path leads out of the data folder, by `..` or by a link, or a folder cannot be read.
     """
     found: Found = {}
     real_data = Path(os.path.realpath(data))
@@ -82,7 +82,7 @@ def find_files(data: Path, chosen: Iterable[Path] | None = None) -> Found:
 
 
 def read_files(data: Path, found: Found, digests: Digests) -> list[LocalFile]:
-    """Return files with their contents; only those that changed since they were last read are read.
+    """Return files with their contents; reads only those that changed since they were last read.
 
     Raises:
         TransferError: A file cannot be read.
@@ -91,7 +91,7 @@ def read_files(data: Path, found: Found, digests: Digests) -> list[LocalFile]:
 
 
 def as_files(found: Found, contents: Mapping[PurePosixPath, Content]) -> list[LocalFile]:
-    """Put files and their contents together; a content that is missing was not read."""
+    """Combine files with their contents; a file without one has not been read."""
     return [
         LocalFile(
             path,
@@ -104,7 +104,7 @@ def as_files(found: Found, contents: Mapping[PurePosixPath, Content]) -> list[Lo
 
 
 def contents_of(data: Path, found: Found, digests: Digests) -> dict[PurePosixPath, Content]:
-    """Return what files hold; only those that changed since they were last read are read.
+    """Return the contents of files; reads only those that changed since they were last read.
 
     Raises:
         TransferError: A file cannot be read.
@@ -114,7 +114,7 @@ def contents_of(data: Path, found: Found, digests: Digests) -> dict[PurePosixPat
         return digests.content(data / path, path, found[path])
 
     try:
-        # Threads help where hashing takes longer than starting them: Python hashes blocks side by side.
+        # Threads pay off for large files: hashlib releases the GIL.
         large = [path for path, status in found.items() if status.st_size > SMALL]
         contents = dict(zip(large, run_all(read, large), strict=True))
         return {path: contents.get(path) or read(path) for path in found}
@@ -123,7 +123,7 @@ def contents_of(data: Path, found: Found, digests: Digests) -> dict[PurePosixPat
 
 
 def content_of(path: Path) -> Content:
-    """Read a file and return what identifies its content."""
+    """Read a file and return its content."""
     digest = hashlib.sha256()
     size = 0
     buffer = bytearray(BLOCK)
@@ -135,7 +135,7 @@ def content_of(path: Path) -> Content:
 
 
 def layer_folders(data: Path) -> list[PurePosixPath]:
-    """Return the folders directly in the data folder: Kedro's layers."""
+    """Return the folders directly in the data folder: Kedro's data layers."""
     if not data.is_dir():
         return []
     return sorted(
@@ -146,22 +146,22 @@ def layer_folders(data: Path) -> list[PurePosixPath]:
 
 
 def is_draft(name: str) -> bool:
-    """Tell whether a name is one that a pull gives to what it has not finished."""
+    """Return whether a name is that of a draft of a pull."""
     return _DRAFT.fullmatch(name) is not None
 
 
 def inside(data: Path, path: Path) -> PurePosixPath:
-    """Return a path relative to the data folder, whether or not it exists.
+    """Return a path relative to the data folder; it need not exist.
 
     Raises:
-        TransferError: It is not in there.
+        TransferError: The path is outside the data folder.
     """
     plain = Path(os.path.normpath(path))
     top = Path(os.path.normpath(data))
     if not plain.is_relative_to(top):
         raise TransferError(
             f"{path} is not in the data folder {data}.",
-            hint="Name files or folders in it, or change data.local in databricks.yml.",
+            hint="Give files or folders in it, or change data.local in databricks.yml.",
         )
     return PurePosixPath(plain.relative_to(top).as_posix())
 
@@ -170,17 +170,19 @@ def require(path: Path) -> None:
     """Refuse a path that does not exist.
 
     Raises:
-        TransferError: There is nothing.
+        TransferError: It does not exist.
     """
     if not os.path.lexists(path):
-        raise TransferError(f"{path} does not exist.", hint="Name files or folders of the data folder.")
+        raise TransferError(f"{path} does not exist.", hint="Give files or folders in the data folder.")
 
 
 def named(data: Path, names: Collection[str]) -> list[Path]:
-    """Return what a user means by names typed at the shell: from there, or else from the data folder.
+    """Resolve paths typed at the shell: relative to the working directory if that is in the data folder.
+
+    Otherwise they are relative to the data folder.
 
     Raises:
-        TransferError: A name leads out of the data folder.
+        TransferError: A path leads out of the data folder.
     """
     paths = []
     for name in names:
@@ -193,7 +195,7 @@ def named(data: Path, names: Collection[str]) -> list[Path]:
 
 
 def _files_below(folder: str, name: str, real_data: Path) -> Iterator[tuple[str, str, os.stat_result]]:
-    """Yield each file's name below the data folder, its path and its status; strings, as they are many."""
+    """Yield each file's path relative to the data folder, its path and its status; strings, for speed."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_symlink():
@@ -201,9 +203,9 @@ def _files_below(folder: str, name: str, real_data: Path) -> Iterator[tuple[str,
                 if not target.is_relative_to(real_data):
                     raise _link_out(name + entry.name, target)
                 if entry.is_dir() and Path(os.path.realpath(folder)).is_relative_to(target):
-                    continue  # a link back up: what it leads to is walked already
+                    continue  # a link to a folder above: its files are listed already
             if entry.is_dir():
-                if entry.name != OURS and not is_draft(entry.name):
+                if entry.name != STATE_FOLDER and not is_draft(entry.name):
                     yield from _files_below(entry.path, f"{name}{entry.name}/", real_data)
             elif entry.is_file():
                 yield name + entry.name, entry.path, entry.stat()
@@ -212,7 +214,7 @@ def _files_below(folder: str, name: str, real_data: Path) -> Iterator[tuple[str,
 def _link_out(name: str, target: Path) -> TransferError:
     return TransferError(
         f"{name} is a link to {target}, outside the data folder.",
-        hint="Copy the data into the folder, or remove the link.",
+        hint="Copy the data into the data folder, or remove the link.",
     )
 
 
@@ -228,14 +230,14 @@ def _require_readable(path: str) -> None:
 
 def _unreadable(error: OSError) -> HybridError:
     return MachineError.of(error) or TransferError(
-        f"{error.filename} cannot be read: {error.strerror}.", hint="Mend its permissions or remove it."
+        f"{error.filename} cannot be read: {error.strerror}.", hint="Fix its permissions or remove it."
     )
 
 
 class Digests:
-    """Digests of the files of one data folder.
+    """A cache of the digests of one data folder's files.
 
-    A file counts as unchanged while its size, its modification time and its inode's change time are the same.
+    A file counts as unchanged while its stamp is the same: size, modification time and change time.
 
     Args:
         data: The data folder.
@@ -246,16 +248,16 @@ class Digests:
         self._known: dict[str, tuple[Stamp, str]] = {}
         self._changed = False
         try:
-            stored = json.loads(own_path(data, _DIGESTS_FILE).read_text(encoding="utf-8"))
+            stored = json.loads(state_path(data, _DIGESTS_FILE).read_text(encoding="utf-8"))
             self._known = {path: (tuple(stamp), digest) for path, (stamp, digest) in stored.items()}
         except (OSError, ValueError, TypeError, AttributeError):
-            pass  # then every file is read
+            pass  # without a cache every file is read
 
     def content(self, file: Path, path: PurePosixPath, status: os.stat_result) -> Content:
-        """Return a file's content, read only if need be.
+        """Return a file's content, from the cache or by reading it.
 
         Args:
-            file: Where it is.
+            file: The file.
             path: Its path relative to the data folder.
             status: Its status before it is read.
         """
@@ -267,36 +269,36 @@ class Digests:
         return content
 
     def known(self, path: PurePosixPath, status: os.stat_result) -> Content | None:
-        """Return the content of a file that has not changed since it was read, None of any other."""
+        """Return the cached content of an unchanged file, otherwise None."""
         known = self._known.get(str(path))
         return Content(known[1], status.st_size) if known and known[0] == stamp_of(status) else None
 
     def note(self, path: PurePosixPath, stamp: Stamp, content: Content) -> None:
-        """Remember what was read while a file had a stamp."""
+        """Cache a content that was read while the file had a stamp, unless the file is too new to tell."""
         _, modified, changed = stamp
         if time.time_ns() - max(modified, changed) > _TOO_FRESH_NS:
             self._known[str(path)] = (stamp, content.digest)
             self._changed = True
 
     def save(self) -> None:
-        """Keep them for the next time."""
+        """Write the cache to the state folder."""
         if self._changed:
-            write_own(self._data, _DIGESTS_FILE, json.dumps(self._known))
+            write_state(self._data, _DIGESTS_FILE, json.dumps(self._known))
 
 
-def own_path(data: Path, name: str) -> Path:
-    """Return where a file of ours is or would be."""
-    return data / OURS / name
+def state_path(data: Path, name: str) -> Path:
+    """Return the path of a file in the state folder."""
+    return data / STATE_FOLDER / name
 
 
-def make_own_folder(data: Path) -> Path:
-    """Return the folder, made if need be.
+def make_state_folder(data: Path) -> Path:
+    """Make the state folder if it is missing, and return it.
 
     Raises:
-        MachineError: The disk is full, or the like.
+        MachineError: The disk is full, read-only or broken.
         TransferError: The data folder cannot be written.
     """
-    folder = data / OURS
+    folder = data / STATE_FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
         ignore = folder / ".gitignore"
@@ -307,25 +309,21 @@ def make_own_folder(data: Path) -> Path:
     return folder
 
 
-def write_own(data: Path, name: str, content: str | bytes) -> None:
-    """Replace a file of ours by a whole one.
+def write_state(data: Path, name: str, content: str | bytes) -> None:
+    """Replace a file in the state folder atomically.
 
     Raises:
-        MachineError: The disk is full, or the like.
+        MachineError: The disk is full, read-only or broken.
         TransferError: The data folder cannot be written.
     """
-    target = make_own_folder(data) / name
-    draft = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
+    target = make_state_folder(data) / name
     try:
-        target.parent.mkdir(exist_ok=True)
-        draft.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.replace(draft, target)  # noqa: PTH105 - the name tells that it replaces
+        replace_file(target, content)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise _unwritable(target, error) from error
 
 
 def _unwritable(file: Path, error: OSError) -> HybridError:
     return MachineError.of(error, file) or TransferError(
-        f"{file} cannot be written: {error.strerror}.", hint="Fix that, then try again."
+        f"{file} cannot be written: {error.strerror}.", hint="Fix that and try again."
     )

@@ -1,8 +1,8 @@
-"""What is known of the contents below a data root, kept beside the data for everyone who pushes to it.
+"""The manifest of a data root: the contents of its files' versions, stored beside the data for all clones.
 
-Each push adds a file of its own; nobody rewrites another's. So two people who push at once do not undo each
-other, and no lock is needed, which the APIs could not give. The versions in the entries come from one clock,
-the server's, and decide which of two entries for a path is the newer.
+Each push adds a manifest file and never rewrites another push's. So two pushes at once do not overwrite each
+other's entries, and no lock is needed; the APIs have none. Of two entries for a path, the one with the later
+modification time counts; all of these times are from the server's clock.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from kedro_databricks_hybrid.parallel import run_all
 from kedro_databricks_hybrid.transfer import local
-from kedro_databricks_hybrid.transfer.concurrency import run_all
-from kedro_databricks_hybrid.transfer.files import OURS, Content, Entry, Version, path_of
+from kedro_databricks_hybrid.transfer.files import STATE_FOLDER, Content, Entry, Version, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.transfer.plan import Pair
     from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
-FOLDER = PurePosixPath(OURS, "manifest")
+FOLDER = PurePosixPath(STATE_FOLDER, "manifest")
 _SUFFIX = ".json.gz"
 _MANY = 4
-"""Files that a manifest has at most, but for pushes at the same time."""
+"""The most files in a manifest; pushes at the same time may add more."""
 
 Entries = dict[PurePosixPath, Entry]
 
 
 def as_bytes(entries: Mapping[PurePosixPath, Entry]) -> bytes:
-    """Return entries as they are stored: gzip, whose checksum tells a whole file from a part of one."""
+    """Return entries as they are stored: gzip, whose checksum detects an incomplete file."""
     files = {
         str(path): [entry.digest, entry.version.size, entry.version.modified]
         for path, entry in entries.items()
@@ -47,7 +47,7 @@ def as_bytes(entries: Mapping[PurePosixPath, Entry]) -> bytes:
 
 
 def from_bytes(content: bytes | None) -> Entries:
-    """Return stored entries; a file that is gone or cannot be read says nothing, so contents get compared."""
+    """Return stored entries; none of a missing or damaged file, so that contents are compared instead."""
     if not content:
         return {}
     try:
@@ -71,12 +71,12 @@ def merge(several: Iterable[Mapping[PurePosixPath, Entry]]) -> Entries:
     return merged
 
 
-class Copies:
-    """Copies here of manifest files there, which nobody changes once they are written.
+class ManifestCache:
+    """Local copies of manifest files, which never change once they are written.
 
     Args:
-        data: The local data folder; where there is none, nothing is kept.
-        name: The folder of the copies among this tool's own files.
+        data: The local data folder; if it does not exist, nothing is stored.
+        name: The folder of the copies in the state folder.
     """
 
     def __init__(self, data: Path, name: str) -> None:
@@ -84,29 +84,29 @@ class Copies:
         self._name = name
 
     def read(self, tree: RemoteTree, path: PurePosixPath) -> Entries:
-        """Return what a manifest file says, from its copy if there is a whole one."""
-        copy = local.own_path(self._data, self._name) / path.name
+        """Return the entries of a manifest file, from its local copy if that is complete."""
+        copy = local.state_path(self._data, self._name) / path.name
         try:
-            kept = from_bytes(copy.read_bytes())
+            entries = from_bytes(copy.read_bytes())
         except OSError:
-            kept = {}
-        if kept:
-            return kept
+            entries = {}
+        if entries:
+            return entries
         content = tree.read(path)
         entries = from_bytes(content)
         if content and entries:
-            self.keep(path, content)
+            self.store(path, content)
         return entries
 
-    def keep(self, path: PurePosixPath, content: bytes) -> None:
-        """Keep a copy."""
+    def store(self, path: PurePosixPath, content: bytes) -> None:
+        """Store a copy of a manifest file."""
         if self._data.is_dir():
-            local.write_own(self._data, f"{self._name}/{path.name}", content)
+            local.write_state(self._data, f"{self._name}/{path.name}", content)
 
     def keep_only(self, paths: Collection[PurePosixPath]) -> None:
-        """Remove the copies of all other files."""
+        """Remove the copies of all other manifest files."""
         names = {path.name for path in paths}
-        for copy in local.own_path(self._data, self._name).glob("*"):
+        for copy in local.state_path(self._data, self._name).glob("*"):
             if copy.name not in names:
                 copy.unlink(missing_ok=True)
 
@@ -116,58 +116,58 @@ class Manifest:
 
     Args:
         tree: The data root.
-        copies: The copies of its files here.
-        files: The files that it consists of and what each says; empty on a root that nobody pushed to.
+        cache: The local copies of its files.
+        files: The entries of each of its files; empty on a root that nobody has pushed to.
     """
 
-    def __init__(self, tree: RemoteTree, copies: Copies, files: dict[PurePosixPath, Entries]) -> None:
+    def __init__(self, tree: RemoteTree, cache: ManifestCache, files: dict[PurePosixPath, Entries]) -> None:
         self._tree = tree
-        self._copies = copies
+        self._cache = cache
         self._files = files
         self.entries = merge(files[path] for path in sorted(files))
 
     @classmethod
-    def read(cls, tree: RemoteTree, copies: Copies) -> Manifest | None:
-        """Read it; None where nobody has pushed to this root yet."""
+    def read(cls, tree: RemoteTree, cache: ManifestCache) -> Manifest | None:
+        """Read a root's manifest; None if nobody has pushed to this root yet."""
         listing = tree.list(FOLDER)
         if listing is None:
             return None
         names = sorted(file.path for file in listing.files if file.path.name.endswith(_SUFFIX))
-        read = run_all(lambda path: copies.read(tree, path), names)
-        copies.keep_only(names)
-        return cls(tree, copies, dict(zip(names, read, strict=True)))
+        read = run_all(lambda path: cache.read(tree, path), names)
+        cache.keep_only(names)
+        return cls(tree, cache, dict(zip(names, read, strict=True)))
 
     def add(self, entries: Entries) -> None:
-        """Store what became known, in a file of its own that takes in the smallest ones if there are many."""
+        """Add entries in a new file, which replaces the smallest files if there are many."""
         if not entries:
             return
         by_size = sorted(self._files, key=lambda path: len(self._files[path]))
-        taken = by_size[: max(0, len(by_size) - _MANY + 1)]
-        together = merge([*(self._files[path] for path in taken), entries])
-        content = as_bytes(together)
+        replaced = by_size[: max(0, len(by_size) - _MANY + 1)]
+        merged = merge([*(self._files[path] for path in replaced), entries])
+        content = as_bytes(merged)
         name = FOLDER / f"{time.time_ns():020d}-{secrets.token_hex(4)}{_SUFFIX}"
         self._tree.write(name, content)
-        self._copies.keep(name, content)
-        run_all(self._tree.delete, taken)
-        self._files = {path: each for path, each in self._files.items() if path not in taken}
-        self._files[name] = together
+        self._cache.store(name, content)
+        run_all(self._tree.delete, replaced)
+        self._files = {path: each for path, each in self._files.items() if path not in replaced}
+        self._files[name] = merged
         self.entries = merge([self.entries, entries])
 
 
 @dataclass(frozen=True)
-class Memory:
-    """What is remembered of remote contents.
+class KnownContents:
+    """The contents of remote versions that were recorded earlier.
 
     Args:
-        manifest: What all who push noted beside the data.
-        clone: What this clone had in step.
+        manifest: Recorded by every push, beside the data.
+        clone: Recorded by this clone.
     """
 
     manifest: Mapping[PurePosixPath, Entry]
     clone: Mapping[PurePosixPath, Entry]
 
     def contents(self, files: Mapping[PurePosixPath, RemoteFile]) -> dict[PurePosixPath, Content]:
-        """Return the contents of those files that are still in a version which is remembered."""
+        """Return the contents of those files whose present version was recorded."""
         known = {}
         for path, file in files.items():
             for entries in (self.manifest, self.clone):
@@ -177,21 +177,21 @@ class Memory:
         return known
 
 
-def with_contents(tree: RemoteTree, pairs: Sequence[Pair], unclear: Callable[[Pair], bool]) -> list[Pair]:
-    """Read the remote files that nobody remembers and return the pairs with their contents.
+def with_contents(tree: RemoteTree, pairs: Sequence[Pair], must_read: Callable[[Pair], bool]) -> list[Pair]:
+    """Read remote files whose content is not recorded, and return the pairs with their contents.
 
     Args:
         tree: The data root.
-        pairs: What is known so far.
-        unclear: Which of them have to be read.
+        pairs: The pairs, with the contents that were recorded.
+        must_read: Whether the remote file of a pair has to be read.
     """
-    asked = [pair for pair in pairs if unclear(pair)]
-    answers = run_all(lambda pair: _content_there(tree, pair), asked)
-    holds = dict(zip((pair.path for pair in asked), answers, strict=True))
-    return [replace(pair, holds=holds[pair.path]) if pair.path in holds else pair for pair in pairs]
+    unread = [pair for pair in pairs if must_read(pair)]
+    contents = run_all(lambda pair: _read_remote(tree, pair), unread)
+    read = dict(zip((pair.path for pair in unread), contents, strict=True))
+    return [replace(pair, remote_content=read[pair.path]) if pair.path in read else pair for pair in pairs]
 
 
-def _content_there(tree: RemoteTree, pair: Pair) -> Content | None:
+def _read_remote(tree: RemoteTree, pair: Pair) -> Content | None:
     if pair.there is None:
         return None
     digest = hashlib.sha256()

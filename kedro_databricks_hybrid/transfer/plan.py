@@ -1,4 +1,4 @@
-"""What a push or a pull has to do: decided from both sides and what they last had in common. Pure."""
+"""Plan a push or a pull from the local files, the remote files and their last common contents. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class State(Enum):
-    """How a file here and the one of the same path there relate."""
+    """How the local file and the remote file of one path differ."""
 
     SAME = "same"
     ONLY_HERE = "only here"
@@ -29,46 +29,46 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Pair:
-    """One path: the file here, the file there, and what is known of them.
+    """One path: its local file, its remote file and their contents.
 
     Args:
-        path: Relative to the data folder and to the root alike.
-        here: The local file, if there is one.
-        there: The remote file, if there is one.
-        holds: The content of the remote file, where it is known.
-        before: Contents that this clone knows to have been its own there: the one that both sides had when
-            they were last in step, and those that an interrupted push was sending.
+        path: Relative to the data folder, and to the data root.
+        here: The local file, None if it does not exist.
+        there: The remote file, None if it does not exist.
+        remote_content: The content of the remote file, None if it is not known.
+        base: Remote contents that came from this clone or were pulled to it: the content that both files had
+            after the last transfer, and those that an interrupted push was sending.
     """
 
     path: PurePosixPath
     here: LocalFile | None = None
     there: RemoteFile | None = None
-    holds: Content | None = None
-    before: frozenset[Content] = frozenset()
+    remote_content: Content | None = None
+    base: frozenset[Content] = frozenset()
 
     @property
     def must_be_compared(self) -> bool:
-        """Whether only reading the remote file can tell whose content it holds."""
-        if self.here is None or self.there is None or self.holds is not None:
+        """Whether the remote file has to be read to know its state: the sizes alone do not decide it."""
+        if self.here is None or self.there is None or self.remote_content is not None:
             return False
-        return self.there.size in {self.here.size, *(content.size for content in self.before)}
+        return self.there.size in {self.here.size, *(content.size for content in self.base)}
 
     @property
     def state(self) -> State:
-        """How the two sides relate; a remote content that is not known is a foreign one."""
+        """How the two files differ; an unknown remote content counts as somebody else's change."""
         if self.here is None:
             return State.ONLY_THERE
         if self.there is None:
             return State.ONLY_HERE
-        if self.holds == self.here.content:
+        if self.remote_content == self.here.content:
             return State.SAME
-        if self.holds in self.before:
+        if self.remote_content in self.base:
             return State.CHANGED_HERE
-        return State.CHANGED_THERE if self.here.content in self.before else State.CHANGED_BOTH
+        return State.CHANGED_THERE if self.here.content in self.base else State.CHANGED_BOTH
 
 
-class Answer(Enum):
-    """What to do with files that changed on both sides."""
+class OnConflict(Enum):
+    """What a push does with files that changed on both sides."""
 
     REFUSE = "refuse"
     MINE = "mine"
@@ -82,11 +82,11 @@ class PushPlan:
     Args:
         send: Files to send.
         make: Folders to make.
-        same: Files that are in step already.
-        changed_there: Files left alone, since only the ones there changed.
-        conflicts: Files that changed on both sides, in the way of the push.
-        kept: Files that changed on both sides, left as they are there because that was asked for.
-        results: Results of pipelines, left alone because the ones there are the cluster's.
+        same: Files that are equal already.
+        changed_there: Files that changed on Databricks only; not sent.
+        conflicts: Files that changed on both sides and stop the push.
+        kept: Files that changed on both sides and stay as they are on Databricks, as asked for.
+        results: Outputs of pipelines that exist on Databricks, where the cluster wrote them; not sent.
     """
 
     send: tuple[Pair, ...] = ()
@@ -104,57 +104,58 @@ def plan_push(
     folders: Collection[PurePosixPath] = (),
     there: Collection[PurePosixPath] = (),
     results: Collection[PurePosixPath] = (),
-    answer: Answer = Answer.REFUSE,
+    on_conflict: OnConflict = OnConflict.REFUSE,
 ) -> PushPlan:
     """Decide what to send.
 
     Args:
-        pairs: The local files with what is known of them; whatever must be compared has been.
-        folders: Folders that shall exist there.
-        there: Folders that do.
-        results: Paths that pipelines write, as files or as folders: sent only where nothing is there.
-        answer: What to do with files that changed on both sides; MINE sends also where only theirs changed.
+        pairs: A pair for each local file; those that had to be compared have been.
+        folders: Folders that should exist on Databricks.
+        there: Folders that exist on Databricks.
+        results: Files and folders that pipelines write: sent only where none exists on Databricks.
+        on_conflict: What to do with files that changed on both sides; MINE also sends files that changed on
+            Databricks only.
     """
-    sorted_out: dict[State, list[Pair]] = {state: [] for state in State}
-    left: list[Pair] = []
+    by_state: dict[State, list[Pair]] = {state: [] for state in State}
+    left_results: list[Pair] = []
     for pair in pairs:
         is_result = bool(results) and (
             pair.path in results or any(parent in results for parent in pair.path.parents)
         )
         differs = pair.state not in {State.SAME, State.ONLY_HERE}
-        if is_result and differs and answer is not Answer.MINE:
-            left.append(pair)
+        if is_result and differs and on_conflict is not OnConflict.MINE:
+            left_results.append(pair)
         else:
-            sorted_out[pair.state].append(pair)
-    send = sorted_out[State.ONLY_HERE] + sorted_out[State.CHANGED_HERE]
-    both, theirs = sorted_out[State.CHANGED_BOTH], sorted_out[State.CHANGED_THERE]
-    if answer is Answer.MINE:
+            by_state[pair.state].append(pair)
+    send = by_state[State.ONLY_HERE] + by_state[State.CHANGED_HERE]
+    both, theirs = by_state[State.CHANGED_BOTH], by_state[State.CHANGED_THERE]
+    if on_conflict is OnConflict.MINE:
         send, both, theirs = send + both + theirs, [], []
     return PushPlan(
         send=tuple(sorted(send, key=lambda pair: pair.path)),
         make=tuple(sorted(set(folders) - set(there))),
-        same=tuple(sorted_out[State.SAME]),
+        same=tuple(by_state[State.SAME]),
         changed_there=tuple(theirs),
-        conflicts=tuple(both) if answer is Answer.REFUSE else (),
-        kept=tuple(both) if answer is Answer.THEIRS else (),
-        results=tuple(left),
+        conflicts=tuple(both) if on_conflict is OnConflict.REFUSE else (),
+        kept=tuple(both) if on_conflict is OnConflict.THEIRS else (),
+        results=tuple(left_results),
     )
 
 
 def pairs_of(
     here: Sequence[LocalFile],
     there: Mapping[PurePosixPath, RemoteFile],
-    holds: Mapping[PurePosixPath, Content],
-    before: Mapping[PurePosixPath, frozenset[Content]],
+    remote_content: Mapping[PurePosixPath, Content],
+    base: Mapping[PurePosixPath, frozenset[Content]],
 ) -> list[Pair]:
-    """Put each local file beside what is known of its path."""
+    """Return a pair for each local file."""
     return [
         Pair(
             file.path,
             file,
             there.get(file.path),
-            holds.get(file.path),
-            before.get(file.path, frozenset()),
+            remote_content.get(file.path),
+            base.get(file.path, frozenset()),
         )
         for file in here
     ]
@@ -165,12 +166,12 @@ _EDITED = {State.CHANGED_HERE, State.CHANGED_BOTH}
 
 @dataclass(frozen=True)
 class Unit:
-    """What lands at once: one file, or a folder that Spark wrote, which only makes sense whole.
+    """What a pull replaces in one step: a file, or a folder that Spark wrote, which is only valid as a whole.
 
     Args:
         path: The file or the folder.
-        pairs: The file itself, or all files of the folder on either side, and what is in the way here: files
-            below the file's name, or a file of the folder's name.
+        pairs: The file itself, or all local and remote files of the folder; also local files in the way:
+            files in a folder of the file's name, or a file of the folder's name.
         is_folder: Whether it is a folder.
     """
 
@@ -180,13 +181,13 @@ class Unit:
 
     @property
     def is_same(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether all its files are equal already."""
         return all(pair.state is State.SAME for pair in self.pairs)
 
     @property
     def is_edited(self) -> bool:
-        """Whether taking it would lose something that was made here."""
-        return any(pair.state in _EDITED or _only_ever_here(pair) for pair in self.pairs)
+        """Whether replacing it would lose a local change."""
+        return any(pair.state in _EDITED or _is_local_only(pair) for pair in self.pairs)
 
 
 @dataclass(frozen=True)
@@ -194,10 +195,10 @@ class PullPlan:
     """What a pull does.
 
     Args:
-        take: What is brought here.
-        same: What is in step already.
-        kept: What was edited here and stays.
-        left_out: What holds start-up files that nobody consented to.
+        take: Units to download.
+        same: Units that are equal already.
+        kept: Units that were edited locally and stay as they are.
+        left_out: Units with start-up files that the user did not accept.
     """
 
     take: tuple[Unit, ...] = ()
@@ -207,11 +208,11 @@ class PullPlan:
 
     @property
     def startup_files(self) -> list[PurePosixPath]:
-        """The files to download that programs run when they start."""
+        """The files to download that programs run at their start."""
         return [pair.path for pair in self.downloads if judge(pair.path) is Verdict.ASK]
 
     def without_startup_files(self) -> PullPlan:
-        """Return the plan that takes none of them, nor the rest of a folder that only makes sense whole."""
+        """Return the plan without the units that contain start-up files."""
         asked = set(self.startup_files)
         left_out = tuple(unit for unit in self.take if any(pair.path in asked for pair in unit.pairs))
         return replace(self, take=tuple(u for u in self.take if u not in left_out), left_out=left_out)
@@ -225,27 +226,29 @@ class PullPlan:
 
 
 def units_of(pairs: Iterable[Pair]) -> list[Unit]:
-    """Group pairs into units: each folder that Spark wrote is one, every other file stands for itself.
+    """Group pairs into units: one for each folder that Spark wrote, and one for each other file.
 
-    Files that are only here, and in nobody's way, are none of a pull's business.
+    Local files without a remote one are ignored, unless they are in the way.
     """
     known = sorted(pairs, key=lambda pair: pair.path)
     there = {pair.path for pair in known if pair.there}
     folders = spark_folders(there)
     grouped: dict[PurePosixPath, list[Pair]] = {path: [] for path in sorted(there | folders)}
     for pair in known:
-        lines = (*reversed(pair.path.parents), pair.path)
-        folder = next((each for each in lines if each in folders), None)
-        unit = folder or next((each for each in lines if each in there), None)
+        candidates = (*reversed(pair.path.parents), pair.path)
+        folder = next((each for each in candidates if each in folders), None)
+        unit = folder or next((each for each in candidates if each in there), None)
         if unit is not None:
             grouped[unit].append(pair)
-    return [Unit(path, tuple(own), is_folder=path in folders) for path, own in grouped.items() if own]
+    return [
+        Unit(path, tuple(members), is_folder=path in folders) for path, members in grouped.items() if members
+    ]
 
 
 def spark_folders(paths: Iterable[PurePosixPath]) -> set[PurePosixPath]:
-    """Return the folders that hold what Spark writes: `_SUCCESS`, `part-...`, or a Delta log.
+    """Return the folders that Spark wrote: those with `_SUCCESS`, `part-...` files or a Delta log.
 
-    A folder of parts inside another such folder, as partitions by column are, belongs to the outer one.
+    Partitions by column, such as `species=setosa`, belong to the outer folder.
     """
     found: set[PurePosixPath] = set()
     for path in paths:
@@ -261,11 +264,11 @@ def spark_folders(paths: Iterable[PurePosixPath]) -> set[PurePosixPath]:
 
 
 def plan_pull(units: Sequence[Unit], *, force: bool) -> PullPlan:
-    """Decide what to take.
+    """Decide what to download.
 
     Args:
-        units: What the pull was asked for; whatever must be compared has been.
-        force: Whether to take what was edited here as well.
+        units: The units to pull; those that had to be compared have been.
+        force: Whether to replace local edits, too.
     """
     same = tuple(unit for unit in units if unit.is_same)
     kept = tuple(unit for unit in units if not unit.is_same and unit.is_edited and not force)
@@ -273,13 +276,13 @@ def plan_pull(units: Sequence[Unit], *, force: bool) -> PullPlan:
     return PullPlan(take, same, kept)
 
 
-def _only_ever_here(pair: Pair) -> bool:
-    """Whether a file without a remote one is a local work, and not one that the cluster has replaced."""
-    return pair.state is State.ONLY_HERE and pair.here is not None and pair.here.content not in pair.before
+def _is_local_only(pair: Pair) -> bool:
+    """Return whether a file was created locally, and never had a remote version."""
+    return pair.state is State.ONLY_HERE and pair.here is not None and pair.here.content not in pair.base
 
 
 def describe_sides(pair: Pair) -> str:
-    """Return a path with size and time of both its files."""
+    """Return a path with the sizes and times of its two files, for messages."""
     here = f"here {pair.here.size} bytes of {local_time(pair.here.modified)}" if pair.here else "not here"
     there = (
         f"there {pair.there.size} bytes of {local_time(pair.there.modified)}" if pair.there else "not there"
@@ -288,5 +291,5 @@ def describe_sides(pair: Pair) -> str:
 
 
 def local_time(milliseconds: int) -> str:
-    """Return a time as people here read it."""
+    """Return a time in ms as local date and time, `-` for none."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(milliseconds / 1000)) if milliseconds else "-"

@@ -1,6 +1,6 @@
-"""Bring data from the data root to the local data folder.
+"""Download data from the data root to the local data folder.
 
-A reader sees the old file or the new one, whole.
+Readers see either the old file or the new one, whole.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from kedro_databricks_hybrid.disk import lock
 from kedro_databricks_hybrid.errors import ConnectionFailedError, TransferError
+from kedro_databricks_hybrid.parallel import run_all
 from kedro_databricks_hybrid.transfer import checks, local
-from kedro_databricks_hybrid.transfer.concurrency import run_all
-from kedro_databricks_hybrid.transfer.files import OURS, Content, Entry
+from kedro_databricks_hybrid.transfer.files import STATE_FOLDER, Content, Entry
 from kedro_databricks_hybrid.transfer.local import PART_SUFFIX, Digests, is_draft
-from kedro_databricks_hybrid.transfer.manifest import Manifest, Memory, with_contents
+from kedro_databricks_hybrid.transfer.manifest import KnownContents, Manifest, with_contents
 from kedro_databricks_hybrid.transfer.plan import Pair, PullPlan, State, Unit, plan_pull, units_of
 from kedro_databricks_hybrid.transfer.progress import Progress
 from kedro_databricks_hybrid.transfer.state import CloneState
 from kedro_databricks_hybrid.transfer.trees.protocol import walk
-from kedro_databricks_hybrid.transfer.upload_journal import lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -42,57 +42,57 @@ _RENAME_EXCHANGE = 2
 
 
 class InterruptedPullError(TransferError):
-    """Ctrl-C: what has landed is whole, the rest comes next time."""
+    """Ctrl-C: files that were received are complete, the next pull downloads the others."""
 
     exit_status = 130
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """What a pull did: files and bytes that came, and its plan, which tells the rest."""
+    """The result of a pull: files and bytes received, and its plan."""
 
     files: int
     size: int
     plan: PullPlan
     saved: Path | None = None
-    """Where local edits lie that had to give way."""
+    """The folder in which replaced local edits were saved."""
 
 
 @dataclass
 class Pull:
-    """One pull from a data root to a data folder: first `prepare`, which moves nothing, then `perform`.
+    """One pull from a data root to a data folder: `prepare` compares and plans, `perform` transfers.
 
     Args:
         tree: The data root.
         data: The local data folder.
-        place: Names the root across workspaces, for what this clone remembers about it.
-        progress: Told what goes on.
+        root_key: Identifies the root across workspaces, for the state of this clone.
+        progress: Receives the counts.
     """
 
     tree: RemoteTree
     data: Path
-    place: str
+    root_key: str
     progress: Progress = field(default_factory=Progress)
 
     def pairs(self, paths: Collection[PurePosixPath]) -> list[Pair]:
-        """Put both sides of all files at or below some paths beside each other; reads no remote file."""
-        self._state = CloneState(self.data, self.place)
-        manifest = Manifest.read(self.tree, self._state.manifest_copies)
+        """Return a pair for each local or remote file at or below some paths; reads no remote file."""
+        self._state = CloneState(self.data, self.root_key)
+        manifest = Manifest.read(self.tree, self._state.manifest_cache)
         if manifest is None:
             self.tree.check()
-        ours = PurePosixPath(OURS)
-        walked = run_all(lambda path: walk(self.tree, path, skip=ours), sorted(set(paths)))
+        state_folder = PurePosixPath(STATE_FOLDER)
+        walked = run_all(lambda path: walk(self.tree, path, skip=state_folder), sorted(set(paths)))
         there = {file.path: file for files in walked for file in files}
         found = local.find_files(self.data, [self.data / path for path in paths])
         digests = Digests(self.data)
         here = {file.path: file for file in local.read_files(self.data, found, digests)}
         if self.data.is_dir():
             digests.save()
-        before = self._state.before()
-        memory = Memory(manifest.entries if manifest else {}, self._state.entries)
-        holds = memory.contents(there)
+        base = self._state.base_contents()
+        recorded = KnownContents(manifest.entries if manifest else {}, self._state.entries)
+        contents = recorded.contents(there)
         return [
-            Pair(path, here.get(path), there.get(path), holds.get(path), before.get(path, frozenset()))
+            Pair(path, here.get(path), there.get(path), contents.get(path), base.get(path, frozenset()))
             for path in sorted(here.keys() | there.keys())
         ]
 
@@ -103,84 +103,84 @@ class Pull:
         force: bool = False,
         may_take: Callable[[Sequence[PurePosixPath]], bool] = lambda _: False,
     ) -> PullPlan:
-        """Compare both sides and decide.
+        """Compare local and remote files and plan the pull.
 
         Args:
             paths: Files and folders, relative to the root.
-            force: Whether to take also what was edited here; it is saved first.
-            may_take: Asked about start-up files, if there are any to download.
+            force: Whether to replace local edits, too; they are saved first.
+            may_take: Returns whether to download these start-up files; called only if there are any.
         """
         pairs = self.pairs(paths)
         checks.refuse_escapes([pair.path for pair in pairs if pair.there])
-        plan = plan_pull(units_of(with_contents(self.tree, pairs, _is_unclear)), force=force)
-        asked = plan.startup_files
-        return plan.without_startup_files() if asked and not may_take(asked) else plan
+        plan = plan_pull(units_of(with_contents(self.tree, pairs, _must_read)), force=force)
+        startup_files = plan.startup_files
+        return plan.without_startup_files() if startup_files and not may_take(startup_files) else plan
 
     def perform(self, plan: PullPlan) -> Pulled:
-        """Do what a plan says.
+        """Perform a plan and record the result in the state.
 
         Raises:
             InterruptedPullError: Ctrl-C.
-            MachineError: The disk is full, or the like.
-            TransferError: A file cannot be written, or keeps changing there.
+            MachineError: The disk is full, read-only or broken.
+            TransferError: A file cannot be written, or keeps changing on Databricks.
             WorkspaceError: Databricks refused.
         """
-        in_step = {
-            pair.path: Entry(pair.there.version, pair.holds.digest)
+        same = {
+            pair.path: Entry(pair.there.version, pair.remote_content.digest)
             for unit in (*plan.same, *plan.take)
             for pair in unit.pairs
-            if pair.there and pair.holds and pair.state is State.SAME
+            if pair.there and pair.remote_content and pair.state is State.SAME
         }
         downloads = plan.downloads
         self.progress.begin(len(downloads), sum(pair.there.size for pair in downloads if pair.there))
         self._saved: Path | None = None
-        landed: dict[PurePosixPath, Entry] = {}
+        received: dict[PurePosixPath, Entry] = {}
         try:
             with checks.writing(self.data):
                 self._save_edits(plan)
                 if plan.take:
-                    with Drafts(self.data).held() as self._drafts:
-                        landed = self._take(plan.take)
+                    with Drafts(self.data).locked() as self._drafts:
+                        received = self._download_units(plan.take)
         except KeyboardInterrupt:
             raise InterruptedPullError(
                 f"Interrupted after {self.progress.files} of {len(downloads)} files.",
-                hint="Pull again: what landed is kept, the rest comes.",
+                hint="Pull again: files that were received are kept, the others are downloaded.",
             ) from None
         finally:
             self.progress.end()
-        self._state.in_step({**in_step, **landed}, finished=False)
-        return Pulled(len(landed), sum(each.version.size for each in landed.values()), plan, self._saved)
+        self._state.mark_synced({**same, **received}, finished=False)
+        return Pulled(len(received), sum(each.version.size for each in received.values()), plan, self._saved)
 
-    def _take(self, units: Sequence[Unit]) -> dict[PurePosixPath, Entry]:
-        landed: dict[PurePosixPath, Entry] = {}
-        for entries in run_all(self._take_file, [unit for unit in units if not unit.is_folder]):
-            landed |= entries
+    def _download_units(self, units: Sequence[Unit]) -> dict[PurePosixPath, Entry]:
+        received: dict[PurePosixPath, Entry] = {}
+        for entries in run_all(self._download_file, [unit for unit in units if not unit.is_folder]):
+            received |= entries
         for unit in units:
             if unit.is_folder:
-                landed |= self._take_folder(unit)
-        return landed
+                received |= self._download_folder(unit)
+        return received
 
-    def _take_file(self, unit: Unit) -> dict[PurePosixPath, Entry]:
+    def _download_file(self, unit: Unit) -> dict[PurePosixPath, Entry]:
         (pair,) = (pair for pair in unit.pairs if pair.there)
         target = self.data / pair.path
         with checks.writing(target), self._draft_of(target) as draft:
-            entry = self._download(pair, draft)
-            land_file(draft, target)
+            entry = self._download_pair(pair, draft)
+            move_file(draft, target)
         return {pair.path: entry}
 
-    def _take_folder(self, unit: Unit) -> dict[PurePosixPath, Entry]:
+    def _download_folder(self, unit: Unit) -> dict[PurePosixPath, Entry]:
         target = self.data / unit.path
         wanted = [pair for pair in unit.pairs if pair.there]
         with checks.writing(target), self._draft_of(target) as draft:
             draft.mkdir()
             for pair in wanted:
                 if pair.state is State.SAME:
-                    same_file(self.data / pair.path, draft / pair.path.relative_to(unit.path))
+                    link_or_copy(self.data / pair.path, draft / pair.path.relative_to(unit.path))
             missing = [pair for pair in wanted if pair.state is not State.SAME]
             entries = run_all(
-                lambda pair: self._download(pair, draft / pair.path.relative_to(unit.path)), missing
+                lambda pair: self._download_pair(pair, draft / pair.path.relative_to(unit.path)), missing
             )
-            land_folder(draft, target)
+            move_folder(draft, target)
         return dict(zip((pair.path for pair in missing), entries, strict=True))
 
     @contextmanager
@@ -189,16 +189,16 @@ class Pull:
         try:
             yield draft
         finally:
-            remove_own(draft)
+            remove(draft)
 
-    def _download(self, pair: Pair, target: Path) -> Entry:
-        assert pair.there is not None  # noqa: S101 - only such pairs are taken
+    def _download_pair(self, pair: Pair, target: Path) -> Entry:
+        assert pair.there is not None  # noqa: S101 - only such pairs are downloaded
         for attempt in range(1, _TRIES + 1):
             try:
                 content = self._fetch(pair.there, target)
                 break
             except (ConnectionFailedError, TransferError) as error:
-                # The SDK has used up its own time already when it says so.
+                # On a TimeoutError the SDK has retried for its whole time limit already.
                 if attempt == _TRIES or isinstance(error.__cause__, TimeoutError):
                     raise
         self.progress.file_done()
@@ -207,39 +207,40 @@ class Pull:
     def _fetch(self, file: RemoteFile, target: Path) -> Content:
         target.parent.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256()
-        taken = 0
+        received = 0
         with target.open("wb") as out:
             try:
                 for chunk in self.tree.chunks(file.path, file.size):
                     out.write(chunk)
                     digest.update(chunk)
-                    taken += len(chunk)
+                    received += len(chunk)
                     self.progress.advance(len(chunk))
             except BaseException:
-                self.progress.advance(-taken)
+                self.progress.advance(-received)
                 raise
             out.flush()
             os.fsync(out.fileno())
         return Content(digest.hexdigest(), file.size)
 
     def _save_edits(self, plan: PullPlan) -> None:
-        """Keep what was made here and has to give way, since nothing of it lies anywhere else."""
+        """Copy local edits that will be replaced to the state folder: no other copy of them exists."""
         edited = [
             pair.here
             for unit in plan.take
             if unit.is_edited
             for pair in unit.pairs
-            if pair.here and pair.here.content not in pair.before and pair.state is not State.SAME
+            if pair.here and pair.here.content not in pair.base and pair.state is not State.SAME
         ]
         if not edited:
             return
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"  # a second may see two pulls
-        self._saved = local.make_own_folder(self.data) / "saved" / name
+        # Two pulls may begin in the same second.
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        self._saved = local.make_state_folder(self.data) / "saved" / name
         for file in edited:
             self._save(file, self._saved)
 
     def _save(self, file: LocalFile, folder: Path) -> None:
-        # A link would be fine for what is renamed away, but a writer may still have the file open.
+        # A hard link would not do: a program that has the file open may still write to it.
         copy = folder / file.path
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(b"")
@@ -248,19 +249,19 @@ class Pull:
                 target.write(block)
 
 
-def _is_unclear(pair: Pair) -> bool:
-    """Whether a local file that is no copy of an earlier remote one may be a copy of the present one."""
+def _must_read(pair: Pair) -> bool:
+    """Return whether a local edit may equal the remote file, which only reading that can tell."""
     return (
         pair.must_be_compared
         and pair.here is not None
         and pair.there is not None
         and pair.here.size == pair.there.size
-        and pair.here.content not in pair.before
+        and pair.here.content not in pair.base
     )
 
 
 class Drafts:
-    """The drafts of one pull.
+    """The drafts of one pull: files and folders that are not complete yet.
 
     Args:
         data: The data folder.
@@ -272,30 +273,30 @@ class Drafts:
         self._cleared: set[Path] = set()
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[Drafts]:
-        """Hold the pull's lock, which keeps other pulls from removing its drafts."""
-        local.make_own_folder(self._data)
-        place = self._lock_file(self._pull)
+    def locked(self) -> Iterator[Drafts]:
+        """Hold the pull's lock, so that other pulls do not remove its drafts."""
+        local.make_state_folder(self._data)
+        path = self._lock_file(self._pull)
         try:
-            with place.open("wb") as file:
-                with contextlib.suppress(OSError):  # a disk without locks, where no draft is ever removed
+            with path.open("wb") as file:
+                with contextlib.suppress(OSError):  # a disk without locks: then no pull removes drafts
                     lock(file.fileno())
                 yield self
         finally:
-            place.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
     def beside(self, target: Path) -> Path:
-        """Return a free name for a draft of a file or folder; drafts of dead pulls beside it are removed."""
+        """Return a new path for a draft beside its target, and remove drafts of pulls that have ended."""
         folder = target.parent
         folder.mkdir(parents=True, exist_ok=True)
         if folder not in self._cleared:
             self._cleared.add(folder)
-            for left in [entry for entry in folder.iterdir() if is_draft(entry.name)]:
-                if not self._lives(_pull_of(left)):
-                    remove_own(left)
+            for draft in [entry for entry in folder.iterdir() if is_draft(entry.name)]:
+                if not self._is_running(_pull_of(draft)):
+                    remove(draft)
         return folder / _name(self._pull)
 
-    def _lives(self, pull: str) -> bool:
+    def _is_running(self, pull: str) -> bool:
         if pull == self._pull:
             return True
         try:
@@ -309,43 +310,43 @@ class Drafts:
         return False
 
     def _lock_file(self, pull: str) -> Path:
-        return local.own_path(self._data, f"{pull}.pulling")
+        return local.state_path(self._data, f"{pull}.pulling")
 
 
-def land_file(draft: Path, target: Path) -> None:
-    """Put a file in the place of another one, and remove the checksum that a local Spark kept of that."""
+def move_file(draft: Path, target: Path) -> None:
+    """Rename a draft to its target, and remove the checksum file that a local Spark wrote for the old one."""
     checksum = target.with_name(f".{target.name}.crc")
     checksum.unlink(missing_ok=True)
     if target.is_dir() and not target.is_symlink():
-        land_folder(draft, target)
+        move_folder(draft, target)
     else:
         draft.replace(target)
 
 
-def land_folder(draft: Path, target: Path) -> None:
-    """Put a folder, or what replaces one, in its place.
+def move_folder(draft: Path, target: Path) -> None:
+    """Rename a draft to its target where the draft or the target is a folder.
 
-    Linux swaps the two in one step. Elsewhere the name is free for the moment between two renames.
+    Linux exchanges the two in one step. Elsewhere the target is missing between two renames.
     """
     if not os.path.lexists(target):
         try:
             draft.rename(target)
         except OSError:
-            if not os.path.lexists(target):  # otherwise another pull was faster
+            if not os.path.lexists(target):  # otherwise another pull has just made it
                 raise
         else:
             return
-    if _swapped(draft, target):
-        remove_own(draft)
+    if _exchange(draft, target):
+        remove(draft)
     else:
         old = target.with_name(_name(_pull_of(draft)))
         target.rename(old)
         draft.rename(target)
-        remove_own(old)
+        remove(old)
 
 
-def same_file(source: Path, target: Path) -> None:
-    """Make a second name for a file's content, a copy where the disk has no links."""
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make a hard link to a file, or a copy where the disk has no links."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
@@ -353,8 +354,8 @@ def same_file(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def remove_own(path: Path) -> None:
-    """Remove a file or a folder of ours."""
+def remove(path: Path) -> None:
+    """Remove a draft or a replaced file or folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -362,8 +363,8 @@ def remove_own(path: Path) -> None:
             path.unlink()
 
 
-def _swapped(first: Path, second: Path) -> bool:
-    """Exchange two names in one step where the system can; say whether it was done."""
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two paths in one step; return whether the system supports that."""
     if sys.platform != "linux":
         return False
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)

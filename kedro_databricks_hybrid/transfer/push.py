@@ -1,4 +1,4 @@
-"""Sending changed data to the data root."""
+"""Send changed files of the data folder to the data root."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
 from kedro_databricks_hybrid.errors import NotFoundError, TransferError
+from kedro_databricks_hybrid.parallel import both, run_all
 from kedro_databricks_hybrid.transfer import checks, local, manifest, upload
-from kedro_databricks_hybrid.transfer.concurrency import both, run_all
 from kedro_databricks_hybrid.transfer.files import SMALL, Content, Entry, Listing
 from kedro_databricks_hybrid.transfer.local import Digests
 from kedro_databricks_hybrid.transfer.manifest import Manifest
-from kedro_databricks_hybrid.transfer.plan import Answer, Pair, PushPlan, pairs_of, plan_push
+from kedro_databricks_hybrid.transfer.plan import OnConflict, Pair, PushPlan, pairs_of, plan_push
 from kedro_databricks_hybrid.transfer.progress import Progress
 from kedro_databricks_hybrid.transfer.state import CloneState
 
@@ -30,35 +30,35 @@ if TYPE_CHECKING:
 
 _ROOT = PurePosixPath()
 _ROUNDS = 3
-"""How often a file is sent that did not arrive as it was sent."""
+"""How often a file is sent until it arrives unchanged."""
 
 
 class InterruptedPushError(TransferError):
-    """Ctrl-C: what has arrived is whole, the rest is sent next time."""
+    """Ctrl-C: files that arrived are complete, the next push sends the others."""
 
     exit_status = 130
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a push shall bring.
+class Selection:
+    """Which files a push sends.
 
     Args:
-        chosen: Local files and folders; None takes the whole data folder.
-        results: Local paths that pipelines write: sent only where nothing is there.
-        answer: What to do with files that changed on both sides.
-        layers: Whether every layer folder shall exist there.
+        chosen: Local files and folders; None means the whole data folder.
+        results: Local paths that pipelines write: sent only if they do not exist on Databricks.
+        on_conflict: What to do with files that changed on both sides.
+        layers: Whether to make a remote folder for each data layer.
     """
 
     chosen: Collection[Path] | None = None
     results: Collection[Path] = ()
-    answer: Answer = Answer.REFUSE
+    on_conflict: OnConflict = OnConflict.REFUSE
     layers: bool = True
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a push did: files and bytes that arrived, and its plan, which tells the rest."""
+    """The result of a push: files and bytes that arrived, and its plan."""
 
     sent: int
     sent_bytes: int
@@ -67,56 +67,56 @@ class Pushed:
 
 @dataclass
 class Push:
-    """One push from a data folder to a data root: first `prepare`, which moves nothing, then `perform`.
+    """One push from a data folder to a data root: `prepare` compares and plans, `perform` transfers.
 
     Args:
         tree: The data root.
         data: The local data folder.
-        place: Names the root across workspaces, for what this clone remembers about it.
-        progress: Told what goes on.
+        root_key: Identifies the root across workspaces, for the state of this clone.
+        progress: Receives the counts.
     """
 
     tree: RemoteTree
     data: Path
-    place: str
+    root_key: str
     progress: Progress = field(default_factory=Progress)
 
-    def prepare(self, wish: Wish) -> PushPlan:
-        """Compare both sides and decide.
+    def prepare(self, selection: Selection) -> PushPlan:
+        """Compare local and remote files and plan the push.
 
         Raises:
-            TransferError: Bad input, or files that changed on both sides.
+            TransferError: A path cannot be sent, or files changed on both sides.
             WorkspaceError: Databricks refused.
         """
-        found = local.find_files(self.data, wish.chosen)
+        found = local.find_files(self.data, selection.chosen)
         checks.refuse_names(list(found))
         checks.refuse_sizes([(path, status.st_size) for path, status in found.items()], self.tree)
         self._digests = Digests(self.data)
-        self._state = CloneState(self.data, self.place)
-        there = self._look(path.parent for path in found)
-        before = self._state.before()
-        here = self._read(found, there, before)
+        self._state = CloneState(self.data, self.root_key)
+        there = self._list(path.parent for path in found)
+        base = self._state.base_contents()
+        here = self._read(found, there, base)
         self._digests.save()
-        memory = manifest.Memory(self._manifest.entries, self._state.entries)
-        pairs = pairs_of(here, there, memory.contents(there), before)
+        recorded = manifest.KnownContents(self._manifest.entries, self._state.entries)
+        pairs = pairs_of(here, there, recorded.contents(there), base)
         pairs = manifest.with_contents(self.tree, pairs, lambda pair: pair.must_be_compared)
         plan = plan_push(
             pairs,
-            folders=local.layer_folders(self.data) if wish.layers else (),
+            folders=local.layer_folders(self.data) if selection.layers else (),
             there=self._folders,
-            results=[local.inside(self.data, path) for path in wish.results],
-            answer=wish.answer,
+            results=[local.inside(self.data, path) for path in selection.results],
+            on_conflict=selection.on_conflict,
         )
         if plan.conflicts:
             raise conflict(plan.conflicts)
         return plan
 
     def perform(self, plan: PushPlan) -> Pushed:
-        """Do what a plan says, prove it, and note it beside the data and here.
+        """Perform a plan, check that the files arrived, and record them in the manifest and in the state.
 
         Raises:
             InterruptedPushError: Ctrl-C.
-            TransferError: A file vanished, keeps changing, or did not arrive as it was sent.
+            TransferError: A file disappeared, keeps changing, or did not arrive unchanged.
             WorkspaceError: Databricks refused.
         """
         try:
@@ -124,7 +124,7 @@ class Push:
         except KeyboardInterrupt:
             raise InterruptedPushError(
                 f"Interrupted after {self.progress.files} of {len(plan.send)} files.",
-                hint="Push again: what arrived is kept, the rest is sent.",
+                hint="Push again: files that arrived are kept, the others are sent.",
             ) from None
         finally:
             self._state.close()
@@ -132,37 +132,37 @@ class Push:
     def _perform(self, plan: PushPlan) -> Pushed:
         same = {pair.path: _entry(pair) for pair in plan.same}
         large = [pair.path for pair in plan.send if pair.here and pair.here.size > SMALL]
-        for left in self._state.abandoned(large):
-            self.tree.give_up(left)
-            left.close()
+        for unfinished in self._state.abandoned(large):
+            self.tree.abort(unfinished)
+            unfinished.close()
         if not (plan.send or plan.make):
-            self._remember(same, {}, finished=True)
+            self._record(same, {}, finished=True)
             return Pushed(0, 0, plan)
         self.progress.begin(len(plan.send), sum(pair.here.size for pair in plan.send if pair.here))
         try:
             arrived, vanished = self._send(plan)
         finally:
             self.progress.end()
-        self._remember(same, arrived, finished=not vanished)
+        self._record(same, arrived, finished=not vanished)
         if vanished:
             raise vanished[0]
         return Pushed(len(arrived), sum(entry.version.size for entry in arrived.values()), plan)
 
-    def _look(self, parents: Iterable[PurePosixPath]) -> dict[PurePosixPath, RemoteFile]:
-        """List the folders that matter; on a root that nobody pushed to, check that it can be used."""
+    def _list(self, parents: Iterable[PurePosixPath]) -> dict[PurePosixPath, RemoteFile]:
+        """Read the manifest and list the needed folders; check a root that nobody has pushed to."""
         wanted = sorted({_ROOT, *parents})
         may_be_new = not self._state.entries
-        asked: list[Callable[[], object]] = [
-            lambda: Manifest.read(self.tree, self._state.manifest_copies),
+        requests: list[Callable[[], object]] = [
+            lambda: Manifest.read(self.tree, self._state.manifest_cache),
             *(partial(self.tree.list, folder) for folder in wanted),
             *([self.tree.check] if may_be_new else []),
         ]
-        read, *listings = run_all(lambda ask: ask(), asked)
+        read, *listings = run_all(lambda request: request(), requests)
         if read is None and listings[0] is None and not may_be_new:
             self.tree.check()
         self._is_new = read is None
         self._manifest = (
-            read if isinstance(read, Manifest) else Manifest(self.tree, self._state.manifest_copies, {})
+            read if isinstance(read, Manifest) else Manifest(self.tree, self._state.manifest_cache, {})
         )
         there: dict[PurePosixPath, RemoteFile] = {}
         self._folders: set[PurePosixPath] = set()
@@ -176,18 +176,18 @@ class Push:
         self,
         found: local.Found,
         there: Mapping[PurePosixPath, RemoteFile],
-        before: Mapping[PurePosixPath, frozenset[Content]],
+        base: Mapping[PurePosixPath, frozenset[Content]],
     ) -> list[LocalFile]:
-        """Read the files whose sizes leave it open whether they changed; the others are hashed when sent."""
+        """Read files that may be unchanged by their size; the others are hashed while they are sent."""
 
-        def may_be(path: PurePosixPath, size: int) -> bool:
-            sizes = {content.size for content in before.get(path, ())}
+        def may_be_equal(path: PurePosixPath, size: int) -> bool:
+            sizes = {content.size for content in base.get(path, ())}
             return path in there and size in {there[path].size, *sizes}
 
         unclear = {
             path: status
             for path, status in found.items()
-            if may_be(path, status.st_size) or self._digests.known(path, status)
+            if may_be_equal(path, status.st_size) or self._digests.known(path, status)
         }
         return local.as_files(found, local.contents_of(self.data, unclear, self._digests))
 
@@ -195,7 +195,7 @@ class Push:
         files = [pair.here for pair in plan.send if pair.here]
         self._state.will_send(files)
         making = self._to_make([*plan.make, *(file.path.parent for file in files)])
-        self._making = FoldersMade(len(making))
+        self._folder_creation = FolderCreation(len(making))
         arrived: dict[PurePosixPath, Entry] = {}
         vanished: list[TransferError] = []
         left = files
@@ -214,8 +214,8 @@ class Push:
             if not left:
                 return arrived, vanished
         raise TransferError(
-            f"{self.tree.root}/{left[0].path} does not arrive as it was sent.",
-            hint="Does something else write there? Push again.",
+            f"{self.tree.root}/{left[0].path} does not arrive unchanged.",
+            hint="Check whether something else writes to it, then push again.",
         )
 
     def _to_make(self, folders: Iterable[PurePosixPath]) -> list[PurePosixPath]:
@@ -228,33 +228,33 @@ class Push:
         return sorted(wanted - above)
 
     def _make(self, folder: PurePosixPath) -> None:
-        with self._making.one():
+        with self._folder_creation.one():
             self.tree.make_folder(folder)
 
     def _send_one(self, file: LocalFile) -> Content | TransferError:
         try:
-            content = self._making.retried(lambda: self._send_file(file))
+            content = self._folder_creation.retry(lambda: self._send_file(file))
         except upload.VanishedError as error:
             return error
-        if content.size > SMALL * 64:  # nobody wants to compare these again after an interruption
+        if content.size > SMALL * 64:  # reading it back after an interruption would take long
             there = self.tree.find(file.path)
             if there is not None and there.size == content.size:
-                self._state.sent(file.path, Entry(there.version, content.digest))
+                self._state.add_arrived(file.path, Entry(there.version, content.digest))
         self.progress.file_done()
         return content
 
     def _send_file(self, file: LocalFile) -> Content:
-        books = upload.UploadNotes(
+        callbacks = upload.UploadCallbacks(
             self.progress.advance,
-            partial(self._state.is_sending, file.path),
+            partial(self._state.add_sending, file.path),
             partial(self._state.unfinished, file.path),
         )
-        content, stamp = upload.send_file(self.tree, self.data / file.path, file.path, books)
+        content, stamp = upload.send_file(self.tree, self.data / file.path, file.path, callbacks)
         self._digests.note(file.path, stamp, content)
         return content
 
     def _verified(self, contents: dict[PurePosixPath, Content]) -> dict[PurePosixPath, Entry]:
-        """Return the files that the listing shows with the size in which they were sent."""
+        """Return the files whose size in the listing is the size that was sent."""
         folders = sorted({path.parent for path in contents})
         listings = [each for each in run_all(self.tree.list, folders) if each is not None]
         there = {file.path: file for listing in listings for file in listing.files}
@@ -264,74 +264,74 @@ class Push:
             if path in there and there[path].size == content.size
         }
 
-    def _remember(
+    def _record(
         self, same: dict[PurePosixPath, Entry], arrived: dict[PurePosixPath, Entry], *, finished: bool
     ) -> None:
         known = self._manifest.entries
-        news = {path: entry for path, entry in {**same, **arrived}.items() if known.get(path) != entry}
-        if self._is_new and not self.tree.makes_parents and news and not arrived:
+        new = {path: entry for path, entry in {**same, **arrived}.items() if known.get(path) != entry}
+        if self._is_new and not self.tree.makes_parents and new and not arrived:
             self.tree.make_folder(manifest.FOLDER)
         large = [entry for entry in arrived.values() if entry.version.size > SMALL]
         both(
-            lambda: self._manifest.add(news),
+            lambda: self._manifest.add(new),
             lambda: self.tree.sweep(max(entry.version.modified for entry in large)) if large else None,
         )
         self._digests.save()
-        self._state.in_step({**same, **arrived}, finished=finished)
+        self._state.mark_synced({**same, **arrived}, finished=finished)
 
 
 def conflict(pairs: Collection[Pair]) -> TransferError:
-    """Return the refusal that tells both facts for files that changed on both sides."""
+    """Return the error for files that changed on both sides, with sizes and times of both."""
     from kedro_databricks_hybrid.transfer.plan import describe_sides
 
     shown = "; ".join(describe_sides(pair) for pair in list(pairs)[:3])
     more = f"; and {len(pairs) - 3} more" if len(pairs) > 3 else ""
     return TransferError(
-        f"Changed on both sides, so nothing was moved: {shown}{more}.",
-        hint="`kedro databricks data push --force` sends yours, --theirs leaves those as they are there, "
-        "and `kedro databricks data pull --force` takes theirs.",
+        f"Changed on both sides, so nothing was transferred: {shown}{more}.",
+        hint="`kedro databricks data push --force` sends yours, --theirs keeps the remote ones, "
+        "and `kedro databricks data pull --force` downloads the remote ones.",
     )
 
 
 def _entry(pair: Pair) -> Entry:
-    assert pair.there is not None and pair.holds is not None  # noqa: S101, PT018 - SAME means both
-    return Entry(pair.there.version, pair.holds.digest)
+    assert pair.there is not None and pair.remote_content is not None  # noqa: S101, PT018 - SAME means both
+    return Entry(pair.there.version, pair.remote_content.digest)
 
 
-class FoldersMade:
-    """Tells when all folders are made, which costs no waiting where files need none.
+class FolderCreation:
+    """Waits for folders that are made at the same time as files are sent, only where a file needs it.
 
     Args:
-        count: How many there are to make.
+        count: The number of folders to make.
     """
 
     def __init__(self, count: int) -> None:
         self._left = count
         self._lock = threading.Lock()
-        self._over = threading.Event()
+        self._finished = threading.Event()
         if not count:
-            self._over.set()
+            self._finished.set()
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Make one; the first failure ends the waiting for all."""
+        """Make one folder; a failure ends the waiting of all files."""
         try:
             yield
         except BaseException:
-            self._over.set()
+            self._finished.set()
             raise
         with self._lock:
             self._left -= 1
             if not self._left:
-                self._over.set()
+                self._finished.set()
 
-    def retried(self, send: Callable[[], Result]) -> Result:
-        """Send a file, and once more if its folder was not there yet."""
-        were_over = self._over.is_set()
+    def retry(self, send: Callable[[], Result]) -> Result:
+        """Send a file, and once more if its folder did not exist yet."""
+        were_finished = self._finished.is_set()
         try:
             return send()
         except NotFoundError:
-            if were_over:
+            if were_finished:
                 raise
-            self._over.wait()
+            self._finished.wait()
             return send()

@@ -1,6 +1,6 @@
-"""What this clone had in step with a data root, and what an interrupted push was sending.
+"""The state of a clone: contents after its last transfers, and those that an interrupted push was sending.
 
-Two clones on one root may each be behind in their own way, so this is kept here and not beside the data.
+It is stored locally and not beside the data, because each clone may have another state.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import threading
 from typing import IO, TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.transfer import local
-from kedro_databricks_hybrid.transfer.files import OURS, Content, Entry, Version, path_of
-from kedro_databricks_hybrid.transfer.manifest import Copies
-from kedro_databricks_hybrid.transfer.upload_journal import Unfinished
+from kedro_databricks_hybrid.transfer.files import STATE_FOLDER, Content, Entry, Version, path_of
+from kedro_databricks_hybrid.transfer.manifest import ManifestCache
+from kedro_databricks_hybrid.transfer.upload_journal import UnfinishedUpload
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -29,32 +29,32 @@ _UNFINISHED = ".unfinished"
 
 
 class CloneState:
-    """The state of one data folder towards one data root.
+    """The state of one data folder and one data root.
 
     Args:
         data: The data folder.
-        place: Names the data root: its workspace and its path.
+        root_key: Identifies the data root: its workspace and its path.
     """
 
-    def __init__(self, data: Path, place: str) -> None:
+    def __init__(self, data: Path, root_key: str) -> None:
         self._data = data
-        self._name = hashlib.sha256(place.encode()).hexdigest()[:12]
-        self._place = place
+        self._name = hashlib.sha256(root_key.encode()).hexdigest()[:12]
+        self._root_key = root_key
         self._lock = threading.Lock()
         self._journal: IO[str] | None = None
         self.entries: dict[PurePosixPath, Entry] = {}
         self._sending: dict[PurePosixPath, set[Content]] = {}
         self._load()
 
-    def before(self) -> dict[PurePosixPath, frozenset[Content]]:
-        """Return the contents that count as this clone's own, by path."""
+    def base_contents(self) -> dict[PurePosixPath, frozenset[Content]]:
+        """Return by path the remote contents that came from this clone or were pulled to it."""
         known = {path: {entry.content} for path, entry in self.entries.items()}
         for path, contents in self._sending.items():
             known.setdefault(path, set()).update(contents)
         return {path: frozenset(contents) for path, contents in known.items()}
 
     def will_send(self, files: Iterable[LocalFile]) -> None:
-        """Note what is about to be sent, so that after an interruption it is known for our own."""
+        """Record contents before they are sent: after an interruption they count as this clone's."""
         known = [file for file in files if file.content.is_known]
         for file in known:
             self._sending.setdefault(file.path, set()).add(file.content)
@@ -62,34 +62,34 @@ class CloneState:
             [{"path": str(file.path), "digest": file.content.digest, "size": file.size} for file in known]
         )
 
-    def is_sending(self, path: PurePosixPath, content: Content) -> None:
-        """Note what a file turned out to hold while it was read to be sent."""
+    def add_sending(self, path: PurePosixPath, content: Content) -> None:
+        """Record a content that became known while the file was being sent."""
         if content not in self._sending.setdefault(path, set()):
             self._sending[path].add(content)
             self._note([{"path": str(path), "digest": content.digest, "size": content.size}], sync=False)
 
-    def unfinished(self, path: PurePosixPath, stamp: Stamp) -> Unfinished:
-        """Return what an interrupted upload of a file got done."""
-        local.make_own_folder(self._data)
-        return Unfinished(self._place_of(path), stamp)
+    def unfinished(self, path: PurePosixPath, stamp: Stamp) -> UnfinishedUpload:
+        """Open the journal of a large file's upload."""
+        local.make_state_folder(self._data)
+        return UnfinishedUpload(self._unfinished_path(path), stamp)
 
-    def abandoned(self, sent: Collection[PurePosixPath]) -> list[Unfinished]:
-        """Return interrupted uploads that will not go on, since their files are not sent this time."""
-        kept = {self._place_of(path) for path in sent}
-        places = (self._data / OURS).glob(f"{self._name}.*{_UNFINISHED}")
-        return [Unfinished(place) for place in sorted(places) if place not in kept]
+    def abandoned(self, sent: Collection[PurePosixPath]) -> list[UnfinishedUpload]:
+        """Return the interrupted uploads whose files are not sent this time."""
+        resumed = {self._unfinished_path(path) for path in sent}
+        found = (self._data / STATE_FOLDER).glob(f"{self._name}.*{_UNFINISHED}")
+        return [UnfinishedUpload(path) for path in sorted(found) if path not in resumed]
 
     @property
-    def manifest_copies(self) -> Copies:
-        """The copies of manifest files that need not be read again."""
-        return Copies(self._data, f"{self._name}.manifest")
+    def manifest_cache(self) -> ManifestCache:
+        """The local copies of the root's manifest files."""
+        return ManifestCache(self._data, f"{self._name}.manifest")
 
-    def _place_of(self, path: PurePosixPath) -> Path:
+    def _unfinished_path(self, path: PurePosixPath) -> Path:
         name = hashlib.sha256(str(path).encode()).hexdigest()[:16]
-        return local.own_path(self._data, f"{self._name}.{name}{_UNFINISHED}")
+        return local.state_path(self._data, f"{self._name}.{name}{_UNFINISHED}")
 
-    def sent(self, path: PurePosixPath, entry: Entry) -> None:
-        """Note one file that arrived, for those that nobody wants to compare again."""
+    def add_arrived(self, path: PurePosixPath, entry: Entry) -> None:
+        """Record at once that a file arrived, so that an interruption does not cause reading it back."""
         version = entry.version
         self._note(
             [
@@ -102,16 +102,16 @@ class CloneState:
             ]
         )
 
-    def in_step(self, entries: Mapping[PurePosixPath, Entry], *, finished: bool) -> None:
-        """Keep what both sides hold now.
+    def mark_synced(self, entries: Mapping[PurePosixPath, Entry], *, finished: bool) -> None:
+        """Record the contents that the local and remote files have in common now.
 
         Args:
-            entries: Remote versions whose contents are the local ones.
-            finished: Whether everything that was noted before has been seen to.
+            entries: Remote versions with the content of the local files.
+            finished: Whether the push completed, so that the records of what it was sending can be removed.
         """
         if any(self.entries.get(path) != entry for path, entry in entries.items()):
             self.entries.update(entries)
-            local.write_own(self._data, f"{self._name}.json", self._as_text())
+            local.write_state(self._data, f"{self._name}.json", self._as_text())
         self.close()
         if finished:
             for journal in self._journals():
@@ -119,7 +119,7 @@ class CloneState:
             self._sending = {}
 
     def close(self) -> None:
-        """Close what was written to."""
+        """Close the journal."""
         with self._lock:
             if self._journal is not None:
                 self._journal.close()
@@ -130,28 +130,28 @@ class CloneState:
             str(path): [entry.digest, entry.version.size, entry.version.modified]
             for path, entry in self.entries.items()
         }
-        return json.dumps({"place": self._place, "files": files})
+        return json.dumps({"place": self._root_key, "files": files})
 
     def _load(self) -> None:
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            text = local.own_path(self._data, f"{self._name}.json").read_text(encoding="utf-8")
+            text = local.state_path(self._data, f"{self._name}.json").read_text(encoding="utf-8")
             self.entries = {
                 path_of(path): Entry(Version(size, modified), digest)
                 for path, (digest, size, modified) in json.loads(text)["files"].items()
             }
         for journal in self._journals():
             for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
-                with contextlib.suppress(ValueError, KeyError, TypeError):  # the last line may be cut off
-                    self._take(json.loads(line))
+                with contextlib.suppress(ValueError, KeyError, TypeError):  # the last line may be incomplete
+                    self._add_note(json.loads(line))
 
-    def _take(self, note: dict[str, Any]) -> None:
+    def _add_note(self, note: dict[str, Any]) -> None:
         path, content = path_of(note["path"]), Content(note["digest"], note["size"])
         self._sending.setdefault(path, set()).add(content)
         if "modified" in note:
             self.entries[path] = Entry(Version(content.size, note["modified"]), content.digest)
 
     def _journals(self) -> list[Path]:
-        return sorted((self._data / OURS).glob(f"{self._name}.*.journal"))
+        return sorted((self._data / STATE_FOLDER).glob(f"{self._name}.*.journal"))
 
     def _note(self, notes: Collection[dict[str, Any]], *, sync: bool = True) -> None:
         if not notes:
@@ -160,8 +160,8 @@ class CloneState:
         with self._lock:
             if self._journal is None:
                 name = f"{self._name}.{secrets.token_hex(4)}.journal"
-                self._journal = (local.make_own_folder(self._data) / name).open("a", encoding="utf-8")
+                self._journal = (local.make_state_folder(self._data) / name).open("a", encoding="utf-8")
             self._journal.write(lines)
             self._journal.flush()
-            if sync:  # a process that is killed needs no more than the flush
+            if sync:  # after the flush, a killed process loses nothing
                 os.fsync(self._journal.fileno())

@@ -1,4 +1,4 @@
-"""Send one local file: it is hashed as it is read, and what was read is what counts as sent."""
+"""Send one local file. It is hashed while it is read to be sent, so its digest is that of the bytes sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from kedro_databricks_hybrid.errors import MachineError, TransferError
 from kedro_databricks_hybrid.transfer import local
 from kedro_databricks_hybrid.transfer.files import SMALL, Content, stamp_of
-from kedro_databricks_hybrid.transfer.upload_journal import Unfinished
+from kedro_databricks_hybrid.transfer.upload_journal import UnfinishedUpload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,17 +24,17 @@ _TRIES = 3
 
 
 class ChangedError(Exception):
-    """A file was written to while it was sent, so what was sent is of no use."""
+    """A file was written to while it was sent, so the upload has to be repeated."""
 
 
 class Part(io.RawIOBase):
-    """A piece of a local file, as a stream that may be read again from its begin.
+    """A part of a local file, as a stream that can be rewound.
 
     Args:
         file: The local file.
-        offset: Where the piece begins.
+        offset: Where the part begins.
         size: Its bytes.
-        advance: Called with the number of bytes that were read, negative where they will be read again.
+        advance: Called with the number of bytes read; a negative number when they will be read again.
     """
 
     def __init__(self, file: Path, offset: int, size: int, advance: Callable[[int], None]) -> None:
@@ -47,18 +47,18 @@ class Part(io.RawIOBase):
         self._file.seek(offset)
 
     def readable(self) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Read on.
+        """Read the next bytes.
 
         Raises:
-            ChangedError: The file ends too early.
+            ChangedError: The file has become shorter.
         """
         left = self.len - self.count
         wanted = left if size < 0 else min(size, left)
@@ -72,7 +72,7 @@ class Part(io.RawIOBase):
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go back to the begin, which is all that sending needs; what was read counts no more."""
+        """Rewind to the start, the only position allowed, and take back the progress."""
         if whence != io.SEEK_SET or offset != 0:
             raise io.UnsupportedOperation
         self._advance(-self.count)
@@ -81,7 +81,7 @@ class Part(io.RawIOBase):
         return 0
 
     def tell(self) -> int:
-        """Return where it is."""
+        """Return the position."""
         return self.count
 
     def close(self) -> None:
@@ -93,17 +93,20 @@ class Part(io.RawIOBase):
 class Source(Part):
     """A whole local file, hashed while it is read.
 
-    Its content is told before its last byte is given out: whoever takes note of it then knows every file that
-    can have arrived whole.
+    `content_known` is called before the last byte is returned, so that the content of every file that may
+    have arrived whole is recorded, even if the process is killed.
 
     Args:
         file: The local file.
-        advance: Called with the number of bytes that were read, negative where they will be read again.
-        whole: Called with the content once it is known.
+        advance: Called with the number of bytes read; a negative number when they will be read again.
+        content_known: Called with the content as soon as it is known.
     """
 
     def __init__(
-        self, file: Path, advance: Callable[[int], None], whole: Callable[[Content], None] = lambda _: None
+        self,
+        file: Path,
+        advance: Callable[[int], None],
+        content_known: Callable[[Content], None] = lambda _: None,
     ) -> None:
         status = file.stat()
         super().__init__(file, 0, status.st_size, advance)
@@ -111,36 +114,36 @@ class Source(Part):
         self.stamp = stamp_of(status)
         self.content: Content | None = None
         self._digest = hashlib.sha256()
-        self._whole = whole
+        self._content_known = content_known
 
     def read(self, size: int = -1) -> bytes:
-        """Read on, and hash."""
+        """Read and hash the next bytes."""
         data = super().read(size)
         self._digest.update(data)
         if data and self.count == self.len:
-            self._know(Content(self._digest.hexdigest(), self.len))
+            self._set_content(Content(self._digest.hexdigest(), self.len))
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go back to the begin."""
+        """Rewind to the start."""
         self._digest = hashlib.sha256()
         return super().seek(offset, whence)
 
     def part(self, offset: int, size: int) -> Part:
-        """Return a piece of it, to be read beside others."""
+        """Open a part of it; several can be read at the same time."""
         return Part(self.path, offset, size, self._advance)
 
     def skip(self, size: int) -> None:
-        """Count bytes that are there already."""
+        """Count bytes that have arrived already as progress."""
         self.count += size
         self._advance(size)
 
     def hash_whole(self) -> None:
-        """Hash it apart from the sending, which reads the pieces in any order."""
-        self._know(local.content_of(self.path))
+        """Read and hash the whole file, because parts are sent in any order."""
+        self._set_content(local.content_of(self.path))
 
     def require_unchanged(self) -> None:
-        """Refuse to go on with a file that was written to.
+        """Check that the file was not written to.
 
         Raises:
             ChangedError: It was.
@@ -148,42 +151,44 @@ class Source(Part):
         if stamp_of(os.stat(self.path)) != self.stamp:  # noqa: PTH116 - as `Part` opened it
             raise ChangedError
 
-    def _know(self, content: Content) -> None:
+    def _set_content(self, content: Content) -> None:
         if content != self.content:
             self.content = content
-            self._whole(content)
+            self._content_known(content)
 
 
 class VanishedError(TransferError):
-    """A local file is gone or cannot be read any more; the others are sent all the same."""
+    """A local file disappeared or cannot be read any more; the other files are still sent."""
 
 
 @dataclass(frozen=True)
-class UploadNotes:
-    """Where it is written down what goes on with one file.
+class UploadCallbacks:
+    """What is called while one file is sent.
 
     Args:
-        advance: Called with the number of bytes that went off.
-        whole: Called with the content before its last byte goes off.
-        unfinished: Opens what is known of an interrupted upload of a large file, given the file's stamp.
+        advance: Called with the number of bytes sent.
+        content_known: Called with the content before its last byte is sent.
+        open_journal: Opens the journal of a large file's upload, given the file's stamp.
     """
 
     advance: Callable[[int], None] = lambda _: None
-    whole: Callable[[Content], None] = lambda _: None
-    unfinished: Callable[[Stamp], Unfinished] = field(default=lambda _: Unfinished())
+    content_known: Callable[[Content], None] = lambda _: None
+    open_journal: Callable[[Stamp], UnfinishedUpload] = field(default=lambda _: UnfinishedUpload())
 
 
-def send_file(tree: RemoteTree, file: Path, path: PurePosixPath, books: UploadNotes) -> tuple[Content, Stamp]:
-    """Send a file and return the content that was sent, with the stamp that the file had then.
+def send_file(
+    tree: RemoteTree, file: Path, path: PurePosixPath, callbacks: UploadCallbacks
+) -> tuple[Content, Stamp]:
+    """Send a file and return the content that was sent and the file's stamp at that time.
 
     Raises:
-        VanishedError: It cannot be read.
-        TransferError: It does not stop changing.
+        VanishedError: The file cannot be read.
+        TransferError: The file keeps changing.
     """
     try:
         for _ in range(_TRIES):
             is_small = file.stat().st_size <= SMALL
-            sent = (_send_small if is_small else _send_large)(tree, file, path, books)
+            sent = (_send_small if is_small else _send_large)(tree, file, path, callbacks)
             if sent is not None:
                 return sent
     except OSError as error:
@@ -192,32 +197,32 @@ def send_file(tree: RemoteTree, file: Path, path: PurePosixPath, books: UploadNo
         raise VanishedError(
             f"{file} cannot be read any more: {error.strerror}.", hint="Push again."
         ) from error
-    raise TransferError(f"{file} changes while it is pushed.", hint="Push again when it is complete.")
+    raise TransferError(f"{file} keeps changing while it is pushed.", hint="Push again when it is complete.")
 
 
 def _send_small(
-    tree: RemoteTree, file: Path, path: PurePosixPath, books: UploadNotes
+    tree: RemoteTree, file: Path, path: PurePosixPath, callbacks: UploadCallbacks
 ) -> tuple[Content, Stamp]:
     stamp = stamp_of(file.stat())
     data = file.read_bytes()
     content = Content(hashlib.sha256(data).hexdigest(), len(data))
-    books.whole(content)
+    callbacks.content_known(content)
     tree.write(path, data)
-    books.advance(len(data))
+    callbacks.advance(len(data))
     return content, stamp
 
 
 def _send_large(
-    tree: RemoteTree, file: Path, path: PurePosixPath, books: UploadNotes
+    tree: RemoteTree, file: Path, path: PurePosixPath, callbacks: UploadCallbacks
 ) -> tuple[Content, Stamp] | None:
-    """Send a file, None if it was written to meanwhile."""
-    with Source(file, books.advance, books.whole) as source:
-        unfinished = books.unfinished(source.stamp)
+    """Send a file; return None if it was written to meanwhile."""
+    with Source(file, callbacks.advance, callbacks.content_known) as source:
+        unfinished = callbacks.open_journal(source.stamp)
         try:
             tree.upload(path, cast("BinaryIO", source), source.len, unfinished)
             source.require_unchanged()
         except ChangedError:
-            books.advance(-source.count)
+            callbacks.advance(-source.count)
             return None
         finally:
             unfinished.close()

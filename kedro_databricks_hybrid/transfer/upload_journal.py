@@ -1,4 +1,4 @@
-"""What an interrupted upload of a large file got done, so that the next push goes on from there."""
+"""The journal of an upload: which blocks or parts have arrived, so that the next push can resume it."""
 
 from __future__ import annotations
 
@@ -6,103 +6,92 @@ import contextlib
 import json
 from typing import IO, TYPE_CHECKING, Any
 
+from kedro_databricks_hybrid.disk import lock
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-Fact = dict[str, Any]
+Record = dict[str, Any]
 
 
-class Unfinished:
-    """Facts about one upload, a line of JSON each, written as they become true.
+class UnfinishedUpload:
+    """The records of one upload that has not finished, one JSON object a line.
 
-    Only one process at a time keeps them: another one that sends the same file finds none and keeps none.
+    One process at a time has them: another one that sends the same file reads none and writes none.
 
     Args:
-        place: The file that holds them; None keeps nothing.
-        of: Names the content that is sent, in JSON: facts about another one are of no use.
+        path: The journal file; None stores nothing.
+        of: Identifies the content that is sent, in JSON; records about another content are not resumed.
     """
 
-    def __init__(self, place: Path | None = None, of: Sequence[object] = ()) -> None:
-        self._place = place
+    def __init__(self, path: Path | None = None, of: Sequence[object] = ()) -> None:
+        self._path = path
         self._of = list(of)
-        self._file = _locked(place) if place else None
-        self.facts: list[Fact] = []
+        self._file = _locked(path) if path else None
+        self.records: list[Record] = []
         if self._file is not None:
             self._file.seek(0)
-            self.facts = parsed(self._file.read())
+            self.records = parsed(self._file.read())
 
     @property
     def is_of_this_content(self) -> bool:
-        """Whether the facts are about what is to be sent now."""
-        return bool(self.facts) and self.facts[0].get("of") == self._of
+        """Whether the records are about the content that is sent now."""
+        return bool(self.records) and self.records[0].get("of") == self._of
 
-    def begin(self, **fact: Any) -> None:  # noqa: ANN401 - JSON
-        """Forget what was known and note how an upload begins."""
+    def begin(self, **record: Any) -> None:  # noqa: ANN401 - JSON
+        """Discard all records and write the first one of a new upload."""
         if self._file is not None:
             self._file.truncate(0)
-        self.facts = []
-        self.note(of=self._of, **fact)
+        self.records = []
+        self.note(of=self._of, **record)
 
-    def note(self, **fact: Any) -> None:  # noqa: ANN401 - JSON
-        """Note one more fact."""
-        self.facts.append(fact)
+    def note(self, **record: Any) -> None:  # noqa: ANN401 - JSON
+        """Add a record."""
+        self.records.append(record)
         if self._file is not None:
-            self._file.write(json.dumps(fact) + "\n")
+            self._file.write(json.dumps(record) + "\n")
             self._file.flush()
 
     def forget(self) -> None:
-        """The upload is complete, or was given up."""
-        self.facts = []
+        """Discard all records: the upload is complete or aborted."""
+        self.records = []
         if self._file is not None:
             self._file.truncate(0)
             self.close()
 
     def close(self) -> None:
-        """Let other processes have it; where there is nothing to tell, nothing is left."""
-        if self._file is not None and self._place is not None:
+        """Unlock the journal for other processes; without records its file is removed."""
+        if self._file is not None and self._path is not None:
             self._file.close()
             self._file = None
-            if not self.facts:
-                with contextlib.suppress(OSError):  # Windows: somebody looks at it; empty it says nothing
-                    self._place.unlink()
+            if not self.records:
+                with contextlib.suppress(OSError):  # Windows: another process has it open
+                    self._path.unlink()
 
 
-def parsed(text: str) -> list[Fact]:
-    """Return the facts in a text whose last line may be cut off."""
-    facts: list[Fact] = []
+def parsed(text: str) -> list[Record]:
+    """Return the records in a text whose last line may be incomplete."""
+    records: list[Record] = []
     for line in text.splitlines():
         try:
-            fact = json.loads(line)
+            record = json.loads(line)
         except ValueError:
             break
-        if not isinstance(fact, dict):
+        if not isinstance(record, dict):
             break
-        facts.append(fact)
-    return facts
+        records.append(record)
+    return records
 
 
-def _locked(place: Path) -> IO[str] | None:
-    """Open a file for this process alone; the lock goes with the process, however that ends."""
+def _locked(path: Path) -> IO[str] | None:
+    """Open and lock a file; None if another process has it. The lock ends with the process."""
     file: IO[str] | None = None
     try:
-        file = place.open("a+", encoding="utf-8")
+        file = path.open("a+", encoding="utf-8")
         lock(file.fileno())
     except OSError:
         if file is not None:
             file.close()
         return None
     return file
-
-
-def lock(number: int) -> None:
-    """Lock an open file for this process, or raise OSError because another one has locked it."""
-    try:
-        import fcntl
-    except ImportError:
-        import msvcrt
-
-        locking: Any = vars(msvcrt)["locking"]
-        locking(number, vars(msvcrt)["LK_NBLCK"], 1)
-    else:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Random users against the sandbox: `make soak MINUTES=30`; a seed repeats its steps."""
+"""Random steps of two users on the sandbox: `make soak MINUTES=30`. The same seed takes the same steps."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import HybridError
-from tests.soak import accidents, oracle, processes, steps
-from tests.soak.world import World
+from tests.soak import failures, oracle, processes, steps
+from tests.soak.campaign import Campaign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from tests.soak.world import User
+    from tests.soak.campaign import User
 
 _STEP_SECONDS = 300
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A step, how often it is taken, and whether it needs a run that goes on; None: it does not matter."""
+    """A step, its weight, and whether it needs a pending run (True), none (False), or either (None)."""
 
-    step: Callable[[World, User, random.Random], object]
+    step: Callable[[Campaign, User, random.Random], object]
     weight: int
     pending: bool | None = None
 
@@ -52,32 +52,32 @@ CHOICES = (
     Choice(steps.detach, 4, pending=False),
     Choice(steps.attach, 8, pending=True),
     Choice(steps.cancel, 6, pending=True),
-    Choice(accidents.fault, 12),
-    Choice(accidents.fault_while_attached, 4, pending=True),
-    Choice(accidents.fault_while_cancelled, 4, pending=True),
-    Choice(accidents.expired_token, 2),
-    Choice(accidents.lost_driver, 2, pending=False),
-    Choice(accidents.killed_client, 3, pending=False),
-    Choice(accidents.killed_midway, 4),
-    Choice(accidents.killed_sandbox, 2, pending=False),
-    Choice(accidents.killed_sandbox_midway, 2),
+    Choice(failures.fault, 12),
+    Choice(failures.fault_while_attached, 4, pending=True),
+    Choice(failures.fault_while_cancelled, 4, pending=True),
+    Choice(failures.expired_token, 2),
+    Choice(failures.lost_driver, 2, pending=False),
+    Choice(failures.killed_client, 3, pending=False),
+    Choice(failures.killed_midway, 4),
+    Choice(failures.killed_sandbox, 2, pending=False),
+    Choice(failures.killed_sandbox_midway, 2),
 )
 
 
 def main() -> int:
-    """Play until the time is over, something is found or somebody stops it; then nothing is left running."""
+    """Take steps until the time is over, a fault is found or a signal arrives; then end all processes."""
     options = _options()
-    for number, handler in ((signal.SIGINT, _stop), (signal.SIGTERM, _stop), (signal.SIGALRM, _give_up)):
+    for number, handler in ((signal.SIGINT, _stop), (signal.SIGTERM, _stop), (signal.SIGALRM, _time_out)):
         signal.signal(number, handler)
     scratch = Path(tempfile.mkdtemp(prefix="soak-"))
     print(f"seed {options.seed}, {options.minutes:g} minutes, in {scratch}", flush=True)
-    world = World(scratch)
+    campaign = Campaign(scratch)
     status = 1
     try:
-        world.open()
-        taken = _play(world, options.seed, options.minutes * 60)
-        world.close()
-        print(f"seed {options.seed}: {sum(taken.values())} steps, nothing found: {taken}")
+        campaign.open()
+        taken = _take_steps(campaign, options.seed, options.minutes * 60)
+        campaign.close()
+        print(f"seed {options.seed}: {sum(taken.values())} steps, no fault found: {taken}")
         status = 0
     except (AssertionError, HybridError, subprocess.TimeoutExpired):
         traceback.print_exc()
@@ -89,14 +89,14 @@ def main() -> int:
             signal.signal(number, signal.SIG_IGN)
         processes.kill_all(scratch)
         if status == 1:
-            print(f"FOUND SOMETHING; once more: make soak SEED={options.seed}. Kept: {scratch}")
+            print(f"FAULT FOUND. Repeat it with: make soak SEED={options.seed}. Files: {scratch}")
         else:
             shutil.rmtree(scratch)
     return status
 
 
 class _StoppedError(Exception):
-    """Somebody stops the campaign."""
+    """A signal stops the campaign."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -107,29 +107,29 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise _StoppedError(number)
 
 
-def _give_up(number: int, frame: FrameType | None) -> None:
-    raise AssertionError(f"the step does not end within {_STEP_SECONDS} s")
+def _time_out(number: int, frame: FrameType | None) -> None:
+    raise AssertionError(f"the step did not end within {_STEP_SECONDS} s")
 
 
-def _play(world: World, seed: int, seconds: float) -> dict[str, int]:
+def _take_steps(campaign: Campaign, seed: int, seconds: float) -> dict[str, int]:
     began = time.monotonic()
     signal.alarm(_STEP_SECONDS)
-    for user in world.users:
-        steps.push(world, user, random.Random(seed))
-        steps.run(world, user, random.Random(seed))
-    oracle.check(world)
+    for user in campaign.users:
+        steps.push(campaign, user, random.Random(seed))
+        steps.run(campaign, user, random.Random(seed))
+    oracle.check(campaign)
     taken: dict[str, int] = {}
     while time.monotonic() - began < seconds:
         chance = random.Random(f"{seed}:{sum(taken.values())}")
-        user = chance.choice(world.users)
-        going_on = user.history.pending is not None
-        fitting = [choice for choice in CHOICES if choice.pending in {None, going_on}]
+        user = chance.choice(campaign.users)
+        has_pending_run = user.history.pending is not None
+        fitting = [choice for choice in CHOICES if choice.pending in {None, has_pending_run}]
         (choice,) = chance.choices(fitting, [choice.weight for choice in fitting])
         name = choice.step.__name__
-        world.note(f"{time.monotonic() - began:6.1f} s  {sum(taken.values()):4}  {user.name:17} {name}")
+        campaign.note(f"{time.monotonic() - began:6.1f} s  {sum(taken.values()):4}  {user.name:17} {name}")
         signal.alarm(_STEP_SECONDS)
-        choice.step(world, user, chance)
-        oracle.check(world)
+        choice.step(campaign, user, chance)
+        oracle.check(campaign)
         signal.alarm(0)
         taken[name] = taken.get(name, 0) + 1
     return taken
@@ -137,9 +137,9 @@ def _play(world: World, seed: int, seconds: float) -> dict[str, int]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30, help="how long to play")
+    parser.add_argument("--minutes", type=float, default=30, help="how long to take steps")
     parser.add_argument(
-        "--seed", type=int, default=random.SystemRandom().randrange(10**6), help="which steps are taken"
+        "--seed", type=int, default=random.SystemRandom().randrange(10**6), help="selects the steps"
     )
     return parser.parse_args()
 

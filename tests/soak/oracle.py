@@ -1,4 +1,4 @@
-"""The oracle: looks at the files and processes themselves, and holds them against the history."""
+"""The oracle: compares files and processes with the history."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from tests.soak.campaign import RAW, SCALED
 from tests.soak.history import NO_END, Started
 from tests.soak.processes import kernels, wait_for_no_orphans
-from tests.soak.world import RAW, SCALED
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.soak.world import User, World
+    from tests.soak.campaign import Campaign, User
 
 
-def check(world: World) -> None:
-    """Compare everything with what the history says, and learn what an accident left open.
+def check(campaign: Campaign) -> None:
+    """Compare everything with the history, and reduce its sets to the values found.
 
     Raises:
-        AssertionError: Something is not as it must be.
+        AssertionError: Something differs.
     """
-    running = world.running()
-    wait_for_no_orphans(world.scratch, running.pid)
-    assert kernels(running.pid) <= len(world.users), "a context was left behind"
-    for user in world.users:
+    running = campaign.running()
+    wait_for_no_orphans(campaign.scratch, running.pid)
+    assert kernels(running.pid) <= len(campaign.users), "a context was left behind"
+    for user in campaign.users:
         _check_code(user, running.host)
         _check_data(user)
         _check_runs(user)
@@ -53,9 +53,9 @@ def _check_code(user: User, host: str) -> None:
 def _check_data(user: User) -> None:
     history, folder = user.history, user.shell.folder
     assert _text(folder / RAW) == history.raw, _differs(user, "the local raw table", folder / RAW)
-    brought = _text(folder / SCALED)
-    assert brought in history.scaled, _differs(user, "the local result", brought)
-    history.scaled = {brought}
+    pulled = _text(folder / SCALED)
+    assert pulled in history.scaled, _differs(user, "the local result", pulled)
+    history.scaled = {pulled}
     raw = _text(user.data_root / RAW.removeprefix("data/"))
     assert raw in history.raw_there, _differs(user, "the raw table there", raw)
     history.raw_there = {raw}
@@ -86,7 +86,7 @@ def runs_folder(user: User) -> Path:
 
 
 def outcome(folder: Path) -> str:
-    """Return how a run ended by its end record."""
+    """Return the outcome in a run's end record."""
     end = folder / "end.json"
     return str(json.loads(end.read_text("utf-8"))["outcome"]) if end.exists() else NO_END
 

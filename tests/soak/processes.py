@@ -1,4 +1,4 @@
-"""The processes of the campaign: whoever is no part of the sandbox's server is an orphan."""
+"""The processes of the campaign; those not below the sandbox's server or a running command are orphans."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SECONDS = 15.0
 
 
 def wait_for_no_orphans(scratch: Path, *tops: int) -> None:
-    """Wait until every process of a campaign is one of these or below one.
+    """Wait until every process of a campaign is one of these or a descendant of one.
 
     Args:
         scratch: The campaign's folder.
-        tops: The server's process while it runs, and commands that are at work.
+        tops: The server's process while it runs, and running commands.
 
     Raises:
-        AssertionError: Some go on; the message names them.
+        AssertionError: Orphans are left; the message names them.
     """
     deadline = time.monotonic() + _SECONDS
     while found := list(_orphans(scratch, tops)):
@@ -34,7 +34,7 @@ def wait_for_no_orphans(scratch: Path, *tops: int) -> None:
 
 
 def kill_all(scratch: Path) -> None:
-    """Kill every process of a campaign but its own, until there is none."""
+    """Kill all processes of a campaign but this one, until none is left."""
     while found := list(_orphans(scratch, ())):
         for process in found:
             with contextlib.suppress(psutil.Error):
@@ -43,16 +43,16 @@ def kill_all(scratch: Path) -> None:
 
 
 def kernels(server: int) -> int:
-    """Return how many kernels run below a server."""
+    """Return the number of kernels of a server."""
     return sum("kernel.inside.startup" in " ".join(words(each)) for each in psutil.Process(server).children())
 
 
 def _orphans(scratch: Path, tops: tuple[int, ...]) -> Iterator[psutil.Process]:
-    belonging: set[psutil.Process] = set()
+    descendants: set[psutil.Process] = set()
     for pid in tops:
         with contextlib.suppress(psutil.NoSuchProcess):
             top = psutil.Process(pid)
-            belonging |= {top, *top.children(recursive=True)}
+            descendants |= {top, *top.children(recursive=True)}
     for process in at_home_in(scratch):
-        if process not in belonging:
+        if process not in descendants:
             yield process

@@ -1,75 +1,75 @@
-"""What users do: each step types commands, and tells the history what they must have done."""
+"""Steps of a user: each runs commands, and records in the history what they must have done."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.soak.campaign import NODES, RAW
 from tests.soak.history import NO_END, Pending
-from tests.soak.world import NODES, RAW
 
 if TYPE_CHECKING:
     from random import Random
 
     from tests.e2e.commands import Started
-    from tests.soak.world import User, World
+    from tests.soak.campaign import Campaign, User
 
 
-def edit_code(world: World, user: User, chance: Random) -> None:
-    """Change the code and commit, here alone."""
+def edit_code(campaign: Campaign, user: User, chance: Random) -> None:
+    """Change the code and commit, locally only."""
     user.edit(chance.randint(2, 1000))
 
 
-def edit_data(world: World, user: User, chance: Random) -> None:
-    """Change the raw table, here alone."""
+def edit_data(campaign: Campaign, user: User, chance: Random) -> None:
+    """Change the raw table, locally only."""
     numbers = [str(chance.randint(1, 1000)) for _ in range(chance.randint(1, 2000))]
     user.history.raw = "\n".join(["a", *numbers, ""])
     (user.shell.folder / RAW).write_text(user.history.raw)
 
 
-def push(world: World, user: User, chance: Random) -> None:
-    """Bring code and data."""
+def push(campaign: Campaign, user: User, chance: Random) -> None:
+    """Push code and data."""
     user.ok("push")
     user.history.code_arrives(surely=True)
     user.history.data_arrives(surely=True)
 
 
-def pull(world: World, user: User, chance: Random) -> None:
-    """Push with git itself and have the Git folder pull."""
+def pull(campaign: Campaign, user: User, chance: Random) -> None:
+    """Push with git, and let the Git folder pull."""
     user.shell.ok("git push -q origin main")
     user.ok("pull")
     user.history.code_arrives(surely=True)
 
 
-def push_data(world: World, user: User, chance: Random) -> None:
-    """Bring the data alone."""
+def push_data(campaign: Campaign, user: User, chance: Random) -> None:
+    """Push only the data."""
     user.ok("data push")
     user.history.data_arrives(surely=True)
 
 
-def pull_data(world: World, user: User, chance: Random) -> None:
-    """Bring the results here."""
+def pull_data(campaign: Campaign, user: User, chance: Random) -> None:
+    """Pull the results."""
     user.ok("data pull")
-    user.history.result_comes_here(surely=True)
+    user.history.result_is_pulled(surely=True)
 
 
-def run(world: World, user: User, chance: Random) -> None:
-    """Run to the end."""
+def run(campaign: Campaign, user: User, chance: Random) -> None:
+    """Run the pipeline to its end."""
     user.ok("run")
     user.history.started.expect("completed")
     user.history.result_arrives(user.history.result(), surely=True)
 
 
-def run_that_fails(world: World, user: User, chance: Random) -> None:
-    """Run code that raises: status 1 and nothing written."""
+def run_that_fails(campaign: Campaign, user: User, chance: Random) -> None:
+    """Run code that raises: exit status 1, and no result is written."""
     failed = user.run("run --params=what=fail")
     assert failed.status == 1, str(failed)
     assert "asked to fail" in failed.errors[0], str(failed)
     user.history.started.expect("failed")
 
 
-def run_that_waits(world: World, user: User, chance: Random, *, stay: bool) -> Started | None:
-    """Start a run that waits at a gate; stay with it until it does so, or leave at once."""
-    gate = world.gate(f"{chance.getrandbits(64):x}")
+def run_that_waits(campaign: Campaign, user: User, chance: Random, *, stay: bool) -> Started | None:
+    """Start a run that waits for its gate; with `stay`, return the command that follows it."""
+    gate = campaign.gate(f"{chance.getrandbits(64):x}")
     user.history.pending = Pending(gate, user.history.result())
     user.history.started.expect(NO_END)
     verb = f"run --params=what=/dbfs/{gate.name}"
@@ -85,13 +85,13 @@ def run_that_waits(world: World, user: User, chance: Random, *, stay: bool) -> S
     return None
 
 
-def detach(world: World, user: User, chance: Random) -> None:
-    """Start a run and leave it at work."""
-    run_that_waits(world, user, chance, stay=False)
+def detach(campaign: Campaign, user: User, chance: Random) -> None:
+    """Start a run and detach from it."""
+    run_that_waits(campaign, user, chance, stay=False)
 
 
-def attach(world: World, user: User, chance: Random) -> None:
-    """Follow the run that goes on to its end."""
+def attach(campaign: Campaign, user: User, chance: Random) -> None:
+    """Follow the pending run to its end."""
     pending = user.history.pending
     assert pending is not None
     attached = user.start("attach")
@@ -101,8 +101,8 @@ def attach(world: World, user: User, chance: Random) -> None:
     user.history.pending_ends("completed")
 
 
-def cancel(world: World, user: User, chance: Random) -> None:
-    """Cancel the run that goes on while another shell follows it; both tell so."""
+def cancel(campaign: Campaign, user: User, chance: Random) -> None:
+    """Cancel the pending run while another shell follows it; both report it."""
     attached = user.start("attach --all")
     list(attached.lines_until("waiting"))
     assert "was cancelled" in user.ok("cancel").out
@@ -112,9 +112,9 @@ def cancel(world: World, user: User, chance: Random) -> None:
     user.history.pending_ends("cancelled")
 
 
-def interrupt(world: World, user: User, chance: Random) -> None:
+def interrupt(campaign: Campaign, user: User, chance: Random) -> None:
     """Press Ctrl-C: the run is cancelled."""
-    followed = run_that_waits(world, user, chance, stay=True)
+    followed = run_that_waits(campaign, user, chance, stay=True)
     assert followed is not None
     followed.interrupt()
     result = followed.finish()
@@ -122,8 +122,8 @@ def interrupt(world: World, user: User, chance: Random) -> None:
     user.history.pending_ends("cancelled")
 
 
-def edit_there(world: World, user: User, chance: Random) -> None:
-    """Edit a file in the Git folder: push leaves it and says so; with consent it is saved, then given up."""
+def edit_there(campaign: Campaign, user: User, chance: Random) -> None:
+    """Edit a file in the Git folder: push refuses; with --force it saves the edit, then discards it."""
     edited = user.git_folder / NODES
     theirs = f"{edited.read_text()}# theirs {chance.getrandbits(64):x}\n"
     edited.write_text(theirs)
@@ -142,9 +142,9 @@ def edit_there(world: World, user: User, chance: Random) -> None:
     user.history.code_arrives(surely=True)
 
 
-def both_at_once(world: World, user: User, chance: Random) -> None:
+def both_at_once(campaign: Campaign, user: User, chance: Random) -> None:
     """Both users push at the same moment."""
-    started = [(each, each.start("push")) for each in world.users]
+    started = [(each, each.start("push")) for each in campaign.users]
     for each, command in started:
         result = command.finish()
         assert result.status == 0, str(result)

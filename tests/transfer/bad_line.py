@@ -1,7 +1,7 @@
-"""A line to a server on this machine that loses, delays, refuses and cuts off what it was told to.
+"""A proxy to a server on this machine that can lose, delay, refuse and cut off requests and answers.
 
-It speaks just enough HTTP/1.1 to know where a request ends and an answer begins: one connection to the
-server for each request, `Connection: close` towards it.
+It parses just enough HTTP/1.1 to know where a request ends and an answer begins. Each request gets a
+connection of its own to the server, with `Connection: close`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PIECE = 65536
 
 @dataclass
 class Request:
-    """A request as it came in.
+    """One incoming request.
 
     Args:
         number: Counts from 1.
@@ -36,7 +36,7 @@ class Request:
 
     @property
     def method(self) -> str:
-        """The verb."""
+        """The method."""
         return self.line.split(" ", 1)[0]
 
     @property
@@ -49,23 +49,23 @@ RESET_BEFORE = "reset before"
 RESET_AFTER = "reset after"
 CUT = "cut"
 Fault = str | int | None
-"""RESET_BEFORE and RESET_AFTER the server's work, CUT the answer in its middle, or a status to answer."""
+"""RESET_BEFORE or RESET_AFTER the server has handled the request, CUT the answer short, or an HTTP status."""
 
 
 class BadLine:
-    """Forwards requests to a port of this machine.
+    """A proxy to a port of this machine.
 
     Args:
         port: The server's port.
-        delay: Seconds that every request takes longer.
+        delay: Seconds added to every request.
 
     Attributes:
-        fault: Decides what goes wrong with a request, before anything else is done for it.
-        after: Called when the server has done a request's work, before the client can know.
-        retry_after: The header of refusals.
-        says: The body of answers that it makes up.
-        requests: What came in.
-        most_at_once: The most requests that were under way at one time.
+        fault: Returns the fault of a request, before anything else is done with it.
+        after: Called when the server has handled a request, before the client gets the answer.
+        retry_after: The Retry-After header of the proxy's own answers.
+        says: The body of the proxy's own answers.
+        requests: All requests since the last `forget`.
+        most_at_once: The most requests at the same time.
     """
 
     def __init__(self, port: int, delay: float = 0.0) -> None:
@@ -85,13 +85,13 @@ class BadLine:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Accept no more connections."""
         with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # alone, close() leaves the thread waiting in accept()
+            self._listener.shutdown(socket.SHUT_RDWR)  # close() would leave the thread waiting in accept()
         self._listener.close()
 
     def forget(self) -> None:
-        """Begin to count anew, without faults."""
+        """Forget all requests, and remove all faults."""
         self.requests.clear()
         self.fault = lambda _: None
         self.after = lambda _: None
@@ -157,10 +157,10 @@ class BadLine:
     def _pass_back(
         self, connection: socket.socket, server: socket.socket, fault: Fault, request: Request
     ) -> bool:
-        """Pass the answer on; it ends where the server closes, so its own length tells the client."""
+        """Return the server's answer; it ends when the server closes the connection."""
         first = server.recv(_PIECE)
         self.after(request)
-        self._leave()  # before the client can know of the answer and send the next request
+        self._leave()  # before the client gets the answer and can send the next request
         if fault in {RESET_AFTER, CUT}:
             whole = first
             while piece := server.recv(_PIECE):

@@ -1,4 +1,4 @@
-"""A sandbox in a thread, a data folder, and a line to the sandbox on which things go wrong."""
+"""A sandbox in a thread, a proxy to it that can cause faults, and a data folder."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ PART = 1024 * 1024
 
 @dataclass
 class Site:
-    """A sandbox, reached through a line that can be told to misbehave.
+    """A sandbox, reached through a proxy that can cause faults.
 
     Args:
         sandbox: The server's state.
-        line: The line to it.
+        line: The proxy.
     """
 
     sandbox: Sandbox
     line: BadLine
 
     def workspace(self, seconds: int = 20) -> Workspace:
-        """Log in through the line."""
+        """Log in through the proxy."""
         config = Config(
             host=self.line.url,
             token=self.sandbox.user.token,
@@ -61,17 +61,17 @@ class Site:
         return Workspace(Client(config), "user@example.com", None)
 
     def tree(self, root: str = DBFS) -> RemoteTree:
-        """Return a data root, with connections of its own."""
+        """Open a data root with a client of its own."""
         return open_tree(self.workspace(), root)
 
     def folder(self, root: str = DBFS) -> Path:
-        """Return where a data root lies on this machine."""
+        """Return the folder of a data root on this machine."""
         if root.startswith("dbfs:"):
             return self.sandbox.layout.dbfs / root.removeprefix("dbfs:/")
         return self.sandbox.layout.volumes / root.removeprefix("/Volumes/")
 
     def files(self, root: str = DBFS) -> dict[str, bytes]:
-        """Return what lies below a data root, without what the tool keeps for itself."""
+        """Return the files below a data root, without the state folder."""
         return tree_of(self.folder(root))
 
     def push(self, data: Path, root: str = DBFS) -> Push:
@@ -84,7 +84,7 @@ class Site:
 
 
 def tree_of(folder: Path) -> dict[str, bytes]:
-    """Return the files below a folder, without what the tool keeps for itself."""
+    """Return the files below a folder, without the state folder."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -136,7 +136,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a data folder with one file of six parts, which are smaller than usual."""
+    """Return a data folder with one file of six parts, which are smaller than in production."""
     monkeypatch.setattr(volume_parts, "PART", PART)
     monkeypatch.setattr(volumes, "_IN_PARTS", PART)
     return fill(tmp_path / "data", {"01_raw/large.bin": os.urandom(PART) * (PARTS - 1) + b"end"})
@@ -144,7 +144,7 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @dataclass
 class Pushes:
-    """Pushes in processes of their own, which a test may end.
+    """Pushes in processes that a test can kill.
 
     Args:
         site: Where they push to.
@@ -178,16 +178,16 @@ class Pushes:
         self.pid = self._answer()
 
     def end(self) -> int:
-        """Wait for its end and return its exit status."""
+        """Wait for the push and return its exit status."""
         return self._answer()
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send it a signal, if it is still there."""
+        """Send a signal to the push, if it is still running."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
     def close(self) -> None:
-        """End the process that starts them."""
+        """End the process that starts the pushes."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -201,7 +201,7 @@ class Pushes:
 
 @pytest.fixture
 def pushes(site: Site) -> Iterator[Pushes]:
-    """Push in processes of their own."""
+    """Push in processes that a test can kill."""
     several = Pushes(site)
     yield several
     several.close()

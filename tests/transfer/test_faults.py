@@ -1,4 +1,4 @@
-"""A push on a bad line, on a full disk, killed at any moment: one more push makes both sides equal."""
+"""A push with network faults, a full disk or changing files: one more push makes both sides equal."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from kedro_databricks_hybrid.errors import HybridError, TransferError
+from kedro_databricks_hybrid.parallel import CONCURRENCY
 from kedro_databricks_hybrid.sandbox.core import uploads
 from kedro_databricks_hybrid.transfer import manifest
 from kedro_databricks_hybrid.transfer import push as push_module
-from kedro_databricks_hybrid.transfer.concurrency import CONCURRENCY
 from kedro_databricks_hybrid.transfer.progress import Progress
-from kedro_databricks_hybrid.transfer.push import InterruptedPushError, Push, Pushed, Wish
+from kedro_databricks_hybrid.transfer.push import InterruptedPushError, Push, Pushed, Selection
 from kedro_databricks_hybrid.transfer.trees.open import open_tree
 from kedro_databricks_hybrid.transfer.upload import Source
 from tests.transfer.bad_line import CUT, RESET_AFTER, RESET_BEFORE, Fault, Request
@@ -32,15 +32,15 @@ STORM = 15
 
 def pushed(push: Push) -> Pushed:
     """Prepare and perform."""
-    return push.perform(push.prepare(Wish()))
+    return push.perform(push.prepare(Selection()))
 
 
 @ROOTS
 @pytest.mark.parametrize("fault", [RESET_BEFORE, RESET_AFTER, CUT, 503])
-def test_a_bad_line_costs_time_only(site: Site, data: Path, root: str, fault: str | int) -> None:
-    """Several requests go wrong, in whatever way: the push completes and all is there once."""
+def test_network_faults_cost_only_time(site: Site, data: Path, root: str, fault: str | int) -> None:
+    """Some requests fail: the push still completes, and each file is there once."""
     push = site.push(data, root)
-    plan = push.prepare(Wish())
+    plan = push.prepare(Selection())
     first = len(site.line.requests)
     site.line.fault = lambda request: fault if request.number - first in FAULTY else None
     push.perform(plan)
@@ -50,7 +50,7 @@ def test_a_bad_line_costs_time_only(site: Site, data: Path, root: str, fault: st
 
 
 def test_a_lost_append_is_not_appended_twice(site: Site, data: Path) -> None:
-    """The block was stored and only the answer got lost: the file still has each block once."""
+    """The block was stored and only the answer got lost: the file has each block once."""
     lost: list[int] = []
 
     def fault(request: Request) -> str | None:
@@ -60,7 +60,7 @@ def test_a_lost_append_is_not_appended_twice(site: Site, data: Path) -> None:
         return None
 
     push = site.push(data)
-    plan = push.prepare(Wish())
+    plan = push.prepare(Selection())
     site.line.fault = fault
     push.perform(plan)
     assert lost
@@ -69,7 +69,7 @@ def test_a_lost_append_is_not_appended_twice(site: Site, data: Path) -> None:
 
 
 def test_in_a_storm_of_429_all_workers_wait(site: Site, tmp_path: Path) -> None:
-    """Wave after wave is refused: after each, no worker asks again before Retry-After is over."""
+    """Many requests in a row are refused: no worker sends another before Retry-After has passed."""
     data = fill(tmp_path / "data", {f"01/{number}.csv": b"x" for number in range(70)})
     refused: list[float] = []
 
@@ -80,7 +80,7 @@ def test_in_a_storm_of_429_all_workers_wait(site: Site, tmp_path: Path) -> None:
         return None
 
     push = site.push(data)
-    plan = push.prepare(Wish())
+    plan = push.prepare(Selection())
     site.line.delay = 0.01
     site.line.retry_after = "2"
     site.line.fault = fault
@@ -93,10 +93,10 @@ def test_in_a_storm_of_429_all_workers_wait(site: Site, tmp_path: Path) -> None:
 
 
 @ROOTS
-def test_a_full_disk_there_is_told_and_mended_by_the_next_push(
+def test_a_full_disk_there_is_an_error_and_the_next_push_succeeds(
     site: Site, data: Path, root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server cannot store: status 1 and nothing under a final name that is not whole; then it can."""
+    """The server cannot store: an error, and no file is incomplete; the next push succeeds."""
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -116,10 +116,10 @@ def test_a_full_disk_there_is_told_and_mended_by_the_next_push(
     assert site.files(root) == sent
 
 
-def test_a_file_that_vanishes_is_told_and_the_rest_arrives(site: Site, data: Path) -> None:
-    """The plan named it, the disk has it no more: an error with its name, all others there."""
+def test_a_file_that_vanishes_is_an_error_and_the_others_arrive(site: Site, data: Path) -> None:
+    """It was deleted after the plan was made: an error names it, and all other files arrive."""
     push = site.push(data)
-    plan = push.prepare(Wish())
+    plan = push.prepare(Selection())
     (data / "01_raw" / "a.csv").unlink()
     with pytest.raises(TransferError, match=r"a.csv cannot be read any more"):
         push.perform(plan)
@@ -131,9 +131,9 @@ def test_a_file_that_vanishes_is_told_and_the_rest_arrives(site: Site, data: Pat
 def test_a_file_that_changes_before_it_is_sent_arrives_as_it_is_now(
     site: Site, data: Path, name: str
 ) -> None:
-    """What was read counts: the next push finds nothing to do."""
+    """The content that was read counts: the next push has nothing to send."""
     push = site.push(data)
-    plan = push.prepare(Wish())
+    plan = push.prepare(Selection())
     fill(data, {name: b"changed" * 400_000})
     push.perform(plan)
     assert site.files() == tree_of(data)
@@ -143,7 +143,7 @@ def test_a_file_that_changes_before_it_is_sent_arrives_as_it_is_now(
 def test_a_file_that_changes_while_it_is_read_is_read_again(
     site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mixture of two contents does not stay."""
+    """A mixture of both contents does not stay."""
     large = data / "03_primary" / "large.bin"
     size = large.stat().st_size
     read = Source.read
@@ -162,10 +162,10 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
     assert site.files()["03_primary/large.bin"] == b"z" * size
 
 
-def test_a_file_that_never_stops_changing_is_told(
+def test_a_file_that_never_stops_changing_is_an_error(
     site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some program writes to it all the time: it is named, and no mixture comes to its name."""
+    """A program keeps writing to it: the error names it, and no mixture gets its final name."""
     large = data / "03_primary" / "large.bin"
     read = Source.read
 
@@ -175,7 +175,7 @@ def test_a_file_that_never_stops_changing_is_told(
         return block
 
     monkeypatch.setattr(Source, "read", read_and_change)
-    with pytest.raises(TransferError, match=r"large.bin changes while it is pushed. Push again when"):
+    with pytest.raises(TransferError, match=r"large.bin keeps changing while it is pushed. Push again when"):
         pushed(site.push(data))
     monkeypatch.undo()
     pushed(site.push(data))
@@ -183,8 +183,8 @@ def test_a_file_that_never_stops_changing_is_told(
 
 
 @pytest.mark.parametrize("times", [1, 10])
-def test_somebody_writes_to_a_file_that_was_just_sent(site: Site, data: Path, times: int) -> None:
-    """It is sent again, since the listing shows another size; if that goes on, the file is named."""
+def test_a_file_that_is_overwritten_after_it_was_sent(site: Site, data: Path, times: int) -> None:
+    """It is sent again, since its size in the listing differs; after several times an error names it."""
     target = site.folder(VOLUME) / "01_raw" / "a.csv"
     written: list[Request] = []
 
@@ -198,13 +198,13 @@ def test_somebody_writes_to_a_file_that_was_just_sent(site: Site, data: Path, ti
         assert pushed(site.push(data, VOLUME)).sent == 4
         assert site.files(VOLUME) == tree_of(data)
         return
-    with pytest.raises(TransferError, match=r"a.csv does not arrive as it was sent. Does something else"):
+    with pytest.raises(TransferError, match=r"a.csv does not arrive unchanged. Check whether something else"):
         pushed(site.push(data, VOLUME))
     assert len(written) == 3
 
 
-def test_a_file_may_be_faster_than_its_folder(site: Site, data: Path) -> None:
-    """Where a folder must be there first, who comes too early waits for it and sends once more."""
+def test_a_file_may_be_sent_before_its_folder_exists(site: Site, data: Path) -> None:
+    """A file that is sent before its folder exists waits for the folder and is sent once more."""
     early: list[Request] = []
     made: list[Request] = []
 
@@ -218,7 +218,7 @@ def test_a_file_may_be_faster_than_its_folder(site: Site, data: Path) -> None:
         return None
 
     push = site.push(data, VOLUME)
-    plan = push.prepare(Wish())
+    plan = push.prepare(Selection())
     site.line.says = b'{"error_code":"NOT_FOUND","message":"The folder does not exist."}'
     site.line.fault = slow
     site.line.after = lambda request: made.append(request) if "/fs/directories/" in request.path else None
@@ -227,10 +227,10 @@ def test_a_file_may_be_faster_than_its_folder(site: Site, data: Path) -> None:
     assert site.files(VOLUME) == tree_of(data)
 
 
-def test_a_folder_that_cannot_be_made_is_told(site: Site, data: Path) -> None:
-    """Files that wait for it do not wait for ever."""
+def test_a_folder_that_cannot_be_made_is_an_error(site: Site, data: Path) -> None:
+    """Files that wait for the folder do not wait forever."""
     push = site.push(data, VOLUME)
-    plan = push.prepare(Wish())
+    plan = push.prepare(Selection())
     site.line.says = b'{"error_code":"INVALID_PARAMETER_VALUE","message":"No such name."}'
     site.line.fault = lambda request: (
         400 if "/fs/directories/" in request.path and request.method == "PUT" else None
@@ -240,16 +240,16 @@ def test_a_folder_that_cannot_be_made_is_told(site: Site, data: Path) -> None:
 
 
 @ROOTS
-def test_a_root_that_somebody_removed_is_filled_anew(site: Site, data: Path, root: str) -> None:
-    """What this clone remembers of it is of no use, and no reason to leave anything out."""
+def test_a_root_that_was_removed_is_filled_again(site: Site, data: Path, root: str) -> None:
+    """The state of this clone does not keep any file from being sent again."""
     pushed(site.push(data, root))
     shutil.rmtree(site.folder(root))
     assert pushed(site.push(data, root)).sent == 4
     assert site.files(root) == tree_of(data)
 
 
-def test_a_volume_that_somebody_removed_is_told(site: Site, data: Path) -> None:
-    """It is not the folder alone that is gone: nothing is sent."""
+def test_a_volume_that_was_removed_is_an_error(site: Site, data: Path) -> None:
+    """The volume is missing, not only the folder: nothing is sent."""
     from databricks.sdk.service.catalog import VolumeType
 
     volumes, root = site.workspace().client.volumes, "/Volumes/main/default/short/shop"
@@ -257,12 +257,12 @@ def test_a_volume_that_somebody_removed_is_told(site: Site, data: Path) -> None:
     pushed(site.push(data, root))
     volumes.delete("main.default.short")
     with pytest.raises(TransferError, match=r"main/default/short does not exist.*CREATE VOLUME"):
-        site.push(data, root).prepare(Wish())
+        site.push(data, root).prepare(Selection())
 
 
 @ROOTS
-def test_a_manifest_that_is_damaged_costs_a_comparison(site: Site, data: Path, root: str) -> None:
-    """What it said is found out by reading, here and in another clone, and nothing is sent again."""
+def test_a_damaged_manifest_costs_a_comparison(site: Site, data: Path, root: str) -> None:
+    """Contents are found by reading the files, in this clone and in another, and nothing is sent again."""
     pushed(site.push(data, root))
     (noted,) = (site.folder(root) / manifest.FOLDER).glob("*")
     noted.write_bytes(b"\x1f\x8b damaged")
@@ -273,7 +273,7 @@ def test_a_manifest_that_is_damaged_costs_a_comparison(site: Site, data: Path, r
 
 
 def test_a_volume_filled_by_hand_gets_a_manifest(site: Site, data: Path) -> None:
-    """Though nothing has to be sent, what was compared is noted for everybody."""
+    """Nothing has to be sent, but the contents that were compared are recorded for all clones."""
     fill(site.folder(VOLUME), tree_of(data))
     assert pushed(site.push(data, VOLUME)).sent == 0
     assert len(list((site.folder(VOLUME) / manifest.FOLDER).glob("*"))) == 1
@@ -282,7 +282,7 @@ def test_a_volume_filled_by_hand_gets_a_manifest(site: Site, data: Path) -> None
 def test_after_ctrl_c_no_large_file_is_read_back(
     site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The line counts, and of what had arrived it is known what it holds; the rest is sent."""
+    """The message counts files, the arrived ones are not read back, and the next push sends the others."""
 
     class Interrupting(Progress):
         def file_done(self) -> None:
@@ -293,11 +293,11 @@ def test_after_ctrl_c_no_large_file_is_read_back(
     only = [data / "03_primary"]
     push = Push(site.tree(), data, DBFS, Interrupting())
     with pytest.raises(InterruptedPushError, match=r"after 1 of 1 files. Push again") as caught:
-        push.perform(push.prepare(Wish(chosen=only)))
+        push.perform(push.prepare(Selection(chosen=only)))
     assert caught.value.exit_status == 130
     site.line.forget()
     again = site.push(data)
-    assert again.perform(again.prepare(Wish(chosen=only))).sent == 0
+    assert again.perform(again.prepare(Selection(chosen=only))).sent == 0
     assert not [
         request for request in site.line.requests if "large.bin" in request.line and "read" in request.line
     ]

@@ -1,4 +1,4 @@
-"""Files on Databricks as pandas and Kedro's datasets open them here: `dbfs:///...`, by the API."""
+"""`dbfs:///...` paths as pandas and Kedro's datasets open them locally, by the API."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROOTS = pytest.mark.parametrize("root", [DBFS, VOLUME], ids=["dbfs", "volume"])
 
 @pytest.fixture(autouse=True)
 def _logged_in(site: Site) -> Iterator[None]:
-    """Log this process in to the sandbox, and let no file system of another test be found."""
+    """Log this process in to the sandbox, without cached file systems of other tests."""
     connect.use(site.workspace())
     DatabricksFileSystem.clear_instance_cache()
     yield
@@ -44,7 +44,7 @@ def url(root: str, path: str) -> str:
 
 @ROOTS
 def test_datasets_read_and_write_there(site: Site, root: str) -> None:
-    """Small and large tables, versions, partitions: each is there, and nothing is here."""
+    """Small and large tables, versions and partitions are stored remotely, and nothing locally."""
     for name, table in (("small.csv", TABLE), ("large.csv", LARGE)):
         dataset = CSVDataset(filepath=url(root, name), save_args={"index": False})
         dataset.save(table)
@@ -87,7 +87,7 @@ def test_a_folder_that_spark_wrote_is_one_table(site: Site, root: str) -> None:
 
 @ROOTS
 def test_files_are_listed_appended_to_and_removed(site: Site, root: str) -> None:
-    """What fsspec promises its users."""
+    """The operations of fsspec's interface."""
     files = fsspec.filesystem("dbfs")
     top = root.removeprefix("dbfs:")
     with files.open(f"{top}/a/b.txt", "wb") as file:
@@ -105,7 +105,7 @@ def test_files_are_listed_appended_to_and_removed(site: Site, root: str) -> None
 
 
 def test_a_catalog_written_for_fsspecs_own_dbfs_goes_on_working(site: Site) -> None:
-    """Its credentials are `instance` and `token`; a login of this process is not asked for."""
+    """It is reached by `instance` and `token`, without this process's login."""
     connect.use(None)
     credentials = {"instance": site.line.url, "token": site.sandbox.user.token}
     dataset = CSVDataset(
@@ -119,7 +119,7 @@ def test_a_catalog_written_for_fsspecs_own_dbfs_goes_on_working(site: Site) -> N
 
 
 def test_a_write_that_fails_leaves_what_was_there(site: Site) -> None:
-    """A file lands whole or not at all."""
+    """A file is stored whole or not at all."""
     files = fsspec.filesystem("dbfs")
     path = f"{DBFS.removeprefix('dbfs:')}/kept.txt"
     files.pipe(path, b"old")
@@ -131,13 +131,13 @@ def test_a_write_that_fails_leaves_what_was_there(site: Site) -> None:
 
 @pytest.mark.parametrize("spelling", ["dbfs:///r/x", "dbfs:/r/x", "/dbfs/r/x", "/r/x"])
 def test_every_spelling_is_one_path(spelling: str) -> None:
-    """URL, Spark's form, the mount's and the plain path."""
+    """URL, Spark's path, the path of the mount, and the plain path."""
     assert DatabricksFileSystem._strip_protocol(spelling) == "/r/x"  # noqa: SLF001 - fsspec's own name
 
 
 @ROOTS
 def test_folders_copies_and_times(site: Site, root: str) -> None:
-    """What pandas seldom asks for, and other users of fsspec do."""
+    """Operations that pandas seldom uses, but other users of fsspec do."""
     files, top = fsspec.filesystem("dbfs"), root.removeprefix("dbfs:")
     files.makedirs(f"{top}/deep/er")
     assert site.folder(root).joinpath("deep/er").is_dir()
@@ -159,7 +159,7 @@ def test_folders_copies_and_times(site: Site, root: str) -> None:
 
 @ROOTS
 def test_a_folder_is_removed_with_all_below(site: Site, root: str) -> None:
-    """Its folders too, so that a partitioned dataset that is written anew holds nothing of before."""
+    """With its folders, so that a partitioned dataset that is rewritten has no old partitions."""
     files, top = fsspec.filesystem("dbfs"), root.removeprefix("dbfs:")
     for name in ("parts/a.csv", "parts/deep/b.csv"):
         files.pipe(f"{top}/{name}", b"x")
@@ -170,7 +170,7 @@ def test_a_folder_is_removed_with_all_below(site: Site, root: str) -> None:
 
 
 def test_the_top_is_a_folder(site: Site) -> None:
-    """`dbfs:///` and a volume's own address lead to what lies there, and nothing else does."""
+    """`dbfs:///` and a volume's own path are folders; paths that do not exist are errors."""
     files = fsspec.filesystem("dbfs")
     site.folder(DBFS).mkdir(parents=True)
     assert "/projects" in files.ls("/", detail=False)
@@ -182,7 +182,7 @@ def test_the_top_is_a_folder(site: Site) -> None:
 
 
 def test_modes_of_opening(site: Site) -> None:
-    """A new file replaces none, and a file is either read or written."""
+    """Exclusive creation does not overwrite, and a file cannot be read and written at once."""
     files, path = fsspec.filesystem("dbfs"), f"{DBFS.removeprefix('dbfs:')}/new.txt"
     with files.open(path, "xb") as file:
         file.write(b"1234")
@@ -197,7 +197,7 @@ def test_modes_of_opening(site: Site) -> None:
 
 
 def test_what_is_large_is_not_kept_in_memory(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is fetched into a file of this machine, and read as any other."""
+    """It is downloaded to a temporary file."""
     monkeypatch.setattr(filesystem, "_IN_MEMORY", 1000)
     site.folder(DBFS).mkdir(parents=True)
     site.folder(DBFS).joinpath("large.bin").write_bytes(b"0123456789" * 500)

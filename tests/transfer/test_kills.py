@@ -1,4 +1,4 @@
-"""A push that is killed at any request: one more push makes both sides equal, and nothing else was touched.
+"""A push killed at any request: one more push makes both sides equal, and other files stay unchanged.
 
 Set TRANSFER_SEEDS to kill more often than in the everyday run.
 """
@@ -27,7 +27,7 @@ FOREIGN = {"99_foreign/keep.txt": b"not ours", "01_raw/of others.csv": b"theirs"
 
 
 class Changes:
-    """A data folder that changes, and every content that it ever had.
+    """A data folder that changes, and every content that its files ever had.
 
     Args:
         data: The folder.
@@ -50,13 +50,13 @@ class Changes:
 
 @pytest.mark.parametrize("root", [DBFS, VOLUME])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_push_killed_at_any_request_is_mended_by_the_next(
+def test_after_a_push_killed_at_any_request_the_next_one_makes_both_sides_equal(
     site: Site, tmp_path: Path, root: str, number: signal.Signals, pushes: Pushes
 ) -> None:
-    """Whenever it ends, every remote file is a whole one, old or new, and one more push makes all equal.
+    """Every remote file is always complete, old or new, and one more push makes both sides equal.
 
-    It is killed when a request comes in, or when the server has done its work and the push does not know.
-    Local files change between the killed push and the next, which must not look like somebody else's change.
+    The push is killed when a request arrives, or when the server has handled it but has not answered. Local
+    files change between the killed push and the next, which must not count as another clone's change.
     """
     chance = random.Random(f"{root} {number}")  # noqa: S311 - which moments, not which secrets
     local = Changes(tmp_path / "data", chance)

@@ -1,4 +1,4 @@
-"""The local data folder: what of it can be read, written and named."""
+"""The local data folder: listing, reading and writing it, and paths in it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def test_what_is_no_file_is_no_data(data: Path) -> None:
-    """A pipe, a socket or a link to nothing has no content to send."""
+def test_only_regular_files_are_data(data: Path) -> None:
+    """A pipe, a socket or a dangling link has no content to send."""
     before = list(local.find_files(data))
     os.mkfifo(data / "01_raw" / "pipe")
     (data / "01_raw" / "dangling").symlink_to(data / "nothing")
@@ -32,50 +32,50 @@ def test_what_is_no_file_is_no_data(data: Path) -> None:
 
 
 def test_a_chosen_link_that_leaves_is_refused(data: Path, tmp_path: Path) -> None:
-    """Also where it was named itself."""
+    """Also if the link itself is given as an argument."""
     fill(tmp_path / "outside", {"secret.csv": b"secret"})
     (data / "out").symlink_to(tmp_path / "outside")
     with pytest.raises(TransferError, match=r"^out is a link to .*outside, outside the data folder"):
         local.find_files(data, [data / "out"])
 
 
-def test_a_chosen_link_to_nothing_is_told(data: Path) -> None:
-    """One that leads to itself, or to what is gone, is named with the system's own words."""
+def test_a_chosen_link_to_nothing_is_an_error(data: Path) -> None:
+    """A link to itself or to a missing file is named, with the system's reason."""
     (data / "loop").symlink_to(data / "loop")
     (data / "dangling").symlink_to(data / "nothing")
-    with pytest.raises(TransferError, match=r"loop cannot be read: Too many levels of symbolic links\. Mend"):
+    with pytest.raises(TransferError, match=r"loop cannot be read: Too many levels of symbolic links\. Fix"):
         local.find_files(data, [data / "loop"])
-    with pytest.raises(TransferError, match=r"dangling cannot be read: No such file or directory\. Mend"):
+    with pytest.raises(TransferError, match=r"dangling cannot be read: No such file or directory\. Fix"):
         local.find_files(data, [data / "dangling"])
 
 
 @pytest.mark.parametrize("name", ["01_raw/a.csv", "03_primary/large.bin"])
-def test_a_file_that_vanishes_before_it_is_read_is_told(data: Path, name: str) -> None:
-    """Small or large, it is named."""
+def test_a_file_that_vanishes_before_it_is_read_is_an_error(data: Path, name: str) -> None:
+    """The error names it, whether it is small or large."""
     found = local.find_files(data)
     (data / name).unlink()
     with pytest.raises(TransferError, match=rf"{name} cannot be read: No such file"):
         local.read_files(data, found, Digests(data))
 
 
-def test_a_file_in_the_way_of_our_folder_is_told(tmp_path: Path) -> None:
-    """There is no place to remember anything."""
+def test_a_file_in_the_way_of_the_state_folder_is_an_error(tmp_path: Path) -> None:
+    """The state folder cannot be made."""
     fill(tmp_path, {"data/.kedro-hybrid": b""})
     with pytest.raises(TransferError, match=r"\.kedro-hybrid cannot be written: File exists\. Fix"):
-        local.write_own(tmp_path / "data", "x.json", "{}")
+        local.write_state(tmp_path / "data", "x.json", "{}")
 
 
-def test_a_file_of_ours_that_cannot_be_replaced_is_told(tmp_path: Path) -> None:
-    """What was there stays, and no draft of the new one is left."""
+def test_a_state_file_that_cannot_be_replaced_is_an_error(tmp_path: Path) -> None:
+    """The old file stays, and no draft of the new one is left."""
     fill(tmp_path, {".kedro-hybrid/x.json/in the way": b""})
     with pytest.raises(TransferError, match=r"x\.json cannot be written: Is a directory\. Fix"):
-        local.write_own(tmp_path, "x.json", "{}")
+        local.write_state(tmp_path, "x.json", "{}")
     assert {path.name for path in (tmp_path / ".kedro-hybrid").iterdir()} == {".gitignore", "x.json"}
 
 
 @contextlib.contextmanager
 def no_space() -> Iterator[None]:
-    """Let this process write no byte to a file."""
+    """Let this process write no bytes to any file."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
     try:
@@ -85,28 +85,26 @@ def no_space() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("file", [".kedro-hybrid", ".kedro-hybrid/digests.json", ".kedro-hybrid/x.json"])
-def test_a_full_disk_is_told_in_the_same_words_in_any_file_of_ours(
+def test_a_full_disk_has_the_same_message_for_every_state_file(
     data: Path, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whichever is written first: files must be of some age until their digests are kept."""
+    """Whichever file is written first; digests are stored only for files of some age."""
     monkeypatch.setattr(local, "_TOO_FRESH_NS", -(10**18))
     known = Digests(data)
     local.read_files(data, local.find_files(data), known)
     if file != ".kedro-hybrid":
-        local.make_own_folder(data)
+        local.make_state_folder(data)
     words = (
         rf"^This machine cannot go on: File too large \({re.escape(str(data / file))}\)\. Allow larger files"
     )
     with pytest.raises(MachineError, match=words), no_space():
-        known.save() if "digests" in file else local.write_own(data, "x.json", "{}")
+        known.save() if "digests" in file else local.write_state(data, "x.json", "{}")
     known.save()
     assert (data / ".kedro-hybrid" / "digests.json").is_file()
 
 
-def test_a_machine_without_open_files_is_told_in_the_same_words(
-    data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The file that could not be read has no fault of its own."""
+def test_too_many_open_files_have_the_same_message(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error is the machine's, not that file's."""
 
     def exhausted(file: Path) -> None:
         raise OSError(errno.EMFILE, "Too many open files", str(file))
@@ -120,13 +118,13 @@ def test_a_machine_without_open_files_is_told_in_the_same_words(
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
-        ("01_raw/" + "ä" * 128, "holds a name longer than 255 bytes"),
+        ("01_raw/" + "ä" * 128, "contains a name longer than 255 bytes"),
         ("deep/" * 700 + "a.csv", "is longer than 3000 bytes"),
     ],
     ids=["name", "path"],
 )
 def test_names_that_are_too_long_are_refused(path: str, problem: str) -> None:
-    """Counted in bytes, as Databricks does; the line does not show all of it."""
+    """Counted in bytes, as on Databricks; the message shows only the beginning of the path."""
     with pytest.raises(TransferError, match=rf"{problem}\. Rename it\.$") as caught:
         checks.refuse_names([PurePosixPath(path)])
     assert len(str(caught.value)) < 400
@@ -137,12 +135,12 @@ def test_names_that_are_too_long_are_refused(path: str, problem: str) -> None:
     ("cause", "hint"),
     [
         (errno.EACCES, "Make it writable for you, then pull again."),
-        (errno.ENOTDIR, "Move away what has its name here"),
+        (errno.ENOTDIR, "Move or delete the local file or folder"),
         (errno.ENAMETOOLONG, "Rename it on Databricks"),
         (errno.ENOENT, "Pull again."),
     ],
 )
-def test_what_helps_fits_what_the_disk_says(tmp_path: Path, cause: int, hint: str) -> None:
+def test_the_hint_depends_on_the_disks_error(tmp_path: Path, cause: int, hint: str) -> None:
     """The file is named, not its draft."""
     draft = tmp_path / f".00000000.11111111{local.PART_SUFFIX}"
     with pytest.raises(TransferError) as caught, checks.writing(tmp_path / "a.csv"):
@@ -152,7 +150,7 @@ def test_what_helps_fits_what_the_disk_says(tmp_path: Path, cause: int, hint: st
 
 
 def test_a_full_disk_names_the_file_and_not_its_draft(tmp_path: Path) -> None:
-    """In the words that every command has for it."""
+    """In the same words as in every other command."""
     draft = tmp_path / f".00000000.11111111{local.PART_SUFFIX}"
     with pytest.raises(MachineError) as caught, checks.writing(tmp_path / "a.csv"):
         raise OSError(errno.ENOSPC, "No space left on device", str(draft))
@@ -164,13 +162,13 @@ def test_a_full_disk_names_the_file_and_not_its_draft(tmp_path: Path) -> None:
     "path", ["/etc/passwd", "01/../../x", ".kedro-hybrid/x.json", "01/.00000000.11111111.kedro-part"]
 )
 def test_names_that_would_leave_the_data_folder_are_refused(path: str) -> None:
-    """Whatever a server says, nothing is written there."""
-    with pytest.raises(TransferError, match="cannot be a file here"):
+    """Whatever names a server lists, nothing is written outside."""
+    with pytest.raises(TransferError, match="cannot be pulled"):
         checks.refuse_escapes([PurePosixPath("01/fine.csv"), PurePosixPath(path)])
 
 
-def test_a_file_that_is_sent_is_a_stream_from_its_begin(tmp_path: Path) -> None:
-    """It can be read and read again, nowhere else, and never gives less than was said."""
+def test_a_source_is_a_stream_that_can_be_rewound(tmp_path: Path) -> None:
+    """It can be rewound to its start only, and never returns less than its size."""
     file = tmp_path / "a.bin"
     file.write_bytes(b"0123456789")
     counted: list[int] = []

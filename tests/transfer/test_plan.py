@@ -10,7 +10,7 @@ import pytest
 from kedro_databricks_hybrid.transfer import manifest
 from kedro_databricks_hybrid.transfer.files import Content, Entry, LocalFile, RemoteFile, Version
 from kedro_databricks_hybrid.transfer.plan import (
-    Answer,
+    OnConflict,
     Pair,
     State,
     plan_pull,
@@ -51,39 +51,39 @@ CASES = [
 def test_the_state_of_two_sides(
     here: Content | None, there: Content | None, before: Content | None, state: State
 ) -> None:
-    """What changed is told from the content that both sides had before."""
+    """The last common content decides which side changed."""
     assert pair(here, there, before).state is state
 
 
-@pytest.mark.parametrize(("case", "answer"), list(product(CASES[:8], Answer)))
+@pytest.mark.parametrize(("case", "on_conflict"), list(product(CASES[:8], OnConflict)))
 def test_a_push_never_replaces_what_it_does_not_know(
-    case: tuple[Content | None, Content | None, Content | None, State], answer: Answer
+    case: tuple[Content | None, Content | None, Content | None, State], on_conflict: OnConflict
 ) -> None:
-    """Without --force, a remote file goes only if its content was this clone's own."""
+    """Without --force, a remote file is replaced only if its content came from this clone."""
     here, there, before, _ = case
-    plan = plan_push([pair(here, there, before)], answer=answer)
+    plan = plan_push([pair(here, there, before)], on_conflict=on_conflict)
     overwritten = bool(plan.send) and there is not None
-    if answer is not Answer.MINE:
+    if on_conflict is not OnConflict.MINE:
         assert not overwritten or there == before
     groups = (plan.send, plan.same, plan.changed_there, plan.conflicts, plan.kept, plan.results)
     assert sum(len(group) for group in groups) == 1
 
 
 def test_an_unknown_content_of_a_possible_size_must_be_compared() -> None:
-    """Only where the sizes leave it open whose content it is."""
+    """Only if the sizes do not decide it."""
     here = LocalFile(PATH, MINE)
     sizes = {size: Pair(PATH, here, RemoteFile(PATH, size), None, frozenset([OLD])) for size in (3, 4, 5)}
     assert {size: one.must_be_compared for size, one in sizes.items()} == {3: True, 4: True, 5: False}
 
 
-def test_results_are_left_where_the_cluster_has_them() -> None:
-    """Also below a folder that a pipeline writes."""
+def test_outputs_that_exist_on_databricks_are_not_sent() -> None:
+    """Also in a folder that a pipeline writes."""
     plan = plan_push([pair(MINE, OLD)], results=[PurePosixPath("01_raw")])
     assert (plan.send, len(plan.results)) == ((), 1)
 
 
-def test_spark_folders_are_found_by_what_lies_in_them() -> None:
-    """Parts, partitions by column, markers and Delta logs; not every folder."""
+def test_spark_folders_are_found_by_their_files() -> None:
+    """By parts, partitions by column, markers and Delta logs; other folders are not."""
     names = [
         "a/part-0.parquet",
         "b/species=x/part-0.parquet",
@@ -98,21 +98,21 @@ def test_spark_folders_are_found_by_what_lies_in_them() -> None:
     assert sorted(map(str, found)) == ["a", "b", "c", "d", "f/2024-01-01T00.00.00.000Z/f"]
 
 
-def test_files_only_here_are_none_of_a_pulls_business() -> None:
-    """They neither count nor go."""
+def test_a_pull_ignores_files_that_are_only_here() -> None:
+    """They are neither counted nor changed."""
     assert plan_pull(units_of([pair(MINE, None)]), force=True).take == ()
 
 
 def test_manifests_merge_to_the_newest_whatever_the_order() -> None:
-    """The server's clock decides, not the order in which files were read."""
+    """The server's modification times decide, not the order in which files were read."""
     old = {PATH: Entry(Version(3, 1), "old")}
     new = {PATH: Entry(Version(4, 2), "new")}
     assert manifest.merge([old, new]) == manifest.merge([new, old]) == new
 
 
 @pytest.mark.parametrize("cut", range(0, 60, 7))
-def test_a_manifest_that_is_cut_off_says_nothing(cut: int) -> None:
-    """Half of a manifest is no manifest, and no error either."""
+def test_an_incomplete_manifest_file_has_no_entries(cut: int) -> None:
+    """An incomplete manifest file has no entries and is no error."""
     whole = manifest.as_bytes({PATH: Entry(Version(3, 1), "d" * 64)})
     assert manifest.from_bytes(whole) == {PATH: Entry(Version(3, 1), "d" * 64)}
     assert manifest.from_bytes(whole[:cut]) == {}

@@ -1,4 +1,4 @@
-"""What a person sees of a transfer: bars on a terminal, lines elsewhere."""
+"""The progress of a transfer: a bar on a terminal, otherwise lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.cli import output
-from kedro_databricks_hybrid.transfer.push import Push, Wish
+from kedro_databricks_hybrid.transfer.push import Push, Selection
 from tests.transfer.conftest import DBFS, Site
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ SHOWN = re.compile(r"Sending .*4/4 files.* [\d.]+/3\.2 MB .*[\d?].*[-\d]:[-\d]{2
 def test_a_terminal_shows_files_bytes_rate_and_time_left(
     site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bar that moves, and is taken away at the end."""
+    """A bar that moves and disappears at the end."""
     terminal, end = pty.openpty()
     seen: list[bytes] = []
 
@@ -42,7 +42,7 @@ def test_a_terminal_shows_files_bytes_rate_and_time_left(
         monkeypatch.setenv("COLUMNS", "140")
         monkeypatch.setattr(sys, "stdout", screen)
         push = Push(site.tree(), data, DBFS, output.transfer_progress("Sending"))
-        push.perform(push.prepare(Wish()))
+        push.perform(push.prepare(Selection()))
         monkeypatch.undo()
     watching.join()
     os.close(terminal)
@@ -50,13 +50,13 @@ def test_a_terminal_shows_files_bytes_rate_and_time_left(
     assert any(SHOWN.search(line) for line in lines), lines
 
 
-def test_elsewhere_a_line_is_printed_now_and_then(
+def test_without_a_terminal_lines_are_printed(
     site: Site, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Plain text with the same counts, without anything that moves a cursor."""
+    """Plain text with the same counts, without control sequences."""
     monkeypatch.setattr(output, "_LINE_SECONDS", 0.0)
     push = Push(site.tree(), data, DBFS, output.transfer_progress("Sending"))
-    push.perform(push.prepare(Wish()))
+    push.perform(push.prepare(Selection()))
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "Sending: 4 of 4 files, 3.2 MB of 3.2 MB"
     assert "\x1b" not in "".join(lines)

@@ -1,4 +1,4 @@
-"""What a pull brings, how it lands, and what it leaves alone."""
+"""Which files a pull downloads, how it replaces local ones, and which it leaves as they are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kedro_databricks_hybrid.transfer import pull
 from kedro_databricks_hybrid.transfer.local import PART_SUFFIX
 from kedro_databricks_hybrid.transfer.progress import Progress
 from kedro_databricks_hybrid.transfer.pull import InterruptedPullError, Pull, Pulled
-from kedro_databricks_hybrid.transfer.push import Wish
+from kedro_databricks_hybrid.transfer.push import Selection
 from tests.transfer.bad_line import CUT, RESET_BEFORE
 from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
 
@@ -45,13 +45,13 @@ def pulled(pull: Pull, *paths: str, force: bool = False) -> Pulled:
 
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
-    """Return a data folder that is not there yet."""
+    """Return a data folder that does not exist yet."""
     return tmp_path / "mine" / "data"
 
 
 @ROOTS
-def test_everything_lands_as_it_is(site: Site, data: Path, mine: Path, root: str) -> None:
-    """Small, empty and large files and folders of parts, byte for byte; the second pull brings nothing."""
+def test_everything_is_received_unchanged(site: Site, data: Path, mine: Path, root: str) -> None:
+    """Small, empty and large files and folders of parts, byte for byte; a second pull downloads nothing."""
     fill(site.folder(root), {**tree_of(data), **SPARK})
     assert pulled(site.pull(mine, root)).files == 7
     assert tree_of(mine) == site.files(root)
@@ -62,21 +62,21 @@ def test_everything_lands_as_it_is(site: Site, data: Path, mine: Path, root: str
 
 @ROOTS
 def test_a_path_may_be_a_file_a_folder_or_nothing(site: Site, mine: Path, root: str) -> None:
-    """Only what was named comes."""
+    """Only the given paths are downloaded."""
     fill(site.folder(root), {**SPARK, "01_raw/a.csv": b"a", "01_raw/b.csv": b"b"})
     assert pulled(site.pull(mine, root), "01_raw/a.csv", "02_intermediate/table", "03_none").files == 4
     assert tree_of(mine) == {**SPARK, "01_raw/a.csv": b"a"}
 
 
 def test_a_root_that_does_not_exist_has_nothing(site: Site, mine: Path) -> None:
-    """An empty place is no error, and makes no local folder."""
+    """An empty root is no error, and no local folder is made."""
     assert pulled(site.pull(mine)).files == 0
     assert not (mine / "01_raw").exists()
 
 
 @ROOTS
-def test_a_local_edit_stays_unless_told(site: Site, mine: Path, root: str) -> None:
-    """Edited here, changed there or not: the edit stays; forced, theirs lands and the edit is saved."""
+def test_a_local_edit_stays_unless_forced(site: Site, mine: Path, root: str) -> None:
+    """Whether the remote file changed or not, the edit stays; with --force it is saved and replaced."""
     fill(site.folder(root), {"08/a.json": b"1", "08/b.json": b"1"})
     pulled(site.pull(mine, root))
     fill(mine, {"08/a.json": b"mine"})
@@ -90,7 +90,9 @@ def test_a_local_edit_stays_unless_told(site: Site, mine: Path, root: str) -> No
     assert tree_of(forced.saved / "08") == {"a.json": b"mine"}
 
 
-def test_edits_saved_in_one_second_lie_apart(site: Site, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_edits_saved_in_one_second_have_separate_folders(
+    site: Site, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second pull does not replace what the first one saved."""
     monkeypatch.setattr(time, "strftime", lambda *_: "20261124-100000")
     fill(site.folder(), {"08/a.json": b"theirs"})
@@ -103,7 +105,7 @@ def test_edits_saved_in_one_second_lie_apart(site: Site, mine: Path, monkeypatch
 
 
 def test_an_equal_local_file_counts_as_pulled(site: Site, mine: Path) -> None:
-    """A result that was computed here too, with the same bytes, is neither brought nor kept as an edit."""
+    """A result that was computed locally, with the same bytes, is neither downloaded nor kept as an edit."""
     fill(site.folder(), {"08/a.json": b"same"})
     fill(mine, {"08/a.json": b"same"})
     done = pulled(site.pull(mine))
@@ -111,17 +113,17 @@ def test_an_equal_local_file_counts_as_pulled(site: Site, mine: Path) -> None:
 
 
 def test_a_pulled_file_is_no_conflict_for_a_push(site: Site, mine: Path) -> None:
-    """What came from there and was edited here is changed here, and goes."""
+    """A pulled file that was edited locally counts as changed here, and is sent."""
     fill(site.folder(), {"08/a.json": b"1"})
     pulled(site.pull(mine))
     fill(mine, {"08/a.json": b"edited"})
     push = site.push(mine)
-    assert push.perform(push.prepare(Wish())).sent == 1
+    assert push.perform(push.prepare(Selection())).sent == 1
     assert site.files() == tree_of(mine)
 
 
 def test_a_folder_of_parts_is_replaced_whole(site: Site, mine: Path) -> None:
-    """Parts of the earlier table that the new one lacks go with it; an equal part is not fetched again."""
+    """Parts that the new table does not have are removed; an equal part is not downloaded again."""
     fill(site.folder(), SPARK)
     pulled(site.pull(mine))
     (site.folder() / "02_intermediate/table/part-0.parquet").unlink()
@@ -132,7 +134,7 @@ def test_a_folder_of_parts_is_replaced_whole(site: Site, mine: Path) -> None:
 
 
 def test_a_folder_of_parts_written_here_stays(site: Site, mine: Path) -> None:
-    """A table of a local run is a local edit as a whole; forced, it is saved whole."""
+    """A table of a local run counts as a local edit as a whole; with --force it is saved as a whole."""
     fill(site.folder(), SPARK)
     local = {"02_intermediate/table/_SUCCESS": b"", "02_intermediate/table/part-local.parquet": b"local"}
     fill(mine, local)
@@ -152,10 +154,10 @@ def test_a_folder_of_parts_written_here_stays(site: Site, mine: Path) -> None:
     ],
     ids=["file for a folder", "folder for a file"],
 )
-def test_what_is_in_the_way_of_another_kind_is_an_edit(
+def test_a_file_or_folder_in_the_way_is_an_edit(
     site: Site, mine: Path, local: dict[str, bytes], remote: dict[str, bytes]
 ) -> None:
-    """A local run wrote a folder where the cluster wrote a file, or the other way: it stays, or is saved."""
+    """A local run wrote a folder where the cluster wrote a file, or the reverse: it stays, or is saved."""
     fill(site.folder(), remote)
     fill(mine, local)
     done = pulled(site.pull(mine))
@@ -167,7 +169,7 @@ def test_what_is_in_the_way_of_another_kind_is_an_edit(
 
 
 def test_a_reader_never_sees_half_a_table(site: Site, mine: Path) -> None:
-    """While tables of two generations are swapped, its name always leads to one of them, whole."""
+    """While two versions of a table are exchanged, its path always leads to one of them, whole."""
     generations = [
         {f"02/table/part-{generation}-{part}": bytes([generation]) for part in range(20)}
         for generation in range(6)
@@ -201,21 +203,21 @@ def test_a_reader_never_sees_half_a_table(site: Site, mine: Path) -> None:
 
 
 def test_a_single_file_of_spark_has_no_stale_checksum(site: Site, mine: Path) -> None:
-    """The checksum that a local Spark kept of the old content goes with it."""
+    """The checksum file that a local Spark wrote for the old content is removed."""
     fill(site.folder(), {"02/a.txt": b"new"})
     fill(mine, {"02/a.txt": b"old", "02/.a.txt.crc": b"of old"})
     pulled(site.pull(mine), "02/a.txt", force=True)
     assert tree_of(mine) == {"02/a.txt": b"new"}
 
 
-def test_what_an_interrupted_pull_left_is_cleared(site: Site, mine: Path) -> None:
-    """Unfinished files have names of their own, are never pushed, and the next pull removes them."""
+def test_drafts_of_an_interrupted_pull_are_removed(site: Site, mine: Path) -> None:
+    """Drafts have recognizable names, are never pushed, and are removed by the next pull."""
     fill(site.folder(), {"01/a.csv": b"a"})
     half = f"0000aaaa.1111bbbb{PART_SUFFIX}"
     fill(mine, {f"01/.{half}": b"half", f"01/.{half[1:]}": b"no draft"})
     fill(mine, {".kedro-hybrid/0000aaaa.pulling": b"", f"01/.2222cccc.1111bbbb{PART_SUFFIX}/part-0": b"half"})
     push = site.push(mine)
-    assert [str(pair.path) for pair in push.prepare(Wish(layers=False)).send] == [f"01/.{half[1:]}"]
+    assert [str(pair.path) for pair in push.prepare(Selection(layers=False)).send] == [f"01/.{half[1:]}"]
     pulled(site.pull(mine))
     assert tree_of(mine) == {"01/a.csv": b"a", f"01/.{half[1:]}": b"no draft"}
     assert list((mine / ".kedro-hybrid").glob("*.pulling")) == []
@@ -227,10 +229,10 @@ NEIGHBOURS = {
 }
 
 
-def test_neighbours_keep_their_drafts(site: Site, mine: Path) -> None:
-    """Names that begin with another's name, hold a pattern or leave no room for more land side by side."""
+def test_drafts_do_not_share_names(site: Site, mine: Path) -> None:
+    """Names that begin with another name, contain a pattern or have the maximum length are received."""
     fill(site.folder(), NEIGHBOURS)
-    with pull.Drafts(mine).held() as drafts:
+    with pull.Drafts(mine).locked() as drafts:
         made = [drafts.beside(mine / name) for name in NEIGHBOURS for _ in (1, 2)]
         for draft in made:
             draft.touch()
@@ -240,7 +242,7 @@ def test_neighbours_keep_their_drafts(site: Site, mine: Path) -> None:
 
 
 def test_two_pulls_at_once_share_nothing(site: Site, mine: Path) -> None:
-    """While one is in the middle of a file, then of a table, another one brings all: both end well."""
+    """While one pull is within a file, then within a table, another downloads everything: both succeed."""
     fill(site.folder(), {**NEIGHBOURS, **SPARK})
 
     class Interleaved(Progress):
@@ -259,8 +261,8 @@ def test_two_pulls_at_once_share_nothing(site: Site, mine: Path) -> None:
 
 @ROOTS
 @pytest.mark.parametrize("fault", [CUT, RESET_BEFORE])
-def test_a_lost_answer_is_asked_for_again(site: Site, data: Path, mine: Path, root: str, fault: str) -> None:
-    """Answers that are cut off or lost cost a repetition and no byte."""
+def test_a_lost_answer_is_requested_again(site: Site, data: Path, mine: Path, root: str, fault: str) -> None:
+    """Answers that are cut off or lost are requested again, and no byte is missing."""
     fill(site.folder(root), tree_of(data))
     site.line.fault = lambda request: fault if request.number in {4, 7, 9} else None
     pulled(site.pull(mine, root))
@@ -269,23 +271,21 @@ def test_a_lost_answer_is_asked_for_again(site: Site, data: Path, mine: Path, ro
 
 @ROOTS
 @pytest.mark.parametrize("now", [b"", b"longer than before"])
-def test_a_file_that_changes_while_it_comes_is_not_taken(
+def test_a_file_that_changes_during_the_download_is_not_taken(
     site: Site, mine: Path, root: str, now: bytes
 ) -> None:
-    """Its size is not the listed one, also not after another try: it is named, and the local one stays."""
+    """Its size differs from the listing in every attempt: the error names it, and the local file stays."""
     fill(site.folder(root), {"01/a.csv": b"before"})
     pull = site.pull(mine, root)
     plan = pull.prepare([ALL])
     fill(site.folder(root), {"01/a.csv": now})
-    with pytest.raises(
-        TransferError, match=r"a.csv gave \d+ bytes, but it is listed with 6. .*try again later"
-    ):
+    with pytest.raises(TransferError, match=r"a.csv has \d+ bytes, but is listed with 6. .*try again later"):
         pull.perform(plan)
     assert tree_of(mine) == {}
 
 
-def test_ctrl_c_keeps_what_landed(site: Site, mine: Path) -> None:
-    """The line counts, the status is 130, and the next pull brings the rest."""
+def test_ctrl_c_keeps_what_was_received(site: Site, mine: Path) -> None:
+    """The message counts files, the exit status is 130, and the next pull downloads the others."""
 
     class Interrupting(Progress):
         def file_done(self) -> None:
@@ -301,10 +301,10 @@ def test_ctrl_c_keeps_what_landed(site: Site, mine: Path) -> None:
     assert tree_of(mine) == site.files()
 
 
-def test_a_name_that_is_this_tools_own_is_refused(site: Site, mine: Path) -> None:
-    """A file there must not come into the folder in which this clone remembers things."""
+def test_files_in_the_state_folder_are_refused(site: Site, mine: Path) -> None:
+    """A remote file must not be written to the state folder."""
     fill(site.folder(), {"01/.kedro-hybrid/x.json": b"{}"})
-    with pytest.raises(TransferError, match=r"01/.kedro-hybrid/x.json cannot be a file here"):
+    with pytest.raises(TransferError, match=r"01/.kedro-hybrid/x.json cannot be pulled"):
         site.pull(mine).prepare([ALL])
 
 
@@ -320,7 +320,7 @@ def test_a_name_that_is_this_tools_own_is_refused(site: Site, mine: Path) -> Non
 def test_tables_are_replaced_whole_everywhere(
     site: Site, mine: Path, monkeypatch: pytest.MonkeyPatch, lacks: dict[str, object]
 ) -> None:
-    """Where the system lacks what makes it quick, the same comes, and nothing else is left."""
+    """Without exchanging paths or hard links the result is the same, and no draft is left."""
     for name, less in lacks.items():
         monkeypatch.setattr(pull, name, less)
     fill(site.folder(), SPARK)
@@ -330,29 +330,27 @@ def test_tables_are_replaced_whole_everywhere(
     assert tree_of(mine) == site.files()
 
 
-def test_a_disk_that_refuses_is_one_line(site: Site, mine: Path) -> None:
-    """A file in the way of a folder is named."""
+def test_a_path_that_cannot_be_written_is_an_error(site: Site, mine: Path) -> None:
+    """The error names the file that is in the way of a folder."""
     fill(site.folder(), {"01/a.csv": b"a"})
     fill(mine, {"01": b"a file where a folder must be"})
-    with pytest.raises(TransferError, match=r"01 cannot be written: File exists\. Move away"):
+    with pytest.raises(TransferError, match=r"01 cannot be written: File exists\. Move or delete"):
         pulled(site.pull(mine))
 
 
 @pytest.mark.parametrize(
     "path", ["08/.git/config", "08/x/.GIT /config", "08/git~1/config", "08/.g\u200cit/config"]
 )
-def test_a_repository_never_comes(site: Site, mine: Path, path: str) -> None:
-    """Whoever may write to the root cannot have git here run a program: nothing of the pull lands."""
+def test_a_git_repository_is_never_pulled(site: Site, mine: Path, path: str) -> None:
+    """Files that make git run a program are refused: nothing is pulled."""
     fill(site.folder(), {path: b"[core]\n\tfsmonitor = evil\n", "08/a.csv": b"a"})
-    with pytest.raises(
-        TransferError, match=r"config cannot be a file here.*Delete or rename it on Databricks"
-    ):
+    with pytest.raises(TransferError, match=r"config cannot be pulled.*Delete or rename it on Databricks"):
         site.pull(mine).prepare([ALL], may_take=lambda _: True)
     assert tree_of(mine) == {}
 
 
-def test_start_up_files_come_with_consent_alone(site: Site, mine: Path) -> None:
-    """All else comes; asked is only about what is not here already; a table comes whole or not."""
+def test_start_up_files_need_consent(site: Site, mine: Path) -> None:
+    """The user is asked only about new ones; other files are downloaded; a table is taken whole or not."""
     startup = {"08/.envrc": b"x", "08/conftest.py": b"y", "02_intermediate/table/evil.pth": b"z"}
     fill(site.folder(), {**SPARK, **startup, "08/a.csv": b"a"})
     fill(mine, {"08/.envrc": b"x"})

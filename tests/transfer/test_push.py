@@ -1,4 +1,4 @@
-"""What a push brings, leaves alone and refuses, on a sandbox over HTTP."""
+"""Which files a push sends, leaves as they are and refuses, on a sandbox over HTTP."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import pytest
 
 from kedro_databricks_hybrid.errors import TransferError, WorkspaceError
 from kedro_databricks_hybrid.transfer import local, upload
-from kedro_databricks_hybrid.transfer.plan import Answer
-from kedro_databricks_hybrid.transfer.push import Push, Pushed, Wish
+from kedro_databricks_hybrid.transfer.plan import OnConflict
+from kedro_databricks_hybrid.transfer.push import Push, Pushed, Selection
 from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
 
 ROOTS = pytest.mark.parametrize("root", [DBFS, VOLUME])
 
 
-def pushed(push: Push, wish: Wish | None = None) -> Pushed:
+def pushed(push: Push, selection: Selection | None = None) -> Pushed:
     """Prepare and perform."""
-    return push.perform(push.prepare(wish or Wish()))
+    return push.perform(push.prepare(selection or Selection()))
 
 
 @ROOTS
-def test_everything_arrives_as_it_is(site: Site, data: Path, root: str) -> None:
-    """Small, empty and large files, odd names, and every layer folder, byte for byte."""
+def test_everything_arrives_unchanged(site: Site, data: Path, root: str) -> None:
+    """Small, empty and large files, unusual names, and every layer folder, byte for byte."""
     (data / "02_intermediate").mkdir()
     done = pushed(site.push(data, root))
     assert site.files(root) == tree_of(data)
@@ -37,11 +37,11 @@ def test_everything_arrives_as_it_is(site: Site, data: Path, root: str) -> None:
 
 @ROOTS
 def test_what_is_unchanged_is_not_sent(site: Site, data: Path, root: str) -> None:
-    """A second push asks for the listings and the manifest, and writes nothing."""
+    """A second push reads the listings and the manifest, and writes nothing."""
     pushed(site.push(data, root))
     push = site.push(data, root)
     site.line.forget()
-    plan = push.prepare(Wish())
+    plan = push.prepare(Selection())
     push.perform(plan)
     assert (plan.send, len(plan.same)) == ((), 4)
     assert {request.method for request in site.line.requests} == {"GET"}
@@ -51,7 +51,7 @@ def test_what_is_unchanged_is_not_sent(site: Site, data: Path, root: str) -> Non
 
 @ROOTS
 def test_one_change_is_one_file(site: Site, data: Path, root: str) -> None:
-    """Only the changed file goes, with one request for it."""
+    """Only the changed file is sent, by one request."""
     pushed(site.push(data, root))
     fill(data, {"01_raw/a.csv": b"new"})
     push = site.push(data, root)
@@ -66,7 +66,7 @@ def test_one_change_is_one_file(site: Site, data: Path, root: str) -> None:
 
 @ROOTS
 def test_a_file_removed_there_is_sent_again(site: Site, data: Path, root: str) -> None:
-    """The listing, not the manifest, tells what is there."""
+    """The listing decides, not the manifest."""
     pushed(site.push(data, root))
     (site.folder(root) / "01_raw" / "a.csv").unlink()
     assert pushed(site.push(data, root)).sent == 1
@@ -75,7 +75,7 @@ def test_a_file_removed_there_is_sent_again(site: Site, data: Path, root: str) -
 
 @ROOTS
 def test_a_file_changed_there_is_left_alone(site: Site, data: Path, root: str) -> None:
-    """Somebody's newer file stays, though this clone still has the older one; also if the sizes agree."""
+    """Somebody else's newer file stays, though this clone has the older one; also if the sizes are equal."""
     pushed(site.push(data, root))
     fill(site.folder(root), {"01_raw/a.csv": b"a,b\n9,9\n"})
     done = pushed(site.push(data, root))
@@ -84,31 +84,31 @@ def test_a_file_changed_there_is_left_alone(site: Site, data: Path, root: str) -
 
 
 @ROOTS
-def test_a_change_on_both_sides_is_refused_with_both_facts(site: Site, data: Path, root: str) -> None:
-    """Nothing moves, not even the other files, and the line tells sizes and ways out."""
+def test_a_change_on_both_sides_is_refused_with_both_sizes(site: Site, data: Path, root: str) -> None:
+    """No file is sent, not even the others, and the message has both sizes and the options."""
     pushed(site.push(data, root))
     fill(data, {"01_raw/a.csv": b"mine", "01_raw/other.csv": b"other"})
     fill(site.folder(root), {"01_raw/a.csv": b"theirs!"})
     before = site.files(root)
     with pytest.raises(TransferError, match=r"a.csv \(here 4 bytes .*, there 7 bytes .*--force.*--theirs"):
-        site.push(data, root).prepare(Wish())
+        site.push(data, root).prepare(Selection())
     assert site.files(root) == before
 
 
 def test_force_sends_mine_and_theirs_leaves_theirs(site: Site, data: Path) -> None:
-    """Both answers let the rest go on."""
+    """With either option the other files are sent."""
     pushed(site.push(data))
     fill(data, {"01_raw/a.csv": b"mine", "01_raw/other.csv": b"other"})
     fill(site.folder(), {"01_raw/a.csv": b"theirs!"})
-    pushed(site.push(data), Wish(answer=Answer.THEIRS))
+    pushed(site.push(data), Selection(on_conflict=OnConflict.THEIRS))
     assert site.files()["01_raw/a.csv"] == b"theirs!"
     assert site.files()["01_raw/other.csv"] == b"other"
-    pushed(site.push(data), Wish(answer=Answer.MINE))
+    pushed(site.push(data), Selection(on_conflict=OnConflict.MINE))
     assert site.files() == tree_of(data)
 
 
-def test_a_root_filled_by_hand_is_taken_over(site: Site, data: Path) -> None:
-    """Equal files that somebody copied there count as pushed; a different one is a conflict."""
+def test_files_copied_to_the_root_by_hand_count_as_pushed(site: Site, data: Path) -> None:
+    """Equal files that were copied there count as pushed; a different one is a conflict."""
     fill(site.folder(), tree_of(data))
     assert pushed(site.push(data)).sent == 0
     site.line.forget()
@@ -117,7 +117,7 @@ def test_a_root_filled_by_hand_is_taken_over(site: Site, data: Path) -> None:
 
 
 def test_two_clones_do_not_undo_each_other(site: Site, data: Path, tmp_path: Path) -> None:
-    """The second clone's old copy does not replace the first one's new file, nor do its entries vanish."""
+    """The second clone's old file does not replace the first one's new file, and no entries get lost."""
     other = fill(tmp_path / "clone" / "data", tree_of(data))
     pushed(site.push(data))
     pushed(site.push(other))
@@ -131,10 +131,10 @@ def test_two_clones_do_not_undo_each_other(site: Site, data: Path, tmp_path: Pat
 
 
 def test_pushes_at_the_same_time_keep_both_manifests(site: Site, data: Path, tmp_path: Path) -> None:
-    """Two pushes that began from the same state both end up known: nothing is sent or compared again."""
+    """Two pushes that began with the same manifest are both recorded: nothing is sent or compared again."""
     other = fill(tmp_path / "clone" / "data", {"01_raw/b.csv": b"b"})
     first, second = site.push(data), site.push(other)
-    plans = first.prepare(Wish()), second.prepare(Wish())
+    plans = first.prepare(Selection()), second.prepare(Selection())
     first.perform(plans[0])
     second.perform(plans[1])
     site.line.forget()
@@ -144,7 +144,7 @@ def test_pushes_at_the_same_time_keep_both_manifests(site: Site, data: Path, tmp
 
 
 def test_many_pushes_keep_the_manifest_in_few_files(site: Site, data: Path) -> None:
-    """Every few pushes one of them gathers what is known."""
+    """Every few pushes, one of them merges manifest files."""
     for number in range(12):
         fill(data, {"01_raw/a.csv": f"{number}".encode()})
         pushed(site.push(data))
@@ -152,12 +152,12 @@ def test_many_pushes_keep_the_manifest_in_few_files(site: Site, data: Path) -> N
     assert pushed(site.push(data)).sent == 0
 
 
-def test_results_never_replace_the_clusters(site: Site, data: Path) -> None:
-    """A local file of an output goes where nothing is, and nowhere else unless forced."""
+def test_local_outputs_never_replace_the_clusters(site: Site, data: Path) -> None:
+    """A local output is sent only if no remote file exists, or with --force."""
     fill(data, {"02_intermediate/out.csv": b"local", "02_intermediate/new.csv": b"local"})
     fill(site.folder(), {"02_intermediate/out.csv": b"cluster"})
-    wish = Wish(results=[data / "02_intermediate"])
-    done = pushed(site.push(data), wish)
+    selection = Selection(results=[data / "02_intermediate"])
+    done = pushed(site.push(data), selection)
     assert [str(pair.path) for pair in done.plan.results] == ["02_intermediate/out.csv"]
     assert site.files()["02_intermediate/out.csv"] == b"cluster"
     assert site.files()["02_intermediate/new.csv"] == b"local"
@@ -203,15 +203,15 @@ def test_each_changed_file_is_read_once(site: Site, tmp_path: Path, monkeypatch:
 
 
 def test_requests_are_ten_at_a_time(site: Site, tmp_path: Path) -> None:
-    """Many files travel side by side, but no more than the API allows."""
+    """Many files are sent at the same time, but no more than the API allows."""
     data = fill(tmp_path / "data", {f"01_raw/{number}.csv": b"x" for number in range(60)})
     site.line.delay = 0.02
     pushed(site.push(data))
     assert 5 <= site.line.most_at_once <= 10
 
 
-def test_git_does_not_see_what_is_remembered(site: Site, data: Path) -> None:
-    """The folder of this tool ignores itself, and is never sent."""
+def test_git_ignores_the_state_folder(site: Site, data: Path) -> None:
+    """The state folder has a .gitignore for itself, and is never sent."""
     pushed(site.push(data))
     assert (data / ".kedro-hybrid" / ".gitignore").read_text() == "*\n"
     assert not list((data / ".kedro-hybrid").glob("*.journal"))
@@ -219,20 +219,20 @@ def test_git_does_not_see_what_is_remembered(site: Site, data: Path) -> None:
 
 
 def test_links_that_leave_are_refused(site: Site, data: Path, tmp_path: Path) -> None:
-    """A file or folder reached only by a link out of the data folder is named, and nothing is sent."""
+    """The error names a file or folder that is a link to outside the data folder, and nothing is sent."""
     fill(tmp_path / "outside", {"secret.csv": b"secret"})
     (data / "01_raw" / "link.csv").symlink_to(tmp_path / "outside" / "secret.csv")
     with pytest.raises(TransferError, match=r"link.csv is a link to .*outside the data folder"):
-        site.push(data).prepare(Wish())
+        site.push(data).prepare(Selection())
     (data / "01_raw" / "link.csv").unlink()
     (data / "01_raw" / "linked").symlink_to(tmp_path / "outside")
     with pytest.raises(TransferError, match="linked is a link to"):
-        site.push(data).prepare(Wish())
+        site.push(data).prepare(Selection())
     assert not site.folder().exists()
 
 
 def test_links_inside_are_followed_and_loops_end(site: Site, data: Path) -> None:
-    """A link within the data folder is data like any other; one that leads back up adds nothing."""
+    """A link within the data folder is sent as a file; a link to a folder above is ignored."""
     (data / "01_raw" / "again.csv").symlink_to(data / "01_raw" / "a.csv")
     (data / "01_raw" / "loop").symlink_to(data)
     pushed(site.push(data))
@@ -243,11 +243,11 @@ def test_links_inside_are_followed_and_loops_end(site: Site, data: Path) -> None
 def test_paths_that_leave_are_refused(site: Site, data: Path) -> None:
     """`..` does not lead out of the data folder."""
     with pytest.raises(TransferError, match="is not in the data folder"):
-        site.push(data).prepare(Wish(chosen=[data / ".." / "pyproject.toml"]))
+        site.push(data).prepare(Selection(chosen=[data / ".." / "pyproject.toml"]))
 
 
 def test_a_file_that_cannot_be_read_is_refused(data: Path) -> None:
-    """It is named before anything moves, though nobody has tried to read it yet."""
+    """The error names it before anything is sent, though no file has been read yet."""
     (data / "01_raw" / "a.csv").chmod(0)
     answer, words = os.pipe()
     child = os.fork()
@@ -265,43 +265,43 @@ def test_a_file_that_cannot_be_read_is_refused(data: Path) -> None:
     os.close(words)
     os.waitpid(child, 0)
     with os.fdopen(answer) as told:
-        assert re.search(r"a.csv cannot be read: Permission denied. Mend", told.read())
+        assert re.search(r"a.csv cannot be read: Permission denied. Fix", told.read())
 
 
-def test_names_that_cannot_be_there_are_refused(site: Site, data: Path) -> None:
-    """A name that is no Unicode, or has a line break, is shown escaped; nothing is sent."""
+def test_names_that_databricks_refuses_are_refused(site: Site, data: Path) -> None:
+    """A name that is not Unicode or has a line break is shown escaped, and nothing is sent."""
     strange = os.fsdecode(os.fsencode(data / "01_raw") + b"/caf\xe9.csv")
     with open(strange, "wb"):  # noqa: PTH123 - such a name is no Path for all of pathlib
         pass
     with pytest.raises(TransferError, match="not valid Unicode"):
-        site.push(data).prepare(Wish())
+        site.push(data).prepare(Selection())
     os.unlink(strange)  # noqa: PTH108
     (data / "01_raw" / "two\nlines.csv").touch()
-    with pytest.raises(TransferError, match=r"'01_raw/two\\nlines.csv' holds a control character"):
-        site.push(data).prepare(Wish())
+    with pytest.raises(TransferError, match=r"'01_raw/two\\nlines.csv' contains a control character"):
+        site.push(data).prepare(Selection())
     assert not site.folder().exists()
 
 
 def test_a_file_too_large_for_a_volume_is_refused_at_once(site: Site, data: Path) -> None:
-    """6 GB are not read before they are refused; DBFS has no such limit to check."""
+    """6 GB are refused before they are read; DBFS has no such limit."""
     with (data / "01_raw" / "huge.bin").open("wb") as file:
         file.truncate(6_000_000_000)
     with pytest.raises(TransferError, match=r"huge.bin has 6.0 GB, but .* 5 GiB at most"):
-        site.push(data, VOLUME).prepare(Wish())
+        site.push(data, VOLUME).prepare(Selection())
     assert not site.folder(VOLUME).exists()
 
 
 def test_a_volume_that_does_not_exist_is_named(site: Site, data: Path) -> None:
-    """The line says which volume, and how to make it."""
+    """The message has the volume and how to create it."""
     with pytest.raises(TransferError, match=r"main/default/nothing does not exist.*CREATE VOLUME main"):
-        site.push(data, "/Volumes/main/default/nothing/shop").prepare(Wish())
+        site.push(data, "/Volumes/main/default/nothing/shop").prepare(Selection())
 
 
 def test_a_disabled_dbfs_root_leads_to_volumes(site: Site, data: Path) -> None:
-    """The line quotes Databricks and names the setting."""
+    """The message quotes Databricks and names the setting."""
     site.sandbox.public_dbfs_root = False
     with pytest.raises(WorkspaceError, match=r"DBFS root is disabled.*data.root .*/Volumes/"):
-        site.push(data).prepare(Wish())
+        site.push(data).prepare(Selection())
 
 
 def test_a_root_without_write_access_is_named(site: Site, data: Path) -> None:
@@ -312,22 +312,22 @@ def test_a_root_without_write_access_is_named(site: Site, data: Path) -> None:
     assert site.files(VOLUME) == {}
 
 
-def test_chosen_paths_narrow(site: Site, data: Path) -> None:
-    """Only what was named goes, and datasets that are not there yet are no error."""
-    pushed(site.push(data), Wish(chosen=[data / "01_raw" / "deep", data / "01_raw" / "missing.csv"]))
+def test_paths_restrict_a_push(site: Site, data: Path) -> None:
+    """Only the given paths are sent, and datasets that do not exist yet are no error."""
+    pushed(site.push(data), Selection(chosen=[data / "01_raw" / "deep", data / "01_raw" / "missing.csv"]))
     assert list(site.files()) == ["01_raw/deep/er/name with spaces, ä.csv"]
 
 
 def test_spark_checksums_are_not_data(site: Site, data: Path) -> None:
-    """The side files of a local Spark stay here."""
+    """Checksum files of a local Spark are not sent."""
     fill(data, {"01_raw/.a.csv.crc": b"crc", "01_raw/.gitkeep": b""})
-    plan = site.push(data).prepare(Wish())
+    plan = site.push(data).prepare(Selection())
     assert PurePosixPath("01_raw/.a.csv.crc") not in [pair.path for pair in plan.send]
     assert len(plan.send) == 4
 
 
-def test_a_large_file_to_a_volume_goes_in_parts_and_arrives_whole(site: Site, tmp_path: Path) -> None:
-    """Above 50 MiB the SDK sends parts; changed and sent again it replaces the old one."""
+def test_a_large_file_to_a_volume_is_sent_in_parts_and_arrives_whole(site: Site, tmp_path: Path) -> None:
+    """Above 50 MiB it is sent in parts; changed and sent again it replaces the old one."""
     data = tmp_path / "data"
     for seed in (1, 2):
         content = random.Random(seed).randbytes(1000) * 60_000  # noqa: S311 - any bytes do

@@ -1,4 +1,4 @@
-"""A large file whose push was killed: the next one sends the rest, and leaves nothing behind."""
+"""A push that was killed while it sent a large file: the next one sends the rest and leaves no draft."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kedro_databricks_hybrid.transfer.files import BLOCK
-from kedro_databricks_hybrid.transfer.push import Pushed, Wish
+from kedro_databricks_hybrid.transfer.push import Pushed, Selection
 from tests.transfer.bad_line import RESET_BEFORE, Request
 from tests.transfer.conftest import DBFS, PART, PARTS, VOLUME, Pushes, Site, fill, tree_of
 
@@ -26,30 +26,30 @@ DAY = 24 * 3600
 
 
 def pushed(site: Site, data: Path, root: str) -> Pushed:
-    """Push once more, counting requests anew."""
+    """Push once more, with a new count of requests."""
     site.line.forget()
     push = site.push(data, root)
-    return push.perform(push.prepare(Wish()))
+    return push.perform(push.prepare(Selection()))
 
 
-def notes(data: Path) -> list[dict[str, object]]:
-    """Return what is noted of the upload that did not end."""
+def records(data: Path) -> list[dict[str, object]]:
+    """Return the records of the unfinished upload."""
     (path,) = (data / ".kedro-hybrid").glob("*.unfinished")
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def sent(site: Site, wanted: Callable[[Request], bool]) -> int:
-    """Return how many requests of a kind came."""
+    """Return the number of requests of a kind."""
     return sum(wanted(request) for request in site.line.requests)
 
 
 def is_block(request: Request) -> bool:
-    """Whether a request appends a block."""
+    """Return whether a request appends a block."""
     return request.path.endswith("/add-block")
 
 
 def is_part(request: Request) -> bool:
-    """Whether a request brings a part."""
+    """Return whether a request sends a part."""
     return request.method == "PUT" and request.path.startswith("/storage/")
 
 
@@ -61,7 +61,7 @@ def blocks(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("there", [1, 4, BLOCKS])
 def test_dbfs_gets_the_blocks_that_it_lacks(site: Site, blocks: Path, pushes: Pushes, there: int) -> None:
-    """Killed when the server had stored a block: that one and those before it are not sent again."""
+    """Killed after the server had stored a block: the blocks up to that one are not sent again."""
 
     def kill(request: Request) -> None:
         if is_block(request) and sent(site, is_block) == there:
@@ -76,14 +76,12 @@ def test_dbfs_gets_the_blocks_that_it_lacks(site: Site, blocks: Path, pushes: Pu
     assert not list((blocks / ".kedro-hybrid").glob("*.unfinished"))
 
 
-def test_a_block_that_was_lost_on_its_way_costs_a_new_upload(
-    site: Site, blocks: Path, pushes: Pushes
-) -> None:
-    """It left this machine and never arrived: the size tells, and no file with a hole comes to its name."""
+def test_a_lost_block_costs_a_new_upload(site: Site, blocks: Path, pushes: Pushes) -> None:
+    """It was sent and never arrived: the draft's size differs, and no file with a gap gets its final name."""
 
     def kill(request: Request) -> str | None:
         if is_block(request) and sent(site, is_block) == 3:
-            time.sleep(0.3)  # so that all of it has left
+            time.sleep(0.3)  # so that all of it has been sent
             pushes.kill()
             return RESET_BEFORE
         return None
@@ -97,13 +95,13 @@ def test_a_block_that_was_lost_on_its_way_costs_a_new_upload(
 
 
 def test_a_volume_gets_the_parts_that_it_lacks(site: Site, parts: Path, pushes: Pushes) -> None:
-    """Killed with three parts there: the other three are sent, and no byte of the first three again."""
+    """Killed after three parts had arrived: only the other three are sent."""
 
     def kill(request: Request) -> str | None:
         if not is_part(request) or int(request.path.rpartition("/")[2]) <= 3:
             return None
         deadline = time.monotonic() + 60
-        while len(notes(parts)) < 1 + 3 and time.monotonic() < deadline:
+        while len(records(parts)) < 1 + 3 and time.monotonic() < deadline:
             time.sleep(0.01)
         pushes.kill()
         return RESET_BEFORE
@@ -111,32 +109,32 @@ def test_a_volume_gets_the_parts_that_it_lacks(site: Site, parts: Path, pushes: 
     site.line.fault = kill
     pushes.begin(parts, VOLUME, part=str(PART))
     assert pushes.end() != 0
-    assert sorted(str(fact["part"]) for fact in notes(parts)[1:]) == ["1", "2", "3"]
+    assert sorted(str(record["part"]) for record in records(parts)[1:]) == ["1", "2", "3"]
     assert site.files(VOLUME) == {}
     pushed(site, parts, VOLUME)
     assert sent(site, is_part) == PARTS - 3
     assert site.files(VOLUME) == tree_of(parts)
 
 
-def test_an_upload_that_is_too_old_begins_anew(site: Site, parts: Path, pushes: Pushes) -> None:
-    """The workspace knows nothing of it any more."""
+def test_an_expired_upload_starts_again(site: Site, parts: Path, pushes: Pushes) -> None:
+    """The workspace does not know the upload any more."""
     site.line.after = lambda request: pushes.kill() if is_part(request) else None
     pushes.begin(parts, VOLUME, part=str(PART))
     assert pushes.end() != 0
     (path,) = (parts / ".kedro-hybrid").glob("*.unfinished")
-    path.write_text(path.read_text().replace(str(notes(parts)[0]["token"]), "gone"))
+    path.write_text(path.read_text().replace(str(records(parts)[0]["token"]), "gone"))
     pushed(site, parts, VOLUME)
     assert sent(site, is_part) == PARTS
     assert site.files(VOLUME) == tree_of(parts)
 
 
-def test_a_handle_that_is_too_old_begins_anew(site: Site, blocks: Path, pushes: Pushes) -> None:
-    """Databricks forgets it after ten idle minutes: all is sent, and the draft of then is removed."""
+def test_an_expired_handle_starts_again(site: Site, blocks: Path, pushes: Pushes) -> None:
+    """Databricks forgets it after ten idle minutes: the whole file is sent, and the old draft is removed."""
     site.line.after = lambda request: pushes.kill() if is_block(request) else None
     pushes.begin(blocks, DBFS)
     assert pushes.end() != 0
     (path,) = (blocks / ".kedro-hybrid").glob("*.unfinished")
-    path.write_text(path.read_text().replace(str(notes(blocks)[0]["handle"]), "987654321"))
+    path.write_text(path.read_text().replace(str(records(blocks)[0]["handle"]), "987654321"))
     pushed(site, blocks, DBFS)
     assert sent(site, is_block) >= BLOCKS
     assert site.files(DBFS) == tree_of(blocks)
@@ -144,10 +142,8 @@ def test_a_handle_that_is_too_old_begins_anew(site: Site, blocks: Path, pushes: 
 
 
 @pytest.mark.parametrize("change", ["edit", "remove"])
-def test_a_draft_that_is_of_no_use_any_more_is_removed(
-    site: Site, blocks: Path, pushes: Pushes, change: str
-) -> None:
-    """Killed before the draft got its name; then the file changed: the next push takes the draft away."""
+def test_an_obsolete_draft_is_removed(site: Site, blocks: Path, pushes: Pushes, change: str) -> None:
+    """Killed before the draft was renamed, and then the file changed: the next push removes the draft."""
     incoming = site.folder(DBFS) / ".kedro-hybrid" / "incoming"
     site.line.after = lambda request: pushes.kill() if request.path.endswith("/dbfs/close") else None
     pushes.begin(blocks, DBFS)
@@ -162,8 +158,8 @@ def test_a_draft_that_is_of_no_use_any_more_is_removed(
     assert site.files(DBFS) == tree_of(blocks)
 
 
-def test_drafts_of_others_stay_while_they_may_be_under_way(site: Site, blocks: Path) -> None:
-    """One of an hour ago stays, one of the day before yesterday goes, and what is no draft stays."""
+def test_drafts_of_other_clones_stay_for_a_day(site: Site, blocks: Path) -> None:
+    """A draft of an hour ago stays, one of two days ago is removed, and other files stay."""
     incoming = site.folder(DBFS) / ".kedro-hybrid" / "incoming"
     young, old, foreign = "a.csv.0123456789ab", "b.csv.ba9876543210", "notes.txt"
     fill(incoming, {young: b"1", old: b"2", foreign: b"3"})

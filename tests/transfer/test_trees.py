@@ -1,4 +1,4 @@
-"""A data root by itself: what writing, removing and rare answers come to."""
+"""The methods of a data root: writing, removing, and unusual answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAME = PurePosixPath("01/a.bin")
 @ROOTS
 @pytest.mark.parametrize("size", [0, 1, BLOCK, BLOCK + 1, 3 * BLOCK])
 def test_what_is_written_is_read(site: Site, root: str, size: int) -> None:
-    """Whatever its size, whole, also over an older one; removed twice it is gone."""
+    """At any size, whole, also over an older file; removing twice is no error."""
     tree = site.tree(root)
     tree.make_folder(NAME.parent)
     for content in (b"older", bytes(index % 251 for index in range(size))):
@@ -31,24 +31,24 @@ def test_what_is_written_is_read(site: Site, root: str, size: int) -> None:
 
 
 @ROOTS
-def test_more_or_less_than_was_listed_is_no_content(site: Site, root: str) -> None:
-    """It changes there at the moment, so nobody knows what it holds."""
+def test_content_of_another_size_than_listed_is_an_error(site: Site, root: str) -> None:
+    """Something is writing to it, so its content is unknown."""
     fill(site.folder(root), {"01/a.bin": b"1234"})
     for size in (2, 6):
-        with pytest.raises(TransferError, match=rf"gave 4 bytes, but it is listed with {size}\..*try again"):
+        with pytest.raises(TransferError, match=rf"has 4 bytes, but is listed with {size}\..*try again"):
             list(site.tree(root).chunks(NAME, size))
 
 
 def test_a_root_without_permission_names_the_setting(site: Site) -> None:
-    """Whose permission is missing is in Databricks' words."""
+    """The missing permission is in Databricks' message."""
     site.line.says = b'{"error_code":"PERMISSION_DENIED","message":"No WRITE VOLUME on main.default.data"}'
     site.line.fault = lambda _: 403
     with pytest.raises(WorkspaceError, match=r"No WRITE VOLUME on main.default.data\. Ask for write access"):
         site.tree(VOLUME).write(NAME, b"x")
 
 
-def test_a_lost_answer_to_the_last_move_is_no_failure(site: Site) -> None:
-    """The repeated request finds no draft any more; the file that is there tells."""
+def test_a_lost_answer_to_the_rename_is_no_failure(site: Site) -> None:
+    """The repeated request finds no draft any more, but the file exists."""
     lost: list[Request] = []
 
     def once(request: Request) -> Fault:
@@ -64,8 +64,8 @@ def test_a_lost_answer_to_the_last_move_is_no_failure(site: Site) -> None:
     assert site.files() == {"01/a.bin": content}
 
 
-def test_a_refused_last_move_is_told(site: Site) -> None:
-    """What is there by that name is not what was sent."""
+def test_a_refused_rename_is_an_error(site: Site) -> None:
+    """The existing file is not the one that was sent."""
     site.line.says = b'{"error_code":"INVALID_PARAMETER_VALUE","message":"No."}'
     site.line.fault = lambda request: 400 if request.path.endswith("/dbfs/move") else None
     with pytest.raises(WorkspaceError, match=r"move .*01/a.bin into place: INVALID_PARAMETER_VALUE: No"):
@@ -73,8 +73,8 @@ def test_a_refused_last_move_is_told(site: Site) -> None:
     assert site.files() == {}
 
 
-def test_a_block_that_is_told_to_be_there_and_is_not_is_sent_again(site: Site) -> None:
-    """The size of the whole draft tells, before it gets its name."""
+def test_a_block_that_was_confirmed_but_not_stored_is_sent_again(site: Site) -> None:
+    """The size of the draft differs, before it is renamed."""
     swallowed: list[Request] = []
 
     def once(request: Request) -> Fault:
@@ -92,8 +92,8 @@ def test_a_block_that_is_told_to_be_there_and_is_not_is_sent_again(site: Site) -
     assert not list((site.folder() / ".kedro-hybrid" / "incoming").iterdir())
 
 
-def test_a_file_that_never_arrives_whole_is_told(site: Site) -> None:
-    """After several tries, with both sizes; nothing is there, under its name or a draft's."""
+def test_a_file_that_never_arrives_whole_is_an_error(site: Site) -> None:
+    """After several attempts, with both sizes; neither the file nor a draft exists."""
     site.line.says = b"{}"
     site.line.fault = lambda request: 200 if request.path.endswith("/add-block") else None
     with pytest.raises(TransferError, match=r"01/a.bin arrived with 0 bytes of 1048577\. Push again\."):
@@ -102,8 +102,8 @@ def test_a_file_that_never_arrives_whole_is_told(site: Site) -> None:
     assert not list((site.folder() / ".kedro-hybrid" / "incoming").iterdir())
 
 
-def test_a_draft_that_somebody_removes_is_sent_anew(site: Site) -> None:
-    """It is gone before it gets its name."""
+def test_a_draft_that_is_removed_is_sent_again(site: Site) -> None:
+    """It is missing before it is renamed."""
     removed: list[str] = []
 
     def remove(request: Request) -> None:
@@ -119,8 +119,8 @@ def test_a_draft_that_somebody_removes_is_sent_anew(site: Site) -> None:
     assert tree_of(site.folder()) == {"01/a.bin": content}
 
 
-def test_an_account_wide_address_is_told_the_workspace(site: Site) -> None:
-    """Where a login names a workspace, its number goes with the requests that the SDK does not write."""
+def test_an_account_wide_host_gets_the_workspaces_id(site: Site) -> None:
+    """If a login names a workspace, its id is also sent with requests that the SDK has no method for."""
     tree = site.tree()
     tree._client.config.workspace_id = "4711"  # type: ignore[attr-defined] # noqa: SLF001 - of the login
     tree.write(NAME, b"x" * (BLOCK + 1))

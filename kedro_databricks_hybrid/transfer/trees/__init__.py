@@ -1,1 +1,1 @@
-"""The two kinds of data root, DBFS and volumes, behind one protocol."""
+"""The two kinds of data root, DBFS and volumes, with one protocol."""

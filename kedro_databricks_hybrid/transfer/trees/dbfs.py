@@ -1,9 +1,9 @@
 """A data root on DBFS, by the DBFS API 2.0.
 
-Large files are sent block by block, under a draft's name until they are whole. DBFS appends to a handle,
-which lives for ten idle minutes, and cannot tell how much it has. So it is noted here which blocks have left
-this machine. Blocks that were on their way when a push ended may be lost all the same: the size of the whole
-file tells, and then it is sent anew.
+Large files are sent block by block to a draft, which is renamed when it is complete. DBFS appends to a
+handle, which expires after ten idle minutes, and cannot tell how many bytes it has received. So each block
+that has been sent is recorded locally. A block can still get lost if the push ends while it is being sent:
+then the size of the draft differs, and the file is sent again from the start.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kedro_databricks_hybrid.errors import NotFoundError, TransferError, WorkspaceError
+from kedro_databricks_hybrid.parallel import run_all
 from kedro_databricks_hybrid.transfer.checks import explained
-from kedro_databricks_hybrid.transfer.concurrency import AppendLostError, run_all
-from kedro_databricks_hybrid.transfer.files import BLOCK, OURS, Listing, RemoteFile, path_of
-from kedro_databricks_hybrid.transfer.trees.protocol import base_path
-from kedro_databricks_hybrid.transfer.upload_journal import Unfinished
+from kedro_databricks_hybrid.transfer.concurrency import AppendLostError
+from kedro_databricks_hybrid.transfer.files import BLOCK, STATE_FOLDER, Listing, RemoteFile, path_of
+from kedro_databricks_hybrid.transfer.trees.protocol import base_path, complete
+from kedro_databricks_hybrid.transfer.upload_journal import UnfinishedUpload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.databricks.client import Client
     from kedro_databricks_hybrid.databricks.workspace import Workspace
 
-_INCOMING = PurePosixPath(OURS, "incoming")
+_INCOMING = PurePosixPath(STATE_FOLDER, "incoming")
 _DRAFT = re.compile(r".+\.[0-9a-f]{12}")
 _ABANDONED = 24 * 3600 * 1000
-"""Milliseconds after which nobody can be writing to a draft any more."""
+"""Milliseconds after which no push can be writing to a draft any more."""
 _APPEND_TRIES = 6
 
 
@@ -49,44 +50,34 @@ class DbfsTree:
 
         self.root = root
         self._client = workspace.client
-        # The plain API: what the client adds to it asks for a status before each listing and removal.
+        # Not the client's dbfs: the SDK's mixin requests a status before each listing and removal.
         self._api = DbfsAPI(workspace.client.api_client)  # type: ignore[no-untyped-call]
         self._base = base_path(root)
 
     @property
     def driver_path(self) -> PurePosixPath:
-        """The root below /dbfs, where clusters mount DBFS."""
+        """The root below /dbfs, the mount of DBFS on clusters."""
         return PurePosixPath("/dbfs", *self._base.parts[1:])
 
     def check(self) -> None:
-        """Ask for DBFS' own root, which is refused where it is disabled."""
+        """Request the status of /, which is refused if the DBFS root is disabled."""
         with explained(f"use {self.root}"):
             self._api.get_status("/")
 
     def read(self, path: PurePosixPath) -> bytes | None:
-        """Return a file's content, one request a block."""
+        """Return a file's content, one request for each block."""
         try:
             return b"".join(self._blocks(path))
         except NotFoundError:
             return None
 
     def chunks(self, path: PurePosixPath, size: int) -> Iterator[bytes]:
-        """Yield a file's content, one request a block."""
-        received = 0
-        for block in self._blocks(path, size):
-            received += len(block)
-            yield block
-        if received != size:
-            raise TransferError(
-                f"{self.root}/{path} gave {received} bytes, but it is listed with {size}.",
-                hint="It changes there at the moment: try again later.",
-            )
+        """Yield a file's content, one request for each block."""
+        yield from complete(self._blocks(path, size), size, f"{self.root}/{path}")
 
     def write(self, path: PurePosixPath, content: bytes) -> None:
-        """Write a small file by one request; a larger one takes the way of an upload."""
+        """Write a small file by one request, a larger one block by block."""
         if len(content) > BLOCK:
-            import io
-
             self.upload(path, io.BytesIO(content), len(content))
             return
         with explained(f"write {self.root}/{path}"):
@@ -94,22 +85,22 @@ class DbfsTree:
             self._api.put(self._full(path), contents=encoded, overwrite=True)
 
     def upload(
-        self, path: PurePosixPath, content: BinaryIO, size: int, unfinished: Unfinished | None = None
+        self, path: PurePosixPath, content: BinaryIO, size: int, unfinished: UnfinishedUpload | None = None
     ) -> None:
-        """Append block by block to a file of another name, then move it into place."""
-        unfinished = unfinished or Unfinished()
+        """Append block by block to a draft, then rename it."""
+        unfinished = unfinished or UnfinishedUpload()
         with explained(f"write {self.root}/{path}"):
             draft = self._draft_upload(path).send(content, size, unfinished)
             self._move_into_place(draft, path, size)
         unfinished.forget()
 
-    def give_up(self, unfinished: Unfinished) -> None:
-        """Remove the draft of an upload that will not go on."""
+    def abort(self, unfinished: UnfinishedUpload) -> None:
+        """Remove the draft of an upload that will not be resumed."""
         with explained(f"clear {self.root}/{_INCOMING}"):
-            self._draft_upload(_INCOMING).give_up(unfinished)
+            self._draft_upload(_INCOMING).abort(unfinished)
 
     def sweep(self, now: int) -> None:
-        """Remove drafts that somebody's interrupted push left a day ago; younger ones may be under way."""
+        """Remove drafts that are at least a day old; a push may still be writing to younger ones."""
         listing = self.list(_INCOMING)
         old = [
             file.path
@@ -124,12 +115,12 @@ class DbfsTree:
             self._api.delete(self._full(path))
 
     def make_folder(self, path: PurePosixPath) -> None:
-        """Make a folder with its parents."""
+        """Make a folder and its parents."""
         with explained(f"make the folder {self.root}/{path}"):
             self._api.mkdirs(self._full(path))
 
     def list(self, folder: PurePosixPath) -> Listing | None:
-        """List one folder; DBFS answers for a file with that file, which is no folder."""
+        """List one folder; None for a file, which DBFS lists as itself."""
         try:
             with explained(f"list {self.root}/{folder}"):
                 entries = list(self._api.list(self._full(folder)))
@@ -143,7 +134,7 @@ class DbfsTree:
         )
 
     def find(self, path: PurePosixPath) -> RemoteFile | None:
-        """Ask for one file."""
+        """Request the status of one file."""
         try:
             with explained(f"look at {self.root}/{path}"):
                 entry = self._api.get_status(self._full(path))
@@ -170,13 +161,13 @@ class DbfsTree:
         return DraftUpload(self._client, f"{self.root}/{path}", new_draft)
 
     def _move_into_place(self, draft: str, path: PurePosixPath, size: int) -> None:
-        """Move a whole file to its name; the API moves onto nothing, so what is there goes first."""
+        """Rename a complete draft; the API does not overwrite, so an existing file is deleted first."""
         self._api.delete(self._full(path))
         try:
             with explained(f"move {self.root}/{path} into place"):
                 self._api.move(draft, self._full(path))
         except WorkspaceError:
-            # A repeated request finds that the lost one has moved it already.
+            # If the answer got lost, the repeated request fails because the first one has moved the draft.
             found = self.find(path)
             if found is None or found.size != size:
                 raise
@@ -192,12 +183,12 @@ class DbfsTree:
 
 
 class DraftUpload:
-    """Writes one file under the name of a draft.
+    """The upload of one file to a draft.
 
     Args:
         client: The SDK's client.
         shown: The file's name for messages.
-        new_draft: Makes up the full path of a draft.
+        new_draft: Returns a new full path for a draft.
     """
 
     def __init__(self, client: Client, shown: str, new_draft: Callable[[], str]) -> None:
@@ -208,23 +199,23 @@ class DraftUpload:
         self._shown = shown
         self._new_draft = new_draft
 
-    def send(self, content: BinaryIO, size: int, unfinished: Unfinished) -> str:
-        """Send a file, going on where an interrupted push ended, and return the draft, which is whole.
+    def send(self, content: BinaryIO, size: int, unfinished: UnfinishedUpload) -> str:
+        """Send a file, resuming an interrupted upload if possible, and return the path of its complete draft.
 
         Raises:
-            TransferError: It does not arrive as it was sent.
+            TransferError: The file does not arrive completely.
             DatabricksError: Databricks refused.
         """
         from databricks.sdk.errors.base import DatabricksError
 
         if unfinished.is_of_this_content:
             try:
-                draft = self._go_on(content, unfinished)
+                draft = self._resume(content, unfinished)
                 if self._size(draft) == size:
                     return draft
             except (AppendLostError, DatabricksError):
-                pass  # the handle is too old to go on with
-        self.give_up(unfinished)
+                pass  # the handle has expired
+        self.abort(unfinished)
         for attempt in range(1, _APPEND_TRIES + 1):
             draft = self._new_draft()
             try:
@@ -239,22 +230,22 @@ class DraftUpload:
                 problem = f"could not be sent: {error.message}"
             if attempt < _APPEND_TRIES:
                 self._api.delete(draft)
-        self.give_up(unfinished)
+        self.abort(unfinished)
         raise TransferError(f"{self._shown} {problem}.", hint="Push again.")
 
-    def give_up(self, unfinished: Unfinished) -> None:
-        """Remove the draft that an earlier upload left, if there is one."""
-        if unfinished.facts:
-            self._api.delete(unfinished.facts[0]["draft"])
+    def abort(self, unfinished: UnfinishedUpload) -> None:
+        """Remove the draft of an earlier upload, if there is one."""
+        if unfinished.records:
+            self._api.delete(unfinished.records[0]["draft"])
             unfinished.forget()
 
-    def _go_on(self, content: BinaryIO, unfinished: Unfinished) -> str:
-        first = unfinished.facts[0]
-        self._append(first["handle"], content, unfinished, len(unfinished.facts) - 1)
+    def _resume(self, content: BinaryIO, unfinished: UnfinishedUpload) -> str:
+        first = unfinished.records[0]
+        self._append(first["handle"], content, unfinished, len(unfinished.records) - 1)
         return str(first["draft"])
 
-    def _append(self, handle: int, content: BinaryIO, unfinished: Unfinished, there: int) -> None:
-        """Append the blocks from a number on, and close the handle."""
+    def _append(self, handle: int, content: BinaryIO, unfinished: UnfinishedUpload, there: int) -> None:
+        """Append the blocks that have not been sent, and close the handle."""
         from databricks.sdk.errors.base import DatabricksError
 
         content.seek(0)
@@ -266,15 +257,12 @@ class DraftUpload:
         try:
             self._api.close(handle)
         except DatabricksError:
-            return  # a repeated request finds it closed already; the size will tell
+            return  # a repeated request fails on a closed handle; the size is checked later
 
-    def _add(self, handle: int, block: bytes, left: Callable[[], None]) -> None:
+    def _add(self, handle: int, block: bytes, sent: Callable[[], None]) -> None:
         encoded = base64.b64encode(block).decode("ascii")
-        headers = {"Content-Type": "application/json"}
-        workspace = getattr(self._client.config, "workspace_id", None)
-        if workspace:
-            headers["X-Databricks-Workspace-Id"] = str(workspace)
-        body: Any = _Body(json.dumps({"handle": handle, "data": encoded}).encode(), left)
+        headers = {"Content-Type": "application/json", **self._client.workspace_headers}
+        body: Any = _Body(json.dumps({"handle": handle, "data": encoded}).encode(), sent)
         self._client.api_client.do("POST", "/api/2.0/dbfs/add-block", headers=headers, data=body)
 
     def _size(self, draft: str) -> int:
@@ -287,22 +275,22 @@ class DraftUpload:
 
 
 class _Body(io.BytesIO):
-    """The body of a request that tells when all of it has been handed over to the network."""
+    """The body of a request; calls `sent` when all of it has been passed to the network."""
 
-    def __init__(self, content: bytes, left: Callable[[], None]) -> None:
+    def __init__(self, content: bytes, sent: Callable[[], None]) -> None:
         super().__init__(content)
-        self._left: Callable[[], None] | None = left
+        self._sent: Callable[[], None] | None = sent
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)
-        if not data and self._left is not None:
-            self._left()
-            self._left = None
+        if not data and self._sent is not None:
+            self._sent()
+            self._sent = None
         return data
 
 
 def _block(content: BinaryIO) -> bytes:
-    """Read a whole block, however small the pieces are that a read gives."""
+    """Read one block, even if a single read returns less."""
     pieces = []
     left = BLOCK
     while left and (piece := content.read(left)):

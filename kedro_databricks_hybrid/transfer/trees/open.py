@@ -1,9 +1,10 @@
-"""From a data root's address to the tree that it stands for."""
+"""Open a data root."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kedro_databricks_hybrid.databricks.volume_paths import is_on_volume
 from kedro_databricks_hybrid.transfer.concurrency import keep_pace
 from kedro_databricks_hybrid.transfer.trees.dbfs import DbfsTree
 from kedro_databricks_hybrid.transfer.trees.volumes import VolumeTree
@@ -14,12 +15,11 @@ if TYPE_CHECKING:
 
 
 def open_tree(workspace: Workspace, root: str) -> RemoteTree:
-    """Return the tree for a data root.
+    """Return the tree of a data root.
 
     Args:
-        workspace: Where it lies.
+        workspace: Its workspace.
         root: `dbfs:/...` or `/Volumes/<catalog>/<schema>/<volume>[/...]`, checked by the settings.
     """
     keep_pace(workspace.client)
-    on_dbfs = root.startswith("dbfs:") and not root.startswith("dbfs:/Volumes/")
-    return DbfsTree(workspace, root) if on_dbfs else VolumeTree(workspace, root)
+    return VolumeTree(workspace, root) if is_on_volume(root) else DbfsTree(workspace, root)

@@ -1,19 +1,20 @@
-"""A data root on Databricks, whatever it is kept in: the one interface that transfers and run logs use."""
+"""The interface of data roots, which transfers, run logs and the dbfs:/// file system use."""
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from kedro_databricks_hybrid.transfer.concurrency import run_all
+from kedro_databricks_hybrid.errors import TransferError
+from kedro_databricks_hybrid.parallel import run_all
 from kedro_databricks_hybrid.transfer.files import Listing, RemoteFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kedro_databricks_hybrid.transfer.upload_journal import Unfinished
+    from kedro_databricks_hybrid.transfer.upload_journal import UnfinishedUpload
 
-__all__ = ["Listing", "RemoteFile", "RemoteTree", "base_path", "walk"]
+__all__ = ["Listing", "RemoteFile", "RemoteTree", "base_path", "complete", "walk"]
 
 
 class RemoteTree(Protocol):
@@ -21,70 +22,78 @@ class RemoteTree(Protocol):
 
     @property
     def root(self) -> str:
-        """The data root as databricks.yml writes it."""
+        """The data root as databricks.yml has it."""
 
     @property
     def driver_path(self) -> PurePosixPath:
-        """Where Python code on a cluster finds the data root as a folder."""
+        """The data root's folder for Python code on a cluster."""
 
     @property
     def largest(self) -> int | None:
-        """Bytes of the largest file that fits, None where there is no such limit."""
+        """The most bytes that a file may have, None without a limit."""
 
     @property
     def makes_parents(self) -> bool:
-        """Whether writing a file makes the folders above it."""
+        """Whether writing a file also makes the folders above it."""
 
     def check(self) -> None:
-        """Refuse a root that cannot be used at all, such as one in a volume that does not exist."""
+        """Check that the root can be used.
+
+        Raises:
+            TransferError: Its volume does not exist.
+            WorkspaceError: Databricks refused access.
+        """
 
     def read(self, path: PurePosixPath) -> bytes | None:
-        """Return a file's content, None where there is none; one request up to 1 MB."""
+        """Return a file's content, None if it does not exist; one request for up to 1 MB."""
 
     def chunks(self, path: PurePosixPath, size: int) -> Iterator[bytes]:
-        """Yield a file's content piece by piece.
+        """Yield a file's content in pieces.
 
         Args:
             path: The file.
-            size: What the listing says; an answer of another size is an error.
+            size: Its bytes in the listing.
+
+        Raises:
+            TransferError: The content has another size.
         """
 
     def write(self, path: PurePosixPath, content: bytes) -> None:
-        """Write a small file (up to 1 MB) by one request, replacing one that is there."""
+        """Write a small file (up to 1 MB) by one request, replacing an existing one."""
 
     def upload(
-        self, path: PurePosixPath, content: BinaryIO, size: int, unfinished: Unfinished | None = None
+        self, path: PurePosixPath, content: BinaryIO, size: int, unfinished: UnfinishedUpload | None = None
     ) -> None:
-        """Write a file of any size, replacing one that is there, with constant memory.
+        """Write a file of any size with constant memory, replacing an existing one.
 
         Args:
             path: The file.
-            content: What it shall hold.
+            content: Its new content.
             size: Its bytes.
-            unfinished: What an interrupted upload of the same content got done; the rest is sent.
+            unfinished: The journal of an interrupted upload of the file, which is resumed if possible.
         """
 
-    def give_up(self, unfinished: Unfinished) -> None:
-        """Remove what an interrupted upload left which will not go on."""
+    def abort(self, unfinished: UnfinishedUpload) -> None:
+        """Remove the draft or the parts of an interrupted upload that will not be resumed."""
 
     def sweep(self, now: int) -> None:
-        """Remove what anybody's interrupted uploads left that cannot be under way any more.
+        """Remove drafts that interrupted pushes of any clone left at least a day ago.
 
         Args:
-            now: A modification time (ms) that the server gave just now.
+            now: A modification time (ms) that the server has just set.
         """
 
     def delete(self, path: PurePosixPath) -> None:
-        """Remove a file; one that is not there is removed already."""
+        """Remove a file, if it exists."""
 
     def make_folder(self, path: PurePosixPath) -> None:
-        """Make a folder with its parents; one that is there is left as it is."""
+        """Make a folder and its parents; an existing folder is not changed."""
 
     def list(self, folder: PurePosixPath) -> Listing | None:
-        """Return what lies directly in a folder, None where there is no such folder."""
+        """Return the files and folders directly in a folder, None if it does not exist."""
 
     def find(self, path: PurePosixPath) -> RemoteFile | None:
-        """Return a file as a listing would show it, None where there is none."""
+        """Return a file as in a listing, None if it does not exist."""
 
 
 def base_path(root: str) -> PurePosixPath:
@@ -92,13 +101,35 @@ def base_path(root: str) -> PurePosixPath:
     return PurePosixPath(root.removeprefix("dbfs:"))
 
 
+def complete(chunks: Iterator[bytes], size: int, shown: str) -> Iterator[bytes]:
+    """Yield a remote file's content, and check its size at the end.
+
+    Args:
+        chunks: The content.
+        size: Its bytes in the listing.
+        shown: The file's name for messages.
+
+    Raises:
+        TransferError: The content has another size.
+    """
+    received = 0
+    for chunk in chunks:
+        received += len(chunk)
+        yield chunk
+    if received != size:
+        raise TransferError(
+            f"{shown} has {received} bytes, but is listed with {size}.",
+            hint="Something is writing to it: try again later.",
+        )
+
+
 def walk(tree: RemoteTree, start: PurePosixPath, *, skip: PurePosixPath | None = None) -> list[RemoteFile]:
-    """Return the files below a folder, or the file itself; nothing where there is neither.
+    """Return all files below a folder, or the file itself; an empty list if neither exists.
 
     Args:
         tree: The data root.
-        start: Where to begin.
-        skip: A folder to leave out.
+        start: The folder or file.
+        skip: A folder to skip.
     """
     listing = tree.list(start)
     if listing is None:

@@ -1,7 +1,7 @@
-"""Large files to a volume in parts, side by side: a part that has arrived need not be sent again.
+"""Upload large files to a volume in parts, several at the same time; an interrupted upload can be resumed.
 
-The SDK sends parts too, but holds them in memory, keeps no pace with the other requests, and forgets
-everything when it ends.
+The SDK sends parts, too, but holds them in memory, does not limit its requests together with the others, and
+cannot resume an upload in another process.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from kedro_databricks_hybrid.errors import ConnectionFailedError, WorkspaceError
-from kedro_databricks_hybrid.transfer.concurrency import run_all, storage_session
+from kedro_databricks_hybrid.parallel import run_all
+from kedro_databricks_hybrid.transfer.concurrency import storage_session
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.databricks.client import Client
     from kedro_databricks_hybrid.transfer.upload import Source
-    from kedro_databricks_hybrid.transfer.upload_journal import Unfinished
+    from kedro_databricks_hybrid.transfer.upload_journal import UnfinishedUpload
 
 PART = 10 * 1024 * 1024
-_ADDRESSES = 10  # signed ones to ask for at a time
+_URLS = 10  # signed URLs for one request
 _LIFETIME = dt.timedelta(hours=1)
 _TRIES = 8
 _SECONDS = 60
@@ -30,7 +31,7 @@ _PASSING = (408, 429, 500, 502, 503, 504)
 
 
 class PartsRefusedError(WorkspaceError):
-    """The workspace takes no parts by signed addresses, as some networks and clouds do."""
+    """The workspace does not support parts by signed URLs, as in some networks and clouds."""
 
 
 class PartsUpload:
@@ -38,7 +39,7 @@ class PartsUpload:
 
     Args:
         client: The SDK's client.
-        target: The whole path of the file in the volume.
+        target: The full path of the file in the volume.
     """
 
     def __init__(self, client: Client, target: str) -> None:
@@ -48,67 +49,69 @@ class PartsUpload:
         self._target = target
         self._url = f"/api/2.0/fs/files{quote(target)}"
         self._lock = threading.Lock()
-        self._addresses: dict[int, tuple[str, dict[str, str]]] = {}
+        self._signed: dict[int, tuple[str, dict[str, str]]] = {}
 
-    def send(self, source: Source, unfinished: Unfinished) -> None:
-        """Send the parts that are not there yet, and have them joined.
+    def send(self, source: Source, unfinished: UnfinishedUpload) -> None:
+        """Send the parts that have not arrived, and complete the upload.
 
         Raises:
-            PartsRefusedError: There are no parts in this workspace.
+            PartsRefusedError: The workspace does not support parts.
             ChangedError: The file was written to.
             DatabricksError: Databricks refused.
         """
         from databricks.sdk.errors.base import DatabricksError
 
         before = self._there()
-        if unfinished.is_of_this_content and unfinished.facts[0].get("target") == self._target:
-            token = unfinished.facts[0]["token"]
-            etags = {fact["part"]: fact["etag"] for fact in unfinished.facts[1:]}
+        if unfinished.is_of_this_content and unfinished.records[0].get("target") == self._target:
+            token = unfinished.records[0]["token"]
+            etags = {record["part"]: record["etag"] for record in unfinished.records[1:]}
             try:
-                self._go_on(token, etags, source, unfinished)
+                self._send_parts(token, etags, source, unfinished)
             except (DatabricksError, PartsRefusedError):
-                source.seek(0)  # it is too old to go on with
+                source.seek(0)  # the upload has expired
             else:
                 return
-        self.give_up(unfinished)
+        self.abort(unfinished)
         token = self._begin()
         unfinished.begin(target=self._target, token=token)
         try:
-            self._go_on(token, {}, source, unfinished)
+            self._send_parts(token, {}, source, unfinished)
         except DatabricksError:
-            # A repeated request finds that the lost one has joined the parts already.
+            # If the answer got lost, the repeated request fails because the first one completed the upload.
             there = self._there()
             if there == before or there is None or there[0] != source.len:
                 raise
         unfinished.forget()
 
-    def give_up(self, unfinished: Unfinished) -> None:
-        """Have the parts removed that an earlier upload left, if they are still there."""
+    def abort(self, unfinished: UnfinishedUpload) -> None:
+        """Abort an earlier upload, so that the cloud removes its parts."""
         import requests
         from databricks.sdk.errors.base import DatabricksError
 
-        if unfinished.facts:
+        if unfinished.records:
             try:
                 body = {
-                    "path": unfinished.facts[0]["target"],
-                    "session_token": unfinished.facts[0]["token"],
+                    "path": unfinished.records[0]["target"],
+                    "session_token": unfinished.records[0]["token"],
                     "expire_time": _expiry(),
                 }
                 answer = self._do("POST", "/api/2.0/fs/create-abort-upload-url", body=body)
-                address = answer["abort_upload_url"]
-                self._storage.delete(address["url"], headers=_headers(address), timeout=_SECONDS)
+                signed = answer["abort_upload_url"]
+                self._storage.delete(signed["url"], headers=_headers(signed), timeout=_SECONDS)
             except (DatabricksError, requests.RequestException, KeyError):
-                pass  # the cloud removes them in its own time
+                pass  # the cloud removes the parts later
             unfinished.forget()
 
     def _begin(self) -> str:
         answer = self._do("POST", self._url, query={"action": "initiate-upload", "overwrite": "true"})
         token = answer.get("multipart_upload", {}).get("session_token")
         if not token:
-            raise PartsRefusedError(f"{self._target} cannot be sent in parts here.")
+            raise PartsRefusedError(f"{self._target} cannot be sent in parts to this workspace.")
         return str(token)
 
-    def _go_on(self, token: str, etags: dict[int, str], source: Source, unfinished: Unfinished) -> None:
+    def _send_parts(
+        self, token: str, etags: dict[int, str], source: Source, unfinished: UnfinishedUpload
+    ) -> None:
         count = -(-source.len // PART)
         missing = [number for number in range(1, count + 1) if number not in etags]
         for number in set(range(1, count + 1)).difference(missing):
@@ -141,10 +144,10 @@ class PartsUpload:
         refused = 0
         problem = ""
         for attempt in range(_TRIES):
-            address, headers = self._address(token, number)
+            url, headers = self._signed_url(token, number)
             part.seek(0)
             try:
-                answer = self._storage.put(address, data=part, headers=headers, timeout=_SECONDS)
+                answer = self._storage.put(url, data=part, headers=headers, timeout=_SECONDS)
             except requests.RequestException as error:
                 problem = f"no answer ({error})"
             else:
@@ -155,23 +158,23 @@ class PartsUpload:
                 if refused > 1 or answer.status_code not in {*_PASSING, _FORBIDDEN}:
                     raise PartsRefusedError(f"Could not send part {number} of {self._target}: {problem}.")
             with self._lock:
-                self._addresses.pop(number, None)  # it may have expired
+                self._signed.pop(number, None)  # it may have expired
             time.sleep(min(0.1 * 2**attempt, 5))
         raise ConnectionFailedError(
             f"Could not send part {number} of {self._target}: {problem}.",
-            hint="Push again: the parts that arrived are kept.",
+            hint="Push again: parts that arrived are kept.",
         )
 
-    def _address(self, token: str, number: int) -> tuple[str, dict[str, str]]:
+    def _signed_url(self, token: str, number: int) -> tuple[str, dict[str, str]]:
         from databricks.sdk.errors import InternalError, PermissionDenied
 
         with self._lock:
-            if number not in self._addresses:
+            if number not in self._signed:
                 body = {
                     "path": self._target,
                     "session_token": token,
                     "start_part_number": number,
-                    "count": _ADDRESSES,
+                    "count": _URLS,
                     "expire_time": _expiry(),
                 }
                 try:
@@ -179,13 +182,13 @@ class PartsUpload:
                 except (PermissionDenied, InternalError) as error:
                     raise PartsRefusedError(f"{self._target} cannot be sent in parts: {error}") from error
                 for each in answer.get("upload_part_urls", []):
-                    self._addresses[each["part_number"]] = (each["url"], _headers(each))
-            if number not in self._addresses:
-                raise PartsRefusedError(f"{self._target} cannot be sent in parts here.")
-            return self._addresses[number]
+                    self._signed[each["part_number"]] = (each["url"], _headers(each))
+            if number not in self._signed:
+                raise PartsRefusedError(f"{self._target} cannot be sent in parts to this workspace.")
+            return self._signed[number]
 
     def _there(self) -> tuple[int, str] | None:
-        """Return what tells whether another file has come to the place."""
+        """Return size and modification time of the existing file, None if there is none."""
         from databricks.sdk.errors import NotFound
 
         try:
@@ -195,16 +198,13 @@ class PartsUpload:
         return found.content_length or 0, found.last_modified or ""
 
     def _do(self, method: str, path: str, **what: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-        headers = {"Content-Type": "application/json"}
-        workspace = getattr(self._client.config, "workspace_id", None)
-        if workspace:
-            headers["X-Databricks-Workspace-Id"] = str(workspace)
+        headers = {"Content-Type": "application/json", **self._client.workspace_headers}
         answer = self._api.do(method, path, headers=headers, **what)
         return answer if isinstance(answer, dict) else {}
 
 
-def _headers(address: dict[str, Any]) -> dict[str, str]:
-    given = {each["name"]: each["value"] for each in address.get("headers", [])}
+def _headers(signed: dict[str, Any]) -> dict[str, str]:
+    given = {each["name"]: each["value"] for each in signed.get("headers", [])}
     return {"Content-Type": "application/octet-stream", **given}
 
 

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import io
 import threading
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
+from kedro_databricks_hybrid.databricks.volume_paths import split
 from kedro_databricks_hybrid.errors import NotFoundError, TransferError
 from kedro_databricks_hybrid.transfer.checks import explained
 from kedro_databricks_hybrid.transfer.files import BLOCK, Listing, RemoteFile, path_of
-from kedro_databricks_hybrid.transfer.trees.protocol import base_path
+from kedro_databricks_hybrid.transfer.trees.protocol import base_path, complete
 from kedro_databricks_hybrid.transfer.trees.volume_parts import PartsRefusedError, PartsUpload
 from kedro_databricks_hybrid.transfer.upload import Source
-from kedro_databricks_hybrid.transfer.upload_journal import Unfinished
+from kedro_databricks_hybrid.transfer.upload_journal import UnfinishedUpload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import PurePosixPath
 
     from databricks.sdk.service.files import DirectoryEntry
 
     from kedro_databricks_hybrid.databricks.workspace import Workspace
 
-_VOLUME_PARTS = 5  # "/", "Volumes", catalog, schema, volume
 _IN_PARTS = 50 * 1024 * 1024
-"""From this size on a file travels in parts, as the SDK has it too."""
+"""Files of at least this size are sent in parts, as by the SDK."""
 
 
 class VolumeTree:
@@ -39,25 +39,25 @@ class VolumeTree:
         self.root = root
         self._client = workspace.client
         self._api = workspace.client.files
-        # The plain API: what the client adds to a download asks for a signed address first.
+        # Not the client's files: the SDK's mixin requests a signed URL before a download.
         self._plain = FilesAPI(workspace.client.api_client)  # type: ignore[no-untyped-call]
         self._base = base_path(root)
         self._one_in_parts = threading.Lock()
 
     @property
     def driver_path(self) -> PurePosixPath:
-        """The root itself: clusters see volumes under their own names."""
+        """The root itself: volumes have the same paths on clusters."""
         return self._base
 
     def check(self) -> None:
-        """Ask whether the volume exists."""
-        volume = PurePosixPath(*self._base.parts[:_VOLUME_PARTS])
+        """Check that the volume exists."""
+        volume, _ = split(self._base) or (self._base, None)
         try:
             with explained(f"use {volume}"):
                 self._api.get_directory_metadata(str(volume))
         except NotFoundError as error:
             raise TransferError(
-                f"The volume {volume} does not exist, or you may not see it.",
+                f"The volume {volume} does not exist, or you have no access to it.",
                 hint=f"Create it (CREATE VOLUME {'.'.join(volume.parts[2:])}) or set another data.root "
                 "in databricks.yml.",
             ) from error
@@ -70,41 +70,33 @@ class VolumeTree:
             return None
 
     def chunks(self, path: PurePosixPath, size: int) -> Iterator[bytes]:
-        """Yield a file's content as it arrives."""
-        received = 0
-        for chunk in self._stream(path, size):
-            received += len(chunk)
-            yield chunk
-        if received != size:
-            raise TransferError(
-                f"{self._base / path} gave {received} bytes, but it is listed with {size}.",
-                hint="It changes there at the moment: try again later.",
-            )
+        """Yield a file's content, by one request."""
+        yield from complete(self._stream(path, size), size, str(self._base / path))
 
     def write(self, path: PurePosixPath, content: bytes) -> None:
         """Write a small file by one request."""
         self.upload(path, io.BytesIO(content), len(content))
 
     def upload(
-        self, path: PurePosixPath, content: BinaryIO, size: int, unfinished: Unfinished | None = None
+        self, path: PurePosixPath, content: BinaryIO, size: int, unfinished: UnfinishedUpload | None = None
     ) -> None:
-        """Write a file by one request, a large one in parts that are joined at the end."""
+        """Write a file by one request, a large one in parts."""
         target = str(self._base / path)
         with explained(f"write {target}"):
             if size < _IN_PARTS or not isinstance(content, Source):
-                if unfinished is not None:  # it was larger then
-                    self.give_up(unfinished)
+                if unfinished is not None:  # it was larger when its parts were sent
+                    self.abort(unfinished)
                 self._plain.upload(target, content, overwrite=True)
                 return
-            with self._one_in_parts:  # its parts travel side by side
-                self._upload_in_parts(target, content, unfinished or Unfinished())
+            with self._one_in_parts:  # its parts are sent at the same time
+                self._upload_in_parts(target, content, unfinished or UnfinishedUpload())
 
-    def give_up(self, unfinished: Unfinished) -> None:
-        """Have the parts removed that an upload left which will not go on."""
-        PartsUpload(self._client, "").give_up(unfinished)
+    def abort(self, unfinished: UnfinishedUpload) -> None:
+        """Abort an upload in parts that will not be resumed."""
+        PartsUpload(self._client, "").abort(unfinished)
 
     def sweep(self, now: int) -> None:
-        """Nothing: parts that were not joined are no files, and the cloud removes them."""
+        """Do nothing: the cloud removes parts of uploads that were not completed."""
 
     def delete(self, path: PurePosixPath) -> None:
         """Remove a file."""
@@ -115,12 +107,12 @@ class VolumeTree:
             return
 
     def make_folder(self, path: PurePosixPath) -> None:
-        """Make a folder with its parents."""
+        """Make a folder and its parents."""
         with explained(f"make the folder {self._base / path}"):
             self._api.create_directory(str(self._base / path))
 
     def list(self, folder: PurePosixPath) -> Listing | None:
-        """List one folder, a page of 1,000 a request."""
+        """List one folder, up to 1,000 entries a request."""
         try:
             with explained(f"list {self._base / folder}"):
                 entries = list(self._api.list_directory_contents(str(self._base / folder)))
@@ -132,7 +124,7 @@ class VolumeTree:
         )
 
     def find(self, path: PurePosixPath) -> RemoteFile | None:
-        """Look a file up in its folder's listing, which tells its time to the millisecond."""
+        """Find a file in its folder's listing, which has its modification time in milliseconds."""
         listing = self.list(path.parent)
         return next((file for file in listing.files if file.path == path), None) if listing else None
 
@@ -146,17 +138,17 @@ class VolumeTree:
                 while chunk := answer.read(BLOCK):
                     yield chunk
 
-    def _upload_in_parts(self, target: str, source: Source, unfinished: Unfinished) -> None:
+    def _upload_in_parts(self, target: str, source: Source, unfinished: UnfinishedUpload) -> None:
         parts = PartsUpload(self._client, target)
         try:
             parts.send(source, unfinished)
         except PartsRefusedError:
-            parts.give_up(unfinished)
+            parts.abort(unfinished)
             source.seek(0)
             self._plain.upload(target, source, overwrite=True)  # type: ignore[arg-type]
 
     def _relative(self, entry: DirectoryEntry) -> PurePosixPath:
-        # Unity Catalog answers with the volume's names in its own case.
+        # Unity Catalog returns the volume's names in lower case.
         return path_of("/".join((entry.path or "").split("/")[len(self._base.parts) :]))
 
     def _file(self, entry: DirectoryEntry) -> RemoteFile:

@@ -1,4 +1,4 @@
-"""The world that the campaign plays in: one sandbox, two users, each with a project, a remote and a login."""
+"""The campaign: one sandbox, and two users with a project, a Git remote and a login each."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ _FIRST_RAW = "a\n1\n2\n"
 
 @dataclass
 class User:
-    """A person with a checkout and a shell in it.
+    """A user with a project and a shell in it.
 
     Attributes:
-        name: As Databricks knows them.
-        shell: Their shell.
-        login: The option that logs them in.
-        token: Their token.
-        history: What their project must be.
+        name: The user name on Databricks.
+        shell: A shell in the project.
+        login: The option that selects the login.
+        token: The access token.
+        history: The expected state of the project.
     """
 
     name: str
@@ -84,15 +84,15 @@ class User:
         return f"kedro databricks {verb} {self.login}".rstrip()
 
     def ok(self, verb: str) -> Result:
-        """Type a command that must succeed."""
+        """Run a command that must succeed."""
         return self.shell.ok(self.command(verb))
 
     def run(self, verb: str) -> Result:
-        """Type a command that may fail."""
+        """Run a command that may fail."""
         return self.shell.run(self.command(verb))
 
     def start(self, verb: str) -> Started:
-        """Type a command and leave it at work."""
+        """Start a command."""
         return self.shell.start(self.command(verb))
 
     def edit(self, factor: int) -> None:
@@ -104,16 +104,16 @@ class User:
 
     @property
     def git_folder(self) -> Path:
-        """Where the sandbox keeps this user's Git folder."""
+        """The folder of this user's Git folder on this machine."""
         return self.shell.home / "roots" / "Workspace" / "Repos" / self.name / "shop"
 
     @property
     def data_root(self) -> Path:
-        """Where the sandbox keeps this user's data."""
+        """The folder of this user's data root on this machine."""
         return self.shell.home / "roots" / "dbfs" / "soak" / self.name
 
 
-class World:
+class Campaign:
     """The sandbox and its users.
 
     Args:
@@ -127,7 +127,7 @@ class World:
 
     def open(self) -> None:
         """Start the sandbox and make the users' projects."""
-        _keep_to(self.scratch)
+        _isolate(self.scratch)
         colleagues_token = token_of(self.home, COLLEAGUE)
         self.start()
         running = self.running()
@@ -145,11 +145,11 @@ class World:
         return sandbox_process.require_running()
 
     def start(self) -> None:
-        """Start the sandbox, on the port that it had."""
+        """Start the sandbox, on the same port as before."""
         sandbox_process.start(None)
 
     def kill(self) -> None:
-        """Kill the sandbox's server as the kernel does when memory is out."""
+        """Kill the sandbox's server, as the kernel does when it is out of memory."""
         server = self.running().pid
         os.kill(server, signal.SIGKILL)
         os.waitpid(server, 0)
@@ -163,25 +163,25 @@ class World:
         sandbox.ask_sandbox("DELETE", "/sandbox/faults", None)
 
     def note(self, words: str) -> None:
-        """Say what is being done."""
+        """Print what is done."""
         print(words, flush=True)
 
     def gate(self, name: str) -> Path:
-        """Return a file that a run can wait for, as this machine sees it."""
+        """Return the path on this machine of a file that a run can wait for."""
         return self.home / "roots" / "dbfs" / f"gate-{name}"
 
     def close(self) -> None:
-        """Stop the sandbox, which takes along all that runs in it.
+        """Stop the sandbox and everything that runs in it.
 
         Raises:
-            AssertionError: Something goes on.
+            AssertionError: Processes are left.
         """
         sandbox_process.stop(self.running())
         wait_for_no_orphans(self.scratch)
 
 
-def _keep_to(scratch: Path) -> None:
-    """Have nothing of the machine's owner reach the campaign, and nothing of it reach them."""
+def _isolate(scratch: Path) -> None:
+    """Isolate the campaign from the user's environment, logins and files."""
     for name in list(os.environ):
         if name.startswith(("DATABRICKS_", "KEDRO_", "SPARK_", "PYSPARK_", "GIT_", "XDG_")):
             del os.environ[name]
@@ -212,7 +212,8 @@ def _user(scratch: Path, name: str, login: str, token: str) -> User:
             "conf/databricks/databricks.yml": "data:\n  root: dbfs:/soak/{user}\n",
         }
     )
-    shell = Shell(folder, scratch / "home", patience=180)
+    # Forked commands would be children of the fork server, and count as orphans.
+    shell = Shell(folder, scratch / "home", patience=180, installed=True)
     user = User(name, shell, login, token, History("", {}, _FIRST_RAW))
     shell.ok("git init -q -b main")
     shell.ok(f"git init -q --bare -b main {folder.parent / 'remote.git'}")

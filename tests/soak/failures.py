@@ -1,6 +1,7 @@
-"""What happens to users: faults of the service, and processes that are killed.
+"""Steps with failures: faults of the service, and processes that are killed.
 
-A command that an accident met may succeed or fail; but it must tell which, and leave nothing by half.
+A command during a failure may succeed or fail, but its exit status must be right and it must leave nothing
+incomplete.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from tests.e2e.commands import Result, Started
-    from tests.soak.world import User, World
+    from tests.soak.campaign import Campaign, User
 
 VERBS = ("push", "pull", "data push", "data pull", "run")
 _FAULTS: tuple[tuple[str, dict[str, object]], ...] = (
@@ -32,36 +33,36 @@ _FAULTS: tuple[tuple[str, dict[str, object]], ...] = (
 )
 
 
-def fault(world: World, user: User, chance: Random) -> None:
-    """Let some requests of a command go wrong."""
+def fault(campaign: Campaign, user: User, chance: Random) -> None:
+    """Cause faults in some requests of a command."""
     free = [verb for verb in VERBS if verb != "run" or not user.history.pending]
     verb = chance.choice(free)
-    _some_fault(world, chance, verb)
+    _some_fault(campaign, chance, verb)
     result = _perform(user, verb)
-    world.clear_faults()
+    campaign.clear_faults()
     _judge(user, verb, result)
 
 
-def fault_while_attached(world: World, user: User, chance: Random) -> None:
-    """Let some requests go wrong of a command that follows a run to its end."""
+def fault_while_attached(campaign: Campaign, user: User, chance: Random) -> None:
+    """Cause faults in some requests of a command that follows a run to its end."""
     pending = user.history.pending
     assert pending is not None
-    _some_fault(world, chance, "attach")
+    _some_fault(campaign, chance, "attach")
     attached = user.start("attach")
     pending.gate.touch()
     result = attached.finish()
-    world.clear_faults()
+    campaign.clear_faults()
     if result.status != 0:
         _must_fail(result)
         user.ok("attach")
     user.history.pending_ends("completed")
 
 
-def fault_while_cancelled(world: World, user: User, chance: Random) -> None:
-    """Let some requests go wrong of a command that cancels a run: if it says so, the run has ended."""
-    _some_fault(world, chance, "cancel")
+def fault_while_cancelled(campaign: Campaign, user: User, chance: Random) -> None:
+    """Cause faults in some requests of a command that cancels a run; if it succeeds, the run has ended."""
+    _some_fault(campaign, chance, "cancel")
     result = user.run("cancel")
-    world.clear_faults()
+    campaign.clear_faults()
     if result.status != 0:
         _must_fail(result)
         again = user.run("cancel")
@@ -69,74 +70,74 @@ def fault_while_cancelled(world: World, user: User, chance: Random) -> None:
     user.history.pending_ends("cancelled")
 
 
-def expired_token(world: World, user: User, chance: Random) -> None:
-    """Have the token expire within a command."""
+def expired_token(campaign: Campaign, user: User, chance: Random) -> None:
+    """Let the token expire during a command."""
     verb = chance.choice(["push", "data push", "data pull"])
-    world.fault("expire-token", path="/api/*", nth=chance.randint(1, 6))
+    campaign.fault("expire-token", path="/api/*", nth=chance.randint(1, 6))
     result = _perform(user, verb)
-    world.clear_faults()
+    campaign.clear_faults()
     _judge(user, verb, result)
 
 
-def lost_driver(world: World, user: User, chance: Random) -> None:
-    """Lose every context, or the cluster, under a run that is followed."""
-    followed = run_that_waits(world, user, chance, stay=True)
+def lost_driver(campaign: Campaign, user: User, chance: Random) -> None:
+    """Lose all contexts or the cluster while a run is being followed."""
+    followed = run_that_waits(campaign, user, chance, stay=True)
     assert followed is not None
-    world.fault(chance.choice(["evict-contexts", "terminate-cluster"]))
+    campaign.fault(chance.choice(["evict-contexts", "terminate-cluster"]))
     result = followed.finish()
-    world.clear_faults()
+    campaign.clear_faults()
     _must_fail(result)
-    _lose_runs(world)
+    _lose_runs(campaign)
 
 
-def killed_client(world: World, user: User, chance: Random) -> None:
-    """Kill the command that follows a run; the run goes on."""
-    followed = run_that_waits(world, user, chance, stay=True)
+def killed_client(campaign: Campaign, user: User, chance: Random) -> None:
+    """Kill the command that follows a run; the run continues."""
+    followed = run_that_waits(campaign, user, chance, stay=True)
     assert followed is not None
     followed.process.kill()
     assert followed.finish().status < 0
 
 
-def killed_midway(world: World, user: User, chance: Random) -> None:
-    """Kill a command that moves code or data, at any moment."""
+def killed_midway(campaign: Campaign, user: User, chance: Random) -> None:
+    """Kill a command that transfers code or data, at any moment."""
     verb = chance.choice(["push", "pull", "data push", "data pull"])
     command = _start(user, verb)
     seconds = chance.uniform(0.3, 3)
-    world.note(f"  {verb}, killed after {seconds:.2f} s")
+    campaign.note(f"  {verb}, killed after {seconds:.2f} s")
     time.sleep(seconds)
     command.process.kill()
     result = command.finish()
-    wait_for_no_orphans(world.scratch, world.running().pid)
+    wait_for_no_orphans(campaign.scratch, campaign.running().pid)
     _arrive(user, verb, surely=result.status == 0)
 
 
-def killed_sandbox(world: World, user: User, chance: Random) -> None:
-    """Kill the sandbox under a run that is followed, and start it again."""
-    followed = run_that_waits(world, user, chance, stay=True)
+def killed_sandbox(campaign: Campaign, user: User, chance: Random) -> None:
+    """Kill the sandbox while a run is being followed, and start it again."""
+    followed = run_that_waits(campaign, user, chance, stay=True)
     assert followed is not None
-    _restart(world, followed.process.pid)
+    _restart(campaign, followed.process.pid)
     _must_fail(followed.finish())
-    _lose_runs(world)
+    _lose_runs(campaign)
 
 
-def killed_sandbox_midway(world: World, user: User, chance: Random) -> None:
-    """Kill the sandbox under a command that moves code or data, and start it again."""
+def killed_sandbox_midway(campaign: Campaign, user: User, chance: Random) -> None:
+    """Kill the sandbox during a command that transfers code or data, and start it again."""
     verb = chance.choice(["push", "pull", "data push", "data pull"])
     command = _start(user, verb)
     seconds = chance.uniform(0.3, 3)
-    world.note(f"  {verb}, the sandbox killed after {seconds:.2f} s")
+    campaign.note(f"  {verb}, the sandbox killed after {seconds:.2f} s")
     time.sleep(seconds)
-    _restart(world, command.process.pid)
+    _restart(campaign, command.process.pid)
     result = command.finish()
-    _lose_runs(world)
+    _lose_runs(campaign)
     _judge(user, verb, result)
 
 
-def _some_fault(world: World, chance: Random, verb: str) -> None:
+def _some_fault(campaign: Campaign, chance: Random, verb: str) -> None:
     effect, details = chance.choice(_FAULTS)
     rule = {"path": "/api/*", "nth": chance.randint(1, 25), "times": chance.randint(1, 3), **details}
-    world.note(f"  {effect} {rule} while {verb}")
-    world.fault(effect, **rule)
+    campaign.note(f"  {effect} {rule} while {verb}")
+    campaign.fault(effect, **rule)
 
 
 def _start(user: User, verb: str) -> Started:
@@ -149,14 +150,14 @@ def _perform(user: User, verb: str) -> Result:
     return _start(user, verb).finish()
 
 
-def _restart(world: World, *clients: int) -> None:
-    world.kill()
-    wait_for_no_orphans(world.scratch, *clients)
-    world.start()
+def _restart(campaign: Campaign, *clients: int) -> None:
+    campaign.kill()
+    wait_for_no_orphans(campaign.scratch, *clients)
+    campaign.start()
 
 
 def _judge(user: User, verb: str, result: Result) -> None:
-    """Hold a command's exit status and words against what it may do."""
+    """Check a command's exit status and message, and record what it may have done."""
     if result.status != 0:
         _must_fail(result)
     if verb == "run" and result.status != 0:
@@ -172,14 +173,14 @@ def _arrive(user: User, verb: str, *, surely: bool) -> None:
     if verb in {"push", "data push"}:
         history.data_arrives(surely=surely)
     if verb == "data pull":
-        history.result_comes_here(surely=surely)
+        history.result_is_pulled(surely=surely)
     if verb == "run":
         history.started.expect("completed")
         history.result_arrives(history.result(), surely=surely)
 
 
 def _finish_run(user: User) -> None:
-    """After a command that failed its run may go on: then it is there to be followed to a true end."""
+    """Follow a run that continues although its command failed, to its end."""
     history = user.history
     new = [folder for folder in runs_folder(user).iterdir() if folder.name not in history.runs]
     history.started.allow("completed")
@@ -194,9 +195,9 @@ def _must_fail(result: Result) -> None:
     assert "Traceback" not in result.out + result.err, str(result)
 
 
-def _lose_runs(world: World) -> None:
-    """Every run that went on is lost; `attach` says so, and notes it for others."""
-    for user in world.users:
+def _lose_runs(campaign: Campaign) -> None:
+    """Check that `attach` reports every pending run as lost and records that."""
+    for user in campaign.users:
         if user.history.pending:
             _must_fail(user.run("attach"))
             user.history.pending_ends("failed")
