@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.databricks.retry import Pauses
+from kedro_databricks_hybrid.databricks.retry import Backoff
 from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import ComputeError, WorkspaceError
 
@@ -34,7 +34,7 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class Seen(Cluster):
+class VisibleCluster(Cluster):
     """A cluster that the user can see, and its state."""
 
     state: str
@@ -53,17 +53,17 @@ def choose(workspace: Workspace, wanted: str | None) -> Cluster:
     return pick(visible(workspace), wanted)
 
 
-def visible(workspace: Workspace) -> list[Seen]:
+def visible(workspace: Workspace) -> list[VisibleCluster]:
     """Return the all-purpose clusters that the user can see."""
     with translated("list the clusters"):
         return [
-            Seen(each.cluster_id, each.cluster_name or each.cluster_id, _state(each))
+            VisibleCluster(each.cluster_id, each.cluster_name or each.cluster_id, _state(each))
             for each in workspace.client.clusters.list()
             if each.cluster_id and _is_all_purpose(each)
         ]
 
 
-def pick(found: Sequence[Seen], wanted: str | None) -> Cluster:
+def pick(found: Sequence[VisibleCluster], wanted: str | None) -> Cluster:
     """Choose among clusters as `choose` does."""
     names = ", ".join(f"{each.name} ({each.state})" for each in found) or "none"
     if wanted:
@@ -135,10 +135,10 @@ def ensure_running(workspace: Workspace, cluster: Cluster, say: Callable[[str], 
     Raises:
         ComputeError: It did not start; the message holds Databricks' own reason.
     """
-    if isinstance(cluster, Seen) and cluster.state == "RUNNING":
+    if isinstance(cluster, VisibleCluster) and cluster.state == "RUNNING":
         return  # it was so a moment ago
     deadline = time.monotonic() + _START_MINUTES * 60
-    pause, longest = _POLL_SECONDS
+    backoff = Backoff(*_POLL_SECONDS, factor=1.5)
     began = time.monotonic()
     told = ""
     started = False
@@ -165,8 +165,7 @@ def ensure_running(workspace: Workspace, cluster: Cluster, say: Callable[[str], 
             told = state
         if time.monotonic() > deadline:
             raise ComputeError(f"The cluster {cluster.name} did not start within {_START_MINUTES} minutes.")
-        time.sleep(pause)
-        pause = min(pause * 1.5, longest)
+        backoff.sleep()
 
 
 def _get(workspace: Workspace, cluster: Cluster) -> ClusterDetails:
@@ -196,7 +195,7 @@ def wait_for_libraries(workspace: Workspace, cluster: Cluster, say: Callable[[st
         cluster: A running cluster.
         say: Called with one line when there is something to wait for, and for what failed.
     """
-    pauses = Pauses()
+    backoff = Backoff()
     told = False
     while True:
         libraries = _libraries(workspace, cluster)
@@ -206,7 +205,7 @@ def wait_for_libraries(workspace: Workspace, cluster: Cluster, say: Callable[[st
         if not told:
             say(f"Waiting for the libraries of the cluster {cluster.name}: {', '.join(waiting)}")
         told = True
-        pauses.sleep()
+        backoff.sleep()
     for each in libraries:
         if _library_status(each) == "FAILED":
             words = " ".join(" ".join(each.messages or []).split())[-300:]

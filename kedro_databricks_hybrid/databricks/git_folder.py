@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kedro_databricks_hybrid.databricks.retry import Backoff
 from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import DirtyGitFolderError, NotFoundError, WorkspaceError
 
@@ -187,7 +188,7 @@ def _hinted(workspace: Workspace, *names: str) -> Iterator[None]:
 def _read_back(workspace: Workspace, folder: GitFolder, target: Target) -> GitFolder:
     """Ask for the folder until it shows the target, since answers may lag behind writes."""
     deadline = time.monotonic() + _READ_BACK_SECONDS
-    pause = 0.1
+    backoff = Backoff(0.1, factor=2)
     while True:
         is_late = time.monotonic() > deadline
         try:
@@ -204,8 +205,7 @@ def _read_back(workspace: Workspace, folder: GitFolder, target: Target) -> GitFo
                     f"instead of {target.sha or 'the newest commit'} on {target}.",
                     hint="Someone else may have changed it meanwhile: run the command again.",
                 )
-        time.sleep(pause)
-        pause = min(pause * 2, 1.0)
+        backoff.sleep()
 
 
 def _get(workspace: Workspace, repo_id: int, path: PurePosixPath) -> GitFolder:

@@ -48,7 +48,7 @@ def perform(project: Project, **options: Any) -> list[dict[str, Any]]:
         data_root=root,  # type: ignore[arg-type]
         options={"env": None, "conf_source": None, "params": {}, "runner": None, **options},
         user="me@example.com",
-        facts={"commit": "c0ffee", "branch": "main"},
+        info={"commit": "c0ffee", "branch": "main"},
     )
     subprocess.run([sys.executable, "-c", request.as_command()], check=True, cwd=project.path.parent)
     return records(root / request.log)

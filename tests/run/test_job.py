@@ -30,7 +30,7 @@ def request(run_id: str = "one", **options: Any) -> RunRequest:
         data_root=PurePosixPath("/Volumes/main/default/data"),
         options={"env": "databricks", **options},
         user="me@example.com",
-        facts={"branch": "main", "env": "databricks"},
+        info={"branch": "main", "env": "databricks"},
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from kedro_databricks_hybrid.project.requirements import find_requirements
-from kedro_databricks_hybrid.run.local_state import ContextStore, Remembered
+from kedro_databricks_hybrid.run.local_state import ContextStore, StoredContext
 from kedro_databricks_hybrid.run.request import RunRequest
 
 PROJECT = PurePosixPath("/Workspace/Repos/me/iris")
@@ -36,17 +36,17 @@ def test_included_files_count_as_well() -> None:
 def test_a_store_keeps_its_entries_apart(tmp_path: Path) -> None:
     """Putting and forgetting one leaves the others, also after a file that nobody can read."""
     store = ContextStore(tmp_path / "deep")
-    store.put("a", Remembered("1", "x"))
-    store.put("b", Remembered("2"))
+    store.put("a", StoredContext("1", "x"))
+    store.put("b", StoredContext("2"))
     store.put("a", None)
     store.put("a", None)
-    assert ContextStore(tmp_path / "deep").get("b") == Remembered("2")
+    assert ContextStore(tmp_path / "deep").get("b") == StoredContext("2")
     assert store.get("a") is None
     for file in (tmp_path / "deep").iterdir():
         file.write_text("{")
     assert store.get("b") is None
-    store.put("b", Remembered("3"))
-    assert store.get("b") == Remembered("3")
+    store.put("b", StoredContext("3"))
+    assert store.get("b") == StoredContext("3")
 
 
 def test_the_old_spelling_of_pipelines_is_understood() -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from kedro_databricks_hybrid.databricks.retry import Backoff
 from kedro_databricks_hybrid.errors import ConnectionFailedError, WorkspaceError
 from kedro_databricks_hybrid.transfer.concurrency import run_all, storage_session
 
@@ -140,7 +140,8 @@ class PartsUpload:
 
         refused = 0
         problem = ""
-        for attempt in range(_TRIES):
+        backoff = Backoff(0.1, 5.0, factor=2)
+        for _ in range(_TRIES):
             address, headers = self._address(token, number)
             part.seek(0)
             try:
@@ -156,7 +157,7 @@ class PartsUpload:
                     raise PartsRefusedError(f"Could not send part {number} of {self._target}: {problem}.")
             with self._lock:
                 self._addresses.pop(number, None)  # it may have expired
-            time.sleep(min(0.1 * 2**attempt, 5))
+            backoff.sleep()
         raise ConnectionFailedError(
             f"Could not send part {number} of {self._target}: {problem}.",
             hint="Push again: the parts that arrived are kept.",
