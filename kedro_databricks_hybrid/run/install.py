@@ -89,9 +89,8 @@ def install(context: Context, requirements: Requirements, say: Callable[[str], N
 def tell(fitting: Fit, requirements: Requirements, say: Callable[[str], None]) -> None:
     """Report which requirements are left out, and which replace a package of the runtime."""
     if fitting.left_out:
-        say(
-            f"Not installed from {requirements.path.name}, as the runtime has it: {', '.join(fitting.left_out)}"
-        )
+        names = ", ".join(fitting.left_out)
+        say(f"Not installed from {requirements.path.name}, as the runtime has it: {names}")
     for reason in fitting.replaced:
         say(f"Note: {reason}")
 

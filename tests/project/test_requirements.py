@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 
-from kedro_databricks_hybrid.project.requirements import Requirements, find_requirements, fit
+from kedro_databricks_hybrid.project.requirements import (
+    Requirements,
+    find_requirements,
+    fit,
+    local_requirements,
+)
 from kedro_databricks_hybrid.run.install import _variables
 
 PROJECT = PurePosixPath("/Workspace/Repos/me/iris")
@@ -31,6 +36,21 @@ def test_a_file_that_pip_reads_itself(name: str) -> None:
     requirements = found({name: "kedro\n", "pyproject.toml": '[project]\ndependencies = ["other"]\n'})
     assert requirements.path == PROJECT / name
     assert fit(requirements, RUNTIME).lines is None
+
+
+def test_requirements_of_the_working_tree(tmp_path: Path) -> None:
+    """They are found as those of a commit are, with a path relative to the project."""
+    assert local_requirements(tmp_path) is None
+    (tmp_path / "pyproject.toml").write_text('[project]\ndependencies = ["kedro"]\n')
+    declared = local_requirements(tmp_path)
+    assert declared is not None
+    assert (declared.path, declared.is_for_pip) == (PurePosixPath("pyproject.toml"), False)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "requirements.txt").write_text("-r more.txt\n")
+    (tmp_path / "src" / "more.txt").write_text("tidy\n")
+    listed = local_requirements(tmp_path)
+    assert listed is not None
+    assert (str(listed.path), listed.listing.names) == ("src/requirements.txt", {"tidy"})
 
 
 def test_dependencies_of_pyproject() -> None:
