@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
-from kedro_databricks_hybrid.git.repository import is_local, last_words
+from kedro_databricks_hybrid.git.repository import error_summary, is_local
 from kedro_databricks_hybrid.project import git_source, runtimes, scaffold
 from kedro_databricks_hybrid.project.requirements import local_requirements
 
@@ -74,7 +74,7 @@ def remote(project: Project) -> Finding:
     if result.returncode != 0:
         return red(
             "Git remote",
-            f"{source.shown_url} does not answer: {last_words(result.stderr)}",
+            f"{source.shown_url} does not answer: {error_summary(result.stderr)}",
             f"git ls-remote {settings.remote}",
         )
     there = result.stdout.decode().partition("\t")[0]

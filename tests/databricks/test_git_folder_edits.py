@@ -310,10 +310,10 @@ def test_edits_on_a_commit_that_is_nowhere(pushed: Site, tmp_path: Path) -> None
     pushed.git("init", "-q", "-b", "main", str(tmp_path / "other"))
     pushed.git("commit", "-q", "--allow-empty", "-m", "Other", at=tmp_path / "other")
     pushed.sandbox.faults.add("status", method="PATCH", status=400, message=OVERWRITTEN)
-    way = git_folder_rescue.Way(
+    way = git_folder_rescue.EditHandling(
         save=False, may_discard=lambda: False, say=print, again="kedro databricks push"
     )
-    with pytest.raises(DirtyGitFolderError, match=r"a\.txt.*which is not here") as caught:
+    with pytest.raises(DirtyGitFolderError, match=r"a\.txt.*which this repository lacks") as caught:
         git_folder_rescue.check_out(
             pushed.workspace(), Repository(tmp_path / "other"), folder_of(pushed), Target("main"), way
         )
@@ -371,7 +371,8 @@ def test_start_up_files_alone_that_are_left_out_or_here_already(pushed: Site) ->
     """Nothing is saved then, or nothing is asked."""
     pushed.write({".envrc": "new\n"}, at=pushed.files)
     said = pushed.call("pull", "--save", "--no-startup-files").output
-    assert "nowhere: .envrc (not saved)" in said
+    assert ": .envrc (not saved)" in said
+    assert "Saved no edits" in said
     assert saved_branches(pushed) == []
     pushed.write({".envrc": "new\n"})
     said = pushed.call("pull", "--save").output

@@ -237,7 +237,7 @@ def test_a_mark_that_somebody_tampered_with_deletes_nothing(filed: Site, name: s
     known = json.loads(mark.read_text())
     mark.write_text(json.dumps({**known, "files": {**known["files"], name: "0"}}))
     said = filed.call("push", "--no-data", status=1).output
-    assert f"names {name}, which this tool cannot have sent; nothing was deleted." in said
+    assert f"names {name}, which this tool never sends; nothing was deleted." in said
     assert victim.exists()
 
 

@@ -230,7 +230,7 @@ def test_ones_own_last_run_is_found_behind_those_of_others(
 def test_a_login_that_is_nobodys_is_refused(site: Site) -> None:
     """Its paths could not be told."""
     answer(site, {"scim/v2/Me": {}})
-    with pytest.raises(LoginError, match="accepted the login but did not say whose it is"):
+    with pytest.raises(LoginError, match="accepted the login but did not return a user name"):
         workspace.connect_with(site.line.url, site.sandbox.user.token)
 
 
