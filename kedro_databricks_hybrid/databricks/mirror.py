@@ -37,7 +37,7 @@ class Mirrored:
 
 @dataclass(frozen=True)
 class Difference:
-    """How a mirror differs from a snapshot: its blob ids, the wanted ones, and the files to send or delete."""
+    """How a mirror differs from a snapshot: known and wanted blob ids, files to send and to delete."""
 
     known: Mirrored
     wanted: dict[str, str]

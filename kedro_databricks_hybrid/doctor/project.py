@@ -18,7 +18,7 @@ _REMOTE_SECONDS = 4.0
 
 
 def config_loader() -> Finding:
-    """Tell whether settings.py makes one catalog serve both worlds."""
+    """Tell whether settings.py sets DatabricksConfigLoader."""
     if scaffold.uses_our_loader():
         return green("settings.py", "CONFIG_LOADER_CLASS is DatabricksConfigLoader")
     return red(

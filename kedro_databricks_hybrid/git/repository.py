@@ -240,7 +240,7 @@ class Repository:
         variables: Mapping[str, str] | None = None,
         seconds: float | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run a git command and return its result, also if it failed; a timeout is a failure with status 124."""
+        """Run a git command and return its result, even if it failed; a timeout has status 124."""
         try:
             return subprocess.run(
                 ["git", *arguments],

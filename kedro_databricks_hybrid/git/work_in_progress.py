@@ -133,9 +133,7 @@ def _tree(repository: Repository, folder: Path) -> str:
     variables = {"GIT_INDEX_FILE": str(index)}
     add = ("-C", str(repository.top), "add", "--all")
     tries = 1
-    while (
-        added := repository.run(*add, variables=variables)
-    ).returncode != 0:  # a file was deleted meanwhile
+    while (added := repository.run(*add, variables=variables)).returncode != 0:  # a file vanished
         if tries == _TRIES:
             raise GitError(f"git add failed: {error_summary(added.stderr)}")
         tries += 1
