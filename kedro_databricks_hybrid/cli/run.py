@@ -28,7 +28,7 @@ from kedro_databricks_hybrid.run.request import RunRequest, new_run_id
 from kedro_databricks_hybrid.run.warm_context import WarmContext, fresh_context
 from kedro_databricks_hybrid.spark import connect as spark_connect
 from kedro_databricks_hybrid.spark import session as spark_session
-from kedro_databricks_hybrid.spark.connect import Wish
+from kedro_databricks_hybrid.spark.connect import ConnectOptions
 from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def run(
     if push_first:
         ctx.invoke(push, profile=profile, env=project.env)
     if by_connect:
-        wish = Wish(profile, clusters.SERVERLESS if serverless else cluster_name)
-        run_by_connect(ctx, wish, options)
+        connect_options = ConnectOptions(profile, clusters.SERVERLESS if serverless else cluster_name)
+        run_by_connect(ctx, connect_options, options)
         return
     workspace = connect(profile)
     folder = project.code_there(workspace)
@@ -245,17 +245,19 @@ def refuse_options_of_the_cluster(given: Mapping[str, object]) -> None:
         )
 
 
-def run_by_connect(ctx: click.Context, wish: spark_connect.Wish, options: dict[str, Any]) -> None:
+def run_by_connect(
+    ctx: click.Context, connect_options: spark_connect.ConnectOptions, options: dict[str, Any]
+) -> None:
     """Run the pipeline in this process, by Kedro's own command; our hooks make the session.
 
     Raises:
         ComputeError: databricks-connect is not installed.
     """
-    if spark_session.place() == "local":
+    if spark_session.spark_location() == "local":
         raise ComputeError(
             "databricks-connect is not in this environment.",
             hint="It replaces pyspark, so make an environment of its own for it: "
             'pip install "kedro-databricks-hybrid[connect]".',
         )
-    spark_connect.wish(wish)
+    spark_connect.enable(connect_options)
     ctx.invoke(kedro_run, **options)
