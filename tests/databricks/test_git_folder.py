@@ -44,7 +44,7 @@ def test_a_git_folder_without_an_id(site: Site, monkeypatch: pytest.MonkeyPatch)
 
     workspace = site.workspace()
     monkeypatch.setattr(workspace.client.repos, "create", lambda **_: CreateRepoResponse())
-    with pytest.raises(WorkspaceError, match="gave it no id"):
+    with pytest.raises(WorkspaceError, match="returned no id"):
         git_folder.create(workspace, HOME / "x", url=str(site.remote), provider="gitHub")
 
 

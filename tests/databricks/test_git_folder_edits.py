@@ -219,7 +219,7 @@ def test_a_commit_that_nobody_else_has(pushed: Site) -> None:
     workspace = pushed.workspace()
     found = git_folder.get(workspace, path_of(pushed))
     folder = git_folder.GitFolder(found.repo_id, found.path, found.branch, "0" * 40, found.url)
-    with pytest.raises(GitError, match="not here"):
+    with pytest.raises(GitError, match="this repository lacks"):
         git_folder_rescue.save(workspace, pushed.repository, folder)
 
 

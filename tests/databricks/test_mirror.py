@@ -84,7 +84,7 @@ def test_a_folder_that_is_not_ours_is_left(filed: Site) -> None:
     """Somebody's files there are neither overwritten nor deleted."""
     mirror(filed).mkdir()
     (mirror(filed) / "theirs.txt").write_text("theirs\n")
-    assert "not this tool's" in filed.call("push", "--no-data", status=1).output
+    assert "files that this tool did not write" in filed.call("push", "--no-data", status=1).output
     assert (mirror(filed) / "theirs.txt").read_text() == "theirs\n"
     assert len(list(mirror(filed).iterdir())) == 1
 

@@ -149,7 +149,7 @@ AILMENTS = (
         (_no_dbfs, "data root", "DBFS root is disabled", "data.root"),
         (_no_cluster, "cluster", "nonesuch", "--cluster"),
         (_other_loader, "settings.py", "CONFIG_LOADER_CLASS", "kedro databricks init"),
-        (_pyspark_in_an_extra, "requirements", "brings pyspark", "Remove the extra sandbox"),
+        (_pyspark_in_an_extra, "requirements", "installs pyspark", "Remove the extra sandbox"),
     ),
     (
         (_no_remote, "Git remote", "does not answer", "git ls-remote origin"),

@@ -149,7 +149,7 @@ def test_log_handlers_are_put_back(tmp_path: Path, capsys: pytest.CaptureFixture
     logger.addHandler(handler)
     log = driver.RunLog(str(tmp_path / "log"))
     try:
-        with driver.only_our_handler(log):
+        with driver.redirected_logging(log):
             logger.warning("inside %s", "the run")
         logger.warning("after it")
     finally:
