@@ -31,7 +31,7 @@ def filed(site: Site) -> Site:
 
 
 def mirror(site: Site) -> Path:
-    """Return where the mirror lies on this machine."""
+    """Return the mirror's folder on this machine."""
     return site.sandbox.layout.workspace / "Users" / "user@example.com" / "tiny-files"
 
 
@@ -99,7 +99,7 @@ def test_files_that_somebody_adds_there_stay(filed: Site) -> None:
 
 
 def test_an_interrupted_sync_is_no_code_to_run(filed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run refuses what is half there; the next push mends it, files that are gone meanwhile included."""
+    """A run refuses an incomplete mirror; the next push completes it and deletes files that are gone."""
     filed.write({"a.txt": "1\n", "b.txt": "1\n"})
     filed.call("push", "--no-data")
     filed.write({"a.txt": "2\n", "c.txt": "2\n"})
@@ -242,7 +242,7 @@ def test_a_mark_that_somebody_tampered_with_deletes_nothing(filed: Site, name: s
 
 
 def test_beside_a_git_folder_at_home() -> None:
-    """Outside of /Repos the files lie beside the Git folder."""
+    """Outside of /Repos the mirror is beside the Git folder."""
     beside = databricks_mirror.path_beside(PurePosixPath("/Workspace/Users/ann/shop"), "ann")
     assert beside == PurePosixPath("/Workspace/Users/ann/shop-files")
 

@@ -1,4 +1,4 @@
-"""databricks.yml: its defaults, its layers, and every way in which it is refused."""
+"""databricks.yml: its defaults, its layers, and every error."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_a_login_from_the_environment_is_refused_as_well(
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
-    """The error names the file instead of a codec alone."""
+    """The error names the file, not only a codec."""
     write_files(tmp_path, {"conf/base/": ""})
     (tmp_path / "conf/base/databricks.yml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match=r"databricks\.yml cannot be read"):

@@ -101,7 +101,7 @@ def test_windows_line_endings_stay() -> None:
         ('import os; TEXT = """\nof several lines\n"""\n', "in an unusual way"),
     ],
 )
-def test_unusual_forms_are_left_alone(source: str, reason: str) -> None:
+def test_unusual_forms_are_not_changed(source: str, reason: str) -> None:
     """The reason says what its author has to look at."""
     with pytest.raises(CannotEditError, match=reason):
         with_loader(source)

@@ -46,7 +46,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def answer(site: Site, answers: Mapping[str, object]) -> None:
-    """Let the line answer requests whose addresses hold one of these words, in the sandbox's place.
+    """Let the proxy answer requests whose URL contains one of these strings, instead of the sandbox.
 
     Args:
         site: The sandbox and its line.
@@ -65,7 +65,7 @@ def answer(site: Site, answers: Mapping[str, object]) -> None:
 
 
 def ended(site: Site, code: str, said: str, *, output: object = (), **more: object) -> str:
-    """Return what is said of a job's run that ended so."""
+    """Return the error and hint for a job run that ended so."""
     run = {
         "run_id": 7,
         "job_id": 3,
@@ -117,7 +117,7 @@ def test_a_submitted_run_without_a_number_is_told(site: Site) -> None:
 
 
 def deployed(**changes: Any) -> dict[str, Any]:
-    """Return the settings of a job that shall be there."""
+    """Return the wanted settings of a job."""
     task = {"task_key": "kedro", "notebook_task": {"notebook_path": "/Users/user@example.com/x"}}
     given = {"schedule": None, "tags": {}, **changes}
     return deploy.settings("shop", "tiny-shop", {"tasks": [task]}, **given)
@@ -185,7 +185,7 @@ def test_a_context_in_error_says_where_to_look(site: Site, monkeypatch: pytest.M
 
 
 def test_a_command_that_does_not_end_is_told(site: Site) -> None:
-    """Its process was to be ended and goes on; a service in trouble says nothing of it."""
+    """Its process is still running after the request to end it; a failing service tells nothing about it."""
     work = CommandWork(Context(site.workspace(seconds=1), SMALL, "x"), "1")
     answer(site, {"contexts/destroy": {}, "commands/status": {"id": "1", "status": "Running"}})
     with pytest.raises(ComputeError, match="The Python process on the cluster small did not end"):

@@ -1,4 +1,4 @@
-"""Which backend a run takes."""
+"""Which compute a run uses."""
 
 from __future__ import annotations
 

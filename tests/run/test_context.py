@@ -108,7 +108,7 @@ def test_an_interrupted_installation_ends_it(monkeypatch: pytest.MonkeyPatch) ->
 def test_only_a_context_that_is_gone_is_forgotten(
     trouble: InternalError | BadRequest, is_kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The service's own trouble says nothing of it: what runs there goes on, and is found the next time."""
+    """If the service fails, the context is kept: it may be running, and is found the next time."""
     monkeypatch.setenv("KEDRO_DATABRICKS_STATE", str(tmp_path))
     monkeypatch.setattr(clusters, "wait_for_libraries", lambda *_: None)
     service = Service(trouble, ContextStatus.RUNNING)

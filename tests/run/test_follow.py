@@ -54,7 +54,7 @@ class Endless:
 
 
 class Lost(Memory):
-    """A data root that cannot be reached for some questions, each a kind of trouble of its own."""
+    """A data root whose first requests fail, each with another error."""
 
     def __init__(self, *troubles: Exception) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(retry, "_RETRY_PAUSE", 0.01)
 
 
-def test_the_screen_goes_on_where_it_stopped() -> None:
+def test_output_continues_where_it_stopped() -> None:
     """Each record is shown once, also by the next command; the summary knows all the nodes."""
     tree = Memory()
     log_of(tree)
@@ -121,8 +121,8 @@ def test_the_beginning_is_shown_when_asked_for() -> None:
         assert shown == [1, 2]
 
 
-def test_a_lost_network_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said once, and when it is over; no record is lost or doubled."""
+def test_an_outage_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is reported once, and when it is over; no record is lost or doubled."""
     monkeypatch.setattr(retry, "_WARN_AFTER_SECONDS", 0.02)
     monkeypatch.setattr(retry, "_RETRY_PAUSE", 0.1)
     tree = Lost(ConnectionFailedError("no answer"), ConnectionFailedError("no answer"))

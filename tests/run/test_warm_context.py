@@ -1,36 +1,13 @@
-"""When requirements count as changed, and what is remembered of a context."""
+"""Stored contexts, and the pipelines of a request."""
 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from kedro_databricks_hybrid.project.requirements import find_requirements
 from kedro_databricks_hybrid.run.local_state import ContextStore, StoredContext
 from kedro_databricks_hybrid.run.request import RunRequest
 
 PROJECT = PurePosixPath("/Workspace/Repos/me/iris")
-
-
-def test_the_first_requirements_file_counts() -> None:
-    """The project's own folder comes before src, where older projects keep it."""
-    both = {"requirements.txt": b"kedro\n", "src/requirements.txt": b"pandas\n"}
-    found = find_requirements(PROJECT, both.get)
-    assert found is not None
-    assert found.path == PROJECT / "requirements.txt"
-    older = find_requirements(PROJECT, {"src/requirements.txt": b"pandas\n"}.get)
-    assert older is not None
-    assert older.path == PROJECT / "src" / "requirements.txt"
-    assert find_requirements(PROJECT, lambda _: None) is None
-
-
-def test_included_files_count_as_well() -> None:
-    """A change in a file that is included with -r or -c is a change; loops end."""
-    files = {"requirements.txt": b"-r deep/more.txt\n", "deep/more.txt": b"-c pins.txt\n-r more.txt\nkedro\n"}
-    before = find_requirements(PROJECT, {**files, "deep/pins.txt": b"kedro==1\n"}.get)
-    after = find_requirements(PROJECT, {**files, "deep/pins.txt": b"kedro==2\n"}.get)
-    assert before is not None
-    assert after is not None
-    assert before.digest != after.digest
 
 
 def test_a_store_keeps_its_entries_apart(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The Spark session in each place, in processes of their own: a JVM cannot be had twice in one."""
+"""The Spark session in each location, in new processes, as one process can only start one JVM."""
 
 from __future__ import annotations
 
