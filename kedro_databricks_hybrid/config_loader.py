@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from kedro_databricks_hybrid.config import catalog_paths
 from kedro_databricks_hybrid.errors import SettingsError
 from kedro_databricks_hybrid.project import settings
-from kedro_databricks_hybrid.spark.session import on_cluster, place
+from kedro_databricks_hybrid.spark.session import on_cluster, spark_location
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,7 +135,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
             SettingsError: It is not known here.
         """
         known = os.environ.get("KEDRO_DATABRICKS_USER") or self._user
-        if not known and place() == "connect":
+        if not known and spark_location() == "connect":
             from kedro_databricks_hybrid.spark import connect
 
             known = self._user = connect.workspace_of_run().user
@@ -205,7 +205,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
         roots = catalog_paths.Roots(
             local=self.settings.data.local,
             remote=self._root_to_show(),
-            place=place(),
+            place=spark_location(),
         )
         whole = self.merge_strategy.get("catalog", "destructive").lower() != "soft"
         return catalog_paths.mapped(
@@ -217,7 +217,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
         try:
             return self.data_root or ""
         except SettingsError:
-            if place() != "local":
+            if spark_location() != "local":
                 raise
             return self.settings.data.root
 

@@ -64,9 +64,9 @@ class DatabricksHooks:
         loader = self._config_loader
         if loader is None:
             return
-        if getattr(loader, "maps_data", False) and spark_session.place() == "local":
+        if getattr(loader, "maps_data", False) and spark_session.spark_location() == "local":
             raise _wrong_place(loader, run_params.get("env"))
-        if _connect_is_asked_for() and not self._is_behind_connect():
+        if _connect_is_enabled() and not self._is_behind_connect():
             raise _data_are_here(loader)
         _quietly("The catalog was not checked", lambda: _check_catalog(run_params, pipeline, catalog))
         if self._is_behind_connect():
@@ -89,7 +89,9 @@ class DatabricksHooks:
             _quietly(f"Dataset {dataset_name} was not checked", lambda: _check_data(dataset_name, data))
 
     def _is_behind_connect(self) -> bool:
-        return spark_session.place() == "connect" and bool(getattr(self._config_loader, "maps_data", False))
+        return spark_session.spark_location() == "connect" and bool(
+            getattr(self._config_loader, "maps_data", False)
+        )
 
     def _connect(self) -> None:
         def start() -> None:
@@ -165,9 +167,9 @@ def _data_are_here(loader: Any) -> WrongPlaceError:  # noqa: ANN401
     )
 
 
-def _connect_is_asked_for() -> bool:
+def _connect_is_enabled() -> bool:
     asked = sys.modules.get("kedro_databricks_hybrid.spark.connect")
-    return asked is not None and asked.is_asked_for()
+    return asked is not None and asked.is_enabled()
 
 
 def _check_catalog(
@@ -195,7 +197,7 @@ def _refuse_local_dbfs(name: str, dataset: object) -> None:
         if getattr(each, "_protocol", "file") == "file" and path.startswith("dbfs:"):
             raise WrongPlaceError(
                 f"Dataset {name} would be a local folder called `dbfs:`: {type(each).__name__} opens files, "
-                f"and takes {path} for one here. {_INSTEAD[spark_session.place() == 'connect']}"
+                f"and takes {path} for one here. {_INSTEAD[spark_session.spark_location() == 'connect']}"
             )
 
 
@@ -204,7 +206,7 @@ def _start_spark(
 ) -> None:
     # Behind Databricks Connect, in an env whose data are here, Spark is the project's own affair. Where Spark
     # plays no part spark.yml is not even read: Kedro's loader may warn of something each time it reads.
-    if spark_session.place() == "connect" or not _uses_spark(pipeline, catalog):
+    if spark_session.spark_location() == "connect" or not _uses_spark(pipeline, catalog):
         return
     try:
         conf = loader["spark"]

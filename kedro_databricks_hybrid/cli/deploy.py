@@ -18,7 +18,7 @@ from kedro_databricks_hybrid.project import settings as databricks_yml
 from kedro_databricks_hybrid.project.project import open_project
 from kedro_databricks_hybrid.run import deploy as deployed
 from kedro_databricks_hybrid.run import job
-from kedro_databricks_hybrid.run.compute import Wishes, choose_compute, refuse_out_of_reach
+from kedro_databricks_hybrid.run.compute import ComputeOptions, choose_compute, refuse_out_of_reach
 from kedro_databricks_hybrid.run.log import LocalPaths
 from kedro_databricks_hybrid.run.request import RunRequest, new_run_id
 from kedro_databricks_hybrid.transfer.trees.open import open_tree
@@ -73,8 +73,8 @@ def deploy(
         raise click.UsageError("--serverless and --cluster exclude each other.")
     project = open_project(metadata, env)
     workspace = connect(profile)
-    wishes = Wishes(cluster_name, serverless, job=True)
-    choice = choose_compute(wishes, project.settings.compute, lambda: clusters.visible(workspace))
+    compute_options = ComputeOptions(cluster_name, serverless, job=True)
+    choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))
     refuse_out_of_reach(choice, project.data_root(workspace))
     place = _Place(project, workspace, choice)
     notebook, commit = place.notebook()
@@ -146,7 +146,7 @@ class _Place:
             data_root=PurePosixPath(self.tree.driver_path),
             options={"env": self.project.env},
             user=self.workspace.user,
-            facts={
+            info={
                 "branch": branch,
                 "env": self.project.env,
                 "data_root": self.tree.root,
@@ -158,7 +158,7 @@ class _Place:
     def run(self, job_id: int, request: RunRequest, commit: str | None) -> None:
         """Start the job and follow it to its end."""
         run_id = new_run_id()
-        facts = {**request.all_facts, "run_id": run_id, "commit": commit}
+        facts = {**request.full_info, "run_id": run_id, "commit": commit}
         start = partial(deployed.run_now, self.workspace, job_id, run_id, say)
         with starting():
             started = job.begin(start, run_id, facts, self.tree)
@@ -166,7 +166,7 @@ class _Place:
         paths = LocalPaths(folder, self.project.metadata.project_path)
         resume = f"kedro databricks attach {run_id}{self.workspace.flags}"
         outcome = follow(started, shower(paths), resume=resume)
-        report(outcome, paths, started.facts)
+        report(outcome, paths, started.info)
 
 
 def _default_name(project: Project) -> str:

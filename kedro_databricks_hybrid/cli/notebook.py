@@ -12,6 +12,7 @@ from kedro_databricks_hybrid.errors import HybridError, NotFoundError, SettingsE
 from kedro_databricks_hybrid.project import notebook as project_notebook
 from kedro_databricks_hybrid.project import scaffold
 from kedro_databricks_hybrid.project.project import open_project
+from kedro_databricks_hybrid.project.requirements import local_requirements
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,10 +62,10 @@ def notebook(
 def content_for(project: Project) -> project_notebook.Content:
     """Return what the notebook of this project says."""
     root = project.metadata.project_path
-    name = next((each for each in scaffold.REQUIREMENTS if (root / each).is_file()), None)
-    required = scaffold.required_names((root / name).read_text("utf-8")) if name else set()
-    ready = scaffold.DISTRIBUTION in required or scaffold.uses_our_loader()
-    return project_notebook.Content(name, project.env, takes_jobs=ready)
+    found = local_requirements(root)
+    file = str(found.path) if found and found.is_for_pip else None
+    ready = bool(found and scaffold.is_required(found)) or scaffold.uses_our_loader()
+    return project_notebook.Content(file, project.env, takes_jobs=ready)
 
 
 def _written(file: Path, path: str, text: str, *, force: bool) -> str:

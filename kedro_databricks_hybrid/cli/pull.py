@@ -19,7 +19,7 @@ from kedro_databricks_hybrid.cli.options import (
 from kedro_databricks_hybrid.cli.startup_files import consent, startup_files_option
 from kedro_databricks_hybrid.databricks import git_folder, git_folder_rescue
 from kedro_databricks_hybrid.databricks.git_folder import Target
-from kedro_databricks_hybrid.databricks.git_folder_rescue import Way
+from kedro_databricks_hybrid.databricks.git_folder_rescue import EditHandling
 from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.project import git_source
 from kedro_databricks_hybrid.project.project import open_project
@@ -52,7 +52,9 @@ def rescue_options(function: Function) -> Function:
     return save(force(startup_files_option(function)))
 
 
-def way(verb: str, workspace: Workspace, *, save: bool, force: bool, startup_files: bool | None) -> Way:
+def way(
+    verb: str, workspace: Workspace, *, save: bool, force: bool, startup_files: bool | None
+) -> EditHandling:
     """Return how a command deals with edits in the Git folder."""
 
     def may_discard() -> bool:
@@ -64,7 +66,7 @@ def way(verb: str, workspace: Workspace, *, save: bool, force: bool, startup_fil
         return bool(click.prompt(question, default="", show_default=False) == _ANSWER)
 
     again = f"kedro databricks {verb}{workspace.flags}"
-    return Way(save or force, may_discard, say, again, consent(startup_files))
+    return EditHandling(save or force, may_discard, say, again, consent(startup_files))
 
 
 @click.command(cls=Command)

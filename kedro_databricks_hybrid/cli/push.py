@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from kedro.framework.startup import ProjectMetadata
 
-    from kedro_databricks_hybrid.databricks.git_folder_rescue import Way
+    from kedro_databricks_hybrid.databricks.git_folder_rescue import EditHandling
     from kedro_databricks_hybrid.databricks.workspace import Workspace
     from kedro_databricks_hybrid.git.repository import Repository
     from kedro_databricks_hybrid.project.git_source import Source
@@ -106,7 +106,7 @@ def push(
 
 
 def _push_commit(
-    project: Project, workspace: Workspace, source: Source, chosen: Way, *, wip: bool
+    project: Project, workspace: Workspace, source: Source, chosen: EditHandling, *, wip: bool
 ) -> dict[str, Any]:
     target = _to_remote(project, workspace, source, wip=wip)
     path = project.git_folder(workspace)

@@ -21,14 +21,14 @@ from kedro_databricks_hybrid.errors import ComputeError, HybridError
 from kedro_databricks_hybrid.git import work_in_progress
 from kedro_databricks_hybrid.project.project import open_project
 from kedro_databricks_hybrid.run import history
-from kedro_databricks_hybrid.run.compute import Wishes, choose_compute, refuse_out_of_reach
+from kedro_databricks_hybrid.run.compute import ComputeOptions, choose_compute, refuse_out_of_reach
 from kedro_databricks_hybrid.run.context import start_in_context
 from kedro_databricks_hybrid.run.log import LocalPaths
 from kedro_databricks_hybrid.run.request import RunRequest, new_run_id
-from kedro_databricks_hybrid.run.warm_context import Warm, fresh_context
+from kedro_databricks_hybrid.run.warm_context import WarmContext, fresh_context
 from kedro_databricks_hybrid.spark import connect as spark_connect
 from kedro_databricks_hybrid.spark import session as spark_session
-from kedro_databricks_hybrid.spark.connect import Wish
+from kedro_databricks_hybrid.spark.connect import ConnectOptions
 from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
@@ -93,14 +93,14 @@ def run(
     if push_first:
         ctx.invoke(push, profile=profile, env=project.env)
     if by_connect:
-        wish = Wish(profile, clusters.SERVERLESS if serverless else cluster_name)
-        run_by_connect(ctx, wish, options)
+        connect_options = ConnectOptions(profile, clusters.SERVERLESS if serverless else cluster_name)
+        run_by_connect(ctx, connect_options, options)
         return
     workspace = connect(profile)
     folder = project.code_there(workspace)
     tell = (lambda line: click.echo(line, err=True)) if as_json else say
-    wishes = Wishes(cluster_name, serverless, as_job)
-    choice = choose_compute(wishes, project.settings.compute, lambda: clusters.visible(workspace))
+    compute_options = ComputeOptions(cluster_name, serverless, as_job)
+    choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))
     refuse_out_of_reach(choice, project.data_root(workspace))
     place = _Place(project, workspace, folder, choice, tell)
     place.tell_what_runs()
@@ -117,7 +117,7 @@ def run(
         if fresh and started.outcome.ended:
             with contextlib.suppress(HybridError):  # what came of the run is known
                 started.work.abandon()  # nobody else has that Python process
-    report(outcome, place.paths, started.facts, as_json=as_json)
+    report(outcome, place.paths, started.info, as_json=as_json)
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class _Place:
                 seconds=seconds, say=self.say,
             )  # fmt: skip
         clusters.ensure_running(self.workspace, chosen, self.say)
-        warm = Warm(self.workspace, chosen, self.path)
+        warm = WarmContext(self.workspace, chosen, self.path)
         context = self._context(warm, fresh=fresh)
         facts: dict[str, str | None] = {
             "backend": "interactive",
@@ -176,14 +176,14 @@ class _Place:
         known = head if head.sha == folder.sha else repository.commit(folder.sha or "")
         commit = known or (folder.sha[:7] if folder.sha else "no commit")
         env = f", env {self.project.env}" if self.project.env else ""
-        self.say(f"Running {commit} of {folder.branch or 'a tag'} {self.choice.place}{env}")
+        self.say(f"Running {commit} of {folder.branch or 'a tag'} {self.choice.phrase}{env}")
         if not work_in_progress.holds(repository, folder.sha, head):
             push_it = f"run `kedro databricks push{self.workspace.flags}` to run that one."
             warn(f"Your local commit is {head}: {push_it}")
         if not work_in_progress.holds_edits(repository, folder.sha):
             warn_of_edits(self.project)
 
-    def _context(self, warm: Warm, *, fresh: bool) -> Context:
+    def _context(self, warm: WarmContext, *, fresh: bool) -> Context:
         """Return a context to run in, and say if another run is in its way."""
         requirements = self.project.requirements(self.workspace, self.folder)
         if fresh:
@@ -203,7 +203,7 @@ class _Place:
             data_root=PurePosixPath(self.tree.driver_path),
             options=options,
             user=self.workspace.user,
-            facts={
+            info={
                 "commit": self.folder.sha,
                 "branch": self.folder.branch,
                 "env": self.project.env,
@@ -245,17 +245,19 @@ def refuse_options_of_the_cluster(given: Mapping[str, object]) -> None:
         )
 
 
-def run_by_connect(ctx: click.Context, wish: spark_connect.Wish, options: dict[str, Any]) -> None:
+def run_by_connect(
+    ctx: click.Context, connect_options: spark_connect.ConnectOptions, options: dict[str, Any]
+) -> None:
     """Run the pipeline in this process, by Kedro's own command; our hooks make the session.
 
     Raises:
         ComputeError: databricks-connect is not installed.
     """
-    if spark_session.place() == "local":
+    if spark_session.spark_location() == "local":
         raise ComputeError(
             "databricks-connect is not in this environment.",
             hint="It replaces pyspark, so make an environment of its own for it: "
             'pip install "kedro-databricks-hybrid[connect]".',
         )
-    spark_connect.wish(wish)
+    spark_connect.enable(connect_options)
     ctx.invoke(kedro_run, **options)

@@ -70,7 +70,7 @@ def logs(metadata: ProjectMetadata, profile: str | None, env: str | None, run_id
     if not outcome.ended:
         say(f"(The log of {found.run_id} has no end yet.)")
         return
-    report(outcome, paths, found.facts)
+    report(outcome, paths, found.info)
 
 
 @click.command(cls=Command)
@@ -92,7 +92,7 @@ def attach(
     resume = f"kedro databricks attach {found.run_id}{workspace.flags}"
     started = found.started(workspace, tree)
     outcome = follow(started, shower(paths), resume=resume, from_start=from_start)
-    report(outcome, paths, found.facts)
+    report(outcome, paths, found.info)
 
 
 @click.command(cls=Command)
@@ -124,10 +124,10 @@ def _paths(project: Project, workspace: Workspace) -> LocalPaths:
 
 def _row(run: PastRun) -> tuple[str, ...]:
     seconds = f"{run.end['seconds']:.1f}" if run.end else _elapsed(run)
-    facts = [str(run.facts.get(name) or "-") for name in ("commit", "branch", "user")]
+    facts = [str(run.info.get(name) or "-") for name in ("commit", "branch", "user")]
     return (run.run_id, run.outcome, seconds, facts[0][:7], *facts[1:])
 
 
 def _elapsed(run: PastRun) -> str:
-    began = run.facts.get("t")
+    began = run.info.get("t")
     return f"{time.time() - float(began):.1f}" if began else "-"

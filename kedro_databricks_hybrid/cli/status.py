@@ -172,9 +172,9 @@ def _last_run(project: Project, workspace: Workspace) -> Section:
     if not runs:
         return Section("last run", ["none"], {"id": None})
     run = runs[0]
-    sha = run.facts.get("commit")
+    sha = run.info.get("commit")
     line = f"{run.run_id} {run.outcome}, ran {_commit(project.repository, sha)}"
-    if user := run.facts.get("user"):
+    if user := run.info.get("user"):
         line += f" for {user}"
     return Section(
         "last run", [line], {"id": run.run_id, "outcome": run.outcome, "commit": sha, "user": user}

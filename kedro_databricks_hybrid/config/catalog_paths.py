@@ -34,7 +34,7 @@ class Roots:
 
     local: str
     remote: str
-    place: spark_session.Place
+    place: spark_session.SparkLocation
 
 
 def mapped(catalog: Mapping[str, Any], roots: Roots, *, kept: frozenset[Place]) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _remote(path: str, place: Place, kind: str, roots: Roots) -> str:
     return root + below
 
 
-def _opened(path: str, place: spark_session.Place) -> str:
+def _opened(path: str, place: spark_session.SparkLocation) -> str:
     """Return a path on Databricks as it can be opened from a place; any other path as it is.
 
     fsspec takes `dbfs:/x` for a local folder called `dbfs:`.

@@ -1,1 +1,1 @@
-"""Databricks through its SDK: the login, clusters, the Git folder, the copy of uncommitted files."""
+"""Databricks through its SDK: login, clusters, the Git folder, the mirror of uncommitted files."""

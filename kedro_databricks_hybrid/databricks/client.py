@@ -1,7 +1,7 @@
-"""The SDK's client with the services that commands use, each imported when it is first asked for.
+"""The SDK's client with the services that commands use, each imported on first use.
 
-The package `databricks.sdk` imports forty services when it is imported, which takes longer than all the rest
-of a command. So its submodules are imported without what its own `__init__` does, until something wants that.
+Importing the package `databricks.sdk` imports forty services, which takes longer than the rest of a command.
+This module imports its submodules without running its `__init__`, which is run only if something needs it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _PACKAGE = "databricks.sdk"
 
 
 class Client:
-    """What of the SDK's WorkspaceClient commands use.
+    """The part of the SDK's WorkspaceClient that commands use.
 
     Args:
-        config: The login; a copy is kept, as WorkspaceClient does.
+        config: The login; the client keeps a copy, as WorkspaceClient does.
     """
 
     def __init__(self, config: Config) -> None:
@@ -70,7 +70,7 @@ class Client:
 
     @cached_property
     def dbutils(self) -> RemoteDbUtils:
-        """The dbutils that can be had from outside."""
+        """The part of dbutils that works outside of Databricks."""
         from databricks.sdk.dbutils import RemoteDbUtils
 
         return RemoteDbUtils(self.config)
@@ -126,9 +126,9 @@ class Client:
 
 
 def defer_services() -> None:
-    """Let submodules of the SDK be imported without its services.
+    """Make submodules of the SDK importable without importing its services.
 
-    Whoever asks the package itself for anything, such as WorkspaceClient, gets it as always, a second later.
+    Attributes of the package itself, such as WorkspaceClient, still work: the first access imports all of it.
     """
     spec = find_spec(_PACKAGE) if _PACKAGE not in sys.modules else None
     if spec is None or spec.loader is None:
@@ -140,11 +140,11 @@ def defer_services() -> None:
 
 
 def _completing(package: ModuleType) -> Any:  # noqa: ANN401 - a function that modules may have
-    """Return what a module calls for a name that it lacks: it imports the package as it is meant to be."""
+    """Return the package's `__getattr__`, which runs its `__init__` on the first access to an attribute."""
 
     def get(name: str) -> Any:  # noqa: ANN401
         if name.startswith("__") or find_spec(f"{_PACKAGE}.{name}"):
-            raise AttributeError(name)  # Python imports a submodule then
+            raise AttributeError(name)  # makes Python import the submodule
         if "__getattr__" in vars(package):
             del package.__getattr__
             package.__spec__.loader.exec_module(package)  # type: ignore[union-attr]

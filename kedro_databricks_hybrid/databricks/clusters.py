@@ -1,4 +1,4 @@
-"""The cluster to run on: which one, and waiting until it runs and has its libraries."""
+"""Choose a cluster, start it, and wait until its libraries are installed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.databricks.retry import Pauses
+from kedro_databricks_hybrid.databricks.retry import Backoff
 from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import ComputeError, WorkspaceError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.databricks.workspace import Workspace
 
 SERVERLESS = "serverless"
-"""The reserved name that stands for serverless compute instead of a cluster."""
+"""The reserved cluster name for serverless compute."""
 
 _START_MINUTES = 30
 _POLL_SECONDS = (0.25, 5.0)
@@ -34,37 +34,37 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class Seen(Cluster):
-    """A cluster that the user can see, and its state."""
+class VisibleCluster(Cluster):
+    """A cluster that the user can see, with its state."""
 
     state: str
 
 
 def choose(workspace: Workspace, wanted: str | None) -> Cluster:
-    """Return the cluster with an id or a name, or the only one that there is a reason to take.
+    """Return the cluster with an id or name; without one, the only running or only visible cluster.
 
     Args:
-        workspace: Where to look.
-        wanted: An id or a name; None takes the one that runs, or the only one there is.
+        workspace: The workspace.
+        wanted: An id or a name; None for the only running cluster, or else the only visible one.
 
     Raises:
-        ComputeError: There is none, or the choice is not clear; the message names what there is.
+        ComputeError: No cluster matches, or several do; the message lists the visible clusters.
     """
     return pick(visible(workspace), wanted)
 
 
-def visible(workspace: Workspace) -> list[Seen]:
+def visible(workspace: Workspace) -> list[VisibleCluster]:
     """Return the all-purpose clusters that the user can see."""
     with translated("list the clusters"):
         return [
-            Seen(each.cluster_id, each.cluster_name or each.cluster_id, _state(each))
+            VisibleCluster(each.cluster_id, each.cluster_name or each.cluster_id, _state(each))
             for each in workspace.client.clusters.list()
             if each.cluster_id and _is_all_purpose(each)
         ]
 
 
-def pick(found: Sequence[Seen], wanted: str | None) -> Cluster:
-    """Choose among clusters as `choose` does."""
+def pick(found: Sequence[VisibleCluster], wanted: str | None) -> Cluster:
+    """Choose among visible clusters as `choose` does."""
     names = ", ".join(f"{each.name} ({each.state})" for each in found) or "none"
     if wanted:
         matching = [c for c in found if c.cluster_id == wanted] or [c for c in found if c.name == wanted]
@@ -80,7 +80,7 @@ def pick(found: Sequence[Seen], wanted: str | None) -> Cluster:
         if len(candidates) == 1:
             return candidates[0]
     raise ComputeError(
-        f"Which cluster shall it be? Clusters that you can see: {names}."
+        f"There are several clusters to choose from: {names}."
         if found
         else "You can see no cluster in this workspace.",
         hint="Choose one by its name or id with --cluster, or as compute.cluster in databricks.yml."
@@ -91,15 +91,15 @@ def pick(found: Sequence[Seen], wanted: str | None) -> Cluster:
 
 @dataclass(frozen=True)
 class Details:
-    """What Databricks says of a cluster.
+    """A cluster's properties.
 
     Args:
         cluster_id: Its id.
         name: Its name.
         state: RUNNING, TERMINATED and so on.
-        runtime: Its Databricks Runtime as the API spells it, such as 17.3.x-scala2.13.
-        access_mode: Its data_security_mode, empty where it is not told.
-        single_user: Whom a dedicated cluster belongs to.
+        runtime: The key of its Databricks Runtime, such as 17.3.x-scala2.13.
+        access_mode: Its data_security_mode; empty if Databricks does not return it.
+        single_user: The user that a dedicated cluster is assigned to.
     """
 
     cluster_id: str
@@ -111,7 +111,7 @@ class Details:
 
 
 def details(workspace: Workspace, cluster: Cluster) -> Details:
-    """Ask for a cluster's details."""
+    """Return a cluster's properties."""
     found = _get(workspace, cluster)
     mode = found.data_security_mode
     return Details(
@@ -125,28 +125,28 @@ def details(workspace: Workspace, cluster: Cluster) -> Details:
 
 
 def ensure_running(workspace: Workspace, cluster: Cluster, say: Callable[[str], None]) -> None:
-    """Start a cluster that does not run and wait until it does.
+    """Start a cluster unless it is running, and wait until it is.
 
     Args:
-        workspace: Where the cluster is.
-        cluster: Which.
+        workspace: The workspace.
+        cluster: The cluster.
         say: Called with one line at every change of state.
 
     Raises:
-        ComputeError: It did not start; the message holds Databricks' own reason.
+        ComputeError: It did not start; the message contains Databricks' reason.
     """
-    if isinstance(cluster, Seen) and cluster.state == "RUNNING":
-        return  # it was so a moment ago
+    if isinstance(cluster, VisibleCluster) and cluster.state == "RUNNING":
+        return  # it was just listed as running
     deadline = time.monotonic() + _START_MINUTES * 60
-    pause, longest = _POLL_SECONDS
+    backoff = Backoff(*_POLL_SECONDS, factor=1.5)
     began = time.monotonic()
-    told = ""
+    shown = ""
     started = False
     while True:
         details = _get(workspace, cluster)
         state = _state(details)
         if state == "RUNNING":
-            if told:
+            if shown:
                 say(f"Cluster {cluster.name} is running ({time.monotonic() - began:.0f} s).")
             return
         if state == "TERMINATED" and not started:
@@ -156,17 +156,16 @@ def ensure_running(workspace: Workspace, cluster: Cluster, say: Callable[[str], 
         elif state in {"TERMINATED", "ERROR", "UNKNOWN"}:
             raise ComputeError(
                 f"The cluster {cluster.name} did not start: {_reason(details)}",
-                hint=f"Look at {workspace.host}/compute/clusters/{cluster.cluster_id}, or choose another one "
+                hint=f"Open {workspace.host}/compute/clusters/{cluster.cluster_id}, or choose another one "
                 "with --cluster.",
             )
-        if state != told:
+        if state != shown:
             message = f": {details.state_message}" if details.state_message and state != "starting" else ""
             say(f"Cluster {cluster.name} is {state.lower()}{message}")
-            told = state
+            shown = state
         if time.monotonic() > deadline:
             raise ComputeError(f"The cluster {cluster.name} did not start within {_START_MINUTES} minutes.")
-        time.sleep(pause)
-        pause = min(pause * 1.5, longest)
+        backoff.sleep()
 
 
 def _get(workspace: Workspace, cluster: Cluster) -> ClusterDetails:
@@ -189,34 +188,34 @@ def _reason(details: ClusterDetails) -> str:
 
 
 def wait_for_libraries(workspace: Workspace, cluster: Cluster, say: Callable[[str], None]) -> None:
-    """Wait until a cluster's libraries are installed, and name those that could not be.
+    """Wait until a cluster's libraries are installed, and report those that failed.
 
     Args:
-        workspace: Where the cluster is.
+        workspace: The workspace.
         cluster: A running cluster.
-        say: Called with one line when there is something to wait for, and for what failed.
+        say: Called with one line when it starts waiting, and for each library that failed.
     """
-    pauses = Pauses()
-    told = False
+    backoff = Backoff()
+    shown = False
     while True:
         libraries = _libraries(workspace, cluster)
         waiting = [_library_name(each) for each in libraries if _library_status(each) in _INSTALLING]
         if not waiting:
             break
-        if not told:
+        if not shown:
             say(f"Waiting for the libraries of the cluster {cluster.name}: {', '.join(waiting)}")
-        told = True
-        pauses.sleep()
+        shown = True
+        backoff.sleep()
     for each in libraries:
         if _library_status(each) == "FAILED":
-            words = " ".join(" ".join(each.messages or []).split())[-300:]
-            say(f"The cluster {cluster.name} could not install its library {_library_name(each)}: {words}")
+            reason = " ".join(" ".join(each.messages or []).split())[-300:]
+            say(f"The cluster {cluster.name} could not install its library {_library_name(each)}: {reason}")
 
 
 def _libraries(workspace: Workspace, cluster: Cluster) -> list[LibraryFullStatus]:
-    """Return the libraries, none where their state is not for this user to know."""
+    """Return the libraries; none if the user may not see their state."""
     try:
-        with translated(f"ask for the libraries of the cluster {cluster.name}"):
+        with translated(f"get the libraries of the cluster {cluster.name}"):
             return list(workspace.client.libraries.cluster_status(cluster.cluster_id))
     except WorkspaceError:
         return []
@@ -227,7 +226,7 @@ def _library_status(library: LibraryFullStatus) -> str:
 
 
 def _library_name(library: LibraryFullStatus) -> str:
-    """Return what a library is called: its package, or the file that it is."""
+    """Return a library's name: its package, Maven coordinates or file."""
     found = library.library.as_dict() if library.library else {}
     what = next(iter(found.values()), "a library")
     return str(what.get("package") or what.get("coordinates") or what) if isinstance(what, dict) else what

@@ -1,6 +1,6 @@
-"""The Git folder: Databricks' own clone of the remote, and proof of the commit it holds.
+"""The Git folder: Databricks' clone of the remote. Create it, check out, and verify its commit.
 
-Databricks fetches from a private remote with the user's Git credential, which is found and registered here.
+Also finds and registers the user's Git credential, with which Databricks fetches from a private remote.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kedro_databricks_hybrid.databricks.retry import Backoff
 from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import DirtyGitFolderError, NotFoundError, WorkspaceError
 
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
 
     from kedro_databricks_hybrid.databricks.workspace import Workspace
 
-# The words of a checkout that would lose edits; the status and the code of that answer are not documented.
+# The error message of a checkout that would lose edits; its status and error code are not documented.
 _DIRTY = re.compile(r"conflict|uncommitted|local changes|would be overwritten", re.IGNORECASE)
 _READ_BACK_SECONDS = 10.0
 _NO_SUCH_BRANCH = "kedro-hybrid/no-such-branch"
-# How Databricks says that the remote did not let it in; a private repository is also called missing.
-_NOT_LET_IN = re.compile(
+# Databricks' message if the remote denies access; a private repository is also reported as missing.
+_ACCESS_DENIED = re.compile(
     r"credential|authenticat|unauthorized|(permission|access) denied|personal access token|app password"
     r"|returned error: 40[13]|repo(sitory)? not found",
     re.IGNORECASE,
 )
 _URL = re.compile(r"\w+://\S+")
 PROVIDERS_NEEDING_A_NAME = frozenset({"bitbucketCloud", "bitbucketServer", "awsCodeCommit"})
-"""Providers that want a user name beside the token."""
+"""Providers that require a user name with the token."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class GitFolder:
     """A Git folder as Databricks describes it.
 
     Args:
-        repo_id: The id that the repos API knows it by.
-        path: Where it lies, such as `/Workspace/Repos/<user>/<name>`.
+        repo_id: Its id in the repos API.
+        path: Its path, such as `/Workspace/Repos/<user>/<name>`.
         branch: The branch that is checked out; None after the checkout of a tag.
         sha: The commit that is checked out; None while the remote is empty.
         url: The remote that it was cloned from.
@@ -55,10 +56,10 @@ class GitFolder:
 
 
 def find(workspace: Workspace, path: PurePosixPath) -> GitFolder | None:
-    """Return the Git folder at a path, or None where nothing lies.
+    """Return the Git folder at a path; None if nothing exists there.
 
     Raises:
-        WorkspaceError: Something else lies there.
+        WorkspaceError: Another object exists there.
     """
     try:
         with translated(f"look at {path}"):
@@ -68,8 +69,8 @@ def find(workspace: Workspace, path: PurePosixPath) -> GitFolder | None:
     kind = str(status.get("object_type", "object of no type"))
     if kind in {"REPO", "DIRECTORY"} and "object_id" in status:  # folders made by git itself are DIRECTORY
         git = status.get("git_info", {})
-        is_told = git.get("branch") and git.get("head_commit_id") and git.get("url")
-        if kind == "REPO" and is_told:  # what the repos API would say, one request earlier
+        is_complete = git.get("branch") and git.get("head_commit_id") and git.get("url")
+        if kind == "REPO" and is_complete:  # saves the request to the repos API
             return GitFolder(status["object_id"], path, git["branch"], git["head_commit_id"], git["url"])
         try:
             return _get(workspace, status["object_id"], path)
@@ -85,7 +86,7 @@ def get(workspace: Workspace, path: PurePosixPath) -> GitFolder:
     """Return the Git folder at a path.
 
     Raises:
-        NotFoundError: Nothing lies there.
+        NotFoundError: Nothing exists there.
     """
     folder = find(workspace, path)
     if folder is None:
@@ -100,8 +101,8 @@ def create(workspace: Workspace, path: PurePosixPath, *, url: str, provider: str
     """Clone a remote into a new Git folder.
 
     Args:
-        workspace: Where.
-        path: The folder to make; its parent is made too.
+        workspace: The workspace.
+        path: The folder to create; missing parents are created too.
         url: The remote, in the form that Databricks clones from.
         provider: Databricks' name for the Git provider.
     """
@@ -110,19 +111,19 @@ def create(workspace: Workspace, path: PurePosixPath, *, url: str, provider: str
     with _hinted(workspace, url, str(path)), translated(f"clone {url} into the Git folder {path}"):
         repo = workspace.client.repos.create(url=url, provider=provider, path=_repos_path(path))
     if repo.id is None:
-        raise WorkspaceError(f"Databricks made the Git folder {path} but gave it no id.")
+        raise WorkspaceError(f"Databricks created the Git folder {path} but returned no id.")
     made = GitFolder(repo.id, path, repo.branch or None, repo.head_commit_id or None, repo.url or url)
     return _read_back(workspace, made, Target(branch=made.branch, sha=made.sha))
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a Git folder shall hold.
+    """What to check out in a Git folder.
 
     Args:
-        branch: The branch to fetch and check out, or None for a tag.
+        branch: The branch to fetch and check out; None for a tag.
         tag: The tag to check out, which leaves the folder on no branch.
-        sha: The commit that it must hold then; None takes what comes.
+        sha: The commit that the checkout must result in; None for any.
     """
 
     branch: str | None = None
@@ -133,24 +134,24 @@ class Target:
         return self.branch or f"tag {self.tag}"
 
     def is_met_by(self, folder: GitFolder) -> bool:
-        """Tell whether a Git folder holds it."""
+        """Tell whether a Git folder has this checked out."""
         return folder.branch == self.branch and self.sha in {None, folder.sha}
 
 
 def check_out(
     workspace: Workspace, folder: GitFolder, target: Target, *, discard_edits: bool = False
 ) -> GitFolder:
-    """Do what the Git folder's Pull and branch menu do, and read back what it holds then.
+    """Fetch and check out in a Git folder, as its Pull and branch menu do, and verify the result.
 
     Args:
-        workspace: Where the folder lies.
-        folder: The folder, as it was found.
-        target: What it shall hold.
-        discard_edits: Give up what was edited there; the caller has saved it and has the user's consent.
+        workspace: The workspace of the folder.
+        folder: The Git folder.
+        target: What to check out.
+        discard_edits: Discard edits in the Git folder; the caller has saved them and has the user's consent.
 
     Raises:
-        DirtyGitFolderError: Somebody edited files there, and Databricks will not overwrite them.
-        WorkspaceError: The branch is not at the remote, the fetch failed, or the read-back does not agree.
+        DirtyGitFolderError: The folder has edits, which Databricks does not overwrite.
+        WorkspaceError: The branch is not at the remote, the fetch failed, or the folder has another commit.
     """
     body: dict[str, str | bool | None] = {"branch": target.branch} if target.branch else {"tag": target.tag}
     if discard_edits:
@@ -175,7 +176,7 @@ def check_out(
 
 @contextmanager
 def _hinted(workspace: Workspace, *names: str) -> Iterator[None]:
-    """Add the next step to a refusal by the Git remote; names of ours in its words are no reason."""
+    """Add the next step to an error about the Git credential; `names` in the message are ignored."""
     try:
         yield
     except WorkspaceError as error:
@@ -185,9 +186,9 @@ def _hinted(workspace: Workspace, *names: str) -> Iterator[None]:
 
 
 def _read_back(workspace: Workspace, folder: GitFolder, target: Target) -> GitFolder:
-    """Ask for the folder until it shows the target, since answers may lag behind writes."""
+    """Poll the folder until it has the target checked out, as reads may lag behind writes."""
     deadline = time.monotonic() + _READ_BACK_SECONDS
-    pause = 0.1
+    backoff = Backoff(0.1, factor=2)
     while True:
         is_late = time.monotonic() > deadline
         try:
@@ -202,10 +203,9 @@ def _read_back(workspace: Workspace, folder: GitFolder, target: Target) -> GitFo
                 raise WorkspaceError(
                     f"The Git folder {folder.path} is at {found.sha} on {found.branch or 'no branch'} "
                     f"instead of {target.sha or 'the newest commit'} on {target}.",
-                    hint="Someone else may have changed it meanwhile: run the command again.",
+                    hint="Another user may have changed it meanwhile: run the command again.",
                 )
-        time.sleep(pause)
-        pause = min(pause * 2, 1.0)
+        backoff.sleep()
 
 
 def _get(workspace: Workspace, repo_id: int, path: PurePosixPath) -> GitFolder:
@@ -221,12 +221,12 @@ def _status(workspace: Workspace, path: PurePosixPath) -> dict[str, Any]:
 
 
 def _repos_path(path: PurePosixPath) -> str:
-    """Return the form that the repos API documents: without the leading /Workspace."""
+    """Return the path in the form of the repos API: without the leading /Workspace."""
     return "/" + "/".join(path.parts[2:]) if path.parts[1:2] == ("Workspace",) else str(path)
 
 
 def find_credential(workspace: Workspace, provider: str) -> int | None:
-    """Return the id of the user's credential for a provider, the default one of several; None without any."""
+    """Return the id of the user's credential for a provider, the default one first; None if there is none."""
     with translated("list the Git credentials"):
         every = list(workspace.client.git_credentials.list())
     found = [each for each in every if (each.git_provider or "").lower() == provider.lower()]
@@ -234,36 +234,36 @@ def find_credential(workspace: Workspace, provider: str) -> int | None:
     return found[0].credential_id if found else None
 
 
-def is_credential_refusal(words: str, *names: str) -> bool:
-    """Tell whether Databricks' words mean that a Git remote did not let it in.
+def is_credential_refusal(message: str, *names: str) -> bool:
+    """Tell whether an error message means that a Git remote denied Databricks access.
 
     Args:
-        words: What was tried, and what it said.
-        *names: The remote, folder and branch in these words, which mean nothing by what they are called.
+        message: The error message.
+        *names: The remote, folder and branch in the message, whose text is ignored.
     """
-    return bool(_NOT_LET_IN.search(without_names(words, *names)))
+    return bool(_ACCESS_DENIED.search(without_names(message, *names)))
 
 
-def without_names(words: str, *names: str) -> str:
-    """Return words without these names in them, and without any URL."""
+def without_names(message: str, *names: str) -> str:
+    """Return a message with these names and all URLs replaced by `-`."""
     for name in filter(None, names):
-        words = re.sub(rf"(?<![\w/-]){re.escape(name)}(?![\w/-])", "-", words)
-    return _URL.sub("-", words)
+        message = re.sub(rf"(?<![\w/-]){re.escape(name)}(?![\w/-])", "-", message)
+    return _URL.sub("-", message)
 
 
 def credential_hint(workspace: Workspace) -> str:
-    """Return how to give Databricks a credential that works."""
+    """Return the hint to register a working credential."""
     return f"Give Databricks your Git token: kedro databricks init --git-token-env=VARIABLE{workspace.flags}"
 
 
 def fetch_refusal(workspace: Workspace, folder: GitFolder) -> str | None:
-    """Have Databricks fetch from a Git folder's remote, and return its words if the remote did not let it in.
+    """Have Databricks fetch from a Git folder's remote; return the error message if access was denied.
 
-    It is asked for a branch that no remote has: it must log in and look before it can say that there is none,
-    and then it has nothing to check out, so the folder stays as it is.
+    The request is for a branch that no remote has: Databricks must log in at the remote to find that out, and
+    then has nothing to check out, so the folder does not change.
 
     Raises:
-        WorkspaceError: It could not be tried.
+        WorkspaceError: The fetch could not be tried.
     """
     try:
         with translated(f"fetch from {folder.url}"):
@@ -278,13 +278,13 @@ def fetch_refusal(workspace: Workspace, folder: GitFolder) -> str | None:
 
 
 def register_credential(workspace: Workspace, provider: str, user: str | None, token: str) -> str:
-    """Create the credential for a provider, or update the one that there is, and read it back.
+    """Create or update the credential for a provider, and verify that it exists.
 
     Args:
-        workspace: Where.
+        workspace: The workspace.
         provider: Databricks' name for the Git provider.
-        user: The name at the provider; None where it takes a token alone.
-        token: The provider's token; it goes into the request's body and nowhere else.
+        user: The user name at the provider; None if it only needs a token.
+        token: The provider's token; it is only sent in the request's body.
 
     Returns:
         `created` or `updated`.

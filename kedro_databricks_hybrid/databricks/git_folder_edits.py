@@ -1,4 +1,4 @@
-"""What somebody edited in the Git folder: its files compared with its head commit, by git itself."""
+"""Find edits made in the Git folder: git compares its files with its head commit."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Edits:
 
     Args:
         base: The head commit.
-        tree: Git's id of the files as they are in the Git folder.
-        paths: What differs, with git's letter: M changed, A new, D deleted.
-        left_out: Start-up files that differ, too, but that nobody consented to; the tree has the commit's.
+        tree: The id of the git tree with the Git folder's files.
+        paths: The paths that differ, with git's letter: M changed, A new, D deleted.
+        left_out: Start-up files that differ too but that the user did not accept; the tree has the commit's.
     """
 
     base: str
@@ -55,7 +55,7 @@ class Edits:
 
 @dataclass(frozen=True)
 class _Object:
-    """A file or notebook in the workspace, by its path in the Git folder."""
+    """A file or notebook in the workspace, with its path in the Git folder."""
 
     path: str
     address: str
@@ -72,23 +72,23 @@ def read(
     keep: bool = False,
     may_take: Callable[[Sequence[str]], bool] = lambda _: True,
 ) -> Edits:
-    """Compare every file of a Git folder with the head commit, by the ignore rules of that commit.
+    """Compare every file of a Git folder with its head commit, with the ignore rules of that commit.
 
     Args:
-        workspace: Where the folder lies.
-        folder: The folder, whose head commit must be here.
-        repository: The repository here that has the commit.
-        keep: Write the edited files into the repository's object store, as they will be needed.
-        may_take: Asked about edited start-up files that are not here already, if there are any.
+        workspace: The workspace of the folder.
+        folder: The Git folder, whose head commit must be in the local repository.
+        repository: The local repository.
+        keep: Write the edited files into the repository's object store, to commit them later.
+        may_take: Called with edited start-up files that the working tree does not have; returns consent.
 
     Raises:
-        GitError: The head commit is not here, or a path in the folder is one that nothing here may have.
-        WorkspaceError: A file cannot be read, such as one beyond the 10 MB that Databricks exports.
+        GitError: The head commit is missing locally, or the folder has a path that must not be written here.
+        WorkspaceError: A file cannot be read, such as one over Databricks' export limit of 10 MB.
     """
     if folder.sha is None or repository.commit(folder.sha) is None:
         commit = folder.sha[:7] if folder.sha else "no commit"
         raise GitError(
-            f"The Git folder {folder.path} is at {commit}, which is not here, "
+            f"The Git folder {folder.path} is at {commit}, which this repository lacks, "
             "so its files cannot be compared with it.",
             hint="If it was committed on Databricks, push it from there; then run `git fetch`.",
         )
@@ -116,8 +116,8 @@ def read(
 class _Scratch:
     """A commit's index in a temporary folder, with the commit's own rules about what to ignore.
 
-    Its git reads no configuration, as the files come from elsewhere: a filter or monitor that the user's
-    configuration names by a path in the repository would be the file of that name from the Git folder.
+    Its git reads no configuration, as the files come from Databricks: a filter or monitor that the user's
+    configuration names by a relative path would run the file of that name from the Git folder.
     """
 
     def __init__(self, repository: Repository, sha: str, folder: Path, *, keep: bool) -> None:
@@ -148,20 +148,20 @@ class _Scratch:
                 self._put(path, repository.run("cat-file", "blob", blob).stdout)
 
     def tracked(self) -> dict[str, str]:
-        """Return the commit's files (neither links nor submodules) with the ids of their contents."""
+        """Return the commit's files, without links and submodules, with the ids of their blobs."""
         entries = self._ask("ls-files", "--stage", "-z").split("\0")
         split = [entry.partition("\t") for entry in entries if entry.startswith("100")]
-        return {path: facts.split()[1] for facts, _, path in split}
+        return {path: entry.split()[1] for entry, _, path in split}
 
     def ignored(self, paths: Iterable[str]) -> set[str]:
-        """Return those of some paths that the commit's .gitignore leaves out."""
+        """Return the paths that the commit's .gitignore ignores."""
         result = self._repository.run(
             *self._before(), "check-ignore", "-z", "--stdin", given=_lines(paths), variables=self._variables
         )
         return set(result.stdout.decode("utf-8", "surrogateescape").split("\0")) - {""}
 
     def is_same(self, path: str, content: bytes, committed: str, found: _Object) -> bool:
-        """Tell whether a file's content is the commit's, as far as git and notebooks go."""
+        """Tell whether a file has the commit's content; notebooks may be formatted differently."""
         digest = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
         digest.update(content)
         if digest.hexdigest() == committed:
@@ -172,7 +172,7 @@ class _Scratch:
         return _same_notebook(path, result.stdout, content)
 
     def write(self, changed: dict[str, bytes], deleted: list[str]) -> str:
-        """Put edits into the index and return the id of the tree that results."""
+        """Add edits to the index and return the id of the resulting tree."""
         for path, content in changed.items():
             self._put(path, content)
         self._ask("update-index", "--force-remove", "-z", "--stdin", given=_lines(deleted))
@@ -180,15 +180,15 @@ class _Scratch:
         return self._ask("write-tree").strip()
 
     def changes(self, tree: str) -> dict[str, str]:
-        """Return the paths in which a tree differs from the commit, with git's letters."""
+        """Return the paths where a tree differs from the commit, with git's letters."""
         fields = self._ask("diff-tree", "-r", "-z", "--name-status", "--no-renames", self._sha, tree)
         parts = iter(fields.split("\0"))
         return {path: letter for letter, path in zip(parts, parts, strict=False)}
 
     def _put(self, path: str, content: bytes) -> None:
-        place = self._files / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content)
+        file = self._files / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
 
     def _ask(self, *arguments: str, given: str = "") -> str:
         return self._repository.ask(*self._before(), *arguments, given=given, variables=self._variables)
@@ -204,7 +204,7 @@ def _scratch(repository: Repository, sha: str, *, keep: bool) -> Iterator[_Scrat
 
 
 def _walk(workspace: Workspace, folder: GitFolder, scratch: _Scratch) -> Iterator[_Object]:
-    """Yield the files of a Git folder, level by level, without folders that git ignores."""
+    """Yield the files of a Git folder, level by level, except in folders that git ignores."""
     root = PurePosixPath(str(folder.path).removeprefix("/Workspace"))
     level = [str(folder.path)]
     while level:
@@ -214,7 +214,7 @@ def _walk(workspace: Workspace, folder: GitFolder, scratch: _Scratch) -> Iterato
             address = str(entry.path)
             path = str(PurePosixPath(address.removeprefix("/Workspace")).relative_to(root))
             if path == ".git":
-                continue  # the folder's own repository, which git leaves alone, too
+                continue  # git ignores its own folder too
             if judge(path) is Verdict.REFUSE:
                 raise GitError(
                     f"The Git folder {folder.path} has {shown(path)}, which git would act on here.",
@@ -236,7 +236,7 @@ def _list(workspace: Workspace, address: str) -> list[ObjectInfo]:
 
 
 def _with_extensions(objects: Iterable[_Object], tracked: dict[str, str]) -> dict[str, _Object]:
-    """Return the objects by the path of their file, which the workspace shows without a notebook's ending."""
+    """Return the objects by their file's path; the workspace lists notebooks without an extension."""
     found = {}
     for each in objects:
         path = each.path
@@ -265,7 +265,7 @@ def _is_here(path: Path, content: bytes) -> bool:
 
 
 def _same_notebook(path: str, one: bytes, other: bytes) -> bool:
-    """Tell whether two texts of a notebook have the same cells: an export may be laid out otherwise."""
+    """Tell whether two files of a notebook have the same cells; exports may differ in format."""
     if not path.endswith(".ipynb"):
         return one.replace(b"\r\n", b"\n").rstrip(b"\n") == other.replace(b"\r\n", b"\n").rstrip(b"\n")
     try:

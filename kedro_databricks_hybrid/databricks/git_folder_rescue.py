@@ -1,4 +1,4 @@
-"""Bringing home what somebody edited in the Git folder, before anything there is given up."""
+"""Save edits made in the Git folder as a local branch, before anything there is discarded."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ BRANCHES = "kedro-hybrid/rescued"
 
 @dataclass(frozen=True)
 class Saved:
-    """Edits of a Git folder as a commit on a branch of their own here.
+    """Edits of a Git folder, saved as a commit on a new local branch.
 
     Args:
-        branch: The branch, None where all edits are start-up files that were left out.
+        branch: The branch; None if all edits are start-up files that were left out.
         edits: The edits.
     """
 
@@ -36,15 +36,15 @@ class Saved:
 
 
 @dataclass(frozen=True)
-class Way:
-    """How to deal with edits in the Git folder.
+class EditHandling:
+    """How to handle edits in the Git folder.
 
     Args:
-        save: Save them first.
-        may_discard: Asked once they are saved, whether they may be given up there.
-        say: Called with one line for what was done.
+        save: Save them before the checkout.
+        may_discard: Called once they are saved; returns consent to discard them in the Git folder.
+        say: Called with one line that reports what was done.
         again: The command to repeat, for hints.
-        may_take: Asked whether to save start-up files, too.
+        may_take: Called with edited start-up files; returns consent to save them too.
     """
 
     save: bool
@@ -55,39 +55,39 @@ class Way:
 
 
 def check_out(
-    workspace: Workspace, repository: Repository, folder: GitFolder, target: Target, way: Way
+    workspace: Workspace, repository: Repository, folder: GitFolder, target: Target, handling: EditHandling
 ) -> GitFolder:
-    """Check out a branch or tag in a Git folder; edits there are saved if that is asked for.
+    """Check out a branch or tag in a Git folder; save edits there first if `handling` says so.
 
     Args:
-        workspace: Where the folder lies.
-        repository: The project's repository, which saved edits go to.
-        folder: The folder, as it was found.
-        target: What it shall hold.
-        way: How to deal with edits.
+        workspace: The workspace of the folder.
+        repository: The local repository, where edits are saved.
+        folder: The Git folder.
+        target: What to check out.
+        handling: How to handle edits.
 
     Raises:
-        DirtyGitFolderError: Edits stand in the way; they are named and still there.
+        DirtyGitFolderError: Edits prevent the checkout; the message names them, and they are kept.
         GitError: The edits cannot be compared or saved.
     """
     saved = None
-    if way.save:
+    if handling.save:
         _fetch_head(repository, folder)
-        saved = save(workspace, repository, folder, way.may_take)
+        saved = save(workspace, repository, folder, handling.may_take)
         if saved is None:
-            way.say(f"Nothing was edited in {folder.path}.")
+            handling.say(f"Nothing was edited in {folder.path}.")
         else:
-            branch = f"as the branch {saved.branch}" if saved.branch else "nowhere"
-            way.say(f"Saved the edits of {folder.path} {branch}: {saved.edits}")
-            if way.may_discard():
+            what = f"Saved the edits of {folder.path} as the branch {saved.branch}"
+            handling.say(f"{what if saved.branch else f'Saved no edits of {folder.path}'}: {saved.edits}")
+            if handling.may_discard():
                 if saved.edits.left_out:
-                    raise _not_all_saved(folder, saved, way)
+                    raise _not_all_saved(folder, saved, handling)
                 return discard(workspace, repository, folder, target, saved)
     try:
         return git_folder.check_out(workspace, folder, target)
     except DirtyGitFolderError as error:
         edits = saved.edits if saved else _edits(workspace, repository, folder)
-        raise _explained(error, edits, folder, saved, way) from error
+        raise _explained(error, edits, folder, saved, handling) from error
 
 
 def save(
@@ -96,16 +96,16 @@ def save(
     folder: GitFolder,
     may_take: Callable[[Sequence[str]], bool] = lambda _: False,
 ) -> Saved | None:
-    """Make a branch here that holds what was edited in a Git folder, and prove that its patch applies.
+    """Save the edits in a Git folder as a local branch, and verify that their patch applies.
 
     Args:
-        workspace: Where the folder lies.
-        repository: Where the branch is made.
-        folder: The folder.
-        may_take: Asked whether to save start-up files, too.
+        workspace: The workspace of the folder.
+        repository: The local repository, where the branch is created.
+        folder: The Git folder.
+        may_take: Called with edited start-up files; returns consent to save them too.
 
     Returns:
-        The branch, which may be there from before; None where nothing was edited.
+        The saved edits, on an existing branch if they were saved before; None if nothing was edited.
     """
     edits = git_folder_edits.read(workspace, folder, repository, keep=True, may_take=may_take)
     if not edits.paths:
@@ -128,10 +128,10 @@ def save(
 def discard(
     workspace: Workspace, repository: Repository, folder: GitFolder, target: Target, saved: Saved
 ) -> GitFolder:
-    """Give up the edits in a Git folder that are saved here, and check out there.
+    """Discard edits in a Git folder that are saved locally, and check out.
 
     Raises:
-        DirtyGitFolderError: The folder has been edited again since they were saved.
+        DirtyGitFolderError: The folder was edited again after they were saved.
     """
     now = git_folder_edits.read(workspace, folder, repository)
     if (now.base, now.tree) != (saved.edits.base, saved.edits.tree):
@@ -143,7 +143,7 @@ def discard(
 
 
 def _fetch_head(repository: Repository, folder: GitFolder) -> None:
-    """Fetch the folder's head commit where it is not here: its objects alone, no branch moves."""
+    """Fetch the folder's head commit if it is missing locally; no branch moves."""
     if folder.sha and folder.url and repository.commit(folder.sha) is None:
         for remote in repository.ask("remote").split():
             quiet = ("--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", "--no-recurse-submodules")
@@ -151,7 +151,7 @@ def _fetch_head(repository: Repository, folder: GitFolder) -> None:
 
 
 def _prove_patch(repository: Repository, edits: Edits, commit: str) -> None:
-    # Whatever the user's configuration makes of a diff and a patch by default.
+    # Options that override the user's configuration of diffs and patches.
     plain = (
         "--no-ext-diff",
         "--no-textconv",
@@ -165,38 +165,42 @@ def _prove_patch(repository: Repository, edits: Edits, commit: str) -> None:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         repository.ask("read-tree", edits.base, variables=index)
         apply = ("--cached", "--whitespace=nowarn")
-        # Paths in a patch start at the top, wherever the project lies.
+        # Paths in a patch are relative to the top of the repository.
         repository.ask("-C", str(repository.top), "apply", *apply, given=patch.stdout, variables=index)
         if repository.ask("write-tree", variables=index).strip() != edits.tree:
-            raise GitError("The edits were read, but their patch does not give the same files.")
+            raise GitError("The edits were read, but their patch does not produce the same files.")
 
 
 def _explained(
-    error: DirtyGitFolderError, edits: Edits | GitError, folder: GitFolder, saved: Saved | None, way: Way
+    error: DirtyGitFolderError,
+    edits: Edits | GitError,
+    folder: GitFolder,
+    saved: Saved | None,
+    handling: EditHandling,
 ) -> DirtyGitFolderError:
-    """Name the edits that stand in the way, and the next step."""
+    """Return an error that names the edits that prevent the checkout, and the next step."""
     if isinstance(edits, GitError):
         return DirtyGitFolderError(f"{error.message} {edits.message}", hint=edits.hint)
     if not edits.paths and not edits.left_out:
         return error
     if saved and saved.edits.left_out:
-        return _not_all_saved(folder, saved, way)
+        return _not_all_saved(folder, saved, handling)
     what = f"{folder.path} has edits that a checkout would lose: {edits}."
     if saved:
         return DirtyGitFolderError(
-            f"{what} They are saved here as the branch {saved.branch}.",
-            hint=f"`{way.again} --force` gives them up there; nothing was discarded.",
+            f"{what} They are saved as the local branch {saved.branch}.",
+            hint=f"`{handling.again} --force` discards them there; nothing was discarded yet.",
         )
     return DirtyGitFolderError(
-        what, hint=f"`{way.again} --save` brings them here as a branch; nothing was discarded."
+        what, hint=f"`{handling.again} --save` saves them as a local branch; nothing was discarded."
     )
 
 
-def _not_all_saved(folder: GitFolder, saved: Saved, way: Way) -> DirtyGitFolderError:
+def _not_all_saved(folder: GitFolder, saved: Saved, handling: EditHandling) -> DirtyGitFolderError:
     return DirtyGitFolderError(
         f"{folder.path} has edits that would be lost: {saved.edits}. "
         "Programs run some of these files when they start.",
-        hint=f"`{way.again} --save --startup-files` saves them, too; nothing was discarded.",
+        hint=f"`{handling.again} --save --startup-files` saves them too; nothing was discarded.",
     )
 
 

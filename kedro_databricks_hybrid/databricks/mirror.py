@@ -1,4 +1,4 @@
-"""Uncommitted files on Databricks: a folder of its own that mirrors a snapshot of the working tree."""
+"""Mirror uncommitted files to Databricks: a folder that holds a snapshot of the working tree."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.git.work_in_progress import Snapshot
 
 MARK = ".kedro-hybrid-files.json"
-"""The file that tells a folder of ours: which snapshot it mirrors, and the id of each file's content."""
+"""The file that identifies a mirror: which snapshot it holds, and the id of each file's content."""
 
 
 @dataclass(frozen=True)
 class Mirrored:
-    """What a folder mirrors: the snapshot, None while it is being changed, and its files' ids in git."""
+    """What a mirror holds: the snapshot, None while it is being changed, and its files' blob ids."""
 
     sha: str | None
     files: dict[str, str]
@@ -35,7 +35,7 @@ class Mirrored:
 
 @dataclass(frozen=True)
 class Difference:
-    """How a mirror differs from a snapshot: what is there and wanted by the ids in git, and what to do."""
+    """How a mirror differs from a snapshot: known and wanted blob ids, files to send and to delete."""
 
     known: Mirrored
     wanted: dict[str, str]
@@ -44,14 +44,14 @@ class Difference:
 
     @property
     def unchanged(self) -> int:
-        """How many files are there already."""
+        """How many files the mirror has already."""
         return len(self.wanted) - len(self.changed)
 
 
 def path_beside(git_folder: PurePosixPath, user: str) -> PurePosixPath:
-    """Return where the files lie: beside the Git folder, or at home if that is in /Repos.
+    """Return the mirror's path: beside the Git folder, or in the user's home if that is in /Repos.
 
-    Folders of /Repos hold Git folders alone, and a Git folder must stay clean for its next checkout.
+    Folders in /Repos may only contain Git folders, and a Git folder must stay clean for its next checkout.
     """
     name = f"{git_folder.name}-files"
     parts = [part for part in git_folder.parts[1:] if part != "Workspace"]
@@ -61,15 +61,15 @@ def path_beside(git_folder: PurePosixPath, user: str) -> PurePosixPath:
 
 
 def get(workspace: Workspace, path: PurePosixPath) -> GitFolder:
-    """Return the mirror as a run sees it: like a Git folder that is at the snapshot.
+    """Return the mirror in the form of a Git folder whose head commit is the snapshot.
 
     Raises:
-        NotFoundError: Nothing was synced there, or not to the end.
+        NotFoundError: Nothing was pushed there, or the push was interrupted.
     """
     mirrored = read(workspace, path)
     if mirrored is None or mirrored.sha is None:
         raise NotFoundError(
-            f"{path} on Databricks does not hold your files"
+            f"{path} on Databricks does not have your files"
             f"{'' if mirrored is None else ': the last push was interrupted'}.",
             hint=f"Run `kedro databricks push{workspace.flags}`.",
         )
@@ -77,10 +77,10 @@ def get(workspace: Workspace, path: PurePosixPath) -> GitFolder:
 
 
 def read(workspace: Workspace, path: PurePosixPath) -> Mirrored | None:
-    """Return what a folder mirrors, None where there is no folder.
+    """Return what a mirror holds; None if the folder does not exist or is empty.
 
     Raises:
-        WorkspaceError: There is a folder that is none of ours.
+        WorkspaceError: The folder has files but is not a mirror.
     """
     from databricks.sdk.service.workspace import ExportFormat
 
@@ -99,10 +99,10 @@ def read(workspace: Workspace, path: PurePosixPath) -> Mirrored | None:
 def compare(
     workspace: Workspace, path: PurePosixPath, repository: Repository, snapshot: Snapshot
 ) -> Difference:
-    """Compare what a folder mirrors with a snapshot.
+    """Compare a mirror with a snapshot.
 
     Raises:
-        WorkspaceError: The folder is none of ours, or its mark was tampered with.
+        WorkspaceError: The folder is not a mirror, or its mark was tampered with.
     """
     wanted = _files(repository, snapshot.commit.sha)
     known = read(workspace, path) or Mirrored(None, {})
@@ -111,26 +111,26 @@ def compare(
     for name in gone:
         if judge(name) is Verdict.REFUSE:
             raise WorkspaceError(
-                f"{path / MARK} names {shown(name)}, which this tool cannot have sent; nothing was deleted.",
+                f"{path / MARK} names {shown(name)}, which this tool never sends; nothing was deleted.",
                 hint="Delete that folder on Databricks, then push again.",
             )
     return Difference(known, wanted, changed, gone)
 
 
 def sync(workspace: Workspace, path: PurePosixPath, repository: Repository, snapshot: Snapshot) -> Difference:
-    """Make a folder mirror a snapshot: only what changed is sent, what is gone here is deleted there.
+    """Update a mirror to a snapshot: send changed files, delete those that the snapshot lacks.
 
     Args:
-        workspace: Where the folder lies.
-        path: The folder, which is made if need be.
-        repository: The repository that holds the snapshot.
+        workspace: The workspace of the mirror.
+        path: The mirror's folder, created if needed.
+        repository: The repository with the snapshot.
         snapshot: The working tree as a commit.
 
     Returns:
-        What was done.
+        The difference before the update.
 
     Raises:
-        WorkspaceError: The folder is none of ours, or a file did not arrive.
+        WorkspaceError: The folder is not a mirror, or a file did not arrive.
     """
     difference = compare(workspace, path, repository, snapshot)
     known, wanted = difference.known, difference.wanted
@@ -139,7 +139,7 @@ def sync(workspace: Workspace, path: PurePosixPath, repository: Repository, snap
         return difference
     if known.files == {} and known.sha is None:
         _make_folders(workspace, [path])
-    # Whatever happens from here on, the mark names every file that may be there.
+    # If this is interrupted, the mark names every file that the folder may have.
     _write_mark(workspace, path, Mirrored(None, {**known.files, **dict.fromkeys((*changed, *gone), "")}))
     _make_folders(workspace, sorted({(path / name).parent for name in changed}))
     run_all(lambda name: _delete(workspace, path / name), gone)
@@ -152,9 +152,9 @@ def sync(workspace: Workspace, path: PurePosixPath, repository: Repository, snap
 def _files(repository: Repository, sha: str) -> dict[str, str]:
     found = {}
     for entry in repository.ask("ls-tree", "-r", "-z", "--full-tree", sha).split("\0"):
-        facts, _, name = entry.partition("\t")
-        if facts.startswith("100"):  # neither links nor submodules
-            found[name] = facts.split()[2]
+        attributes, _, name = entry.partition("\t")
+        if attributes.startswith("100"):  # neither links nor submodules
+            found[name] = attributes.split()[2]
     return found
 
 
@@ -170,7 +170,7 @@ def _refuse_foreign(workspace: Workspace, path: PurePosixPath) -> None:
         return
     if found:
         raise WorkspaceError(
-            f"{path} on Databricks holds files that are not this tool's.",
+            f"{path} on Databricks has files that this tool did not write.",
             hint="Move it away, or set another code.folder in conf/base/databricks.yml.",
         )
 
@@ -180,7 +180,7 @@ def _make_folders(workspace: Workspace, folders: Iterable[PurePosixPath]) -> Non
     above = {parent for folder in wanted for parent in folder.parents}
 
     def make(folder: PurePosixPath) -> None:
-        with translated(f"make the folder {folder}"):
+        with translated(f"create the folder {folder}"):
             workspace.client.workspace.mkdirs(str(folder))
 
     run_all(make, sorted(wanted - above))
@@ -203,7 +203,7 @@ def _send(workspace: Workspace, address: PurePosixPath, content: bytes) -> None:
 
 
 def _delete(workspace: Workspace, address: PurePosixPath) -> None:
-    """Delete a file, which the workspace knows without its ending if it is a notebook."""
+    """Delete a file; if it is a notebook, its path in the workspace has no extension."""
     from databricks.sdk.service.workspace import ObjectType
 
     try:
@@ -220,7 +220,7 @@ def _delete(workspace: Workspace, address: PurePosixPath) -> None:
 
 
 def _prove(workspace: Workspace, path: PurePosixPath, sent: list[str]) -> None:
-    """List the folders that files were sent to, and miss none of them."""
+    """Verify that every file that was sent is listed in its folder."""
 
     def names(folder: PurePosixPath) -> set[str]:
         with translated(f"list {folder}"):

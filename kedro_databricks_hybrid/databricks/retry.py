@@ -1,4 +1,4 @@
-"""Retry what a lost network or a busy service interrupts, and pause between polls."""
+"""Pause between polls, and retry while Databricks cannot be reached or is busy."""
 
 from __future__ import annotations
 
@@ -13,91 +13,101 @@ if TYPE_CHECKING:
 
     Answer = TypeVar("Answer")
 
-_SILENT_SECONDS = 5.0
+_WARN_AFTER_SECONDS = 5.0
 _RETRY_PAUSE = 1.0
-_SHORTEST_PAUSE = 0.05
 _PAUSE_AFTER_NEWS = 0.15
-_LONGER = 1.35
 LONGEST_PAUSE = 1.0
-"""Seconds between two questions, once nothing has happened for a while."""
+"""Seconds between two polls once nothing has happened for a while."""
 
 
-def is_passing(error: HybridError) -> bool:
-    """Tell a lost network and the service's own trouble, which say nothing of a run, from a refusal."""
+class Backoff:
+    """Pauses that grow: short at first to notice news quickly, longer later to spare the API.
+
+    Args:
+        first: The first pause in seconds.
+        longest: The longest pause in seconds.
+        factor: How much longer each pause is than the one before.
+    """
+
+    def __init__(self, first: float = 0.05, longest: float = LONGEST_PAUSE, factor: float = 1.35) -> None:
+        self._pause = first
+        self._longest = longest
+        self._factor = factor
+
+    def sleep(self) -> None:
+        """Sleep, longer each time."""
+        time.sleep(self._pause)
+        self._pause = min(self._pause * self._factor, self._longest)
+
+    def restart(self) -> None:
+        """Poll more often again: something happened, so more may follow soon."""
+        self._pause = _PAUSE_AFTER_NEWS
+
+
+class OutageRetry:
+    """Repeat a request until Databricks answers; report a long outage once, and once more when it is over.
+
+    The SDK retries for minutes without any output, so a timer in another thread reports the outage.
+
+    Args:
+        report: Called with one line, also from another thread.
+    """
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+
+    def call(self, request: Callable[[], Answer]) -> Answer:
+        """Return the answer to a request.
+
+        Raises:
+            HybridError: Databricks refused the request.
+        """
+        began = time.monotonic()
+        reported = threading.Event()
+        timer = threading.Timer(_WARN_AFTER_SECONDS, self._report_outage, [reported])
+        timer.daemon = True
+        timer.start()
+        try:
+            while (answer := _answered(request)) is None:
+                time.sleep(_RETRY_PAUSE)
+            return answer[0]
+        finally:
+            timer.cancel()
+            if reported.is_set():
+                self._report(f"Databricks answers again, after {time.monotonic() - began:.0f} s.")
+
+    def _report_outage(self, reported: threading.Event) -> None:
+        reported.set()
+        self._report(
+            f"Databricks has not answered for {_WARN_AFTER_SECONDS:.0f} s. The run continues; retrying ..."
+        )
+
+
+def _answered(request: Callable[[], Answer]) -> tuple[Answer] | None:
+    try:
+        return (request(),)
+    except HybridError as error:
+        if not is_transient(error):
+            raise
+        return None
+
+
+def is_transient(error: HybridError) -> bool:
+    """Tell whether a later retry may succeed: the network failed, or the service is busy or failed itself."""
     from databricks.sdk.errors import platform
 
-    troubles = (
+    busy_or_failed = (
         platform.InternalError,
         platform.TooManyRequests,
         platform.TemporarilyUnavailable,
         platform.DeadlineExceeded,
     )
-    return isinstance(error, ConnectionFailedError) or isinstance(error.__cause__, troubles)
+    return isinstance(error, ConnectionFailedError) or isinstance(error.__cause__, busy_or_failed)
 
 
 def is_gone(error: HybridError) -> bool:
-    """Tell a refusal that means that the work exists no more; its wording and status are not documented."""
+    """Tell whether a refusal means that the object no longer exists; its status and text are undocumented."""
     from databricks.sdk.errors import platform
 
     is_denied = isinstance(error.__cause__, platform.PermissionDenied)
-    return isinstance(error, WorkspaceError) and not is_denied and not is_passing(error)
-
-
-class Patience:
-    """Asks until there is an answer; what takes long is said once, and again when it is over.
-
-    The SDK repeats a question for minutes without a word, so a clock beside it speaks.
-
-    Args:
-        tell: Called with one line, also from another thread.
-    """
-
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-
-    def ask(self, question: Callable[[], Answer]) -> Answer:
-        """Return the answer to a question; only a refusal is an error."""
-        began = time.monotonic()
-        told = threading.Event()
-        clock = threading.Timer(_SILENT_SECONDS, self._say_lost, [told])
-        clock.daemon = True
-        clock.start()
-        try:
-            while (answer := _answered(question)) is None:
-                time.sleep(_RETRY_PAUSE)
-            return answer[0]
-        finally:
-            clock.cancel()
-            if told.is_set():
-                self._tell(f"Databricks answers again, after {time.monotonic() - began:.0f} s.")
-
-    def _say_lost(self, told: threading.Event) -> None:
-        told.set()
-        self._tell(
-            f"Databricks has not answered for {_SILENT_SECONDS:.0f} s. The run goes on; trying again ..."
-        )
-
-
-def _answered(question: Callable[[], Answer]) -> tuple[Answer] | None:
-    try:
-        return (question(),)
-    except HybridError as error:
-        if not is_passing(error):
-            raise
-        return None
-
-
-class Pauses:
-    """Short at first, then longer, so that polling is quick to notice and light on the API."""
-
-    def __init__(self) -> None:
-        self._pause = _SHORTEST_PAUSE
-
-    def sleep(self) -> None:
-        """Sleep, longer each time."""
-        time.sleep(self._pause)
-        self._pause = min(self._pause * _LONGER, LONGEST_PAUSE)
-
-    def reset(self) -> None:
-        """Start over: something happened, and more may follow, but hardly at once."""
-        self._pause = _PAUSE_AFTER_NEWS
+    return isinstance(error, WorkspaceError) and not is_denied and not is_transient(error)

@@ -1,4 +1,4 @@
-"""The only place that logs in to a workspace, and the boundary where its errors become ours."""
+"""Log in to a workspace, the only module that does, and translate the SDK's errors to HybridError."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from databricks.sdk.core import Config
 
 SANDBOX_PROFILE = "sandbox"
-"""The reserved profile that stands for the local workspace."""
+"""The reserved profile name of the sandbox."""
 
-# What the SDK adds to every refusal of a login: names of variables, and a host that we name ourselves.
+# What the SDK appends to every login error: names of variables, and the host.
 _CONFIGURATION = re.compile(r"[. ]*\bConfig: \S+=.*$")
-_GIT = re.compile(r"\b(git|repo|repository)\b", re.IGNORECASE)  # a Git provider's token, not the login's
-_NO_DISCOVERY = "Invalid URL 'None'"  # the SDK asks the host for its OAuth addresses, and had no answer
+_GIT = re.compile(r"\b(git|repo|repository)\b", re.IGNORECASE)  # then the token is a Git provider's
+_NO_DISCOVERY = "Invalid URL 'None'"  # the SDK got no OAuth endpoints from the host
 _ME = "/api/2.0/preview/scim/v2/Me"
 _FIRST_ANSWER_SECONDS = 5
 _RETRY_SECONDS = 300
@@ -39,7 +39,7 @@ _RETRY_SECONDS = 300
 
 @dataclass(frozen=True)
 class Workspace:
-    """A workspace that accepted our login: the SDK's client and the name of the user it belongs to."""
+    """A workspace after a successful login: the SDK's client and the user's name."""
 
     client: Client
     user: str
@@ -47,7 +47,7 @@ class Workspace:
 
     @property
     def host(self) -> str:
-        """The workspace's address, without a trailing slash."""
+        """The workspace's URL, without a trailing slash."""
         return str(self.client.config.host).rstrip("/")
 
     @property
@@ -57,16 +57,16 @@ class Workspace:
 
     @property
     def flags(self) -> str:
-        """What to add to a command, in a hint, so that it reaches this workspace again."""
+        """The options that make a command in a hint use this workspace."""
         return f" --profile={self.profile}" if self.profile else ""
 
 
 def connect(profile: str | None) -> Workspace:
-    """Log in to a workspace and ask who we are, so that a login that does not work shows at once.
+    """Log in to a workspace and get the user's name, so that a wrong login fails at once.
 
     Args:
-        profile: A profile of ~/.databrickscfg, or `sandbox`; None takes whatever the SDK's unified
-            authentication finds, as every Databricks tool does.
+        profile: A profile of ~/.databrickscfg, or `sandbox`; None for the SDK's unified authentication, which
+            all Databricks tools use.
 
     Raises:
         LoginError: No login was found, it is not accepted, or the sandbox is not running.
@@ -76,7 +76,7 @@ def connect(profile: str | None) -> Workspace:
 
 
 def connect_with(host: str, token: str) -> Workspace:
-    """Log in to a workspace with a token that somebody else keeps.
+    """Log in to a workspace with a host and token from the caller.
 
     Raises:
         LoginError: It is not accepted.
@@ -90,15 +90,15 @@ def connect_with(host: str, token: str) -> Workspace:
 
 
 def _logged_in(config: Config, profile: str | None) -> Workspace:
-    logging.getLogger("databricks.sdk").setLevel(logging.ERROR)  # what it warns of, we say in our own words
+    logging.getLogger("databricks.sdk").setLevel(logging.ERROR)  # our messages cover what it warns about
     action = f"log in to {config.host}"
     try:
         with translated(action):
             user = _user_name(Client(config))
-    except ValueError as error:  # so the SDK says that OAuth gives no token
+    except ValueError as error:  # the SDK's error if OAuth returns no token
         raise _login_refused(action, error) from error
     if not user:
-        raise LoginError(f"{config.host} accepted the login but did not say whose it is.")
+        raise LoginError(f"{config.host} accepted the login but did not return a user name.")
     config.retry_timeout_seconds = _RETRY_SECONDS
     return Workspace(Client(config), user, profile)
 
@@ -131,13 +131,13 @@ def _config(profile: str | None) -> Config:
             sought = (
                 f"profile {profile!r} of ~/.databrickscfg" if profile else "environment or ~/.databrickscfg"
             )
-            words = _CONFIGURATION.sub("", _one_line(error))
-            if _NO_DISCOVERY in words:
+            message = _CONFIGURATION.sub("", _one_line(error))
+            if _NO_DISCOVERY in message:
                 raise ConnectionFailedError(
-                    f"The host of the Databricks login in the {sought} does not say where to log in to it.",
+                    f"The host of the Databricks login in the {sought} does not return its OAuth endpoints.",
                     hint="Check the host, the network and the proxy settings, then try again.",
                 ) from None
-            known = "" if "cannot configure default credentials" in words else f": {words}"
+            known = "" if "cannot configure default credentials" in message else f": {message}"
             raise LoginError(
                 f"No Databricks login was found in the {sought}{known}.",
                 hint="Run `databricks auth login`, name a profile with --profile, "
@@ -148,16 +148,16 @@ def _config(profile: str | None) -> Config:
 
 @contextmanager
 def translated(action: str) -> Iterator[None]:
-    """Turn what the SDK raises while it does something into one of our errors.
+    """Translate the SDK's errors in a block into HybridError.
 
     Args:
-        action: What is being done, as it follows "Could not", with the object's name in it.
+        action: What the block does, as it follows "Could not", with the object's name.
 
     Raises:
-        LoginError: 401, or a 403 that says that the token is wrong.
-        NotFoundError: 404, or what the API answers in its place.
-        ConnectionFailedError: No answer within the time for retries.
-        WorkspaceError: Any other refusal.
+        LoginError: 401, or a 403 about the token.
+        NotFoundError: 404, or the API's equivalent.
+        ConnectionFailedError: No answer within the SDK's time for retries.
+        WorkspaceError: Any other error of the API.
     """
     import requests
     from databricks.sdk import errors as refusals
@@ -179,7 +179,7 @@ def translated(action: str) -> Iterator[None]:
         raise WorkspaceError(f"Could not {action}: {_answer(error)}") from error
     except (requests.RequestException, TimeoutError) as error:
         raise ConnectionFailedError(
-            f"Could not {action}: no answer ({_network_words(error)}).",
+            f"Could not {action}: no answer ({_network_message(error)}).",
             hint="Check the host, the network and the proxy settings, then try again.",
         ) from error
 
@@ -191,18 +191,18 @@ def _login_refused(action: str, error: Exception) -> LoginError:
     )
 
 
-def _network_words(error: Exception) -> str:
-    """Return what the operating system said of a connection, without the layers of Python around it."""
-    words = _one_line(error.__cause__ or error)
-    found = re.search(r"\[Errno -?\d+\] (?P<said>[^'\"()\[\]]+)", words)
-    return found["said"].strip() if found else words
+def _network_message(error: Exception) -> str:
+    """Return the operating system's error message of a failed connection, without Python's wrapping."""
+    message = _one_line(error.__cause__ or error)
+    found = re.search(r"\[Errno -?\d+\] (?P<said>[^'\"()\[\]]+)", message)
+    return found["said"].strip() if found else message
 
 
 def _answer(error: Exception) -> str:
-    """Return Databricks' own words, with its error code, on one line."""
+    """Return Databricks' message with its error code, on one line."""
     code = getattr(error, "error_code", None)
-    words = _CONFIGURATION.sub("", _one_line(error))
-    return f"{code}: {words}" if code and code not in words else words
+    message = _CONFIGURATION.sub("", _one_line(error))
+    return f"{code}: {message}" if code and code not in message else message
 
 
 def _one_line(error: BaseException) -> str:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
-from kedro_databricks_hybrid.git.repository import is_local, last_words
-from kedro_databricks_hybrid.project import git_source, requirements_file, runtimes, scaffold
+from kedro_databricks_hybrid.git.repository import error_summary, is_local
+from kedro_databricks_hybrid.project import git_source, runtimes, scaffold
+from kedro_databricks_hybrid.project.requirements import local_requirements
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from kedro_databricks_hybrid.project.project import Project
-    from kedro_databricks_hybrid.project.requirements_file import Listing
 
 _REMOTE_SECONDS = 4.0
 
 
 def config_loader() -> Finding:
-    """Tell whether settings.py makes one catalog serve both worlds."""
+    """Tell whether settings.py sets DatabricksConfigLoader."""
     if scaffold.uses_our_loader():
         return green("settings.py", "CONFIG_LOADER_CLASS is DatabricksConfigLoader")
     return red(
@@ -30,11 +30,12 @@ def config_loader() -> Finding:
 
 def requirements(project_path: Path) -> Finding:
     """Look for requirements that a cluster lacks, or that would replace the runtime's own Spark."""
-    name, listing = _listing(project_path)
-    if name is None:
+    found = local_requirements(project_path)
+    if found is None:
         return red(
             "requirements", "there is no requirements.txt, so a cluster has no Kedro", "kedro databricks init"
         )
+    name, listing = found.path, found.listing
     if listing.missing:
         there = ", ".join(listing.missing)
         return red("requirements", f"{name} includes {there}, which is not there", f"Edit {name}")
@@ -46,7 +47,7 @@ def requirements(project_path: Path) -> Finding:
             "; ".join(each.reason for each in clash),
             "; ".join(each.fix for each in clash) + local,
         )
-    if scaffold.DISTRIBUTION not in listing.names and not listing.unclear:
+    if not scaffold.is_required(found):
         return red("requirements", f"{name} lacks {scaffold.DISTRIBUTION}", "kedro databricks init")
     return green("requirements", f"{name} asks for nothing that the runtime must bring itself")
 
@@ -56,24 +57,12 @@ def packages(project_path: Path, runtime: str) -> Finding:
     shown = f"Databricks Runtime {runtime}"
     if not runtimes.is_known(runtime):
         return green("packages", f"which versions {shown} brings is not known here")
-    judged = runtimes.judge(_listing(project_path)[1], runtime)
+    found = local_requirements(project_path)
+    judged = runtimes.judge(found.listing, runtime) if found else []
     clash = [each for each in judged if each.verdict is runtimes.Verdict.CONFLICTS]
     if not clash:
         return green("packages", f"the requirements keep the versions that {shown} brings")
     return yellow("packages", "; ".join(each.reason for each in clash), clash[0].fix)
-
-
-def _listing(project_path: Path) -> tuple[str | None, Listing]:
-    """Return the name of the requirements file, and what it asks for with all that it includes."""
-
-    def content(path: str) -> bytes | None:
-        try:
-            return (project_path / path).read_bytes()
-        except OSError:
-            return None
-
-    name = next((each for each in scaffold.REQUIREMENTS if (project_path / each).is_file()), None)
-    return name, requirements_file.read(name, content) if name else requirements_file.Listing()
 
 
 def remote(project: Project) -> Finding:
@@ -85,7 +74,7 @@ def remote(project: Project) -> Finding:
     if result.returncode != 0:
         return red(
             "Git remote",
-            f"{source.shown_url} does not answer: {last_words(result.stderr)}",
+            f"{source.shown_url} does not answer: {error_summary(result.stderr)}",
             f"git ls-remote {settings.remote}",
         )
     there = result.stdout.decode().partition("\t")[0]

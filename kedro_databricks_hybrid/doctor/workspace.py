@@ -20,29 +20,17 @@ from kedro_databricks_hybrid.doctor import project as of_project
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
 from kedro_databricks_hybrid.errors import LoginError, WorkspaceError
 from kedro_databricks_hybrid.git.repository import is_local
-from kedro_databricks_hybrid.project import git_source
+from kedro_databricks_hybrid.project import git_source, runtimes
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.databricks.workspace import Workspace
     from kedro_databricks_hybrid.project.project import Project
+    from kedro_databricks_hybrid.project.runtimes import Runtime
 
 _SKEW_SECONDS = (60, 300)
 _SOON_DAYS = 7
-_OLDEST_RUNTIME = (11, 3)
 _LOGIN = "databricks auth login"
 _INIT = "kedro databricks init --git-token-env=VARIABLE"
-# Spark and Python by runtime, from the release notes; from 18 on a runtime has no fixed minor number.
-_KNOWN_RUNTIMES = {
-    (11, 3): ("3.3", "3.9"),
-    (12, 2): ("3.3", "3.9"),
-    (13, 3): ("3.4", "3.10"),
-    (14, 3): ("3.5", "3.10"),
-    (15, 4): ("3.5", "3.11"),
-    (16, 4): ("3.5", "3.12"),
-    (17, 3): ("4.0", "3.12"),
-    (18, 0): ("4.1", "3.12"),
-    (19, 0): ("4.2", None),
-}
 
 
 def login(workspace: Workspace) -> Finding:
@@ -190,17 +178,18 @@ def data_root(project: Project, workspace: Workspace) -> Finding:
 
 
 def _runtime(details: clusters.Details, workspace: Workspace) -> Finding:
-    number = runtime_number(details.runtime)
+    runtime = runtimes.find(details.runtime)
     shown = f"Databricks Runtime {details.runtime}"
-    if number is None:
+    if runtime is None:
         return yellow("runtime", f"{shown} is not known here")
-    if number < _OLDEST_RUNTIME:
+    if not runtime.is_supported:
+        oldest = runtimes.oldest_release()
         page = f"{workspace.host}/compute/clusters/{details.cluster_id}"
-        return red("runtime", f"{shown} is older than 11.3", f"Choose 11.3 or newer at {page}")
+        return red("runtime", f"{shown} is older than {oldest}", f"Choose {oldest} or newer at {page}")
     if workspace.is_local:
         return green("runtime", f"{shown}, by this machine's own Python and Spark")
     here = ".".join(platform.python_version_tuple()[:2])
-    return compare_runtime(number, shown, here, _version("pyspark"), _version("databricks-connect"))
+    return compare_runtime(runtime, shown, here, _version("pyspark"), _version("databricks-connect"))
 
 
 def _access(project: Project, details: clusters.Details, workspace: Workspace, page: str) -> Finding:
@@ -238,34 +227,24 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def runtime_number(key: str) -> tuple[int, int] | None:
-    """Return the numbers in a runtime's key: (17, 3) for 17.3.x-scala2.13, (18, 0) for 18.x-scala2.13."""
-    match = re.match(r"(?P<major>\d+)\.(?P<minor>\d+|x)", key)
-    if match is None:
-        return None
-    return int(match["major"]), 0 if match["minor"] == "x" else int(match["minor"])
-
-
 def compare_runtime(
-    runtime: tuple[int, int], shown: str, here: str, pyspark: str | None, connect: str | None
+    runtime: Runtime, shown: str, here: str, pyspark: str | None, connect: str | None
 ) -> Finding:
     """Compare a runtime with the Python, Spark and Databricks Connect of this machine.
 
     Args:
-        runtime: Its numbers.
+        runtime: The runtime.
         shown: How to call it.
         here: The Python of this machine, such as 3.12.
         pyspark: The version of pyspark installed here.
         connect: The version of databricks-connect installed here.
     """
-    spark, python = _KNOWN_RUNTIMES.get((runtime[0], 0 if runtime[0] >= 18 else runtime[1]), (None, None))
-    pin = f"{runtime[0]}.*" if runtime[0] >= 18 else f"{runtime[0]}.{runtime[1]}.*"
-    newest_connect = (runtime[0], 99 if runtime[0] >= 18 else runtime[1])
-    if connect and _minor(connect) > newest_connect:
+    spark, python = runtime.spark, runtime.python
+    if connect and runtime.is_older_than(connect):
         return red(
             "runtime",
             f"databricks-connect {connect} is newer than {shown}",
-            f'pip install "databricks-connect=={pin}"',
+            f'pip install "databricks-connect=={runtime.release}.*"',
         )
     if python and python != here:
         fix = f'uv venv --python {python}, then pip install "kedro-databricks-hybrid"'

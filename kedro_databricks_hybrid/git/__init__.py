@@ -1,1 +1,1 @@
-"""The project's Git repository, a branch for work that is not committed, and names that tools act on."""
+"""The local Git repository, snapshots of uncommitted files, and names of files that tools act on."""

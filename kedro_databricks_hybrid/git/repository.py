@@ -1,4 +1,4 @@
-"""What git knows and does here; the only module that runs git."""
+"""The local Git repository; the only module that runs git."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ NO_CONFIGURATION = {
     "GIT_CONFIG_COUNT": "0",
     "GIT_CONFIG_PARAMETERS": "",
 }
-"""What git's environment has to hold so that it knows nobody's settings but those of its repository."""
+"""Environment variables that make git read no configuration except that of the repository."""
 
 _SCP_LIKE = re.compile(r"^(?:[^@/:]+@)?(?P<host>[^/:]{2,}):(?P<path>(?!/).+)$")
 
-# What a host name tells of the Git provider, first match wins. The values are the ones that the
-# repos and git-credentials APIs of Databricks accept.
+# Git providers by host name; the first match wins. The values are those that Databricks' repos and
+# git-credentials APIs accept.
 _PROVIDERS = (
     (re.compile(r"^(www\.)?github\.com$"), "gitHub"),
     (re.compile(r"^(www\.)?gitlab\.com$"), "gitLab"),
@@ -41,7 +41,7 @@ _PROVIDERS = (
 )
 
 
-# Asked for what changed inside of a submodule, git would run in it, by the configuration that lies there.
+# To list changes inside a submodule, git would run in it, with the configuration of that folder.
 _STATUS = ("status", "--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=dirty")
 
 
@@ -101,7 +101,7 @@ class Repository:
         return commit
 
     def commit(self, name: str) -> Commit | None:
-        """Return the commit that a name or SHA-1 stands for, None where it is not here."""
+        """Return the commit of a name or SHA-1; None if this repository lacks it."""
         result = self.run("log", "-1", "--format=%H%n%s", name, "--")
         if result.returncode != 0:
             return None
@@ -117,7 +117,7 @@ class Repository:
         name = self.ask("branch", "--show-current").strip()
         if not name:
             raise GitError(
-                "No branch is checked out here (detached HEAD), so there is nothing to push or pull by name.",
+                "No branch is checked out (detached HEAD), so there is no branch to push or pull.",
                 hint="Run `git switch <branch>`, or `git switch -c <new branch>` to keep this commit.",
             )
         return name
@@ -139,7 +139,7 @@ class Repository:
             ) from None
 
     def edited_paths(self) -> list[str]:
-        """Return the paths, relative to the repository, that differ from the commit, new ones included."""
+        """Return the paths, relative to the repository, of changed and new files."""
         fields = self.ask(*_STATUS).split("\0")
         paths = []
         entries = iter(fields)
@@ -147,37 +147,37 @@ class Repository:
             if entry:
                 paths.append(entry[3:])
                 if entry[0] in "RC":
-                    next(entries, None)  # the name it had before
+                    next(entries, None)  # the old name
         return paths
 
     def push(self, remote: str, branch: str) -> bool:
-        """Push a branch, and make the remote's one its upstream.
+        """Push a branch and set its upstream.
 
         Returns:
-            Whether the remote lacked anything of it.
+            Whether the remote lacked any of its commits.
 
         Raises:
-            GitError: The remote refused or was not reached; the message holds git's own words.
+            GitError: The remote refused or could not be reached; the message contains git's output.
         """
         refs = f"refs/heads/{branch}:refs/heads/{branch}"
         result = self.run("push", "--porcelain", "--set-upstream", "--", remote, refs)
         if result.returncode == 0:
             return not any(line.startswith(b"=") for line in result.stdout.splitlines())
-        said = _text(result.stderr + result.stdout)
+        output = _text(result.stderr + result.stdout)
         raise GitError(
-            f"git push of {branch!r} to {remote!r} failed: {last_words(result.stderr + result.stdout)}",
-            hint="The remote has commits that you do not: "
+            f"git push of {branch!r} to {remote!r} failed: {error_summary(result.stderr + result.stdout)}",
+            hint="The remote has commits that you lack: "
             f"run `git pull --rebase {remote} {branch}`, then push again."
-            if "non-fast-forward" in said or "fetch first" in said
-            else "Mend what git names, then push again; nothing was changed on Databricks.",
+            if "non-fast-forward" in output or "fetch first" in output
+            else "Fix what git reports, then push again; nothing was changed on Databricks.",
         )
 
     def at_remote(self, remote: str, *refs: str) -> dict[str, str] | None:
-        """Return the commits that these refs stand for at a remote, None where it does not answer.
+        """Return the commits of refs at a remote, by name; None if it does not answer.
 
         Args:
-            remote: Its name here.
-            *refs: Full names such as `refs/heads/main`; of annotated tags the commit counts.
+            remote: The remote's name in this repository.
+            *refs: Full names such as `refs/heads/main`; annotated tags are resolved to their commit.
         """
         peeled = [f"{ref}^{{}}" for ref in refs if ref.startswith("refs/tags/")]
         result = self.run("ls-remote", "--", remote, *refs, *peeled)
@@ -187,7 +187,7 @@ class Repository:
         return {name.removesuffix("^{}"): sha for sha, name in found}
 
     def file_at(self, sha: str, path: str) -> bytes | None:
-        """Return a file's content in a commit, or None where either is not here.
+        """Return a file's content in a commit; None if the file or the commit does not exist.
 
         Args:
             sha: The commit.
@@ -196,7 +196,7 @@ class Repository:
         return self.files_at(sha, [path]).get(path)
 
     def files_at(self, sha: str, paths: Sequence[str]) -> dict[str, bytes]:
-        """Return the content of those of some files that a commit has, by one question to git."""
+        """Return the content of those files that a commit has, by path, with one git command."""
         names = [f"{self.prefix}/{path}" if self.prefix else path for path in paths]
         asked = "".join(f"{sha}:{name}\n" for name in names)
         answer = io.BytesIO(self.run("cat-file", "--batch", given=asked).stdout)
@@ -211,26 +211,26 @@ class Repository:
         return found
 
     def reader(self, sha: str, likely: Sequence[str]) -> Callable[[str], bytes | None]:
-        """Return what gives a file of a commit; the likely ones are read at once."""
+        """Return a function that reads a commit's file by path; the `likely` ones are read in advance."""
         read = self.files_at(sha, likely)
         return lambda path: read.get(path) if path in likely else self.file_at(sha, path)
 
     def ask(
         self, *arguments: str, given: str | bytes = b"", variables: Mapping[str, str] | None = None
     ) -> str:
-        """Return what a git command prints.
+        """Run a git command and return its output.
 
         Args:
             *arguments: The command and its arguments.
-            given: What it reads from stdin.
-            variables: What to add to its environment.
+            given: Its standard input.
+            variables: Variables to add to its environment.
 
         Raises:
-            GitError: It failed; the message holds its last words.
+            GitError: It failed; the message contains the end of its error output.
         """
         result = self.run(*arguments, given=given, variables=variables)
         if result.returncode != 0:
-            raise GitError(f"git {arguments[0]} failed: {last_words(result.stderr)}")
+            raise GitError(f"git {arguments[0]} failed: {error_summary(result.stderr)}")
         return _text(result.stdout)
 
     def run(
@@ -240,7 +240,7 @@ class Repository:
         variables: Mapping[str, str] | None = None,
         seconds: float | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run a git command as `ask` does, whatever becomes of it; past its `seconds` it has failed."""
+        """Run a git command and return its result, even if it failed; a timeout has status 124."""
         try:
             return subprocess.run(
                 ["git", *arguments],
@@ -255,11 +255,11 @@ class Repository:
             late = f"no answer within {seconds:.0f} s".encode()
             return subprocess.CompletedProcess(error.cmd, 124, b"", late)
         except FileNotFoundError:
-            raise GitError("git is not installed.", hint="Install it, then run this again.") from None
+            raise GitError("git is not installed.", hint="Install it, then run the command again.") from None
 
 
 def without_credentials(url: str) -> str:
-    """Return a remote's URL as it may be shown: without user name and password."""
+    """Return a remote's URL without user name and password, to print it."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or "@" not in parts.netloc:
         return url
@@ -267,20 +267,20 @@ def without_credentials(url: str) -> str:
 
 
 def is_local(url: str) -> bool:
-    """Tell whether a remote is a folder of this machine."""
+    """Tell whether a remote is a folder on this machine."""
     return url.startswith("file:") or (
         urlsplit(url).scheme in {"", *"abcdefghijklmnopqrstuvwxyz"} and not _SCP_LIKE.match(url)
     )
 
 
 def clone_url(url: str, top: Path) -> str:
-    """Return the form of a remote's URL that a Git folder can be cloned from.
+    """Return a remote's URL in the form that Databricks can clone.
 
-    Databricks clones over HTTPS alone, so SSH forms are rewritten; a relative local remote becomes absolute.
+    Databricks only clones over HTTPS, so SSH URLs are rewritten; a relative local remote becomes absolute.
 
     Args:
-        url: As `git remote get-url` gives it.
-        top: The repository's top folder, which relative paths start from.
+        url: The output of `git remote get-url`.
+        top: The repository's top folder, the base of relative paths.
     """
     if is_local(url):
         return url if url.startswith("file:") else str((top / url).resolve())
@@ -298,25 +298,26 @@ def clone_url(url: str, top: Path) -> str:
 
 
 def provider_of(url: str) -> str | None:
-    """Return the provider name that Databricks has for a clone URL, None where its host tells nothing."""
+    """Return Databricks' name of a clone URL's Git provider; None if its host does not tell."""
     host = urlsplit(url).hostname or ""
     return next((name for pattern, name in _PROVIDERS if pattern.search(host)), None)
 
 
 def _environment() -> dict[str, str]:
-    """Git speaks English, so that it is understood, and asks only where somebody can answer."""
+    """Return an environment in which git prints English and prompts only at a terminal."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"}
     if not sys.stdin.isatty():
         environment["GIT_TERMINAL_PROMPT"] = "0"
     return environment
 
 
-def last_words(said: bytes) -> str:
-    """Return what git said, on one line, without its hints and without credentials in URLs."""
-    lines = [line.strip() for line in _text(said).splitlines()]
-    telling = [line for line in lines if line and not line.startswith(("hint:", "To ", "branch '", "Done"))]
-    return re.sub(r"(https?://)[^/@\s]+@", r"\1", " ".join(telling[-6:]) or "no reason given")
+def error_summary(output: bytes) -> str:
+    """Return the end of git's error output on one line, without hints and without credentials in URLs."""
+    lines = [line.strip() for line in _text(output).splitlines()]
+    skipped = ("hint:", "To ", "branch '", "Done")
+    relevant = [line for line in lines if line and not line.startswith(skipped)]
+    return re.sub(r"(https?://)[^/@\s]+@", r"\1", " ".join(relevant[-6:]) or "no reason given")
 
 
-def _text(said: bytes) -> str:
-    return said.decode("utf-8", "surrogateescape")
+def _text(output: bytes) -> str:
+    return output.decode("utf-8", "surrogateescape")

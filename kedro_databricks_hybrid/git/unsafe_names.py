@@ -1,4 +1,4 @@
-"""Names that tools act on: which files from elsewhere may be written here, and which with consent alone."""
+"""Judge names of files from Databricks: some must not be written locally, others need consent."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
-_REPOSITORY = re.compile(r"\.(git|hg|jj|bzr)|git~[0-9]+")  # the last is what Windows also calls `.git`
+_REPOSITORY = re.compile(r"\.(git|hg|jj|bzr)|git~[0-9]+")  # the last is a short name of `.git` on Windows
 
-# Patterns for a file or a folder, in lower case.
+# Patterns of file and folder names, in lower case.
 _STARTUP = (
     # Python, its debugger, pytest, Jupyter
     *("*.pth", "sitecustomize.py", "usercustomize.py", "pyvenv.cfg", "conftest.py", ".pdbrc"),
@@ -30,28 +30,28 @@ _STARTUP = (
 
 _IS_STARTUP = re.compile("|".join(map(fnmatch.translate, _STARTUP)))
 
-# Code points that macOS leaves out when it compares names.
+# Code points that macOS ignores when it compares names.
 _IGNORED = dict.fromkeys(
     (*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF), None
 )
 
 
 class Verdict(Enum):
-    """What becomes of a file from elsewhere."""
+    """Whether a file from Databricks may be written locally."""
 
     TAKE = "take"
     ASK = "ask"
-    """A start-up file: some program runs it, or what it names, when it starts beside it."""
+    """A start-up file: a program that starts in its folder runs it, or a program that it names."""
     REFUSE = "refuse"
-    """It would leave its folder, or be part of a repository, whose settings name programs."""
+    """It would be written outside of the folder, or into a repository, whose settings name programs."""
 
 
 def judge(path: PurePosixPath | str) -> Verdict:
-    """Judge a path of a file from elsewhere, relative to the folder that it is to be written to.
+    """Judge the path of a file from Databricks, relative to the folder that it will be written to.
 
-    Names count in any case and in the spellings that NTFS and macOS take for the same file: with dots, spaces
-    or a stream's name (`.git::$INDEX_ALLOCATION`) at the end, with a backslash for a slash, with code points
-    that show nothing. A name of which nothing is left then, such as `..`, leads elsewhere.
+    Names are compared as NTFS and macOS do: ignoring case, dots, spaces or a stream's name
+    (`.git::$INDEX_ALLOCATION`) at the end, and invisible code points; a backslash counts as a slash. A name
+    that is empty after that, such as `..`, is refused.
     """
     text = str(path)
     names = [_plain(name) for name in re.split(r"[/\\]", text)]
@@ -61,7 +61,7 @@ def judge(path: PurePosixPath | str) -> Verdict:
 
 
 def shown(path: PurePosixPath | str) -> str:
-    """Return a path from elsewhere as it may be printed, with an escape for all that shows nothing."""
+    """Return a path from Databricks with escapes for unprintable characters, to print it."""
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(path)
     )

@@ -1,4 +1,4 @@
-"""A commit of the working tree as it is, made beside the branch: index, branch and files stay untouched."""
+"""Snapshots: commits of the working tree that leave branch, index and files unchanged (`push --wip`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import GitError
-from kedro_databricks_hybrid.git.repository import Commit, last_words
+from kedro_databricks_hybrid.git.repository import Commit, error_summary
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.git.repository import Repository
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 _TRIES = 10
 _SUBJECT = "Work in progress"
 _RECORDS = "refs/kedro-hybrid/snapshots"
-"""Where this clone notes which snapshot branches it has pushed: outside of the branches."""
+"""Refs that record which snapshot branches this clone has pushed."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A commit of the working tree, and the branch at the remote that is its own."""
+    """A commit of the working tree, and its branch at the remote."""
 
     commit: Commit
     branch: str
@@ -35,17 +35,17 @@ def branch_name(user: str, branch: str) -> str:
 
 
 def take(repository: Repository, user: str, branch: str) -> Snapshot:
-    """Commit the working tree, new files that git does not ignore included.
+    """Commit the working tree, including new files that git does not ignore.
 
-    The same files on the same commit give the same snapshot.
+    The same files on the same commit produce the same snapshot.
 
     Args:
         repository: The project's repository.
-        user: The Databricks user, for the branch's name.
+        user: The Databricks user, part of the branch's name.
         branch: The branch that is checked out.
 
     Raises:
-        GitError: git cannot make it, for example without a user name.
+        GitError: git cannot commit, for example without a user name.
     """
     head = repository.head()
     with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +60,7 @@ def take(repository: Repository, user: str, branch: str) -> Snapshot:
 
 
 def holds(repository: Repository, sha: str | None, head: Commit) -> bool:
-    """Tell whether a commit is the local one, or a snapshot taken on it."""
+    """Tell whether a commit is `head` or a snapshot on top of it."""
     if sha is None or sha == head.sha:
         return sha is not None
     found = repository.run("log", "-1", "--format=%P %s", sha)
@@ -69,7 +69,7 @@ def holds(repository: Repository, sha: str | None, head: Commit) -> bool:
 
 
 def holds_edits(repository: Repository, sha: str | None) -> bool:
-    """Tell whether a commit holds the working tree as it is now, uncommitted edits included."""
+    """Tell whether a commit has the current content of the working tree, including uncommitted edits."""
     if sha is None:
         return False
     if sha == repository.head().sha:
@@ -82,13 +82,13 @@ def holds_edits(repository: Repository, sha: str | None) -> bool:
 
 
 def push(repository: Repository, remote: str, snapshot: Snapshot) -> bool:
-    """Push a snapshot to its own branch at the remote, in the place of the one before.
+    """Push a snapshot to its branch at the remote, replacing the previous one.
 
     Returns:
         Whether the remote lacked it.
 
     Raises:
-        GitError: The remote refused; the message holds git's own words.
+        GitError: The remote refused; the message contains git's output.
     """
     repository.ask("update-ref", f"{_RECORDS}/{snapshot.branch}", snapshot.commit.sha)
     refs = f"+{snapshot.commit.sha}:refs/heads/{snapshot.branch}"
@@ -96,17 +96,17 @@ def push(repository: Repository, remote: str, snapshot: Snapshot) -> bool:
     if result.returncode != 0:
         raise GitError(
             f"git push of {snapshot.branch!r} to {remote!r} failed: "
-            f"{last_words(result.stderr + result.stdout)}",
-            hint="Commit your edits and push without --wip if the remote does not take such a branch.",
+            f"{error_summary(result.stderr + result.stdout)}",
+            hint="Commit your edits and push without --wip if the remote does not allow such a branch.",
         )
     return not any(line.startswith(b"=") for line in result.stdout.splitlines())
 
 
 def remove(repository: Repository, remote: str, user: str, branch: str) -> bool:
-    """Delete the snapshot branch that this clone has pushed for a branch, once nothing needs it.
+    """Delete the snapshot branch that this clone has pushed for a branch.
 
     Returns:
-        Whether there was one; a remote that refuses leaves it for the next push.
+        Whether it was deleted; if the remote refuses, the next push tries again.
     """
     name = branch_name(user, branch)
     record = f"{_RECORDS}/{name}"
@@ -125,16 +125,16 @@ def remove(repository: Repository, remote: str, user: str, branch: str) -> bool:
 
 
 def _tree(repository: Repository, folder: Path) -> str:
-    """Return the tree of the working tree as it is, by an index of its own in a folder."""
+    """Write the working tree as a git tree, using a temporary index in `folder`, and return its id."""
     index = folder / "index"
     own = Path(repository.ask("rev-parse", "--path-format=absolute", "--git-path", "index").strip())
     if own.exists():
-        shutil.copy2(own, index)  # what git knows of unchanged files there saves reading them
+        shutil.copy2(own, index)  # so that git need not read unchanged files again
     variables = {"GIT_INDEX_FILE": str(index)}
     add = ("-C", str(repository.top), "add", "--all")
     tries = 1
-    while (added := repository.run(*add, variables=variables)).returncode != 0:  # a file has just vanished
+    while (added := repository.run(*add, variables=variables)).returncode != 0:  # a file vanished
         if tries == _TRIES:
-            raise GitError(f"git add failed: {last_words(added.stderr)}")
+            raise GitError(f"git add failed: {error_summary(added.stderr)}")
         tries += 1
     return repository.ask("write-tree", variables=variables).strip()

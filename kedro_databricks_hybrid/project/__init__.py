@@ -1,1 +1,1 @@
-"""The Kedro project that a command works on: its settings, its requirements, its data, its notebook."""
+"""The Kedro project of a command: its settings, requirements, data and notebook."""

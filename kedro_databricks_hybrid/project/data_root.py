@@ -1,4 +1,4 @@
-"""Choosing where a project's data lie on Databricks: DBFS where its root is enabled, otherwise a volume."""
+"""Choose a project's data root on Databricks: DBFS if its root is enabled, otherwise a volume."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _REFUSED = re.compile(r"disabled|denied|not (allowed|supported|enabled)", re.IGN
 
 
 def dbfs_is_enabled(workspace: Workspace) -> bool:
-    """Tell whether the DBFS root may be used, which new workspaces forbid."""
+    """Tell whether the DBFS root is enabled; new workspaces disable it."""
     try:
-        with translated("look at the DBFS root"):
+        with translated("get the status of the DBFS root"):
             workspace.client.dbfs.get_status("/")
     except WorkspaceError as error:
         if _REFUSED.search(error.message):
@@ -40,17 +40,17 @@ def in_volume(volume: str) -> str:
         volume: Its full name, `<catalog>.<schema>.<volume>`.
 
     Raises:
-        SettingsError: It is no full name.
+        SettingsError: It is not a full name.
     """
     if not _VOLUME.fullmatch(volume):
         raise SettingsError(
-            f"{volume!r} does not name a volume.", hint="Give --volume=<catalog>.<schema>.<volume>."
+            f"{volume!r} does not name a volume.", hint="Use --volume=<catalog>.<schema>.<volume>."
         )
     return f"/Volumes/{volume.replace('.', '/')}/{{project}}/data"
 
 
 def volume_exists(workspace: Workspace, volume: str) -> bool:
-    """Tell whether a volume is there."""
+    """Tell whether a volume exists."""
     try:
         with translated(f"look for the volume {volume}"):
             workspace.client.volumes.read(volume)
@@ -60,7 +60,7 @@ def volume_exists(workspace: Workspace, volume: str) -> bool:
 
 
 def create_volume(workspace: Workspace, volume: str) -> None:
-    """Create a managed volume; its catalog and schema must be there."""
+    """Create a managed volume; its catalog and schema must exist."""
     from databricks.sdk.service.catalog import VolumeType
 
     catalog, schema, name = volume.split(".")

@@ -1,4 +1,4 @@
-"""Which local paths belong to the datasets that the project's pipelines read, and that they write."""
+"""Find the local paths of the datasets that the project's pipelines read and write."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _GLOB = frozenset("*?[")
 
 
 class UnknownDataError(TransferError):
-    """The project cannot be loaded, so nobody knows its datasets."""
+    """The project cannot be loaded, so its datasets are unknown."""
 
 
 @dataclass(frozen=True)
 class ProjectData:
-    """The datasets of a project's pipelines as local paths, which need not exist.
+    """The local paths of the datasets in a project's pipelines; they need not exist.
 
     Args:
         inputs: Paths that the chosen pipelines read and no pipeline writes.
@@ -43,14 +43,14 @@ class ProjectData:
 
 
 def of_project(metadata: ProjectMetadata, pipeline_names: Collection[str] = ()) -> ProjectData:
-    """Return the data of a project.
+    """Return the paths of a project's datasets.
 
     Args:
-        metadata: The project, as Kedro's CLI hands it over.
-        pipeline_names: The pipelines to restrict to; none means all.
+        metadata: The project's metadata from Kedro's CLI.
+        pipeline_names: The chosen pipelines; none means all.
 
     Raises:
-        TransferError: The project cannot be loaded here, or has no such pipeline.
+        TransferError: The project cannot be loaded, or has no such pipeline.
     """
     catalog = _Catalog(metadata)
     everything = catalog.pipelines
@@ -74,13 +74,13 @@ def of_datasets(metadata: ProjectMetadata, names: Iterable[str]) -> tuple[Path, 
     """Return the local paths of datasets by their names in the catalog.
 
     Raises:
-        TransferError: The project cannot be loaded here.
+        TransferError: The project cannot be loaded.
     """
     return _Catalog(metadata).paths(names)
 
 
 class _Catalog:
-    """The project's catalog and pipelines, without the credentials, which this clone may lack."""
+    """The project's catalog and pipelines, without credentials, which this machine may not have."""
 
     def __init__(self, metadata: ProjectMetadata) -> None:
         from kedro.framework.project import pipelines, settings
@@ -89,7 +89,7 @@ class _Catalog:
         self._project = metadata.project_path
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what concerns a run is said when it runs
+                warnings.simplefilter("ignore")  # a run shows them
                 loader = settings.CONFIG_LOADER_CLASS(
                     conf_source=str(self._project / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS
                 )
@@ -99,8 +99,8 @@ class _Catalog:
                 self.pipelines: dict[str, Pipeline] = dict(pipelines)
         except Exception as error:  # whatever the project's own code raises
             raise UnknownDataError(
-                f"The project cannot be loaded here to see its data: {type(error).__name__}: {error}",
-                hint="Mend it, or choose with --no-data (code alone) or --all-data (the whole data folder).",
+                f"The project cannot be loaded to find its data: {type(error).__name__}: {error}",
+                hint="Fix it, or use --no-data (only code) or --all-data (the whole data folder).",
             ) from error
 
     def paths(self, names: Iterable[str]) -> tuple[Path, ...]:
@@ -109,7 +109,7 @@ class _Catalog:
         return tuple(dict.fromkeys(each for path in found for each in self._expanded(path)))
 
     def _expanded(self, path: Path) -> list[Path]:
-        """Return what a pattern such as `data/01_raw/*.csv` matches, anything else as it is."""
+        """Return the files that a pattern such as `data/01_raw/*.csv` matches, or the path itself."""
         if path.exists() or not _GLOB.intersection(str(path.relative_to(self._project))):
             return [path]
         return sorted(self._project.glob(str(path.relative_to(self._project))))
@@ -124,7 +124,7 @@ def _outputs_as_named(pipelines: Iterable[Pipeline]) -> set[str]:
 
 
 def _paths_in(config: object) -> Iterator[str]:
-    """Yield the relative paths that a dataset's configuration holds, at any depth."""
+    """Yield the relative paths in a dataset's configuration, at any depth."""
     if isinstance(config, dict):
         for key, value in config.items():
             if key in PATH_KEYS and isinstance(value, str):

@@ -1,6 +1,6 @@
-"""Bring a commit to the Git folder: from which remote, into which folder, and proof that it arrived.
+"""The Git remote and commit that Databricks checks out, and the checks before it does.
 
-Also finds what a repository can hold and a Git folder cannot: submodules, and files in Git LFS.
+Also finds what a Git folder does not support: submodules and files in Git LFS.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.project.settings import Code
 
 _LOCAL_REMOTE_PROVIDER = "gitHub"
-"""The repos API wants a provider named, and a folder of this machine has none; the sandbox takes any."""
+"""The provider for a remote on this machine: the repos API requires one, and the sandbox accepts any."""
 _POINTER = "version https://git-lfs.github.com/spec/v1"
 _LARGEST_POINTER = 1024
 
 
 @dataclass(frozen=True)
 class Source:
-    """What Databricks shall check out, and where it clones it from.
+    """The commit that Databricks checks out, and the remote that it clones.
 
     Args:
-        commit: The commit that is checked out here.
+        commit: The commit of the local branch.
         branch: Its branch.
-        url: The remote, in the form that Databricks clones from, without credentials.
+        url: The remote's URL, in the form that Databricks clones, without credentials.
         provider: Databricks' name for the Git provider.
     """
 
@@ -50,26 +50,26 @@ class Source:
 
     @property
     def shown_url(self) -> str:
-        """The remote as it may be printed."""
+        """The remote's URL without credentials, to print it."""
         return without_credentials(self.url)
 
 
 def source(repository: Repository, settings: Code, branch: str | None = None) -> Source:
-    """Return what the repository offers to Databricks.
+    """Return the commit and remote for Databricks.
 
     Args:
         repository: The project's repository.
         settings: The `code` section of databricks.yml.
-        branch: A local branch; None takes the one that is checked out.
+        branch: A local branch; None for the one that is checked out.
 
     Raises:
-        GitError: No commit, no branch, no such remote, or a remote whose provider cannot be told.
+        GitError: No commit, no branch, no such remote, or a remote whose provider is unknown.
     """
     commit = repository.head()
     if branch is None:
         branch = repository.branch()
     elif (named := repository.commit(f"refs/heads/{branch}")) is None:
-        raise GitError(f"There is no local branch {branch!r}.", hint="`git branch` lists those there are.")
+        raise GitError(f"There is no local branch {branch!r}.", hint="`git branch` lists the local branches.")
     else:
         commit = named
     url = clone_url(repository.remote_url(settings.remote), repository.top)
@@ -77,27 +77,27 @@ def source(repository: Repository, settings: Code, branch: str | None = None) ->
     provider = settings.provider or found
     if provider is None:
         raise GitError(
-            f"The Git provider of {without_credentials(url)} cannot be told from its host.",
+            f"The Git provider of {without_credentials(url)} is not known by its host.",
             hint="Set code.provider in conf/base/databricks.yml, such as gitLabEnterpriseEdition.",
         )
     return Source(commit, branch, url, provider)
 
 
 def refuse_unreachable(source: Source, workspace: Workspace) -> None:
-    """Refuse a remote on this machine for a workspace that is elsewhere.
+    """Refuse a remote on this machine unless the workspace is on it too.
 
     Raises:
-        GitError: It is so.
+        GitError: The workspace cannot reach the remote.
     """
     if is_local(source.url) and not workspace.is_local:
         raise GitError(
-            f"The Git remote {source.shown_url} is a folder here: {workspace.host} cannot clone it.",
+            f"The Git remote {source.shown_url} is a local folder, which {workspace.host} cannot clone.",
             hint="Push to a Git provider such as GitHub and set the remote to it, or use --profile=sandbox.",
         )
 
 
 def at_remote(repository: Repository, settings: Code, branch: str | None, tag: str | None) -> str | None:
-    """Return the commit of a branch or tag at the remote, None where it cannot be asked from here.
+    """Return the commit of a branch or tag at the remote; None if the remote does not answer.
 
     Raises:
         GitError: The remote has no such branch or tag.
@@ -114,10 +114,10 @@ def at_remote(repository: Repository, settings: Code, branch: str | None, tag: s
 
 
 def folder_for(workspace: Workspace, path: PurePosixPath, source: Source) -> GitFolder:
-    """Return the project's Git folder, cloned now where it is missing.
+    """Return the project's Git folder; clone it if it does not exist.
 
     Raises:
-        WorkspaceError: It is a clone of something else.
+        WorkspaceError: The folder is a clone of another repository.
     """
     folder = git_folder.find(workspace, path)
     if folder is None:
@@ -127,10 +127,10 @@ def folder_for(workspace: Workspace, path: PurePosixPath, source: Source) -> Git
 
 
 def refuse_other_repository(folder: GitFolder, source: Source) -> None:
-    """Refuse a Git folder that is not this project's.
+    """Refuse a Git folder of another repository.
 
     Raises:
-        WorkspaceError: It is a clone of something else.
+        WorkspaceError: The folder is a clone of another repository.
     """
     if folder.url and not _same_repository(folder.url, source.url):
         raise WorkspaceError(
@@ -149,18 +149,18 @@ def _same_repository(one: str, other: str) -> bool:
 
 @dataclass(frozen=True)
 class Unsupported:
-    """Paths in a commit that a Git folder does not bring, or not as they are here."""
+    """Paths in a commit that a Git folder does not support."""
 
     submodules: tuple[str, ...]
     lfs_files: tuple[str, ...]
 
 
 def find_unsupported(repository: Repository, sha: str) -> Unsupported:
-    """Look through a commit for submodules and for files that are kept in Git LFS."""
+    """Find submodules and Git LFS files in a commit."""
     submodules, small = [], set()
     for entry in repository.ask("ls-tree", "-r", "-l", "-z", "--full-tree", sha).split("\0"):
-        facts, _, path = entry.partition("\t")
-        mode, _, _, size = facts.split() if facts else ("", "", "", "-")
+        attributes, _, path = entry.partition("\t")
+        mode, _, _, size = attributes.split() if attributes else ("", "", "", "-")
         if mode == "160000":
             submodules.append(path)
         elif size.isdigit() and int(size) <= _LARGEST_POINTER:
@@ -177,10 +177,11 @@ def refuse_submodules(found: Unsupported) -> None:
     """Refuse a commit with submodules.
 
     Raises:
-        GitError: It has some; they are named.
+        GitError: It has submodules; the message names them.
     """
     if found.submodules:
         raise GitError(
-            f"This commit has submodules, which Git folders do not bring: {', '.join(found.submodules[:5])}.",
+            f"Git folders do not support submodules, and this commit has some: "
+            f"{', '.join(found.submodules[:5])}.",
             hint="Put their files into the repository itself, or install them from requirements.txt.",
         )

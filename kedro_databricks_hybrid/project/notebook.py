@@ -1,6 +1,6 @@
-"""The project's notebook: the guide's four cells, for people and for jobs. Pure but for `require_for_jobs`.
+"""The project's notebook: the guide's four cells, for users and for jobs. Pure except `require_for_jobs`.
 
-A job can run it at a commit if the commit has it in a form that takes a job's parameters.
+A job can run it at a commit if that commit's notebook reads a job's parameters.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.project.git_source import Source
 
 NAME = PurePosixPath("notebooks/run_on_databricks")
-"""Where it lies in the project, without its ending, as Databricks knows it."""
+"""Its path in the project without extension, as Databricks lists it."""
 
 PATH = f"{NAME}.py"
-"""Where it lies in the project, in Databricks' source format."""
+"""Its path in the project, in Databricks' source format."""
 
 JUPYTER_PATH = f"{NAME}.ipynb"
-"""Where it lies as a Jupyter notebook."""
+"""Its path as a Jupyter notebook."""
 
 _INTRODUCTION = """\
-Attach this notebook to a cluster and run its cells in turn. After you change the code, run the last
-two again. It works from the Git folder that it lies in, whoever's that is."""
+Attach this notebook to a cluster and run its cells in order. After you change the code, run the last
+two again. Its paths are relative, so it works in any user's Git folder."""
 
 _RUN_OR_JOB = """\
 from kedro_databricks_hybrid.job_task import ran_as_job
 
-if not ran_as_job():  # what a job's parameters ask for, if a job runs this
+if not ran_as_job():  # in a job, runs what the job's parameters say
     session.run()"""
 
 
 @dataclass(frozen=True)
 class Content:
-    """What the notebook of a project says.
+    """The content of a project's notebook.
 
     Args:
-        requirements: The requirements file, relative to the project; None where it has none.
-        env: The Kedro env that it loads; None for Kedro's default.
-        takes_jobs: Whether the project has this package on the cluster, so that jobs can run the notebook.
+        requirements: The requirements file, relative to the project; None if pip cannot install one.
+        env: The Kedro env to load; None for Kedro's default.
+        takes_jobs: Whether the requirements install this package, so that jobs can run the notebook.
     """
 
     requirements: str | None = "requirements.txt"
@@ -52,7 +52,7 @@ class Content:
 
     @property
     def cells(self) -> list[str]:
-        """The cells of code."""
+        """The code cells."""
         install = [f"%pip install -r ../{self.requirements}"] if self.requirements else []
         env = f" --env={self.env}" if self.env else ""
         run = _RUN_OR_JOB if self.takes_jobs else "session.run()"
@@ -83,7 +83,7 @@ class Content:
 
 
 def takes_jobs(text: str) -> bool:
-    """Tell whether a notebook does what a job's parameters ask for."""
+    """Tell whether a notebook reads a job's parameters."""
     return "ran_as_job()" in text
 
 
@@ -98,13 +98,13 @@ def require_for_jobs(repository: Repository, sha: str) -> None:
     """Refuse a commit whose notebook a job cannot run.
 
     Raises:
-        NotFoundError: It has none, or one that does not take a job's parameters.
+        NotFoundError: It has none, or one that does not read a job's parameters.
     """
     found = [repository.file_at(sha, path) for path in (PATH, JUPYTER_PATH)]
     texts = [each.decode("utf-8", "replace") for each in found if each is not None]
     if any(takes_jobs(text) for text in texts):
         return
-    problem = "is not one that jobs can run" if texts else "is missing"
+    problem = "cannot be run by jobs" if texts else "is missing"
     raise NotFoundError(
         f"The notebook {NAME} of commit {sha[:7]} {problem}.",
         hint=f"Run `kedro databricks notebook{' --force' if texts else ''}`, commit it, then "
@@ -113,17 +113,17 @@ def require_for_jobs(repository: Repository, sha: str) -> None:
 
 
 def path_in_repository(repository: Repository) -> PurePosixPath:
-    """Return the notebook's path in the repository, as a task with a git source names it."""
+    """Return the notebook's path in the repository, for a task with a Git source."""
     return PurePosixPath(repository.prefix) / NAME
 
 
 def git_source(source: Source, *, commit: str | None = None, branch: str | None = None) -> dict[str, str]:
-    """Return where Databricks checks the code out from, as the jobs API takes it.
+    """Return the Git source of a job, in the form of the jobs API.
 
     Args:
         source: The remote and its provider.
-        commit: The exact commit, or
-        branch: the branch whose newest commit counts whenever a run starts.
+        commit: The exact commit to run.
+        branch: Without a commit, the branch whose newest commit each run uses.
     """
     ref = {"git_commit": commit} if commit else {"git_branch": branch or source.branch}
     return {"git_url": source.url, "git_provider": source.provider, **ref}

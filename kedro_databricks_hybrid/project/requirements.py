@@ -1,4 +1,4 @@
-"""What a project wants installed: where it says so, and what of that a runtime must keep its own of. Pure."""
+"""Find a project's requirements, and leave out those that a runtime must keep its own version of."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import sys
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.project import requirements_file
@@ -15,17 +16,17 @@ from kedro_databricks_hybrid.project.runtimes import Verdict, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import PurePosixPath
+    from pathlib import Path
 
     Read = Callable[[str], bytes | None]
 
 REQUIREMENTS_FILES = ("requirements.txt", "src/requirements.txt", "requirements.lock")
-"""Files that pip reads as they are, relative to the project's folder; the first that is there counts."""
+"""Files that pip can read itself, relative to the project's folder; the first one that exists is used."""
 
 _PYPROJECT = "pyproject.toml"
 _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock")
 FILES = (*REQUIREMENTS_FILES, _PYPROJECT, *_LOCKS)
-"""Every file that is looked for."""
+"""Every file that may contain requirements."""
 
 _INCLUDE = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[\s=]*(?P<path>\S+)", re.MULTILINE)
 _OPTION = re.compile(
@@ -35,15 +36,15 @@ _OPTION = re.compile(
 
 @dataclass(frozen=True)
 class Requirements:
-    """What a project wants installed.
+    """A project's requirements.
 
     Args:
-        path: The file that says so, as the cluster sees it.
-        digest: A hash of it, of all that it includes and of the options.
-        listing: What it asks for.
+        path: The file that declares them, below the project's folder that was given.
+        digest: A hash of the file, the files that it includes and the options.
+        listing: The requirements in the file, parsed.
         is_for_pip: Whether pip can read the file itself.
-        file_options: What the file tells pip beside the requirements, such as an index.
-        pip_options: The settings' own options for pip.
+        file_options: The file's own options for pip, such as an index.
+        pip_options: The options for pip in the settings.
     """
 
     path: PurePosixPath
@@ -56,12 +57,12 @@ class Requirements:
 
 @dataclass(frozen=True)
 class Fit:
-    """What of some requirements a runtime may have installed.
+    """The requirements to install on a runtime.
 
     Args:
-        lines: Lines for pip in place of the file; None where pip reads the file as it is.
-        left_out: What the runtime has itself and must keep.
-        replaced: What replaces a package of the runtime, as sentences.
+        lines: Lines for pip to install instead of the file; None if pip can read the file itself.
+        left_out: Requirements that are not installed, as the runtime must keep its own version.
+        replaced: One sentence for each requirement that replaces a package of the runtime.
     """
 
     lines: list[str] | None
@@ -72,23 +73,27 @@ class Fit:
 def find_requirements(
     project: PurePosixPath, read: Read, pip_options: str | None = None
 ) -> Requirements | None:
-    """Return the requirements of a project, None where it has none.
+    """Return a project's requirements; None if it has none.
 
-    They stand in a requirements file, or else in pyproject.toml, with the versions of a lock file beside it.
+    They are in a requirements file or else in pyproject.toml, then pinned to the versions of a lock file.
 
     Args:
-        project: The project's folder as the cluster sees it.
-        read: Returns the content of a file of the commit that will run, by its path in the project.
-        pip_options: The settings' options for pip.
+        project: The project's folder, to which `path` of the result is relative.
+        read: Returns the content of a file by its path in the project; None if there is no such file.
+        pip_options: The options for pip in the settings.
     """
     options = pip_options or ""
     for name in REQUIREMENTS_FILES:
         if read(name) is not None:
             texts = _with_included(name, read)
-            said = tuple(line for text in texts.values() for line in _OPTION.findall(text))
+            options_in_file = tuple(line for text in texts.values() for line in _OPTION.findall(text))
             listing = requirements_file.read(name, read)
             return Requirements(
-                project / name, _digest(texts, options), listing, file_options=said, pip_options=options
+                project / name,
+                _digest(texts, options),
+                listing,
+                file_options=options_in_file,
+                pip_options=options,
             )
     content = read(_PYPROJECT)
     lines = _declared(content.decode("utf-8", "replace"), read) if content else []
@@ -100,8 +105,24 @@ def find_requirements(
     return Requirements(project / _PYPROJECT, digest, listing, is_for_pip=False, pip_options=options)
 
 
+def local_requirements(project: Path) -> Requirements | None:
+    """Return the requirements in the working tree of a project, with a path relative to it; None without any.
+
+    Args:
+        project: The project's folder on this machine.
+    """
+
+    def read(path: str) -> bytes | None:
+        try:
+            return (project / path).read_bytes()
+        except OSError:
+            return None
+
+    return find_requirements(PurePosixPath(), read)
+
+
 def fit(requirements: Requirements, runtime: str) -> Fit:
-    """Return what pip shall install on a runtime, given by its key, such as 17.3.x-scala2.13."""
+    """Return what pip installs on a runtime, given by its key, such as 17.3.x-scala2.13."""
     lines: list[str] = []
     left_out: list[str] = []
     replaced: list[str] = []
@@ -124,12 +145,12 @@ def fit(requirements: Requirements, runtime: str) -> Fit:
 
 
 def _replaces(wanted: Requirement, extras: set[str], runtime: str) -> bool:
-    alone = Listing([replace(wanted, extras=frozenset(extras))])
-    return any(each.verdict is Verdict.REPLACES for each in judge(alone, runtime))
+    single = Listing([replace(wanted, extras=frozenset(extras))])
+    return any(each.verdict is Verdict.REPLACES for each in judge(single, runtime))
 
 
 def _line(wanted: Requirement, extras: frozenset[str]) -> str:
-    """Write a requirement as one line; one that has an address stays as it was written."""
+    """Write a requirement as one line; one with an address is not changed."""
     if wanted.address:
         return wanted.text
     return _written(wanted, extras, str(wanted.specifier))
@@ -142,7 +163,7 @@ def _written(wanted: Requirement, extras: frozenset[str], specifier: str) -> str
 
 
 def _declared(pyproject: str, read: Read) -> list[str]:
-    """Return the dependencies that pyproject.toml declares, each at its version in a lock file."""
+    """Return the dependencies in pyproject.toml, pinned to their versions in a lock file."""
     content = _toml(pyproject)
     lines = [str(line) for line in content.get("project", {}).get("dependencies", [])]
     poetry = content.get("tool", {}).get("poetry", {}).get("dependencies", {})
@@ -165,7 +186,7 @@ def _versions(lock: bytes) -> dict[str, str]:
 
 
 def _toml(text: str) -> dict[str, Any]:
-    """Parse TOML; what cannot be parsed says nothing."""
+    """Parse TOML; an invalid file counts as empty."""
     toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")  # Kedro brings tomli
     try:
         found: dict[str, Any] = toml.loads(text)
@@ -175,7 +196,7 @@ def _toml(text: str) -> dict[str, Any]:
 
 
 def _with_included(name: str, read: Read) -> dict[str, str]:
-    """Return a file and, in the order of their mention, the files that it includes."""
+    """Return the texts of a file and the files that it includes, in order of inclusion."""
     found: dict[str, str] = {}
     waiting = [name]
     while waiting:

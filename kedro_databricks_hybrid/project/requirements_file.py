@@ -1,4 +1,4 @@
-"""Requirements files as pip reads them: includes, constraints, comments, continued lines, options. Pure."""
+"""Parse requirements files as pip does: includes, constraints, comments, continued lines, options. Pure."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _LINE_OPTION = re.compile(r"\s--?[A-Za-z][\w-]*([ =].*)?$")
 
 @dataclass(frozen=True)
 class Requirement:
-    """One thing that a requirements file asks for.
+    """One requirement in a requirements file.
 
     Args:
-        name: The distribution, in its normal form.
+        name: The distribution's name, normalised.
         text: The line without comments and options.
-        file: The file that holds it.
-        specifier: The versions that will do, constraints included.
-        extras: The extras that it asks for, in their normal form.
-        marker: Where it applies.
-        address: Where it comes from, if not from the index.
+        file: The file that contains it.
+        specifier: The allowed versions, constraints included.
+        extras: Its extras, normalised.
+        marker: The environment marker that limits where it applies.
+        address: Its URL or path, if it does not come from the index.
     """
 
     name: str
@@ -48,12 +48,12 @@ class Requirement:
 
 @dataclass
 class Listing:
-    """What a requirements file asks for, with all that it includes.
+    """The requirements in a file and the files that it includes.
 
     Args:
-        requirements: In the order of their mention.
-        missing: Files that are included and not there.
-        unclear: Lines that do not say which distribution they are, such as `-e .` or a folder.
+        requirements: The requirements, in order of appearance.
+        missing: Included files that do not exist.
+        unclear: Lines that do not name a distribution, such as `-e .` or a folder.
     """
 
     requirements: list[Requirement] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Listing:
 
     @property
     def names(self) -> set[str]:
-        """The names of the distributions, in their normal form."""
+        """The normalised names of the distributions."""
         return {each.name for each in self.requirements}
 
 
@@ -70,8 +70,8 @@ def read(name: str, file: Callable[[str], bytes | None]) -> Listing:
     """Read a requirements file and the files that it includes.
 
     Args:
-        name: Its path, with forward slashes, relative to what `file` knows.
-        file: Returns a file's content, or None where there is none.
+        name: Its path, with forward slashes, as `file` expects it.
+        file: Returns a file's content; None if it does not exist.
     """
     listing, constraints = Listing(), Listing()
     _read(name, file, listing, constraints, set())
@@ -138,7 +138,7 @@ def _read_line(line: str, file: str, into: Listing) -> None:
 
 
 def _wheel(text: str, file: str) -> Requirement | None:
-    """Return the distribution that a wheel's address or path names."""
+    """Return the distribution that a wheel's URL or path names; None if it is not a wheel."""
     try:
         name, version, _, _ = parse_wheel_filename(posixpath.basename(unquote(urlsplit(text).path)))
     except (InvalidWheelFilename, ValueError):

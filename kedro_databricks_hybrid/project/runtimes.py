@@ -1,7 +1,6 @@
-"""What Databricks Runtimes bring, and which databricks-connect fits them. Pure.
+"""What Databricks Runtimes contain, and which requirements and databricks-connect fit them. Pure.
 
-The data lie in runtime_packages.json, each runtime with the source that it was read from, and the rules for
-databricks-connect in connect_versions.json.
+The client's only table of runtimes is runtime_packages.json, which only this module reads.
 """
 
 from __future__ import annotations
@@ -10,8 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache, lru_cache
-from importlib import resources
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +18,51 @@ from kedro_databricks_hybrid.errors import ComputeError
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.project.requirements_file import Listing, Requirement
 
-_RUNTIME_NUMBER = re.compile(r"^(\d+)\.(\d+|x)")
+_KEY = re.compile(r"(\d+)\.(\d+|x)")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A Databricks Runtime.
+
+    Args:
+        release: Its version, such as 17.3, or 18 for 18.x, which has no fixed minor version.
+        spark: Its minor version of Spark, such as 4.0; None if unknown.
+        python: Its minor version of Python, such as 3.12; None if unknown.
+    """
+
+    release: str
+    spark: str | None = None
+    python: str | None = None
+
+    @property
+    def is_supported(self) -> bool:
+        """Whether it is not older than the oldest runtime in the table."""
+        return _numbers(self.release) >= _numbers(oldest_release())
+
+    def is_older_than(self, client: str) -> bool:
+        """Tell whether a version of databricks-connect is too new for this runtime."""
+        release = _numbers(self.release)
+        return _numbers(client)[: len(release)] > release
+
+
+def find(key: str) -> Runtime | None:
+    """Return a runtime by its key in the API; None if the key contains no version, as for custom images.
+
+    Args:
+        key: Such as 17.3.x-scala2.13 or 18.x-aarch64-photon-scala2.13.
+    """
+    release = _release(key)
+    if release is None:
+        return None
+    entry = _entry(key)
+    return Runtime(release, entry.get("spark"), entry.get("python"))
+
+
+def oldest_release() -> str:
+    """Return the oldest supported runtime, such as 11.3."""
+    releases: list[str] = [key for key in _table()["runtimes"] if key[0].isdigit()]
+    return min(releases, key=_numbers)
 
 
 class Verdict(Enum):
@@ -28,9 +70,9 @@ class Verdict(Enum):
 
     FINE = "fine"
     CONFLICTS = "conflicts"
-    """It puts another version in the place of one that the runtime brings and was built with."""
+    """It replaces a package that the runtime contains and was built with by another version."""
     REPLACES = "replaces"
-    """It puts something in the place of the runtime's own Spark, Delta or Databricks Connect."""
+    """It replaces the runtime's own Spark, Delta or Databricks Connect."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +82,9 @@ class Judgement:
     Args:
         requirement: The requirement.
         verdict: What it does.
-        reason: Why, as half a sentence for the user; empty where it is fine.
-        fix: What to write instead; empty where it is fine.
-        shipped: The version that the runtime brings, where that is known.
+        reason: Why, as half a sentence for the user; empty if it is fine.
+        fix: What to write instead; empty if it is fine.
+        shipped: The version that the runtime contains; None if unknown.
     """
 
     requirement: Requirement
@@ -57,36 +99,93 @@ def judge(listing: Listing, runtime: str | None, python: str | None = None) -> l
 
     Args:
         listing: The requirements.
-        runtime: The key of the runtime, such as 17.3.x-scala2.13 or serverless-4; None where it is not known,
-            then only what no runtime may have replaced is found.
-        python: The Python version there, such as 3.12, where it is known better than by the runtime's key.
+        runtime: The runtime's key, such as 17.3.x-scala2.13 or serverless-4. If it is None, only those
+            requirements are found that replace a part of every runtime.
+        python: The Python version on the cluster, such as 3.12; None for the runtime's.
     """
-    facts = _facts(runtime)
-    version = python or facts.get("python")
-    shipped = facts.get("packages", {})
+    version = python or _entry(runtime).get("python")
+    shipped = _packages(runtime)
     return [_judge(each, shipped) for each in listing.requirements if _applies(each, version)]
 
 
 def is_known(runtime: str) -> bool:
-    """Tell whether the versions are known that a runtime brings."""
-    return bool(_facts(runtime).get("packages"))
+    """Tell whether the table lists the packages of a runtime."""
+    return bool(_packages(runtime))
 
 
 def source(runtime: str) -> str | None:
-    """Return where the versions of a runtime were read."""
-    found: str | None = _facts(runtime).get("source")
+    """Return the URL where the package versions of a runtime were read."""
+    found: str | None = _entry(runtime).get("source")
     return found
+
+
+@dataclass(frozen=True)
+class ConnectClient:
+    """The client on this machine.
+
+    Args:
+        version: The version of databricks-connect, such as 16.1.7.
+        python: The minor version of Python, such as 3.11.
+    """
+
+    version: str
+    python: str
+
+
+def check_connect_to_cluster(client: ConnectClient, spark_version: str) -> str | None:
+    """Check a client against a cluster; return a warning if only user-defined functions will fail.
+
+    Args:
+        client: The client on this machine.
+        spark_version: The key of the cluster's runtime, such as 17.3.x-scala2.13.
+
+    Raises:
+        ComputeError: The client is newer than the runtime; the hint has the version to install.
+    """
+    runtime = find(spark_version)
+    if runtime is None:
+        return None  # a custom image: Databricks itself checks the client
+    python = runtime.python
+    if runtime.is_older_than(client.version):
+        with_python = f" in an environment with Python {python}" if python and python != client.python else ""
+        raise ComputeError(
+            f"databricks-connect {client.version} is newer than the cluster's Databricks Runtime "
+            f"{runtime.release}, which does not work.",
+            hint=f"Install the matching version{with_python}: "
+            f'pip install "databricks-connect=={runtime.release}.*".',
+        )
+    if python and python != client.python:
+        return (
+            f"Python is {client.python} here and {python} on Databricks Runtime {runtime.release}: "
+            f"user-defined functions will fail. They need an environment with Python {python} and "
+            f'pip install "databricks-connect=={runtime.release}.*".'
+        )
+    return None
+
+
+def check_connect_to_serverless(client: ConnectClient) -> None:
+    """Check a client against serverless compute.
+
+    Raises:
+        ComputeError: It is too old; the hint has the version to install.
+    """
+    oldest: str = _table()["oldest_connect_for_serverless"]
+    if _numbers(client.version) < _numbers(oldest):
+        raise ComputeError(
+            f"databricks-connect {client.version} is too old for serverless compute.",
+            hint=f'Install a newer one: pip install "databricks-connect>={oldest}".',
+        )
 
 
 def _judge(requirement: Requirement, shipped: dict[str, str]) -> Judgement:
     name, text = requirement.name, requirement.text
-    if why := _package_data()["own"].get(name):
+    if why := _table()["own"].get(name):
         fix = f"Remove {name} from {requirement.file}"
         return Judgement(requirement, Verdict.REPLACES, f"{text}: {why}", fix)
-    extras = _package_data()["extras"].get(name, {})
+    extras = _table()["extras"].get(name, {})
     if bringing := sorted(requirement.extras & extras.keys()):
         brought = " and ".join(sorted({extras[extra] for extra in bringing}))
-        reason = f"{text} brings {brought}, which the runtime has itself"
+        reason = f"{text} installs {brought}, which is part of the runtime"
         fix = f"Remove the extra {', '.join(bringing)} of {name} from {requirement.file}"
         return Judgement(requirement, Verdict.REPLACES, reason, fix)
     version = shipped.get(name)
@@ -100,10 +199,10 @@ def _judge(requirement: Requirement, shipped: dict[str, str]) -> Judgement:
 
 
 def _applies(requirement: Requirement, python: str | None) -> bool:
-    """Tell whether a requirement's marker holds on a cluster; unknown Python versions count as ours."""
+    """Tell whether a requirement's marker holds on a cluster; an unknown Python counts as this one."""
     if requirement.marker is None:
         return True
-    there = {
+    cluster = {
         "extra": "",
         "implementation_name": "cpython",
         "os_name": "posix",
@@ -113,96 +212,37 @@ def _applies(requirement: Requirement, python: str | None) -> bool:
         "sys_platform": "linux",
     }
     if python:
-        there |= {"python_version": python, "python_full_version": f"{python}.0"}
-    return requirement.marker.evaluate(there)
+        cluster |= {"python_version": python, "python_full_version": f"{python}.0"}
+    return requirement.marker.evaluate(cluster)
 
 
-def _facts(runtime: str | None) -> dict[str, Any]:
-    """Return what is known of a runtime; those for machine learning bring packages of their own."""
+def _packages(runtime: str | None) -> dict[str, str]:
+    """Return the versions that a runtime contains; those of runtimes for machine learning are not listed."""
+    packages: dict[str, str] = {} if "-ml-" in (runtime or "") else _entry(runtime).get("packages", {})
+    return packages
+
+
+def _entry(runtime: str | None) -> dict[str, Any]:
+    """Return the table's entry for a runtime: that of its release, or of its major version."""
     key = runtime or ""
-    match = re.fullmatch(r"(?P<number>\d+\.\d+)(\.x.*)?", key)
-    if match and "-ml-" not in key:
-        key = match["number"]
-    found: dict[str, Any] = _package_data()["runtimes"].get(key, {})
-    return found
+    release = _release(key) or key  # serverless-4 is listed under its own key
+    entries: dict[str, dict[str, Any]] = _table()["runtimes"]
+    return entries.get(release) or entries.get(release.partition(".")[0], {})
 
 
-@cache
-def _package_data() -> dict[str, Any]:
-    text = (
-        resources.files("kedro_databricks_hybrid.project")
-        .joinpath("runtime_packages.json")
-        .read_text("utf-8")
-    )
-    data: dict[str, Any] = json.loads(text)
-    return data
-
-
-@dataclass(frozen=True)
-class ConnectClient:
-    """What is installed here.
-
-    Args:
-        version: Of databricks-connect, such as 16.1.7.
-        python: Of Python, such as 3.11.
-    """
-
-    version: str
-    python: str
-
-
-def check_connect_to_cluster(client: ConnectClient, spark_version: str) -> str | None:
-    """Check a client against a cluster; return a remark where it works but for one thing.
-
-    Args:
-        client: What is installed here.
-        spark_version: The cluster's runtime as the API spells it, such as 17.3.x-scala2.13.
-
-    Raises:
-        ComputeError: The client is newer than the runtime; the message has the pin to install.
-    """
-    found = _RUNTIME_NUMBER.match(spark_version)
-    if not found:
-        return None  # an image of one's own: Databricks itself will say
-    runtime = found[1] if found[2] == "x" else f"{found[1]}.{found[2]}"
-    python = _connect_rules()["runtimes"].get(runtime, {}).get("python")
-    if _numbers(client.version)[: len(_numbers(runtime))] > _numbers(runtime):
-        with_python = f" in an environment with Python {python}" if python and python != client.python else ""
-        raise ComputeError(
-            f"databricks-connect {client.version} is newer than the cluster's Databricks Runtime {runtime}, "
-            "which does not work.",
-            hint=f'Install the one that fits{with_python}: pip install "databricks-connect=={runtime}.*".',
-        )
-    if python and python != client.python:
-        return (
-            f"Python here is {client.python} and {python} on Databricks Runtime {runtime}: user-defined "
-            f"functions will fail. They need an environment with Python {python} and "
-            f'pip install "databricks-connect=={runtime}.*".'
-        )
-    return None
-
-
-def check_connect_to_serverless(client: ConnectClient) -> None:
-    """Check a client against serverless compute.
-
-    Raises:
-        ComputeError: It is too old; the message has the pin to install.
-    """
-    oldest = _connect_rules()["serverless"]["oldest_client"]
-    if _numbers(client.version) < _numbers(oldest):
-        raise ComputeError(
-            f"databricks-connect {client.version} is too old for serverless compute.",
-            hint=f'Install a newer one: pip install "databricks-connect>={oldest}".',
-        )
+def _release(key: str) -> str | None:
+    found = _KEY.match(key)
+    if found is None:
+        return None
+    return found[1] if found[2] == "x" else f"{found[1]}.{found[2]}"
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(each) for each in re.findall(r"\d+", version)[:3])
 
 
-@lru_cache(maxsize=1)
-def _connect_rules() -> dict[str, Any]:
-    rules: dict[str, Any] = json.loads(
-        Path(__file__).with_name("connect_versions.json").read_text(encoding="utf-8")
-    )
-    return rules
+@cache
+def _table() -> dict[str, Any]:
+    text = Path(__file__).with_name("runtime_packages.json").read_text(encoding="utf-8")
+    table: dict[str, Any] = json.loads(text)
+    return table

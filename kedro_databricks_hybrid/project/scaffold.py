@@ -1,46 +1,44 @@
-"""The files that a project needs for Databricks: what is missing, worked out before anything is written."""
+"""The files that a project needs for Databricks: plan what is missing, then write it."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.project import notebook, settings_py
+from kedro_databricks_hybrid.project.requirements import REQUIREMENTS_FILES, local_requirements
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from kedro_databricks_hybrid.git.repository import Repository
+    from kedro_databricks_hybrid.project.requirements import Requirements
 
 LOADER_LINES = (
     "from kedro_databricks_hybrid.config_loader import DatabricksConfigLoader; "
     "CONFIG_LOADER_CLASS = DatabricksConfigLoader"
 )
-"""What settings.py must hold so that one catalog serves both worlds."""
+"""What settings.py must contain so that one catalog works locally and on Databricks."""
 
 DISTRIBUTION = "kedro-databricks-hybrid"
-REQUIREMENTS = ("requirements.txt", "src/requirements.txt")
-"""Where a Kedro project keeps its requirements; the first that is there counts."""
-
 _BASE = """\
-# Where this project lies on Databricks. Each line shows a default; uncomment it to change it.
+# This project's settings for Databricks. Each line shows a default; uncomment it to change it.
 # {user} stands for your Databricks user name, {project} for this project's name, {branch} for the Git branch.
 # code:
 #   folder: /Workspace/Repos/{user}/{project}   # the Git folder
-#   remote: origin                              # the Git remote that it is cloned from
-#   provider: gitHub                            # only for hosts that do not tell, such as git.example.com
+#   remote: origin                              # the Git remote to clone it from
+#   provider: gitHub                            # only if the host's name does not tell, as git.example.com
 # compute:
 #   cluster: my-cluster                         # name or id; --cluster overrides it
 """
 
 _DATABRICKS = """\
-# The env `databricks`: paths of the catalog below data/ lead here.
+# The env `databricks`: the catalog's paths below data/ point to this data root.
 data:
   root: <root>   # dbfs:/... or /Volumes/<catalog>/<schema>/<volume>/...
 """
 
-# What must never be committed, as a line of .gitignore, with a path that shows whether it is ignored already.
+# Lines for .gitignore, each with a path that tells whether git ignores such files already.
 _IGNORED = (
     ("conf/local/**", "conf/local/credentials.yml"),
     ("conf/**/*credentials*", "conf/base/credentials.yml"),
@@ -53,7 +51,7 @@ _IGNORED = (
 
 @dataclass(frozen=True)
 class Change:
-    """A file to write: its path in the project, its text, and what that does."""
+    """A file to write: its path in the project, its text, and the verb that reports it."""
 
     path: str
     text: str
@@ -62,11 +60,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a project lacks.
+    """The changes that a project needs.
 
     Args:
         changes: The files to write.
-        instructions: What only the user can do, one sentence each.
+        instructions: Steps that only the user can do, one sentence each.
     """
 
     changes: list[Change]
@@ -74,25 +72,31 @@ class Plan:
 
 
 def plan(project_path: Path, package: str, repository: Repository, data_root: str) -> Plan:
-    """Work out which files to write and to add to; what is there is kept.
+    """Plan which files to write or extend; existing content is kept.
 
     Args:
         project_path: The Kedro project.
         package: Its Python package.
-        repository: Its repository, which knows what is ignored.
-        data_root: The data root for the env `databricks`, placeholders allowed.
+        repository: Its repository, to ask what git ignores.
+        data_root: The data root of the env `databricks`; may contain placeholders.
     """
     changes, instructions = [], []
+    required = local_requirements(project_path)
     new = {
         "conf/base/databricks.yml": _BASE,
         "conf/databricks/databricks.yml": _DATABRICKS.replace("<root>", data_root),
     }
     if not _has_notebook(project_path):
-        new[notebook.PATH] = notebook.Content(_requirements_name(project_path)).as_source()
+        file = str(required.path) if required else REQUIREMENTS_FILES[0]
+        is_for_pip = required is None or required.is_for_pip
+        new[notebook.PATH] = notebook.Content(file if is_for_pip else None).as_source()
     for name, text in new.items():
         if not (project_path / name).exists():
             changes.append(Change(name, text, "Wrote"))
-    changes += [each for each in (_gitignore(project_path, repository), _requirements(project_path)) if each]
+    added = _requirements(project_path, required)
+    changes += [each for each in (_gitignore(project_path, repository), added) if each]
+    if required and not added and not is_required(required):
+        instructions.append(f"Add {DISTRIBUTION} to the project's requirements: {required.path} lacks it.")
     settings = f"src/{package}/settings.py"
     try:
         before = _text(project_path / settings)
@@ -101,7 +105,7 @@ def plan(project_path: Path, package: str, repository: Repository, data_root: st
             changes.append(Change(settings, after, "Edited"))
     except settings_py.CannotEditError as error:
         if not uses_our_loader():
-            instructions.append(f"Add to {settings}, which is left as it is since {error}: {LOADER_LINES}")
+            instructions.append(f"Add to {settings}, which was not changed because {error}: {LOADER_LINES}")
     return Plan(changes, instructions)
 
 
@@ -112,14 +116,14 @@ def write(project_path: Path, change: Change) -> None:
     path.write_bytes(change.text.encode("utf-8", "surrogateescape"))
 
 
-def required_names(requirements: str) -> set[str]:
-    """Return the names of the distributions that a requirements file asks for, in their normal form."""
-    found = re.findall(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)", requirements, re.MULTILINE)
-    return {re.sub(r"[-_.]+", "-", name).lower() for name in found}
+def is_required(requirements: Requirements) -> bool:
+    """Tell whether requirements include this package, or may do so by a line such as `-e .`."""
+    listing = requirements.listing
+    return DISTRIBUTION in listing.names or bool(listing.unclear)
 
 
 def uses_our_loader() -> bool:
-    """Tell whether the project that Kedro has loaded reads its configuration through our loader."""
+    """Tell whether the project that Kedro has loaded uses DatabricksConfigLoader."""
     from kedro.framework.project import settings
 
     loader: type = settings.CONFIG_LOADER_CLASS
@@ -127,7 +131,7 @@ def uses_our_loader() -> bool:
 
 
 def _has_notebook(project_path: Path) -> bool:
-    """Tell whether a notebook of the project loads it as the guide's does."""
+    """Tell whether a notebook of the project loads it with %reload_kedro, as the guide's does."""
     found = [*project_path.glob("notebooks/**/*.py"), *project_path.glob("notebooks/**/*.ipynb")]
     return any("%reload_kedro" in path.read_text(encoding="utf-8", errors="replace") for path in found)
 
@@ -143,20 +147,15 @@ def _gitignore(project_path: Path, repository: Repository) -> Change | None:
     return Change(".gitignore", text, "Edited" if (project_path / ".gitignore").exists() else "Wrote")
 
 
-def _requirements(project_path: Path) -> Change | None:
-    name = _requirements_name(project_path)
+def _requirements(project_path: Path, required: Requirements | None) -> Change | None:
+    """Add this package to a requirements.txt; other files, such as pyproject.toml, are the user's to edit."""
+    name = str(required.path) if required else REQUIREMENTS_FILES[0]
     text = _text(project_path / name)
-    if DISTRIBUTION in required_names(text) or re.search(
-        r"^\s*(-r|--requirement|-e|\.)\b", text, re.MULTILINE
-    ):
-        return None
     if not text:
         return Change(name, f"kedro\n{DISTRIBUTION}\n", "Wrote")
+    if required is None or is_required(required) or not name.endswith(".txt"):
+        return None
     return Change(name, _with_lines(text, [DISTRIBUTION]), "Edited")
-
-
-def _requirements_name(project_path: Path) -> str:
-    return next((each for each in REQUIREMENTS if (project_path / each).is_file()), REQUIREMENTS[0])
 
 
 def _with_lines(text: str, lines: list[str]) -> str:

@@ -25,15 +25,15 @@ _LOGIN_HINT = "Logins belong in a profile of ~/.databrickscfg; choose one with -
 
 @dataclass(frozen=True)
 class Code:
-    """Where the code of the project lies on Databricks, and how it gets there.
+    """The project's code on Databricks.
 
     Args:
-        folder: Workspace path of the Git folder; may hold {user}, {project} and {branch}.
-        sync: How code travels: `git`, as commits, or `files`, as the working tree is.
-        remote: The Git remote that the Git folder is cloned from.
-        provider: The Git provider as Databricks spells it; told by the remote's host if not given.
-        job_source: Where jobs take the code from: `git_folder`, or `git_source`, Databricks' own checkout of
-            the commit or branch. If not given, the folder for `run --job` and Git for `deploy`.
+        folder: Workspace path of the Git folder; may contain {user}, {project} and {branch}.
+        sync: How `push` sends code: `git`, as commits, or `files`, as a mirror of the working tree.
+        remote: The Git remote to clone the Git folder from.
+        provider: Databricks' name of the Git provider; if not given, it is derived from the remote's host.
+        job_source: The code that jobs run: `git_folder`, or `git_source`, Databricks' own checkout of the
+            commit or branch. If not given, the folder for `run --job` and Git for `deploy`.
     """
 
     folder: str = "/Workspace/Repos/{user}/{project}"
@@ -45,12 +45,12 @@ class Code:
 
 @dataclass(frozen=True)
 class Data:
-    """Which folder of data here corresponds to which one on Databricks.
+    """The local data folder and the data root on Databricks.
 
     Args:
         local: The local data folder, inside the project.
-        root: Where the data lie on Databricks: `dbfs:/...` or `/Volumes/<catalog>/<schema>/<volume>[/...]`;
-            may hold placeholders.
+        root: The data root: `dbfs:/...` or `/Volumes/<catalog>/<schema>/<volume>[/...]`; may contain
+            placeholders.
     """
 
     local: str = "data"
@@ -59,15 +59,15 @@ class Data:
 
 @dataclass(frozen=True)
 class Compute:
-    """What a pipeline runs on.
+    """The compute that runs pipelines.
 
     Args:
-        cluster: Name or id of an all-purpose cluster, or `serverless`; the one that runs, or the only one, if
-            not given.
-        job_cluster: The new cluster of a job, in the words of the jobs API's `new_cluster`: `spark_version`,
+        cluster: Name or id of an all-purpose cluster, or `serverless`; if not given, the only running or only
+            visible cluster.
+        job_cluster: The new cluster of a job, as `new_cluster` of the jobs API: `spark_version`,
             `node_type_id`, `num_workers` and so on.
         environment_version: The version of the serverless environment.
-        pip_options: What pip is told when it installs the requirements on a cluster, such as an index;
+        pip_options: Options for pip when it installs the requirements on a cluster, such as an index;
             `{{secrets/<scope>/<key>}}` stands for a secret, which only the cluster reads.
     """
 
@@ -79,13 +79,13 @@ class Compute:
 
 @dataclass(frozen=True)
 class Job:
-    """The job that `deploy` makes.
+    """The job that `deploy` creates.
 
     Args:
-        name: Name of the job; the project's if not given.
-        schedule: When the job runs, as a Quartz cron expression; only when it is started if not given.
+        name: Name of the job; if not given, the project's name.
+        schedule: When the job runs, as a Quartz cron expression; if not given, it has no schedule.
         timezone: The time zone of the schedule.
-        tags: Tags of the job, beside our own.
+        tags: Further tags of the job.
     """
 
     name: str | None = None
@@ -96,7 +96,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that databricks.yml can say."""
+    """The content of databricks.yml."""
 
     code: Code = field(default_factory=Code)
     data: Data = field(default_factory=Data)
@@ -116,7 +116,7 @@ def load(project_path: Path, env: str | None = None, *, conf_source: Path | None
     """Read conf/base/databricks.yml overlaid by conf/<env>/databricks.yml; either may be missing.
 
     Raises:
-        SettingsError: A file cannot be read, or says something that is not a setting.
+        SettingsError: A file cannot be read, or contains something that is not a setting.
     """
     conf = conf_source or Path(project_path) / "conf"
     layers = [conf / BASE_ENV / FILE_NAME]
@@ -126,13 +126,13 @@ def load(project_path: Path, env: str | None = None, *, conf_source: Path | None
 
 
 def parse(text: str, *, where: str) -> dict[str, dict[str, Any]]:
-    """Check the text of one databricks.yml and return the sections that it gives.
+    """Check the text of one databricks.yml and return its sections.
 
     `${oc.env:NAME}` and `${oc.env:NAME,default}` stand for environment variables.
 
     Args:
-        text: The file's content; empty is the same as no file.
-        where: What to call the file in errors.
+        text: The file's content; an empty file has no sections.
+        where: The file's name in errors.
     """
     content = _interpolated(text, where)
     _refuse_logins(content, where)
@@ -142,7 +142,7 @@ def parse(text: str, *, where: str) -> dict[str, dict[str, Any]]:
         known = {each.name for each in fields(_SECTIONS[name])}
         given = {} if section is None else section
         if not isinstance(given, dict):
-            message = f"{where}: {name} must hold settings such as {name}.{min(known)}, not {given!r}."
+            message = f"{where}: {name} must contain settings such as {name}.{min(known)}, not {given!r}."
             raise SettingsError(message)
         _refuse_unknown(given, known, where, prefix=f"{name}.")
         for key, value in given.items():
@@ -152,7 +152,7 @@ def parse(text: str, *, where: str) -> dict[str, dict[str, Any]]:
 
 
 def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
-    """Lay checked sections over one another, the last one on top, and over the defaults."""
+    """Merge checked sections over the defaults; later ones override earlier ones."""
     merged: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
     for layer in layers:
         for name, section in layer.items():
@@ -166,13 +166,13 @@ def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
 
 
 def default_env(project_path: Path) -> str | None:
-    """Return `databricks` where the project has conf/databricks, otherwise nothing."""
+    """Return `databricks` if the project has conf/databricks, otherwise None."""
     has_it = (Path(project_path) / "conf" / DATABRICKS_ENV).is_dir()
     return DATABRICKS_ENV if has_it else None
 
 
 def require_env(project_path: Path, env: str, *, conf_source: Path | None = None) -> None:
-    """Refuse an env that the project has no folder for, naming the nearest one that it has."""
+    """Refuse an env without a folder in conf/; suggest the env with the most similar name."""
     conf = conf_source or Path(project_path) / "conf"
     if (conf / env).is_dir():
         return
@@ -182,21 +182,21 @@ def require_env(project_path: Path, env: str, *, conf_source: Path | None = None
     if near:
         hint = f"Did you mean {near[0]}?"
     elif env == DATABRICKS_ENV:
-        hint = "`kedro databricks init` makes it."
+        hint = "`kedro databricks init` creates it."
     message = f"There is no env {env}: {(conf / env).as_posix()} does not exist."
     raise SettingsError(message, hint=hint)
 
 
 def project_name(package_name: str) -> str:
-    """Return what {project} stands for: iris-databricks for the package iris_databricks."""
+    """Return the value of {project}: iris-databricks for the package iris_databricks."""
     return package_name.replace("_", "-")
 
 
 def fill(template: str, *, user: str | None = None, project: str, branch: str | None = None) -> str:
-    """Put values in the place of {user}, {project} and {branch}.
+    """Replace {user}, {project} and {branch} by their values.
 
     Raises:
-        SettingsError: A placeholder is unknown, or has no value here.
+        SettingsError: A placeholder is unknown or has no value.
     """
     values = {"user": user, "project": project, "branch": branch}
 
@@ -207,7 +207,7 @@ def fill(template: str, *, user: str | None = None, project: str, branch: str | 
         value = values[name]
         if not value:
             message = f"{template} needs the {name}, which is not known here."
-            raise SettingsError(message, hint=f"Write it out instead of {{{name}}}.")
+            raise SettingsError(message, hint=f"Write the value instead of {{{name}}}.")
         return value
 
     return PLACEHOLDER.sub(value_of, template)
@@ -224,7 +224,7 @@ def _text(path: Path) -> str:
 
 
 def _interpolated(text: str, where: str) -> dict[str, Any]:
-    # Kedro takes oc.env away in every loader, so it is put back for this file alone.
+    # Every loader of Kedro unregisters oc.env, so register it again while this file is resolved.
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from omegaconf.resolvers import oc
@@ -235,7 +235,7 @@ def _interpolated(text: str, where: str) -> dict[str, Any]:
         if content is None:
             return {}
         if not isinstance(content, dict):
-            message = f"{where} must hold the sections {', '.join(_SECTIONS)}."
+            message = f"{where} must contain the sections {', '.join(_SECTIONS)}."
             raise SettingsError(message)
         if "${" not in text:
             return content
@@ -265,10 +265,10 @@ def _refuse_logins(content: Mapping[Any, Any], where: str, prefix: str = "") -> 
         if isinstance(value, dict):
             _refuse_logins(value, where, prefix=f"{name}.")
         if name == PIP_OPTIONS:
-            continue  # an index has an address; its rule sees to its login
+            continue  # an index has a URL; its own rule checks it for logins
         words = set(re.split(r"[^a-z]+", str(key).lower()))
         if words & _LOGIN_WORDS or (isinstance(value, str) and _LOGIN_VALUE.search(value)):
-            message = f"{where}: {name} looks like a part of a login, which this file must not hold."
+            message = f"{where}: {name} looks like part of a login, which this file must not contain."
             raise SettingsError(message, hint=_LOGIN_HINT)
 
 
@@ -281,7 +281,7 @@ def _refuse_unknown(content: Mapping[Any, Any], known: Collection[str], where: s
         near = difflib.get_close_matches(f"{prefix}{key}", names, n=1) or [
             each for each in everywhere if each.rpartition(".")[2] == key
         ]
-        hint = f"Did you mean {near[0]}?" if near else f"It can hold {', '.join(sorted(names))}."
+        hint = f"Did you mean {near[0]}?" if near else f"It can contain {', '.join(sorted(names))}."
         message = f"{where}: {prefix}{key} is not a setting."
         raise SettingsError(message, hint=hint)
 
@@ -291,7 +291,7 @@ def _check(name: str, value: object, where: str) -> None:
         return
     if name in _MAPPINGS:
         if not isinstance(value, dict):
-            raise SettingsError(f"{where}: {name} must hold settings of its own, not {value!r}.")
+            raise SettingsError(f"{where}: {name} must be a mapping of settings, not {value!r}.")
         return
     if not isinstance(value, str):
         message = f"{where}: {name} must be text, not {value!r}."
@@ -308,5 +308,5 @@ def _check(name: str, value: object, where: str) -> None:
 
 def _unknown_placeholder(name: str, template: str) -> SettingsError:
     known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
-    message = f"{template} holds {{{name}}}, which stands for nothing."
-    return SettingsError(message, hint=f"Known are {known}.")
+    message = f"{template} contains the unknown placeholder {{{name}}}."
+    return SettingsError(message, hint=f"The placeholders are {known}.")

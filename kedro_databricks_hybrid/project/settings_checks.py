@@ -1,4 +1,4 @@
-"""What the value of each setting must look like. Pure."""
+"""Check the value of each setting. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _folder_problem(value: str) -> str | None:
 
 def _root_problem(value: str) -> str | None:
     is_volume = volume_paths.split(PurePosixPath(value)) is not None
-    # The DBFS root itself would put every project's data side by side with the system's own.
+    # In the DBFS root itself, a project's data would mix with the system's folders.
     is_dbfs = value.startswith("dbfs:/") and value.strip("/") != "dbfs:" and value[6:7] != "/"
     if not (is_volume or is_dbfs):
         return "it must be dbfs:/<folder> or /Volumes/<catalog>/<schema>/<volume>[/<folder>]"
@@ -34,7 +34,7 @@ def _local_problem(value: str) -> str | None:
     if PurePosixPath(value).is_absolute() or PureWindowsPath(value).drive or "\\" in value:
         return "it must be a folder inside the project, such as data"
     if not PurePosixPath(value).parts:
-        return "the whole project cannot be its data"
+        return "it must not be the project's folder itself"
     return _path_problem(value)
 
 
@@ -55,9 +55,9 @@ def _pip_options_problem(value: str) -> str | None:
 
 def _path_problem(value: str) -> str | None:
     if ".." in PurePosixPath(value).parts:
-        return "it must not hold .."
+        return "it must not contain .."
     unknown = [name for name in PLACEHOLDER.findall(value) if name not in PLACEHOLDERS]
-    return f"{{{unknown[0]}}} stands for nothing" if unknown else None
+    return f"{{{unknown[0]}}} is not a placeholder" if unknown else None
 
 
 RULES = {
@@ -68,4 +68,4 @@ RULES = {
     "data.root": _root_problem,
     "data.local": _local_problem,
 }
-"""By setting: what says what is wrong with a value, in words that follow "but", None where it is right."""
+"""Checks by setting: each returns what is wrong with a value, as words that follow "but", or None."""

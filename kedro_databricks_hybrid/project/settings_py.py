@@ -1,4 +1,4 @@
-"""Editing a project's settings.py by its syntax tree, so that it uses DatabricksConfigLoader. Pure."""
+"""Edit a project's settings.py, by its syntax tree, to use DatabricksConfigLoader. Pure."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from dataclasses import dataclass
 MODULE = "kedro_databricks_hybrid.config_loader"
 LOADER = "DatabricksConfigLoader"
 NAME = "CONFIG_LOADER_CLASS"
-_KEDROS_OWN = "OmegaConfigLoader"
+_KEDRO_LOADER = "OmegaConfigLoader"
+_COMMENT = "# One catalog that works locally and on Databricks."
 _IMPORT = f"from {MODULE} import {LOADER}"
 
 
 class CannotEditError(ValueError):
-    """The file says something about the loader that only its author can change."""
+    """The file sets the loader in a way that only its author can change."""
 
 
 @dataclass(frozen=True)
 class _Edit:
-    """Lines to replace, from 0; an insertion where both are the same."""
+    """Lines to replace, counted from 0; an insertion if `first` equals `end`."""
 
     first: int
     end: int
@@ -26,7 +27,7 @@ class _Edit:
 
 
 def uses_loader(source: str) -> bool:
-    """Tell whether a settings.py sets our loader, by the name that it imports."""
+    """Tell whether a settings.py imports DatabricksConfigLoader and sets it as the loader."""
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -36,13 +37,13 @@ def uses_loader(source: str) -> bool:
 
 
 def with_loader(source: str) -> str:
-    """Return a settings.py that sets our loader, and is otherwise as it was.
+    """Return a settings.py changed to set DatabricksConfigLoader; the rest is kept.
 
     Args:
         source: The file's text, with its own line endings.
 
     Raises:
-        CannotEditError: It is no valid Python, or sets a loader in a way that must not be overridden.
+        CannotEditError: It is not valid Python, or sets a loader in a way that this function cannot change.
     """
     if uses_loader(source):
         return source
@@ -71,11 +72,11 @@ def _edits(tree: ast.Module) -> list[_Edit]:
     statement = f"{NAME} = {LOADER}"
     if not assigned:
         where = _end_of_imports(tree)
-        return [_Edit(where, where, ["", _IMPORT, "", "# One catalog for both worlds.", statement])]
+        return [_Edit(where, where, ["", _IMPORT, "", _COMMENT, statement])]
     only = assigned[0]
-    if _value(only) != _KEDROS_OWN:
-        raise CannotEditError(f"it sets {NAME} to a loader of its own")
-    if not _stands_alone(tree, only):
+    if _value(only) != _KEDRO_LOADER:
+        raise CannotEditError(f"it sets {NAME} to a custom loader")
+    if not _is_replaceable(tree, only):
         raise CannotEditError(f"it sets {NAME} and something else in one line")
     edits = [_Edit(only.lineno - 1, only.end_lineno or only.lineno, [statement])]
     if not _imports(tree, LOADER):
@@ -84,11 +85,11 @@ def _edits(tree: ast.Module) -> list[_Edit]:
 
 
 def _import_edit(tree: ast.Module, *, before: ast.stmt) -> _Edit:
-    """Put our import where Kedro's loader is imported, in its place if nothing else needs that."""
+    """Add our import after that of Kedro's loader, or replace it if nothing else needs that."""
     for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and any(alias.name == _KEDROS_OWN for alias in node.names):
-            uses = sum(isinstance(each, ast.Name) and each.id == _KEDROS_OWN for each in ast.walk(tree))
-            needless = uses == 1 and len(node.names) == 1 and _stands_alone(tree, node)
+        if isinstance(node, ast.ImportFrom) and any(alias.name == _KEDRO_LOADER for alias in node.names):
+            uses = sum(isinstance(each, ast.Name) and each.id == _KEDRO_LOADER for each in ast.walk(tree))
+            needless = uses == 1 and len(node.names) == 1 and _is_replaceable(tree, node)
             end = node.end_lineno or node.lineno
             return _Edit(node.lineno - 1 if needless else end, end, [_IMPORT])
     where = min(_end_of_imports(tree), before.lineno - 1)
@@ -104,8 +105,8 @@ def _assignments(tree: ast.Module) -> list[ast.Assign | ast.AnnAssign]:
     ]
 
 
-def _stands_alone(tree: ast.Module, node: ast.stmt) -> bool:
-    """Tell whether a statement can be replaced by its lines: nothing else is on them, or set by it."""
+def _is_replaceable(tree: ast.Module, node: ast.stmt) -> bool:
+    """Tell whether a statement can be replaced: it shares no line, and sets no other name."""
     first, last = node.lineno, node.end_lineno or node.lineno
     others = [each for each in tree.body if each is not node]
     if isinstance(node, ast.Assign) and len(node.targets) > 1:

@@ -1,1 +1,1 @@
-"""Running a pipeline on Databricks: request, backend, outcome, and the run log between them."""
+"""Run pipelines on Databricks: the request, the command or job that performs it, its log and outcome."""

@@ -1,6 +1,6 @@
-"""Choose the compute of a run from options, settings and the clusters there are. Pure.
+"""Choose a run's compute from options, settings and the visible clusters. Pure.
 
-For serverless jobs also the environment, built from the project's requirements.
+Also builds the environment of serverless jobs from the project's requirements.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from kedro_databricks_hybrid.project.requirements import fit
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kedro_databricks_hybrid.databricks.clusters import Cluster, Seen
+    from kedro_databricks_hybrid.databricks.clusters import Cluster, VisibleCluster
     from kedro_databricks_hybrid.project.requirements import Fit, Requirements
     from kedro_databricks_hybrid.project.settings import Compute
 
 ENVIRONMENT_KEY = "kedro"
-"""What a task calls its environment."""
+"""The key by which a task refers to its environment."""
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What the command line asks for.
+class ComputeOptions:
+    """The command line's options for compute.
 
     Args:
         cluster: Name or id of a cluster.
-        serverless: Serverless compute.
-        job: A job instead of an interactive run.
+        serverless: Run on serverless compute.
+        job: Run as a job instead of a command.
     """
 
     cluster: str | None = None
@@ -41,13 +41,13 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a run takes.
+    """The compute that a run uses.
 
     Args:
-        is_job: Whether it is a job, or else a command on an interactive cluster.
-        compute: What it runs on.
-        cluster: The cluster, where it is one that exists.
-        why: One sentence, where a job is made that nobody asked for.
+        is_job: True for a job, False for a command on an all-purpose cluster.
+        compute: The kind of compute.
+        cluster: The cluster, if it is an existing one.
+        why: One sentence that explains why the run becomes a job, if nobody asked for one.
     """
 
     is_job: bool
@@ -57,12 +57,12 @@ class Choice:
 
     @property
     def name(self) -> str:
-        """The name of what it runs on."""
+        """The cluster's name, or the kind of compute."""
         return self.cluster.name if self.cluster else self.compute
 
     @property
-    def place(self) -> str:
-        """Return what it runs on, in words that follow "Running ..."."""
+    def phrase(self) -> str:
+        """How the run is performed, as words that follow "Running ..."."""
         where = {
             "cluster": f"on the cluster {self.name}",
             "job cluster": "on a new job cluster",
@@ -71,39 +71,41 @@ class Choice:
         return f"as a job {where}" if self.is_job else where
 
 
-def choose_compute(wishes: Wishes, compute: Compute, clusters: Callable[[], Sequence[Seen]]) -> Choice:
-    """Choose where a run takes place.
+def choose_compute(
+    options: ComputeOptions, compute: Compute, clusters: Callable[[], Sequence[VisibleCluster]]
+) -> Choice:
+    """Choose a run's compute.
 
-    Commands need an all-purpose cluster. What cannot take commands becomes a job, with a word why. A job
-    makes a cluster of its own where the settings describe one, unless a cluster is named on the command line.
+    Commands need an all-purpose cluster; on any other compute the run becomes a job, and `why` explains it.
+    A job creates a new cluster if the settings describe one, unless the command line names a cluster.
 
     Args:
-        wishes: What was asked for.
-        compute: What the settings say.
-        clusters: Returns the all-purpose clusters; asked only where they matter.
+        options: The command line's options.
+        compute: The `compute` section of databricks.yml.
+        clusters: Returns the all-purpose clusters; called only if they matter.
 
     Raises:
-        ComputeError: No cluster, or several, could be meant.
+        ComputeError: No cluster matches, or several do.
     """
-    own_cluster = compute.job_cluster is not None and wishes.cluster is None
-    named = wishes.cluster or (None if wishes.job and own_cluster else compute.cluster)
-    if wishes.serverless or named == SERVERLESS:
-        why = "" if wishes.job else "Serverless compute takes no commands, so this run becomes a job."
+    new_cluster = compute.job_cluster is not None and options.cluster is None
+    named = options.cluster or (None if options.job and new_cluster else compute.cluster)
+    if options.serverless or named == SERVERLESS:
+        why = "" if options.job else "Serverless compute runs no commands, so this run becomes a job."
         return Choice(is_job=True, compute="serverless", why=why)
-    if wishes.job and own_cluster:
+    if options.job and new_cluster:
         return Choice(is_job=True, compute="job cluster")
     found = clusters()
-    if not found and not named and own_cluster:
-        why = "You can see no all-purpose cluster, so this run becomes a job on a cluster of its own."
+    if not found and not named and new_cluster:
+        why = "You can see no all-purpose cluster, so this run becomes a job on a new cluster."
         return Choice(is_job=True, compute="job cluster", why=why)
-    return Choice(wishes.job, "cluster", pick(found, named))
+    return Choice(options.job, "cluster", pick(found, named))
 
 
 def refuse_out_of_reach(choice: Choice, data_root: str) -> None:
-    """Refuse a data root that the chosen compute does not have.
+    """Refuse a data root that the chosen compute cannot reach.
 
     Raises:
-        ComputeError: Serverless compute has no /dbfs.
+        ComputeError: Serverless compute has no /dbfs, so it can only reach volumes.
     """
     if choice.compute == "serverless" and not is_on_volume(data_root):
         raise ComputeError(
@@ -113,17 +115,17 @@ def refuse_out_of_reach(choice: Choice, data_root: str) -> None:
 
 
 def serverless_dependencies(requirements: Requirements, version: str) -> Fit:
-    """Return what an environment installs, always as lines: it is made before there is a file to read.
+    """Return what a serverless environment installs, always as lines, as no file exists there yet.
 
     Args:
-        requirements: The requirements.
+        requirements: The project's requirements.
         version: The environment's version.
     """
     return fit(replace(requirements, is_for_pip=False), f"serverless-{version}")
 
 
 def serverless_environment(version: str, lines: list[str]) -> dict[str, object]:
-    """Return the environment as the jobs API takes it."""
+    """Return the environment in the form of the jobs API."""
     spec: dict[str, object] = {"environment_version": version}
     if lines:
         spec["dependencies"] = lines

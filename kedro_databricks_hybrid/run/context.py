@@ -1,4 +1,4 @@
-"""Execution contexts and commands of API 1.2, and the run that is one command in a context."""
+"""Execution contexts and commands (API 1.2), and runs as a command in a context."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from kedro_databricks_hybrid.databricks.retry import Pauses, is_passing
+from kedro_databricks_hybrid.databricks.retry import Backoff, is_transient
 from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import ComputeError, HybridError, WorkspaceError
 from kedro_databricks_hybrid.run import follow
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _CONTEXT_SECONDS = 300.0
 _DIED = "The Python process on the cluster ended before the run did"
-_AGAIN = "Run it again, which starts a new one."
+_RUN_AGAIN = "Run it again, which starts a new process."
 
 
 @dataclass(frozen=True)
@@ -37,36 +37,36 @@ class Context:
     context_id: str
 
     def is_running(self) -> bool:
-        """Tell whether the context still exists and takes commands.
+        """Tell whether the context still exists and accepts commands.
 
         Raises:
-            WorkspaceError: The service is in trouble, which says nothing of the context.
+            WorkspaceError: The service failed or is busy, so the context's state is unknown.
         """
         try:
             return self._status() == "Running"
         except WorkspaceError as error:
-            if is_passing(error):
+            if is_transient(error):
                 raise
-            # Evicted, or gone with an earlier start of the cluster; the wording is not documented.
+            # The context was evicted, or the cluster restarted; the message is not documented.
             return False
 
     def wait(self) -> None:
-        """Wait until the context takes commands.
+        """Wait until the context accepts commands.
 
         Raises:
-            ComputeError: It ended in an error, or took too long.
+            ComputeError: It failed to start, or took too long.
         """
         deadline = time.monotonic() + _CONTEXT_SECONDS
-        pauses = Pauses()
+        backoff = Backoff()
         while (status := self._status()) != "Running":
             if status == "Error" or time.monotonic() > deadline:
                 raise ComputeError(
                     f"The Python process on the cluster {self.cluster.name} did not start (status {status}).",
-                    hint="See server.log in the folder that `kedro databricks sandbox status` names."
+                    hint="See server.log in the folder that `kedro databricks sandbox status` shows."
                     if self.workspace.is_local
                     else "See the cluster's driver log, or restart the cluster.",
                 )
-            pauses.sleep()
+            backoff.sleep()
 
     def start(self, text: str) -> str:
         """Start a command and return its id."""
@@ -82,31 +82,31 @@ class Context:
         return str(cast("Any", wait.response).id)
 
     def result(self, command_id: str) -> CommandResult:
-        """Return where a command stands."""
-        with translated(f"ask about a command on the cluster {self.cluster.name}"):
+        """Return a command's current state and result."""
+        with translated(f"get the status of a command on the cluster {self.cluster.name}"):
             answer = self.workspace.client.command_execution.command_status(
                 self.cluster.cluster_id, self.context_id, command_id
             )
         return _result(answer)
 
     def run(self, text: str) -> CommandResult:
-        """Run a command to its end."""
+        """Run a command and wait for its result."""
         command_id = self.start(text)
-        pauses = Pauses()
+        backoff = Backoff()
         while not (result := self.result(command_id)).ended:
-            pauses.sleep()
+            backoff.sleep()
         return result
 
     def cancel(self, command_id: str) -> None:
-        """Ask for a command to be interrupted."""
+        """Request that a command be interrupted."""
         with translated(f"cancel the command on the cluster {self.cluster.name}"):
             self.workspace.client.command_execution.cancel(
                 cluster_id=self.cluster.cluster_id, context_id=self.context_id, command_id=command_id
             )
 
     def cluster_ended(self) -> str:
-        """Return why the cluster does not run; empty where it does, or cannot be asked."""
-        with contextlib.suppress(HybridError), translated("ask about the cluster"):
+        """Return why the cluster is not running; empty if it is, or if its state is unknown."""
+        with contextlib.suppress(HybridError), translated("get the state of the cluster"):
             found = self.workspace.client.clusters.get(self.cluster.cluster_id)
             state = found.state.value if found.state else "RUNNING"
             reason = found.termination_reason.code if found.termination_reason else None
@@ -116,7 +116,7 @@ class Context:
         return ""
 
     def destroy(self) -> None:
-        """End the context; one that is gone already is no error."""
+        """End the context; it is no error if it does not exist any more."""
         try:
             with translated("end the execution context"):
                 self.workspace.client.command_execution.destroy(self.cluster.cluster_id, self.context_id)
@@ -125,7 +125,7 @@ class Context:
 
     @contextlib.contextmanager
     def destroyed_on_error(self) -> Iterator[None]:
-        """End the context where what follows fails, or is interrupted: nobody would know of it."""
+        """End the context if the block fails or is interrupted, as nothing else would."""
         try:
             yield
         except BaseException:
@@ -133,7 +133,7 @@ class Context:
             raise
 
     def _status(self) -> str:
-        with translated(f"ask about the execution context on the cluster {self.cluster.name}"):
+        with translated(f"get the status of the execution context on the cluster {self.cluster.name}"):
             answer = self.workspace.client.command_execution.context_status(
                 self.cluster.cluster_id, self.context_id
             )
@@ -142,7 +142,7 @@ class Context:
 
 @dataclass(frozen=True)
 class CommandResult:
-    """Where a command stands: whether it ended, whether well, and its text or error."""
+    """A command's state: whether it ended, whether it succeeded, and its output or error."""
 
     ended: bool
     succeeded: bool
@@ -150,11 +150,11 @@ class CommandResult:
 
 
 def create_context(workspace: Workspace, cluster: Cluster) -> Context:
-    """Create a context and wait until it takes commands; where that fails, none is left behind.
+    """Create a context and wait until it accepts commands; a context that fails to start is removed.
 
     Raises:
         ComputeError: It did not start.
-        WorkspaceError: The cluster gives no context.
+        WorkspaceError: Databricks refused to create it.
     """
     from databricks.sdk.service.compute import Language
 
@@ -186,18 +186,18 @@ class CommandWork:
 
     Args:
         context: The execution context.
-        command_id: The command; empty where it was not noted.
+        command_id: The command; empty if its id was not recorded.
     """
 
     context: Context
     command_id: str
 
     def ending(self) -> Ending | None:
-        """Return how the command ended; a context that is lost took it along."""
+        """Return how the command ended; a lost context counts as its end."""
         try:
             result = self.context.result(self.command_id)
-        except WorkspaceError as error:  # evicted, or gone with its cluster
-            if is_passing(error):
+        except WorkspaceError as error:  # the context was evicted or its cluster terminated
+            if is_transient(error):
                 raise
             return self._died(error.message)
         return self._died(result.text) if result.ended else None
@@ -207,27 +207,27 @@ class CommandWork:
         self.context.cancel(self.command_id)
 
     def abandon(self) -> None:
-        """End the process.
+        """End the Python process.
 
         Raises:
-            ComputeError: It goes on.
+            ComputeError: It is still running.
         """
         self.context.destroy()
         if self.ending() is None:
             raise ComputeError(f"The Python process on the cluster {self.context.cluster.name} did not end.")
 
-    def _died(self, words: str) -> Ending:
-        """Say all that is known of the end: what the command left, and what the cluster says of itself."""
+    def _died(self, output: str) -> Ending:
+        """Describe the end by the command's output and the cluster's state."""
         reason = self.context.cluster_ended()
-        hint = _AGAIN
-        if not reason and follow.is_out_of_memory(words):
+        hint = _RUN_AGAIN
+        if not reason and follow.is_out_of_memory(output):
             reason, hint = follow.OUT_OF_MEMORY, follow.OUT_OF_MEMORY_HINT
-        return Ending("failed", f"{_DIED}{f': {reason}' if reason else ''}.", words, hint)
+        return Ending("failed", f"{_DIED}{f': {reason}' if reason else ''}.", output, hint)
 
 
 def start_in_context(context: Context, request: RunRequest, tree: RemoteTree) -> Started:
     """Start a run in a context."""
     command_id = context.start(request.as_command())
     started = Started(CommandWork(context, command_id), tree, request.run_id)
-    started.note({**request.all_facts, "command_id": command_id})
+    started.write_info({**request.full_info, "command_id": command_id})
     return started

@@ -1,8 +1,8 @@
-"""The job of a project: what it should be, what it is, and bringing the one to the other.
+"""Create or update a project's job: its wanted settings, how the existing job differs, and the update.
 
-A job is known by its name and by a tag that says which project made it; a job of that name without the tag is
-somebody's own and left alone. Only the fields that we set are compared and changed, so notifications,
-permissions and tasks that were added by hand stay, and a schedule that somebody paused stays paused.
+A job is identified by its name and a tag with the project's name; a job of that name without the tag is not
+touched. Only the fields that `deploy` sets are compared and changed, so notifications, permissions and tasks
+that users add stay, and a paused schedule stays paused.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.run.request import RunRequest
 
 TAG = "kedro-databricks-hybrid"
-"""The tag that names the project whose job it is."""
+"""The tag whose value is the name of the project that the job belongs to."""
 
 _DIGEST = f"{TAG}-settings"
-_OURS = ("name", "tags", "max_concurrent_runs", "schedule", "git_source", "environments", "tasks")
+_MANAGED = ("name", "tags", "max_concurrent_runs", "schedule", "git_source", "environments", "tasks")
 _PAGE = 25
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done to the jobs of a workspace.
+    """The changes that a job needs.
 
     Args:
-        job_id: The job that is there, None where it has to be made.
-        wanted: Its settings as they shall be.
+        job_id: The existing job; None if it has to be created.
+        wanted: The job's wanted settings.
         changes: The names of the settings that differ.
-        removals: The names of the settings that it shall lose.
+        removals: The names of the settings to remove.
     """
 
     job_id: int | None
@@ -49,12 +49,12 @@ class Plan:
 
     @property
     def is_done(self) -> bool:
-        """Whether the job is there and as it shall be."""
+        """Whether the job exists and has the wanted settings."""
         return self.job_id is not None and not self.changes and not self.removals
 
 
 def parameters(request: RunRequest, *, env: str | None, pipelines: str, params: str) -> dict[str, str]:
-    """Return the parameters of the job's notebook; those with plain names may be changed for one run."""
+    """Return the parameters of the job's notebook; users may change env, pipelines and params for one run."""
     plain = {ENV: env or "", PIPELINES: pipelines, PARAMETERS: params}
     return {**plain, RUN_ID: "", JOB_RUN: "{{job.run_id}}", REQUEST: request.as_parameter()}
 
@@ -67,14 +67,14 @@ def settings(
     schedule: Mapping[str, str] | None,
     tags: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return a job's settings as the jobs API takes them. Pure.
+    """Return a job's settings in the form of the jobs API. Pure.
 
     Args:
         name: The job's name.
         project: The project's name, for the tag.
-        what_runs: Its tasks and what they need, from `run/job.py`.
+        what_runs: Its tasks, environments and Git source, from `run/job.py`.
         schedule: The schedule without its pause status.
-        tags: More tags.
+        tags: Further tags.
     """
     found: dict[str, Any] = {"name": name, "max_concurrent_runs": 1, **what_runs}
     if schedule:
@@ -85,10 +85,10 @@ def settings(
 
 
 def plan(workspace: Workspace, wanted: dict[str, Any], *, force: bool) -> Plan:
-    """Compare what is there with what shall be.
+    """Compare the existing job with the wanted settings.
 
     Raises:
-        WorkspaceError: A job of that name is not this project's, or there are several.
+        WorkspaceError: A job of that name belongs to another project or user, or there are several.
     """
     name, project = wanted["name"], wanted["tags"][TAG]
     found = _named(workspace, name)
@@ -102,9 +102,9 @@ def plan(workspace: Workspace, wanted: dict[str, Any], *, force: bool) -> Plan:
         return Plan(None, wanted, sorted(wanted), [])
     owner = found[0].get("settings", {}).get("tags", {}).get(TAG)
     if owner != project and not force:
-        whose = f"the project {owner} made" if owner else "`kedro databricks deploy` did not make"
+        whose = f"the project {owner} created" if owner else "`kedro databricks deploy` did not create"
         raise WorkspaceError(
-            f"There is a job called {name!r} already ({numbers}), which {whose}.",
+            f"A job called {name!r} already exists ({numbers}), which {whose}.",
             hint="Choose another name with --name, or take it over with --force.",
         )
     current = _settings_of(workspace, int(found[0]["job_id"]))
@@ -112,20 +112,20 @@ def plan(workspace: Workspace, wanted: dict[str, Any], *, force: bool) -> Plan:
 
 
 def compare(job_id: int, current: Mapping[str, Any], wanted: dict[str, Any]) -> Plan:
-    """Return what a job lacks of its wanted settings; what others added to it does not count. Pure."""
+    """Return how a job differs from its wanted settings; ignore what users added. Pure."""
     pause = current.get("schedule", {}).get("pause_status")
     if pause and "schedule" in wanted:
         wanted = {**wanted, "schedule": {**wanted["schedule"], "pause_status": pause}}
     changes = [name for name in wanted if not _holds(current.get(name), wanted[name])]
-    removals = [name for name in _OURS if name in current and name not in wanted]
+    removals = [name for name in _MANAGED if name in current and name not in wanted]
     return Plan(job_id, wanted, changes, removals)
 
 
 def perform(workspace: Workspace, planned: Plan) -> int:
-    """Make or update the job, read it back, and return its number.
+    """Create or update the job, read it back, and return its id.
 
     Raises:
-        WorkspaceError: Databricks refused, or shows something else afterwards.
+        WorkspaceError: Databricks refused, or the job has other settings afterwards.
     """
     name = planned.wanted["name"]
     if planned.job_id is None:
@@ -141,7 +141,7 @@ def perform(workspace: Workspace, planned: Plan) -> int:
     left = compare(job_id, _settings_of(workspace, job_id), planned.wanted)
     if not left.is_done:
         raise WorkspaceError(
-            f"Databricks accepted the job {name!r} ({job_id}), but shows another "
+            f"Databricks accepted the job {name!r} ({job_id}), but returns another "
             f"{', '.join(left.changes + left.removals)}.",
             hint="Run the command again.",
         )
@@ -149,7 +149,7 @@ def perform(workspace: Workspace, planned: Plan) -> int:
 
 
 def run_now(workspace: Workspace, job_id: int, run_id: str, say: Callable[[str], None]) -> JobWork:
-    """Start the job under a name of ours for its run; a repeated request starts nothing anew."""
+    """Start the job with a run id; a repeated request with the same id does not start a second run."""
     body = {"job_id": job_id, "idempotency_token": run_id, "notebook_params": {RUN_ID: run_id}}
     with translated(f"start the job {job_id}"):
         answer = _post(workspace, "run-now", body)
@@ -157,7 +157,7 @@ def run_now(workspace: Workspace, job_id: int, run_id: str, say: Callable[[str],
 
 
 def _named(workspace: Workspace, name: str) -> list[dict[str, Any]]:
-    """Return the jobs of a name; the API compares without regard to case."""
+    """Return the jobs of exactly this name; the API ignores case."""
     found: list[dict[str, Any]] = []
     query: dict[str, Any] = {"name": name, "limit": _PAGE}
     with translated(f"look for the job {name!r}"):
@@ -176,10 +176,10 @@ def _settings_of(workspace: Workspace, job_id: int) -> dict[str, Any]:
 
 
 def _remove_twins(workspace: Workspace, name: str, job_id: int) -> None:
-    """Delete what a repeated request made too: creating has no token, and there was no such job before."""
+    """Delete duplicates that a retried request created: creating jobs has no idempotency token."""
     for job in _named(workspace, name):
         if int(job["job_id"]) != job_id and TAG in job.get("settings", {}).get("tags", {}):
-            with translated(f"delete the job {job['job_id']}, made twice"):
+            with translated(f"delete the duplicate job {job['job_id']}"):
                 _post(workspace, "delete", {"job_id": job["job_id"]})
 
 
@@ -189,7 +189,7 @@ def _post(workspace: Workspace, name: str, body: Mapping[str, Any]) -> dict[str,
 
 
 def _holds(there: object, wanted: object) -> bool:
-    """Tell whether something is as wanted, apart from what the API or others add to it."""
+    """Tell whether a value contains what is wanted; ignore what the API or users add."""
     if isinstance(wanted, dict):
         return isinstance(there, dict) and all(_holds(there.get(key), wanted[key]) for key in wanted)
     if isinstance(wanted, list) and isinstance(there, list):

@@ -1,7 +1,7 @@
 """The driver program: runs a Kedro pipeline on the cluster and writes its run log.
 
-The client sends this file's text to the cluster and calls `main`, so it imports nothing of this package,
-needs the standard library and Kedro alone, and runs on Python 3.9, which the oldest supported runtime has.
+The client sends this file's text to the cluster and calls `main`. So it imports only the standard library and
+Kedro, nothing of this package, and supports Python 3.9, which the oldest supported runtime has.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FLUSH_SECONDS = (0.2, 1.0)  # between two files: after silence, and the more while every one finds records
-CHUNK_BYTES = 500_000  # one DBFS read answers at most 1 MB
+FLUSH_SECONDS = (0.2, 1.0)  # pause between two files: shortest after silence, longer with constant output
+CHUNK_BYTES = 500_000  # one DBFS read returns at most 1 MB
 TEXT_LIMIT = 100_000
-SIZES_SECONDS = 2.0  # how long an end waits for the sizes of what was saved
+SIZES_SECONDS = 2.0  # how long the end of a run waits for the sizes of saved datasets
 
 
 class RunLog:
-    """Numbered JSON-lines files, each written under another name and renamed: a reader sees it whole."""
+    """Numbered JSON-lines files, each written under a temporary name and renamed, so readers see it whole."""
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
@@ -44,13 +44,13 @@ class RunLog:
         self._thread = threading.Thread(target=self._flush_regularly, name="run-log", daemon=True)
         self._thread.start()
 
-    def add(self, event: str, **facts: object) -> None:
-        """Append one record; safe from any thread."""
+    def add(self, event: str, **fields: object) -> None:
+        """Append one record; thread-safe."""
         with self._lock:
-            self._append(event, facts)
+            self._append(event, fields)
 
     def write(self, stream: str, text: str) -> None:
-        """Append what was printed; what one stream prints in a row becomes one record, which costs little."""
+        """Append printed text; consecutive text of one stream becomes one record."""
         with self._lock:
             last = self._pending[-1] if self._pending else {}
             if last.get("stream") != stream or last["size"] > TEXT_LIMIT:
@@ -59,15 +59,15 @@ class RunLog:
             last["size"] += len(text)
 
     def close(self, **end: object) -> None:
-        """Write the end record, the last one, with everything before it."""
+        """Write all pending records and the end record, then end.json."""
         self.add("end", **end)
         self._closing.set()
         self._thread.join()
         self._replace("end.json", json.dumps(end).encode())
 
-    def _append(self, event: str, facts: dict[str, Any]) -> dict[str, Any]:
+    def _append(self, event: str, fields: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
-        self._pending.append({"n": self._number, "t": round(time.time(), 3), "event": event, **facts})
+        self._pending.append({"n": self._number, "t": round(time.time(), 3), "event": event, **fields})
         return self._pending[-1]
 
     def _flush_regularly(self) -> None:
@@ -111,31 +111,31 @@ def encoded(record: dict[str, Any]) -> bytes:
 
 
 class LogHandler(logging.Handler):
-    """Sends log records to the run log, with what Kedro's own handler needs to show them as usual."""
+    """Sends log records to the run log, with the fields that Kedro's handler needs to show them as usual."""
 
     def __init__(self, log: RunLog) -> None:
         super().__init__()
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Add one record; one that cannot be formatted is reported as logging does and fails nothing."""
+        """Add one record; one that cannot be formatted is reported as logging does, without an error."""
         if record.exc_info and record.exc_info[0] is KeyboardInterrupt and "py4j" in record.pathname:
-            return  # what py4j thinks of a cancelled run
+            return  # py4j's errors in a cancelled run
         try:
             message = record.getMessage()[:TEXT_LIMIT]
-            facts: dict[str, Any] = {"level": record.levelno, "name": record.name, "message": message}
+            fields: dict[str, Any] = {"level": record.levelno, "name": record.name, "message": message}
             if hasattr(record, "rich_format") and isinstance(record.args, tuple):
                 arguments = [str(argument) for argument in record.args]
-                facts.update(template=record.msg, args=arguments, rich_format=record.rich_format)
+                fields.update(template=record.msg, args=arguments, rich_format=record.rich_format)
             if record.exc_info and record.exc_info[0]:
-                facts["traceback"] = "".join(traceback.format_exception(*record.exc_info))[-TEXT_LIMIT:]
-            self._log.add("log", path=record.pathname, line=record.lineno, **facts)
-        except Exception:  # noqa: BLE001 - any object may stand in a log record
+                fields["traceback"] = "".join(traceback.format_exception(*record.exc_info))[-TEXT_LIMIT:]
+            self._log.add("log", path=record.pathname, line=record.lineno, **fields)
+        except Exception:  # noqa: BLE001 - log records may contain any object
             self.handleError(record)
 
 
 class Output(io.TextIOBase):
-    """Stands in for stdout or stderr, and gives what is printed to the run log."""
+    """Replaces stdout or stderr, and sends printed text to the run log."""
 
     encoding = "utf-8"
 
@@ -144,20 +144,20 @@ class Output(io.TextIOBase):
         self._stream = stream
 
     def writable(self) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def write(self, text: str) -> int:
-        """Pass it on; it is in the log's next file, whole line or not."""
+        """Send text to the run log; it is in the log's next file, even if the line is incomplete."""
         if text:
             self._log.write(self._stream, text)
         return len(text)
 
 
 def node_events(log: RunLog, hook_impl: Callable[..., Any], sizes: futures.Executor) -> object:
-    """Return Kedro hooks that note when nodes start and end, what they save and how large that is.
+    """Return Kedro hooks that log when nodes start and end, what they save and its size.
 
-    A node's seconds count from its first load to its last save, since Spark computes while it saves.
+    A node's seconds count from its first load to its last save, as Spark computes while it saves.
     """
     began: dict[str, float] = {}
     catalogs: list[Any] = []
@@ -200,25 +200,25 @@ def node_events(log: RunLog, hook_impl: Callable[..., Any], sizes: futures.Execu
 
 
 def size_of(dataset: object) -> int | None:
-    """Return the bytes of the file or folder that a dataset keeps its data in, None where it has none.
+    """Return the size in bytes of a dataset's file or folder; None if it has none.
 
-    Its protected names are looked at, since Kedro's datasets tell their path nowhere else.
+    The path is read from protected attributes, as Kedro's datasets have no public one.
     """
     kept: Any = getattr(dataset, "_dataset", dataset)  # the one inside of a CachedDataset
     found = [getattr(kept, name, "") for name in ("_original_filepath", "_filepath", "_path")]
     if getattr(kept, "_version", None):
         found = [kept._get_load_path()]  # noqa: SLF001
     for path in (str(each).removeprefix("dbfs:") for each in found):
-        for place in (Path(f"/dbfs{path}"), Path(path)):
-            if path.startswith("/") and place.exists():
-                files = place.rglob("*") if place.is_dir() else [place]
+        for file in (Path(f"/dbfs{path}"), Path(path)):
+            if path.startswith("/") and file.exists():
+                files = file.rglob("*") if file.is_dir() else [file]
                 return sum(each.stat().st_size for each in files if each.is_file())
     return None
 
 
 @contextlib.contextmanager
 def measuring() -> Iterator[futures.Executor]:
-    """Give a thread to measure in, so that no node waits; what is not measured by the end stays unknown."""
+    """Provide a thread that measures sizes, so that no node waits; unfinished ones are dropped at the end."""
     pool = futures.ThreadPoolExecutor(1, "sizes")
     try:
         yield pool
@@ -228,14 +228,14 @@ def measuring() -> Iterator[futures.Executor]:
 
 
 @contextlib.contextmanager
-def only_our_handler(log: RunLog) -> Iterator[None]:
-    """Route every log record to the run log; the console handlers would print it a second time."""
-    ours = LogHandler(log)
+def redirected_logging(log: RunLog) -> Iterator[None]:
+    """Send every log record only to the run log, as console handlers would print it a second time."""
+    handler = LogHandler(log)
     known = [logging.root, *(logging.getLogger(name) for name in list(logging.root.manager.loggerDict))]
     before = [(logger, logger.handlers[:]) for logger in known]
     for logger, handlers in before:
         logger.handlers = [h for h in handlers if isinstance(h, (logging.FileHandler, logging.NullHandler))]
-    logging.root.addHandler(ours)
+    logging.root.addHandler(handler)
     logging.getLogger("py4j").setLevel(logging.ERROR)
     try:
         yield
@@ -246,21 +246,21 @@ def only_our_handler(log: RunLog) -> Iterator[None]:
 
 @contextlib.contextmanager
 def captured_output(log: RunLog) -> Iterator[None]:
-    """Send what Python code prints to the run log."""
+    """Send the text that Python code prints to the run log."""
     out, err = Output(log, "stdout"), Output(log, "stderr")
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         yield
 
 
 def forget(package_name: str) -> None:
-    """Drop the project's modules, so that the code that the Git folder holds now is what runs."""
+    """Unload the project's modules, so that the current code of the Git folder runs."""
     for name in [each for each in sys.modules if f"{each}.".startswith(f"{package_name}.")]:
         del sys.modules[name]
     importlib.invalidate_caches()
 
 
 def takes(session_class: type, base: type, method: str) -> set[str]:
-    """Return the arguments of a session's method; one that takes any passes them on to its base's."""
+    """Return the names of a method's arguments; with `**kwargs`, also those of the base class's method."""
     known = dict(inspect.signature(getattr(session_class, method)).parameters)
     if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values()):
         known.update(inspect.signature(getattr(base, method)).parameters)
@@ -268,14 +268,14 @@ def takes(session_class: type, base: type, method: str) -> set[str]:
 
 
 def accepted(known: set[str], options: dict[str, Any]) -> dict[str, Any]:
-    """Keep the options that this Kedro has; refuse the set ones that it lacks."""
+    """Keep the options that this Kedro has; raise TypeError for given options that it lacks."""
     if lacking := [name for name, value in options.items() if name not in known and value]:
         raise TypeError(f"The Kedro on the cluster has no option {', '.join(lacking)}; update it there.")
     return {name: value for name, value in options.items() if name in known}
 
 
 def make_runner(options: dict[str, Any]) -> object:
-    """Build the runner as `kedro run` does: a class name, by default one of kedro.runner."""
+    """Create the runner as `kedro run` does, from a class name, by default in kedro.runner."""
     from kedro.utils import load_obj
 
     arguments = dict(options.get("runner_params") or {})
@@ -285,8 +285,8 @@ def make_runner(options: dict[str, Any]) -> object:
 
 
 def run_pipeline(request: dict[str, Any], log: RunLog) -> None:
-    """Load the project anew and run what the request asks for."""
-    with contextlib.redirect_stdout(io.StringIO()):  # Kedro tells which logging configuration it takes
+    """Reload the project and run the request's pipelines."""
+    with contextlib.redirect_stdout(io.StringIO()):  # Kedro prints which logging configuration it uses
         from kedro.framework.project import settings
     from kedro.framework.hooks import hook_impl
     from kedro.framework.session import KedroSession
@@ -297,7 +297,7 @@ def run_pipeline(request: dict[str, Any], log: RunLog) -> None:
     forget(request["package_name"])
     bootstrap_project(project_path)
     options = request["options"]
-    with only_our_handler(log):
+    with redirected_logging(log):
         session_class: Any = getattr(settings, "SESSION_CLASS", KedroSession)
         taken = [takes(session_class, KedroSession, method) for method in ("create", "run")]
         create = {"project_path": project_path, "env": options["env"], "conf_source": options["conf_source"]}
@@ -311,12 +311,12 @@ def run_pipeline(request: dict[str, Any], log: RunLog) -> None:
         else:
             run["pipeline_name"] = next(iter(names), None)
         with session_class.create(**accepted(taken[0], create)) as session, measuring() as sizes:
-            session._hook_manager.register(node_events(log, hook_impl, sizes))  # noqa: SLF001 - no public way
+            session._hook_manager.register(node_events(log, hook_impl, sizes))  # noqa: SLF001 - there is no public attribute
             session.run(**accepted(taken[1], run))
 
 
 def project_traceback(error: BaseException) -> str:
-    """Return the traceback from the first frame that is not this program's."""
+    """Return the traceback from the first frame outside of this program."""
     trace = error.__traceback__
     while trace and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
@@ -324,26 +324,26 @@ def project_traceback(error: BaseException) -> str:
 
 
 def is_in_import(error: BaseException) -> bool:
-    """Tell whether an import was interrupted: of a package, Python keeps what it had by then."""
+    """Tell whether an import was interrupted, which leaves a package partly imported."""
     codes = (frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__))
     return any(each.co_name == "<module>" or "<frozen importlib" in each.co_filename for each in codes)
 
 
 def main(request: dict[str, Any]) -> None:
-    """Run a pipeline as a `RunRequest` asks; its outcome stands in the log's end record and nowhere else."""
+    """Perform a `RunRequest`; the outcome is only in the log's end record."""
     os.environ.update(request["environment"])
-    sys.dont_write_bytecode = True  # no __pycache__ in the Git folder, which it would make dirty
+    sys.dont_write_bytecode = True  # __pycache__ would make the Git folder dirty
     began = time.monotonic()
     log = RunLog(request["log_folder"])
     log.add("run", **request["facts"], python=sys.version.split()[0])
-    end: dict[str, Any] = {"outcome": "failed", "error": "The run ended in a way that it could not tell."}
+    end: dict[str, Any] = {"outcome": "failed", "error": "The run ended for an unknown reason."}
     try:
         with captured_output(log):
             run_pipeline(request, log)
         end = {"outcome": "completed"}
     except KeyboardInterrupt as error:
         end = {"outcome": "cancelled", "error": "The run was cancelled.", "spoiled": is_in_import(error)}
-    except BaseException as error:  # noqa: BLE001 - SystemExit too: the project's code may call sys.exit
+    except BaseException as error:  # noqa: BLE001 - also SystemExit, as the project may call sys.exit
         last_line = "".join(traceback.format_exception_only(type(error), error)).strip()[:2000]
         end = {"outcome": "failed", "error": last_line, "traceback": project_traceback(error)}
     finally:

@@ -1,4 +1,4 @@
-"""Follow and cancel a run, whatever it runs on, until its log tells how it ended."""
+"""Follow or cancel a run, on any compute, until its log says how it ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kedro_databricks_hybrid.databricks.retry import Patience, Pauses, is_gone, is_passing
+from kedro_databricks_hybrid.databricks.retry import Backoff, OutageRetry, is_gone, is_transient
 from kedro_databricks_hybrid.errors import HybridError, RunError
 from kedro_databricks_hybrid.run.local_state import LogPosition
 from kedro_databricks_hybrid.run.log import END_FILE, RUN_FILE, RUNS_FOLDER, NodeRun, Outcome, RunLogReader
@@ -26,9 +26,10 @@ _STATUS_AFTER_CANCEL_SECONDS = 1.0
 _LAST_RECORDS_SECONDS = 5.0
 _LAST_OF_CANCELLED_SECONDS = 1.5
 _CANCEL_SECONDS = 30.0
+_CANCEL_TRIES = 3
 _CANCEL_PAUSES = (0.5, 1.5)
-OUT_OF_MEMORY = "it was killed, which mostly means that the driver's memory ran out"
-OUT_OF_MEMORY_HINT = "Run it again with less data at a time or on a larger driver."
+OUT_OF_MEMORY = "it was killed, which usually means that the driver ran out of memory"
+OUT_OF_MEMORY_HINT = "Run it again with less data at a time, or on a larger driver."
 _MEMORY_WORDS = re.compile(
     r"exit status (-9|137)\b|OutOfMemory|out of memory|stopped unexpectedly", re.IGNORECASE
 )
@@ -36,13 +37,13 @@ _MEMORY_WORDS = re.compile(
 
 @dataclass(frozen=True)
 class Ending:
-    """How work ended as Databricks tells it; it counts where the log has no end record, and is no success.
+    """How Databricks says a run ended; used if the log has no end record. It never means success.
 
     Args:
         outcome: `failed` or `cancelled`.
-        error: What to say of it, one line.
-        traceback: What else Databricks said.
-        hint: What to do then, where that is not to mend the code.
+        error: The reason, one line.
+        traceback: Further output from Databricks.
+        hint: The next step, if it is not to fix the code.
     """
 
     outcome: str
@@ -55,13 +56,13 @@ class Work(Protocol):
     """What performs a run on Databricks: a command in an execution context, or the run of a job."""
 
     def ending(self) -> Ending | None:
-        """Return how the work ended, None while it goes on."""
+        """Return how the work ended; None while it is running."""
 
     def cancel(self) -> None:
-        """Ask for the work to be ended."""
+        """Ask Databricks to stop the work."""
 
     def abandon(self) -> None:
-        """End work that did not heed `cancel`."""
+        """Stop work that is still running after `cancel`."""
 
 
 @dataclass
@@ -69,17 +70,17 @@ class Started:
     """A run that was started, and how far its log has been read.
 
     Args:
-        work: What performs it.
+        work: The command or job run that performs it.
         tree: The data root.
-        run_id: Its name there.
-        facts: What else is known of it: user, commit, branch, env, data root, page and so on.
-        end: The end that stands beside its log; it counts where the log itself has none.
+        run_id: The run's id, which names its log folder.
+        info: The content of run.json: user, commit, branch, env, data root, page and so on.
+        end: The content of end.json; used if the log itself has no end record.
     """
 
     work: Work
     tree: RemoteTree
     run_id: str
-    facts: dict[str, Any] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
     end: dict[str, Any] | None = None
     outcome: Outcome = field(default_factory=Outcome)
     bookmark: Bookmark | None = None
@@ -90,117 +91,122 @@ class Started:
         self.reader = RunLogReader(self.tree, RUNS_FOLDER / self.run_id)
 
     def resume(self, bookmark: Bookmark, *, from_start: bool = False) -> None:
-        """Go on where the screen stopped the last time, and note from now on how far it comes.
+        """Continue with the first record that was not shown yet, and save the position from now on.
 
         Args:
-            bookmark: Where that is noted.
-            from_start: Whether to begin anew all the same.
+            bookmark: Stores the position.
+            from_start: Show the log from its first record anyway.
         """
         self.bookmark = bookmark
-        place = None if from_start else bookmark.read()
-        if place:
-            self.reader.next, self._shown = place.file, place.record
-            self.outcome.nodes = {name: NodeRun(**facts) for name, facts in place.nodes.items()}
+        position = None if from_start else bookmark.read()
+        if position:
+            self.reader.next, self._shown = position.file, position.record
+            self.outcome.nodes = {name: NodeRun(**node) for name, node in position.nodes.items()}
 
     def follow(
         self,
         show: Callable[[Record], None],
         seconds: float = float("inf"),
-        tell: Callable[[str], None] = lambda _: None,
+        report: Callable[[str], None] = lambda _: None,
     ) -> Outcome:
-        """Read the log to its end, or for so many seconds.
+        """Read the log to its end, or for a limited time.
 
         Args:
-            show: Called with each record, in order, as soon as it is there.
-            seconds: When to stop; the outcome has not ended then.
-            tell: Called with one line when Databricks cannot be reached, and when it can be again.
+            show: Called with each record, in order, as soon as it is read.
+            seconds: Stop after this time; the outcome has not ended then.
+            report: Called with one line when Databricks stops answering, and when it answers again.
 
         Returns:
-            What the log says. Where the work is over and no end record comes, the outcome is the work's own.
+            The outcome in the log, or the one that Databricks reports if the log has no end record.
         """
-        if ending := self._read(show, seconds, Patience(tell)):
-            self._take(ending)
+        if ending := self._read(show, seconds, OutageRetry(report)):
+            self._store_end(ending)
         if self.bookmark and self.outcome.ended:
             self.bookmark.remove()
         return self.outcome
 
     def cancel(self, show: Callable[[Record], None]) -> Outcome:
-        """End the run and wait for its end; work that does not heed that is abandoned.
+        """Cancel the run and wait for its end; stop the work by force if it does not end.
 
         Raises:
-            RunError: Databricks could not be asked to end it, or it did not end.
+            RunError: The request to cancel failed, or the work did not end.
         """
         ending = None
         try:
-            if self._ask_to_end():
+            if self._request_cancel():
                 with contextlib.suppress(HybridError):
-                    patience = Patience(lambda _: None)
-                    ending = self._read(show, _CANCEL_SECONDS, patience, _STATUS_AFTER_CANCEL_SECONDS)
+                    retry = OutageRetry(lambda _: None)
+                    ending = self._read(show, _CANCEL_SECONDS, retry, _STATUS_AFTER_CANCEL_SECONDS)
                 if not self.outcome.ended and ending is None:
                     self.work.abandon()
         except HybridError as error:
             raise RunError(
-                f"The run {self.run_id} was not cancelled, so it may go on: {error.message}",
-                hint=f"Cancel it once more: `kedro databricks cancel {self.run_id}`.",
+                f"The run {self.run_id} was not cancelled and may still be running: {error.message}",
+                hint=f"Cancel it again: `kedro databricks cancel {self.run_id}`.",
             ) from error
         if not self.outcome.ended:
-            self._take(Ending("cancelled", "The run was cancelled."))
+            self._store_end(Ending("cancelled", "The run was cancelled."))
         return self.outcome
 
-    def note(self, facts: Mapping[str, object]) -> None:
-        """Write beside the log what runs where, so that anybody can follow or cancel it."""
-        self.facts = {**facts, "t": time.time()}
-        content = json.dumps(self.facts).encode()
+    def write_info(self, info: Mapping[str, object]) -> None:
+        """Write run.json beside the log, so that any user can follow or cancel the run."""
+        self.info = {**info, "t": time.time()}
+        content = json.dumps(self.info).encode()
         self.tree.write(RUNS_FOLDER / self.run_id / RUN_FILE, content)
 
-    def _ask_to_end(self) -> bool:
-        """Ask for the end of the work, patiently; return False where it is gone, and the run with it."""
-        pauses = iter(_CANCEL_PAUSES)
-        while trouble := _trouble(self.work.cancel):
-            if is_gone(trouble):
-                return False
-            pause = next(pauses, None)
-            if pause is None or not is_passing(trouble):
-                raise trouble
-            time.sleep(pause)
-        return True
+    def _request_cancel(self) -> bool:
+        """Request the cancel, with retries; return False if the work no longer exists."""
+        backoff = Backoff(*_CANCEL_PAUSES, factor=3)
+        tries = 1
+        while True:
+            try:
+                self.work.cancel()
+            except HybridError as error:
+                if is_gone(error):
+                    return False
+                if tries == _CANCEL_TRIES or not is_transient(error):
+                    raise
+            else:
+                return True
+            tries += 1
+            backoff.sleep()
 
     @property
     def _written_for(self) -> float:
-        """Seconds between the log's first record and the last one that was read."""
+        """Seconds from the log's first record to the last one read."""
         return round(self._times[-1] - self._times[0], 3) if self._times else 0.0
 
     def _read(
         self,
         show: Callable[[Record], None],
         seconds: float,
-        patience: Patience,
+        retry: OutageRetry,
         status_every: float = _STATUS_EVERY_SECONDS,
     ) -> Ending | None:
-        """Read until the end record; return how the work ended where that does not come."""
+        """Read until the end record; if the work ended without one, return what Databricks reports."""
         deadline = time.monotonic() + seconds
-        asked = time.monotonic()
-        pauses = Pauses()
+        checked = time.monotonic()
+        backoff = Backoff()
         while not self.outcome.ended and time.monotonic() < deadline:
-            if self._take_records(show, patience):
-                asked = time.monotonic()  # what writes, works
-                pauses.reset()
+            if self._take_records(show, retry):
+                checked = time.monotonic()  # new records show that the work is running
+                backoff.restart()
                 continue
             if self.end:
                 self.outcome.take({"event": "end", **self.end})
                 break
-            if time.monotonic() - asked > status_every:
-                asked = time.monotonic()
-                if ending := patience.ask(self.work.ending):
+            if time.monotonic() - checked > status_every:
+                checked = time.monotonic()
+                if ending := retry.call(self.work.ending):
                     is_cancelled = ending.outcome == "cancelled"
-                    late = _LAST_OF_CANCELLED_SECONDS if is_cancelled else _LAST_RECORDS_SECONDS
-                    self._take_last_records(show, patience, late)
+                    wait = _LAST_OF_CANCELLED_SECONDS if is_cancelled else _LAST_RECORDS_SECONDS
+                    self._take_last_records(show, retry, wait)
                     return None if self.outcome.ended else ending
-            pauses.sleep()
+            backoff.sleep()
         return None
 
-    def _take_records(self, show: Callable[[Record], None], patience: Patience) -> bool:
-        records = patience.ask(self.reader.records)
+    def _take_records(self, show: Callable[[Record], None], retry: OutageRetry) -> bool:
+        records = retry.call(self.reader.records)
         for record in records or []:
             self._times[1:] = [record["t"]]
             self.outcome.take(record)
@@ -212,29 +218,21 @@ class Started:
             self.bookmark.move(LogPosition(self.reader.next, self._shown, nodes))
         return records is not None
 
-    def _take_last_records(self, show: Callable[[Record], None], patience: Patience, seconds: float) -> None:
-        """The work is over; what it wrote last may show up late."""
+    def _take_last_records(self, show: Callable[[Record], None], retry: OutageRetry, seconds: float) -> None:
+        """Read the records that appear after the work has ended, for some seconds."""
         deadline = time.monotonic() + seconds
         while not self.outcome.ended and time.monotonic() < deadline:
-            if not self._take_records(show, patience):
+            if not self._take_records(show, retry):
                 time.sleep(0.2)
 
-    def _take(self, ending: Ending) -> None:
-        """Let the work's own end stand, here and for others, for the record that the driver did not write."""
+    def _store_end(self, ending: Ending) -> None:
+        """The driver wrote no end record: use the outcome Databricks reports and store it as end.json."""
         end = {**asdict(ending), "seconds": self._written_for}
         self.outcome.take({"event": "end", **end})
         with contextlib.suppress(HybridError):
             self.tree.write(RUNS_FOLDER / self.run_id / END_FILE, json.dumps(end).encode())
 
 
-def _trouble(question: Callable[[], None]) -> HybridError | None:
-    try:
-        question()
-    except HybridError as error:
-        return error
-    return None
-
-
-def is_out_of_memory(words: str) -> bool:
-    """Tell whether what Databricks says of a death is what it says when the driver's memory ran out."""
-    return _MEMORY_WORDS.search(words) is not None
+def is_out_of_memory(message: str) -> bool:
+    """Tell whether Databricks' message about a lost driver means that its memory ran out."""
+    return _MEMORY_WORDS.search(message) is not None

@@ -1,4 +1,4 @@
-"""The runs of a project, told from their logs."""
+"""The past runs of a project, read from their logs."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class PastRun:
     """A run whose log exists.
 
     Args:
-        run_id: Its name; names sort by the time of the start.
-        facts: What its client noted: user, commit, branch, env, cluster and ids.
-        end: Its end record, None while it goes on or where its process died.
-        command_id: The command that runs it, None where that was not noted.
+        run_id: Its id; ids sort by start time.
+        info: The content of run.json: user, commit, branch, env, cluster and ids.
+        end: Its end record; None while it is running, or if its process died.
+        command_id: The command that performs it; None if it was not recorded.
     """
 
     run_id: str
-    facts: dict[str, Any]
+    info: dict[str, Any]
     end: dict[str, Any] | None
     command_id: str | None
 
@@ -44,39 +44,37 @@ class PastRun:
         return str(self.end["outcome"]) if self.end else "no end"
 
     def started(self, workspace: Workspace, tree: RemoteTree) -> Started:
-        """Return the run as one that can be followed from its first record, or cancelled."""
-        return Started(_work(workspace, self.facts), tree, self.run_id, self.facts, self.end)
+        """Return the run in a form that can be followed from its first record, or cancelled."""
+        return Started(_work(workspace, self.info), tree, self.run_id, self.info, self.end)
 
 
 def latest(tree: RemoteTree, count: int) -> list[PastRun]:
-    """Return the last runs, the newest first.
+    """Return the last runs, newest first.
 
     Args:
         tree: The data root.
-        count: How many at the most.
+        count: The maximum number of runs.
     """
     return _read_all(tree, _names(tree)[:count])
 
 
 def find(tree: RemoteTree, run_id: str | None, user: str) -> PastRun:
-    """Return a run by its id, whoever's it is, or the user's own last one.
+    """Return any user's run by its id, or the last run of this user.
 
     Raises:
-        NotFoundError: There is none.
+        NotFoundError: There is no such run.
     """
     if run_id is None:
         names = _names(tree)
         for start in range(0, len(names), CONCURRENCY):
             own = [
-                run for run in _read_all(tree, names[start:][:CONCURRENCY]) if run.facts.get("user") == user
+                run for run in _read_all(tree, names[start:][:CONCURRENCY]) if run.info.get("user") == user
             ]
             if own:
                 return own[0]
-        raise NotFoundError(
-            f"No run of yours has left a log in {tree.root}.", hint="Run `kedro databricks run`."
-        )
+        raise NotFoundError(f"You have no run with a log in {tree.root}.", hint="Run `kedro databricks run`.")
     found = read(tree, run_id)
-    if not found.facts:
+    if not found.info:
         raise NotFoundError(
             f"There is no run {run_id!r} in {tree.root}.", hint="`kedro databricks runs` lists them."
         )
@@ -84,14 +82,14 @@ def find(tree: RemoteTree, run_id: str | None, user: str) -> PastRun:
 
 
 def read(tree: RemoteTree, run_id: str) -> PastRun:
-    """Read what is known of a run."""
+    """Read a run's run.json and end.json."""
     folder = RUNS_FOLDER / run_id
-    facts = _json(tree, folder / RUN_FILE) or _first_record(tree, folder)
-    return PastRun(run_id, facts, _json(tree, folder / END_FILE), facts.get("command_id"))
+    info = _json(tree, folder / RUN_FILE) or _first_record(tree, folder)
+    return PastRun(run_id, info, _json(tree, folder / END_FILE), info.get("command_id"))
 
 
 def end_of(tree: RemoteTree, run_id: str) -> dict[str, Any] | None:
-    """Return a run's end by one question, None where it has none."""
+    """Return a run's end record with a single request; None if it has none."""
     return _json(tree, RUNS_FOLDER / run_id / END_FILE)
 
 
@@ -105,19 +103,19 @@ def _read_all(tree: RemoteTree, names: list[str]) -> list[PastRun]:
 
 
 def _first_record(tree: RemoteTree, folder: PurePosixPath) -> dict[str, Any]:
-    """Return what the driver noted of the run, for a client that was gone before it could."""
+    """Return the log's first record, in case the client ended before it wrote run.json."""
     first = tree.read(folder / "000001.jsonl")
     found: dict[str, Any] = json.loads(first.splitlines()[0]) if first else {}
     return found
 
 
-def _work(workspace: Workspace, facts: dict[str, Any]) -> Work:
-    """Return what performs a run, by what its client or its driver noted."""
-    if job_run := facts.get("job_run_id"):
+def _work(workspace: Workspace, info: dict[str, Any]) -> Work:
+    """Return the job run or command that performs a run."""
+    if job_run := info.get("job_run_id"):
         return JobWork(workspace, int(job_run))
-    cluster = Cluster(str(facts.get("cluster_id", "")), str(facts.get("cluster", "")))
-    context = Context(workspace, cluster, str(facts.get("context_id", "")))
-    return CommandWork(context, str(facts.get("command_id") or ""))
+    cluster = Cluster(str(info.get("cluster_id", "")), str(info.get("cluster", "")))
+    context = Context(workspace, cluster, str(info.get("context_id", "")))
+    return CommandWork(context, str(info.get("command_id") or ""))
 
 
 def _json(tree: RemoteTree, path: PurePosixPath) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Installing requirements in an execution context, by the %pip that the guide uses too."""
+"""Install requirements in an execution context with %pip, as the guide does."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.run.context import Context
 
 _SECRET = re.compile(r"\{\{secrets/([\w.-]+)/([\w.-]+)\}\}")
-# On the driver, whose contexts and jobs share one /tmp: each has a file of its own, which appears whole.
+# On the driver, whose contexts and jobs share /tmp: each writes its own file, atomically.
 _FILE = "/tmp/kedro-hybrid-requirements-{owner}.txt"  # noqa: S108
 
-# The secrets become variables of the context, which %pip fills in, as Databricks' own documentation has it:
-# none is in the text of a command. In the user part of an address a secret is escaped.
+# The secrets become variables of the context, which %pip substitutes, as Databricks' documentation shows: no
+# secret appears in the text of a command. In the user part of a URL a secret is escaped.
 _FETCH = """\
 import urllib.parse as _parse
 _secrets = {{}}
@@ -45,7 +45,7 @@ import os as _os
 _os.remove({file!r})
 """
 
-# A failed %pip raises, and the output of a command that raises is lost; so pip is asked again for its reason.
+# A failed %pip raises an error and its output is lost, so this runs pip again to get the reason.
 _WHY = """\
 import shlex, string, subprocess, sys
 _options = string.Template({options!r}).safe_substitute(globals().get("_secrets", {{}}))
@@ -61,15 +61,15 @@ print(_said)
 
 
 def install(context: Context, requirements: Requirements, say: Callable[[str], None]) -> None:
-    """Install what the runtime may have installed, and restart Python where anything was.
+    """Install the requirements except those the runtime must keep; restart Python if pip installed anything.
 
     Args:
         context: A fresh context.
-        requirements: What the project wants.
-        say: Called with a line about what is installed, what is left out and what replaces the runtime's own.
+        requirements: The project's requirements.
+        say: Called with one line for what is installed, left out, or replaces a package of the runtime.
 
     Raises:
-        RunError: pip failed; the message holds its own words.
+        RunError: pip failed; the message holds its output.
     """
     fitting = fit(requirements, clusters.details(context.workspace, context.cluster).runtime)
     tell(fitting, requirements, say)
@@ -87,15 +87,16 @@ def install(context: Context, requirements: Requirements, say: Callable[[str], N
 
 
 def tell(fitting: Fit, requirements: Requirements, say: Callable[[str], None]) -> None:
-    """Say what is left out of the requirements, and what replaces the runtime's own."""
+    """Report which requirements are left out, and which replace a package of the runtime."""
     if fitting.left_out:
-        say(f"Left out of {requirements.path.name}, since the runtime has it: {', '.join(fitting.left_out)}")
+        names = ", ".join(fitting.left_out)
+        say(f"Not installed from {requirements.path.name}, as the runtime has it: {names}")
     for reason in fitting.replaced:
         say(f"Note: {reason}")
 
 
 def cells(requirements: Requirements, fitting: Fit) -> list[str]:
-    """Return the cells of a notebook that installs the requirements as `install` does. Pure."""
+    """Return notebook cells that install the requirements as `install` does. Pure."""
     options, wanted = _variables(requirements.pip_options)
     found = [_FETCH.format(wanted=wanted)] if wanted else []
     path = str(requirements.path)
@@ -107,7 +108,7 @@ def cells(requirements: Requirements, fitting: Fit) -> list[str]:
 
 
 def _written(lines: list[str], owner: str) -> tuple[str, str]:
-    """Return where lines of requirements go on the driver, and the code that writes them."""
+    """Return the requirements file's path on the driver, and the code that writes it."""
     file = _FILE.format(owner=owner)
     return file, _WRITE.format(file=file, text="".join(f"{line}\n" for line in lines))
 
@@ -122,28 +123,30 @@ def _pip(context: Context, path: str, requirements: Requirements) -> None:
         fetched = context.run(_FETCH.format(wanted=wanted))
         if not fetched.succeeded:
             raise RunError(
-                f"A secret of compute.pip_options could not be read: {_last_line(fetched.text)}",
-                hint="`databricks secrets list-secrets` shows what a scope holds.",
+                f"Could not read a secret of compute.pip_options: {_last_line(fetched.text)}",
+                hint="`databricks secrets list-secrets` lists the keys of a scope.",
             )
     result = context.run(f'%pip install --no-input {options} -r "{path}"'.replace("  ", " "))
     if not result.succeeded or _pip_errors(result.text):
-        said = context.run(_WHY.format(options=options, path=path)).text
-        words = _pip_errors(said) or _pip_errors(result.text) or ("" if wanted else _last_line(result.text))
+        output = context.run(_WHY.format(options=options, path=path)).text
+        reason = (
+            _pip_errors(output) or _pip_errors(result.text) or ("" if wanted else _last_line(result.text))
+        )
         raise RunError(
-            f"pip could not install {requirements.path}: {words or 'it did not say why'}",
-            hint="Mend the file, commit it, run `kedro databricks push` and try again.",
+            f"pip could not install {requirements.path}: {reason or 'it gave no reason'}",
+            hint="Fix the file, commit it, run `kedro databricks push` and try again.",
         )
     if "Successfully installed" in result.text:
-        # What the runtime had imported already stays otherwise.
+        # Without a restart, modules that the runtime has imported already stay in use.
         context.run("dbutils.library.restartPython()")
         context.wait()
 
 
 def _variables(options: str) -> tuple[str, list[tuple[str, str, str, bool]]]:
-    """Put variables in the place of secrets.
+    """Replace references to secrets by variables.
 
     Returns:
-        The options, and for each variable its name, the secret's scope and key, and whether it is escaped.
+        The options, and for each variable its name, the secret's scope and key, and whether to escape it.
     """
     wanted: list[tuple[str, str, str, bool]] = []
 
@@ -160,7 +163,7 @@ def _variables(options: str) -> tuple[str, list[tuple[str, str, str, bool]]]:
 
 
 def _pip_errors(output: str) -> str:
-    """Return what pip complains of, on one line; empty where it does not."""
+    """Return pip's error lines as one line; empty if there are none."""
     return " ".join(line.removeprefix("ERROR: ") for line in output.splitlines() if line.startswith("ERROR:"))
 
 

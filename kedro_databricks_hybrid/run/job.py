@@ -1,9 +1,9 @@
 """Runs as jobs: submitted once or started from a deployed job, followed by the same log as any run.
 
-A submitted job runs a notebook that the client writes to a folder of its own. The notebook holds the driver
-program of that client and takes the request as a parameter. Its name is derived from its content: clients of
-different versions do not change each other's, and one that exists need not be written again. Deployed jobs
-run the project's own notebook instead: `job_task.py` says why.
+A submitted job runs a notebook that the client writes to the user's folder. The notebook contains the driver
+program and takes the request as a parameter. Its name is derived from its content, so clients of different
+versions do not overwrite each other's notebook, and an existing one is not written again. Deployed jobs run
+the project's notebook instead; `job_task.py` explains why.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.databricks.retry import is_passing
+from kedro_databricks_hybrid.databricks.retry import is_transient
 from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import HybridError, NotFoundError, WorkspaceError
 from kedro_databricks_hybrid.run import follow
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 TASK = "kedro"
-"""What a job's one task is called."""
+"""The key of a job's only task."""
 
 API = "/api/2.2/jobs"
 _FINAL = {"TERMINATED", "SKIPPED", "INTERNAL_ERROR"}
@@ -43,7 +43,7 @@ _NOTEBOOK_INTRODUCTION = """\
 # Databricks notebook source
 # MAGIC %md
 # MAGIC Written by `kedro databricks run --job`, which runs it as a job.
-# MAGIC It may be deleted when no run needs it.
+# MAGIC You can delete it when no run needs it.
 """
 _RUN_CELL = """\
 import json
@@ -63,15 +63,15 @@ class Notebook:
     """The notebook that a job runs.
 
     Args:
-        path: A workspace path, or, with a git source, a path in the repository; without its ending.
-        git_source: Where Databricks checks it out from, as the jobs API takes it.
+        path: A workspace path or, with a Git source, a path in the repository; without its extension.
+        git_source: Where Databricks checks it out from, in the form of the jobs API.
     """
 
     path: PurePosixPath
     git_source: dict[str, str] | None = None
 
     def as_task(self, parameters: Mapping[str, str]) -> dict[str, Any]:
-        """Return the task that runs it."""
+        """Return the notebook task that runs it, in the form of the jobs API."""
         return {
             "notebook_path": str(self.path),
             "source": "GIT" if self.git_source else "WORKSPACE",
@@ -86,14 +86,14 @@ def settings(
     compute: Compute,
     dependencies: list[str],
 ) -> dict[str, Any]:
-    """Return what jobs and one-time runs have in common, as the jobs API takes it. Pure.
+    """Return the settings that jobs and one-time runs share, in the form of the jobs API. Pure.
 
     Args:
-        notebook: What is run.
+        notebook: The notebook to run.
         parameters: Its parameters.
-        choice: What it runs on.
-        compute: What the settings say of that.
-        dependencies: What a serverless environment installs.
+        choice: The compute to run on.
+        compute: The `compute` section of databricks.yml.
+        dependencies: What a serverless environment installs, as lines for pip.
     """
     task: dict[str, Any] = {"task_key": TASK, "notebook_task": notebook.as_task(parameters)}
     found: dict[str, Any] = {"tasks": [task]}
@@ -114,66 +114,66 @@ class JobWork:
     """A run of a job.
 
     Args:
-        workspace: Where.
-        run_id: The job's run, as Databricks numbers it.
-        say: Called with one line when Databricks says something new about it.
+        workspace: The workspace of the job.
+        run_id: The job run's id at Databricks.
+        say: Called with one line when the run's state changes.
     """
 
     workspace: Workspace
     run_id: int
     say: Callable[[str], None] = field(default=lambda _: None)
-    _told: str = ""
+    _shown_state: str = ""
 
     def ending(self) -> Ending | None:
-        """Return how the job's run ended, in Databricks' own words."""
+        """Return how the job run ended, with Databricks' message; None while it is running."""
         try:
             run = self.describe()
         except WorkspaceError as error:
-            if is_passing(error):
+            if is_transient(error):
                 raise
             return Ending("failed", error.message)
         state = run.get("state", {})
         message = str(state.get("state_message") or "").strip()
         if state.get("life_cycle_state") not in _FINAL:
-            self._tell(f"{state.get('life_cycle_state', 'pending')}: {message}".lower().rstrip(": "))
+            self._show(f"{state.get('life_cycle_state', 'pending')}: {message}".lower().rstrip(": "))
             return None
         if state.get("result_state") == "CANCELED":
             return Ending("cancelled", "The run was cancelled.")
         return self._failed(run, message)
 
     def cancel(self) -> None:
-        """Ask for the job's run to be cancelled."""
-        with translated(f"cancel the job's run {self.run_id}"):
+        """Request that the job run be cancelled."""
+        with translated(f"cancel the job run {self.run_id}"):
             self._post("runs/cancel", {"run_id": self.run_id})
 
     def abandon(self) -> None:
-        """Do nothing more: Databricks ends a run that it was asked to cancel."""
+        """Do nothing: Databricks ends a cancelled job run itself."""
 
     def describe(self) -> dict[str, Any]:
-        """Return what Databricks says of the run."""
-        with translated(f"ask about the job's run {self.run_id}"):
+        """Return Databricks' description of the job run."""
+        with translated(f"get the job run {self.run_id}"):
             return self._get("runs/get", self.run_id)
 
     def page(self) -> str:
-        """Return the address of the run's page."""
-        return _address(self.workspace, self.describe())
+        """Return the URL of the run's page."""
+        return _page_url(self.workspace, self.describe())
 
     def _failed(self, run: dict[str, Any], message: str) -> Ending:
         details = run.get("status", {}).get("termination_details", {})
         code = details.get("code") or run.get("state", {}).get("result_state") or "no result"
         error, trace = self._output(run)
-        words = error or message
+        reason = error or message
         if code == "SUCCESS":
-            code, words = "no end", "the job's task ended, and the log of the pipeline did not"
-        page = _address(self.workspace, run)
-        hint = "Mend what it names, then run again."
-        if follow.is_out_of_memory(words):
-            words, hint = f"{words.strip().rstrip('.')}: {follow.OUT_OF_MEMORY}", follow.OUT_OF_MEMORY_HINT
-        said = f"{code}: {' '.join(words.split()).rstrip('.')}. See {page}."
-        return Ending("failed", said, trace, hint)
+            code, reason = "no end", "the job's task succeeded, but the log has no end record"
+        page = _page_url(self.workspace, run)
+        hint = "Fix the cause, then run again."
+        if follow.is_out_of_memory(reason):
+            reason, hint = f"{reason.strip().rstrip('.')}: {follow.OUT_OF_MEMORY}", follow.OUT_OF_MEMORY_HINT
+        error = f"{code}: {' '.join(reason.split()).rstrip('.')}. See {page}."
+        return Ending("failed", error, trace, hint)
 
     def _output(self, run: dict[str, Any]) -> tuple[str, str]:
-        """Return the error of the task, and its traceback, where it came so far as to have one."""
+        """Return the task's error and traceback; both empty if it has none."""
         for task in run.get("tasks", []):
             try:
                 with translated("read the output of the job's task"):
@@ -184,10 +184,10 @@ class JobWork:
                 return str(error), str(output.get("error_trace") or "")
         return "", ""
 
-    def _tell(self, news: str) -> None:
-        if news != self._told:
-            self._told = news
-            self.say(f"The job's run is {news}")
+    def _show(self, state: str) -> None:
+        if state != self._shown_state:
+            self._shown_state = state
+            self.say(f"The job run is {state}")
 
     def _get(self, name: str, run_id: int) -> dict[str, Any]:
         answer = self.workspace.client.api_client.do("GET", f"{API}/{name}", query={"run_id": run_id})
@@ -199,14 +199,14 @@ class JobWork:
 
 @dataclass(frozen=True)
 class Submission:
-    """A run that is to be submitted.
+    """A one-time run to submit.
 
     Args:
-        notebook: What performs it.
-        choice: What it runs on.
-        compute: What the settings say of that.
-        dependencies: What a serverless environment installs.
-        seconds: When Databricks shall end it, None for never.
+        notebook: The notebook to run.
+        choice: The compute to run on.
+        compute: The `compute` section of databricks.yml.
+        dependencies: What a serverless environment installs, as lines for pip.
+        seconds: Timeout after which Databricks ends the run; None for no timeout.
     """
 
     notebook: Notebook
@@ -216,7 +216,7 @@ class Submission:
     seconds: float | None = None
 
     def body(self, request: RunRequest, name: str) -> dict[str, Any]:
-        """Return the request to the jobs API; its token makes a repeated one start nothing anew."""
+        """Return the request body; its idempotency token prevents a second run if it is repeated."""
         parameters = {REQUEST: request.as_parameter()}
         limit = {"timeout_seconds": int(self.seconds) + 1} if self.seconds else {}
         return {
@@ -238,58 +238,58 @@ def submit(
     body = submission.body(request, f"kedro run {request.run_id} of {request.package_name}")
 
     def start() -> JobWork:
-        with translated(f"submit a run {submission.choice.place}"):
+        with translated(f"submit a run {submission.choice.phrase}"):
             answer = workspace.client.api_client.do("POST", f"{API}/runs/submit", body=body)
         if not isinstance(answer, dict) or "run_id" not in answer:
-            raise WorkspaceError("Databricks accepted the run, but did not tell its number.")
+            raise WorkspaceError("Databricks accepted the run, but did not return its id.")
         return JobWork(workspace, int(answer["run_id"]), say)
 
-    return begin(start, request.run_id, request.all_facts, tree)
+    return begin(start, request.run_id, request.full_info, tree)
 
 
 def begin(
-    start: Callable[[], JobWork], run_id: str, facts: Mapping[str, str | None], tree: RemoteTree
+    start: Callable[[], JobWork], run_id: str, info: Mapping[str, str | None], tree: RemoteTree
 ) -> Started:
-    """Start a run of a job that can be followed; where that fails or is interrupted, none stays.
+    """Start a job run and write its run.json; cancel the job run if that fails or is interrupted.
 
     Args:
-        start: Starts it. Called again, it starts nothing anew, and tells which run there is.
-        run_id: Our name for the run.
-        facts: What to note beside its log.
+        start: Starts the job run. Idempotent: a second call returns the run that the first one started.
+        run_id: The run's id, which names its log folder.
+        info: The content for run.json.
         tree: The data root.
     """
     work = None
     try:
         work = start()
-        return _noted(work, run_id, facts, tree)
+        return _started(work, run_id, info, tree)
     except BaseException as error:
         with contextlib.suppress(HybridError):
             if work is None and isinstance(error, KeyboardInterrupt):
-                work = start()  # whether the first request arrived, nobody knows
+                work = start()  # the first request may have arrived: get its run
             if work is not None:
                 work.cancel()
         raise
 
 
-def _noted(work: JobWork, run_id: str, facts: Mapping[str, str | None], tree: RemoteTree) -> Started:
-    """Return a job's run as one that can be followed, after noting beside its log which one it is."""
+def _started(work: JobWork, run_id: str, info: Mapping[str, str | None], tree: RemoteTree) -> Started:
+    """Write a job run's run.json, and return the run in a form that can be followed."""
     started = Started(work, tree, run_id)
     page = work.page()
-    started.note({**facts, "job_run_id": str(work.run_id), "page": page})
+    started.write_info({**info, "job_run_id": str(work.run_id), "page": page})
     work.say(f"See {page}")
     return started
 
 
-def _address(workspace: Workspace, run: dict[str, Any]) -> str:
+def _page_url(workspace: Workspace, run: dict[str, Any]) -> str:
     page = str(run.get("run_page_url") or f"/#job/{run.get('job_id')}/run/{run.get('run_id')}")
     return f"{workspace.host}{page}" if page.startswith("/") else page
 
 
 def notebook_text(installation: Sequence[str] = ()) -> str:
-    """Return the notebook.
+    """Return the text of the notebook.
 
     Args:
-        installation: The cells that install the requirements; none where the compute has them already.
+        installation: Cells that install the requirements; none if the compute has them already.
     """
     install = [f"# MAGIC {cell}\n" if cell.startswith("%") else f"{cell.strip()}\n" for cell in installation]
     run = _RUN_CELL.format(driver=driver_text(), parameter=REQUEST)
@@ -297,12 +297,12 @@ def notebook_text(installation: Sequence[str] = ()) -> str:
 
 
 def write_notebook(workspace: Workspace, project: str, installation: Sequence[str]) -> PurePosixPath:
-    """Have the notebook in the user's folder, and return its path there.
+    """Write the notebook to the user's folder unless it exists, and return its path.
 
     Args:
-        workspace: Where.
-        project: The project's name, to tell it by.
-        installation: The cells that install the requirements.
+        workspace: The workspace.
+        project: The project's name, part of the notebook's name.
+        installation: Cells that install the requirements.
     """
     content = notebook_text(installation).encode()
     folder = PurePosixPath("/Users") / workspace.user / _NOTEBOOK_FOLDER
@@ -311,11 +311,11 @@ def write_notebook(workspace: Workspace, project: str, installation: Sequence[st
         with translated(f"look for the notebook {path}"):
             workspace.client.workspace.get_status(str(path))
     except NotFoundError:
-        _write_if_missing(workspace, path, content)
+        _import_notebook(workspace, path, content)
     return path
 
 
-def _write_if_missing(workspace: Workspace, path: PurePosixPath, content: bytes) -> None:
+def _import_notebook(workspace: Workspace, path: PurePosixPath, content: bytes) -> None:
     from databricks.sdk.service.workspace import ImportFormat, Language
 
     with translated(f"write the notebook {path}"):

@@ -1,7 +1,7 @@
-"""What this machine remembers of runs.
+"""State about runs in the user's state folder.
 
-Which execution context belongs to which project, so that runs start warm; and how far the log of a run has
-been shown, so that `attach` continues where the screen stopped.
+Stores each project's execution context, so that runs start warm, and how far each log has been shown, so that
+`attach` continues after the last record shown.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _PRIVATE = 0o600
 
 
 @dataclass(frozen=True)
-class Remembered:
-    """A context that an earlier command made.
+class StoredContext:
+    """A context that an earlier command created.
 
     Args:
         context_id: Its id.
-        requirements: The hash of the requirements installed in it.
-        run_id: The last run that was started in it.
+        requirements: The hash of the installed requirements.
+        run_id: The last run started in it.
     """
 
     context_id: str
@@ -35,30 +35,29 @@ class Remembered:
 
 
 class ContextStore:
-    """Small JSON files in the user's state folder, outside every project: one an entry.
+    """Contexts as JSON files in the user's state folder, one file per entry.
 
-    So commands in two projects at once do not lose each other's entries.
+    With one file per entry, concurrent commands in two projects do not overwrite each other's entries.
 
     Args:
-        folder: Where the files are; None takes the user's state folder, or the one that
-            KEDRO_DATABRICKS_STATE names.
+        folder: The folder of the files; None for `contexts` in the user's state folder.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or state_folder() / "contexts"
 
-    def get(self, key: str) -> Remembered | None:
-        """Return what is remembered under a key; an unreadable file is the same as none."""
+    def get(self, key: str) -> StoredContext | None:
+        """Return the entry of a key; None if it is missing or unreadable."""
         try:
             entry = json.loads(self._file(key).read_text("utf-8"))
-            return Remembered(**entry["context"])
+            return StoredContext(**entry["context"])
         except (FileNotFoundError, ValueError, TypeError, KeyError):
             return None
 
-    def put(self, key: str, remembered: Remembered | None) -> None:
-        """Remember, or forget with None; the file is replaced whole."""
-        if remembered:
-            entry = {"key": key, "context": asdict(remembered)}
+    def put(self, key: str, context: StoredContext | None) -> None:
+        """Store an entry, or remove it with None; the file is replaced atomically."""
+        if context:
+            entry = {"key": key, "context": asdict(context)}
             replace_file(self._file(key), json.dumps(entry, indent=1), mode=_PRIVATE)
         else:
             self._file(key).unlink(missing_ok=True)
@@ -68,7 +67,7 @@ class ContextStore:
 
 
 def state_folder() -> Path:
-    """Return where this user's commands keep what they remember."""
+    """Return the user's state folder: KEDRO_DATABRICKS_STATE, or the platform's default."""
     import platformdirs
 
     return Path(os.environ.get(STATE_VARIABLE) or platformdirs.user_state_path("kedro-databricks-hybrid"))
@@ -76,12 +75,12 @@ def state_folder() -> Path:
 
 @dataclass(frozen=True)
 class LogPosition:
-    """A place in a log.
+    """A position in a run log.
 
     Args:
-        file: The number of the log's next file.
-        record: The number of the last record that was shown.
-        nodes: What the records before it told of the nodes.
+        file: The number of the next file to read.
+        record: The number of the last record shown.
+        nodes: The nodes' state after that record, by name.
     """
 
     file: int
@@ -90,7 +89,7 @@ class LogPosition:
 
 
 class Bookmark:
-    """A small file in the user's state folder, for one run.
+    """Stores the position in one run's log, as a file in the user's state folder.
 
     Args:
         run_id: The run.
@@ -100,16 +99,16 @@ class Bookmark:
         self._path = state_folder() / "shown" / f"{run_id}.json"
 
     def read(self) -> LogPosition | None:
-        """Return where the screen stopped; None where the run was never shown, or to its end."""
+        """Return the stored position; None if the log was never shown, or was shown to its end."""
         try:
             return LogPosition(**json.loads(self._path.read_text("utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 
-    def move(self, place: LogPosition) -> None:
-        """Note a place."""
-        replace_file(self._path, json.dumps(vars(place)), mode=_PRIVATE)
+    def move(self, position: LogPosition) -> None:
+        """Store a position."""
+        replace_file(self._path, json.dumps(vars(position)), mode=_PRIVATE)
 
     def remove(self) -> None:
-        """Forget the run: it has been shown to its end."""
+        """Remove the stored position, as the log was shown to its end."""
         self._path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Read a run's log: its records as they come, what they add up to, and its paths as local ones."""
+"""Read a run's log: its records in order, the outcome they add up to, and its paths as local ones."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 RUNS_FOLDER = PurePosixPath(".kedro-hybrid/runs")
-"""Where run logs lie below the data root, one folder a run."""
+"""The folder of run logs below the data root, with one folder per run."""
 
 RUN_FILE = "run.json"
-"""Beside a run's log: what it runs and where, written by the client once it is started."""
+"""Beside a run's log: what runs and where, written by the client after the start."""
 
 END_FILE = "end.json"
-"""Beside a run's log: its end once more; a client writes it for a driver that could not."""
+"""Beside a run's log: a copy of its end record; a client writes it if the driver could not."""
 
 Record = dict[str, Any]
-"""One line of a run log: `n` (from 1), `t` (seconds since 1970), `event`, and what belongs to that event."""
+"""One line of a run log: `n` (from 1), `t` (seconds since 1970), `event`, and the fields of that event."""
 _TEXTS = ("path", "traceback")
 
 
@@ -33,9 +33,9 @@ class NodeRun:
 
     Args:
         name: Its name.
-        seconds: How long it took, None where it did not end.
-        completed: Whether it completed, None while it runs.
-        saved: The datasets that it saved, with their bytes where they are known.
+        seconds: How long it took; None if it did not end.
+        completed: Whether it completed; None while it is running.
+        saved: The datasets that it saved, with their size in bytes, None if unknown.
     """
 
     name: str
@@ -46,15 +46,15 @@ class NodeRun:
 
 @dataclass
 class Outcome:
-    """What a run's log says. Only an end record makes `ended` true, and only its word is success.
+    """The outcome that a run's log reports. Only an end record makes `ended` true or means success.
 
     Args:
-        nodes: The nodes that started, in that order.
+        nodes: The nodes that started, in order of their start.
         outcome: `completed`, `failed` or `cancelled`; None without an end record.
         seconds: How long the run took on the cluster.
-        error: The last line of the error that ended it.
-        traceback: The whole of it.
-        hint: What to do after a failure.
+        error: The last line of the traceback.
+        traceback: The whole traceback.
+        hint: The next step after a failure.
     """
 
     nodes: dict[str, NodeRun] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Outcome:
     seconds: float = 0.0
     error: str = ""
     traceback: str = ""
-    hint: str = "Mend it, commit, then push and run again."
+    hint: str = "Fix it, commit, then push and run again."
 
     @property
     def ended(self) -> bool:
@@ -70,7 +70,7 @@ class Outcome:
         return self.outcome is not None
 
     def take(self, record: Record) -> None:
-        """Note what a record tells."""
+        """Update the outcome from a record."""
         event = record["event"]
         if event == "end":
             self.outcome = record["outcome"]
@@ -88,7 +88,7 @@ class Outcome:
 
 
 class RunLogReader:
-    """Reads the numbered files of a run log one after another; `next` is the number of the next one.
+    """Reads the numbered files of a run log in order; `next` is the number of the next file.
 
     Args:
         tree: The data root.
@@ -101,7 +101,7 @@ class RunLogReader:
         self.next = 1
 
     def records(self) -> list[Record] | None:
-        """Return the records of the next file, None while it is not there."""
+        """Return the records of the next file; None if it does not exist yet."""
         content = self._tree.read(self._folder / f"{self.next:06d}.jsonl")
         if content is None or not content.endswith(b"\n"):
             return None

@@ -1,4 +1,4 @@
-"""What a run is asked to do: `kedro run`'s own options, and where the driver finds project and log. Pure."""
+"""The request for a run: `kedro run`'s options and the paths of project and log for the driver. Pure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
 _DRIVER = "kedro_databricks_hybrid/run/driver.py"
-# As a module of its own by Python's own machinery. The sandbox starts Spark for a cell that executes text, as
-# that text may use it; the driver does not, and leaves Spark to the pipelines that want it.
+# Loads the driver as a module through importlib instead of exec: the sandbox starts Spark for a cell that
+# executes text, as that text may use Spark. The driver does not use it and leaves that to the pipelines.
 _LOADING = """\
 import importlib.abc, importlib.util
 class _Driver(importlib.abc.ExecutionLoader):
@@ -29,18 +29,18 @@ _module = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_module)
 _driver = _module.__dict__
 """
-# Options of `kedro run` that are no arguments of `session.run`, by the names that Kedro's command gives them.
+# Options of `kedro run` that `session.run` does not accept, by their names in Kedro's command.
 _NOT_FOR_RUN = {"env", "conf_source", "params", "runner", "runner_params", "is_async", "config"}
-# Kedro's telemetry must neither ask nor write into the Git folder.
+# Kedro's telemetry must not prompt or write into the Git folder.
 _ENVIRONMENT = {"DO_NOT_TRACK": "1", "KEDRO_DISABLE_TELEMETRY": "1"}
 REQUEST = "kedro_request"
 """The parameter that holds the request, as JSON."""
 RUN_ID = "kedro_run_id"
-"""The parameter that names the run, empty for one that nobody waits for."""
+"""The parameter with the run's id; empty for scheduled runs, which choose their own."""
 JOB_RUN = "kedro_job_run"
-"""The parameter in which Databricks tells the id of the job's run."""
+"""The parameter that Databricks fills with the id of the job run."""
 ENV, PIPELINES, PARAMETERS = "env", "pipelines", "params"
-"""Parameters that a person may change when starting a deployed job: as the options of `kedro run`."""
+"""Parameters that a user may change when starting a deployed job; same values as `kedro run`'s options."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class RunRequest:
     """One run of one project.
 
     Args:
-        run_id: Names the run and its log.
-        project_path: The Kedro project's folder, as the cluster sees it.
+        run_id: The id of the run, also the name of its log folder.
+        project_path: The Kedro project's folder, as a path on the cluster.
         package_name: The project's Python package.
-        data_root: The data root as the cluster's file system has it.
+        data_root: The data root, as a path on the cluster.
         options: `kedro run`'s options as Kedro's own parsers return them.
-        user: Who runs it.
-        facts: What else its first record shall tell, such as commit, branch and cluster.
+        user: The user's name at Databricks.
+        info: What else the log's first record contains, such as commit, branch and cluster.
     """
 
     run_id: str
@@ -63,7 +63,7 @@ class RunRequest:
     data_root: PurePosixPath
     options: dict[str, Any]
     user: str
-    facts: dict[str, str | None]
+    info: dict[str, str | None]
 
     @property
     def log(self) -> PurePosixPath:
@@ -71,17 +71,17 @@ class RunRequest:
         return RUNS_FOLDER / self.run_id
 
     @property
-    def all_facts(self) -> dict[str, str | None]:
-        """What identifies the run, beside its options."""
-        return {"run_id": self.run_id, "user": self.user, **self.facts}
+    def full_info(self) -> dict[str, str | None]:
+        """Everything that describes the run except its options."""
+        return {"run_id": self.run_id, "user": self.user, **self.info}
 
     def as_command(self) -> str:
-        """Return the Python text that performs this run when a cluster executes it."""
+        """Return the Python code that performs this run on a cluster."""
         request = json.dumps(self._for_driver(), default=str)
         return f"{driver_text()}_driver['main'](__import__('json').loads({request!r}))\n"
 
     def as_parameter(self) -> str:
-        """Return what a job's notebook takes as its parameter: JSON without the braces that jobs fill in."""
+        """Return the parameter for a job's notebook: JSON without `{{`, which jobs would replace."""
         return json.dumps(self._for_driver(), default=str).replace("{{", "{\\u007b")
 
     def _for_driver(self) -> dict[str, Any]:
@@ -91,11 +91,11 @@ class RunRequest:
             "package_name": self.package_name,
             "data_root": str(self.data_root),
             "log_folder": str(self.data_root / self.log),
-            "facts": self.all_facts,
+            "facts": self.full_info,
             "environment": {
                 **_ENVIRONMENT,
                 "KEDRO_DATABRICKS_USER": self.user,
-                "KEDRO_DATABRICKS_BRANCH": self.facts.get("branch") or "",
+                "KEDRO_DATABRICKS_BRANCH": self.info.get("branch") or "",
             },
             "options": {"env": None, "conf_source": None, "params": {}, **options},
             "run": _run_arguments(self.options),
@@ -103,13 +103,13 @@ class RunRequest:
 
 
 def driver_text() -> str:
-    """Return the Python text that loads the driver program, of this very version, as `_driver`."""
+    """Return Python code that loads this version's driver program as `_driver`."""
     source = resources.files("kedro_databricks_hybrid.run").joinpath("driver.py").read_text("utf-8")
     return _LOADING.format(source=source, file=_DRIVER)
 
 
 def _run_arguments(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `session.run`; `--pipeline` is the old spelling of `--pipelines`."""
+    """Return the arguments for `session.run`; `--pipeline` is the old name of `--pipelines`."""
     arguments = {name: value for name, value in options.items() if name not in _NOT_FOR_RUN}
     one, several = arguments.pop("pipeline", None), arguments.pop("pipelines", None)
     arguments["pipeline_names"] = list(dict.fromkeys(several or ([one] if one else [])))
@@ -117,5 +117,5 @@ def _run_arguments(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def new_run_id() -> str:
-    """Return a name for a run; names sort by the time of the start."""
+    """Return a new run id, also used as idempotency token; ids sort by start time."""
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"

@@ -1,4 +1,4 @@
-"""One warm execution context per project and user, with the project's requirements in it."""
+"""One warm execution context per project and user, with the project's requirements installed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kedro_databricks_hybrid.databricks import clusters
 from kedro_databricks_hybrid.run import install
 from kedro_databricks_hybrid.run.context import Context, create_context
-from kedro_databricks_hybrid.run.local_state import ContextStore, Remembered
+from kedro_databricks_hybrid.run.local_state import ContextStore, StoredContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Warm:
-    """The remembered context of one project and user on one cluster.
+class WarmContext:
+    """The stored context of one project and user on one cluster.
 
     Args:
-        workspace: Where the cluster is.
+        workspace: The workspace.
         cluster: A running cluster.
-        project: The project's folder there.
+        project: The project's folder in the workspace.
     """
 
     workspace: Workspace
@@ -39,38 +39,38 @@ class Warm:
         say: Callable[[str], None],
         end_of: Callable[[str], dict[str, Any] | None],
     ) -> tuple[Context, str | None]:
-        """Return a context with the requirements installed: the remembered one if it serves, else a new one.
+        """Return a context with the requirements installed: the stored one if it is usable, else a new one.
 
         Args:
-            requirements: What to install when it is not what the context has.
-            say: Called with one line per step that takes time.
-            end_of: Returns the end of a run by its id, None where it has none.
+            requirements: What to install, unless the context has exactly that.
+            say: Called with one line per slow step.
+            end_of: Returns a run's end record by its id; None if there is none.
 
         Returns:
-            The context, and the id of the last run that was started in it, where that has not ended.
+            The context, and the id of the last run that was started in it, if that has not ended.
 
         Raises:
-            RunError: pip failed; the message holds its own words.
+            RunError: pip failed; the message holds its output.
         """
         digest = requirements.digest if requirements else None
-        if remembered := self._store.get(self._key):
-            context = Context(self.workspace, self.cluster, remembered.context_id)
+        if stored := self._store.get(self._key):
+            context = Context(self.workspace, self.cluster, stored.context_id)
             if context.is_running():
-                run_id = remembered.run_id
+                run_id = stored.run_id
                 end = end_of(run_id) if run_id else {}
-                # What was imported before, or by half when a run was cancelled, would stay in the process.
-                if remembered.requirements == digest and not (end and end.get("spoiled")):
+                # Modules that are imported, or half imported after a cancel, would stay in the process.
+                if stored.requirements == digest and not (end and end.get("spoiled")):
                     return context, run_id if end is None else None
                 context.destroy()
             self._store.put(self._key, None)
         context = fresh_context(self.workspace, self.cluster, requirements, say)
-        self._store.put(self._key, Remembered(context.context_id, digest))
+        self._store.put(self._key, StoredContext(context.context_id, digest))
         return context, None
 
     def remember_run(self, run_id: str) -> None:
-        """Note which run was started last."""
-        if remembered := self._store.get(self._key):
-            self._store.put(self._key, replace(remembered, run_id=run_id))
+        """Store the id of the last run started."""
+        if stored := self._store.get(self._key):
+            self._store.put(self._key, replace(stored, run_id=run_id))
 
     @property
     def _store(self) -> ContextStore:
@@ -87,7 +87,7 @@ def fresh_context(
     requirements: Requirements | None,
     say: Callable[[str], None],
 ) -> Context:
-    """Make a context and install the requirements in it, once the cluster has its own libraries."""
+    """Create a context and install the requirements in it, after the cluster has installed its libraries."""
     clusters.wait_for_libraries(workspace, cluster, say)
     say(f"Starting Python on the cluster {cluster.name}")
     context = create_context(workspace, cluster)

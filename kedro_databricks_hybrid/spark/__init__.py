@@ -1,4 +1,4 @@
-"""The Spark session: on this machine, on a cluster, or by Databricks Connect; and the Java that it needs."""
+"""The Spark session, local, on a cluster or by Databricks Connect, and the Java that it needs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Callable[..., object]:
-    """Keep `from kedro_databricks_hybrid.spark import start`, which projects made from the starter use.
+    """Support `from kedro_databricks_hybrid.spark import start`, which the starter's projects use.
 
-    Imported only then: the sandbox needs `spark.java` and nothing else of the client.
+    The import is lazy because the sandbox imports `spark.java` and must not import the client.
     """
     if name == "start":
         from kedro_databricks_hybrid.spark.session import start

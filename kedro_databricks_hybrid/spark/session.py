@@ -1,4 +1,4 @@
-"""The Spark session of a run: made here, or the one that the cluster already has."""
+"""The Spark session of a run: a new local one, or the one that the cluster has."""
 
 from __future__ import annotations
 
@@ -18,34 +18,33 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Tells a session made here from one that the project made for itself.
-_OURS = "spark.kedro_databricks_hybrid.session"
+# Marks sessions that `start` created, to tell them from those that the project created.
+_MARK = "spark.kedro_databricks_hybrid.session"
 _DRIVER_OPTIONS = "spark.driver.extraJavaOptions"
 
+SparkLocation = Literal["cluster", "connect", "local"]
 
-Place = Literal["cluster", "connect", "local"]
 
-
-def place() -> Place:
-    """Say where Spark runs for this process: on its cluster, behind Databricks Connect, or here."""
+def spark_location() -> SparkLocation:
+    """Return where Spark runs for this process: on its cluster, by Databricks Connect, or locally."""
     if on_cluster():
         return "cluster"
     return "connect" if _has_connect() else "local"
 
 
 def on_cluster() -> bool:
-    """Say whether this process is a Databricks driver (or a kernel of the local workspace)."""
+    """Tell whether this process is a Databricks driver or a kernel of the sandbox."""
     return "DATABRICKS_RUNTIME_VERSION" in os.environ
 
 
 def start(conf: Mapping[str, Any]) -> SparkSession:
-    """Return the session of this process with `conf` in force as far as it can be.
+    """Return the Spark session of this process, configured with `conf`.
 
-    A session that the project made for itself is returned untouched. On a cluster the runtime's own
-    is used. What a running session cannot change any more is named in one warning.
+    A session that the project created is returned unchanged. On a cluster the runtime's session is used.
+    Settings that a running session can no longer change are named in one warning.
 
     Args:
-        conf: Spark's settings by name, as spark.yml gives them.
+        conf: Spark's settings by name, as in spark.yml.
     """
     from pyspark.sql import SparkSession
 
@@ -54,22 +53,22 @@ def start(conf: Mapping[str, Any]) -> SparkSession:
         session = SparkSession.builder.getOrCreate()
     elif _is_running():
         session = SparkSession.builder.getOrCreate()
-        if session.conf.get(_OURS, None) is None:
+        if session.conf.get(_MARK, None) is None:
             return session
     else:
-        return _made_here(wanted)
+        return _local_session(wanted)
     _apply(session, wanted)
     return session
 
 
 def is_spark_type(name: str) -> bool:
-    """Say whether a catalog entry's `type` names a Spark dataset, by its name alone."""
+    """Tell by its name whether a catalog entry's `type` is a Spark dataset."""
     package, _, class_name = name.rpartition(".")
     return "spark" in class_name.lower() or "spark" in package.lower().split(".")
 
 
 def is_spark_class(made: type) -> bool:
-    """Say whether a dataset's class, or one that it is made from, reads and writes with Spark."""
+    """Tell whether a dataset's class or one of its base classes reads and writes with Spark."""
     return any(
         is_spark_type(f"{each.__module__}.{each.__qualname__}")
         or each.__module__.startswith("kedro_datasets.databricks.")
@@ -77,21 +76,21 @@ def is_spark_class(made: type) -> bool:
     )
 
 
-def _made_here(conf: Mapping[str, str]) -> SparkSession:
+def _local_session(conf: Mapping[str, str]) -> SparkSession:
     from pyspark.sql import SparkSession
 
     ensure_java(os.environ)
-    # Otherwise Python UDFs take the first python3 on PATH, which may lack this environment.
+    # Otherwise Python UDFs use the first python3 on PATH, which may not have this environment's packages.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     logging.getLogger("py4j").setLevel(logging.WARNING)
     builder = SparkSession.builder
-    for name, value in {**conf, **_quiet(conf), _OURS: "true"}.items():
+    for name, value in {**conf, **_quiet(conf), _MARK: "true"}.items():
         builder = builder.config(name, value)
     return builder.getOrCreate()
 
 
 def _quiet(conf: Mapping[str, str]) -> dict[str, str]:
-    """Return what keeps Spark from writing over Kedro's log, unless the user has a say in it."""
+    """Return settings that keep Spark from writing into Kedro's log, unless the user configured that."""
     quiet = {"spark.ui.showConsoleProgress": conf.get("spark.ui.showConsoleProgress", "false")}
     options = conf.get(_DRIVER_OPTIONS, "")
     if "log4j" not in options and "SPARK_CONF_DIR" not in os.environ:
@@ -101,7 +100,7 @@ def _quiet(conf: Mapping[str, str]) -> dict[str, str]:
 
 
 def _apply(session: SparkSession, conf: Mapping[str, str]) -> None:
-    """Set what the session can still change, and warn once about the rest that differs."""
+    """Apply settings that the session can still change, and warn once about the others that differ."""
     too_late = []
     for name, value in conf.items():
         if session.conf.isModifiable(name):
@@ -111,13 +110,13 @@ def _apply(session: SparkSession, conf: Mapping[str, str]) -> None:
     if too_late:
         _log.warning(
             "The Spark session was already running, so these settings of spark.yml have no effect: %s. "
-            "On Databricks they belong in the cluster's Spark config.",
+            "On Databricks, set them in the cluster's Spark config.",
             ", ".join(sorted(too_late)),
         )
 
 
 def _is_in_force(current: str | None, wanted: str, name: str) -> bool:
-    # Spark, and `_quiet`, add options of their own to these.
+    # Spark and `_quiet` add options to these.
     if name.endswith("JavaOptions"):
         return wanted in (current or "")
     return current == wanted
@@ -137,5 +136,5 @@ def _has_connect() -> bool:
 
 
 def _text(value: object) -> str:
-    """Write a value of YAML as Spark does: true, not True."""
+    """Return a YAML value in Spark's notation: true, not True."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -271,7 +271,9 @@ def test_mapping_keeps_what_follows_the_folder_and_does_nothing_twice(parts: lis
         ("local", "/Volumes/main/shop/files/t.csv", "/Volumes/main/shop/files/t.csv"),
     ],
 )
-def test_files_are_opened_as_their_place_can(place: spark_session.Place, path: str, opened: str) -> None:
+def test_files_are_opened_as_their_place_can(
+    place: spark_session.SparkLocation, path: str, opened: str
+) -> None:
     """On a cluster through its mounts, behind Databricks Connect by the API; an env's own paths too."""
     roots = catalog_paths.Roots("data", "dbfs:/r/data", place)
     catalog = {"a": {"type": "pandas.CSVDataset", "filepath": path}}

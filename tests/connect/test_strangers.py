@@ -84,5 +84,5 @@ def test_a_projects_own_session_elsewhere_is_refused(
         "workspace",
         workspace.connect_with(running.host, running.token),
     )
-    with pytest.raises(ComputeError, match="a Spark session of its own on localhost"):
+    with pytest.raises(ComputeError, match="created a Spark session on localhost"):
         connect.start(None, lambda line: None)

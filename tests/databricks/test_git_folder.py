@@ -44,14 +44,14 @@ def test_a_git_folder_without_an_id(site: Site, monkeypatch: pytest.MonkeyPatch)
 
     workspace = site.workspace()
     monkeypatch.setattr(workspace.client.repos, "create", lambda **_: CreateRepoResponse())
-    with pytest.raises(WorkspaceError, match="gave it no id"):
+    with pytest.raises(WorkspaceError, match="returned no id"):
         git_folder.create(workspace, HOME / "x", url=str(site.remote), provider="gitHub")
 
 
 def test_a_git_folder_that_is_gone_while_it_is_read_back(
     pushed: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody deletes it meanwhile: after some patience with late answers that is an error."""
+    """If it is deleted meanwhile, polling ends with an error."""
     monkeypatch.setattr(git_folder, "_READ_BACK_SECONDS", 0.2)
     folder = folder_of(pushed)
     pushed.sandbox.faults.add("status", method="GET", path="/api/2.0/repos/*", status=404, times=0)
@@ -60,7 +60,7 @@ def test_a_git_folder_that_is_gone_while_it_is_read_back(
 
 
 def test_a_branch_called_conflict_is_none(pushed: Site) -> None:
-    """A checkout that fails for another reason is not taken for edits that stand in the way."""
+    """A checkout that fails for another reason is not reported as blocked by edits."""
     for name in ("conflict-fix", "uncommitted"):
         fails(pushed, f"The fetch of {name} timed out.")
         with pytest.raises(WorkspaceError, match="timed out") as caught:

@@ -105,7 +105,7 @@ def test_push_names_the_files_that_stand_in_the_way(pushed: Site) -> None:
 
 
 @pytest.mark.parametrize("verb", ["push", "pull"])
-def test_save_alone_brings_the_edits_home_and_discards_nothing(pushed: Site, verb: str) -> None:
+def test_save_without_force_saves_the_edits_and_discards_nothing(pushed: Site, verb: str) -> None:
     """The branch holds them as a commit on the folder's commit; files and branch here stay."""
     base = pushed.git("rev-parse", "HEAD")
     pushed.write({"requirements.txt": "theirs\n", "ä new.txt": "x\n"}, at=pushed.files)
@@ -138,7 +138,7 @@ def test_saving_twice_makes_one_branch(pushed: Site) -> None:
 
 
 def test_force_saves_then_discards(pushed: Site, tmp_path: Path) -> None:
-    """Edits of every kind are here as a patch that applies elsewhere; the folder holds the commit alone."""
+    """Edits of every kind are saved locally as a patch that applies; the folder has only the commit."""
     binary, edited = bytes(range(256)) * 9, b"\x00\xff\r\n" * 99
     pushed.commit(
         {
@@ -199,7 +199,7 @@ def test_edits_that_go_on_are_not_discarded(pushed: Site) -> None:
 
 
 def test_edits_on_a_colleagues_commit(pushed: Site) -> None:
-    """The folder's commit is fetched where it is not here, and no branch of ours moves."""
+    """The folder's commit is fetched if it is missing locally, and no local branch moves."""
     colleague = pushed.project.parent / "colleague"
     pushed.git("clone", "-q", str(pushed.remote), str(colleague))
     pushed.write({"theirs.txt": "one\n"}, at=colleague)
@@ -219,7 +219,7 @@ def test_a_commit_that_nobody_else_has(pushed: Site) -> None:
     workspace = pushed.workspace()
     found = git_folder.get(workspace, path_of(pushed))
     folder = git_folder.GitFolder(found.repo_id, found.path, found.branch, "0" * 40, found.url)
-    with pytest.raises(GitError, match="not here"):
+    with pytest.raises(GitError, match="this repository lacks"):
         git_folder_rescue.save(workspace, pushed.repository, folder)
 
 
@@ -263,7 +263,7 @@ def test_a_jupyter_notebook_is_its_cells(site: Site) -> None:
 
 def test_a_notebook_that_is_none_is_compared_as_it_is() -> None:
     """A file that only has the ending is the same or it is not."""
-    same = git_folder_edits._same_notebook  # noqa: SLF001 - the sandbox exports whole notebooks alone
+    same = git_folder_edits._same_notebook  # noqa: SLF001 - the sandbox only exports whole notebooks
     for broken in (b"{", b"[]", b'{"cells": [1]}', b"{}"):
         assert not same("a.ipynb", notebook("1").encode(), broken)
 
@@ -310,12 +310,12 @@ def test_edits_on_a_commit_that_is_nowhere(pushed: Site, tmp_path: Path) -> None
     pushed.git("init", "-q", "-b", "main", str(tmp_path / "other"))
     pushed.git("commit", "-q", "--allow-empty", "-m", "Other", at=tmp_path / "other")
     pushed.sandbox.faults.add("status", method="PATCH", status=400, message=OVERWRITTEN)
-    way = git_folder_rescue.Way(
+    handling = git_folder_rescue.EditHandling(
         save=False, may_discard=lambda: False, say=print, again="kedro databricks push"
     )
-    with pytest.raises(DirtyGitFolderError, match=r"a\.txt.*which is not here") as caught:
+    with pytest.raises(DirtyGitFolderError, match=r"a\.txt.*which this repository lacks") as caught:
         git_folder_rescue.check_out(
-            pushed.workspace(), Repository(tmp_path / "other"), folder_of(pushed), Target("main"), way
+            pushed.workspace(), Repository(tmp_path / "other"), folder_of(pushed), Target("main"), handling
         )
     assert "git fetch" in (caught.value.hint or "")
 
@@ -349,7 +349,7 @@ def test_a_repository_in_the_git_folder_is_refused(pushed: Site) -> None:
     assert (pushed.files / "notes.txt").exists()
 
 
-def test_start_up_files_are_saved_with_consent_alone(pushed: Site) -> None:
+def test_start_up_files_are_only_saved_with_consent(pushed: Site) -> None:
     """Without it they stay there: nothing is discarded that is not saved."""
     pushed.commit({"conftest.py": "old\n"})
     pushed.call("push", "--no-data")
@@ -367,11 +367,12 @@ def test_start_up_files_are_saved_with_consent_alone(pushed: Site) -> None:
     assert pushed.git("diff", "--name-only", "HEAD", other).split() == [".envrc", "conftest.py", "notes.txt"]
 
 
-def test_start_up_files_alone_that_are_left_out_or_here_already(pushed: Site) -> None:
+def test_only_start_up_files_that_are_left_out_or_exist_locally(pushed: Site) -> None:
     """Nothing is saved then, or nothing is asked."""
     pushed.write({".envrc": "new\n"}, at=pushed.files)
     said = pushed.call("pull", "--save", "--no-startup-files").output
-    assert "nowhere: .envrc (not saved)" in said
+    assert ": .envrc (not saved)" in said
+    assert "Saved no edits" in said
     assert saved_branches(pushed) == []
     pushed.write({".envrc": "new\n"})
     said = pushed.call("pull", "--save").output

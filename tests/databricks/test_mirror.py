@@ -31,7 +31,7 @@ def filed(site: Site) -> Site:
 
 
 def mirror(site: Site) -> Path:
-    """Return where the mirror lies on this machine."""
+    """Return the mirror's folder on this machine."""
     return site.sandbox.layout.workspace / "Users" / "user@example.com" / "tiny-files"
 
 
@@ -84,7 +84,7 @@ def test_a_folder_that_is_not_ours_is_left(filed: Site) -> None:
     """Somebody's files there are neither overwritten nor deleted."""
     mirror(filed).mkdir()
     (mirror(filed) / "theirs.txt").write_text("theirs\n")
-    assert "not this tool's" in filed.call("push", "--no-data", status=1).output
+    assert "files that this tool did not write" in filed.call("push", "--no-data", status=1).output
     assert (mirror(filed) / "theirs.txt").read_text() == "theirs\n"
     assert len(list(mirror(filed).iterdir())) == 1
 
@@ -99,7 +99,7 @@ def test_files_that_somebody_adds_there_stay(filed: Site) -> None:
 
 
 def test_an_interrupted_sync_is_no_code_to_run(filed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run refuses what is half there; the next push mends it, files that are gone meanwhile included."""
+    """A run refuses an incomplete mirror; the next push completes it and deletes files that are gone."""
     filed.write({"a.txt": "1\n", "b.txt": "1\n"})
     filed.call("push", "--no-data")
     filed.write({"a.txt": "2\n", "c.txt": "2\n"})
@@ -237,12 +237,12 @@ def test_a_mark_that_somebody_tampered_with_deletes_nothing(filed: Site, name: s
     known = json.loads(mark.read_text())
     mark.write_text(json.dumps({**known, "files": {**known["files"], name: "0"}}))
     said = filed.call("push", "--no-data", status=1).output
-    assert f"names {name}, which this tool cannot have sent; nothing was deleted." in said
+    assert f"names {name}, which this tool never sends; nothing was deleted." in said
     assert victim.exists()
 
 
 def test_beside_a_git_folder_at_home() -> None:
-    """Outside of /Repos the files lie beside the Git folder."""
+    """Outside of /Repos the mirror is beside the Git folder."""
     beside = databricks_mirror.path_beside(PurePosixPath("/Workspace/Users/ann/shop"), "ann")
     assert beside == PurePosixPath("/Workspace/Users/ann/shop-files")
 

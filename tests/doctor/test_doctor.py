@@ -20,6 +20,7 @@ from kedro_databricks_hybrid.doctor import machine, workspace
 from kedro_databricks_hybrid.doctor import project as of_project
 from kedro_databricks_hybrid.doctor import workspace as of_workspace
 from kedro_databricks_hybrid.doctor.finding import Finding, Level
+from kedro_databricks_hybrid.project import runtimes
 from kedro_databricks_hybrid.project.project import Project, open_project
 from kedro_databricks_hybrid.spark import java
 
@@ -148,7 +149,7 @@ AILMENTS = (
         (_no_dbfs, "data root", "DBFS root is disabled", "data.root"),
         (_no_cluster, "cluster", "nonesuch", "--cluster"),
         (_other_loader, "settings.py", "CONFIG_LOADER_CLASS", "kedro databricks init"),
-        (_pyspark_in_an_extra, "requirements", "brings pyspark", "Remove the extra sandbox"),
+        (_pyspark_in_an_extra, "requirements", "installs pyspark", "Remove the extra sandbox"),
     ),
     (
         (_no_remote, "Git remote", "does not answer", "git ls-remote origin"),
@@ -286,32 +287,24 @@ def test_telemetry_that_is_on(healthy: Site, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    ("key", "number"),
-    [("17.3.x-scala2.13", (17, 3)), ("18.x-scala2.13", (18, 0)), ("18.x-aarch64-photon-scala2", (18, 0)),
-     ("custom:abc", None)],
-)  # fmt: skip
-def test_runtime_numbers(key: str, number: tuple[int, int] | None) -> None:
-    """From 18 on a runtime has no minor number."""
-    assert workspace.runtime_number(key) == number
-
-
-@pytest.mark.parametrize(
     ("runtime", "installed", "level", "words"),
     [
-        ((17, 3), {"connect": "18.0.1"}, Level.RED, "databricks-connect==17.3.*"),
-        ((18, 0), {"connect": "18.3.7"}, Level.GREEN, ""),
-        ((15, 4), {"pyspark": "4.0.0"}, Level.YELLOW, "pyspark==3.5.*"),
-        ((15, 4), {"pyspark": "3.5.1"}, Level.GREEN, ""),
-        ((14, 3), {"pyspark": "3.5.1"}, Level.YELLOW, "3.10"),
+        ("17.3.x-scala2.13", {"connect": "18.0.1"}, Level.RED, "databricks-connect==17.3.*"),
+        ("18.x-scala2.13", {"connect": "18.3.7"}, Level.GREEN, ""),
+        ("15.4.x-scala2.12", {"pyspark": "4.0.0"}, Level.YELLOW, "pyspark==3.5.*"),
+        ("15.4.x-scala2.12", {"pyspark": "3.5.1"}, Level.GREEN, ""),
+        ("14.3.x-scala2.12", {"pyspark": "3.5.1"}, Level.YELLOW, "3.10"),
     ],
 )
 def test_runtimes_beside_this_machine(
-    runtime: tuple[int, int], installed: dict[str, str], level: Level, words: str
+    runtime: str, installed: dict[str, str], level: Level, words: str
 ) -> None:
     """Connect must not be newer than the runtime; Python and Spark had better be the same."""
-    here = "3.12" if runtime[0] >= 16 else "3.11"
+    here = "3.12" if runtime >= "16" else "3.11"
+    known = runtimes.find(runtime)
+    assert known is not None
     found = workspace.compare_runtime(
-        runtime, "Databricks Runtime", here, installed.get("pyspark"), installed.get("connect")
+        known, "Databricks Runtime", here, installed.get("pyspark"), installed.get("connect")
     )
     assert found.level is level
     assert words in f"{found.found} {found.fix}"

@@ -32,7 +32,7 @@ def test_a_lost_network_harms_no_run(tiny: Callable[[str], Shell]) -> None:
     result = followed.finish()
     shell.ok(f"{FAULT} clear")
     assert result.status == 0, str(result)
-    assert "Databricks has not answered for 5 s. The run goes on" in result.err
+    assert "Databricks has not answered for 5 s. The run continues" in result.err
     assert "Databricks answers again" in result.err
     assert result.out.count("went on") == 1
 

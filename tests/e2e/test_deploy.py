@@ -104,7 +104,7 @@ def test_a_job_is_made_once_and_updated_in_place(tiny: Callable[[str], Shell]) -
     assert str(settings.schedule.pause_status) == "PauseStatus.PAUSED"
     assert settings.email_notifications is not None
     foreign = client.api_client.do("POST", "/api/2.2/jobs/create", body={"name": "theirs"})
-    shell.fails(f"{DEPLOY}=theirs", "theirs", "did not make", "--force")
+    shell.fails(f"{DEPLOY}=theirs", "theirs", "did not create", "--force")
     assert "Updated the job 'theirs'" in shell.ok(f"{DEPLOY}=theirs --force").out
     assert jobs_called(shell, "theirs") == [dict(foreign)["job_id"]]
 

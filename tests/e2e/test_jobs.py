@@ -81,8 +81,8 @@ def test_a_failing_node_on_serverless_compute(tiny: Callable[[str], Shell]) -> N
     began = now(shell)
     failed = shell.run(f"{RUN} --env=cloud")
     assert failed.status == 1, str(failed)
-    assert "Serverless compute takes no commands, so this run becomes a job." in failed.out
-    assert "Left out of requirements.txt, since the runtime has it: pyspark" in failed.out
+    assert "Serverless compute runs no commands, so this run becomes a job." in failed.out
+    assert "Not installed from requirements.txt, as the runtime has it: pyspark" in failed.out
     assert "so far so good" in failed.out
     assert "ValueError: not today" in failed.errors[0]
     assert f'File "{shell.folder / "src/tiny_shop/pipeline_registry.py"}"' in failed.err

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.processes
 FAULT = "kedro databricks sandbox fault"
 _JOB_CLUSTER = "{spark_version: 17.3.x-scala2.13, node_type_id: local, num_workers: 0}"
 _TELLS_ITS_PROCESS = 'import os\nprint("process", os.getpid(), flush=True)\n'
-_MEMORY = "it was killed, which mostly means that the driver's memory ran out"
+_MEMORY = "it was killed, which usually means that the driver ran out of memory"
 
 
 def kill_driver(followed: Started) -> Result:
@@ -48,7 +48,7 @@ def test_a_killed_process(tiny: Callable[[str], Shell]) -> None:
     result = kill_driver(shell.start(RUN))
     assert result.status == 1, str(result)
     said = f"Error: The run failed: The Python process on the cluster ended before the run did: {_MEMORY}."
-    assert result.errors == [f"{said} Run it again with less data at a time or on a larger driver."]
+    assert result.errors == [f"{said} Run it again with less data at a time, or on a larger driver."]
     assert last_outcome(shell) == "failed"
     let_go(shell)
     again = shell.ok(RUN)

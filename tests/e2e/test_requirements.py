@@ -54,7 +54,7 @@ def test_a_private_index(tiny: Callable[[str], Shell], tmp_path: Path) -> None:
         refused = shell.fails(RUN, "pip could not install", "pyproject.toml", "kdh-probe")
         secrets.put_secret("pip", "password", string_value=_PASSWORD)
         ran = shell.ok(RUN)
-    assert "Left out of pyproject.toml, since the runtime has it: pyspark>=3.5" in ran.out
+    assert "Not installed from pyproject.toml, as the runtime has it: pyspark>=3.5" in ran.out
     assert "probe 1.0" in ran.out
     assert "Installing" not in shell.ok(RUN).out
     shown = refused.out + refused.err + ran.out + ran.err

@@ -65,7 +65,7 @@ def test_a_failing_node_shows_log_and_traceback(tiny: Callable[[str], Shell]) ->
     assert 'raise ValueError("not today")' in failed.err
     assert "run/driver.py" not in failed.err
     assert failed.errors == [
-        "Error: The run failed: ValueError: not today. Mend it, commit, then push and run again."
+        "Error: The run failed: ValueError: not today. Fix it, commit, then push and run again."
     ]
     assert "double" in failed.out
     commit_node(shell, "pass")

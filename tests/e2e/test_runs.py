@@ -108,6 +108,6 @@ def test_logs_of_a_project_that_never_ran(tiny: Callable[[str], Shell]) -> None:
     """There is nothing to show, and an unknown id is named."""
     shell = tiny("never-ran")
     shell.ok(PUSH)
-    shell.fails(f"kedro databricks logs {PROFILE}", "No run of yours has left a log", "kedro databricks run")
+    shell.fails(f"kedro databricks logs {PROFILE}", "You have no run with a log", "kedro databricks run")
     shell.fails(f"kedro databricks attach nonesuch {PROFILE}", "nonesuch", "kedro databricks runs")
     assert "No run has left a log" in shell.ok(f"kedro databricks runs {PROFILE}").out

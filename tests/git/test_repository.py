@@ -13,8 +13,8 @@ from kedro_databricks_hybrid.git.repository import (
     Commit,
     Repository,
     clone_url,
+    error_summary,
     is_local,
-    last_words,
     provider_of,
 )
 from tests.git_programs import SETTINGS, Programs, repository
@@ -196,7 +196,7 @@ def test_a_remote_that_does_not_answer_in_time(clone: Path) -> None:
     run(clone, "config", "alias.late", "!exec sleep 1")
     result = Repository(clone).run("late", seconds=0.2)
     assert result.returncode != 0
-    assert last_words(result.stderr) == "no answer within 0 s"
+    assert error_summary(result.stderr) == "no answer within 0 s"
 
 
 def test_without_git(clone: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

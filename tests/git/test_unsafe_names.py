@@ -1,4 +1,4 @@
-"""What may be written here of what lies elsewhere, judged by its path."""
+"""Which files from Databricks may be written locally, by their path."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_repository_is_refused_anywhere(name: str, path: str) -> None:
 
 
 def test_what_git_itself_refuses_is_refused(tmp_path: Path) -> None:
-    """Of random spellings of its own folder that git puts into no index, none is taken."""
+    """Random spellings of `.git` that git does not add to an index are all refused."""
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     protected = ["git", "-c", "core.protectNTFS=true", "-c", "core.protectHFS=true"]
     add = ["update-index", "--add", "--index-info"]

@@ -67,7 +67,7 @@ def test_pushed_and_removed_once(repository: Repository, remote: Path) -> None:
 
 
 def test_a_remote_that_refuses_such_a_branch(repository: Repository, remote: Path) -> None:
-    """Its own words are passed on, with another way to go."""
+    """The error contains git's output and another solution."""
     hook = remote / "hooks" / "pre-receive"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\necho 'name your branch feature/...' >&2\nexit 1\n")

@@ -50,7 +50,7 @@ def inputs(project: Project, catalog: str) -> list[str]:
     ids=["file", "address", "absolute", "pattern", "pattern without files", "list"],
 )
 def test_what_is_read_is_found_in_the_catalog(project: Project, raw: str, expected: list[str]) -> None:
-    """Paths in the project at any depth, patterns as the files that they match, and no other place."""
+    """Paths in the project at any depth, patterns as the files that they match, and no other paths."""
     project.write({"data/01_raw/a.csv": "a\n", "data/01_raw/b.csv": "b\n", "data/01_raw/c.txt": "c\n"})
     assert inputs(project, f"raw:\n{RAW}{raw}{DOUBLED}") == expected
 

@@ -1,12 +1,17 @@
-"""What a project wants installed, and what of it a runtime may have."""
+"""A project's requirements, and which of them are installed on a runtime."""
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 
-from kedro_databricks_hybrid.project.requirements import Requirements, find_requirements, fit
+from kedro_databricks_hybrid.project.requirements import (
+    Requirements,
+    find_requirements,
+    fit,
+    local_requirements,
+)
 from kedro_databricks_hybrid.run.install import _variables
 
 PROJECT = PurePosixPath("/Workspace/Repos/me/iris")
@@ -21,7 +26,7 @@ def found(files: dict[str, str], pip_options: str | None = None) -> Requirements
 
 
 def lines(files: dict[str, str]) -> list[str] | None:
-    """Return what pip gets in place of the file, None where it reads that itself."""
+    """Return the lines that pip installs instead of the file; None if it can read the file."""
     return fit(found(files), RUNTIME).lines
 
 
@@ -31,6 +36,43 @@ def test_a_file_that_pip_reads_itself(name: str) -> None:
     requirements = found({name: "kedro\n", "pyproject.toml": '[project]\ndependencies = ["other"]\n'})
     assert requirements.path == PROJECT / name
     assert fit(requirements, RUNTIME).lines is None
+
+
+def test_the_first_requirements_file_counts() -> None:
+    """The project's own folder comes before src, where older projects keep it."""
+    both = {"requirements.txt": b"kedro\n", "src/requirements.txt": b"pandas\n"}
+    found = find_requirements(PROJECT, both.get)
+    assert found is not None
+    assert found.path == PROJECT / "requirements.txt"
+    older = find_requirements(PROJECT, {"src/requirements.txt": b"pandas\n"}.get)
+    assert older is not None
+    assert older.path == PROJECT / "src" / "requirements.txt"
+    assert find_requirements(PROJECT, lambda _: None) is None
+
+
+def test_included_files_count_as_well() -> None:
+    """A change in a file that is included with -r or -c is a change; loops end."""
+    files = {"requirements.txt": b"-r deep/more.txt\n", "deep/more.txt": b"-c pins.txt\n-r more.txt\nkedro\n"}
+    before = find_requirements(PROJECT, {**files, "deep/pins.txt": b"kedro==1\n"}.get)
+    after = find_requirements(PROJECT, {**files, "deep/pins.txt": b"kedro==2\n"}.get)
+    assert before is not None
+    assert after is not None
+    assert before.digest != after.digest
+
+
+def test_requirements_of_the_working_tree(tmp_path: Path) -> None:
+    """They are found as those of a commit are, with a path relative to the project."""
+    assert local_requirements(tmp_path) is None
+    (tmp_path / "pyproject.toml").write_text('[project]\ndependencies = ["kedro"]\n')
+    declared = local_requirements(tmp_path)
+    assert declared is not None
+    assert (declared.path, declared.is_for_pip) == (PurePosixPath("pyproject.toml"), False)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "requirements.txt").write_text("-r more.txt\n")
+    (tmp_path / "src" / "more.txt").write_text("tidy\n")
+    listed = local_requirements(tmp_path)
+    assert listed is not None
+    assert (str(listed.path), listed.listing.names) == ("src/requirements.txt", {"tidy"})
 
 
 def test_dependencies_of_pyproject() -> None:
@@ -69,7 +111,7 @@ def test_a_lock_file_tells_the_versions(lock: str) -> None:
 
 
 def test_dependencies_of_poetry() -> None:
-    """Poetry's own way to write versions is not pip's, but its lock file has them."""
+    """Poetry's version syntax is not pip's, but its lock file has the versions."""
     pyproject = '[tool.poetry.dependencies]\npython = "^3.10"\ntidy = "^1.0"\n'
     locked = '[[package]]\nname = "tidy"\nversion = "1.4"\n'
     assert lines({"pyproject.toml": pyproject, "poetry.lock": locked}) == ["tidy==1.4"]
@@ -90,7 +132,7 @@ def test_the_runtimes_own_spark_is_kept() -> None:
 
 
 def test_another_version_of_what_the_runtime_brings_is_told() -> None:
-    """It is the user's choice, and installed for this process alone."""
+    """It is the user's choice, and installed only for this process."""
     fitting = fit(found({"requirements.txt": "pandas==1.0.0\n"}), RUNTIME)
     assert fitting.lines is None
     assert len(fitting.replaced) == 1

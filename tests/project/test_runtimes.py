@@ -1,4 +1,4 @@
-"""Requirements judged against what a runtime brings, and which databricks-connect fits it."""
+"""The table of runtimes: requirements compared with a runtime, and which databricks-connect fits it."""
 
 from __future__ import annotations
 
@@ -79,9 +79,35 @@ def test_what_no_runtime_may_have_replaced(line: str) -> None:
         assert list(verdicts(f"kedro\n{line}\n", runtime).values()) == [Verdict.FINE, Verdict.REPLACES]
 
 
+@pytest.mark.parametrize(
+    ("key", "release", "spark", "python"),
+    [
+        ("11.3.x-scala2.12", "11.3", "3.3", "3.9"),
+        ("17.3.x-cpu-ml-scala2.13", "17.3", "4.0", "3.12"),
+        ("18.x-aarch64-photon-scala2.13", "18", "4.1", "3.12"),
+        ("18.2.x-scala2.13", "18.2", "4.1", "3.12"),
+        ("16.3.x-scala2.12", "16.3", None, None),
+    ],
+)
+def test_a_runtime_by_its_key(key: str, release: str, spark: str | None, python: str | None) -> None:
+    """From 18 on the minor version may be missing, and all minor versions have the same Spark and Python."""
+    found = runtimes.find(key)
+    assert found == runtimes.Runtime(release, spark, python)
+    assert found.is_supported
+
+
+def test_the_oldest_runtime() -> None:
+    """An older one is not supported, and a custom image has no version."""
+    assert runtimes.oldest_release() == "11.3"
+    old = runtimes.find("10.4.x-scala2.12")
+    assert old is not None
+    assert not old.is_supported
+    assert runtimes.find("custom:abc") is None
+
+
 @pytest.mark.parametrize("runtime", LTS)
 def test_what_a_runtime_brings(runtime: str) -> None:
-    """Its own version is fine, and so is any; another one is a conflict that names the runtime's."""
+    """The runtime's version or any version is fine; another version conflicts, and the runtime's is named."""
     assert runtimes.is_known(runtime)
     assert (runtimes.source(runtime) or "").startswith("https://")
     assert verdicts("pandas\nnumpy>=1.20\nleftpad==1\n", runtime) == dict.fromkeys(

@@ -1,4 +1,4 @@
-"""databricks.yml: its defaults, its layers, and every way in which it is refused."""
+"""databricks.yml: its defaults, its layers, and every error."""
 
 from __future__ import annotations
 
@@ -87,29 +87,29 @@ def test_the_conf_folder_may_lie_elsewhere(tmp_path: Path) -> None:
         ("code: {foldr: /Repos/x}", r"code\.foldr is not a setting\. Did you mean code\.folder\?"),
         ("cod: {}", r"cod is not a setting\. Did you mean code\?"),
         ("cluster: small", r"cluster is not a setting\. Did you mean compute\.cluster\?"),
-        ("data: {zzz: 1}", r"data\.zzz is not a setting\. It can hold data\.local, data\.root"),
-        ("code: /Repos/x", r"code must hold settings such as code\.folder, not '/Repos/x'"),
-        ("- a", r"must hold the sections code, data, compute"),
+        ("data: {zzz: 1}", r"data\.zzz is not a setting\. It can contain data\.local, data\.root"),
+        ("code: /Repos/x", r"code must contain settings such as code\.folder, not '/Repos/x'"),
+        ("- a", r"must contain the sections code, data, compute"),
         ("compute: {cluster: 1234}", r"compute\.cluster must be text, not 1234\. Put it in quotation marks"),
         ("data: {root: null}", r"data\.root must be text, not None"),
         ("data: {local: ' '}", r"data\.local is ' ', but must not be empty"),
         ("code: {sync: rsync}", r"it must be git or files"),
         ("code: {job_source: svn}", r"it must be git_folder or git_source"),
-        ("compute: {job_cluster: big}", r"compute\.job_cluster must hold settings of its own, not 'big'"),
+        ("compute: {job_cluster: big}", r"compute\.job_cluster must be a mapping of settings, not 'big'"),
         ("job: {schedul: x}", r"job\.schedul is not a setting\. Did you mean job\.schedule\?"),
         ("data: {root: s3://bucket/x}", r"it must be dbfs:/<folder> or /Volumes/"),
         ("data: {root: /dbfs/x}", r"it must be dbfs:/<folder> or /Volumes/"),
         ("data: {root: 'dbfs:/'}", r"it must be dbfs:/<folder>"),
         ("data: {root: 'dbfs://x/y'}", r"it must be dbfs:/<folder>"),
         ("data: {root: /Volumes/main/shop}", r"/Volumes/<catalog>/<schema>/<volume>"),
-        ("data: {root: 'dbfs:/a/../b'}", r"it must not hold \.\."),
-        ("data: {root: 'dbfs:/a/{team}'}", r"\{team\} stands for nothing"),
+        ("data: {root: 'dbfs:/a/../b'}", r"it must not contain \.\."),
+        ("data: {root: 'dbfs:/a/{team}'}", r"\{team\} is not a placeholder"),
         ("code: {folder: /dbfs/x}", r"it must start with /Workspace/, /Repos/ or /Users/"),
-        ("code: {folder: /Workspace/../etc}", r"it must not hold \.\."),
-        ("data: {local: ../data}", r"it must not hold \.\."),
+        ("code: {folder: /Workspace/../etc}", r"it must not contain \.\."),
+        ("data: {local: ../data}", r"it must not contain \.\."),
         ("data: {local: /data}", r"a folder inside the project"),
         ("data: {local: 'C:\\data'}", r"a folder inside the project"),
-        ("data: {local: .}", r"the whole project cannot be its data"),
+        ("data: {local: .}", r"it must not be the project's folder itself"),
         ("code: [", r"not valid YAML \(line 1\)"),
         ("compute: {cluster: '${oc.env:NOT_SET_HERE}'}", r"cannot be resolved: .*NOT_SET_HERE"),
     ],
@@ -136,7 +136,7 @@ def test_what_is_no_setting_is_refused(tmp_path: Path, text: str, said: str) -> 
     ],
 )
 def test_logins_are_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
-    """A file that Git carries must hold no login, and an error must not spread one."""
+    """A file that Git carries must contain no login, and an error must not repeat one."""
     write_files(tmp_path, {"conf/base/databricks.yml": text})
     with pytest.raises(SettingsError, match=r"profile of ~/\.databrickscfg") as caught:
         settings.load(tmp_path)
@@ -173,7 +173,7 @@ def test_a_login_from_the_environment_is_refused_as_well(
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
-    """The error names the file instead of a codec alone."""
+    """The error names the file, not only a codec."""
     write_files(tmp_path, {"conf/base/": ""})
     (tmp_path / "conf/base/databricks.yml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match=r"databricks\.yml cannot be read"):
@@ -215,8 +215,8 @@ def test_placeholders_are_filled() -> None:
     [
         ("/Repos/{user}/x", "needs the user"),
         ("/Repos/{branch}", "needs the branch"),
-        ("/Repos/{who}", r"\{who\}, which stands for nothing"),
-        ("/Repos/{}", r"\{\}, which stands for nothing"),
+        ("/Repos/{who}", r"unknown placeholder \{who\}"),
+        ("/Repos/{}", r"unknown placeholder \{\}"),
     ],
 )
 def test_a_placeholder_without_a_value_is_refused(template: str, said: str) -> None:
@@ -245,7 +245,7 @@ def test_values_are_put_in_as_they_are(around: str, user: str) -> None:
     )
 )
 def test_anything_else_is_a_settings_error(content: object) -> None:
-    """Whatever YAML can hold is either settings or one kind of error."""
+    """Whatever YAML can contain is either settings or one kind of error."""
     import json
 
     try:

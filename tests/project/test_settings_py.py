@@ -89,19 +89,19 @@ def test_windows_line_endings_stay() -> None:
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("from x import Mine\nCONFIG_LOADER_CLASS = Mine\n", "a loader of its own"),
+        ("from x import Mine\nCONFIG_LOADER_CLASS = Mine\n", "a custom loader"),
         ("import os\nif os.name:\n    CONFIG_LOADER_CLASS = 1\n", "inside a block"),
         ("A = 1\nCONFIG_LOADER_CLASS = A\nCONFIG_LOADER_CLASS = A\n", "more than once"),
         ("def broken(:\n", "not valid Python"),
-        ("import kedro.config\nCONFIG_LOADER_CLASS = kedro.config.OmegaConfigLoader\n", "of its own"),
+        ("import kedro.config\nCONFIG_LOADER_CLASS = kedro.config.OmegaConfigLoader\n", "a custom loader"),
         (f"{STILL_NEEDED}A = CONFIG_LOADER_CLASS = OmegaConfigLoader\n", "more than once"),
-        ("from kedro.config import OmegaConfigLoader as O\nA = CONFIG_LOADER_CLASS = O\n", "of its own"),
+        ("from kedro.config import OmegaConfigLoader as O\nA = CONFIG_LOADER_CLASS = O\n", "a custom loader"),
         (STILL_NEEDED.replace("Loader\nOTHER", "Loader; OTHER"), "something else in one line"),
         (STILL_NEEDED.replace("\nCONFIG", "\nOTHER = CONFIG"), "something else in one line"),
         ('import os; TEXT = """\nof several lines\n"""\n', "in an unusual way"),
     ],
 )
-def test_unusual_forms_are_left_alone(source: str, reason: str) -> None:
+def test_unusual_forms_are_not_changed(source: str, reason: str) -> None:
     """The reason says what its author has to look at."""
     with pytest.raises(CannotEditError, match=reason):
         with_loader(source)

@@ -1,4 +1,4 @@
-"""What runs make of answers that are rare: on a sandbox, by a line that answers in its place."""
+"""How runs handle rare answers: a proxy in front of the sandbox returns them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def answer(site: Site, answers: Mapping[str, object]) -> None:
-    """Let the line answer requests whose addresses hold one of these words, in the sandbox's place.
+    """Let the proxy answer requests whose URL contains one of these strings, instead of the sandbox.
 
     Args:
         site: The sandbox and its line.
@@ -65,7 +65,7 @@ def answer(site: Site, answers: Mapping[str, object]) -> None:
 
 
 def ended(site: Site, code: str, said: str, *, output: object = (), **more: object) -> str:
-    """Return what is said of a job's run that ended so."""
+    """Return the error and hint for a job run that ended so."""
     run = {
         "run_id": 7,
         "job_id": 3,
@@ -84,16 +84,14 @@ def ended(site: Site, code: str, said: str, *, output: object = (), **more: obje
 def test_a_job_run_that_ended_without_a_word_of_the_pipeline(site: Site) -> None:
     """Databricks calls it a success, which the log does not show; its page is named with the host."""
     said = ended(site, "SUCCESS", "")
-    assert said.startswith(
-        "no end: the job's task ended, and the log of the pipeline did not. See http://127"
-    )
-    assert "/#job/3/run/7. Mend" in said
+    assert said.startswith("no end: the job's task succeeded, but the log has no end record. See http://127")
+    assert "/#job/3/run/7. Fix" in said
 
 
 def test_a_job_run_whose_driver_was_short_of_memory(site: Site) -> None:
-    """What Databricks says is kept, and what it mostly means is added, with another next step."""
+    """Databricks' message is kept, its usual cause and a fitting next step are added."""
     said = ended(site, "RUN_EXECUTION_ERROR", "The Python process stopped unexpectedly.", run_page_url="/x")
-    assert "process stopped unexpectedly: it was killed, which mostly means that the driver's memory" in said
+    assert "process stopped unexpectedly: it was killed, which usually means that the driver ran out" in said
     assert "Run it again with less data" in said
 
 
@@ -114,12 +112,12 @@ def test_a_submitted_run_without_a_number_is_told(site: Site) -> None:
     """Nobody could follow it."""
     answer(site, {"runs/submit": {}})
     submission = job.Submission(NOTEBOOK, ON_CLUSTER, Compute())
-    with pytest.raises(WorkspaceError, match="accepted the run, but did not tell its number"):
+    with pytest.raises(WorkspaceError, match="accepted the run, but did not return its id"):
         job.submit(site.workspace(), request(), site.tree(), submission, lambda _: None)
 
 
 def deployed(**changes: Any) -> dict[str, Any]:
-    """Return the settings of a job that shall be there."""
+    """Return the wanted settings of a job."""
     task = {"task_key": "kedro", "notebook_task": {"notebook_path": "/Users/user@example.com/x"}}
     given = {"schedule": None, "tags": {}, **changes}
     return deploy.settings("shop", "tiny-shop", {"tasks": [task]}, **given)
@@ -140,7 +138,7 @@ def test_a_deploy_reads_back_what_it_wrote(site: Site) -> None:
     number = deploy.perform(there, deploy.plan(there, deployed(), force=False))
     planned = deploy.plan(there, deployed(tags={"team": "a"}), force=False)
     answer(site, {"jobs/update": {}})
-    with pytest.raises(WorkspaceError, match=rf"the job 'shop' \({number}\), but shows another tags"):
+    with pytest.raises(WorkspaceError, match=rf"the job 'shop' \({number}\), but returns another tags"):
         deploy.perform(there, planned)
     site.line.forget()
     deploy.perform(there, planned)
@@ -187,7 +185,7 @@ def test_a_context_in_error_says_where_to_look(site: Site, monkeypatch: pytest.M
 
 
 def test_a_command_that_does_not_end_is_told(site: Site) -> None:
-    """Its process was to be ended and goes on; a service in trouble says nothing of it."""
+    """Its process is still running after the request to end it; a failing service tells nothing about it."""
     work = CommandWork(Context(site.workspace(seconds=1), SMALL, "x"), "1")
     answer(site, {"contexts/destroy": {}, "commands/status": {"id": "1", "status": "Running"}})
     with pytest.raises(ComputeError, match="The Python process on the cluster small did not end"):
@@ -225,14 +223,14 @@ def test_ones_own_last_run_is_found_behind_those_of_others(
         {f"{name}/run.json": json.dumps({"user": user}).encode() for name, user in runs.items()},
     )
     assert history.find(site.tree(), None, "me").run_id == "20261123-1"
-    with pytest.raises(NotFoundError, match="No run of yours"):
+    with pytest.raises(NotFoundError, match="You have no run with a log"):
         history.find(site.tree(), None, "nobody")
 
 
 def test_a_login_that_is_nobodys_is_refused(site: Site) -> None:
     """Its paths could not be told."""
     answer(site, {"scim/v2/Me": {}})
-    with pytest.raises(LoginError, match="accepted the login but did not say whose it is"):
+    with pytest.raises(LoginError, match="accepted the login but did not return a user name"):
         workspace.connect_with(site.line.url, site.sandbox.user.token)
 
 
@@ -316,7 +314,7 @@ def test_a_secret_for_pip_that_cannot_be_read_is_told(site: Site) -> None:
     """In the last line of what was raised; pip is not called."""
     options = "--index-url https://{{secrets/pip/token}}@host/simple"
     with pytest.raises(
-        RunError, match=r"compute.pip_options could not be read: Secret does not exist.*list-s"
+        RunError, match=r"Could not read a secret of compute.pip_options: Secret does not exist.*list-s"
     ):
         install(site, b"tidy\n", options, (False, "Traceback\n  ...\nSecret does not exist"))
 
@@ -327,12 +325,12 @@ def test_a_secret_for_pip_that_cannot_be_read_is_told(site: Site) -> None:
         ("ERROR: no", "ERROR: No matching distribution\nmore", "No matching distribution"),
         ("ERROR: broken", "", "broken"),
         ("a\nCalledProcessError", "fine", "CalledProcessError"),
-        ("", "", "it did not say why"),
+        ("", "", "it gave no reason"),
     ],
 )
 def test_why_pip_failed_is_told_as_well_as_it_is_known(site: Site, first: str, why: str, told: str) -> None:
     """Its own complaint, or the last line of the command's."""
-    with pytest.raises(RunError, match=rf"pip could not install /x/requirements.txt: {told}\. Mend"):
+    with pytest.raises(RunError, match=rf"pip could not install /x/requirements.txt: {told}\. Fix"):
         install(site, b"tidy\n", "", (False, first), (True, why))
 
 

@@ -1,62 +1,63 @@
-"""Which backend a run takes."""
+"""Which compute a run uses."""
 
 from __future__ import annotations
 
 import pytest
 
-from kedro_databricks_hybrid.databricks.clusters import Cluster, Seen
+from kedro_databricks_hybrid.databricks.clusters import Cluster, VisibleCluster
 from kedro_databricks_hybrid.errors import ComputeError
 from kedro_databricks_hybrid.project.settings import Compute
-from kedro_databricks_hybrid.run.compute import Choice, Wishes, choose_compute, refuse_out_of_reach
+from kedro_databricks_hybrid.run.compute import Choice, choose_compute, refuse_out_of_reach
+from kedro_databricks_hybrid.run.compute import ComputeOptions as Options
 
-SMALL = Seen("1-small", "small", "RUNNING")
-BIG = Seen("2-big", "big", "TERMINATED")
+SMALL = VisibleCluster("1-small", "small", "RUNNING")
+BIG = VisibleCluster("2-big", "big", "TERMINATED")
 DESCRIBED = {"spark_version": "17.3.x-scala2.13", "num_workers": 1}
 
 
-def chosen(wishes: Wishes, compute: Compute, *seen: Seen) -> tuple[bool, str, str, bool]:
+def chosen(options: Options, compute: Compute, *seen: VisibleCluster) -> tuple[bool, str, str, bool]:
     """Return whether it is a job, its compute, its name, and whether a reason is given."""
-    choice = choose_compute(wishes, compute, lambda: seen)
+    choice = choose_compute(options, compute, lambda: seen)
     return choice.is_job, choice.compute, choice.name, bool(choice.why)
 
 
 @pytest.mark.parametrize(
-    ("wishes", "compute", "expected"),
+    ("options", "compute", "expected"),
     [
-        (Wishes(), Compute(), (False, "cluster", "small", False)),
-        (Wishes(cluster="big"), Compute("small"), (False, "cluster", "big", False)),
-        (Wishes(), Compute("2-big"), (False, "cluster", "big", False)),
-        (Wishes(), Compute("small", DESCRIBED), (False, "cluster", "small", False)),
-        (Wishes(job=True), Compute("small"), (True, "cluster", "small", False)),
-        (Wishes(job=True), Compute("small", DESCRIBED), (True, "job cluster", "job cluster", False)),
-        (Wishes(cluster="big", job=True), Compute("small", DESCRIBED), (True, "cluster", "big", False)),
-        (Wishes(serverless=True), Compute("small"), (True, "serverless", "serverless", True)),
-        (Wishes(serverless=True, job=True), Compute("small"), (True, "serverless", "serverless", False)),
-        (Wishes(), Compute("serverless"), (True, "serverless", "serverless", True)),
-        (Wishes(cluster="big"), Compute("serverless"), (False, "cluster", "big", False)),
+        (Options(), Compute(), (False, "cluster", "small", False)),
+        (Options(cluster="big"), Compute("small"), (False, "cluster", "big", False)),
+        (Options(), Compute("2-big"), (False, "cluster", "big", False)),
+        (Options(), Compute("small", DESCRIBED), (False, "cluster", "small", False)),
+        (Options(job=True), Compute("small"), (True, "cluster", "small", False)),
+        (Options(job=True), Compute("small", DESCRIBED), (True, "job cluster", "job cluster", False)),
+        (Options(cluster="big", job=True), Compute("small", DESCRIBED), (True, "cluster", "big", False)),
+        (Options(serverless=True), Compute("small"), (True, "serverless", "serverless", True)),
+        (Options(serverless=True, job=True), Compute("small"), (True, "serverless", "serverless", False)),
+        (Options(), Compute("serverless"), (True, "serverless", "serverless", True)),
+        (Options(cluster="big"), Compute("serverless"), (False, "cluster", "big", False)),
     ],
 )
-def test_the_choice(wishes: Wishes, compute: Compute, expected: tuple[bool, str, str, bool]) -> None:
+def test_the_choice(options: Options, compute: Compute, expected: tuple[bool, str, str, bool]) -> None:
     """The command line counts before the settings; a job that nobody asked for is explained."""
-    assert chosen(wishes, compute, SMALL, BIG) == expected
+    assert chosen(options, compute, SMALL, BIG) == expected
 
 
 def test_without_a_cluster_a_described_one_is_made() -> None:
-    """Nothing takes commands, so the run becomes a job, with a word why."""
-    assert chosen(Wishes(), Compute(None, DESCRIBED)) == (True, "job cluster", "job cluster", True)
+    """No cluster can run commands, so the run becomes a job, and `why` explains it."""
+    assert chosen(Options(), Compute(None, DESCRIBED)) == (True, "job cluster", "job cluster", True)
     with pytest.raises(ComputeError, match=r"You can see no cluster .*--serverless"):
-        chosen(Wishes(), Compute())
+        chosen(Options(), Compute())
 
 
 def test_a_cluster_that_is_not_there_is_not_replaced() -> None:
     """A name that is wrong is an error, even if a job cluster could be made."""
     with pytest.raises(ComputeError, match="No cluster is called 'huge'"):
-        chosen(Wishes(cluster="huge"), Compute(None, DESCRIBED), SMALL)
+        chosen(Options(cluster="huge"), Compute(None, DESCRIBED), SMALL)
 
 
 def test_clusters_are_asked_for_only_where_they_matter() -> None:
     """A request less for serverless runs."""
-    choose_compute(Wishes(serverless=True), Compute(), lambda: pytest.fail("asked for the clusters"))
+    choose_compute(Options(serverless=True), Compute(), lambda: pytest.fail("asked for the clusters"))
 
 
 @pytest.mark.parametrize("root", ["/Volumes/main/default/data/x", "dbfs:/Volumes/main/default/data/x"])

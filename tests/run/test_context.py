@@ -14,8 +14,8 @@ from kedro_databricks_hybrid.errors import ComputeError, WorkspaceError
 from kedro_databricks_hybrid.project.requirements import find_requirements
 from kedro_databricks_hybrid.run import install, warm_context
 from kedro_databricks_hybrid.run.context import Context, create_context
-from kedro_databricks_hybrid.run.local_state import ContextStore, Remembered
-from kedro_databricks_hybrid.run.warm_context import Warm
+from kedro_databricks_hybrid.run.local_state import ContextStore, StoredContext
+from kedro_databricks_hybrid.run.warm_context import WarmContext
 from tests.run.test_warm_context import PROJECT
 
 if TYPE_CHECKING:
@@ -108,20 +108,20 @@ def test_an_interrupted_installation_ends_it(monkeypatch: pytest.MonkeyPatch) ->
 def test_only_a_context_that_is_gone_is_forgotten(
     trouble: InternalError | BadRequest, is_kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The service's own trouble says nothing of it: what runs there goes on, and is found the next time."""
+    """If the service fails, the context is kept: it may be running, and is found the next time."""
     monkeypatch.setenv("KEDRO_DATABRICKS_STATE", str(tmp_path))
     monkeypatch.setattr(clusters, "wait_for_libraries", lambda *_: None)
     service = Service(trouble, ContextStatus.RUNNING)
     service.alive.append("old")
-    one = Warm(cast("Workspace", service), CLUSTER, PROJECT)
+    one = WarmContext(cast("Workspace", service), CLUSTER, PROJECT)
     key = f"https://x me 1 {PROJECT}"
-    ContextStore().put(key, Remembered("old"))
+    ContextStore().put(key, StoredContext("old"))
     if is_kept:
         with pytest.raises(WorkspaceError):
             one.context(None, lambda _: None, lambda _: None)
     else:
         one.context(None, lambda _: None, lambda _: None)
-    assert ContextStore().get(key) == Remembered("old" if is_kept else "made 1")
+    assert ContextStore().get(key) == StoredContext("old" if is_kept else "made 1")
     assert "old" in service.alive
 
 
@@ -130,6 +130,6 @@ def test_a_run_without_a_remembered_context_is_not_noted(
 ) -> None:
     """Somebody forgot the context meanwhile; a note without one would lead nowhere."""
     monkeypatch.setenv("KEDRO_DATABRICKS_STATE", str(tmp_path))
-    one = Warm(cast("Workspace", Service()), CLUSTER, PROJECT)
+    one = WarmContext(cast("Workspace", Service()), CLUSTER, PROJECT)
     one.remember_run("20261124-1")
     assert ContextStore().get(f"https://x me 1 {PROJECT}") is None

@@ -1,4 +1,4 @@
-"""A job that is there against the job that shall be."""
+"""Compare an existing job with the wanted settings."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 
 def perform(project: Project, **options: Any) -> list[dict[str, Any]]:
-    """Send a request as a cluster would get it, in a process of its own, and return the log."""
+    """Run a request in a new process, as a cluster would, and return the log."""
     root = project.path.parent / "root"
     request = RunRequest(
         run_id="one",
@@ -48,7 +48,7 @@ def perform(project: Project, **options: Any) -> list[dict[str, Any]]:
         data_root=root,  # type: ignore[arg-type]
         options={"env": None, "conf_source": None, "params": {}, "runner": None, **options},
         user="me@example.com",
-        facts={"commit": "c0ffee", "branch": "main"},
+        info={"commit": "c0ffee", "branch": "main"},
     )
     subprocess.run([sys.executable, "-c", request.as_command()], check=True, cwd=project.path.parent)
     return records(root / request.log)
@@ -143,13 +143,13 @@ def test_much_output_is_cheap_and_whole(tmp_path: Path) -> None:
 
 
 def test_log_handlers_are_put_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """During a run records go to its log alone; afterwards the process logs as before."""
+    """During a run, records only go to its log; afterwards the process logs as before."""
     logger = logging.getLogger("tests.driver")
     handler = logging.StreamHandler(sys.stdout)
     logger.addHandler(handler)
     log = driver.RunLog(str(tmp_path / "log"))
     try:
-        with driver.only_our_handler(log):
+        with driver.redirected_logging(log):
             logger.warning("inside %s", "the run")
         logger.warning("after it")
     finally:

@@ -1,4 +1,4 @@
-"""Following a run: where the screen goes on, what a lost network means, and what is asked how often."""
+"""Following a run: where output continues, what happens in an outage, how often Databricks is polled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 
 from kedro_databricks_hybrid.cli.follow import follow
 from kedro_databricks_hybrid.databricks import retry
-from kedro_databricks_hybrid.databricks.retry import Patience
+from kedro_databricks_hybrid.databricks.retry import OutageRetry
 from kedro_databricks_hybrid.errors import (
     ComputeError,
     ConnectionFailedError,
@@ -40,7 +40,7 @@ FOLDER = RUNS_FOLDER / "one"
 
 
 class Endless:
-    """Work that goes on."""
+    """Work that is still running."""
 
     def ending(self) -> Ending | None:
         """Not yet."""
@@ -54,7 +54,7 @@ class Endless:
 
 
 class Lost(Memory):
-    """A data root that cannot be reached for some questions, each a kind of trouble of its own."""
+    """A data root whose first requests fail, each with another error."""
 
     def __init__(self, *troubles: Exception) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(retry, "_RETRY_PAUSE", 0.01)
 
 
-def test_the_screen_goes_on_where_it_stopped() -> None:
+def test_output_continues_where_it_stopped() -> None:
     """Each record is shown once, also by the next command; the summary knows all the nodes."""
     tree = Memory()
     log_of(tree)
@@ -121,16 +121,16 @@ def test_the_beginning_is_shown_when_asked_for() -> None:
         assert shown == [1, 2]
 
 
-def test_a_lost_network_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said once, and when it is over; no record is lost or doubled."""
-    monkeypatch.setattr(retry, "_SILENT_SECONDS", 0.02)
+def test_an_outage_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is reported once, and when it is over; no record is lost or doubled."""
+    monkeypatch.setattr(retry, "_WARN_AFTER_SECONDS", 0.02)
     monkeypatch.setattr(retry, "_RETRY_PAUSE", 0.1)
     tree = Lost(ConnectionFailedError("no answer"), ConnectionFailedError("no answer"))
     log_of(tree)
     shown: list[int] = []
     said: list[str] = []
     run = Started(Endless(), cast("RemoteTree", tree), "one")
-    outcome = run.follow(lambda record: shown.append(record["n"]), tell=said.append)
+    outcome = run.follow(lambda record: shown.append(record["n"]), report=said.append)
     assert outcome.outcome == "completed"
     assert shown == [1, 2, 3, 4]
     assert [line.split(" for ")[0].split(", after")[0] for line in said] == [
@@ -153,7 +153,7 @@ def test_the_services_own_trouble_is_waited_out() -> None:
 def test_a_refusal_is_not_waited_out() -> None:
     """It would be the same the next time."""
     with pytest.raises(NotFoundError):
-        Patience(lambda _: None).ask(lambda: Lost(NotFoundError("gone")).read(FOLDER))
+        OutageRetry(lambda _: None).call(lambda: Lost(NotFoundError("gone")).read(FOLDER))
 
 
 def test_questions_become_rare(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,9 +268,11 @@ def cancelled(work: Endless, tree: Memory, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 def test_what_could_not_be_cancelled_is_not_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run may go on, so the command fails, and nothing is noted for others."""
+    """The run may still be running, so the command fails and no end is stored."""
     tree = Memory()
-    with pytest.raises(RunError, match=r"one was not cancelled, so it may go on: no answer\. .*cancel one"):
+    with pytest.raises(
+        RunError, match=r"one was not cancelled and may still be running: no answer\. .*cancel one"
+    ):
         cancelled(Deaf(*[ConnectionFailedError("no answer")] * 3), tree, monkeypatch)
     assert not tree.content
 
@@ -282,7 +284,7 @@ def test_a_refused_login_cancels_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_cancel_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trouble that passes is no reason to give up."""
+    """A transient failure is retried."""
     work = Deaf(ConnectionFailedError("no answer"))
     assert cancelled(work, Memory(), monkeypatch) == "cancelled"
     assert work.is_asked
@@ -306,12 +308,12 @@ def test_work_that_heeds_no_cancel_is_abandoned(monkeypatch: pytest.MonkeyPatch)
     assert cancelled(work, tree, monkeypatch) == "cancelled"
     assert work.abandoned == 1
     assert json.loads(tree.content[FOLDER / "end.json"])["outcome"] == "cancelled"
-    with pytest.raises(RunError, match="may go on: The process did not end"):
+    with pytest.raises(RunError, match="may still be running: The process did not end"):
         cancelled(Immortal(), Memory(), monkeypatch)
 
 
 def test_work_that_is_gone_counts_as_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing goes on that could be ended, and others are told."""
+    """There is nothing left to cancel, and the end is stored for other users."""
     tree = Memory()
     assert cancelled(Deaf(NotFoundError("no such context")), tree, monkeypatch) == "cancelled"
     assert json.loads(tree.content[FOLDER / "end.json"])["outcome"] == "cancelled"

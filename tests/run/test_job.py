@@ -30,7 +30,7 @@ def request(run_id: str = "one", **options: Any) -> RunRequest:
         data_root=PurePosixPath("/Volumes/main/default/data"),
         options={"env": "databricks", **options},
         user="me@example.com",
-        facts={"branch": "main", "env": "databricks"},
+        info={"branch": "main", "env": "databricks"},
     )
 
 
@@ -88,7 +88,7 @@ def test_the_notebook_installs_as_interactive_runs_do() -> None:
 
 
 def test_requirements_of_two_projects_do_not_meet() -> None:
-    """A driver's contexts and jobs share its /tmp, so each text has a file of its own there."""
+    """A driver's contexts and jobs share its /tmp, so each text has another file."""
     files = []
     for text in (b"pyspark\nmine\n", b"pyspark\nyours\n"):
         found = wants(text)
@@ -110,7 +110,7 @@ def test_what_serverless_provides_is_left_out() -> None:
 
 
 def test_a_deployed_job_names_its_runs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Place, name, log and what somebody changed for one run are put together when it runs."""
+    """Paths, run id, log and parameters that were changed for one run are combined when it runs."""
     given = deploy.parameters(request(""), env="databricks", pipelines="", params="")
     given |= {"env": "prod", "pipelines": "a, b", "params": "x.y=1,z=text", "kedro_job_run": "77"}
     monkeypatch.setattr(job_task, "_parameter", lambda name: given.get(name, ""))
@@ -125,7 +125,7 @@ def test_a_deployed_job_names_its_runs_itself(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_task_fails_where_the_run_did(tmp_path: Path) -> None:
-    """With the end's own words; a run that completed lets the notebook go on."""
+    """With the error in the end record; after a completed run the notebook continues."""
     end = tmp_path / "end.json"
     end.write_text(json.dumps({"outcome": "failed", "error": "ValueError: no luck"}))
     with pytest.raises(job_task.PipelineFailedError, match="ValueError: no luck"):

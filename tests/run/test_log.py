@@ -107,7 +107,7 @@ def test_a_project_whose_name_begins_the_same_is_another(tmp_path: Path) -> None
     assert paths.in_text("/Workspace/iris-two/nodes.py") == "/Workspace/iris-two/nodes.py"
 
 
-def test_messages_of_records_are_left_alone(tmp_path: Path) -> None:
+def test_messages_of_records_are_not_changed(tmp_path: Path) -> None:
     """What the code says is what it said."""
     (tmp_path / "nodes.py").write_text("")
     paths = LocalPaths(PurePosixPath("/Workspace/iris"), tmp_path)

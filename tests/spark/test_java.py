@@ -28,7 +28,7 @@ WITHOUT_VECTOR = "java.base java.se"
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder of its own for each test."""
+    """A new cache folder for each test."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -249,7 +249,7 @@ def version_of(program: Path, argument: str) -> subprocess.CompletedProcess[str]
 
 
 def test_a_shim_that_tells_no_home(tmp_path: Path) -> None:
-    """Its version is enough, and it lies where it lies."""
+    """Its version is enough, and its home is not changed."""
     shim = make_java(tmp_path / "shims", "21.0.1", release=False)
     (shim / "bin/java").write_text("#!/bin/sh\necho '    java.version = 21.0.1' >&2\n")
     assert java.java_home(on_path(shim)) == shim

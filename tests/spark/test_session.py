@@ -1,4 +1,4 @@
-"""The Spark session in each place, in processes of their own: a JVM cannot be had twice in one."""
+"""The Spark session in each location, in new processes, as one process can only start one JVM."""
 
 from __future__ import annotations
 
@@ -156,16 +156,16 @@ def test_a_class_tells_whether_it_is_spark() -> None:
 def test_the_place_is_the_cluster_where_the_runtime_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """DATABRICKS_RUNTIME_VERSION is set on every driver, and nowhere else."""
     monkeypatch.delenv("DATABRICKS_RUNTIME_VERSION", raising=False)
-    assert spark_session.place() == "local"
+    assert spark_session.spark_location() == "local"
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "15.4")
-    assert spark_session.place() == "cluster"
+    assert spark_session.spark_location() == "cluster"
 
 
 def test_the_place_is_here_where_nothing_of_databricks_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even a package of that name, in which Databricks Connect would be."""
     monkeypatch.delenv("DATABRICKS_RUNTIME_VERSION", raising=False)
     monkeypatch.setitem(sys.modules, "databricks", None)
-    assert spark_session.place() == "local"
+    assert spark_session.spark_location() == "local"
 
 
 def test_who_configures_the_log_of_spark_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from kedro_databricks_hybrid.databricks.retry import Backoff
 from kedro_databricks_hybrid.errors import ConnectionFailedError, WorkspaceError
 from kedro_databricks_hybrid.parallel import run_all
 from kedro_databricks_hybrid.transfer.concurrency import storage_session
@@ -143,7 +143,8 @@ class PartsUpload:
 
         refused = 0
         problem = ""
-        for attempt in range(_TRIES):
+        backoff = Backoff(0.1, 5.0, factor=2)
+        for _ in range(_TRIES):
             url, headers = self._signed_url(token, number)
             part.seek(0)
             try:
@@ -159,7 +160,7 @@ class PartsUpload:
                     raise PartsRefusedError(f"Could not send part {number} of {self._target}: {problem}.")
             with self._lock:
                 self._signed.pop(number, None)  # it may have expired
-            time.sleep(min(0.1 * 2**attempt, 5))
+            backoff.sleep()
         raise ConnectionFailedError(
             f"Could not send part {number} of {self._target}: {problem}.",
             hint="Push again: parts that arrived are kept.",

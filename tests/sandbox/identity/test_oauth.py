@@ -60,7 +60,7 @@ def test_a_host_that_does_not_answer_is_said_in_one_line(
 ) -> None:
     """OAuth's addresses come from the host itself."""
     monkeypatch.setenv("DATABRICKS_HOST", NOBODY)
-    with pytest.raises(ConnectionFailedError, match="does not say where to log in"):
+    with pytest.raises(ConnectionFailedError, match="does not return its OAuth endpoints"):
         workspace.connect(None)
 
 
