@@ -104,7 +104,7 @@ def test_files_are_listed_appended_to_and_removed(site: Site, root: str) -> None
         files.open(f"{top}/a/b.txt", "rb")
 
 
-def test_a_catalog_written_for_fsspecs_own_dbfs_goes_on_working(site: Site) -> None:
+def test_a_catalog_for_fsspecs_own_dbfs_keeps_working(site: Site) -> None:
     """It is reached by `instance` and `token`, without this process's login."""
     connect.use(None)
     credentials = {"instance": site.line.url, "token": site.sandbox.user.token}
@@ -114,7 +114,7 @@ def test_a_catalog_written_for_fsspecs_own_dbfs_goes_on_working(site: Site) -> N
     dataset.save(TABLE)
     assert dataset.load().equals(TABLE)
     assert site.folder(DBFS).joinpath("theirs.csv").is_file()
-    with pytest.raises(ValueError, match="instance and token together"):
+    with pytest.raises(ValueError, match="both instance and token"):
         fsspec.filesystem("dbfs", instance=site.line.url)
 
 
