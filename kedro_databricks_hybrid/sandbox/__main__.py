@@ -89,6 +89,7 @@ def _serve(layout: Layout, address: str, port: int, user: str) -> None:
     _log_to(layout.log)
     try:
         sandbox = Sandbox(layout, user=user)
+        app = create_app(sandbox)
     except ValueError as error:
         raise StartError(str(error)) from error
     listener = _listen(address, port, sandbox.port)
@@ -96,7 +97,6 @@ def _serve(layout: Layout, address: str, port: int, user: str) -> None:
     sandbox.port = port
     sandbox.url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
     announced = Connection(sandbox.url, sandbox.user.token, sandbox.user.name, os.getpid(), layout.home)
-    app = create_app(sandbox)
     config = uvicorn.Config(
         app,
         log_config=None,

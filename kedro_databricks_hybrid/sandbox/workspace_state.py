@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.sandbox.clusters.model import Clusters
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.core.store import Store
 from kedro_databricks_hybrid.sandbox.faults.rules import Faults
 from kedro_databricks_hybrid.sandbox.identity.tokens import AccessTokens, Tokens
@@ -51,7 +51,7 @@ class Sandbox:
         self._document = self.store.load(_DOCUMENT)
         if "org_id" not in self._document:
             self._document = {
-                "org_id": str(10**15 + secrets.randbelow(9 * 10**15)),
+                "org_id": str(new_id(16)),
                 "public_dbfs_root": True,
             }
             self.store.save_now(_DOCUMENT, self._document)

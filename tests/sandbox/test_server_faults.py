@@ -79,6 +79,19 @@ def test_a_user_who_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert said == "'../me' cannot be a user name: use an address such as user@example.com\n"
 
 
+@pytest.mark.parametrize("name", ["tokens.json", "runs.json", "runs.db"])
+def test_damaged_state_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """In one line, whichever family it belongs to."""
+    (tmp_path / "home/state").mkdir(parents=True)
+    (tmp_path / "home/state" / name).write_text("{ damaged" * 100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.umask", lambda _: None)  # this process keeps its own
+        assert main(["--home", str(tmp_path / "home")]) == 1
+    said = capsys.readouterr().err
+    assert f"{name} is damaged: " in said
+    assert said.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("method", "path", "fields", "words"),
     [

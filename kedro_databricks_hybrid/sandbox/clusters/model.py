@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.clusters.runtimes import nearest_runtime, runtime_version
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
+from kedro_databricks_hybrid.sandbox.core.stamps import now
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.core.store import Store
@@ -95,7 +96,7 @@ class Cluster:
         self.state_message = message
         event = {
             "cluster_id": self.cluster_id,
-            "timestamp": _now(),
+            "timestamp": now(),
             "type": _EVENT_OF_STATE.get(state, state),
             "details": {"current_num_workers": 0, "target_num_workers": 0, **details},
         }
@@ -218,7 +219,7 @@ class Clusters:
         cluster.spark_version = str(attributes.get("spark_version") or nearest_runtime())
 
     async def _begin_start(self, cluster: Cluster) -> None:
-        cluster.start_time = _now()
+        cluster.start_time = now()
         cluster.terminated_time = 0
         cluster.termination_reason = None
         cluster.turn("PENDING", "Finding instances for new nodes, acquiring more instances if necessary")
@@ -249,7 +250,7 @@ class Clusters:
         else:
             reason["parameters"] = {"databricks_error_message": f"The cluster {what}: {code}"}
         cluster.termination_reason = reason
-        cluster.terminated_time = _now()
+        cluster.terminated_time = now()
         message = "" if kind == "SUCCESS" else f"The cluster {what}: {code}"
         cluster.turn("TERMINATED", message, reason=reason)
         await self._save()
@@ -285,13 +286,13 @@ class Clusters:
                     "type": "CLOUD_FAILURE",
                     "parameters": {},
                 }
-                cluster.terminated_time = _now()
+                cluster.terminated_time = now()
                 cluster.turn("TERMINATED")
 
     def _add_defaults(self, creator: str) -> None:
-        running = Cluster(RUNNING_ID, "sandbox", creator, start_time=_now())
+        running = Cluster(RUNNING_ID, "sandbox", creator, start_time=now())
         running.turn("RUNNING")
-        stopped = Cluster(STOPPED_ID, "sandbox-stopped", creator, terminated_time=_now())
+        stopped = Cluster(STOPPED_ID, "sandbox-stopped", creator, terminated_time=now())
         stopped.termination_reason = {
             "code": "INACTIVITY",
             "type": "SUCCESS",
@@ -307,7 +308,3 @@ def _require(cluster: Cluster, *states: str) -> None:
     if cluster.state not in states:
         message = UNEXPECTED_STATE.format(id=cluster.cluster_id, state=cluster.state.capitalize())
         raise ApiError(400, "INVALID_STATE", message)
-
-
-def _now() -> int:
-    return int(time.time() * 1000)

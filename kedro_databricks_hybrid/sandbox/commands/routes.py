@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response
@@ -16,6 +15,7 @@ from starlette.routing import Route
 from kedro_databricks_hybrid.sandbox.commands.model import Command, Context
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, LegacyError
 from kedro_databricks_hybrid.sandbox.core.fields import limited_body
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.kernel import process
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Contexts:
         if refusal:
             raise LegacyError(_FORBIDDEN, f"PERMISSION_DENIED: {refusal}")
         await self._make_room(cluster_id)
-        name = str(secrets.randbelow(9 * 10**18) + 10**18)
+        name = str(new_id(19))
         environment = self._sandbox.notebook_environment(name, request.state.user, cluster_id)
         context = Context(environment, cluster_id, request.state.user.name, version)
         self._contexts[context.id] = context

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.sandbox.connect.program import TOKEN_VARIABLE
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -89,7 +90,7 @@ class ConnectServers:
                 await server.end()
 
     async def _start(self, compute: str, user: User, runtime_version: str) -> ConnectServer:
-        name = str(secrets.randbelow(9 * 10**18) + 10**18)
+        name = str(new_id(19))
         cluster_id = None if compute == SERVERLESS else compute
         environment = self._sandbox.notebook_environment(name, user, cluster_id)
         await asyncio.to_thread(environment.make)

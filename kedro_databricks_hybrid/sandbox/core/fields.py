@@ -1,4 +1,4 @@
-"""Read the parameters of a request, and split long arrays of an answer into pages."""
+"""Read the parameters of a request, and refuse those of a wrong type."""
 
 from __future__ import annotations
 
@@ -18,17 +18,14 @@ from starlette.requests import Request
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid, malformed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from starlette.types import Message
 
 MAX_JSON_BYTES = 24 * 1024 * 1024  # ten megabytes in base64, and room to spare
 _MAX_INTEGER = 2**63 - 1
-_MAX_TOKEN_DIGITS = 12
 _MAX_DEPTH = 32
 _FORM_OVERHEAD = 64 * 1024
-ARRAY_PAGE = 100
-"""How many entries of an array one answer holds."""
 
 
 class Fields:
@@ -143,15 +140,6 @@ async def body(request: Request, too_large: ApiError | None = None) -> Fields:
     return Fields(values)
 
 
-def page_offset(fields: Fields, name: str = "page_token") -> int:
-    """Return where a page begins: this API's page tokens are positions."""
-    token = fields.text(name, "") or "0"
-    if not (token.isascii() and token.isdigit() and len(token) < _MAX_TOKEN_DIGITS):
-        msg = "Invalid page token"
-        raise invalid(msg)
-    return int(token)
-
-
 def _check_plain(values: object) -> None:
     """Refuse what could not be written as JSON again: endless numbers, half characters, deep nesting."""
     level = [values]
@@ -207,27 +195,3 @@ async def limited_body(request: Request, limit: int, too_large: ApiError | None 
         if len(content) > limit:
             raise too_large or ApiError(413, "BAD_REQUEST", f"The request body is larger than {limit} bytes")
     return bytes(content)
-
-
-def paged_arrays(
-    request: Request, answer: dict[str, Any], holder: dict[str, Any], names: Iterable[str]
-) -> dict[str, Any]:
-    """Return an answer with one page of each array; API 2.1 knows no pages and shows all.
-
-    Args:
-        request: The request, which may name a page.
-        answer: The answer as a whole; gets the next page's token.
-        holder: The part of it that holds the arrays; is changed.
-        names: The arrays' names.
-    """
-    if not request.url.path.startswith("/api/2.2/"):
-        return answer
-    start = page_offset(query(request))
-    has_more = False
-    for name in names:
-        if isinstance(holder.get(name), list):
-            has_more = has_more or len(holder[name]) > start + ARRAY_PAGE
-            holder[name] = holder[name][start : start + ARRAY_PAGE]
-    if has_more:
-        answer |= {"next_page_token": str(start + ARRAY_PAGE), "has_more": True}
-    return answer

@@ -6,7 +6,6 @@ In an upload by blocks a handle stands for a file that does not exist before the
 from __future__ import annotations
 
 import base64
-import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, missing
 from kedro_databricks_hybrid.sandbox.core.fields import body, form, query
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.core.uploads import new_upload, save
 from kedro_databricks_hybrid.sandbox.dbfs.model import DEFAULT_READ_BYTES, Dbfs
 
@@ -162,7 +162,7 @@ class DbfsStreams:
         """Open a handle for a file that may be written."""
         self._drop_idle()
         self._dbfs.check_writable(path, overwrite=overwrite)
-        handle = 1 + secrets.randbelow(2**53)
+        handle = new_id()
         upload = self._scratch / f"stream-{handle}"
         upload.touch(mode=0o600)
         self._streams[handle] = _Stream(owner, path, overwrite, upload, time.monotonic())

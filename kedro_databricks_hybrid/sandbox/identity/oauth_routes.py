@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from kedro_databricks_hybrid.sandbox.identity.tokens import _LIFETIME_SECONDS
+from kedro_databricks_hybrid.sandbox.identity.tokens import LIFETIME_SECONDS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -48,7 +48,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
                 "access_token": sandbox.access_tokens.give(user.name).value,
                 "scope": "all-apis",
                 "token_type": "Bearer",
-                "expires_in": _LIFETIME_SECONDS,
+                "expires_in": LIFETIME_SECONDS,
             }
         )
 

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.core.errors import missing
 from kedro_databricks_hybrid.sandbox.core.fields import body
+from kedro_databricks_hybrid.sandbox.core.stamps import now
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _DOCUMENT = "tokens"
 _NEVER = -1
-_LIFETIME_SECONDS = 3600
+LIFETIME_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -83,15 +84,15 @@ def routes(tokens: Tokens) -> list[Route]:
 
     async def create(request: Request) -> Response:
         fields = await body(request)
-        now = int(time.time() * 1000)
+        made = now()
         seconds = fields.number("lifetime_seconds", 0)
         token = Token(
             token_id=secrets.token_hex(32),
             owner=request.state.user.name,
             value=f"dapi{secrets.token_hex(16)}",
             comment=fields.text("comment", ""),
-            creation_time=now,
-            expiry_time=now + seconds * 1000 if seconds > 0 else _NEVER,
+            creation_time=made,
+            expiry_time=made + seconds * 1000 if seconds > 0 else _NEVER,
         )
         await tokens.put(token)
         return JSONResponse({"token_value": token.value, "token_info": token.describe()})
@@ -114,7 +115,7 @@ def routes(tokens: Tokens) -> list[Route]:
 
 
 def _is_valid(token: Token) -> bool:
-    return token.expiry_time == _NEVER or token.expiry_time > time.time() * 1000
+    return token.expiry_time == _NEVER or token.expiry_time > now()
 
 
 @dataclass(frozen=True)
@@ -134,15 +135,15 @@ class AccessTokens:
 
     def give(self, owner: str) -> AccessToken:
         """Return a new token of a user."""
-        now = time.time()
-        token = AccessToken(f"eyJ{secrets.token_urlsafe(32)}", owner, now + _LIFETIME_SECONDS)
-        self._tokens = [*(each for each in self._tokens if each.end > now), token]
+        made = time.time()
+        token = AccessToken(f"eyJ{secrets.token_urlsafe(32)}", owner, made + LIFETIME_SECONDS)
+        self._tokens = [*(each for each in self._tokens if each.end > made), token]
         return token
 
     def owner_of(self, value: str) -> str | None:
         """Return whose valid token this is; takes as long for a wrong one as for a right one."""
-        found, now = None, time.time()
+        found, moment = None, time.time()
         for each in self._tokens:
-            if hmac.compare_digest(each.value.encode(), value.encode(errors="replace")) and each.end > now:
+            if hmac.compare_digest(each.value.encode(), value.encode(errors="replace")) and each.end > moment:
                 found = each.owner
         return found

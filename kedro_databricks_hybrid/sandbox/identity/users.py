@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, missing
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.core.layout import Layout
@@ -44,7 +45,7 @@ class Users:
             raise ValueError(msg)
         user = self._users.get(name)
         if user is None:
-            user = User(name, f"dapi{secrets.token_hex(16)}", 10**15 + secrets.randbelow(10**15))
+            user = User(name, f"dapi{secrets.token_hex(16)}", new_id(16))
             self._users[name] = user
             self._store.save_now(_DOCUMENT, self._as_document())
         for folder in ("Users", "Repos"):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
 from kedro_databricks_hybrid.sandbox.core.fields import Fields
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs.parameters import check_parameters
-from kedro_databricks_hybrid.sandbox.jobs.runs import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs.settings import read_settings
 
 if TYPE_CHECKING:

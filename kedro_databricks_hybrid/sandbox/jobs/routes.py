@@ -12,18 +12,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
-from kedro_databricks_hybrid.sandbox.core.fields import (
-    ARRAY_PAGE,
-    Fields,
-    body,
-    page_offset,
-    paged_arrays,
-    query,
-)
+from kedro_databricks_hybrid.sandbox.core.fields import Fields, body, query
+from kedro_databricks_hybrid.sandbox.core.pages import ARRAY_PAGE, limit, page, paged_arrays
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs import runs
 from kedro_databricks_hybrid.sandbox.jobs.model import KEYED_ARRAYS, Job, Jobs, checked, describe, merged
 from kedro_databricks_hybrid.sandbox.jobs.parameters import parameters_of_run
-from kedro_databricks_hybrid.sandbox.jobs.runs import Run, State, TaskRun, new_id, now
+from kedro_databricks_hybrid.sandbox.jobs.runs import Run, State, TaskRun
 from kedro_databricks_hybrid.sandbox.jobs.settings import read_settings
 
 if TYPE_CHECKING:
@@ -67,23 +62,18 @@ class JobsApi:
     async def list_page(self, request: Request) -> Response:
         """Show some of the user's jobs."""
         fields = query(request)
-        size = fields.number("limit", _DEFAULT_PAGE) or _DEFAULT_PAGE
-        if not 0 < size <= _MAX_PAGE:
-            raise invalid(f"limit must be between 1 and {_MAX_PAGE}")
+        part = page(fields, limit(fields, _DEFAULT_PAGE, _MAX_PAGE), offset="offset")
         name = fields.text("name", "").lower()
         mine = self._jobs.of(request.state.user.name)
         found = [job for job in mine if name in {"", job["settings"]["name"].lower()}]
-        start = max(fields.number("offset", 0), 0) or page_offset(fields)
         expand = fields.flag("expand_tasks")
         shown = [
             _in_list(describe(job), expand=expand, is_first_version=request.url.path.startswith("/api/2.1/"))
-            for job in found[start : start + size]
+            for job in part.of(found)
         ]
         answer: dict[str, Any] = {"jobs": shown} if shown else {}
-        answer["has_more"] = start + size < len(found)
-        if answer["has_more"]:
-            answer["next_page_token"] = str(start + size)
-        return JSONResponse(answer)
+        following = part.next(len(found))
+        return JSONResponse({**answer, "has_more": bool(following), **following})
 
     async def reset(self, request: Request) -> Response:
         """Replace a job's settings."""
@@ -222,7 +212,7 @@ class RepairsApi:
         run.parameters = parameters_of_run(given, parameters | fields.mapping("job_parameters"))
         run.given = given
         _reopen(run, settings, keys)
-        await self._runs.save()
+        await self._runs.save(run)
         self._work.begin(run, settings, request.state.user)
         return JSONResponse({"repair_id": run.repairs[-1]})
 

@@ -8,9 +8,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
-from kedro_databricks_hybrid.sandbox.core.fields import body, page_offset, paged_arrays, query
+from kedro_databricks_hybrid.sandbox.core.fields import body, query
+from kedro_databricks_hybrid.sandbox.core.pages import limit, page, paged_arrays
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs import runs
-from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, TaskRun, new_id, now
+from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, TaskRun
 from kedro_databricks_hybrid.sandbox.jobs.settings import read_settings
 from kedro_databricks_hybrid.sandbox.kernel.access import NOTEBOOK_HEADER
 
@@ -110,9 +112,7 @@ class RunsApi:
     async def list_page(self, request: Request) -> Response:
         """Show some of the user's runs."""
         fields = query(request)
-        size = fields.number("limit", _DEFAULT_PAGE) or _DEFAULT_PAGE
-        if not 0 < size <= _MAX_PAGE:
-            raise invalid(f"limit must be between 1 and {_MAX_PAGE}")
+        part = page(fields, limit(fields, _DEFAULT_PAGE, _MAX_PAGE), offset="offset")
         active, completed = fields.flag("active_only"), fields.flag("completed_only")
         if active and completed:
             raise invalid("active_only and completed_only cannot both be true.")
@@ -128,16 +128,13 @@ class RunsApi:
             and not (active and run.state.is_final)
             and not (completed and not run.state.is_final)
         ]
-        start = max(fields.number("offset", 0), 0) or page_offset(fields)
-        shown = [run.describe() for run in found[start : start + size]]
+        shown = [run.describe() for run in part.of(found)]
         if not fields.flag("expand_tasks"):
             for one in shown:
                 del one["tasks"]
         answer: dict[str, Any] = {"runs": shown} if shown else {}
-        answer["has_more"] = start + size < len(found)
-        if answer["has_more"]:
-            answer["next_page_token"] = str(start + size)
-        return JSONResponse(answer)
+        following = part.next(len(found))
+        return JSONResponse({**answer, "has_more": bool(following), **following})
 
     async def cancel(self, request: Request) -> Response:
         """Begin to cancel a run."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import secrets
-import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
+from kedro_databricks_hybrid.sandbox.core.stamps import now
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.core.store import Store
@@ -30,7 +28,7 @@ _TYPES = {
     "CLUSTER_ERROR": "CLOUD_FAILURE",
     "INTERNAL_ERROR": "INTERNAL_ERROR",
 }
-_DOCUMENT = "runs"
+_TABLE = "runs"
 _KEPT_RUNS = 1000
 
 
@@ -249,8 +247,11 @@ class Runs:
     """Every run that is kept."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
-        self._runs = {int(key): _loaded(saved) for key, saved in store.load(_DOCUMENT).items()}
+        self._table = store.table(_TABLE)
+        saved = self._table.load()
+        self._runs = {run_id: _loaded(document) for run_id, document in saved.items()}
+        active = [run_id for run_id, document in saved.items() if not State(**document["state"]).is_final]
+        self._table.save_now({run_id: self._runs[run_id] for run_id in active})  # now they are interrupted
 
     def all(self) -> list[Run]:
         """Return the runs, the newest first."""
@@ -279,31 +280,20 @@ class Runs:
     async def add(self, run: Run) -> None:
         """Keep a run; the oldest one that has ended goes where there are too many."""
         self._runs[run.run_id] = run
-        for old in reversed(self.all()[_KEPT_RUNS:]):
-            if old.state.is_final:
-                del self._runs[old.run_id]
-        await self.save()
+        old = [one.run_id for one in self.all()[_KEPT_RUNS:] if one.state.is_final]
+        for run_id in old:
+            del self._runs[run_id]
+        await self.save(run)
+        await self._table.remove(old)
 
     async def remove(self, run: Run) -> None:
-        """Forget a run."""
+        """Delete a run."""
         self._runs.pop(run.run_id, None)
-        await self.save()
+        await self._table.remove([run.run_id])
 
-    async def save(self) -> None:
-        """Write what is known; outputs can be large, so that is made JSON on a thread."""
-        runs = list(self._runs.values())
-        document = await asyncio.to_thread(lambda: {str(run.run_id): asdict(run) for run in runs})
-        await self._store.save(_DOCUMENT, document)
-
-
-def new_id() -> int:
-    """Return a number for a run or a job."""
-    return 10**14 + secrets.randbelow(9 * 10**14)
-
-
-def now() -> int:
-    """Return the time in milliseconds since the epoch."""
-    return int(time.time() * 1000)
+    async def save(self, run: Run) -> None:
+        """Write one run as it is now."""
+        await self._table.save(run.run_id, run)
 
 
 def _loaded(saved: dict[str, Any]) -> Run:

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs import runs, task_order
 from kedro_databricks_hybrid.sandbox.jobs.parameters import with_parameters
-from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, State, TaskFailedError, TaskRun, new_id, now
+from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, State, TaskFailedError, TaskRun
 from kedro_databricks_hybrid.sandbox.jobs.task_compute import Compute
 from kedro_databricks_hybrid.sandbox.jobs.task_process import TaskProcess, program_of
 from kedro_databricks_hybrid.sandbox.kernel.process import KernelDiedError
@@ -125,7 +126,7 @@ class JobWork:
                     one.ending = one.ending or refused
             if not run.state.is_final and run.state.life_cycle != "TERMINATING":
                 run.state = State("RUNNING", message="In run")
-            await self._runs.save()
+            await self._runs.save(run)
             await self._do_tasks(run, settings, compute, user)
         finally:
             if clock is not None:
@@ -134,7 +135,7 @@ class JobWork:
             after = {task.key: task.after for task in settings.tasks}
             run.state = task_order.outcome({one.key: one.state for one in run.tasks}, after)
             run.end = now()
-            await self._runs.save()
+            await self._runs.save(run)
 
     async def _do_tasks(self, run: Run, settings: Settings, compute: Compute, user: User) -> None:
         """Do each task that has not ended once those before it have."""
@@ -163,7 +164,7 @@ class JobWork:
                 if run.state.life_cycle != "TERMINATING" and _is_retried(task, one):
                     waiting[task.key] = task
                     by_key[task.key] = _next_attempt(run, one)
-            await self._runs.save()
+            await self._runs.save(run)
 
     async def _do_task(self, task: Task, run: Run, one: TaskRun, compute: Compute, user: User) -> State:
         if one.retries:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.core.errors import invalid, missing
 from kedro_databricks_hybrid.sandbox.core.fields import Fields, body
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -124,7 +124,7 @@ class _Api:
         else:
             is_default = fields.flag("is_default_for_provider")
         credential = GitCredential(
-            credential_id=10**14 + secrets.randbelow(9 * 10**14),
+            credential_id=new_id(),
             owner=owner,
             git_provider=provider,
             git_username=fields.text("git_username", ""),

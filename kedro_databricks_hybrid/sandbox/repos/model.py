@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import shutil
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -289,8 +288,3 @@ class Repos:
     async def _save(self, repos: dict[int, Repo]) -> None:
         document: dict[str, Any] = {str(key): asdict(repo) for key, repo in repos.items()}
         await self._store.save(_DOCUMENT, document)
-
-
-def new_id() -> int:
-    """Return a number for a new Git folder."""
-    return 10**14 + secrets.randbelow(9 * 10**14)

@@ -9,11 +9,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
-from kedro_databricks_hybrid.sandbox.core.fields import Fields, body, page_offset, query
+from kedro_databricks_hybrid.sandbox.core.fields import Fields, body, query
 from kedro_databricks_hybrid.sandbox.core.layout import names_of
+from kedro_databricks_hybrid.sandbox.core.pages import page
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.repos.credentials import provider_named
 from kedro_databricks_hybrid.sandbox.repos.git import Ref, checked_url
-from kedro_databricks_hybrid.sandbox.repos.model import Repo, new_id
+from kedro_databricks_hybrid.sandbox.repos.model import Repo
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -57,18 +59,15 @@ class _Api:
         prefix = fields.text("path_prefix", "").removeprefix("/Workspace")
         if prefix in {"", "/"}:
             prefix = "/Repos"
-        start = page_offset(fields, "next_page_token")
+        part = page(fields, PAGE_SIZE, cursor="next_page_token")
         user = request.state.user
         visible = [
             repo
             for repo in self._repos.all()
             if repo.path.startswith(prefix) and self._sandbox.access.may(user, repo.names)
         ]
-        page = [await self._describe(repo) for repo in visible[start : start + PAGE_SIZE]]
-        answer: dict[str, Any] = {"repos": page} if page else {}
-        if start + PAGE_SIZE < len(visible):
-            answer["next_page_token"] = str(start + PAGE_SIZE)
-        return JSONResponse(answer)
+        shown = [await self._describe(repo) for repo in part.of(visible)]
+        return JSONResponse({**({"repos": shown} if shown else {}), **part.next(len(visible))})
 
     async def get(self, request: Request) -> Response:
         return JSONResponse(await self._describe(self._named(request)))

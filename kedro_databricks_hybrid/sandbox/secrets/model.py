@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import re
-import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, exists, invalid, missing
+from kedro_databricks_hybrid.sandbox.core.stamps import now
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.core.store import Store
@@ -84,7 +84,7 @@ class Secrets:
         if key not in scope.values and len(scope.values) >= MAX_SECRETS:
             raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", f"Scope {name} has {MAX_SECRETS} secrets already.")
         scope.values[key] = base64.b64encode(value).decode()
-        scope.changed[key] = int(time.time() * 1000)
+        scope.changed[key] = now()
         await self._save()
 
     def get(self, user: str, name: str, key: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,13 @@ from starlette.concurrency import run_in_threadpool
 from kedro_databricks_hybrid.sandbox.core import checksum_files
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
 from kedro_databricks_hybrid.sandbox.core.layout import resolve, segments
+from kedro_databricks_hybrid.sandbox.core.stamps import now
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from kedro_databricks_hybrid.sandbox.core.layout import Layout
+    from kedro_databricks_hybrid.sandbox.core.pages import Page
     from kedro_databricks_hybrid.sandbox.core.store import Store
 
 MAX_PAGE = 1000
@@ -108,12 +109,12 @@ class VolumeFiles:
             )
         checksum_files.remove_empty(folder)
 
-    def list_folder(self, path: str, start: int, size: int) -> tuple[list[dict[str, Any]], bool]:
-        """Describe a page of what a folder holds, and say whether there is more."""
+    def list_folder(self, path: str, page: Page) -> tuple[list[dict[str, Any]], int]:
+        """Describe one page of a folder's entries; also return how many entries the folder has."""
         volume, inside = _split(path)
         children = checksum_files.visible(self.folder(path))
-        page = []
-        for child in children[start : start + size]:
+        found = []
+        for child in page.of(children):
             shown = "/".join(("/Volumes", *volume, *inside, child.name))
             try:
                 place = self.place(shown)
@@ -124,8 +125,8 @@ class VolumeFiles:
             if not entry["is_directory"]:
                 entry["file_size"] = status.st_size
                 entry["last_modified"] = int(status.st_mtime * 1000)
-            page.append(entry)
-        return page, start + size < len(children)
+            found.append(entry)
+        return found, len(children)
 
 
 def _split(path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -221,7 +222,7 @@ class UnityCatalog:
             "id": str(uuid.uuid4()),
             "owner": owner,
             "comment": comment,
-            "created_at": int(time.time() * 1000),
+            "created_at": now(),
         }
         self._root.joinpath(*full_name).mkdir(mode=0o700, parents=True, exist_ok=True)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
-from kedro_databricks_hybrid.sandbox.core.fields import Fields, body, page_offset, query
+from kedro_databricks_hybrid.sandbox.core.fields import Fields, body, query
+from kedro_databricks_hybrid.sandbox.core.pages import page
 from kedro_databricks_hybrid.sandbox.core.uploads import received
 from kedro_databricks_hybrid.sandbox.volumes.model import MAX_PAGE, VolumeFiles
 
@@ -61,14 +62,10 @@ class _FilesApi:
             await run_in_threadpool(self._files.folder, path)
             return Response(status_code=200)
         fields = query(request)
-        start = page_offset(fields)
         size = fields.number("page_size", MAX_PAGE)
-        size = min(size, MAX_PAGE) if size > 0 else MAX_PAGE
-        page, more = await run_in_threadpool(self._files.list_folder, path, start, size)
-        answer: dict[str, Any] = {"contents": page} if page else {}
-        if more:
-            answer["next_page_token"] = str(start + size)
-        return JSONResponse(answer)
+        part = page(fields, min(size, MAX_PAGE) if size > 0 else MAX_PAGE)
+        entries, total = await run_in_threadpool(self._files.list_folder, path, part)
+        return JSONResponse({**({"contents": entries} if entries else {}), **part.next(total)})
 
     async def delete_directory(self, request: Request) -> Response:
         await run_in_threadpool(self._files.delete_folder, request.path_params["path"])

@@ -13,10 +13,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from kedro_databricks_hybrid.sandbox.core.atomic import write_atomically
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, exists, invalid
 from kedro_databricks_hybrid.sandbox.core.fields import body, form, query
 from kedro_databricks_hybrid.sandbox.core.layout import names_of
-from kedro_databricks_hybrid.sandbox.core.uploads import put_in_place, received
+from kedro_databricks_hybrid.sandbox.core.uploads import received
 from kedro_databricks_hybrid.sandbox.identity.users import no_such_path
 from kedro_databricks_hybrid.sandbox.workspace import notebook_files
 from kedro_databricks_hybrid.sandbox.workspace.model import Entry
@@ -205,7 +206,7 @@ class _ContentApi:
         if existing is not None:
             _check_overwrite(existing, is_notebook=language is not None, overwrite=fields.flag("overwrite"))
         place = self._tree.place(user, (*names[:-1], file_name))
-        put_in_place(content, self._scratch, place)
+        write_atomically(place, content, draft_folder=self._scratch)
         if existing is not None and existing.place != place:
             existing.place.unlink(missing_ok=True)
 
