@@ -29,7 +29,7 @@ _FORM_OVERHEAD = 64 * 1024
 
 
 class Fields:
-    """The named parameters of one request; every accessor refuses a wrong type with status 400."""
+    """The parameters of one request by name; every accessor refuses a wrong type with status 400."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
@@ -52,7 +52,7 @@ class Fields:
         return value
 
     def flag(self, name: str, *, default: bool = False) -> bool:
-        """Return a boolean, also from the words true and false."""
+        """Return a boolean, also from the strings true and false."""
         value = self._values.get(name)
         if value is None:
             return default
@@ -64,7 +64,7 @@ class Fields:
         raise malformed(msg)
 
     def number(self, name: str, default: int | None = None) -> int:
-        """Return an integer, also from its decimal digits; without a default it must be given."""
+        """Return an integer, also from a string of digits; without a default it must be given."""
         value = self._values.get(name)
         if value is None:
             if default is None:
@@ -119,7 +119,7 @@ def query(request: Request) -> Fields:
 
 
 async def body(request: Request, too_large: ApiError | None = None) -> Fields:
-    """Return the parameters of a JSON body, whatever content type it claims to have.
+    """Return the parameters of a JSON body, whatever its content type.
 
     Args:
         request: The request.
@@ -141,7 +141,7 @@ async def body(request: Request, too_large: ApiError | None = None) -> Fields:
 
 
 def _check_plain(values: object) -> None:
-    """Refuse what could not be written as JSON again: endless numbers, half characters, deep nesting."""
+    """Refuse what cannot be written as JSON again: infinite numbers, lone surrogates, deep nesting."""
     level = [values]
     for _ in range(_MAX_DEPTH):
         below: list[object] = []
@@ -162,7 +162,7 @@ def _check_plain(values: object) -> None:
 
 @asynccontextmanager
 async def form(request: Request, limit: int, too_large: ApiError) -> AsyncIterator[tuple[Fields, BinaryIO]]:
-    """Give the parameters of a multipart form, and its one file; a large one lies on disk."""
+    """Give the parameters of a multipart form, and its one file, which is kept on disk if it is large."""
     seen = 0
 
     async def receive() -> Message:
@@ -188,7 +188,7 @@ async def form(request: Request, limit: int, too_large: ApiError) -> AsyncIterat
 
 
 async def limited_body(request: Request, limit: int, too_large: ApiError | None = None) -> bytes:
-    """Return the raw body, which may not be longer than `limit` bytes."""
+    """Return the raw body; refuse one of more than `limit` bytes."""
     content = bytearray()
     async for chunk in request.stream():
         content += chunk

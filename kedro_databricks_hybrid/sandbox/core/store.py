@@ -1,4 +1,4 @@
-"""The state that survives a restart: small JSON documents, and tables of them that grow."""
+"""State that survives a restart: small JSON documents, and tables for what grows."""
 
 from __future__ import annotations
 

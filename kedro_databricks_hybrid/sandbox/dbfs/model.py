@@ -1,4 +1,4 @@
-"""What the DBFS API does to files; the paths are DBFS paths, `/x` or `dbfs:/x`."""
+"""Files below dbfs:/; paths are DBFS paths, `/x` or `dbfs:/x`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ VOLUMES_ELSEWHERE = "Path {path} is in a volume; volumes are served by the Files
 
 
 class Dbfs:
-    """Files below dbfs:/."""
+    """The DBFS root of the workspace."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -40,11 +40,11 @@ class Dbfs:
             (self._root / name).mkdir(mode=0o700, exist_ok=True)
 
     def place(self, path: str, *, follow: bool = True) -> Path:
-        """Return where a DBFS path is or would be."""
+        """Return the path on disk of a DBFS path, which need not exist."""
         return resolve(self._root, self.names(path), follow=follow)
 
     def names(self, path: str) -> tuple[str, ...]:
-        """Return the names in a DBFS path, or refuse it where the root is disabled."""
+        """Return the names in a DBFS path, or refuse it if the root is disabled."""
         names = segments(path.removeprefix("dbfs:"))
         shown = "/" + "/".join(names)
         if not self._sandbox.public_dbfs_root:
@@ -59,7 +59,7 @@ class Dbfs:
         return _describe(self.names(path), _existing(place, path))
 
     def list_folder(self, path: str) -> list[dict[str, Any]]:
-        """Describe what a folder holds, or the file itself."""
+        """Describe the entries of a folder, or the file itself."""
         place = _existing(self.place(path), path)
         names = self.names(path)
         if not place.is_dir():
@@ -68,18 +68,18 @@ class Dbfs:
         return [child for child in found if child is not None]
 
     def _child(self, names: tuple[str, ...]) -> dict[str, Any] | None:
-        """Describe what a folder holds, but not a link that leads out or nowhere, or what has just gone."""
+        """Describe an entry; None for a link that leads out or nowhere, or an entry that was just deleted."""
         try:
             return _describe(names, resolve(self._root, names))
         except (ApiError, FileNotFoundError):
             return None
 
     def mkdirs(self, path: str) -> None:
-        """Make a folder and its parents."""
+        """Create a folder and its parents."""
         _make_folder(self.place(path), path)
 
     def check_writable(self, path: str, *, overwrite: bool) -> Path:
-        """Return where a file may be written, its folder made, or refuse."""
+        """Create the folder of a file to be written and return its path on disk, or refuse."""
         if not self.names(path):
             raise invalid("A file name is needed.")
         place = self.place(path)
@@ -89,7 +89,7 @@ class Dbfs:
         return place
 
     def put_in_place(self, upload: Path, path: str, *, overwrite: bool) -> None:
-        """Make a received file the file at `path`."""
+        """Move a received file to `path`."""
         place = self.check_writable(path, overwrite=overwrite)
         checksum_files.forget(place)
         upload.replace(place)
@@ -108,7 +108,7 @@ class Dbfs:
             return file.read(length)
 
     def delete(self, path: str, *, recursive: bool) -> None:
-        """Remove a file or folder; one that is not there is removed already."""
+        """Delete a file or folder; a missing one counts as deleted."""
         if not self.names(path):
             raise invalid("The root folder cannot be deleted.")
         place = self.place(path, follow=False)
@@ -129,7 +129,7 @@ class Dbfs:
         """Move a file or a folder to a path that is free.
 
         Not verified against a live workspace: that an existing folder as the destination is refused,
-        and that missing parents of the destination are made.
+        and that missing parents of the destination are created.
         """
         if not self.names(source_path):
             raise invalid("The root folder cannot be moved.")
@@ -150,7 +150,7 @@ class Dbfs:
 
 
 def _delete_tree(folder: Path) -> None:
-    """Remove a folder, or as many of its files as one request may; the caller then asks again."""
+    """Delete a folder, or as many of its files as one request may; the caller then repeats the request."""
     files = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
     some = list(itertools.islice(files, MAX_DELETED_FILES))
     if len(some) < MAX_DELETED_FILES:

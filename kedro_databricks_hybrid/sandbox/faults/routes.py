@@ -1,6 +1,6 @@
-"""The sandbox's own routes for the command line: faults, and what the workspace offers.
+"""The routes that control the sandbox: faults, and switches of the workspace.
 
-No part of Databricks' API.
+Not part of Databricks' API.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class _Api:
         provider = _provider(fields, url)
         default_path = f"/Repos/{user.name}/{_name_in(url)}"
         names = names_of(fields.text("path", default_path) or default_path)
-        _check_place(names)
+        _check_path(names)
         self._sandbox.access.check(user, names)
         sparse = _patterns(fields) if fields.has("sparse_checkout") else None
         planned = Repo(new_id(), names, url, provider, sparse)
@@ -100,7 +100,7 @@ class _Api:
         return repo
 
     def _credential(self, request: Request, fields: Fields, repo: Repo) -> GitCredential | None:
-        """Return what to show the remote; one that lies on this machine is shown nothing."""
+        """Return the credential for the remote; none for a remote on this machine."""
         owner = request.state.user.name
         if fields.has("git_credential_id"):
             return self._sandbox.git_credentials.get(owner, fields.number("git_credential_id"))
@@ -151,7 +151,7 @@ def _name_in(url: str) -> str:
     return url.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git") or "repo"
 
 
-def _check_place(names: tuple[str, ...]) -> None:
+def _check_path(names: tuple[str, ...]) -> None:
     if len(names) < 2 or (names[0] == "Repos" and len(names) != 3):
         raise invalid("Repo path must be in the format /Repos/{folder}/{repo-name}, or outside of /Repos.")
 

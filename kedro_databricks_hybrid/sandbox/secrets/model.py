@@ -1,4 +1,4 @@
-"""Secret scopes: who may use them, and what is in them."""
+"""Secret scopes, their owners and their secrets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Scope:
 
 
 class Secrets:
-    """The secrets of the workspace; a scope is its owner's, or everybody's if made so."""
+    """The secrets of the workspace; only its owner may use a scope, unless it is shared with all users."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -43,7 +43,7 @@ class Secrets:
         return sorted(name for name, scope in self._scopes.items() if scope.shared or scope.owner == user)
 
     def scope(self, user: str, name: str) -> Scope:
-        """Return a scope, or refuse as the API does."""
+        """Return a scope; refuse one that is missing or not the user's."""
         scope = self._scopes.get(name)
         if scope is None:
             raise missing(f"Scope {name[:200]} does not exist!")
@@ -52,7 +52,7 @@ class Secrets:
         return scope
 
     async def add(self, user: str, name: str, *, shared: bool) -> None:
-        """Make a scope."""
+        """Create a scope."""
         if not _NAME.fullmatch(name):
             raise invalid(
                 "Scope name must consist of alphanumeric characters, dashes, underscores, and periods, "
@@ -66,7 +66,7 @@ class Secrets:
         await self._save()
 
     async def remove(self, user: str, name: str) -> None:
-        """Delete a scope and all that is in it."""
+        """Delete a scope and its secrets."""
         self.scope(user, name)
         del self._scopes[name]
         await self._save()

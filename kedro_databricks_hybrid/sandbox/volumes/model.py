@@ -1,4 +1,4 @@
-"""Unity Catalog's catalogs, schemas and volumes, and the files in the volumes."""
+"""The catalogs, schemas and volumes of Unity Catalog, and the files in volumes."""
 
 from __future__ import annotations
 
@@ -27,40 +27,40 @@ _DOCUMENT = "unity_catalog"
 _NAME = re.compile(r"[^\s./\\\x00-\x1f\x7f]{1,255}")
 _KINDS = ("Catalog", "Schema", "Volume")
 
-# What exists from the start, so that /Volumes/main/default/data can be used at once.
+# What a new workspace has, so that /Volumes/main/default/data can be used at once.
 DEFAULT_VOLUME = ("main", "default", "data")
 
 
 class VolumeFiles:
-    """Files and folders in the volumes that exist.
+    """Files and folders in existing volumes.
 
-    Not verified against a live workspace: that writing a file makes the folders above it.
+    Not verified against a live workspace: that writing a file creates the folders above it.
     """
 
     def __init__(self, catalog: UnityCatalog) -> None:
         self._catalog = catalog
 
     def place(self, path: str, *, follow: bool = True) -> Path:
-        """Return where a file or folder is or would be; nothing leads out of its volume."""
+        """Return the path on disk of a file or folder, which need not exist; it is inside its volume."""
         volume, inside = _split(path)
         return resolve(self._catalog.volume_root(volume), inside, follow=follow)
 
     def file(self, path: str) -> Path:
-        """Return an existing file."""
+        """Return the path on disk of an existing file."""
         place = self.place(path)
         if not place.is_file():
             raise _not_found("file", path)
         return place
 
     def folder(self, path: str) -> Path:
-        """Return an existing folder."""
+        """Return the path on disk of an existing folder."""
         place = self.place(path)
         if not place.is_dir():
             raise _not_found("directory", path)
         return place
 
     def check_writable(self, path: str, *, overwrite: bool) -> Path:
-        """Return where a file may be written, its folder made, or refuse."""
+        """Create the folder of a file to be written and return its path on disk, or refuse."""
         if not _split(path)[1]:
             raise invalid(f"A file name is needed after {path[:300]}.")
         place = self.place(path)
@@ -72,13 +72,13 @@ class VolumeFiles:
         return place
 
     def put_in_place(self, upload: Path, path: str, *, overwrite: bool) -> None:
-        """Make a received file the file at `path`."""
+        """Move a received file to `path`."""
         place = self.check_writable(path, overwrite=overwrite)
         checksum_files.forget(place)
         upload.replace(place)
 
     def delete_file(self, path: str) -> None:
-        """Remove a file, or a link to one."""
+        """Delete a file, or a link to one."""
         place = self.place(path, follow=False)
         if not place.is_symlink() and not place.is_file():
             raise _not_found("file", path)
@@ -86,11 +86,11 @@ class VolumeFiles:
         checksum_files.forget(place)
 
     def make_folder(self, path: str) -> None:
-        """Make a folder and its parents."""
+        """Create a folder and its parents."""
         _make(self.place(path))
 
     def delete_folder(self, path: str) -> None:
-        """Remove an empty folder."""
+        """Delete an empty folder."""
         folder = self.folder(path)
         if not _split(path)[1]:
             raise invalid("The root of a volume cannot be deleted.")
@@ -120,7 +120,7 @@ class VolumeFiles:
                 place = self.place(shown)
                 status = place.stat()
             except (ApiError, FileNotFoundError):
-                continue  # a link that leads out or nowhere, or a file that has just gone
+                continue  # a link that leads out or nowhere, or a file that was just deleted
             entry: dict[str, Any] = {"path": shown, "name": child.name, "is_directory": place.is_dir()}
             if not entry["is_directory"]:
                 entry["file_size"] = status.st_size
@@ -130,7 +130,7 @@ class VolumeFiles:
 
 
 def _split(path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return a path's volume (its names in lower case, as Unity Catalog keeps them) and the rest."""
+    """Return the full name of a path's volume, in lower case as in Unity Catalog, and the other names."""
     names = segments(path)
     if len(names) < _VOLUME_DEPTH or names[0] != "Volumes":
         raise invalid("The path must begin with /Volumes/<catalog>/<schema>/<volume>.")
@@ -153,7 +153,7 @@ def _not_found(kind: str, path: str) -> ApiError:
 
 
 class UnityCatalog:
-    """Catalogs, schemas and volumes, each known by its lower-case full name.
+    """Catalogs, schemas and volumes by their full names in lower case.
 
     A full name is a tuple of one name (catalog), two (schema) or three (volume).
     """
@@ -171,21 +171,21 @@ class UnityCatalog:
             store.save_now(_DOCUMENT, self._as_document())
 
     def get(self, full_name: tuple[str, ...]) -> dict[str, Any]:
-        """Describe an object, or refuse because it or what it lies in is missing."""
+        """Describe an object; refuse if it or one of its parents is missing."""
         for length in range(1, len(full_name) + 1):
             if full_name[:length] not in self._objects:
                 raise _no_such(full_name[:length])
         return _describe(full_name, self._objects[full_name])
 
     def below(self, parent: tuple[str, ...]) -> list[dict[str, Any]]:
-        """Describe what lies directly in a catalog or schema, or every catalog."""
+        """Describe the children of a catalog or schema, or every catalog."""
         if parent:
             self.get(parent)
         inside = [name for name in sorted(self._objects) if name[:-1] == parent]
         return [_describe(name, self._objects[name]) for name in inside]
 
     async def create(self, full_name: tuple[str, ...], owner: str, comment: str) -> dict[str, Any]:
-        """Add an object to what exists already."""
+        """Create an object in its parent, which must exist."""
         for name in full_name:
             if not _NAME.fullmatch(name) or name in {".", ".."}:
                 raise invalid(f"{name[:100]!r} is not a valid name.")
@@ -199,7 +199,7 @@ class UnityCatalog:
         return self.get(full_name)
 
     async def remove(self, full_name: tuple[str, ...], *, force: bool = False) -> None:
-        """Remove an object, with what lies in it if forced; a volume's files go with it."""
+        """Delete an object with the files of its volumes; with `force` also one that has children."""
         self.get(full_name)
         inside = [name for name in self._objects if name[: len(full_name)] == full_name]
         if len(inside) > 1 and not force:
@@ -211,7 +211,7 @@ class UnityCatalog:
         await run_in_threadpool(shutil.rmtree, self._root.joinpath(*full_name), ignore_errors=True)
 
     def volume_root(self, full_name: tuple[str, ...]) -> Path:
-        """Return the folder of a volume that exists."""
+        """Return the folder on disk of an existing volume."""
         self.get(full_name)
         folder = self._root.joinpath(*full_name)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The Files API over HTTP, and Unity Catalog's API as far as volumes need it."""
+"""The Files API over HTTP, and the API of Unity Catalog as far as volumes need it."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ class _FilesApi:
 
 
 def file_response(request: Request, place: Path) -> Response:
-    """Answer with a file, or the part asked for, unless it is newer than the client wants."""
+    """Send a file or the requested range of it, unless it changed after `If-Unmodified-Since`."""
     status = place.stat()
     condition = request.headers.get("if-unmodified-since")
     if condition is not None:
         try:
             limit = parsedate_to_datetime(condition).timestamp()
         except (ValueError, TypeError, OverflowError):
-            limit = float("inf")  # a date that is none is ignored, as HTTP has it
+            limit = float("inf")  # HTTP ignores an invalid date
         if int(status.st_mtime) > limit:
             raise ApiError(412, "PRECONDITION_FAILED", "The file has been modified.")
     return FileResponse(place, media_type=_BYTES, stat_result=status)
@@ -104,9 +104,9 @@ class _UnityCatalogApi:
     """The handlers of one kind of object.
 
     Args:
-        catalog: What exists.
+        catalog: All objects.
         kind: The plural in the address: catalogs, schemas or volumes.
-        parents: The fields that name what such an object lies in.
+        parents: The fields that name the parents of such an object.
     """
 
     def __init__(self, catalog: UnityCatalog, kind: str, parents: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Notebooks as files: how one is told from a plain file, and its two formats."""
+"""Notebooks as files: how to tell them from other files, and their two formats."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _LONGEST_HEADER = 64
 
 
 def language_in(name: str, content: bytes) -> str | None:
-    """Return the language of the notebook that a file is, None if it is no notebook.
+    """Return the language of a notebook, None for a file that is not a notebook.
 
     Args:
-        name: The file's name, whose extension tells the language.
+        name: The file's name, with an extension for the language.
         content: The file's beginning, at least its first line.
     """
     extension = next((extension for extension in EXTENSIONS if name.endswith(extension)), None)
@@ -37,7 +37,7 @@ def language_in(name: str, content: bytes) -> str | None:
 
 
 def language_of(place: Path) -> str | None:
-    """Return the language of the notebook that a file on disk is, None if it is no notebook."""
+    """Return the language of a notebook on disk, None for a file that is not a notebook."""
     if not place.name.endswith(EXTENSIONS):
         return None
     with place.open("rb") as file:

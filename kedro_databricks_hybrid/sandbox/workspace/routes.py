@@ -1,4 +1,4 @@
-"""The workspace API: objects, their import and export; and workspace-files."""
+"""The workspace API over HTTP: objects, import and export, and workspace-files."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class _ObjectsApi:
             entries = self._tree.children(user, entry) if is_folder else [entry]
             shown: list[dict[str, Any]] = []
             for child in entries:
-                with suppress(FileNotFoundError):  # it has just gone
+                with suppress(FileNotFoundError):  # just deleted
                     shown.append(self._tree.describe(child))
             return [item for item in shown if item.get("modified_at", after) >= after]
 
@@ -98,11 +98,11 @@ class _ObjectsApi:
         return JSONResponse({})
 
     def _deletable(self, user: User, names: tuple[str, ...]) -> Entry:
-        """Return the object to delete, at its own place: a link, not what it leads to."""
+        """Return the object to delete; for a link the link itself, not its target."""
         entry = self._tree.seek(user, names)
-        own_place = self._tree.place(user, names, follow=False) if names else self._tree.place(user, names)
-        if entry is None and own_place.is_symlink():
-            entry = Entry(names, own_place, "FILE")
+        unresolved = self._tree.place(user, names, follow=False) if names else self._tree.place(user, names)
+        if entry is None and unresolved.is_symlink():
+            entry = Entry(names, unresolved, "FILE")
         if entry is None:
             raise no_such_path(names)
         if (
@@ -113,7 +113,7 @@ class _ObjectsApi:
             raise denied(f"The folder {entry.path} cannot be deleted.")
         if entry.kind == "NOTEBOOK":
             return entry
-        return Entry(names, own_place, entry.kind)
+        return Entry(names, unresolved, entry.kind)
 
     def _mkdirs(self, user: User, names: tuple[str, ...]) -> None:
         if names == ("Users",) or (names[:1] == ("Users",) and names[1] != user.name):
@@ -141,7 +141,7 @@ class _ObjectsApi:
         }
 
 
-# Not verified against a live workspace: that a plain folder is refused there, and in which words.
+# Not verified against a live workspace: that a plain folder is refused there, and the message.
 NO_PLAIN_FOLDER_UNDER_REPOS = "Cannot create folder {path}: under /Repos/<folder> there are Git folders only."
 
 
@@ -263,7 +263,7 @@ def content_routes(sandbox: Sandbox) -> list[Route]:
 
 
 def _as_file(fields: Fields, name: str, content: bytes) -> tuple[str, bytes]:
-    """Return the name and the content of the file that an imported object is kept as."""
+    """Return the file name and the content under which an imported object is kept."""
     kind = fields.text("format", "SOURCE")
     if kind in {"AUTO", "RAW"}:
         return name, content
@@ -279,7 +279,7 @@ def _as_file(fields: Fields, name: str, content: bytes) -> tuple[str, bytes]:
 
 
 def _as_format(kind: str, notebook: Entry, content: bytes) -> tuple[bytes, str]:
-    """Return a notebook in the format asked for, and that format's extension."""
+    """Return a notebook in the requested format, and the extension of that format."""
     is_jupyter = notebook.place.suffix == ".ipynb"
     language = notebook.language or "PYTHON"
     if kind == "AUTO":
