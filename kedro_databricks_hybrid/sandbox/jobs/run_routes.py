@@ -1,4 +1,4 @@
-"""The runs of the jobs API: submit, get, get-output, list, cancel, delete."""
+"""Runs over HTTP: submit, get, get-output, list, cancel, delete."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MANY_TASKS = (
 
 
 class RunsApi:
-    """The handlers of this half of the family."""
+    """The handlers of runs."""
 
     def __init__(self, runs: Runs, work: JobWork, clusters: Clusters) -> None:
         self._runs = runs
@@ -44,12 +44,12 @@ class RunsApi:
         self._clusters = clusters
 
     async def start(self, user: User, run: Run, limit: int = 0) -> None:
-        """Begin a run, or refuse what it is told to do.
+        """Begin a run, or refuse its settings.
 
         Args:
-            user: Whose run it is.
+            user: The user who runs it.
             run: The run, without its tasks.
-            limit: How many runs of its job may be under way; 0 for any number.
+            limit: How many runs of its job may be active at once; 0 for any number.
         """
         settings = read_settings(run.given)
         for task in settings.tasks:
@@ -64,7 +64,7 @@ class RunsApi:
         self._work.begin(run, settings, user, limit)
 
     def repeated(self, user: User, fields: Fields) -> Run | None:
-        """Return the run that was started with the request's idempotency token before."""
+        """Return the run that an earlier request with the same idempotency token started, else None."""
         token = fields.text("idempotency_token", "")
         if len(token) > _MAX_TOKEN:
             raise invalid(f"idempotency_token is longer than {_MAX_TOKEN} characters.")
@@ -100,7 +100,7 @@ class RunsApi:
         return JSONResponse(paged_arrays(request, shown, shown, _ARRAYS))
 
     async def get_output(self, request: Request) -> Response:
-        """Show what a task has said."""
+        """Show the output of a task."""
         run, only = self._runs.find(request.state.user.name, query(request).number("run_id"))
         if only is None:
             raise invalid(_MANY_TASKS)
@@ -110,7 +110,7 @@ class RunsApi:
         return JSONResponse({"metadata": run.describe(only), **output})
 
     async def list_page(self, request: Request) -> Response:
-        """Show some of the user's runs."""
+        """Show a page of the user's runs."""
         fields = query(request)
         part = page(fields, limit(fields, _DEFAULT_PAGE, _MAX_PAGE), offset="offset")
         active, completed = fields.flag("active_only"), fields.flag("completed_only")
@@ -153,7 +153,7 @@ class RunsApi:
         return JSONResponse({})
 
     async def delete(self, request: Request) -> Response:
-        """Forget a run that has ended."""
+        """Delete an ended run."""
         fields = await body(request)
         run, _ = self._runs.find(request.state.user.name, fields.number("run_id"))
         if not run.state.is_final:
@@ -162,7 +162,7 @@ class RunsApi:
         return JSONResponse({})
 
     def routes(self) -> list[Route]:
-        """Return the routes of this half of the family."""
+        """Return the routes of runs."""
         found = []
         for version in ("2.1", "2.2"):
             base = f"/api/{version}/jobs/runs"

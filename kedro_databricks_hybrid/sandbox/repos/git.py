@@ -1,7 +1,7 @@
 """Run git for the workspace: without any user's configuration, without prompts, with a time limit.
 
-Names and addresses are checked before git gets them. When git fails, the repos API answers with the error codes
-that Databricks publishes (GIT_REMOTE_ERROR, GIT_UNKNOWN_REF, GIT_CONFLICT). Not verified against a live
+Names and addresses are checked before git gets them. When git fails, the repos API answers with the error
+codes that Databricks publishes (GIT_REMOTE_ERROR, GIT_UNKNOWN_REF, GIT_CONFLICT). Not verified against a live
 workspace: the status of each, and the messages.
 """
 

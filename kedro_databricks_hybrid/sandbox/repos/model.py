@@ -80,8 +80,8 @@ class Repos:
     def _drop_leftovers(self) -> None:
         """Delete repositories of clones and deletions that an earlier server did not finish.
 
-        A Git folder is recorded before its files are moved into the workspace, and its files are moved out before
-        the record is deleted: a kill at any moment leaves no files without a record.
+        A Git folder is recorded before its files are moved into the workspace, and its files are moved out
+        before the record is deleted: a kill at any moment leaves no files without a record.
         """
         known = {self._history(repo) for repo in self._repos.values()}
         for history in self._layout.git.glob("*.git"):
@@ -215,7 +215,7 @@ class Repos:
         return resolve(self._layout.workspace, repo.names)
 
     def _break_locks(self, repo: Repo) -> None:
-        """Delete lock files of a killed git; the lock of this repository proves that no other git runs."""
+        """Delete the lock files of a killed git; none runs now, since the caller holds this folder's lock."""
         history = self._history(repo)
         for lock in (*history.glob("*.lock"), *(history / "refs").rglob("*.lock")):
             lock.unlink(missing_ok=True)

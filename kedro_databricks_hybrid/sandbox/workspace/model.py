@@ -70,7 +70,7 @@ class Tree:
         return None
 
     def place(self, user: User, names: tuple[str, ...], *, follow: bool = True) -> Path:
-        """Return the path on disk of an object, which need not exist; refuse links into other users' homes."""
+        """Return the path on disk of an object, which need not exist; refuse links into others' homes."""
         self._access.check(user, names)
         place = resolve(self._root, names, follow=follow)
         real_root = resolve(self._root, ())

@@ -55,7 +55,7 @@ def extension_of(language: str) -> str:
 
 
 def with_header(source: bytes, language: str) -> bytes:
-    """Return a notebook's source, which begins with the header that marks it as one."""
+    """Return source code with the header of a notebook as its first line."""
     if language_in(f"notebook{extension_of(language)}", source):
         return source
     return header(language).encode() + b"\n" + source
@@ -72,7 +72,7 @@ def cells_of_jupyter(content: bytes) -> list[tuple[str, str]]:
 
 
 def code_of(place: Path) -> list[str]:
-    """Return the code cells of a notebook's file."""
+    """Return the code cells of a notebook on disk."""
     content = place.read_bytes()
     if place.suffix != ".ipynb":
         content = jupyter_of_source(content, "PYTHON")
@@ -80,7 +80,7 @@ def code_of(place: Path) -> list[str]:
 
 
 def source_of_jupyter(content: bytes) -> bytes:
-    """Return an .ipynb file as Databricks' Python source."""
+    """Convert an .ipynb file to the source format, in Python."""
     blocks = []
     for kind, text in cells_of_jupyter(content):
         if kind == "code" and not text.startswith(("%", "!")):
@@ -92,7 +92,7 @@ def source_of_jupyter(content: bytes) -> bytes:
 
 
 def jupyter_of_source(content: bytes, language: str) -> bytes:
-    """Return a notebook's source as an .ipynb file."""
+    """Convert the source format to an .ipynb file."""
     comment = _COMMENT[language]
     lines = content.decode(errors="replace").splitlines()[1:]
     cells: list[dict[str, Any]] = []
