@@ -163,7 +163,7 @@ class Gate:
         headers = dict(scope["headers"])
         if not _is_loopback(headers.get(b"host", b"").decode("latin-1")):
             raise ApiError(
-                403, "PERMISSION_DENIED", "This workspace answers to 127.0.0.1 and localhost only."
+                403, "PERMISSION_DENIED", "This workspace accepts requests only at 127.0.0.1 and localhost."
             )
         if scope["path"] == DISCOVERY_PATH or scope["path"].startswith((STORAGE_PATH, OIDC_PATH)):
             return  # public, or authenticated by a key in the address or by client credentials
@@ -213,7 +213,7 @@ async def _file_error(request: Request, error: Exception) -> Response:
             "The path cannot be used: a name is too long, or a file is used as a folder"
         ).response()
     if isinstance(error, FileNotFoundError):
-        return ApiError(404, "RESOURCE_DOES_NOT_EXIST", "The path was removed meanwhile").response()
+        return ApiError(404, "RESOURCE_DOES_NOT_EXIST", "The path was deleted during the request").response()
     if number in _FULL_DISK_ERRORS:
         return ApiError(500, "INTERNAL_ERROR", "The disk of the sandbox is full.").response()
     return await _internal_error(request, error)
@@ -226,6 +226,6 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 async def _internal_error(request: Request, error: Exception) -> Response:
     _LOG.error("%s %r failed", request.method, request.url.path, exc_info=error)
-    answer = ApiError(500, "INTERNAL_ERROR", "The sandbox failed; its server.log says how.").response()
+    answer = ApiError(500, "INTERNAL_ERROR", "Internal error of the sandbox; see server.log in its home.").response()
     answer.headers["Connection"] = "close"  # as uvicorn does after an unhandled exception
     return answer

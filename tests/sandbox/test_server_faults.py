@@ -43,7 +43,7 @@ def test_a_fault_is_answered(
     assert answer.status_code == 500
     assert answer.json() == {
         "error_code": "INTERNAL_ERROR",
-        "message": "The sandbox failed; its server.log says how.",
+        "message": "Internal error of the sandbox; see server.log in its home.",
     }
     assert http.post(TOKENS, json={}).status_code == 200
     assert running.server.thread.is_alive()
@@ -53,7 +53,7 @@ def test_a_folder_that_is_removed_meanwhile(running: Running, http: httpx.Client
     """A request for which the ground is gone is told so."""
     running.sandbox.layout.scratch.rmdir()
     answer = http.put("/api/2.0/fs/files/Volumes/main/default/data/a", content=b"x")
-    assert (answer.status_code, answer.json()["message"]) == (404, "The path was removed meanwhile")
+    assert (answer.status_code, answer.json()["message"]) == (404, "The path was deleted during the request")
 
 
 def test_what_an_earlier_server_left_on_its_way(

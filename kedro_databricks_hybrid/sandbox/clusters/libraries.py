@@ -178,7 +178,7 @@ def check(library: object) -> None:
     if kind in KINDS and (not isinstance(value, str) or not value.strip() or value.startswith("-")):
         raise invalid(f"Library of kind {kind} does not name what to install")
     if kind == "requirements" and not value.startswith(("/Workspace/", "/Volumes/")):
-        raise invalid("requirements.txt must lie in /Workspace or /Volumes")
+        raise invalid("requirements.txt must be in /Workspace or /Volumes")
 
 
 def requirements_of(library: Library) -> list[str]:

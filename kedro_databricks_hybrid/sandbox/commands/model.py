@@ -112,7 +112,7 @@ class Context:
 
     async def _run(self) -> None:
         """Start the kernel, then run one command after another."""
-        reason = "The sandbox failed; its server.log says how."
+        reason = "Internal error of the sandbox; see server.log in its home."
         try:
             await asyncio.shield(self._making)  # a thread cannot be stopped in the middle
             kernel = await self._start_kernel()

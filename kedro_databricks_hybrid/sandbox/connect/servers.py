@@ -112,7 +112,7 @@ class ConnectServers:
         _LOG.error("Spark Connect on %s did not start: %s", compute, log_text[-_LOG_TAIL:])
         await server.end()
         raise ConnectServerError(
-            f"Spark Connect did not start on {compute}; the sandbox's server.log says why."
+            f"Spark Connect did not start on {compute}; see the sandbox's server.log."
         )
 
 

@@ -134,7 +134,7 @@ class Table:
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path} is damaged: {error}. Move it away to start anew.")
+    return ValueError(f"{path} is damaged: {error}. Move it away to start with empty state.")
 
 
 def _encode(document: dict[str, Any]) -> bytes:

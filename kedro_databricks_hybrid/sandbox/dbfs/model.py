@@ -81,7 +81,7 @@ class Dbfs:
     def check_writable(self, path: str, *, overwrite: bool) -> Path:
         """Create the folder of a file to be written and return its path on disk, or refuse."""
         if not self.names(path):
-            raise invalid("A file name is needed.")
+            raise invalid("A file name is required.")
         place = self.place(path)
         if place.is_dir() or (place.exists() and not overwrite):
             raise exists(f"A file or directory already exists at the input path {_shown(path)}.")

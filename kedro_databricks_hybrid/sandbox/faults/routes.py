@@ -39,7 +39,7 @@ def routes(faults: Faults) -> list[Route]:
         fields = query(request)
         number = fields.number("number") if fields.has("number") else None
         if number is not None and number not in {fault.number for fault in faults.rules}:
-            raise missing(f"There is no fault {number}.")
+            raise missing(f"Fault {number} does not exist.")
         faults.clear(number)
         return JSONResponse({})
 

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EFFECTS = {
-    "status": "answer with --status instead of doing the work",
-    "delay": "do the work after --seconds",
-    "reset-before": "reset the connection instead of doing the work",
-    "reset-after": "do the work, then reset the connection instead of answering",
-    "truncate": "do the work, send half of the answer and close the connection",
-    "stale": "answer reads as before the last write: what was there, or 404",
+    "status": "answer with --status instead of processing the request",
+    "delay": "process the request after --seconds",
+    "reset-before": "reset the connection instead of processing the request",
+    "reset-after": "process the request, then reset the connection instead of answering",
+    "truncate": "process the request, send half of the answer and close the connection",
+    "stale": "answer reads as before the last write, with the older answer or 404",
     "terminate-cluster": "terminate every running cluster --seconds after the answer",
     "evict-contexts": "evict every execution context --seconds after the answer",
     "expire-token": "from then on refuse the token that the request came with",

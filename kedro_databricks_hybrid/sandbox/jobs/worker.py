@@ -221,7 +221,7 @@ def _ended(work: asyncio.Task[State], one: TaskRun) -> State:
     if error is not None:
         _LOG.error("Task %s failed in the sandbox", one.key, exc_info=error)
         return State(
-            "INTERNAL_ERROR", "FAILED", "The sandbox failed; its server.log says how.", "INTERNAL_ERROR"
+            "INTERNAL_ERROR", "FAILED", "Internal error of the sandbox; see server.log in its home.", "INTERNAL_ERROR"
         )
     return work.result()
 

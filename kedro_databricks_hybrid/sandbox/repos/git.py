@@ -224,7 +224,7 @@ def checked_url(url: str) -> str:
         return url
     if parts.scheme == "http" and host in {"127.0.0.1", "localhost", "::1"}:
         return url
-    raise invalid(f"Invalid Git repository URL {url[:200]!r}: an https URL is needed.")
+    raise invalid(f"Invalid Git repository URL {url[:200]!r}: an https URL is required.")
 
 
 def _ref_name(name: str) -> str:

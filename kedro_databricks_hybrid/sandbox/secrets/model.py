@@ -61,7 +61,7 @@ class Secrets:
         if name in self._scopes:
             raise exists(f"Scope {name} already exists!")
         if len(self._scopes) >= MAX_SCOPES:
-            raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", f"The workspace has {MAX_SCOPES} scopes already.")
+            raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", f"The workspace already has {MAX_SCOPES} scopes.")
         self._scopes[name] = Scope(user, shared)
         await self._save()
 
@@ -82,7 +82,7 @@ class Secrets:
         if len(value) > MAX_VALUE_BYTES:
             raise invalid(f"Secret value is larger than the limit of {MAX_VALUE_BYTES} bytes.")
         if key not in scope.values and len(scope.values) >= MAX_SECRETS:
-            raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", f"Scope {name} has {MAX_SECRETS} secrets already.")
+            raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", f"Scope {name} already has {MAX_SECRETS} secrets.")
         scope.values[key] = base64.b64encode(value).decode()
         scope.changed[key] = now()
         await self._save()

@@ -62,7 +62,7 @@ class VolumeFiles:
     def check_writable(self, path: str, *, overwrite: bool) -> Path:
         """Create the folder of a file to be written and return its path on disk, or refuse."""
         if not _split(path)[1]:
-            raise invalid(f"A file name is needed after {path[:300]}.")
+            raise invalid(f"A file name is required after {path[:300]}.")
         place = self.place(path)
         if place.is_dir():
             raise _conflict("The given path points to an existing directory.")

@@ -117,7 +117,7 @@ class _UnityCatalogApi:
     async def create(self, request: Request) -> Response:
         fields = await body(request)
         if self._kind == "volumes" and fields.text("volume_type") != "MANAGED":
-            raise invalid("The sandbox has managed volumes only.")
+            raise invalid("The sandbox supports managed volumes only.")
         full_name = (*self._parents_in(fields), fields.text("name").lower())
         made = await self._catalog.create(full_name, request.state.user.name, fields.text("comment", ""))
         return JSONResponse(made)

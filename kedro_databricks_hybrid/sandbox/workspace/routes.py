@@ -212,7 +212,7 @@ class _ContentApi:
 
     def _check_file_free(self, user: User, names: tuple[str, ...], *, overwrite: bool) -> Path:
         if not names:
-            raise invalid("A file name is needed.")
+            raise invalid("A file name is required.")
         self._tree.parent(user, names)
         existing = self._tree.seek(user, names)
         path = "/" + "/".join(names)

@@ -62,7 +62,7 @@ def test_all_documents_or_none(tmp_path: Path) -> None:
 def test_a_damaged_table_is_named(tmp_path: Path, name: str, content: bytes) -> None:
     """Of either version; the file stays as it is."""
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=f"{name} is damaged: .* Move it away to start anew"):
+    with pytest.raises(ValueError, match=f"{name} is damaged: .* Move it away to start with empty state"):
         Store(tmp_path).table("points")
     assert (tmp_path / name).read_bytes() == content
 

@@ -341,7 +341,7 @@ def test_a_delete_of_very_many_files(
 
 def test_the_root_is_no_file(dbfs: DbfsAPI) -> None:
     """It can neither be written nor moved."""
-    with pytest.raises(InvalidParameterValue, match="A file name is needed"):
+    with pytest.raises(InvalidParameterValue, match="A file name is required"):
         put(dbfs, "/", overwrite=True)
     with pytest.raises(InvalidParameterValue, match="root folder cannot be moved"):
         dbfs.move("/", "/elsewhere")

@@ -157,6 +157,6 @@ def test_what_is_no_scope(api: SecretsAPI, http: httpx.Client, monkeypatch: pyte
         assert answer.status_code == 400
         assert words in answer.json()["message"]
     monkeypatch.setattr(model, "MAX_SCOPES", 1)
-    with pytest.raises(BadRequest, match="has 1 scopes already"):
+    with pytest.raises(BadRequest, match="already has 1 scopes"):
         api.create_scope("a")
     assert [scope.name for scope in api.list_scopes()] == ["mine"]

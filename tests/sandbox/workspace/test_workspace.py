@@ -273,7 +273,7 @@ def test_an_import_cannot_replace_the_root(api: WorkspaceAPI) -> None:
 def test_a_file_needs_a_name(http: httpx.Client) -> None:
     """The raw import of nothing but slashes is refused."""
     answer = http.post("/api/2.0/workspace-files/import-file/%2F", content=b"1")
-    assert (answer.status_code, answer.json()["message"]) == (400, "A file name is needed.")
+    assert (answer.status_code, answer.json()["message"]) == (400, "A file name is required.")
 
 
 def test_a_name_that_is_too_long_for_its_disk(api: WorkspaceAPI) -> None:
