@@ -20,7 +20,7 @@ from kedro_databricks_hybrid.sandbox.clusters.routes import library_routes
 from kedro_databricks_hybrid.sandbox.clusters.routes import routes as clusters_routes
 from kedro_databricks_hybrid.sandbox.commands.routes import Contexts
 from kedro_databricks_hybrid.sandbox.connect.gateway import Connect
-from kedro_databricks_hybrid.sandbox.core.errors import ApiError, LegacyError, invalid
+from kedro_databricks_hybrid.sandbox.core.errors import SANDBOX_FAILED, ApiError, LegacyError, invalid
 from kedro_databricks_hybrid.sandbox.dbfs.routes import routes as dbfs_routes
 from kedro_databricks_hybrid.sandbox.faults.middleware import FaultsGate
 from kedro_databricks_hybrid.sandbox.faults.routes import routes as faults_routes
@@ -226,6 +226,6 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 async def _internal_error(request: Request, error: Exception) -> Response:
     _LOG.error("%s %r failed", request.method, request.url.path, exc_info=error)
-    answer = ApiError(500, "INTERNAL_ERROR", "Internal error of the sandbox; see server.log in its home.").response()
+    answer = ApiError(500, "INTERNAL_ERROR", SANDBOX_FAILED).response()
     answer.headers["Connection"] = "close"  # as uvicorn does after an unhandled exception
     return answer

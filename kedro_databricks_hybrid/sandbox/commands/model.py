@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kedro_databricks_hybrid.sandbox.core.errors import SANDBOX_FAILED
 from kedro_databricks_hybrid.sandbox.kernel.process import Kernel, KernelDiedError
 from kedro_databricks_hybrid.sandbox.kernel.results import Output, error_results, restarts_python
 
@@ -112,7 +113,7 @@ class Context:
 
     async def _run(self) -> None:
         """Start the kernel, then run one command after another."""
-        reason = "Internal error of the sandbox; see server.log in its home."
+        reason = SANDBOX_FAILED
         try:
             await asyncio.shield(self._making)  # a thread cannot be stopped in the middle
             kernel = await self._start_kernel()

@@ -6,6 +6,9 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+SANDBOX_FAILED = "Internal error of the sandbox; see server.log in its home."
+"""The message where the sandbox itself has a bug, or its machine a fault."""
+
 
 class ApiError(Exception):
     """An error of every API but 1.2: `{"error_code", "message", "details"}`."""

@@ -11,7 +11,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.sandbox.core.errors import ApiError
+from kedro_databricks_hybrid.sandbox.core.errors import SANDBOX_FAILED, ApiError
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs import runs, task_order
 from kedro_databricks_hybrid.sandbox.jobs.parameters import with_parameters
@@ -221,7 +221,10 @@ def _ended(work: asyncio.Task[State], one: TaskRun) -> State:
     if error is not None:
         _LOG.error("Task %s failed in the sandbox", one.key, exc_info=error)
         return State(
-            "INTERNAL_ERROR", "FAILED", "Internal error of the sandbox; see server.log in its home.", "INTERNAL_ERROR"
+            "INTERNAL_ERROR",
+            "FAILED",
+            SANDBOX_FAILED,
+            "INTERNAL_ERROR",
         )
     return work.result()
 
