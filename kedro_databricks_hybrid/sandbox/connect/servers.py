@@ -111,9 +111,7 @@ class ConnectServers:
         log_text = (environment.folder / _LOG_FILE).read_text(encoding="utf-8", errors="replace")
         _LOG.error("Spark Connect on %s did not start: %s", compute, log_text[-_LOG_TAIL:])
         await server.end()
-        raise ConnectServerError(
-            f"Spark Connect did not start on {compute}; see the sandbox's server.log."
-        )
+        raise ConnectServerError(f"Spark Connect did not start on {compute}; see the sandbox's server.log.")
 
 
 def _has_ended(starting: asyncio.Task[ConnectServer]) -> bool:

@@ -164,7 +164,7 @@ def _workspace_notebook(sandbox: Sandbox, user: User, settings: dict[str, Any]) 
         raise _no_notebook(path, user)
     repo = sandbox.repos.around(names)
     root = f"/Workspace{repo.path}" if repo else ""
-    return _notebook(entry.place, "/".join(("/Workspace", *names[:-1])), root, settings)
+    return _notebook(entry.disk_path, "/".join(("/Workspace", *names[:-1])), root, settings)
 
 
 def _git_notebook(user: User, settings: dict[str, Any], checkout: Path) -> Program:

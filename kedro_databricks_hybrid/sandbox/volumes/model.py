@@ -40,54 +40,54 @@ class VolumeFiles:
     def __init__(self, catalog: UnityCatalog) -> None:
         self._catalog = catalog
 
-    def place(self, path: str, *, follow: bool = True) -> Path:
+    def disk_path(self, path: str, *, follow: bool = True) -> Path:
         """Return the path on disk of a file or folder, which need not exist; it is inside its volume."""
         volume, inside = _split(path)
         return resolve(self._catalog.volume_root(volume), inside, follow=follow)
 
     def file(self, path: str) -> Path:
         """Return the path on disk of an existing file."""
-        place = self.place(path)
-        if not place.is_file():
+        disk_path = self.disk_path(path)
+        if not disk_path.is_file():
             raise _not_found("file", path)
-        return place
+        return disk_path
 
     def folder(self, path: str) -> Path:
         """Return the path on disk of an existing folder."""
-        place = self.place(path)
-        if not place.is_dir():
+        disk_path = self.disk_path(path)
+        if not disk_path.is_dir():
             raise _not_found("directory", path)
-        return place
+        return disk_path
 
     def check_writable(self, path: str, *, overwrite: bool) -> Path:
         """Create the folder of a file to be written and return its path on disk, or refuse."""
         if not _split(path)[1]:
             raise invalid(f"A file name is required after {path[:300]}.")
-        place = self.place(path)
-        if place.is_dir():
+        disk_path = self.disk_path(path)
+        if disk_path.is_dir():
             raise _conflict("The given path points to an existing directory.")
-        if place.exists() and not overwrite:
+        if disk_path.exists() and not overwrite:
             raise _conflict("The file being created already exists.")
-        _make(place.parent)
-        return place
+        _make(disk_path.parent)
+        return disk_path
 
     def put_in_place(self, upload: Path, path: str, *, overwrite: bool) -> None:
         """Move a received file to `path`."""
-        place = self.check_writable(path, overwrite=overwrite)
-        checksum_files.forget(place)
-        upload.replace(place)
+        disk_path = self.check_writable(path, overwrite=overwrite)
+        checksum_files.forget(disk_path)
+        upload.replace(disk_path)
 
     def delete_file(self, path: str) -> None:
         """Delete a file, or a link to one."""
-        place = self.place(path, follow=False)
-        if not place.is_symlink() and not place.is_file():
+        disk_path = self.disk_path(path, follow=False)
+        if not disk_path.is_symlink() and not disk_path.is_file():
             raise _not_found("file", path)
-        place.unlink(missing_ok=True)
-        checksum_files.forget(place)
+        disk_path.unlink(missing_ok=True)
+        checksum_files.forget(disk_path)
 
     def make_folder(self, path: str) -> None:
         """Create a folder and its parents."""
-        _make(self.place(path))
+        _make(self.disk_path(path))
 
     def delete_folder(self, path: str) -> None:
         """Delete an empty folder."""
@@ -117,11 +117,11 @@ class VolumeFiles:
         for child in page.of(children):
             shown = "/".join(("/Volumes", *volume, *inside, child.name))
             try:
-                place = self.place(shown)
-                status = place.stat()
+                disk_path = self.disk_path(shown)
+                status = disk_path.stat()
             except (ApiError, FileNotFoundError):
                 continue  # a link that leads out or nowhere, or a file that was just deleted
-            entry: dict[str, Any] = {"path": shown, "name": child.name, "is_directory": place.is_dir()}
+            entry: dict[str, Any] = {"path": shown, "name": child.name, "is_directory": disk_path.is_dir()}
             if not entry["is_directory"]:
                 entry["file_size"] = status.st_size
                 entry["last_modified"] = int(status.st_mtime * 1000)

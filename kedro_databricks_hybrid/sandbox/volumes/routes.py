@@ -45,8 +45,8 @@ class _FilesApi:
         return Response(status_code=204)
 
     async def get_file(self, request: Request) -> Response:
-        place = await run_in_threadpool(self._files.file, request.path_params["path"])
-        return await run_in_threadpool(file_response, request, place)
+        disk_path = await run_in_threadpool(self._files.file, request.path_params["path"])
+        return await run_in_threadpool(file_response, request, disk_path)
 
     async def delete_file(self, request: Request) -> Response:
         await run_in_threadpool(self._files.delete_file, request.path_params["path"])
@@ -72,9 +72,9 @@ class _FilesApi:
         return Response(status_code=204)
 
 
-def file_response(request: Request, place: Path) -> Response:
+def file_response(request: Request, disk_path: Path) -> Response:
     """Send a file or the requested range of it, unless it changed after `If-Unmodified-Since`."""
-    status = place.stat()
+    status = disk_path.stat()
     condition = request.headers.get("if-unmodified-since")
     if condition is not None:
         try:
@@ -83,7 +83,7 @@ def file_response(request: Request, place: Path) -> Response:
             limit = float("inf")  # HTTP ignores an invalid date
         if int(status.st_mtime) > limit:
             raise ApiError(412, "PRECONDITION_FAILED", "The file has been modified.")
-    return FileResponse(place, media_type=_BYTES, stat_result=status)
+    return FileResponse(disk_path, media_type=_BYTES, stat_result=status)
 
 
 def routes(sandbox: Sandbox) -> list[Route]:

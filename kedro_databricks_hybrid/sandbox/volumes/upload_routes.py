@@ -98,8 +98,8 @@ class _Api:
         return Response(status_code=204)
 
     async def download(self, request: Request) -> Response:
-        place = await run_in_threadpool(self._uploads.downloaded, request.path_params["key"])
-        return await run_in_threadpool(file_response, request, place)
+        disk_path = await run_in_threadpool(self._uploads.downloaded, request.path_params["key"])
+        return await run_in_threadpool(file_response, request, disk_path)
 
     def _signed(self, rest: str) -> str:
         return f"{self._sandbox.url}{STORAGE_PATH}{rest}"

@@ -24,7 +24,7 @@ class Entry:
     """One object of the workspace: its names, its path on disk, its type and its language."""
 
     names: tuple[str, ...]
-    place: Path
+    disk_path: Path
     kind: str
     language: str | None = None
 
@@ -54,32 +54,32 @@ class Tree:
 
         The name of a notebook is that of its file without the extension.
         """
-        place = self.place(user, names)
-        if place.is_dir():
-            return Entry(names, place, "DIRECTORY" if self._repos.at(names) is None else "REPO")
-        if place.is_file() and notebook_files.language_of(place) is None:
-            return Entry(names, place, "FILE")
+        disk_path = self.disk_path(user, names)
+        if disk_path.is_dir():
+            return Entry(names, disk_path, "DIRECTORY" if self._repos.at(names) is None else "REPO")
+        if disk_path.is_file() and notebook_files.language_of(disk_path) is None:
+            return Entry(names, disk_path, "FILE")
         for extension in notebook_files.EXTENSIONS if names else ():
             if len(names[-1].encode()) + len(extension) > _LONGEST_NAME:
                 break
-            source = self.place(user, (*names[:-1], names[-1] + extension))
+            source = self.disk_path(user, (*names[:-1], names[-1] + extension))
             if source.is_file():
                 language = notebook_files.language_of(source)
                 if language is not None:
                     return Entry(names, source, "NOTEBOOK", language)
         return None
 
-    def place(self, user: User, names: tuple[str, ...], *, follow: bool = True) -> Path:
+    def disk_path(self, user: User, names: tuple[str, ...], *, follow: bool = True) -> Path:
         """Return the path on disk of an object, which need not exist; refuse links into others' homes."""
         self._access.check(user, names)
-        place = resolve(self._root, names, follow=follow)
+        disk_path = resolve(self._root, names, follow=follow)
         real_root = resolve(self._root, ())
-        self._access.check(user, place.relative_to(real_root).parts)
-        return place
+        self._access.check(user, disk_path.relative_to(real_root).parts)
+        return disk_path
 
     def parent(self, user: User, names: tuple[str, ...]) -> Path:
         """Return the path on disk of an object's folder; refuse a missing one."""
-        parent = self.place(user, names[:-1])
+        parent = self.disk_path(user, names[:-1])
         if not parent.is_dir():
             raise ApiError(
                 404,
@@ -91,10 +91,10 @@ class Tree:
     def children(self, user: User, folder: Entry) -> list[Entry]:
         """Return the objects in a folder that the user may see, sorted by name."""
         found = []
-        for name in sorted(child.name for child in folder.place.iterdir()):
+        for name in sorted(child.name for child in folder.disk_path.iterdir()):
             with suppress(ApiError, FileNotFoundError):  # forbidden, or just deleted
                 is_notebook = name.endswith(notebook_files.EXTENSIONS) and self._is_notebook(
-                    folder.place / name
+                    folder.disk_path / name
                 )
                 shown = name.rsplit(".", 1)[0] if is_notebook else name
                 entry = self.seek(user, (*folder.names, shown))
@@ -113,7 +113,7 @@ class Tree:
             "resource_id": str(number),
         }
         if entry.kind in {"FILE", "NOTEBOOK"}:
-            status = entry.place.stat()
+            status = entry.disk_path.stat()
             shown["created_at"] = shown["modified_at"] = int(status.st_mtime * 1000)
         if entry.kind == "FILE":
             shown["size"] = status.st_size
@@ -122,8 +122,8 @@ class Tree:
         return shown
 
     @staticmethod
-    def _is_notebook(place: Path) -> bool:
-        return place.is_file() and notebook_files.language_of(place) is not None
+    def _is_notebook(disk_path: Path) -> bool:
+        return disk_path.is_file() and notebook_files.language_of(disk_path) is not None
 
 
 _LONGEST_NAME = 255

@@ -36,12 +36,12 @@ def language_in(name: str, content: bytes) -> str | None:
     return language if first_line == header(language).encode() else None
 
 
-def language_of(place: Path) -> str | None:
+def language_of(file: Path) -> str | None:
     """Return the language of a notebook on disk, None for a file that is not a notebook."""
-    if not place.name.endswith(EXTENSIONS):
+    if not file.name.endswith(EXTENSIONS):
         return None
-    with place.open("rb") as file:
-        return language_in(place.name, file.read(_LONGEST_HEADER))
+    with file.open("rb") as content:
+        return language_in(file.name, content.read(_LONGEST_HEADER))
 
 
 def header(language: str) -> str:
@@ -71,10 +71,10 @@ def cells_of_jupyter(content: bytes) -> list[tuple[str, str]]:
     return cells
 
 
-def code_of(place: Path) -> list[str]:
+def code_of(file: Path) -> list[str]:
     """Return the code cells of a notebook on disk."""
-    content = place.read_bytes()
-    if place.suffix != ".ipynb":
+    content = file.read_bytes()
+    if file.suffix != ".ipynb":
         content = jupyter_of_source(content, "PYTHON")
     return [text for kind, text in cells_of_jupyter(content) if kind == "code" and text.strip()]
 
