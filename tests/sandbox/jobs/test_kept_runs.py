@@ -11,20 +11,20 @@ from kedro_databricks_hybrid.sandbox.core.store import Store
 from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, State
 
 BEFORE = Path(__file__).with_name("runs_of_the_version_before.json")
-"""What a sandbox of the version before had written while it did the last of four runs."""
+"""The file that a sandbox of the version before wrote while the last of four runs was active."""
 
 USER = "user@example.com"
 SUBMITTED, NOTEBOOK, REPAIRED, UNDER_WAY = (int(number) for number in json.loads(BEFORE.read_bytes()))
 
 
 def runs_before(folder: Path) -> Runs:
-    """Return the runs of a sandbox that the version before has left."""
+    """Return the runs in a home of the version before."""
     shutil.copyfile(BEFORE, folder / "runs.json")
     return Runs(Store(folder))
 
 
 def test_runs_of_the_version_before(tmp_path: Path) -> None:
-    """They are there as they were, the newest first; the file that held them is gone."""
+    """All attributes are kept, the newest run is first, and the old file is deleted."""
     saved = json.loads(BEFORE.read_bytes())
     runs = runs_before(tmp_path)
     assert [run.run_id for run in runs.all()] == [UNDER_WAY, REPAIRED, NOTEBOOK, SUBMITTED]

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def fs() -> FileSystem:
-    """Return the utility for files."""
+    """Return `dbutils.fs`."""
     return DBUtils().fs
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder that stands for /dbfs, which only kernels have."""
+    """Return a folder in place of /dbfs, which only kernels have."""
     monkeypatch.setattr(module, "DBFS", str(tmp_path))
     return tmp_path
 
 
 def test_a_listing_tells_files_from_folders(fs: FileSystem, place: Path) -> None:
-    """Folders end with a slash and have no size; what local Spark keeps beside a file is not shown."""
+    """Folders end with a slash and have no size; Spark's checksum files are hidden."""
     assert fs.mkdirs("dbfs:/data/sub")
     fs.put("/data/a.txt", "é")
     (place / "data/.a.txt.crc").touch()
@@ -42,7 +42,7 @@ def test_a_listing_tells_files_from_folders(fs: FileSystem, place: Path) -> None
 def test_a_text_is_not_overwritten_unasked(
     fs: FileSystem, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The error says how to; what was written is said in bytes."""
+    """The error names the option; the number of written bytes is printed."""
     fs.put("/a", "one")
     with pytest.raises(FileExistsError, match=r"dbfs:/a already exists. Use overwrite=True"):
         fs.put("/a", "two")
@@ -53,7 +53,7 @@ def test_a_text_is_not_overwritten_unasked(
 
 
 def test_folders_are_copied_and_moved_when_asked(fs: FileSystem, place: Path) -> None:
-    """Only with recurse; a file that is copied to a folder goes into it."""
+    """Only with `recurse`; a file is copied into an existing folder."""
     fs.put("/data/sub/a.txt", "x")
     with pytest.raises(IsADirectoryError, match=r"dbfs:/data is a directory\. Use recurse=True"):
         fs.cp("/data", "/copy")
@@ -69,7 +69,7 @@ def test_folders_are_copied_and_moved_when_asked(fs: FileSystem, place: Path) ->
 
 
 def test_a_folder_is_removed_when_asked(fs: FileSystem, place: Path) -> None:
-    """An empty one at once, another one only with recurse; of nothing it says so."""
+    """A folder with content only with `recurse`; for a missing path the result is False."""
     fs.put("/data/a.txt", "x")
     (place / "data/.a.txt.crc").touch()
     fs.mkdirs("/empty")
@@ -82,7 +82,7 @@ def test_a_folder_is_removed_when_asked(fs: FileSystem, place: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/nothing", "dbfs:/nothing"])
 def test_a_path_that_is_not_there(fs: FileSystem, place: Path, path: str) -> None:
-    """Is named as Databricks names it, whatever is done with it."""
+    """The error names it in Databricks' form, in every function."""
     assert place.exists()
     for call in (fs.ls, fs.head, lambda one: fs.cp(one, "/x"), lambda one: fs.mv(one, "/x")):
         with pytest.raises(FileNotFoundError, match="No such file or directory: dbfs:/nothing"):
@@ -90,7 +90,7 @@ def test_a_path_that_is_not_there(fs: FileSystem, place: Path, path: str) -> Non
 
 
 def test_other_schemes(fs: FileSystem, place: Path) -> None:
-    """`file:` is the machine of the kernel; what no cluster can reach is refused."""
+    """`file:` paths are local to the kernel; other schemes are refused."""
     assert fs.put(f"file:{place}/a", "x")
     assert [one.path for one in fs.ls(f"file:{place}")] == [f"file:{place}/a"]
     with pytest.raises(FileNotFoundError, match="file:/no/such"):
@@ -101,14 +101,14 @@ def test_other_schemes(fs: FileSystem, place: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/Volumes/no/such", "dbfs:/Volumes/no/such", "/Workspace/no/such"])
 def test_volumes_and_the_workspace_are_not_dbfs(fs: FileSystem, place: Path, path: str) -> None:
-    """They lie at their own places, where this machine has none."""
+    """They are at absolute paths, which this machine does not have."""
     (place / path.removeprefix("dbfs:").lstrip("/")).mkdir(parents=True)
     with pytest.raises(FileNotFoundError):
         fs.ls(path)
 
 
 def test_widgets() -> None:
-    """A default must be a choice; a value stays when the widget is defined again; all can be forgotten."""
+    """A default must be a choice; a value is kept when the widget is defined again; all can be removed."""
     widgets = Widgets()
     widgets.text("size", "1")
     widgets.dropdown("kind", "a", ["a", "b"], "Kind")
