@@ -44,15 +44,15 @@ def root() -> Iterator[Path]:
 def test_resolved_paths_stay_below_the_root(root: Path, path: str, follow: bool) -> None:
     """The path is below the root after links are resolved, or the API refuses it."""
     try:
-        place = resolve(root, segments(path), follow=follow)
+        resolved = resolve(root, segments(path), follow=follow)
     except ApiError:
         return
-    assert place.is_relative_to(root.resolve())
+    assert resolved.is_relative_to(root.resolve())
     # realpath, since resolve() raises on a link that leads round in Python 3.10 to 3.12
-    parent = Path(os.path.realpath(place.parent))
-    assert parent.is_relative_to(root.resolve()) or place == root.resolve()
+    parent = Path(os.path.realpath(resolved.parent))
+    assert parent.is_relative_to(root.resolve()) or resolved == root.resolve()
     if follow:
-        assert Path(os.path.realpath(place)).is_relative_to(root.resolve())
+        assert Path(os.path.realpath(resolved)).is_relative_to(root.resolve())
 
 
 @given(path=PATHS)

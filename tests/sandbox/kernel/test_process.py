@@ -96,7 +96,7 @@ def test_a_context_closed_while_it_starts_leaves_nothing(tmp_path: Path, seconds
 
 
 def test_a_context_closed_while_its_process_ends_leaves_nothing(tmp_path: Path) -> None:
-    """A cancelled close waits for the end that has begun."""
+    """The close waits until the end that has begun is complete."""
     sandbox = Sandbox(Layout(tmp_path / "home"))
     before = _processes_and_sockets()
 

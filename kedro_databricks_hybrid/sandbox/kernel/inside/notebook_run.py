@@ -71,7 +71,8 @@ def absolute(path: str) -> str:
     if not _folders or not _folders[-1].startswith("/Workspace/"):
         raise WorkflowException(
             _FAILED.format(
-                "FAILED", f"The path {path} is relative, and this is no notebook of the workspace."
+                "FAILED",
+                f"The path {path} is relative, but the calling code is not a notebook in the workspace.",
             )
         )
     return posixpath.normpath(posixpath.join(_folders[-1], path))

@@ -103,7 +103,10 @@ def test_a_notebook_includes_another(server: ServerProcess, notebook: Notebook) 
         ("%run", "%run needs the path of a notebook."),
         ("%run /Shared/nothing", "Notebook not found: /Shared/nothing"),
         ("%run /Shared/query", "Notebook not found: /Shared/query"),
-        ("dbutils.notebook.run('child', 60)", "The path child is relative, and this is no notebook"),
+        (
+            "dbutils.notebook.run('child', 60)",
+            "The path child is relative, but the calling code is not a notebook",
+        ),
         ("dbutils.notebook.run('/Shared/child', 'soon')", "'timeout_seconds' must be an integer"),
     ],
 )
