@@ -72,7 +72,7 @@ def absolute(path: str) -> str:
         raise WorkflowException(
             _FAILED.format(
                 "FAILED",
-                f"The path {path} is relative, but the calling code is not a notebook in the workspace.",
+                f"The path {path} is relative, but its caller is not a workspace notebook.",
             )
         )
     return posixpath.normpath(posixpath.join(_folders[-1], path))

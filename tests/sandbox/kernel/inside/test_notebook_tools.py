@@ -105,7 +105,7 @@ def test_a_notebook_includes_another(server: ServerProcess, notebook: Notebook) 
         ("%run /Shared/query", "Notebook not found: /Shared/query"),
         (
             "dbutils.notebook.run('child', 60)",
-            "The path child is relative, but the calling code is not a notebook",
+            "The path child is relative, but its caller is not",
         ),
         ("dbutils.notebook.run('/Shared/child', 'soon')", "'timeout_seconds' must be an integer"),
     ],
