@@ -24,8 +24,8 @@ from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_KEEP_ALIVE_SECONDS = 75  # clients reuse connections; one closed under a request costs them a retry
-_GRACE_SECONDS = 3  # for requests under way when the server is told to end
+_KEEP_ALIVE_SECONDS = 75  # clients reuse connections, and must retry a request whose connection closes
+_GRACE_SECONDS = 3  # for running requests when the server is told to stop
 
 
 class StartError(Exception):
@@ -40,14 +40,14 @@ class AnnouncingServer(uvicorn.Server):
         self._announced = announced
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, then say so."""
+        """Begin to listen, then write the connection file."""
         await super().startup(sockets)
         if self.started:
             connection.write(self._announced)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit status."""
+    """Serve until SIGTERM or SIGINT; return the exit status, 1 if the server cannot start."""
     options = _parse(arguments)
     try:
         serve(options.home or connection.default_home(), options.host, options.port, options.user)
@@ -58,10 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def serve(home: Path, host: str, port: int, user: str) -> None:
-    """Serve the sandbox in `home` until the process is told to end.
+    """Serve the sandbox in `home` until the process is told to stop.
 
     Raises:
-        StartError: The host is not this machine, the port is busy, or the home is in use.
+        StartError: The host is not this machine, the port or the home is in use, or the state is damaged.
     """
     address = _loopback(host)
     os.umask(0o077)
@@ -89,6 +89,7 @@ def _serve(layout: Layout, address: str, port: int, user: str) -> None:
     _log_to(layout.log)
     try:
         sandbox = Sandbox(layout, user=user)
+        app = create_app(sandbox)
     except ValueError as error:
         raise StartError(str(error)) from error
     listener = _listen(address, port, sandbox.port)
@@ -96,7 +97,6 @@ def _serve(layout: Layout, address: str, port: int, user: str) -> None:
     sandbox.port = port
     sandbox.url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
     announced = Connection(sandbox.url, sandbox.user.token, sandbox.user.name, os.getpid(), layout.home)
-    app = create_app(sandbox)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -108,7 +108,7 @@ def _serve(layout: Layout, address: str, port: int, user: str) -> None:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    # uvicorn raises the signal that ended it once more after its shutdown: that one is ignored.
+    # After its shutdown uvicorn raises the signal that ended it again; ignore it.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     try:
@@ -118,10 +118,10 @@ def _serve(layout: Layout, address: str, port: int, user: str) -> None:
 
 
 def _listen(address: str, port: int, last_port: int) -> socket.socket:
-    """Return a listening socket: on `port`, or if that is 0 on the last port or any free one."""
+    """Return a listening socket on `port`; for 0 on the last port, or a free one if that is in use."""
     for candidate in [port] if port else [last_port, 0]:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        # asyncio sends small answers at once only on a socket whose protocol is named
+        # asyncio disables Nagle's algorithm only on a socket created with its protocol
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         if os.name != "nt":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -160,9 +160,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m kedro_databricks_hybrid.sandbox",
         description="Serve a Databricks workspace on this machine.",
     )
-    parser.add_argument("--home", type=Path, help="where its files are (default: per user)")
+    parser.add_argument("--home", type=Path, help="the folder of its files (default: per user)")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
-    parser.add_argument("--port", type=int, default=0, help="0: the last one, or a free one")
+    parser.add_argument("--port", type=int, default=0, help="0 for the port of the last start, or a free one")
     parser.add_argument("--user", default=DEFAULT_USER, help="the name of the workspace's user")
     return parser.parse_args(arguments)
 

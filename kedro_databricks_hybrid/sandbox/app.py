@@ -1,4 +1,4 @@
-"""The server's HTTP application: who may ask, what is there to ask, and how it refuses."""
+"""The server's HTTP application: authentication, the routes of all families, and error answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kedro_databricks_hybrid.sandbox.clusters.routes import library_routes
 from kedro_databricks_hybrid.sandbox.clusters.routes import routes as clusters_routes
 from kedro_databricks_hybrid.sandbox.commands.routes import Contexts
 from kedro_databricks_hybrid.sandbox.connect.gateway import Connect
-from kedro_databricks_hybrid.sandbox.core.errors import ApiError, LegacyError, invalid
+from kedro_databricks_hybrid.sandbox.core.errors import SANDBOX_FAILED, ApiError, LegacyError, invalid
 from kedro_databricks_hybrid.sandbox.dbfs.routes import routes as dbfs_routes
 from kedro_databricks_hybrid.sandbox.faults.middleware import FaultsGate
 from kedro_databricks_hybrid.sandbox.faults.routes import routes as faults_routes
@@ -115,8 +115,8 @@ def create_app(sandbox: Sandbox) -> Starlette:
     )
     app.router.redirect_slashes = False
     app.state.connect = connect
-    accidents = {"terminate-cluster": sandbox.clusters.lose_instances, "evict-contexts": contexts.evict}
-    app.add_middleware(FaultsGate, faults=sandbox.faults, accidents=accidents)
+    actions = {"terminate-cluster": sandbox.clusters.lose_instances, "evict-contexts": contexts.evict}
+    app.add_middleware(FaultsGate, faults=sandbox.faults, actions=actions)
     app.add_middleware(Gate, sandbox=sandbox)
     return app
 
@@ -131,14 +131,14 @@ def _job_routes(sandbox: Sandbox, runs: Runs, work: JobWork) -> list[Route]:
 
 
 class Gate:
-    """Lets a request pass that comes from this machine and carries a user's token."""
+    """Authenticates requests: they must come from this machine and carry a user's token."""
 
     def __init__(self, app: ASGIApp, sandbox: Sandbox) -> None:
         self._app = app
         self._sandbox = sandbox
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with its user in `request.state`, or refuse it."""
+        """Answer a request with its user in `request.state`, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -163,10 +163,10 @@ class Gate:
         headers = dict(scope["headers"])
         if not _is_loopback(headers.get(b"host", b"").decode("latin-1")):
             raise ApiError(
-                403, "PERMISSION_DENIED", "This workspace answers to 127.0.0.1 and localhost only."
+                403, "PERMISSION_DENIED", "This workspace accepts requests only at 127.0.0.1 and localhost."
             )
         if scope["path"] == DISCOVERY_PATH or scope["path"].startswith((STORAGE_PATH, OIDC_PATH)):
-            return  # the one tells nothing, the others carry a key of their own
+            return  # public, or authenticated by a key in the address or by client credentials
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise ApiError(401, "401", "Credential was not sent or was of an unsupported type for this API.")
@@ -206,14 +206,14 @@ async def _no_such_endpoint(request: Request, error: Exception) -> Response:
 
 
 async def _file_error(request: Request, error: Exception) -> Response:
-    """Refuse what the file system refuses; the names in the error are not shown."""
+    """Translate an error of the file system, without the paths in its message."""
     number = error.errno if isinstance(error, OSError) else None
     if number in _BAD_NAME_ERRORS:
         return invalid(
             "The path cannot be used: a name is too long, or a file is used as a folder"
         ).response()
     if isinstance(error, FileNotFoundError):
-        return ApiError(404, "RESOURCE_DOES_NOT_EXIST", "The path was removed meanwhile").response()
+        return ApiError(404, "RESOURCE_DOES_NOT_EXIST", "The path was deleted during the request").response()
     if number in _FULL_DISK_ERRORS:
         return ApiError(500, "INTERNAL_ERROR", "The disk of the sandbox is full.").response()
     return await _internal_error(request, error)
@@ -226,6 +226,6 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 async def _internal_error(request: Request, error: Exception) -> Response:
     _LOG.error("%s %r failed", request.method, request.url.path, exc_info=error)
-    answer = ApiError(500, "INTERNAL_ERROR", "The sandbox failed; its server.log says how.").response()
-    answer.headers["Connection"] = "close"  # as the server does after an error that nobody expected
+    answer = ApiError(500, "INTERNAL_ERROR", SANDBOX_FAILED).response()
+    answer.headers["Connection"] = "close"  # as uvicorn does after an unhandled exception
     return answer

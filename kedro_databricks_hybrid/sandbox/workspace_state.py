@@ -1,12 +1,12 @@
-"""The workspace itself: what the API families share."""
+"""The workspace: the state of every API family."""
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.sandbox.clusters.model import Clusters
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.core.store import Store
 from kedro_databricks_hybrid.sandbox.faults.rules import Faults
 from kedro_databricks_hybrid.sandbox.identity.tokens import AccessTokens, Tokens
@@ -28,12 +28,12 @@ _DOCUMENT = "workspace"
 
 
 class Sandbox:
-    """One local workspace: its files, its people, its clusters and its switches.
+    """One local workspace: files, users, clusters and switches.
 
     Args:
-        layout: Where its files are.
-        user: The user who is always there.
-        url: The server's own address, once it is known.
+        layout: The folders of its files.
+        user: The name of the user that it has from the start.
+        url: The server's address; set once the server listens.
     """
 
     def __init__(self, layout: Layout, *, user: str = DEFAULT_USER, url: str = "") -> None:
@@ -51,7 +51,7 @@ class Sandbox:
         self._document = self.store.load(_DOCUMENT)
         if "org_id" not in self._document:
             self._document = {
-                "org_id": str(10**15 + secrets.randbelow(9 * 10**15)),
+                "org_id": str(new_id(16)),
                 "public_dbfs_root": True,
             }
             self.store.save_now(_DOCUMENT, self._document)
@@ -66,14 +66,14 @@ class Sandbox:
         self.clusters = Clusters(self.store, creator=self.user.name)
 
     def user_of(self, token: str) -> User | None:
-        """Return whose token this is: the one that a user has from the start, or one that was made later."""
+        """Return the user of a token: a first token, one made by the tokens API, or an OAuth access token."""
         made = self.tokens.owner_of(token) or self.access_tokens.owner_of(token)
         return self.users.named(made) if made else self.users.by_token(token)
 
     def notebook_environment(
         self, name: str, user: User, cluster_id: str | None = None
     ) -> NotebookEnvironment:
-        """Return a new environment for a user's Python process; its access is valid at once."""
+        """Return a new environment for a user's Python process; its token is valid from now on."""
         access = NotebookAccess(user, self.url, self.org_id, cluster_id)
         cluster = self.clusters.find(cluster_id) if cluster_id else None
         return NotebookEnvironment(
@@ -88,7 +88,7 @@ class Sandbox:
         )
 
     def library_environment(self, cluster_id: str, user: User) -> NotebookEnvironment:
-        """Return the environment that the packages of a cluster are installed in."""
+        """Return the environment into which the packages of a cluster are installed."""
         access = NotebookAccess(user, self.url, self.org_id, cluster_id)
         folder = self.layout.libraries / cluster_id
         return NotebookEnvironment(
@@ -106,12 +106,12 @@ class Sandbox:
 
     @property
     def org_id(self) -> str:
-        """The number of this workspace, made once."""
+        """The workspace id, made at the first start."""
         return str(self._document["org_id"])
 
     @property
     def public_dbfs_root(self) -> bool:
-        """Whether dbfs:/ may be used at all, which new workspaces forbid."""
+        """Whether dbfs:/ may be used; new workspaces on Databricks forbid it."""
         return bool(self._document.get("public_dbfs_root", True))
 
     @public_dbfs_root.setter
@@ -121,7 +121,7 @@ class Sandbox:
 
     @property
     def uploads(self) -> str:
-        """Which of UPLOADS this workspace offers."""
+        """How large files are uploaded to volumes, one of UPLOADS."""
         return str(self._document.get("uploads", UPLOADS[0]))
 
     @uploads.setter
@@ -141,7 +141,7 @@ class Sandbox:
 
 
 def _empty(layout: Layout) -> None:
-    """Drop uploads and clones that an earlier server could not finish."""
+    """Delete uploads and clones that an earlier server did not finish."""
     for leftover in layout.scratch.iterdir():
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)

@@ -31,7 +31,7 @@ _IDENTITY = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Against another host run the contract alone: every other test looks inside the sandbox."""
+    """Against another host run only the contract; other tests read the sandbox's state."""
     if HOST_VARIABLE in os.environ:
         config.hook.pytest_deselected(items=[item for item in items if item.path.name != _CONTRACT])
         items[:] = [item for item in items if item.path.name == _CONTRACT]
@@ -73,7 +73,7 @@ class Running:
 
 @pytest.fixture
 def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Start a server in a home of its own; the same name gives the same home again."""
+    """Start a server in a new home; the same name means the same home."""
     running: list[Running] = []
 
     def start(name: str = "home") -> Running:
@@ -90,7 +90,7 @@ def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Running]]:
 
 @pytest.fixture
 def running(start_sandbox: Callable[..., Running]) -> Running:
-    """Return a server with nothing in it but what every sandbox has."""
+    """Return a server with a new home."""
     return start_sandbox()
 
 
@@ -162,19 +162,19 @@ def remote(tmp_path: Path) -> Remote:
 
 @pytest.fixture
 def notebook(http: httpx.Client) -> Notebook:
-    """Return a context that runs."""
+    """Return a running context."""
     return open_notebook(http)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return the place of the Git folder on disk."""
+    """Return the path on disk of the Git folder."""
     return tmp_path / "home/roots/Workspace" / _GIT_FOLDER.lstrip("/")
 
 
 @pytest.fixture
 def repo_id(workspace: WorkspaceClient, remote: Remote) -> int:
-    """Return the number of a Git folder of the remote."""
+    """Return the id of a Git folder of the remote."""
     made = workspace.repos.create(url=str(remote.bare), provider="gitHub", path=_GIT_FOLDER)
     assert made.id is not None
     return made.id

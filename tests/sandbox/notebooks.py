@@ -1,4 +1,4 @@
-"""What tests do with execution contexts over HTTP."""
+"""Execution contexts over HTTP, for tests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ENDED = {"Finished", "Cancelled", "Error"}
 
 @dataclass
 class Notebook:
-    """One execution context, and what a client does with it over HTTP."""
+    """One execution context, used over HTTP."""
 
     http: httpx.Client
     context: str
@@ -46,7 +46,7 @@ class Notebook:
         return str(answer.raise_for_status().json()["id"])
 
     def command(self, command: str) -> dict[str, Any]:
-        """Return what is known of a command."""
+        """Return the status and the results of a command."""
         answer: dict[str, Any] = self.ask("GET", "commands/status", commandId=command).json()
         return answer
 
@@ -99,7 +99,7 @@ def is_gone(process: int, seconds: float = 5) -> bool:
 
 @dataclass
 class ServerProcess:
-    """A sandbox server in a process of its own."""
+    """A sandbox server in a separate process."""
 
     process: subprocess.Popen[bytes]
     http: httpx.Client
@@ -108,7 +108,7 @@ class ServerProcess:
 
 @contextmanager
 def serve(home: Path, prefix: list[str] | None = None) -> Iterator[ServerProcess]:
-    """Start a server by way of a command prefix; it is ended at the end, if it has not yet."""
+    """Start a server with a command prefix, and end it afterwards."""
     home.mkdir(exist_ok=True)
     module = [sys.executable, "-m", "kedro_databricks_hybrid.sandbox", "--home", str(home)]
     process = subprocess.Popen([*(prefix or []), *module])

@@ -1,4 +1,4 @@
-"""What tests do with objects of the workspace tree."""
+"""Objects of the workspace tree, for tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SOURCE = "# Databricks notebook source\nprint(1)\n\n# COMMAND ----------\n\n# MA
 
 
 def encoded(text: str | bytes) -> str:
-    """Return content as the import wants it."""
+    """Return content in base64, as the import requires it."""
     return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
 
 

@@ -1,4 +1,4 @@
-"""What tests do with runs and jobs, through the SDK."""
+"""Runs and jobs through the SDK, for tests."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ TIMEOUT = dt.timedelta(minutes=20)
 
 @pytest.fixture
 def name() -> str:
-    """Return a name that nothing has yet."""
+    """Return an unused name."""
     return f"contract-{uuid.uuid4().hex[:12]}"
 
 
@@ -96,7 +96,7 @@ def test_a_wrong_token(live: WorkspaceClient) -> None:
 
 
 def test_a_notebook_loses_its_extension(live: WorkspaceClient, folder: str) -> None:
-    """By its header; a file without one stays a file."""
+    """A header makes a file a notebook."""
     put(live, f"{folder}/notebook.py", "# Databricks notebook source\n1")
     put(live, f"{folder}/module.py", "1")
     kinds = {item.path: item.object_type for item in live.workspace.list(folder)}
@@ -104,7 +104,7 @@ def test_a_notebook_loses_its_extension(live: WorkspaceClient, folder: str) -> N
 
 
 def test_workspace_refusals(live: WorkspaceClient, folder: str) -> None:
-    """What exists is not replaced unasked; what is full is not deleted; what is missing is not found."""
+    """Overwriting needs a flag, a folder with content is not deleted, a missing path is not found."""
     put(live, f"{folder}/a.txt", "1")
     with pytest.raises((ResourceAlreadyExists, AlreadyExists)):
         put(live, f"{folder}/a.txt", "2")
@@ -119,7 +119,7 @@ def test_workspace_refusals(live: WorkspaceClient, folder: str) -> None:
 
 
 def test_dbfs(live: WorkspaceClient, dbfs_folder: str) -> None:
-    """Written in blocks, read back, replaced only when asked; a missing path may be deleted."""
+    """Files are written in blocks and read; overwriting needs a flag; a missing path may be deleted."""
     content = os.urandom(1_500_000)
     live.dbfs.upload(f"{dbfs_folder}/a", io.BytesIO(content))
     with live.dbfs.download(f"{dbfs_folder}/a") as file:
@@ -134,7 +134,7 @@ def test_dbfs(live: WorkspaceClient, dbfs_folder: str) -> None:
 
 
 def test_a_volume(live: WorkspaceClient, volume_folder: str) -> None:
-    """Written, refused to be replaced, listed, found missing; a full folder stays."""
+    """Files are written and listed; overwriting needs a flag; a folder with content is not deleted."""
     live.files.upload(f"{volume_folder}/a", io.BytesIO(b"1"), overwrite=False)
     with pytest.raises(AlreadyExists):
         live.files.upload(f"{volume_folder}/a", io.BytesIO(b"2"), overwrite=False)
@@ -146,7 +146,7 @@ def test_a_volume(live: WorkspaceClient, volume_folder: str) -> None:
 
 
 def test_secrets(live: WorkspaceClient, name: str) -> None:
-    """Put, listed without their values, gone with their scope."""
+    """They are put, listed without values, and deleted with their scope."""
     live.secrets.create_scope(name)
     try:
         with pytest.raises(ResourceAlreadyExists):
@@ -162,7 +162,7 @@ def test_secrets(live: WorkspaceClient, name: str) -> None:
 
 
 def test_what_clusters_and_runs_do_not_exist(live: WorkspaceClient) -> None:
-    """Refused as a wrong parameter or as missing, by the SDK's choice."""
+    """It is an invalid parameter or a missing resource, as the SDK maps it."""
     for call in (live.clusters.get, live.clusters.start):
         with pytest.raises((ResourceDoesNotExist, InvalidParameterValue)):
             call("0101-000000-nothing0")
@@ -171,7 +171,7 @@ def test_what_clusters_and_runs_do_not_exist(live: WorkspaceClient) -> None:
 
 
 def test_commands(live: WorkspaceClient) -> None:
-    """A value, an exception that finishes, and a context that is gone."""
+    """A value, an exception with status Finished, and a destroyed context."""
     live.clusters.ensure_cluster_is_running(CLUSTER)
     api = live.command_execution
     context = api.create_and_wait(cluster_id=CLUSTER, language=compute.Language.PYTHON, timeout=TIMEOUT)
@@ -195,7 +195,7 @@ def test_commands(live: WorkspaceClient) -> None:
 
 
 def test_a_run_that_fails(live: WorkspaceClient, folder: str) -> None:
-    """The run names its task, whose output has the error; the run itself has no output."""
+    """The run has its task, whose output has the error; the run itself has no output."""
     put(live, f"{folder}/script.py", "print('said')\n1 / 0\n")
     task = jobs.SubmitTask(
         task_key="only",
@@ -219,7 +219,7 @@ def test_a_run_that_fails(live: WorkspaceClient, folder: str) -> None:
 
 
 def test_a_git_folder(live: WorkspaceClient, folder: str, request: pytest.FixtureRequest) -> None:
-    """Created, refused a second time and for a branch that the remote lacks, deleted."""
+    """It is created, refused a second time, refused for a missing branch, and deleted."""
     url = os.environ.get("SANDBOX_TESTS_GIT_URL")
     if url is None:
         remote: Remote = request.getfixturevalue("remote")

@@ -1,4 +1,4 @@
-"""Every route, with input that no honest client sends: never a 500, never a hang, nothing outside."""
+"""Invalid input for every route: no 500, no hang, no file outside of the home."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ BODIES = st.one_of(
 
 @pytest.fixture
 def routes(running: Running) -> list[tuple[str, str]]:
-    """Return the method and the path of everything that is served."""
+    """Return the method and the path of every route."""
     app = create_app(running.sandbox)
     return sorted(
         (method, route.path)
@@ -87,7 +87,7 @@ def filled(path: str, value: str) -> str:
 def test_hostile_input_is_refused(
     running: Running, routes: list[tuple[str, str]], bodies: list[Any], texts: list[str], raw: bytes
 ) -> None:
-    """Every route gets some of it, each time another one; whatever comes back, it is an answer of the API."""
+    """Every route gets random invalid input, and answers with JSON of the API."""
     client = running.clients[0] if running.clients else running.http()
     for number, (method, path) in enumerate(routes):
         body, text = bodies[number % len(bodies)], texts[number % len(texts)]
@@ -121,7 +121,7 @@ def test_hostile_input_is_refused(
     ],
 )
 def test_bodies_that_are_no_json(http: httpx.Client, content: bytes) -> None:
-    """They are refused as malformed or wrong."""
+    """They are refused as malformed or invalid."""
     for path in ("dbfs/mkdirs", "dbfs/close", "repos", "workspace/import", "clusters/start"):
         assert http.post(f"/api/2.0/{path}", content=content).status_code == 400
 
@@ -151,7 +151,7 @@ WRONG = [0, "", [1], {"x": 1}, [{"x": [1]}], [[]]]
 def test_jobs_of_the_wrong_shape(
     http: httpx.Client, settings: Callable[[object], dict[str, object]], wrong: object
 ) -> None:
-    """Refused wherever in a job the wrong value stands, and nothing is run."""
+    """A wrong value anywhere in a job is refused, and nothing is run."""
     given = settings(wrong)
     for path, fields in (("runs/submit", given), ("create", {"name": "x", **given})):
         if path == "runs/submit" or given["tasks"]:
@@ -170,7 +170,7 @@ def test_forms_that_are_no_forms(http: httpx.Client, path: str, content_type: st
 
 
 def test_a_body_that_is_too_large(http: httpx.Client) -> None:
-    """It is refused before it is held in memory."""
+    """It is refused before it is read completely."""
     chunk = b" " * (1024 * 1024)
     try:
         answer = http.post("/api/2.0/dbfs/mkdirs", content=(chunk for _ in range(40)))
@@ -192,7 +192,7 @@ def test_a_body_that_is_too_large(http: httpx.Client) -> None:
     ],
 )
 def test_raw_request_lines(running: Running, request_line: bytes) -> None:
-    """As no HTTP library would send them."""
+    """With headers that no HTTP library sends."""
     port = int(running.url.rsplit(":", 1)[1])
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         token = running.sandbox.user.token.encode()
@@ -209,7 +209,7 @@ def test_raw_request_lines(running: Running, request_line: bytes) -> None:
 
 
 def test_a_request_that_stops_half_way(running: Running, http: httpx.Client) -> None:
-    """Nothing of it stays, and the server goes on."""
+    """No file is left, and the server keeps running."""
     port = int(running.url.rsplit(":", 1)[1])
     token = running.sandbox.user.token
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:

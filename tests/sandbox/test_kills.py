@@ -56,12 +56,12 @@ def write(client: httpx.Client, kind: str, name: str) -> str:
 
 
 def is_known(client: httpx.Client, kind: str, name: str) -> bool:
-    """Whether the server has what it has acknowledged."""
+    """Whether the server has an object that it acknowledged."""
     return client.get(f"/api/{WRITES[kind][3].format(name)}").status_code == 200
 
 
 def test_state_survives_a_kill_at_any_moment(tmp_path: Path) -> None:
-    """What was acknowledged is there after the restart, whatever was being written."""
+    """Every acknowledged object exists after the restart."""
     chance = random.Random(20)  # noqa: S311 - the same moments every time
     acknowledged: list[tuple[str, str]] = []
     for _ in range(6):

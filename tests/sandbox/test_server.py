@@ -1,4 +1,4 @@
-"""The server as a process: how it starts, says where it is, and ends."""
+"""The server as a process: how it starts, writes its connection file, and ends."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def serve(home: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def wait_until_ready(process: subprocess.Popen[str], home: Path) -> connection.Connection:
-    """Return the connection once it can be read."""
+    """Wait for the connection file and return it."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         found = connection.read(home)
@@ -64,7 +64,7 @@ def wait_until_ready(process: subprocess.Popen[str], home: Path) -> connection.C
 
 
 def resident_kilobytes(process: subprocess.Popen[str]) -> int:
-    """Return how much memory a process holds, 0 where that cannot be read."""
+    """Return the memory of a process in bytes, 0 without /proc."""
     with contextlib.suppress(FileNotFoundError):  # there is no /proc everywhere
         status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
@@ -72,13 +72,13 @@ def resident_kilobytes(process: subprocess.Popen[str]) -> int:
 
 
 def answers(found: connection.Connection) -> bool:
-    """Whether the server knows its user."""
+    """Whether the server accepts its user's token."""
     answer = httpx.get(found.host + ME, headers={"Authorization": f"Bearer {found.token}"})
     return bool(answer.json()["userName"] == found.user)
 
 
 def test_it_is_ready_when_it_says_so(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:
-    """The connection file is private, and true the moment it is there."""
+    """The connection file is private, and valid from when it exists."""
     process = serve()
     found = wait_until_ready(process, home)
     assert answers(found)
@@ -102,7 +102,7 @@ def test_a_signal_ends_it_cleanly(
 def test_a_client_that_does_not_finish_cannot_keep_it(
     serve: Callable[..., subprocess.Popen[str]], home: Path
 ) -> None:
-    """Half a request does not delay the end for more than moments."""
+    """An unfinished request does not delay the end."""
     process = serve()
     found = wait_until_ready(process, home)
     with socket.create_connection(("127.0.0.1", int(found.host.rsplit(":", 1)[1]))) as half:
@@ -115,7 +115,7 @@ def test_a_client_that_does_not_finish_cannot_keep_it(
 
 
 def test_token_and_port_stay_the_same(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:
-    """A profile that was written for it works after a restart."""
+    """The port and the token are kept, so a profile works after a restart."""
     found = []
     for _ in range(2):
         process = serve()
@@ -128,7 +128,7 @@ def test_token_and_port_stay_the_same(serve: Callable[..., subprocess.Popen[str]
 def test_another_port_if_the_last_one_is_taken(
     serve: Callable[..., subprocess.Popen[str]], home: Path
 ) -> None:
-    """It starts all the same."""
+    """It starts on another port."""
     process = serve()
     first = wait_until_ready(process, home)
     process.terminate()
@@ -140,7 +140,7 @@ def test_another_port_if_the_last_one_is_taken(
 
 
 def test_a_second_server_on_the_same_home(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:
-    """Refused in one line that says where the first one is; the first one goes on."""
+    """It is refused in one line with the address of the first one, which keeps running."""
     process = serve()
     first = wait_until_ready(process, home)
     second = serve()
@@ -178,7 +178,7 @@ def test_it_listens_on_this_machine_only(
 def test_a_killed_server_leaves_nothing_in_the_way(
     serve: Callable[..., subprocess.Popen[str]], home: Path
 ) -> None:
-    """Its connection file counts as none, and the next server starts."""
+    """Its connection file is ignored, and the next server starts."""
     process = serve()
     wait_until_ready(process, home)
     process.kill()
@@ -189,7 +189,7 @@ def test_a_killed_server_leaves_nothing_in_the_way(
 
 
 def test_a_connection_file_that_names_another_process(home: Path) -> None:
-    """A process id that was used again is not the sandbox."""
+    """A reused process id is not taken for the sandbox."""
     home.mkdir(parents=True)
     saved = {"host": "http://127.0.0.1:1", "token": "t", "user": "u", "pid": os.getpid()}
     (home / "sandbox.json").write_text(json.dumps(saved))
@@ -205,7 +205,7 @@ def test_a_connection_file_that_cannot_be_read(home: Path, content: str) -> None
 
 
 def test_the_home_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It comes before the user's data folder."""
+    """It overrides the user's data folder."""
     monkeypatch.setenv("KEDRO_DATABRICKS_SANDBOX_HOME", str(tmp_path / "named"))
     assert connection.default_home() == tmp_path / "named"
     monkeypatch.delenv("KEDRO_DATABRICKS_SANDBOX_HOME")
@@ -213,7 +213,7 @@ def test_the_home_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_everything_is_its_owners_alone(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:
-    """No file and no folder can be read by others, uploads included."""
+    """Other users cannot read any file or folder, also not uploads."""
     found = wait_until_ready(serve(), home)
     headers = {"Authorization": f"Bearer {found.token}"}
     with httpx.Client(base_url=found.host, headers=headers) as client:
@@ -224,7 +224,7 @@ def test_everything_is_its_owners_alone(serve: Callable[..., subprocess.Popen[st
 
 
 def test_a_home_that_cannot_be_used(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:
-    """One line that says why."""
+    """One line with the reason."""
     home.parent.mkdir(parents=True)
     home.write_text("a file")
     process = serve()
@@ -235,7 +235,7 @@ def test_a_home_that_cannot_be_used(serve: Callable[..., subprocess.Popen[str]],
 
 
 def test_it_is_ready_soon_and_small(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:
-    """Nothing heavy is imported before a kernel is wanted."""
+    """Heavy packages are imported only for a kernel."""
     process = serve()
     wait_until_ready(process, home)
     script = (
@@ -251,7 +251,7 @@ def test_it_is_ready_soon_and_small(serve: Callable[..., subprocess.Popen[str]],
 def test_a_large_upload_is_not_held_in_memory(
     serve: Callable[..., subprocess.Popen[str]], home: Path
 ) -> None:
-    """It goes to disk as it comes, and other requests are answered meanwhile."""
+    """It is streamed to disk, and other requests are answered at the same time."""
     process = serve()
     found = wait_until_ready(process, home)
     slowest = 0.0
@@ -277,7 +277,7 @@ def test_a_large_upload_is_not_held_in_memory(
 def test_a_clone_that_hangs_ends_with_the_server(
     serve: Callable[..., subprocess.Popen[str]], home: Path
 ) -> None:
-    """The server does not wait for it, and no git survives."""
+    """The server does not wait for it, and git is killed."""
     process = serve()
     found = wait_until_ready(process, home)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -300,7 +300,7 @@ def test_a_clone_that_hangs_ends_with_the_server(
 
 
 def test_a_damaged_document_is_named(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:
-    """One line, and nothing is thrown away."""
+    """One line with its name; the file is kept."""
     (home / "state").mkdir(parents=True)
     (home / "state/clusters.json").write_text("{")
     process = serve()

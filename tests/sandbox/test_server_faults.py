@@ -1,4 +1,4 @@
-"""A server that meets a fault of its machine, or finds what an earlier one left."""
+"""A server with faults of its machine, or with files that an earlier server left."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOKENS = "/api/2.0/token/create"
 
 
 def test_a_file_that_cannot_be_replaced(tmp_path: Path) -> None:
-    """The error is passed on, and no half of a file stays."""
+    """The error is raised, and no partial file is left."""
     (tmp_path / "folder").mkdir()
     with pytest.raises(IsADirectoryError):
         write_atomically(tmp_path / "folder", b"x")
@@ -32,7 +32,7 @@ def test_a_file_that_cannot_be_replaced(tmp_path: Path) -> None:
 def test_a_fault_is_answered(
     running: Running, http: httpx.Client, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """As an internal error that names the log and shows nothing else; the next request is served."""
+    """With an internal error that names only the log; the next request is served."""
 
     def fails(*_: object) -> None:
         raise error
@@ -43,23 +43,23 @@ def test_a_fault_is_answered(
     assert answer.status_code == 500
     assert answer.json() == {
         "error_code": "INTERNAL_ERROR",
-        "message": "The sandbox failed; its server.log says how.",
+        "message": "Internal error of the sandbox; see server.log in its home.",
     }
     assert http.post(TOKENS, json={}).status_code == 200
     assert running.server.thread.is_alive()
 
 
 def test_a_folder_that_is_removed_meanwhile(running: Running, http: httpx.Client) -> None:
-    """A request for which the ground is gone is told so."""
+    """A request whose folder was deleted gets 404."""
     running.sandbox.layout.scratch.rmdir()
     answer = http.put("/api/2.0/fs/files/Volumes/main/default/data/a", content=b"x")
-    assert (answer.status_code, answer.json()["message"]) == (404, "The path was removed meanwhile")
+    assert (answer.status_code, answer.json()["message"]) == (404, "The path was deleted during the request")
 
 
 def test_what_an_earlier_server_left_on_its_way(
     tmp_path: Path, start_sandbox: Callable[..., Running]
 ) -> None:
-    """Uploads and clones are removed at the start; a link goes, what it leads to stays."""
+    """Uploads and clones are deleted at the start; of a link, not its target."""
     scratch, kept = tmp_path / "home" / "scratch", tmp_path / "kept"
     (scratch / "clone" / ".git").mkdir(parents=True)
     (scratch / "upload").write_text("half")
@@ -71,12 +71,25 @@ def test_what_an_earlier_server_left_on_its_way(
 
 
 def test_a_user_who_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line that says what a name looks like, and exit status 1."""
+    """One line with an example of a name, and exit status 1."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.umask", lambda _: None)  # this process keeps its own
         assert main(["--home", str(tmp_path / "home"), "--user", "../me"]) == 1
     said = capsys.readouterr().err
     assert said == "'../me' cannot be a user name: use an address such as user@example.com\n"
+
+
+@pytest.mark.parametrize("name", ["tokens.json", "runs.json", "runs.db"])
+def test_damaged_state_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """In one line, whichever family it belongs to."""
+    (tmp_path / "home/state").mkdir(parents=True)
+    (tmp_path / "home/state" / name).write_text("{ damaged" * 100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.umask", lambda _: None)  # this process keeps its own
+        assert main(["--home", str(tmp_path / "home")]) == 1
+    said = capsys.readouterr().err
+    assert f"{name} is damaged: " in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -102,7 +115,7 @@ def test_fields_that_are_refused(
 
 
 def test_a_body_that_is_nested_too_deeply(http: httpx.Client) -> None:
-    """It is refused as malformed; as deep as any client needs is fine."""
+    """It is refused as malformed; a few levels are accepted."""
     for depth, status in ((10, 200), (40, 400)):
         nested = "[" * depth + "]" * depth
         answer = http.post(TOKENS, content=f'{{"x": {nested}}}')

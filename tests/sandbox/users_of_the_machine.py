@@ -1,4 +1,4 @@
-"""Command prefixes that run a command as another kind of user of this machine, without its password."""
+"""Command prefixes that run a command as another kind of user of this machine."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import zipfile
 
 
 def wheel(name: str, version: str = "1.0", entry_point: str = "", **modules: str) -> tuple[str, bytes]:
-    """Return the file name and the content of a wheel with some modules."""
+    """Return the file name and the content of a wheel with the given modules."""
     information = f"{name}-{version}.dist-info"
     files = {
         **{f"{module}.py": source for module, source in modules.items()},

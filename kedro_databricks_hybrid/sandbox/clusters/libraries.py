@@ -1,4 +1,4 @@
-"""Libraries of clusters: pip installs one after another while the cluster runs."""
+"""Libraries of clusters: pip installs them one by one while the cluster runs."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ KINDS = ("pypi", "requirements", "whl")
 FOREIGN_KINDS = ("jar", "maven", "cran", "egg")
 _DOCUMENT = "libraries"
 _LOG = logging.getLogger(__name__)
-# Not verified against a live workspace: the words for a library that is no Python package.
+# Not verified against a live workspace: the message for a library that is not a Python package.
 _NOT_PYTHON = "The sandbox installs Python packages only."
 
 Library = dict[str, Any]
-_LAST_WORDS = 2000
+_OUTPUT_TAIL = 2000  # characters of pip's output that are shown
 
 
 @dataclass
 class Installation:
-    """One library of one cluster."""
+    """One library of a cluster, and whether it is installed."""
 
     library: Library
     status: str = "PENDING"
@@ -68,22 +68,22 @@ class Libraries:
         return self._installations.get(cluster_id, [])
 
     async def add(self, cluster_id: str, libraries: list[Library]) -> None:
-        """Have libraries installed; one that is there already is not installed again."""
+        """Install libraries in the background, but not those that are installed already."""
         self._sandbox.clusters.get(cluster_id)
         for library in libraries:
             check(library)
-        there = self._installations.setdefault(cluster_id, [])
+        known = self._installations.setdefault(cluster_id, [])
         for library in libraries:
-            old = next((one for one in there if one.library == library), None)
+            old = next((one for one in known if one.library == library), None)
             if old is None:
-                there.append(Installation(library))
+                known.append(Installation(library))
             elif old.status in {"FAILED", "UNINSTALL_ON_RESTART"}:
                 old.status = "PENDING" if old.status == "FAILED" else "INSTALLED"
         await self._save()
         await self.begin(cluster_id)
 
     async def remove(self, cluster_id: str, libraries: list[Library]) -> None:
-        """Have libraries removed when the cluster starts the next time."""
+        """Mark libraries to be removed at the next start of the cluster."""
         cluster = self._sandbox.clusters.get(cluster_id)
         for one in list(self.of(cluster_id)):
             if one.library in libraries:
@@ -94,30 +94,30 @@ class Libraries:
         await self._save()
 
     async def begin(self, cluster_id: str) -> None:
-        """Begin to install what is pending, if the cluster runs and nothing is being installed yet."""
+        """Start to install pending libraries, if the cluster runs and no installation does."""
         running = self._work.get(cluster_id)
         if running is None or running.done():
             self._work[cluster_id] = asyncio.create_task(self._install(cluster_id))
 
     async def settled(self, cluster_id: str) -> None:
-        """Wait until nothing is pending any more on a cluster that runs."""
+        """Wait until no library of a running cluster is pending."""
         if cluster_id in self._work:
             await asyncio.wait([self._work[cluster_id]])
 
     async def close(self) -> None:
-        """Stop what is being installed; it is pending at the next start."""
+        """Stop running installations; they are pending at the next start."""
         work = list(self._work.values())
         for task in work:
             task.cancel()
         await asyncio.gather(*work, return_exceptions=True)
 
     async def resume(self) -> None:
-        """Go on with what an earlier server could not finish."""
-        for cluster_id, there in self._installations.items():
-            for one in there:
+        """Continue the installations that an earlier server did not finish."""
+        for cluster_id, known in self._installations.items():
+            for one in known:
                 if one.status in {"RESOLVING", "INSTALLING"}:
                     one.status = "PENDING"
-            if any(one.status == "PENDING" for one in there):
+            if any(one.status == "PENDING" for one in known):
                 await self.begin(cluster_id)
 
     async def _install(self, cluster_id: str) -> None:
@@ -146,7 +146,7 @@ class Libraries:
         await pip_install(environment, variables, *arguments)
 
     async def _forget_packages(self, cluster_id: str) -> None:
-        """A cluster that ends loses its packages; they are installed anew when it starts again."""
+        """Delete the packages of a terminated cluster; they are installed again when it starts."""
         running = self._work.pop(cluster_id, None)
         if running is not None:
             running.cancel()
@@ -164,25 +164,25 @@ class Libraries:
         return self._sandbox.layout.libraries / cluster_id
 
     async def _save(self) -> None:
-        document = {cluster: [asdict(one) for one in there] for cluster, there in self._installations.items()}
+        document = {cluster: [asdict(one) for one in known] for cluster, known in self._installations.items()}
         await self._sandbox.store.save(_DOCUMENT, document)
 
 
 def check(library: object) -> None:
-    """Refuse what is no library as the API knows it."""
+    """Refuse a value that is not a library of the API."""
     if not isinstance(library, dict) or len(library) != 1 or next(iter(library)) not in KINDS + FOREIGN_KINDS:
         raise invalid(f"A library is one of: {', '.join(KINDS + FOREIGN_KINDS)}")
     ((kind, value),) = library.items()
     if kind == "pypi":
         value = value.get("package") if isinstance(value, dict) else None
     if kind in KINDS and (not isinstance(value, str) or not value.strip() or value.startswith("-")):
-        raise invalid(f"Library of kind {kind} does not say what to install")
+        raise invalid(f"Library of kind {kind} does not name what to install")
     if kind == "requirements" and not value.startswith(("/Workspace/", "/Volumes/")):
-        raise invalid("requirements.txt must lie in /Workspace or /Volumes")
+        raise invalid("requirements.txt must be in /Workspace or /Volumes")
 
 
 def requirements_of(library: Library) -> list[str]:
-    """Return what pip is told for a library.
+    """Return the arguments of pip for a library.
 
     Raises:
         PipFailedError: It is not a Python package.
@@ -199,18 +199,18 @@ def requirements_of(library: Library) -> list[str]:
 
 
 class PipFailedError(Exception):
-    """pip ended with an error; the message is what it said last."""
+    """pip failed; the message is the end of its output."""
 
 
 async def pip_install(
     environment: NotebookEnvironment, variables: dict[str, str], *requirements: str
 ) -> None:
-    """Install into an environment that has been made; cancelling ends pip.
+    """Install packages into an environment whose files exist; cancelling stops pip.
 
     Args:
-        environment: Where the packages go.
+        environment: Where to install.
         variables: Its environment variables.
-        *requirements: What pip takes, such as `name==1`, `-r`, `/Workspace/requirements.txt`.
+        *requirements: Arguments of pip, such as `name==1`, `-r`, `/Workspace/requirements.txt`.
 
     Raises:
         PipFailedError: Something cannot be installed.
@@ -228,13 +228,13 @@ async def pip_install(
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                process.terminate()  # namespace.py then ends all below it
+                process.terminate()  # namespace.py then kills all its children
             await process.wait()
     if process.returncode != 0:
-        said = output.decode(errors="replace").replace(DBFS, "/dbfs").strip()[-_LAST_WORDS:]
-        raise PipFailedError(said or f"pip ended with exit status {process.returncode}")
+        tail = output.decode(errors="replace").replace(DBFS, "/dbfs").strip()[-_OUTPUT_TAIL:]
+        raise PipFailedError(tail or f"pip ended with exit status {process.returncode}")
 
 
 def as_local(path: str) -> str:
-    """Return where a `dbfs:/` path lies for a cluster; others stay as they are."""
+    """Return the local path of a `dbfs:/` path on a cluster; return other paths unchanged."""
     return f"{DBFS}/" + path.removeprefix("dbfs:").lstrip("/") if path.startswith("dbfs:") else path

@@ -1,4 +1,4 @@
-"""Clusters: their states, and how they start and end."""
+"""Clusters: their states, and how they start and terminate."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.clusters.runtimes import nearest_runtime, runtime_version
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
+from kedro_databricks_hybrid.sandbox.core.stamps import now
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.core.store import Store
@@ -23,11 +24,11 @@ _MAX_EVENTS = 500
 DEFAULT_START_SECONDS = 1.0
 RUNNING_ID = "0101-120000-sandbox1"
 STOPPED_ID = "0101-120000-sandbox2"
-# A cluster with this tag fails to start, with the tag's value as code of its termination reason.
+# A cluster with this tag fails to start; the tag's value is the code of its termination reason.
 START_FAILURE_TAG = "sandbox-start-failure"
 
 # Not verified against a live workspace: that start on a running cluster is refused (the documentation
-# says that nothing happens, the SDK expects INVALID_STATE), and in which words.
+# says that nothing happens, the SDK expects INVALID_STATE), and the message.
 UNEXPECTED_STATE = "Cluster {id} is in unexpected state {state}."
 
 # Standard access mode has no FUSE mount of the DBFS root ("Standard compute requirements and limitations").
@@ -35,7 +36,7 @@ UNEXPECTED_STATE = "Cluster {id} is in unexpected state {state}."
 WITHOUT_DBFS_MOUNT = {"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD", "DATA_SECURITY_MODE_AUTO"}
 
 _DEDICATED = {"SINGLE_USER", "DATA_SECURITY_MODE_DEDICATED"}
-# Not verified against a live workspace: the words, and when a job's run is refused for it.
+# Not verified against a live workspace: the message, and when a job's run is refused for it.
 NOT_THE_SINGLE_USER = (
     "Single-user check failed: user '{user}' attempted to run a command on single-user cluster {id}, "
     "but the single user of this cluster is '{owner}'"
@@ -62,7 +63,7 @@ class Cluster:
 
     @property
     def runtime_version(self) -> str:
-        """What DATABRICKS_RUNTIME_VERSION says on this cluster: what it has, whatever it was made as."""
+        """DATABRICKS_RUNTIME_VERSION on this cluster: the runtime it has, not the one it was created with."""
         return runtime_version(nearest_runtime())
 
     @property
@@ -76,7 +77,7 @@ class Cluster:
         return self.data_security_mode not in WITHOUT_DBFS_MOUNT
 
     def refusal_of(self, user: str) -> str | None:
-        """Return why a user may not run anything on this cluster, None where that user may."""
+        """Return why a user may not run code on this cluster, None for a user who may."""
         owner = self.attributes.get("single_user_name")
         if self.data_security_mode not in _DEDICATED or owner in {None, "", user}:
             return None
@@ -84,18 +85,18 @@ class Cluster:
 
     @property
     def start_failure(self) -> str | None:
-        """The code of the reason for which this cluster cannot start, if it cannot."""
+        """The code of the termination reason of a cluster that cannot start, else None."""
         tags = self.attributes.get("custom_tags")
         code = tags.get(START_FAILURE_TAG) if isinstance(tags, dict) else None
         return str(code) if code else None
 
     def turn(self, state: str, message: str = "", **details: object) -> None:
-        """Enter a state, and note it among the events."""
+        """Enter a state, and add an event for it."""
         self.state = state
         self.state_message = message
         event = {
             "cluster_id": self.cluster_id,
-            "timestamp": _now(),
+            "timestamp": now(),
             "type": _EVENT_OF_STATE.get(state, state),
             "details": {"current_num_workers": 0, "target_num_workers": 0, **details},
         }
@@ -117,7 +118,7 @@ class Clusters:
         self._store = store
         self._clusters: dict[str, Cluster] = {}
         self._callbacks: list[Callback] = []
-        self._welcomes: list[Callback] = []
+        self._running_callbacks: list[Callback] = []
         self._work: dict[str, asyncio.Task[None]] = {}
         saved = store.load(_DOCUMENT)
         if saved:
@@ -132,22 +133,22 @@ class Clusters:
         return list(self._clusters.values())
 
     def get(self, cluster_id: str) -> Cluster:
-        """Return the cluster, or refuse as the API does."""
+        """Return the cluster; refuse a missing one."""
         try:
             return self._clusters[cluster_id]
         except KeyError:
             raise invalid(f"Cluster {cluster_id} does not exist") from None
 
     def on_terminate(self, callback: Callback) -> None:
-        """Have `callback` awaited with the id of each cluster that loses its processes."""
+        """Call `callback` with the id of each cluster whose processes end."""
         self._callbacks.append(callback)
 
     def on_running(self, callback: Callback) -> None:
-        """Have `callback` awaited with the id of each cluster that begins to run."""
-        self._welcomes.append(callback)
+        """Call `callback` with the id of each cluster that reaches RUNNING."""
+        self._running_callbacks.append(callback)
 
     def find(self, cluster_id: str) -> Cluster | None:
-        """Return the cluster, None if there is none."""
+        """Return the cluster, None for a missing one."""
         return self._clusters.get(cluster_id)
 
     async def create(self, name: str, creator: str, attributes: dict[str, Any]) -> Cluster:
@@ -185,7 +186,7 @@ class Clusters:
         await self._save()
 
     async def terminate(self, cluster_id: str, code: str = "USER_REQUEST", kind: str = "SUCCESS") -> None:
-        """Begin to terminate a cluster; one that is terminated stays as it is."""
+        """Begin to terminate a cluster, unless it is terminated already."""
         cluster = self.get(cluster_id)
         if cluster.state in {"TERMINATING", "TERMINATED"}:
             return
@@ -194,18 +195,18 @@ class Clusters:
         await self._save()
 
     async def lose_instances(self) -> None:
-        """Begin to terminate every running cluster, as if the cloud had taken its machines back."""
+        """Begin to terminate every running cluster, as if the cloud had reclaimed its spot instances."""
         for cluster in self.all():
             if cluster.state == "RUNNING":
                 await self.terminate(cluster.cluster_id, "SPOT_INSTANCE_TERMINATION", "CLOUD_FAILURE")
 
     async def settled(self, cluster_id: str) -> None:
-        """Wait while a cluster is on its way from one state to another."""
+        """Wait until a cluster has reached the state that it is changing to."""
         while (work := self._work.get(cluster_id)) is not None and not work.done():
             await asyncio.wait([work])
 
     async def forget(self, cluster_id: str) -> None:
-        """Terminate a cluster and remove it for good."""
+        """Terminate a cluster and delete it permanently."""
         cluster = self.get(cluster_id)
         del self._clusters[cluster_id]
         await self._save()
@@ -218,7 +219,7 @@ class Clusters:
         cluster.spark_version = str(attributes.get("spark_version") or nearest_runtime())
 
     async def _begin_start(self, cluster: Cluster) -> None:
-        cluster.start_time = _now()
+        cluster.start_time = now()
         cluster.terminated_time = 0
         cluster.termination_reason = None
         cluster.turn("PENDING", "Finding instances for new nodes, acquiring more instances if necessary")
@@ -233,7 +234,7 @@ class Clusters:
             return
         cluster.turn("RUNNING")
         await self._save()
-        for callback in self._welcomes:
+        for callback in self._running_callbacks:
             await callback(cluster.cluster_id)
 
     async def _stop_then_start(self, cluster: Cluster) -> None:
@@ -249,7 +250,7 @@ class Clusters:
         else:
             reason["parameters"] = {"databricks_error_message": f"The cluster {what}: {code}"}
         cluster.termination_reason = reason
-        cluster.terminated_time = _now()
+        cluster.terminated_time = now()
         message = "" if kind == "SUCCESS" else f"The cluster {what}: {code}"
         cluster.turn("TERMINATED", message, reason=reason)
         await self._save()
@@ -261,7 +262,7 @@ class Clusters:
                 _LOG.error("A context of cluster %s did not end", cluster.cluster_id, exc_info=failure)
 
     def _do(self, cluster: Cluster, work: Coroutine[Any, Any, None]) -> None:
-        """Begin what ends the state that a cluster was just given; `settled` waits for it."""
+        """Start the work that leads to a cluster's next state; `settled` waits for it."""
         running = self._work.pop(cluster.cluster_id, None)
         if running is not None:
             running.cancel()
@@ -275,23 +276,23 @@ class Clusters:
         return {cluster.cluster_id: asdict(cluster) for cluster in self._clusters.values()}
 
     def _settle(self) -> None:
-        """After a restart of the server nothing is under way: what was not running is terminated."""
+        """Terminate the clusters that were changing their state when the server stopped."""
         for cluster in self._clusters.values():
             if "spark_version" not in cluster.attributes:
-                cluster.spark_version = nearest_runtime()  # another Spark may have been installed meanwhile
+                cluster.spark_version = nearest_runtime()  # the installed Spark may have changed
             if cluster.state not in {"RUNNING", "TERMINATED"}:
                 cluster.termination_reason = {
                     "code": "COMMUNICATION_LOST",
                     "type": "CLOUD_FAILURE",
                     "parameters": {},
                 }
-                cluster.terminated_time = _now()
+                cluster.terminated_time = now()
                 cluster.turn("TERMINATED")
 
     def _add_defaults(self, creator: str) -> None:
-        running = Cluster(RUNNING_ID, "sandbox", creator, start_time=_now())
+        running = Cluster(RUNNING_ID, "sandbox", creator, start_time=now())
         running.turn("RUNNING")
-        stopped = Cluster(STOPPED_ID, "sandbox-stopped", creator, terminated_time=_now())
+        stopped = Cluster(STOPPED_ID, "sandbox-stopped", creator, terminated_time=now())
         stopped.termination_reason = {
             "code": "INACTIVITY",
             "type": "SUCCESS",
@@ -299,7 +300,7 @@ class Clusters:
         }
         stopped.turn("TERMINATED")
         for cluster in (running, stopped):
-            cluster.attributes = {"data_security_mode": "SINGLE_USER"}  # of nobody: all users may try it
+            cluster.attributes = {"data_security_mode": "SINGLE_USER"}  # no single user: all may use it
             self._clusters[cluster.cluster_id] = cluster
 
 
@@ -307,7 +308,3 @@ def _require(cluster: Cluster, *states: str) -> None:
     if cluster.state not in states:
         message = UNEXPECTED_STATE.format(id=cluster.cluster_id, state=cluster.state.capitalize())
         raise ApiError(400, "INVALID_STATE", message)
-
-
-def _now() -> int:
-    return int(time.time() * 1000)

@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.clusters import runtimes
-from kedro_databricks_hybrid.sandbox.core.errors import invalid
-from kedro_databricks_hybrid.sandbox.core.fields import Fields, body, page_offset, query
+from kedro_databricks_hybrid.sandbox.core.fields import Fields, body, query
+from kedro_databricks_hybrid.sandbox.core.pages import limit, page
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -62,14 +62,10 @@ class _Api:
     async def list_page(self, request: Request) -> Response:
         fields = query(request)
         size = min(max(fields.number("page_size", 20), 1), _MAX_PAGE)
-        start = page_offset(fields)
+        part = page(fields, size)
         clusters = self._clusters.all()
-        answer: dict[str, Any] = {
-            "clusters": [describe(cluster) for cluster in clusters[start : start + size]]
-        }
-        if start + size < len(clusters):
-            answer["next_page_token"] = str(start + size)
-        return JSONResponse(answer)
+        shown = [describe(cluster) for cluster in part.of(clusters)]
+        return JSONResponse({"clusters": shown, **part.next(len(clusters))})
 
     async def get(self, request: Request) -> Response:
         return JSONResponse(describe(self._clusters.get(query(request).text("cluster_id"))))
@@ -109,20 +105,16 @@ class _Api:
         events = list(self._clusters.get(fields.text("cluster_id")).events)
         if fields.text("order", "DESC") == "DESC":
             events.reverse()
-        size = fields.number("limit", _DEFAULT_EVENT_PAGE)
-        if not 0 < size <= _MAX_EVENT_PAGE:
-            msg = f"limit must be between 1 and {_MAX_EVENT_PAGE}"
-            raise invalid(msg)
-        start = fields.number("offset", 0) or page_offset(fields)
-        answer: dict[str, Any] = {"events": events[start : start + size], "total_count": len(events)}
-        if start + size < len(events):
-            answer["next_page_token"] = str(start + size)
-            answer["next_page"] = {
+        part = page(fields, limit(fields, _DEFAULT_EVENT_PAGE, _MAX_EVENT_PAGE), offset="offset")
+        answer: dict[str, Any] = {"events": part.of(events), "total_count": len(events)}
+        if following := part.next(len(events)):
+            next_page = {
                 "cluster_id": fields.text("cluster_id"),
                 "order": fields.text("order", "DESC"),
-                "limit": size,
-                "offset": start + size,
+                "limit": part.size,
+                "offset": part.end,
             }
+            answer |= {**following, "next_page": next_page}
         return JSONResponse(answer)
 
     async def spark_versions(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Databricks runtimes, and the one that the sandbox can truly offer: by its Spark and by its Python."""
+"""Databricks runtimes, and the one that the sandbox offers, by the installed Spark and Python."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ RUNTIMES = {
 
 
 def offered(spark: str | None = None, python: str | None = None) -> tuple[str, str]:
-    """Return the key and the name of the runtime that this machine's kernels are.
+    """Return the key and the name of the runtime that notebook processes here have.
 
-    It is Databricks' own where Spark and Python are the same. Elsewhere it is one that Databricks does not
-    have, which says what it is, under the number of the newest runtime whose Spark is not newer.
+    It is one of Databricks' if a runtime has the same Spark and Python. Otherwise the key names both
+    versions, after the number of the newest runtime whose Spark is not newer.
 
     Args:
-        spark: The version of Spark, by default of the one installed.
-        python: The version of Python, by default of the one that runs.
+        spark: The version of Spark, by default the installed one.
+        python: The version of Python, by default the running one.
     """
     spark = spark or _installed_spark()
     python = python or platform.python_version()
@@ -51,29 +51,29 @@ def offered(spark: str | None = None, python: str | None = None) -> tuple[str, s
             return key, runtime.name
     older = [key for key, runtime in RUNTIMES.items() if here[0] is None or runtime.spark <= here[0]]
     number = (older[-1] if older else next(iter(RUNTIMES))).partition("-")[0]
-    brings = f"spark{'.'.join(map(str, here[0]))}" if here[0] else "no-spark"
+    tag = f"spark{'.'.join(map(str, here[0]))}" if here[0] else "no-spark"
     shown = f"Apache Spark {spark}" if spark else "no Spark"
     scala = "2.13" if here[0] is None or here[0] >= (4, 0) else "2.12"
-    key = f"{number}-sandbox-{brings}-python{'.'.join(map(str, here[1]))}-scala{scala}"
+    key = f"{number}-sandbox-{tag}-python{'.'.join(map(str, here[1]))}-scala{scala}"
     return key, f"Sandbox (includes {shown}, Python {python})"
 
 
 def nearest_runtime(spark: str | None = None, python: str | None = None) -> str:
-    """Return the key of the runtime that this machine's kernels are."""
+    """Return the key of the runtime that notebook processes here have."""
     return offered(spark, python)[0]
 
 
 def check(key: str) -> None:
-    """Refuse what has not the form of a runtime's key.
+    """Refuse a key that does not have the form of a runtime's key.
 
-    Runtimes that the sandbox does not have are taken, so that one project's settings serve both worlds.
+    Keys of other runtimes are accepted, so that a project needs no other settings for the sandbox.
     """
     if _KEY.fullmatch(key) is None:
         raise invalid(f"Invalid spark version {key[:100]}.")
 
 
 def runtime_version(key: str) -> str:
-    """Return what DATABRICKS_RUNTIME_VERSION says on a cluster of that `spark_version`: 17.3, or 18."""
+    """Return DATABRICKS_RUNTIME_VERSION for a cluster's `spark_version`, such as 17.3 or 18."""
     return key.partition("-")[0].removesuffix(".x")
 
 

@@ -1,4 +1,4 @@
-"""Execution contexts and the commands that run in them, one after another."""
+"""Execution contexts, and the commands that each runs one by one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kedro_databricks_hybrid.sandbox.core.errors import SANDBOX_FAILED
 from kedro_databricks_hybrid.sandbox.kernel.process import Kernel, KernelDiedError
 from kedro_databricks_hybrid.sandbox.kernel.results import Output, error_results, restarts_python
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _KEPT_COMMANDS = 1000
 _SECONDS_PER_INTERRUPT = 5.0
-_INTERRUPTS = 3  # before the kernel is ended
+_INTERRUPTS = 3  # before the kernel is killed
 _CANCELLED = "CommandCancelledException"
 
 ENDED = {"Finished", "Cancelled", "Error"}
@@ -28,7 +29,7 @@ ENDED = {"Finished", "Cancelled", "Error"}
 
 @dataclass(eq=False)
 class Command:
-    """One piece of code on its way through a context."""
+    """One piece of code that is run in a context, and its results."""
 
     code: str
     id: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -37,7 +38,7 @@ class Command:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def end(self, status: str, results: dict[str, Any] | None) -> None:
-        """Reach a status that stays."""
+        """Set the final status."""
         self.status, self.results = status, results
         self.ended.set()
 
@@ -46,11 +47,11 @@ class Context:
     """One Python process of one user on one cluster.
 
     Attributes:
-        access: What its notebooks may ask the workspace, and must not show.
+        access: The token of its notebooks, and the secrets to redact in their output.
         status: Pending, Running or Error.
-        error: Why the status is Error.
-        seconds_per_interrupt: How long a command may take to end before it is interrupted once more.
-        used: When it last began or ended a command, in seconds of the monotonic clock.
+        error: The reason for the status Error.
+        seconds_per_interrupt: How long to wait for a command to end before it is interrupted again.
+        used: When a command last began or ended, in seconds of the monotonic clock.
     """
 
     def __init__(self, environment: NotebookEnvironment, cluster_id: str, user: str, version: str) -> None:
@@ -76,7 +77,7 @@ class Context:
 
     @property
     def busy(self) -> bool:
-        """Whether a command runs or waits."""
+        """Whether a command is running or queued."""
         return self._running is not None or bool(self._waiting)
 
     def submit(self, code: str) -> Command:
@@ -91,7 +92,7 @@ class Context:
         return command
 
     def cancel(self, command: Command) -> None:
-        """Take a command out of the queue, or interrupt it; one that has ended stays as it is."""
+        """Remove a command from the queue, or interrupt it; do nothing if it has ended."""
         if command.status == "Queued":
             self._waiting.remove(command)
             command.end("Cancelled", _cancelled())
@@ -102,7 +103,7 @@ class Context:
             task.add_done_callback(self._cancelling.discard)
 
     async def close(self, reason: str) -> None:
-        """End the process, and with it every command that has not ended."""
+        """End the process and every unfinished command."""
         self._closing = reason
         self._work.cancel()
         await asyncio.wait([self._work])
@@ -111,8 +112,8 @@ class Context:
         await asyncio.to_thread(self._environment.remove)
 
     async def _run(self) -> None:
-        """Start the kernel, then run command after command."""
-        reason = "The sandbox failed; its server.log says how."
+        """Start the kernel, then run one command after another."""
+        reason = SANDBOX_FAILED
         try:
             await asyncio.shield(self._making)  # a thread cannot be stopped in the middle
             kernel = await self._start_kernel()
@@ -132,7 +133,7 @@ class Context:
         return self._kernel
 
     async def _next(self, kernel: Kernel) -> Command:
-        """Wait for a command; ends with an error if the kernel ends first."""
+        """Wait for a command; raise KernelDiedError if the kernel ends first."""
         while not self._waiting:
             self._wake.clear()
             wake = asyncio.create_task(self._wake.wait())
@@ -162,7 +163,7 @@ class Context:
         return kernel
 
     async def _interrupt(self, command: Command) -> None:
-        """Interrupt a command until it ends, and the kernel if it does not."""
+        """Interrupt a command until it ends; kill the kernel if it does not."""
         for _ in range(_INTERRUPTS):
             if self._kernel is None:
                 return
@@ -171,10 +172,10 @@ class Context:
                 await asyncio.wait_for(command.ended.wait(), self.seconds_per_interrupt)
                 return
         if self._kernel is not None:
-            self._kernel.tell_to_end()
+            self._kernel.kill()
 
     async def _end(self, reason: str) -> None:
-        """Enter status Error, and give every command that has not ended its end."""
+        """Set the status Error, and end every unfinished command."""
         self.status, self.error = "Error", reason
         for task in self._cancelling:
             task.cancel()

@@ -1,13 +1,12 @@
 """API 1.2: execution contexts and commands.
 
-What the real service words or numbers in a way that is not verified stands in the constants below.
+Not verified against a live workspace: the messages and limits in the constants below.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response
@@ -16,6 +15,7 @@ from starlette.routing import Route
 from kedro_databricks_hybrid.sandbox.commands.model import Command, Context
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, LegacyError
 from kedro_databricks_hybrid.sandbox.core.fields import limited_body
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.kernel import process
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 MAX_CONTEXTS = 145
-"""Contexts that a cluster holds; at the limit the one that is idle for longest goes."""
+"""Contexts that a cluster holds; at the limit the one that is idle for longest is evicted."""
 
 MAX_COMMAND_BYTES = 6 * 1024 * 1024
 _MAX_BODY_BYTES = 4 * MAX_COMMAND_BYTES
@@ -48,11 +48,11 @@ class Contexts:
         self._contexts: dict[str, Context] = {}
         sandbox.clusters.on_terminate(self._lose_cluster)
         for leftover in sandbox.layout.kernels.iterdir():
-            if leftover.name.isdigit():  # of a server that was killed
+            if leftover.name.isdigit():  # of a killed server
                 process.remove_left(leftover)
 
     def routes(self) -> list[Route]:
-        """Return what is to be served."""
+        """Return the routes of this family."""
         return [
             Route("/api/1.2/contexts/create", self._create, methods=["POST"]),
             Route("/api/1.2/contexts/status", self._context_status, methods=["GET"]),
@@ -67,7 +67,7 @@ class Contexts:
         await self._close(list(self._contexts.values()), "The workspace is shutting down.")
 
     async def evict(self) -> None:
-        """End every context, as at the limit of a cluster the idle ones are."""
+        """Evict every context, as a cluster at its limit evicts idle ones."""
         await self._close(list(self._contexts.values()), "The execution context was evicted.")
 
     async def _create(self, request: Request) -> Response:
@@ -79,7 +79,7 @@ class Contexts:
         if refusal:
             raise LegacyError(_FORBIDDEN, f"PERMISSION_DENIED: {refusal}")
         await self._make_room(cluster_id)
-        name = str(secrets.randbelow(9 * 10**18) + 10**18)
+        name = str(new_id(19))
         environment = self._sandbox.notebook_environment(name, request.state.user, cluster_id)
         context = Context(environment, cluster_id, request.state.user.name, version)
         self._contexts[context.id] = context
@@ -121,7 +121,7 @@ class Contexts:
         return JSONResponse({"id": command.id})
 
     def _running_cluster(self, cluster_id: str) -> str:
-        """Return the runtime version of a cluster that runs, or refuse."""
+        """Return the runtime version of a running cluster; refuse another one."""
         try:
             cluster = self._sandbox.clusters.get(cluster_id)
         except ApiError as error:
@@ -131,7 +131,7 @@ class Contexts:
         return cluster.runtime_version
 
     def _context(self, request: Request, fields: dict[str, Any]) -> Context:
-        """Return the caller's context; another user's does not exist for them."""
+        """Return the caller's context; refuse another user's as if it did not exist."""
         name = _required(fields, "contextId")
         cluster_id = _required(fields, "clusterId")
         context = self._contexts.get(name)
@@ -148,10 +148,10 @@ class Contexts:
             raise LegacyError(_BAD_REQUEST, _UNKNOWN_COMMAND.format(name)) from None
 
     async def _make_room(self, cluster_id: str) -> None:
-        """Evict idle contexts until one more fits."""
-        there = [context for context in self._contexts.values() if context.cluster_id == cluster_id]
-        idle = sorted((context for context in there if not context.busy), key=lambda context: context.used)
-        excess = len(there) + 1 - MAX_CONTEXTS
+        """Evict idle contexts until the cluster can hold one more."""
+        present = [context for context in self._contexts.values() if context.cluster_id == cluster_id]
+        idle = sorted((context for context in present if not context.busy), key=lambda context: context.used)
+        excess = len(present) + 1 - MAX_CONTEXTS
         if excess > len(idle):
             raise LegacyError(_BAD_REQUEST, _TOO_MANY.format(MAX_CONTEXTS))
         await self._close(idle[: max(excess, 0)], "The execution context was evicted.")

@@ -1,1 +1,1 @@
-"""Databricks Connect: gRPC on the server's own address."""
+"""Databricks Connect: gRPC on the address of the REST API."""

@@ -1,6 +1,6 @@
-"""One address for REST and for Databricks Connect: what begins with TLS is gRPC.
+"""One address for REST and for Databricks Connect: a connection that begins with TLS is gRPC.
 
-Databricks Connect speaks only TLS, so this machine's workspace has a certificate of its own.
+Databricks Connect requires TLS, so the sandbox makes a certificate.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CERTIFICATE_DAYS = 365
 
 
 class Connect:
-    """Databricks Connect for one sandbox; made when the first client asks, because gRPC loads slowly."""
+    """Databricks Connect for one sandbox; gRPC, which is slow to import, starts with the first client."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -44,7 +44,7 @@ class Connect:
         self._server: grpc.aio.Server | None = None
 
     async def port(self) -> int:
-        """Return the port of this machine on which gRPC is served."""
+        """Return the port on 127.0.0.1 that serves gRPC; start the server for the first caller."""
         async with self._lock:
             if not self._port:
                 certificate = await asyncio.to_thread(make_certificate, self._sandbox.layout.home)
@@ -56,7 +56,7 @@ class Connect:
         return self._port
 
     async def close(self) -> None:
-        """End everything."""
+        """Stop the servers."""
         await self._servers.close()
         if self._server is not None and self._proxy is not None:
             await self._server.stop(None)
@@ -69,15 +69,15 @@ class Connect:
     async def _describe(self, request: Request) -> Response:
         del request
         await self.port()
-        place = self._sandbox.layout.home / CERTIFICATE_FILE
-        return JSONResponse({"certificate": str(place)})
+        path = self._sandbox.layout.home / CERTIFICATE_FILE
+        return JSONResponse({"certificate": str(path)})
 
     def protocol(self) -> type[H11Protocol]:
-        """Return what uvicorn serves a connection with."""
+        """Return the protocol class with which uvicorn serves a connection."""
         connect = self
 
-        class Door(H11Protocol):
-            """HTTP, unless the first byte says TLS: then the whole connection is passed on."""
+        class TlsSwitch(H11Protocol):
+            """HTTP, unless the first byte begins a TLS handshake: then gRPC gets the whole connection."""
 
             _is_first = True
 
@@ -85,16 +85,16 @@ class Connect:
                 if self._is_first and data[:1] == bytes([_TLS_HANDSHAKE]):
                     self.connections.discard(self)
                     self._unset_keepalive_if_required()
-                    _pass_on(connect, self.transport, data)
+                    _forward(connect, self.transport, data)
                     return
                 self._is_first = False
                 super().data_received(data)
 
-        return Door
+        return TlsSwitch
 
 
 class _Half(asyncio.Protocol):
-    """One of two connections of which each gets what the other receives."""
+    """One of two connections that each send what the other receives."""
 
     def __init__(self) -> None:
         self.peer: asyncio.Transport | None = None
@@ -117,8 +117,8 @@ class _Half(asyncio.Protocol):
             self.peer.close()
 
 
-def _pass_on(connect: Connect, client: asyncio.Transport, first: bytes) -> None:
-    """Connect a client with the gRPC server from here on."""
+def _forward(connect: Connect, client: asyncio.Transport, first: bytes) -> None:
+    """Connect a client to the gRPC server, beginning with the bytes received so far."""
     client.pause_reading()
     half = _Half()
     client.set_protocol(half)
@@ -152,7 +152,7 @@ class Certificate(NamedTuple):
 
 
 def make_certificate(home: Path) -> Certificate:
-    """Make a certificate for this machine; it lies in the sandbox's home, its key is never written."""
+    """Make a certificate for this machine and write it to the sandbox's home, without its key."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

@@ -1,8 +1,8 @@
-"""The program of one Spark Connect server: pyspark's own, where a cluster's folders lie at their paths.
+"""The program of one Spark Connect server: the one of pyspark, with a cluster's folders at their paths.
 
 python -m kedro_databricks_hybrid.sandbox.connect.program PORT
 
-It says `ready` on standard output once it serves, and serves until it is ended.
+It prints `ready` once it serves, and serves until it is killed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import sys
 
 TOKEN_VARIABLE = "SANDBOX_CONNECT_TOKEN"  # noqa: S105 - the variable's name
-"""Holds what a caller must show, so that nobody else on this machine reaches the server past the door."""
+"""Holds the token of callers, so that other users of this machine cannot use the server's port."""
 
 _PLUGIN = "org.apache.spark.sql.connect.SparkConnectPlugin"
 

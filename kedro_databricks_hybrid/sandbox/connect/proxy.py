@@ -1,6 +1,6 @@
-"""Databricks Connect's service: who may use which compute, and the way to its Spark Connect server.
+"""The service of Databricks Connect: authorizes a call and forwards it to a Spark Connect server.
 
-What Databricks words in a way that is not verified stands in the constants below.
+Not verified against a live workspace: the messages in the constants below.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ANALYZE = f"{_SERVICE}AnalyzePlan"
 _UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 _NO_CREDENTIAL = "Credential was not sent or was of an unsupported type for this API."
-_BAD_TOKEN = "Invalid access token."  # noqa: S105 - the words of a refusal
+_BAD_TOKEN = "Invalid access token."  # noqa: S105 - a message
 _NO_COMPUTE = "Missing required header: x-databricks-cluster-id or x-databricks-session-id"
 _TWO_COMPUTES = "x-databricks-cluster-id and x-databricks-session-id exclude one another"
 _UNKNOWN_CLUSTER = "Cluster {} does not exist"
@@ -37,14 +37,14 @@ _STOPPED_CLUSTER = "Cluster {} is not running (it is {})"
 _CLUSTER_HEADER = "x-databricks-cluster-id"
 _SESSION_HEADER = "x-databricks-session-id"
 
-# AnalyzePlanResponse.spark_version, and in it Databricks' own dbr_version, as protobuf numbers them.
+# The protobuf numbers of AnalyzePlanResponse.spark_version and of dbr_version in it, which Databricks added.
 _SPARK_VERSION_FIELD = 8
 _DBR_VERSION_FIELD = 800
 _LENGTH_DELIMITED = 2
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a failure
-    """What a caller is told in the place of an answer."""
+    """The error that a caller gets instead of an answer."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
         super().__init__(message)
@@ -52,7 +52,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a failure
 
 
 class ConnectProxy(grpc.GenericRpcHandler):  # type: ignore[misc, unused-ignore]
-    """Lets a call pass that comes from a user and names a compute, and passes it on byte by byte."""
+    """Forwards the bytes of each call that comes from a user and names a compute."""
 
     def __init__(self, sandbox: Sandbox, servers: ConnectServers) -> None:
         self._sandbox = sandbox
@@ -60,7 +60,7 @@ class ConnectProxy(grpc.GenericRpcHandler):  # type: ignore[misc, unused-ignore]
         self._channels: dict[int, grpc.aio.Channel] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-        """Return what answers a method; on the wire every kind of method is two streams."""
+        """Return the handler of a method; on the wire every kind of method is two streams."""
         method = handler_call_details.method
         if not method.startswith(_SERVICE):
             return None
@@ -87,15 +87,15 @@ class ConnectProxy(grpc.GenericRpcHandler):  # type: ignore[misc, unused-ignore]
         return grpc.stream_stream_rpc_method_handler(forward)
 
     async def close(self) -> None:
-        """Close the ways to the servers."""
+        """Close the channels to the servers."""
         for channel in self._channels.values():
             await channel.close()
 
     async def _admitted(self, headers: dict[str, Any]) -> tuple[ConnectServer, str]:
-        """Return the server that a call is for, and the name of its runtime.
+        """Return the server for a call, and the key of its runtime.
 
         Raises:
-            Refusal: The call may not pass.
+            Refusal: The call is not authorized, or names no compute that runs.
         """
         user = self._user(headers)
         cluster_id, session = headers.get(_CLUSTER_HEADER), headers.get(_SESSION_HEADER)
@@ -138,7 +138,7 @@ class ConnectProxy(grpc.GenericRpcHandler):  # type: ignore[misc, unused-ignore]
 
 
 async def serve(proxy: ConnectProxy, key: bytes, certificate: bytes) -> tuple[grpc.aio.Server, int]:
-    """Serve on a free port of this machine; return the server and the port."""
+    """Serve on a free port of 127.0.0.1; return the server and the port."""
     server = grpc.aio.server(options=_UNLIMITED)
     server.add_generic_rpc_handlers((proxy,))
     port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, certificate)]))
@@ -147,9 +147,9 @@ async def serve(proxy: ConnectProxy, key: bytes, certificate: bytes) -> tuple[gr
 
 
 def _with_runtime(answer: bytes, runtime: str) -> bytes:
-    """Add Databricks' runtime to an answer that tells Spark's version.
+    """Add the Databricks runtime to an answer with Spark's version.
 
-    Open-source Spark does not say it; protobuf reads a message that comes twice as the two merged.
+    Open-source Spark leaves it out; protobuf merges a message that comes twice.
     """
     if _SPARK_VERSION_FIELD not in _top_fields(answer):
         return answer
@@ -171,12 +171,12 @@ def _varint(value: int) -> bytes:
 
 
 def _top_fields(message: bytes) -> set[int]:
-    """Return the numbers of a message's own fields that hold text or messages."""
+    """Return the numbers of the top-level fields that hold text or messages."""
     found, at = set(), 0
     while at < len(message):
         key, at = _read_varint(message, at)
         if key & 7 != _LENGTH_DELIMITED:
-            break  # none of this answer's fields before the one looked for is a number
+            break  # no number comes before the field that is looked for
         found.add(key >> 3)
         length, at = _read_varint(message, at)
         at += length

@@ -1,4 +1,4 @@
-"""The Spark Connect servers: one process for each compute and user, started when it is first asked for."""
+"""The Spark Connect servers: one process for each compute and user, started on demand."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.sandbox.connect.program import TOKEN_VARIABLE
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 SERVERLESS = "serverless"
-"""What stands for serverless compute in the place of a cluster's id."""
+"""The id of serverless compute, where others have the id of a cluster."""
 
 _LOG = logging.getLogger(__name__)
 _PROGRAM = "kedro_databricks_hybrid.sandbox.connect.program"
@@ -29,16 +30,16 @@ _LOG_TAIL = 2000
 
 
 class ConnectServerError(Exception):
-    """A server could not be started; the message says why."""
+    """A server did not start; the message says why."""
 
 
 @dataclass(frozen=True)
 class ConnectServer:
-    """A server that serves.
+    """A running server.
 
     Attributes:
-        port: Where it does, on 127.0.0.1.
-        token: What a caller must show.
+        port: Its port on 127.0.0.1.
+        token: The token of its callers.
     """
 
     port: int
@@ -47,15 +48,15 @@ class ConnectServer:
     environment: NotebookEnvironment
 
     async def end(self) -> None:
-        """End the process and all below it, and delete its files."""
+        """End the process and its children, and delete its files."""
         with contextlib.suppress(ProcessLookupError):
-            self.process.terminate()  # namespace.py then kills all below it
+            self.process.terminate()  # namespace.py then kills all its children
         await self.process.wait()
         await asyncio.to_thread(self.environment.remove)
 
 
 class ConnectServers:
-    """Starts servers on demand, and ends those of a cluster with the cluster."""
+    """Starts servers on demand, and ends the servers of a cluster when it terminates."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -63,33 +64,33 @@ class ConnectServers:
         sandbox.clusters.on_terminate(self._end_cluster)
 
     async def server(self, compute: str, user: User, runtime_version: str) -> ConnectServer:
-        """Return a user's server on a cluster or on serverless compute.
+        """Return a user's server on a cluster or on serverless compute, started if none runs.
 
         Raises:
             ConnectServerError: It did not start.
         """
-        place = (compute, user.name)
-        known = self._starting.get(place)
-        if known is None or _has_ended(known):
-            known = asyncio.create_task(self._start(compute, user, runtime_version))
-            self._starting[place] = known
-        return await asyncio.shield(known)
+        key = (compute, user.name)
+        starting = self._starting.get(key)
+        if starting is None or _has_ended(starting):
+            starting = asyncio.create_task(self._start(compute, user, runtime_version))
+            self._starting[key] = starting
+        return await asyncio.shield(starting)
 
     async def close(self) -> None:
         """End every server."""
         await self._end(list(self._starting))
 
     async def _end_cluster(self, cluster_id: str) -> None:
-        await self._end([place for place in self._starting if place[0] == cluster_id])
+        await self._end([key for key in self._starting if key[0] == cluster_id])
 
-    async def _end(self, places: list[tuple[str, str]]) -> None:
-        ending = [self._starting.pop(place) for place in places]
+    async def _end(self, keys: list[tuple[str, str]]) -> None:
+        ending = [self._starting.pop(key) for key in keys]
         for server in await asyncio.gather(*ending, return_exceptions=True):
             if isinstance(server, ConnectServer):
                 await server.end()
 
     async def _start(self, compute: str, user: User, runtime_version: str) -> ConnectServer:
-        name = str(secrets.randbelow(9 * 10**18) + 10**18)
+        name = str(new_id(19))
         cluster_id = None if compute == SERVERLESS else compute
         environment = self._sandbox.notebook_environment(name, user, cluster_id)
         await asyncio.to_thread(environment.make)
@@ -107,12 +108,10 @@ class ConnectServers:
         if process.stdout is not None and (await process.stdout.readline()).strip() == b"ready":
             _LOG.info("Spark Connect for %s on %s serves on port %s", user.name, compute, port)
             return server
-        words = (environment.folder / _LOG_FILE).read_text(encoding="utf-8", errors="replace")
-        _LOG.error("Spark Connect on %s did not start: %s", compute, words[-_LOG_TAIL:])
+        log_text = (environment.folder / _LOG_FILE).read_text(encoding="utf-8", errors="replace")
+        _LOG.error("Spark Connect on %s did not start: %s", compute, log_text[-_LOG_TAIL:])
         await server.end()
-        raise ConnectServerError(
-            f"Spark Connect did not start on {compute}; the sandbox's server.log says why."
-        )
+        raise ConnectServerError(f"Spark Connect did not start on {compute}; see the sandbox's server.log.")
 
 
 def _has_ended(starting: asyncio.Task[ConnectServer]) -> bool:

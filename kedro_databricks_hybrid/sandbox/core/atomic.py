@@ -1,4 +1,4 @@
-"""Writing a small file so that a kill at any moment leaves the old content or the new one."""
+"""Write a small file atomically: after a kill at any moment it holds the old content or the new one."""
 
 from __future__ import annotations
 
@@ -8,19 +8,28 @@ import tempfile
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, durably; the file is readable by its owner only."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # created 0600
+def write_atomically(path: Path, content: bytes, *, draft_folder: Path | None = None) -> None:
+    """Replace the content of a file, which only its owner can read.
+
+    Args:
+        path: The file.
+        content: Its new content.
+        draft_folder: Where the draft is written, on the same disk, if it must never show beside the file.
+            Such a file is not flushed to the disk, so a power failure may lose it; any other file is.
+    """
+    drafts = draft_folder or path.parent
+    descriptor, name = tempfile.mkstemp(dir=drafts, prefix=f".{path.name[:100]}.")  # created 0600
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if draft_folder is None:
+                file.flush()
+                os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    if sys.platform != "win32":
+    if draft_folder is None and sys.platform != "win32":
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

@@ -1,7 +1,7 @@
-"""The checksum files that Spark keeps beside its data on a local disk: `.name.crc` for `name`.
+"""The checksum files that Spark writes beside its data on a local disk: `.name.crc` for `name`.
 
-Databricks has none, so no listing shows them; and one that no longer fits its data would make
-Spark refuse to read, so it goes when the data changes from outside.
+Databricks has none, so listings leave them out. Spark refuses to read a file that does not match its
+checksum, so the checksum file is deleted when anything but Spark changes the file.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def is_side_file(name: str) -> bool:
-    """Whether a file is one that only a local disk has."""
+def is_checksum_file(name: str) -> bool:
+    """Whether this is the name of a checksum file."""
     return name.startswith(".") and name.endswith(".crc") and len(name) > len("..crc")
 
 
 def visible(folder: Path) -> list[Path]:
-    """Return what a folder holds, by name, without the side files."""
-    return sorted(path for path in folder.iterdir() if not is_side_file(path.name))
+    """Return the entries of a folder, sorted by name, without checksum files."""
+    return sorted(path for path in folder.iterdir() if not is_checksum_file(path.name))
 
 
-def forget(place: Path) -> None:
-    """Remove the side file of a file that was replaced, moved or removed."""
-    place.with_name(f".{place.name}.crc").unlink(missing_ok=True)
+def forget(path: Path) -> None:
+    """Delete the checksum file of a file that is replaced, moved or deleted."""
+    path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
 
 
 def remove_empty(folder: Path) -> None:
-    """Remove a folder in which nothing visible is left."""
+    """Delete a folder that holds nothing but checksum files."""
     for path in folder.iterdir():
-        if is_side_file(path.name):
+        if is_checksum_file(path.name):
             path.unlink(missing_ok=True)
     folder.rmdir()

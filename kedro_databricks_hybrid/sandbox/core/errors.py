@@ -1,4 +1,4 @@
-"""The two shapes in which the API refuses a request."""
+"""The two forms of the API's error answers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+SANDBOX_FAILED = "Internal error of the sandbox; see server.log in its home."
+"""The message where the sandbox itself has a bug, or its machine a fault."""
+
 
 class ApiError(Exception):
-    """A refusal as every API but 1.2 words it: `{"error_code", "message", "details"}`."""
+    """An error of every API but 1.2: `{"error_code", "message", "details"}`."""
 
     def __init__(
         self, status: int, error_code: str, message: str, details: list[dict[str, Any]] | None = None
@@ -28,7 +31,7 @@ class ApiError(Exception):
 
 
 class LegacyError(Exception):
-    """A refusal as API 1.2 words it: `{"error": message}`, without a code."""
+    """An error of API 1.2: `{"error": message}`, without a code."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -41,25 +44,25 @@ class LegacyError(Exception):
 
 
 def invalid(message: str) -> ApiError:
-    """Refuse a value that a parameter cannot take."""
+    """Return the error for a parameter with an invalid value."""
     return ApiError(400, "INVALID_PARAMETER_VALUE", message)
 
 
 def malformed(message: str) -> ApiError:
-    """Refuse a body or a field of the wrong shape."""
+    """Return the error for a body or a field of the wrong type."""
     return ApiError(400, "MALFORMED_REQUEST", message)
 
 
 def missing(message: str) -> ApiError:
-    """Refuse because the named thing does not exist."""
+    """Return the error for an object that does not exist."""
     return ApiError(404, "RESOURCE_DOES_NOT_EXIST", message)
 
 
 def denied(message: str) -> ApiError:
-    """Refuse because the caller may not do that."""
+    """Return the error for a caller without the permission."""
     return ApiError(403, "PERMISSION_DENIED", message)
 
 
 def exists(message: str) -> ApiError:
-    """Refuse because the name is taken; DBFS and workspace send this with status 400."""
+    """Return the error for a name that is taken; DBFS and workspace send it with status 400."""
     return ApiError(400, "RESOURCE_ALREADY_EXISTS", message)

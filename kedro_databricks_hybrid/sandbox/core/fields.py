@@ -1,4 +1,4 @@
-"""Read the parameters of a request, and split long arrays of an answer into pages."""
+"""Read the parameters of a request, and refuse those of a wrong type."""
 
 from __future__ import annotations
 
@@ -18,21 +18,18 @@ from starlette.requests import Request
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid, malformed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from starlette.types import Message
 
 MAX_JSON_BYTES = 24 * 1024 * 1024  # ten megabytes in base64, and room to spare
 _MAX_INTEGER = 2**63 - 1
-_MAX_TOKEN_DIGITS = 12
 _MAX_DEPTH = 32
 _FORM_OVERHEAD = 64 * 1024
-ARRAY_PAGE = 100
-"""How many entries of an array one answer holds."""
 
 
 class Fields:
-    """The named parameters of one request; every accessor refuses a wrong type with status 400."""
+    """The parameters of one request by name; every accessor refuses a wrong type with status 400."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
@@ -55,7 +52,7 @@ class Fields:
         return value
 
     def flag(self, name: str, *, default: bool = False) -> bool:
-        """Return a boolean, also from the words true and false."""
+        """Return a boolean, also from the strings true and false."""
         value = self._values.get(name)
         if value is None:
             return default
@@ -67,7 +64,7 @@ class Fields:
         raise malformed(msg)
 
     def number(self, name: str, default: int | None = None) -> int:
-        """Return an integer, also from its decimal digits; without a default it must be given."""
+        """Return an integer, also from a string of digits; without a default it must be given."""
         value = self._values.get(name)
         if value is None:
             if default is None:
@@ -122,7 +119,7 @@ def query(request: Request) -> Fields:
 
 
 async def body(request: Request, too_large: ApiError | None = None) -> Fields:
-    """Return the parameters of a JSON body, whatever content type it claims to have.
+    """Return the parameters of a JSON body, whatever its content type.
 
     Args:
         request: The request.
@@ -143,17 +140,8 @@ async def body(request: Request, too_large: ApiError | None = None) -> Fields:
     return Fields(values)
 
 
-def page_offset(fields: Fields, name: str = "page_token") -> int:
-    """Return where a page begins: this API's page tokens are positions."""
-    token = fields.text(name, "") or "0"
-    if not (token.isascii() and token.isdigit() and len(token) < _MAX_TOKEN_DIGITS):
-        msg = "Invalid page token"
-        raise invalid(msg)
-    return int(token)
-
-
 def _check_plain(values: object) -> None:
-    """Refuse what could not be written as JSON again: endless numbers, half characters, deep nesting."""
+    """Refuse what cannot be written as JSON again: infinite numbers, lone surrogates, deep nesting."""
     level = [values]
     for _ in range(_MAX_DEPTH):
         below: list[object] = []
@@ -174,7 +162,7 @@ def _check_plain(values: object) -> None:
 
 @asynccontextmanager
 async def form(request: Request, limit: int, too_large: ApiError) -> AsyncIterator[tuple[Fields, BinaryIO]]:
-    """Give the parameters of a multipart form, and its one file; a large one lies on disk."""
+    """Give the parameters of a multipart form, and its one file, which is kept on disk if it is large."""
     seen = 0
 
     async def receive() -> Message:
@@ -200,34 +188,10 @@ async def form(request: Request, limit: int, too_large: ApiError) -> AsyncIterat
 
 
 async def limited_body(request: Request, limit: int, too_large: ApiError | None = None) -> bytes:
-    """Return the raw body, which may not be longer than `limit` bytes."""
+    """Return the raw body; refuse one of more than `limit` bytes."""
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
         if len(content) > limit:
             raise too_large or ApiError(413, "BAD_REQUEST", f"The request body is larger than {limit} bytes")
     return bytes(content)
-
-
-def paged_arrays(
-    request: Request, answer: dict[str, Any], holder: dict[str, Any], names: Iterable[str]
-) -> dict[str, Any]:
-    """Return an answer with one page of each array; API 2.1 knows no pages and shows all.
-
-    Args:
-        request: The request, which may name a page.
-        answer: The answer as a whole; gets the next page's token.
-        holder: The part of it that holds the arrays; is changed.
-        names: The arrays' names.
-    """
-    if not request.url.path.startswith("/api/2.2/"):
-        return answer
-    start = page_offset(query(request))
-    has_more = False
-    for name in names:
-        if isinstance(holder.get(name), list):
-            has_more = has_more or len(holder[name]) > start + ARRAY_PAGE
-            holder[name] = holder[name][start : start + ARRAY_PAGE]
-    if has_more:
-        answer |= {"next_page_token": str(start + ARRAY_PAGE), "has_more": True}
-    return answer

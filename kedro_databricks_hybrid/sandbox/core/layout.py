@@ -1,7 +1,4 @@
-"""Where a sandbox keeps its files.
-
-A path in a request becomes a path on disk that is surely below its root.
-"""
+"""Where a sandbox keeps its files, and how a path in a request is resolved below one of its folders."""
 
 from __future__ import annotations
 
@@ -17,53 +14,53 @@ _MAX_PATH_BYTES = 3072
 
 @dataclass(frozen=True)
 class Layout:
-    """The folders and files below one sandbox home; all of them are the owner's alone."""
+    """The folders and files below one sandbox home; only their owner can read them."""
 
     home: Path
 
     @property
     def roots(self) -> Path:
-        """The folder that holds what a cluster sees at the top of its file system."""
+        """The folder of the roots below, which clusters see at the top of their file system."""
         return self.home / "roots"
 
     @property
     def workspace(self) -> Path:
-        """The folder that stands for /Workspace."""
+        """The folder behind /Workspace."""
         return self.roots / "Workspace"
 
     @property
     def dbfs(self) -> Path:
-        """The folder that stands for dbfs:/ and /dbfs."""
+        """The folder behind dbfs:/ and /dbfs."""
         return self.roots / "dbfs"
 
     @property
     def volumes(self) -> Path:
-        """The folder that stands for /Volumes."""
+        """The folder behind /Volumes."""
         return self.roots / "Volumes"
 
     @property
     def git(self) -> Path:
-        """The histories of Git folders; as on Databricks, a Git folder shows no .git."""
+        """The repositories of Git folders; as on Databricks, a Git folder itself has no .git."""
         return self.home / "git"
 
     @property
     def kernels(self) -> Path:
-        """Connection files and logs of execution contexts."""
+        """A folder for each notebook process, with its connection file and its log."""
         return self.home / "kernels"
 
     @property
     def libraries(self) -> Path:
-        """The packages that were installed on clusters."""
+        """The packages installed on clusters."""
         return self.home / "libraries"
 
     @property
     def state(self) -> Path:
-        """The JSON documents that survive a restart."""
+        """The JSON documents and tables that survive a restart."""
         return self.home / "state"
 
     @property
     def scratch(self) -> Path:
-        """Uploads and clones on their way; on the same disk as the roots, emptied at every start."""
+        """Unfinished uploads and clones; on the same disk as the roots, emptied at every start."""
         return self.home / "scratch"
 
     @property
@@ -72,7 +69,7 @@ class Layout:
         return self.home / "server.log"
 
     def make(self) -> None:
-        """Create every folder that is missing, readable by its owner only."""
+        """Create missing folders, readable by their owner only."""
         for folder in (
             self.home,
             self.roots,
@@ -89,7 +86,7 @@ class Layout:
 
 
 def segments(path: str) -> tuple[str, ...]:
-    """Split an absolute path into its names; repeated and trailing slashes do not count.
+    """Split an absolute path into its names; repeated and trailing slashes are ignored.
 
     Raises:
         ApiError: 400 for a relative path, `.` or `..`, and names that no file can have.
@@ -105,24 +102,24 @@ def segments(path: str) -> tuple[str, ...]:
 
 
 def resolve(root: Path, names: tuple[str, ...], *, follow: bool = True) -> Path:
-    """Return the place of `names` below `root`, with links on the way followed.
+    """Return the path on disk of `names` below `root`, with links resolved.
 
     Args:
         root: The folder that must not be left.
         names: What `segments` returned.
-        follow: Whether a link in the last place is followed too; to delete it, it must not be.
+        follow: Whether to resolve the last name too, if it is a link; not to delete the link itself.
 
     Raises:
-        ApiError: 403 where a link leads out of the root.
+        ApiError: 403 for a link that leads out of the root.
     """
     real_root = Path(os.path.realpath(root))
     if not names:
         return real_root
     followed = names if follow else names[:-1]
-    place = Path(os.path.realpath(real_root.joinpath(*followed))).joinpath(*names[len(followed) :])
-    if not place.is_relative_to(real_root):
+    resolved = Path(os.path.realpath(real_root.joinpath(*followed))).joinpath(*names[len(followed) :])
+    if not resolved.is_relative_to(real_root):
         raise denied(f"Path ({_shown('/' + '/'.join(names))}) leads out of the workspace")
-    return place
+    return resolved
 
 
 def _check_name(name: str, path: str) -> None:
@@ -139,7 +136,7 @@ def _check_name(name: str, path: str) -> None:
 
 
 def _shown(path: str) -> str:
-    """Return the path as an error message can carry it."""
+    """Return the path in a form that fits in an error message."""
     return path[:200].encode(errors="replace").decode()
 
 

@@ -1,6 +1,6 @@
-"""The environment variables that describe this machine: every process that the sandbox starts gets them.
+"""The environment variables that describe this machine; every process that the sandbox starts gets them.
 
-Whatever else the shell has in which someone started the sandbox, such as logins, stays behind.
+No other variable of the shell that started the sandbox, such as a login, is passed on.
 docs/reference/sandbox.md lists the same names.
 """
 
@@ -14,11 +14,11 @@ NAMES = frozenset(
         *("USER", "LOGNAME", "LANG", "LANGUAGE", "TZ"),
         # Java
         *("JAVA_HOME", "SPARK_SUBMIT_OPTS"),
-        # where libraries are found
+        # shared libraries
         "LD_LIBRARY_PATH",
-        # what the processor can do, for the C library, NumPy and Arrow
+        # features of the processor, for the C library, NumPy and Arrow
         *("GLIBC_TUNABLES", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES", "ARROW_USER_SIMD_LEVEL"),
-        # how many threads compute
+        # number of threads
         *("GOTO_NUM_THREADS", "LOKY_MAX_CPU_COUNT", "NUMBA_NUM_THREADS"),
         *("POLARS_MAX_THREADS", "RAYON_NUM_THREADS"),
         # certificates
@@ -31,24 +31,24 @@ NAMES = frozenset(
         *("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"),
     }
 )
-"""Variables by their whole name."""
+"""Variables by their full name."""
 
 PREFIXES = (
     *("LC_", "DYLD_"),
-    # linear algebra: which kernels for this processor, and how many threads
+    # linear algebra: kernels for this processor, number of threads
     *("OPENBLAS_", "OMP_", "GOMP_", "KMP_", "MKL_", "BLIS_", "NUMEXPR_", "NVPL_", "ONEDNN_", "VECLIB_"),
-    "PIP_",  # where packages come from
-    "COVERAGE_",  # coverage.py, to measure what runs on a cluster too
+    "PIP_",  # package indexes
+    "COVERAGE_",  # coverage.py, to measure code that runs on a cluster
 )
-"""Variables by how their name begins."""
+"""Variables by the beginning of their name."""
 
 _NOT_PASSED_ON = {"PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_REQUIRE_VIRTUALENV"}
 
 
 def machine_variables() -> dict[str, str]:
-    """Return those of this process that belong to the machine."""
-    return {name: value for name, value in os.environ.items() if _belongs_to_the_machine(name)}
+    """Return the variables of this process that describe the machine."""
+    return {name: value for name, value in os.environ.items() if _describes_the_machine(name)}
 
 
-def _belongs_to_the_machine(name: str) -> bool:
+def _describes_the_machine(name: str) -> bool:
     return (name in NAMES or name.startswith(PREFIXES)) and name not in _NOT_PASSED_ON

@@ -1,4 +1,4 @@
-"""What the DBFS API does to files; the paths are DBFS paths, `/x` or `dbfs:/x`."""
+"""Files below dbfs:/; paths are DBFS paths, `/x` or `dbfs:/x`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ VOLUMES_ELSEWHERE = "Path {path} is in a volume; volumes are served by the Files
 
 
 class Dbfs:
-    """Files below dbfs:/."""
+    """The DBFS root of the workspace."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -39,12 +39,12 @@ class Dbfs:
         for name in ("FileStore", "tmp"):
             (self._root / name).mkdir(mode=0o700, exist_ok=True)
 
-    def place(self, path: str, *, follow: bool = True) -> Path:
-        """Return where a DBFS path is or would be."""
+    def disk_path(self, path: str, *, follow: bool = True) -> Path:
+        """Return the path on disk of a DBFS path, which need not exist."""
         return resolve(self._root, self.names(path), follow=follow)
 
     def names(self, path: str) -> tuple[str, ...]:
-        """Return the names in a DBFS path, or refuse it where the root is disabled."""
+        """Return the names in a DBFS path, or refuse it if the root is disabled."""
         names = segments(path.removeprefix("dbfs:"))
         shown = "/" + "/".join(names)
         if not self._sandbox.public_dbfs_root:
@@ -55,44 +55,44 @@ class Dbfs:
 
     def status(self, path: str) -> dict[str, Any]:
         """Describe one file or folder."""
-        place = self.place(path)
-        return _describe(self.names(path), _existing(place, path))
+        disk_path = self.disk_path(path)
+        return _describe(self.names(path), _existing(disk_path, path))
 
     def list_folder(self, path: str) -> list[dict[str, Any]]:
-        """Describe what a folder holds, or the file itself."""
-        place = _existing(self.place(path), path)
+        """Describe the entries of a folder, or the file itself."""
+        disk_path = _existing(self.disk_path(path), path)
         names = self.names(path)
-        if not place.is_dir():
-            return [_describe(names, place)]
-        found = [self._child((*names, child.name)) for child in checksum_files.visible(place)]
+        if not disk_path.is_dir():
+            return [_describe(names, disk_path)]
+        found = [self._child((*names, child.name)) for child in checksum_files.visible(disk_path)]
         return [child for child in found if child is not None]
 
     def _child(self, names: tuple[str, ...]) -> dict[str, Any] | None:
-        """Describe what a folder holds, but not a link that leads out or nowhere, or what has just gone."""
+        """Describe an entry; None for a link that leads out or nowhere, or an entry that was just deleted."""
         try:
             return _describe(names, resolve(self._root, names))
         except (ApiError, FileNotFoundError):
             return None
 
     def mkdirs(self, path: str) -> None:
-        """Make a folder and its parents."""
-        _make_folder(self.place(path), path)
+        """Create a folder and its parents."""
+        _make_folder(self.disk_path(path), path)
 
     def check_writable(self, path: str, *, overwrite: bool) -> Path:
-        """Return where a file may be written, its folder made, or refuse."""
+        """Create the folder of a file to be written and return its path on disk, or refuse."""
         if not self.names(path):
-            raise invalid("A file name is needed.")
-        place = self.place(path)
-        if place.is_dir() or (place.exists() and not overwrite):
+            raise invalid("A file name is required.")
+        disk_path = self.disk_path(path)
+        if disk_path.is_dir() or (disk_path.exists() and not overwrite):
             raise exists(f"A file or directory already exists at the input path {_shown(path)}.")
-        _make_folder(place.parent, path)
-        return place
+        _make_folder(disk_path.parent, path)
+        return disk_path
 
     def put_in_place(self, upload: Path, path: str, *, overwrite: bool) -> None:
-        """Make a received file the file at `path`."""
-        place = self.check_writable(path, overwrite=overwrite)
-        checksum_files.forget(place)
-        upload.replace(place)
+        """Move a received file to `path`."""
+        disk_path = self.check_writable(path, overwrite=overwrite)
+        checksum_files.forget(disk_path)
+        upload.replace(disk_path)
 
     def read(self, path: str, offset: int, length: int) -> bytes:
         """Return a part of a file, empty past its end."""
@@ -100,41 +100,41 @@ class Dbfs:
             raise invalid("offset and length must not be negative.")
         if length > MAX_READ_BYTES:
             raise ApiError(400, "MAX_READ_SIZE_EXCEEDED", f"length must be at most {MAX_READ_BYTES} bytes.")
-        place = _existing(self.place(path), path)
-        if place.is_dir():
+        disk_path = _existing(self.disk_path(path), path)
+        if disk_path.is_dir():
             raise invalid(f"Cannot read a directory: {_shown(path)}")
-        with place.open("rb") as file:
+        with disk_path.open("rb") as file:
             file.seek(offset)
             return file.read(length)
 
     def delete(self, path: str, *, recursive: bool) -> None:
-        """Remove a file or folder; one that is not there is removed already."""
+        """Delete a file or folder; a missing one counts as deleted."""
         if not self.names(path):
             raise invalid("The root folder cannot be deleted.")
-        place = self.place(path, follow=False)
-        if place.is_dir() and not place.is_symlink():
+        disk_path = self.disk_path(path, follow=False)
+        if disk_path.is_dir() and not disk_path.is_symlink():
             if recursive:
-                _delete_tree(place)
-            elif checksum_files.visible(place):
+                _delete_tree(disk_path)
+            elif checksum_files.visible(disk_path):
                 raise ApiError(
                     400, "IO_ERROR", "Directory is not empty. Use recursive delete or remove contents first."
                 )
             else:
-                checksum_files.remove_empty(place)
+                checksum_files.remove_empty(disk_path)
             return
-        place.unlink(missing_ok=True)
-        checksum_files.forget(place)
+        disk_path.unlink(missing_ok=True)
+        checksum_files.forget(disk_path)
 
     def move(self, source_path: str, destination_path: str) -> None:
         """Move a file or a folder to a path that is free.
 
         Not verified against a live workspace: that an existing folder as the destination is refused,
-        and that missing parents of the destination are made.
+        and that missing parents of the destination are created.
         """
         if not self.names(source_path):
             raise invalid("The root folder cannot be moved.")
-        source = self.place(source_path, follow=False)
-        destination = self.place(destination_path, follow=False)
+        source = self.disk_path(source_path, follow=False)
+        destination = self.disk_path(destination_path, follow=False)
         if not os.path.lexists(source):
             raise missing(f"No file or directory exists on path {_shown(source_path)}.")
         if destination == source or source in destination.parents:
@@ -150,7 +150,7 @@ class Dbfs:
 
 
 def _delete_tree(folder: Path) -> None:
-    """Remove a folder, or as many of its files as one request may; the caller then asks again."""
+    """Delete a folder, or as many of its files as one request may; the caller then repeats the request."""
     files = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
     some = list(itertools.islice(files, MAX_DELETED_FILES))
     if len(some) < MAX_DELETED_FILES:
@@ -163,22 +163,22 @@ def _delete_tree(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _existing(place: Path, path: str) -> Path:
-    if not place.exists():
+def _existing(disk_path: Path, path: str) -> Path:
+    if not disk_path.exists():
         raise missing(f"No file or directory exists on path {_shown(path)}.")
-    return place
+    return disk_path
 
 
-def _make_folder(place: Path, path: str) -> None:
+def _make_folder(disk_path: Path, path: str) -> None:
     try:
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        disk_path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise exists(f"A file exists on a prefix of the input path {_shown(path)}.") from None
 
 
-def _describe(names: tuple[str, ...], place: Path) -> dict[str, Any]:
-    status = place.stat()
-    is_dir = place.is_dir()
+def _describe(names: tuple[str, ...], disk_path: Path) -> dict[str, Any]:
+    status = disk_path.stat()
+    is_dir = disk_path.is_dir()
     return {
         "path": "/" + "/".join(names),
         "is_dir": is_dir,

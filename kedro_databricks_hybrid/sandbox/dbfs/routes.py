@@ -1,12 +1,11 @@
 """The DBFS API over HTTP.
 
-In an upload by blocks a handle stands for a file that does not exist before the handle is closed.
+In an upload by blocks a handle names a file that is created when the handle is closed.
 """
 
 from __future__ import annotations
 
 import base64
-import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, missing
 from kedro_databricks_hybrid.sandbox.core.fields import body, form, query
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.core.uploads import new_upload, save
 from kedro_databricks_hybrid.sandbox.dbfs.model import DEFAULT_READ_BYTES, Dbfs
 
@@ -146,10 +146,10 @@ class _Stream:
 
 
 class DbfsStreams:
-    """The handles that are open; an idle one is closed without its file.
+    """The open handles; an idle one is dropped, and its file is not created.
 
     Attributes:
-        idle_seconds: How long a handle may be idle.
+        idle_seconds: After how many idle seconds a handle is dropped.
     """
 
     def __init__(self, dbfs: Dbfs, scratch: Path) -> None:
@@ -159,17 +159,17 @@ class DbfsStreams:
         self._streams: dict[int, _Stream] = {}
 
     def create(self, owner: str, path: str, *, overwrite: bool) -> int:
-        """Open a handle for a file that may be written."""
+        """Open a handle for a new file, or refuse."""
         self._drop_idle()
         self._dbfs.check_writable(path, overwrite=overwrite)
-        handle = 1 + secrets.randbelow(2**53)
+        handle = new_id()
         upload = self._scratch / f"stream-{handle}"
         upload.touch(mode=0o600)
         self._streams[handle] = _Stream(owner, path, overwrite, upload, time.monotonic())
         return handle
 
     def add_block(self, owner: str, handle: int, data: bytes) -> None:
-        """Append at most one megabyte."""
+        """Append a block of at most one megabyte."""
         stream = self._open(owner, handle)
         check_block(data)
         with stream.upload.open("ab") as file:
@@ -177,7 +177,7 @@ class DbfsStreams:
         stream.used = time.monotonic()
 
     def close(self, owner: str, handle: int) -> None:
-        """Put the file in its place."""
+        """Close a handle and create its file."""
         stream = self._open(owner, handle)
         del self._streams[handle]
         try:
@@ -201,7 +201,7 @@ class DbfsStreams:
 
 
 def check_block(data: bytes) -> None:
-    """Refuse more than one request may carry."""
+    """Refuse a block that is larger than one request may carry."""
     if len(data) > MAX_BLOCK_BYTES:
         raise ApiError(
             400, "MAX_BLOCK_SIZE_EXCEEDED", f"The block of data exceeds the limit of {MAX_BLOCK_BYTES} bytes."

@@ -1,1 +1,1 @@
-"""Faults on demand, and switches for the kind of workspace; no part of Databricks' API."""
+"""Faults on demand and switches of the workspace; not part of Databricks' API."""

@@ -1,6 +1,6 @@
-"""Where faults happen: between the client and the API.
+"""Inject faults between the client and the API.
 
-A stale read gives an answer from before the last write.
+A stale read repeats an answer from before the last write.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.faults.rules import Fault, Faults
 
 CONTROL_PATH = "/sandbox/"
-"""The sandbox's own routes, which are never struck."""
+"""The routes that control the sandbox; no fault affects them."""
 
 _LOG = logging.getLogger(__name__)
 _CODES = {
@@ -35,7 +35,7 @@ _CODES = {
     503: "TEMPORARILY_UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-_IMMEDIATELY = struct.pack("ii", 1, 0)  # SO_LINGER that makes a close a reset
+_NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER that turns a close into a reset
 _READS = {"GET", "HEAD"}
 _KEPT_READS = 1000
 
@@ -43,25 +43,25 @@ _Key = tuple[str, str, bytes, bytes]
 
 
 class FaultsGate:
-    """Passes requests on, but for those that a rule strikes.
+    """Answers requests, with the effects of the rules that apply to them.
 
     Args:
-        app: What answers.
+        app: The application behind.
         faults: The rules.
-        accidents: What befalls clusters and contexts, by effect.
+        actions: The functions to call for effects on clusters and contexts, by effect.
     """
 
     def __init__(
-        self, app: ASGIApp, faults: Faults, accidents: Mapping[str, Callable[[], Awaitable[None]]]
+        self, app: ASGIApp, faults: Faults, actions: Mapping[str, Callable[[], Awaitable[None]]]
     ) -> None:
         self._app = app
         self._faults = faults
-        self._accidents = accidents
+        self._actions = actions
         self._replica = Replica(faults)
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or fail to."""
+        """Answer one request, with a fault or without."""
         faults = self._faults
         if not faults.rules or scope["type"] != "http" or scope["path"].startswith(CONTROL_PATH):
             await self._app(scope, receive, send)
@@ -76,10 +76,10 @@ class FaultsGate:
         if "delay" in struck:
             await asyncio.sleep(struck["delay"].seconds)
         await self._answer(struck, scope, receive, send)
-        for effect in self._accidents.keys() & struck.keys():
-            task = asyncio.create_task(self._happen(struck[effect]))
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+        for effect in self._actions.keys() & struck.keys():
+            task = asyncio.create_task(self._act(struck[effect]))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
 
     async def _answer(self, struck: dict[str, Fault], scope: Scope, receive: Receive, send: Send) -> None:
         if "reset-before" in struck:
@@ -96,10 +96,10 @@ class FaultsGate:
         else:
             await self._replica.answer(self._app, scope, receive, send)
 
-    async def _happen(self, fault: Fault) -> None:
+    async def _act(self, fault: Fault) -> None:
         await asyncio.sleep(fault.seconds)
-        _LOG.info("Fault %s happens: %s", fault.number, fault.effect)
-        await self._accidents[fault.effect]()
+        _LOG.info("Fault %s takes effect: %s", fault.number, fault.effect)
+        await self._actions[fault.effect]()
 
 
 async def _refuse(fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,7 +118,7 @@ def _into(answer: list[Message]) -> Send:
 
 
 async def _send_half(answer: list[Message], receive: Receive, send: Send) -> None:
-    """Send the head of an answer and half of its body, then close the connection."""
+    """Send the headers of an answer and half of its body, then close the connection."""
     content = b"".join(message.get("body", b"") for message in answer)
     await send(answer[0])
     await send({"type": "http.response.body", "body": content[: len(content) // 2], "more_body": True})
@@ -126,13 +126,13 @@ async def _send_half(answer: list[Message], receive: Receive, send: Send) -> Non
 
 
 async def _close(receive: Receive, *, reset: bool) -> None:
-    """Close the client's connection, which ASGI has no word for: uvicorn's own transport is taken."""
+    """Close the client's connection, through uvicorn's transport: ASGI has no message for it."""
     transport = getattr(getattr(receive, "__self__", None), "transport", None)
     if not isinstance(transport, asyncio.Transport):
         raise TypeError("Connections can be closed under uvicorn only.")
     if reset:
         peer = transport.get_extra_info("socket")
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _IMMEDIATELY)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         transport.abort()
     else:
         transport.close()
@@ -141,7 +141,7 @@ async def _close(receive: Receive, *, reset: bool) -> None:
 
 
 class Replica:
-    """Remembers what was read, and gives it again after a write as often as a rule says."""
+    """Keeps the answers of reads, and repeats them after a write as often as a rule says."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
@@ -150,20 +150,20 @@ class Replica:
         self._behind: dict[tuple[int, _Key], tuple[int, int]] = {}  # the write, stale reads since
 
     async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, from memory where a rule says so."""
+        """Answer a request, with an older answer if a rule says so."""
         rules = [fault for fault in self._faults.rules if fault.effect == "stale"]
         if not rules or scope["method"] not in _READS:
             self._writes += bool(rules)
             await app(scope, receive, send)
             return
         key = _read_key(scope)
-        rule = next((rule for rule in rules if rule.is_for(scope["method"], scope["path"])), None)
+        rule = next((rule for rule in rules if rule.matches(scope["method"], scope["path"])), None)
         if rule is None:
             await app(scope, receive, send)
         elif self._is_behind(rule, key):
             await self._repeat(key, scope, receive, send)
         else:
-            await self._remember(key, app, scope, receive, send)
+            await self._read(key, app, scope, receive, send)
 
     def _is_behind(self, rule: Fault, key: _Key) -> bool:
         rule.calls += 1
@@ -183,7 +183,7 @@ class Replica:
         for message in answer:
             await send(message)
 
-    async def _remember(self, key: _Key, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _read(self, key: _Key, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         answer: list[Message] = []
 
         async def keep(message: Message) -> None:

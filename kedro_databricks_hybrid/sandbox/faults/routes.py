@@ -1,6 +1,6 @@
-"""The sandbox's own routes for the command line: faults, and what the workspace offers.
+"""The routes that control the sandbox: faults, and switches of the workspace.
 
-No part of Databricks' API.
+Not part of Databricks' API.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def routes(faults: Faults) -> list[Route]:
         fields = query(request)
         number = fields.number("number") if fields.has("number") else None
         if number is not None and number not in {fault.number for fault in faults.rules}:
-            raise missing(f"There is no fault {number}.")
+            raise missing(f"Fault {number} does not exist.")
         faults.clear(number)
         return JSONResponse({})
 

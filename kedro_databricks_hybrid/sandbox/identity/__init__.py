@@ -1,1 +1,1 @@
-"""Users, their tokens, and how they log in."""
+"""Users, tokens and logins."""

@@ -1,6 +1,7 @@
-"""OAuth for machines: a client's id and secret give an access token that ends by itself.
+"""OAuth for machines: exchange a client's id and secret for an access token that expires.
 
-A user's name is a client id here, and each of that user's tokens a secret of it.
+A user's name is the client id here, and each of the user's tokens is a secret of it. Without OAuth, a CI
+workflow that logs in by `DATABRICKS_CLIENT_ID` and `DATABRICKS_CLIENT_SECRET` could not be tried here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from kedro_databricks_hybrid.sandbox.identity.tokens import _LIFETIME_SECONDS
+from kedro_databricks_hybrid.sandbox.identity.tokens import LIFETIME_SECONDS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 OIDC_PATH = "/oidc/"
 _GRANT = "client_credentials"
 _BAD_CLIENT = "Client authentication failed"
-_BAD_GRANT = "The sandbox knows the grant client_credentials alone"
+_BAD_GRANT = "The sandbox supports only the grant client_credentials"
 
 
 def routes(sandbox: Sandbox) -> list[Route]:
@@ -45,10 +46,10 @@ def routes(sandbox: Sandbox) -> list[Route]:
             return _refusal(401, "invalid_client", _BAD_CLIENT)
         return JSONResponse(
             {
-                "access_token": sandbox.access_tokens.give(user.name).value,
+                "access_token": sandbox.access_tokens.create(user.name).value,
                 "scope": "all-apis",
                 "token_type": "Bearer",
-                "expires_in": _LIFETIME_SECONDS,
+                "expires_in": LIFETIME_SECONDS,
             }
         )
 
@@ -59,7 +60,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
 
 
 def _client(request: Request) -> tuple[str, str] | None:
-    """Return the id and the secret that a request names in its header."""
+    """Return the client id and the secret in the header of a request."""
     scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return None

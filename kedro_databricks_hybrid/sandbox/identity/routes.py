@@ -1,4 +1,4 @@
-"""Who am I, and which workspace is this: SCIM Me and the discovery document."""
+"""The current user (SCIM Me), and the discovery document of the workspace."""
 
 from __future__ import annotations
 

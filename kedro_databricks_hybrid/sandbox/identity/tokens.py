@@ -1,4 +1,4 @@
-"""Tokens that end: personal access tokens with their API, and OAuth's access tokens."""
+"""Tokens that expire: personal access tokens with their API, and OAuth's access tokens."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.core.errors import missing
 from kedro_databricks_hybrid.sandbox.core.fields import body
+from kedro_databricks_hybrid.sandbox.core.stamps import now
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 
 _DOCUMENT = "tokens"
 _NEVER = -1
-_LIFETIME_SECONDS = 3600
+LIFETIME_SECONDS = 3600
 
 
 @dataclass(frozen=True)
 class Token:
-    """One token; times are milliseconds since 1970, as in the API."""
+    """One personal access token; times are milliseconds since the epoch, as in the API."""
 
     token_id: str
     owner: str
@@ -36,25 +37,25 @@ class Token:
     expiry_time: int
 
     def describe(self) -> dict[str, Any]:
-        """Return the token as the API shows it: without its value."""
+        """Return the token as the API shows it, without its value."""
         shown = asdict(self)
         del shown["value"], shown["owner"]
         return shown
 
 
 class Tokens:
-    """The tokens that users have made beside the one that a sandbox gives them."""
+    """The tokens that users created in addition to the first token that each user has."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._tokens = {key: Token(**saved) for key, saved in store.load(_DOCUMENT).items()}
 
     def of(self, owner: str) -> list[Token]:
-        """Return one user's tokens that are still valid."""
+        """Return the valid tokens of a user."""
         return [each for each in self._tokens.values() if each.owner == owner and _is_valid(each)]
 
     def owner_of(self, value: str) -> str | None:
-        """Return whose valid token this is; takes as long for a wrong one as for a right one."""
+        """Return the owner of a valid token, None if it is not valid; compares in constant time."""
         found = None
         for each in self._tokens.values():
             if hmac.compare_digest(each.value.encode(), value.encode(errors="replace")) and _is_valid(each):
@@ -62,7 +63,7 @@ class Tokens:
         return found
 
     async def put(self, token: Token) -> None:
-        """Keep a new token."""
+        """Add a token."""
         self._tokens[token.token_id] = token
         await self._save()
 
@@ -83,15 +84,15 @@ def routes(tokens: Tokens) -> list[Route]:
 
     async def create(request: Request) -> Response:
         fields = await body(request)
-        now = int(time.time() * 1000)
+        made = now()
         seconds = fields.number("lifetime_seconds", 0)
         token = Token(
             token_id=secrets.token_hex(32),
             owner=request.state.user.name,
             value=f"dapi{secrets.token_hex(16)}",
             comment=fields.text("comment", ""),
-            creation_time=now,
-            expiry_time=now + seconds * 1000 if seconds > 0 else _NEVER,
+            creation_time=made,
+            expiry_time=made + seconds * 1000 if seconds > 0 else _NEVER,
         )
         await tokens.put(token)
         return JSONResponse({"token_value": token.value, "token_info": token.describe()})
@@ -114,12 +115,12 @@ def routes(tokens: Tokens) -> list[Route]:
 
 
 def _is_valid(token: Token) -> bool:
-    return token.expiry_time == _NEVER or token.expiry_time > time.time() * 1000
+    return token.expiry_time == _NEVER or token.expiry_time > now()
 
 
 @dataclass(frozen=True)
 class AccessToken:
-    """Whose access token it is, and when it ends, in seconds since 1970."""
+    """One access token, its owner, and when it expires, in seconds since the epoch."""
 
     value: str
     owner: str
@@ -127,22 +128,22 @@ class AccessToken:
 
 
 class AccessTokens:
-    """The access tokens that are still valid; a restart forgets them, and clients ask again."""
+    """The valid access tokens; a restart drops them, and clients request new ones."""
 
     def __init__(self) -> None:
         self._tokens: list[AccessToken] = []
 
-    def give(self, owner: str) -> AccessToken:
+    def create(self, owner: str) -> AccessToken:
         """Return a new token of a user."""
-        now = time.time()
-        token = AccessToken(f"eyJ{secrets.token_urlsafe(32)}", owner, now + _LIFETIME_SECONDS)
-        self._tokens = [*(each for each in self._tokens if each.end > now), token]
+        made = time.time()
+        token = AccessToken(f"eyJ{secrets.token_urlsafe(32)}", owner, made + LIFETIME_SECONDS)
+        self._tokens = [*(each for each in self._tokens if each.end > made), token]
         return token
 
     def owner_of(self, value: str) -> str | None:
-        """Return whose valid token this is; takes as long for a wrong one as for a right one."""
-        found, now = None, time.time()
+        """Return the owner of a valid token, None if it is not valid; compares in constant time."""
+        found, moment = None, time.time()
         for each in self._tokens:
-            if hmac.compare_digest(each.value.encode(), value.encode(errors="replace")) and each.end > now:
+            if hmac.compare_digest(each.value.encode(), value.encode(errors="replace")) and each.end > moment:
                 found = each.owner
         return found

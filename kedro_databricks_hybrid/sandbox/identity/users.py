@@ -1,4 +1,4 @@
-"""Users and their tokens, and which part of the workspace tree each may touch."""
+"""Users and their first tokens, and which part of the workspace tree each user may access."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, missing
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.core.layout import Layout
@@ -22,7 +23,7 @@ _HOMES = {"Users", "Repos"}
 
 @dataclass(frozen=True)
 class User:
-    """One person (or service principal) of the workspace."""
+    """One user, or service principal, of the workspace."""
 
     name: str
     token: str
@@ -30,7 +31,7 @@ class User:
 
 
 class Users:
-    """The people of the workspace; their tokens are made once and survive a restart."""
+    """The users of the workspace; their tokens survive a restart."""
 
     def __init__(self, store: Store, layout: Layout) -> None:
         self._store = store
@@ -38,13 +39,13 @@ class Users:
         self._users = {name: User(name, **saved) for name, saved in store.load(_DOCUMENT).items()}
 
     def add(self, name: str) -> User:
-        """Return the user of that name, made with a random token and home folders if new."""
+        """Return the user of that name; a new one gets a random token and home folders."""
         if not _NAME.fullmatch(name):
             msg = f"'{name}' cannot be a user name: use an address such as {DEFAULT_USER}"
             raise ValueError(msg)
         user = self._users.get(name)
         if user is None:
-            user = User(name, f"dapi{secrets.token_hex(16)}", 10**15 + secrets.randbelow(10**15))
+            user = User(name, f"dapi{secrets.token_hex(16)}", new_id(16))
             self._users[name] = user
             self._store.save_now(_DOCUMENT, self._as_document())
         for folder in ("Users", "Repos"):
@@ -56,7 +57,7 @@ class Users:
         return self._users.get(name)
 
     def by_token(self, token: str) -> User | None:
-        """Return the user whose token this is; takes as long for a wrong token as for a right one."""
+        """Return the user with that first token, None if it is not valid; compares in constant time."""
         given = token.encode(errors="replace")
         found = None
         for user in self._users.values():
@@ -69,23 +70,23 @@ class Users:
 
 
 class Access:
-    """Decides by the first two names of a path, once links have been followed."""
+    """Decides who may access a path, by its first two names once links are resolved."""
 
     def __init__(self, users: Users) -> None:
         self._users = users
 
     def check(self, user: User, names: tuple[str, ...]) -> None:
-        """Refuse a path below somebody else's home."""
+        """Refuse a path below the home of another user."""
         if not self.may(user, names):
             raise denied(f"User {user.name} does not have permission to access '/{'/'.join(names)}'.")
 
     def may(self, user: User, names: tuple[str, ...]) -> bool:
-        """Whether the user may see the path; `/Repos/<folder>` that is nobody's home is everybody's."""
+        """Whether the user may access the path; all users share a `/Repos/<folder>` that is nobody's home."""
         if len(names) < 2 or names[0] not in _HOMES or names[1] == user.name:
             return True
         return self._users.named(names[1]) is None
 
 
 def no_such_path(names: tuple[str, ...]) -> ApiError:
-    """Refuse because the workspace has no such object."""
+    """Return the error for an object that is not in the workspace."""
     return missing(f"Path (/{'/'.join(names)}) doesn't exist.")

@@ -1,1 +1,1 @@
-"""The jobs API: jobs, runs, and the processes that perform tasks."""
+"""The jobs API: jobs, runs, and the processes of tasks."""

@@ -1,4 +1,4 @@
-"""The jobs that are saved: what they are told to do, as the API keeps and shows it."""
+"""Saved jobs: their settings as the API keeps and shows them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
 from kedro_databricks_hybrid.sandbox.core.fields import Fields
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs.parameters import check_parameters
-from kedro_databricks_hybrid.sandbox.jobs.runs import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs.settings import read_settings
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ KEYED_ARRAYS = {
     "environments": "environment_key",
     "parameters": "name",
 }
-"""The arrays of a job's settings, and the field that tells their entries apart."""
+"""The arrays of a job's settings, and the field that identifies an entry."""
 
-# Not verified against a live workspace: what a job shows that was not given.
+# Not verified against a live workspace: what a job shows for fields that were not given.
 _SETTING_DEFAULTS: dict[str, Any] = {
     "email_notifications": {},
     "webhook_notifications": {},
@@ -48,7 +48,7 @@ class Jobs:
         self._jobs: dict[str, Job] = store.load(_DOCUMENT)
 
     async def create(self, user: str, settings: dict[str, Any]) -> int:
-        """Keep a new job and return its number."""
+        """Save a new job and return its id."""
         job_id = new_id()
         self._jobs[str(job_id)] = {
             "job_id": job_id,
@@ -60,16 +60,16 @@ class Jobs:
         return job_id
 
     async def remove(self, job: Job) -> None:
-        """Forget a job."""
+        """Delete a job."""
         self._jobs.pop(str(job["job_id"]), None)
         await self.save()
 
     def of(self, user: str) -> list[Job]:
-        """Return a user's jobs, the newest first."""
+        """Return a user's jobs, newest first."""
         return [job for job in reversed(self._jobs.values()) if job["creator_user_name"] == user]
 
     def get(self, user: str, job_id: int) -> Job:
-        """Return a user's job, or refuse as the API does."""
+        """Return a user's job; refuse a missing one or another user's."""
         job = self._jobs.get(str(job_id))
         if job is None:
             raise invalid(f"Job {job_id} does not exist.")
@@ -80,11 +80,11 @@ class Jobs:
         return job
 
     def find(self, job_id: int) -> Job | None:
-        """Return a job, None if there is none."""
+        """Return a job, None for a missing one."""
         return self._jobs.get(str(job_id))
 
     async def save(self) -> None:
-        """Write every job."""
+        """Save every job."""
         await self._store.save(_DOCUMENT, self._jobs)
 
 
@@ -107,27 +107,27 @@ def merged(settings: dict[str, Any], new: dict[str, Any], removed: list[Any]) ->
     """Return a job's settings after a partial update.
 
     Args:
-        settings: What holds so far.
-        new: Top-level fields that are replaced; in arrays, entries are replaced or added by their keys.
+        settings: The settings before.
+        new: Top-level fields to replace; in arrays, entries are replaced or added by their keys.
         removed: Names of top-level fields, or `tasks/KEY` and `job_clusters/KEY`.
     """
     kept = {name: value for name, value in settings.items() if name not in removed}
     for name, key in KEYED_ARRAYS.items():
-        gone = {str(path).partition("/")[2] for path in removed if str(path).startswith(f"{name}/")}
-        if gone and name in kept:
-            kept[name] = [one for one in kept[name] if one[key] not in gone]
+        keys = {str(path).partition("/")[2] for path in removed if str(path).startswith(f"{name}/")}
+        if keys and name in kept:
+            kept[name] = [one for one in kept[name] if one[key] not in keys]
     for name, value in new.items():
         entry_key = KEYED_ARRAYS.get(name)
         if entry_key and isinstance(value, list) and all(isinstance(one, dict) for one in value):
-            there = {one[entry_key]: one for one in kept.get(name) or []}
-            kept[name] = list((there | {Fields(one).text(entry_key): one for one in value}).values())
+            entries = {one[entry_key]: one for one in kept.get(name) or []}
+            kept[name] = list((entries | {Fields(one).text(entry_key): one for one in value}).values())
         else:
             kept[name] = value
     return kept
 
 
 def checked(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return a job's settings, or refuse what could not be run."""
+    """Return a job's settings with a name; refuse settings that cannot be run."""
     fields = Fields(settings)
     if fields.number("max_concurrent_runs", 1) < 0:
         raise invalid("max_concurrent_runs must not be negative.")
@@ -176,6 +176,6 @@ def _is_zone(name: str) -> bool:
 
 
 def _sorted_dependencies(task: dict[str, Any]) -> dict[str, Any]:
-    """Return a task's dependencies in the order in which the API shows them, which is not the given one."""
+    """Return a task's dependencies sorted by key, as the API shows them."""
     found = task.get("depends_on") or []
     return {"depends_on": sorted(found, key=lambda one: str(one["task_key"]))} if found else {}

@@ -1,4 +1,8 @@
-"""Parameters of a job's run: which values hold, how they reach tasks, and `{{references}}` in them. Pure."""
+"""The parameters of a job's run: their values, how tasks get them, and `{{references}}` in settings. Pure.
+
+Bundles pass job parameters to scripts and wheels by `{{job.parameters.NAME}}`; without references such tasks
+would get that text as their argument.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ _REFERENCE = re.compile(r"\{\{\s*([\w.]+(?:\.`[^`]+`)?)\s*\}\}")
 
 
 def check_parameters(settings: Fields) -> None:
-    """Refuse parameters of a job that are not named, named twice, or without a text as default."""
+    """Refuse parameters of a job without a valid, unique name or with a default that is not a string."""
     names = []
     for one in settings.items("parameters"):
         if not isinstance(one, dict):
@@ -34,11 +38,11 @@ def check_parameters(settings: Fields) -> None:
 
 
 def parameters_of_run(settings: dict[str, Any], given: dict[str, Any]) -> list[dict[str, str]]:
-    """Return the parameters of a run as `runs/get` shows them: each with its default and its value.
+    """Return the parameters of a run as `runs/get` shows them, each with its default and its value.
 
     Args:
         settings: The job's settings.
-        given: The `job_parameters` of the request, which may name others than the job defines.
+        given: The `job_parameters` of the request, which may have names that the job does not define.
     """
     if not all(isinstance(value, str) for value in given.values()):
         raise invalid("job_parameters must be strings.")
@@ -52,10 +56,10 @@ def parameters_of_run(settings: dict[str, Any], given: dict[str, Any]) -> list[d
 
 
 def with_parameters(task: Task, run: Run, one: TaskRun) -> Task:
-    """Return a task as it is performed: with the run's parameters, and every reference replaced.
+    """Return a task with the run's parameters added and every reference replaced.
 
-    The parameters of a run reach tasks that take named values, where they win over the task's own;
-    tasks that take a list have to refer to them.
+    Tasks with named parameters get all parameters of the run, which override those of the same name; tasks
+    with a list of parameters get only those that they refer to.
     """
     known = _references(run, one)
     parameters = {
@@ -92,7 +96,7 @@ def _references(run: Run, one: TaskRun) -> dict[str, str]:
 
 
 def _filled(value: Any, known: dict[str, str]) -> Any:  # noqa: ANN401 - any JSON
-    """Return a value with its references replaced; one that names nothing stays as it is written."""
+    """Return a value with its references replaced, except unknown ones."""
     if isinstance(value, str):
         return _REFERENCE.sub(lambda match: known.get(match[1].replace("`", ""), match[0]), value)
     if isinstance(value, list):

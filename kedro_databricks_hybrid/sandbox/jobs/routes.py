@@ -1,6 +1,7 @@
-"""The jobs API: jobs that are saved, their runs, and repairs.
+"""Saved jobs over HTTP: create, change, run, and repair.
 
-A repair does some tasks of a run that has ended again, as part of the same run.
+A repair runs some tasks of an ended run again, as part of the same run: without it, users of
+`databricks jobs repair-run` or of Airflow's Databricks operators could not try to repeat only what failed.
 """
 
 from __future__ import annotations
@@ -12,18 +13,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
-from kedro_databricks_hybrid.sandbox.core.fields import (
-    ARRAY_PAGE,
-    Fields,
-    body,
-    page_offset,
-    paged_arrays,
-    query,
-)
+from kedro_databricks_hybrid.sandbox.core.fields import Fields, body, query
+from kedro_databricks_hybrid.sandbox.core.pages import ARRAY_PAGE, limit, page, paged_arrays
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs import runs
 from kedro_databricks_hybrid.sandbox.jobs.model import KEYED_ARRAYS, Job, Jobs, checked, describe, merged
 from kedro_databricks_hybrid.sandbox.jobs.parameters import parameters_of_run
-from kedro_databricks_hybrid.sandbox.jobs.runs import Run, State, TaskRun, new_id, now
+from kedro_databricks_hybrid.sandbox.jobs.runs import Run, State, TaskRun
 from kedro_databricks_hybrid.sandbox.jobs.settings import read_settings
 
 if TYPE_CHECKING:
@@ -38,7 +34,7 @@ if TYPE_CHECKING:
 
 _MAX_PAGE = 100
 _DEFAULT_PAGE = 20
-# Parameters of run-now, and what they stand in for in a task.
+# Parameters of run-now, and the field of a task that each replaces.
 OVERRIDES = {
     "notebook_params": ("notebook_task", "base_parameters"),
     "python_params": ("spark_python_task", "parameters"),
@@ -47,7 +43,7 @@ OVERRIDES = {
 
 
 class JobsApi:
-    """The handlers of this half of the family."""
+    """The handlers of saved jobs."""
 
     def __init__(self, jobs: Jobs, runs: Runs, runs_api: RunsApi) -> None:
         self._jobs = jobs
@@ -55,7 +51,7 @@ class JobsApi:
         self._runs_api = runs_api
 
     async def create(self, request: Request) -> Response:
-        """Keep a new job."""
+        """Create a job."""
         settings = (await body(request)).without({"access_control_list"})
         return JSONResponse({"job_id": await self._jobs.create(request.state.user.name, settings)})
 
@@ -65,25 +61,20 @@ class JobsApi:
         return JSONResponse(paged_arrays(request, shown, shown["settings"], KEYED_ARRAYS))
 
     async def list_page(self, request: Request) -> Response:
-        """Show some of the user's jobs."""
+        """Show a page of the user's jobs."""
         fields = query(request)
-        size = fields.number("limit", _DEFAULT_PAGE) or _DEFAULT_PAGE
-        if not 0 < size <= _MAX_PAGE:
-            raise invalid(f"limit must be between 1 and {_MAX_PAGE}")
+        part = page(fields, limit(fields, _DEFAULT_PAGE, _MAX_PAGE), offset="offset")
         name = fields.text("name", "").lower()
         mine = self._jobs.of(request.state.user.name)
         found = [job for job in mine if name in {"", job["settings"]["name"].lower()}]
-        start = max(fields.number("offset", 0), 0) or page_offset(fields)
         expand = fields.flag("expand_tasks")
         shown = [
             _in_list(describe(job), expand=expand, is_first_version=request.url.path.startswith("/api/2.1/"))
-            for job in found[start : start + size]
+            for job in part.of(found)
         ]
         answer: dict[str, Any] = {"jobs": shown} if shown else {}
-        answer["has_more"] = start + size < len(found)
-        if answer["has_more"]:
-            answer["next_page_token"] = str(start + size)
-        return JSONResponse(answer)
+        following = part.next(len(found))
+        return JSONResponse({**answer, "has_more": bool(following), **following})
 
     async def reset(self, request: Request) -> Response:
         """Replace a job's settings."""
@@ -102,12 +93,12 @@ class JobsApi:
         return JSONResponse({})
 
     async def delete(self, request: Request) -> Response:
-        """Forget a job."""
+        """Delete a job."""
         await self._jobs.remove(self._job(request, await body(request)))
         return JSONResponse({})
 
     async def run_now(self, request: Request) -> Response:
-        """Start a run of a job; one too many waits where the job has a queue, else it is skipped."""
+        """Start a run of a job; at the limit of concurrent runs queue it, or skip it without a queue."""
         fields = await body(request)
         user = request.state.user
         job = self._job(request, fields)
@@ -127,7 +118,7 @@ class JobsApi:
 
     @staticmethod
     def _run(job: Job, user: str, fields: Fields) -> Run:
-        """Return a run of a job that has not begun."""
+        """Return a new run of a job."""
         given = _chosen(overridden(job["settings"], fields), fields.items("only"))
         token = fields.text("idempotency_token", "")
         run = Run(new_id(), job["job_id"], given["name"], user, "JOB_RUN", given, [], token, now())
@@ -140,7 +131,7 @@ class JobsApi:
 
 
 def routes(api: JobsApi) -> list[Route]:
-    """Return the routes of this half of the family."""
+    """Return the routes of saved jobs."""
     found = []
     for version in ("2.1", "2.2"):
         base = f"/api/{version}/jobs"
@@ -157,7 +148,7 @@ def routes(api: JobsApi) -> list[Route]:
 
 
 def overridden(settings: dict[str, Any], fields: Fields) -> dict[str, Any]:
-    """Return a job's settings with the parameters of one run for its tasks."""
+    """Return a job's settings with the task parameters of one run."""
     given = copy.deepcopy(settings)
     for name, (kind, parameter) in OVERRIDES.items():
         if not fields.has(name):
@@ -171,14 +162,14 @@ def overridden(settings: dict[str, Any], fields: Fields) -> dict[str, Any]:
 
 
 def _chosen(settings: dict[str, Any], only: list[Any]) -> dict[str, Any]:
-    """Return a job's settings with the chosen tasks alone, which then wait for each other only."""
+    """Return a job's settings with only the chosen tasks, and dependencies between them."""
     if not only:
         return settings
-    there = {task["task_key"]: task for task in settings.get("tasks") or []}
-    unknown = [key for key in only if not isinstance(key, str) or key not in there]
+    tasks = {task["task_key"]: task for task in settings.get("tasks") or []}
+    unknown = [key for key in only if not isinstance(key, str) or key not in tasks]
     if unknown:
         raise invalid(f"The job has no task {str(unknown[0])[:100]!r}.")
-    chosen = [task for key, task in there.items() if key in only]
+    chosen = [task for key, task in tasks.items() if key in only]
     for task in chosen:
         task["depends_on"] = [one for one in task.get("depends_on") or [] if one["task_key"] in only]
     return {**settings, "tasks": chosen}
@@ -205,7 +196,7 @@ class RepairsApi:
         self._work = work
 
     async def repair(self, request: Request) -> Response:
-        """Begin to do tasks of a run again, with the job's settings as they are now."""
+        """Begin to run tasks again, with the current settings of the job."""
         fields = await body(request)
         run, only = self._runs.find(request.state.user.name, fields.number("run_id"))
         if only is not None or run.kind != "JOB_RUN":
@@ -222,12 +213,12 @@ class RepairsApi:
         run.parameters = parameters_of_run(given, parameters | fields.mapping("job_parameters"))
         run.given = given
         _reopen(run, settings, keys)
-        await self._runs.save()
+        await self._runs.save(run)
         self._work.begin(run, settings, request.state.user)
         return JSONResponse({"repair_id": run.repairs[-1]})
 
     def routes(self) -> list[Route]:
-        """Return the routes of this part of the family."""
+        """Return the routes of repairs."""
         return [
             Route(f"/api/{version}/jobs/runs/repair", self.repair, methods=["POST"])
             for version in ("2.1", "2.2")
@@ -235,7 +226,7 @@ class RepairsApi:
 
 
 def _tasks_to_repair(run: Run, settings: Settings, fields: Fields) -> set[str]:
-    """Return the keys of the tasks that are to be done again."""
+    """Return the keys of the tasks to run again."""
     known = {task.key for task in settings.tasks}
     named: list[Any] = fields.items("rerun_tasks")
     unknown = [key for key in named if not isinstance(key, str) or key not in known]
@@ -259,7 +250,7 @@ def _with_dependents(keys: Iterable[str], settings: Settings) -> set[str]:
 
 
 def _reopen(run: Run, settings: Settings, keys: set[str]) -> None:
-    """Make a run one that has yet to be done, as far as the chosen tasks are concerned."""
+    """Reset a run, so that the chosen tasks are run again."""
     run.history.append(run.describe_attempt())
     old = {one.key: one for one in run.tasks}
     tasks = []

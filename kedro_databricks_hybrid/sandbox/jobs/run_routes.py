@@ -1,4 +1,4 @@
-"""The runs of the jobs API: submit, get, get-output, list, cancel, delete."""
+"""Runs over HTTP: submit, get, get-output, list, cancel, delete."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
-from kedro_databricks_hybrid.sandbox.core.fields import body, page_offset, paged_arrays, query
+from kedro_databricks_hybrid.sandbox.core.fields import body, query
+from kedro_databricks_hybrid.sandbox.core.pages import limit, page, paged_arrays
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs import runs
-from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, TaskRun, new_id, now
+from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, TaskRun
 from kedro_databricks_hybrid.sandbox.jobs.settings import read_settings
 from kedro_databricks_hybrid.sandbox.kernel.access import NOTEBOOK_HEADER
 
@@ -34,7 +36,7 @@ _MANY_TASKS = (
 
 
 class RunsApi:
-    """The handlers of this half of the family."""
+    """The handlers of runs."""
 
     def __init__(self, runs: Runs, work: JobWork, clusters: Clusters) -> None:
         self._runs = runs
@@ -42,12 +44,12 @@ class RunsApi:
         self._clusters = clusters
 
     async def start(self, user: User, run: Run, limit: int = 0) -> None:
-        """Begin a run, or refuse what it is told to do.
+        """Begin a run, or refuse its settings.
 
         Args:
-            user: Whose run it is.
+            user: The user who runs it.
             run: The run, without its tasks.
-            limit: How many runs of its job may be under way; 0 for any number.
+            limit: How many runs of its job may be active at once; 0 for any number.
         """
         settings = read_settings(run.given)
         for task in settings.tasks:
@@ -62,7 +64,7 @@ class RunsApi:
         self._work.begin(run, settings, user, limit)
 
     def repeated(self, user: User, fields: Fields) -> Run | None:
-        """Return the run that was started with the request's idempotency token before."""
+        """Return the run that an earlier request with the same idempotency token started, else None."""
         token = fields.text("idempotency_token", "")
         if len(token) > _MAX_TOKEN:
             raise invalid(f"idempotency_token is longer than {_MAX_TOKEN} characters.")
@@ -98,7 +100,7 @@ class RunsApi:
         return JSONResponse(paged_arrays(request, shown, shown, _ARRAYS))
 
     async def get_output(self, request: Request) -> Response:
-        """Show what a task has said."""
+        """Show the output of a task."""
         run, only = self._runs.find(request.state.user.name, query(request).number("run_id"))
         if only is None:
             raise invalid(_MANY_TASKS)
@@ -108,11 +110,9 @@ class RunsApi:
         return JSONResponse({"metadata": run.describe(only), **output})
 
     async def list_page(self, request: Request) -> Response:
-        """Show some of the user's runs."""
+        """Show a page of the user's runs."""
         fields = query(request)
-        size = fields.number("limit", _DEFAULT_PAGE) or _DEFAULT_PAGE
-        if not 0 < size <= _MAX_PAGE:
-            raise invalid(f"limit must be between 1 and {_MAX_PAGE}")
+        part = page(fields, limit(fields, _DEFAULT_PAGE, _MAX_PAGE), offset="offset")
         active, completed = fields.flag("active_only"), fields.flag("completed_only")
         if active and completed:
             raise invalid("active_only and completed_only cannot both be true.")
@@ -128,16 +128,13 @@ class RunsApi:
             and not (active and run.state.is_final)
             and not (completed and not run.state.is_final)
         ]
-        start = max(fields.number("offset", 0), 0) or page_offset(fields)
-        shown = [run.describe() for run in found[start : start + size]]
+        shown = [run.describe() for run in part.of(found)]
         if not fields.flag("expand_tasks"):
             for one in shown:
                 del one["tasks"]
         answer: dict[str, Any] = {"runs": shown} if shown else {}
-        answer["has_more"] = start + size < len(found)
-        if answer["has_more"]:
-            answer["next_page_token"] = str(start + size)
-        return JSONResponse(answer)
+        following = part.next(len(found))
+        return JSONResponse({**answer, "has_more": bool(following), **following})
 
     async def cancel(self, request: Request) -> Response:
         """Begin to cancel a run."""
@@ -156,7 +153,7 @@ class RunsApi:
         return JSONResponse({})
 
     async def delete(self, request: Request) -> Response:
-        """Forget a run that has ended."""
+        """Delete an ended run."""
         fields = await body(request)
         run, _ = self._runs.find(request.state.user.name, fields.number("run_id"))
         if not run.state.is_final:
@@ -165,7 +162,7 @@ class RunsApi:
         return JSONResponse({})
 
     def routes(self) -> list[Route]:
-        """Return the routes of this half of the family."""
+        """Return the routes of runs."""
         found = []
         for version in ("2.1", "2.2"):
             base = f"/api/{version}/jobs/runs"

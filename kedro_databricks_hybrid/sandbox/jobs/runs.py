@@ -1,20 +1,18 @@
-"""The runs of the workspace: how they and their tasks end, and what survives a restart."""
+"""The runs of the workspace and of their tasks: states, outputs, and how they survive a restart."""
 
 from __future__ import annotations
 
-import asyncio
-import secrets
-import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
+from kedro_databricks_hybrid.sandbox.core.stamps import now
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.core.store import Store
 
 MAX_OUTPUT = 5 * 1024 * 1024
-"""Bytes of a task's logs (the last) or a notebook's result (the first) that are kept."""
+"""How many of the last bytes of a task's logs, or of the first bytes of a notebook's result, are kept."""
 
 WORKLOAD_FAILED = "Workload failed, see run output for details"
 _TYPES = {
@@ -30,13 +28,13 @@ _TYPES = {
     "CLUSTER_ERROR": "CLOUD_FAILURE",
     "INTERNAL_ERROR": "INTERNAL_ERROR",
 }
-_DOCUMENT = "runs"
+_TABLE = "runs"
 _KEPT_RUNS = 1000
 
 
 @dataclass
 class State:
-    """Where a run or a task of it is: the old form and the new one of the same thing."""
+    """The state of a run or a task, which the API shows in two forms, `state` and `status`."""
 
     life_cycle: str = "PENDING"
     result: str = ""
@@ -45,7 +43,7 @@ class State:
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether the run or task has ended."""
         return self.life_cycle in {"TERMINATED", "SKIPPED", "INTERNAL_ERROR"}
 
     def describe(self) -> dict[str, Any]:
@@ -73,7 +71,7 @@ CANCELLED = State("TERMINATED", "CANCELED", "Run cancelled.", "USER_CANCELED")
 TIMED_OUT = State("TERMINATED", "TIMEDOUT", "Run timed out.", "CANCELED")
 INTERRUPTED = State("INTERNAL_ERROR", "FAILED", "The workspace was restarted.", "INTERNAL_ERROR")
 SUCCEEDED_PARTLY = State("TERMINATED", "SUCCESS_WITH_FAILURES", "", "SUCCESS")
-# Not verified against a live workspace: life cycles and messages of tasks that are not begun.
+# Not verified against a live workspace: life cycles and messages of tasks that do not start.
 UPSTREAM_FAILED = State("SKIPPED", "UPSTREAM_FAILED", "An upstream task failed.", "SKIPPED")
 UPSTREAM_CANCELLED = State("SKIPPED", "UPSTREAM_CANCELED", "An upstream task was cancelled.", "SKIPPED")
 EXCLUDED = State("SKIPPED", "EXCLUDED", "The conditions to run this task were not met.", "SKIPPED")
@@ -85,7 +83,7 @@ TOO_MANY = State(
 
 @dataclass
 class TaskOutput:
-    """What a task has said."""
+    """The output of a task."""
 
     logs: str | None = None
     logs_truncated: bool = False
@@ -109,7 +107,7 @@ class TaskOutput:
 
 
 class TaskFailedError(Exception):
-    """A task ends otherwise than its program would; `state` is how."""
+    """A task fails outside of its program; `state` is its final state."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -118,14 +116,14 @@ class TaskFailedError(Exception):
 
 @dataclass
 class Log:
-    """The end of what a task writes; the beginning is dropped."""
+    """The last part of a task's logs; the beginning is dropped."""
 
     parts: list[str] = field(default_factory=list)
     length: int = 0
     cut: bool = False
 
     def add(self, text: str) -> None:
-        """Write a text."""
+        """Append a text."""
         self.parts.append(text)
         self.length += len(text)
         if self.length > 2 * MAX_OUTPUT:
@@ -133,7 +131,7 @@ class Log:
             self.length = len(self.parts[0])
 
     def text(self) -> str:
-        """Return the last of it."""
+        """Return the last MAX_OUTPUT bytes."""
         content = "".join(self.parts).encode(errors="replace")
         self.cut = self.cut or len(content) > MAX_OUTPUT
         return content[-MAX_OUTPUT:].decode(errors="ignore")
@@ -141,12 +139,13 @@ class Log:
 
 @dataclass(eq=False)
 class TaskRun:
-    """One task of a run; times are milliseconds since the epoch, 0 before they come.
+    """One attempt at a task of a run; times are milliseconds since the epoch, 0 if not reached yet.
 
     Attributes:
-        attempt: How often it was tried before, in this run.
-        retries: How many of those tries were for a failure just before, and not for a repair.
-        resolved: Its own settings as it was performed with them.
+        attempt: The number of earlier attempts in this run.
+        retries: How many of them this one directly retries; a repair starts from 0 again.
+        ending: The state that it is being ended with, if the program does not decide it.
+        resolved: Its settings with all parameters and references replaced.
     """
 
     run_id: int
@@ -165,17 +164,17 @@ class TaskRun:
 
 @dataclass(eq=False)
 class Run:
-    """One run of a job, or one that was submitted once.
+    """One run of a job, or a one-time run.
 
     Attributes:
-        kind: JOB_RUN or SUBMIT_RUN.
-        given: The settings as they were given.
-        commit: What its git_source was at.
+        kind: JOB_RUN, SUBMIT_RUN or WORKFLOW_RUN.
+        given: The settings as given.
+        commit: The commit of its git_source.
         parameters: Name, default and value of each parameter.
-        overriding: The parameters for its tasks that it was started with.
-        repairs: The number of each repair.
-        earlier: Attempts at tasks that another attempt has followed.
-        history: How it had ended before each repair.
+        overriding: The task parameters of the request that started it.
+        repairs: The id of each repair.
+        earlier: Attempts at tasks that were followed by another attempt.
+        history: Its state before each repair, as the API shows it.
     """
 
     run_id: int
@@ -230,7 +229,7 @@ class Run:
         return shown
 
     def describe_attempt(self) -> dict[str, Any]:
-        """Return the latest repair, or the run as it was without any, as the run's history shows it."""
+        """Return the latest repair, or the original run, as the repair history shows it."""
         number = {"type": "REPAIR", "id": self.repairs[-1]} if self.repairs else {"type": "ORIGINAL"}
         before = {task for item in self.history for task in item["task_run_ids"]}
         runs = [one.run_id for one in [*self.earlier, *self.tasks] if one.run_id not in before]
@@ -246,18 +245,21 @@ class Run:
 
 
 class Runs:
-    """Every run that is kept."""
+    """The saved runs."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
-        self._runs = {int(key): _loaded(saved) for key, saved in store.load(_DOCUMENT).items()}
+        self._table = store.table(_TABLE)
+        saved = self._table.load()
+        self._runs = {run_id: _loaded(document) for run_id, document in saved.items()}
+        active = [run_id for run_id, document in saved.items() if not State(**document["state"]).is_final]
+        self._table.save_now({run_id: self._runs[run_id] for run_id in active})  # now they are interrupted
 
     def all(self) -> list[Run]:
-        """Return the runs, the newest first."""
+        """Return the runs, newest first."""
         return sorted(self._runs.values(), key=lambda run: (run.start, run.run_id), reverse=True)
 
     def find(self, user: str, run_id: int) -> tuple[Run, TaskRun | None]:
-        """Return a run, or the one that a task's run belongs to and that; or refuse as the API does."""
+        """Return a run by its id; by the id of a task's run, return the task too; refuse a missing one."""
         for run in self._runs.values():
             attempts = [*run.tasks, *run.earlier]
             only = next((one for one in attempts if one.run_id == run_id), None)
@@ -271,43 +273,32 @@ class Runs:
         raise invalid(f"Run {run_id} does not exist.")
 
     def with_token(self, user: str, token: str) -> Run | None:
-        """Return the run that was started with an idempotency token."""
+        """Return the run that a user started with an idempotency token, else None."""
         return next(
             (one for one in self._runs.values() if token and (one.creator, one.token) == (user, token)), None
         )
 
     async def add(self, run: Run) -> None:
-        """Keep a run; the oldest one that has ended goes where there are too many."""
+        """Save a new run; delete the oldest ended ones if there are too many."""
         self._runs[run.run_id] = run
-        for old in reversed(self.all()[_KEPT_RUNS:]):
-            if old.state.is_final:
-                del self._runs[old.run_id]
-        await self.save()
+        old = [one.run_id for one in self.all()[_KEPT_RUNS:] if one.state.is_final]
+        for run_id in old:
+            del self._runs[run_id]
+        await self.save(run)
+        await self._table.remove(old)
 
     async def remove(self, run: Run) -> None:
-        """Forget a run."""
+        """Delete a run."""
         self._runs.pop(run.run_id, None)
-        await self.save()
+        await self._table.remove([run.run_id])
 
-    async def save(self) -> None:
-        """Write what is known; outputs can be large, so that is made JSON on a thread."""
-        runs = list(self._runs.values())
-        document = await asyncio.to_thread(lambda: {str(run.run_id): asdict(run) for run in runs})
-        await self._store.save(_DOCUMENT, document)
-
-
-def new_id() -> int:
-    """Return a number for a run or a job."""
-    return 10**14 + secrets.randbelow(9 * 10**14)
-
-
-def now() -> int:
-    """Return the time in milliseconds since the epoch."""
-    return int(time.time() * 1000)
+    async def save(self, run: Run) -> None:
+        """Save one run as it is now."""
+        await self._table.save(run.run_id, run)
 
 
 def _loaded(saved: dict[str, Any]) -> Run:
-    """Return a run of an earlier server; what had not ended has been interrupted."""
+    """Return a saved run; mark it and its tasks as interrupted if they had not ended."""
     tasks = [_loaded_task(one) for one in saved["tasks"]]
     earlier = [_loaded_task(one) for one in saved.get("earlier", [])]
     state = State(**saved["state"])

@@ -1,4 +1,4 @@
-"""What a job or a run is told to do: read from a request, refused where the API would refuse it."""
+"""Read and check the settings of a job or a run, with the errors of the API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KINDS = ("notebook_task", "spark_python_task", "python_wheel_task")
 MAX_TASKS = 1000
 MAX_PARAMETER_BYTES = 1024 * 1024
 _MAX_KEY = 100
-# What a task's own settings may name; any other kind of task is refused.
+# The fields that each kind of task requires; any other kind is refused.
 _REQUIRED = {
     "notebook_task": ("notebook_path",),
     "spark_python_task": ("python_file",),
@@ -33,15 +33,15 @@ class Task:
     Attributes:
         key: Its name in the job.
         kind: One of KINDS.
-        settings: What that kind of task needs.
-        after: The keys of the tasks that must have succeeded.
+        settings: The settings of that kind.
+        after: The keys of the tasks that it depends on.
         compute: existing_cluster_id, new_cluster, job_cluster_key or environment_key, as given.
-        libraries: What its cluster needs.
+        libraries: The libraries to install on its cluster.
         timeout: Seconds, 0 for no limit.
-        condition: Its `run_if`: which ends of those tasks let it begin.
-        retries: How often it is tried again after a failure, -1 for without end.
-        pause: Seconds before it is tried again.
-        given: The task as it was given.
+        condition: Its `run_if`: with which results of those tasks it starts.
+        retries: How often to retry it after a failure, -1 for no limit.
+        pause: Seconds before a retry.
+        given: The task as given.
     """
 
     key: str
@@ -59,7 +59,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Settings:
-    """A job, or a one-time run."""
+    """The settings of a job or a one-time run."""
 
     tasks: tuple[Task, ...]
     job_clusters: dict[str, dict[str, Any]]
@@ -72,7 +72,7 @@ def read_settings(values: Mapping[str, Any]) -> Settings:
     """Return the settings in a request.
 
     Raises:
-        ApiError: 400, as the API words it where that is known.
+        ApiError: 400, with the message of the API where it is known.
     """
     fields = Fields(values)
     clusters = {
@@ -143,7 +143,7 @@ def _task(fields: Fields, given: dict[str, Any]) -> Task:
 
 def _check_cluster(attributes: dict[str, Any]) -> None:
     version = Fields(attributes).text("spark_version", "")
-    if version:  # else a policy may give it
+    if version:  # a policy may set it otherwise
         runtimes.check(version)
 
 
@@ -175,14 +175,14 @@ def _check_references(
 
 
 def _check_order(tasks: tuple[Task, ...]) -> None:
-    done: set[str] = set()
+    ordered: set[str] = set()
     waiting = list(tasks)
     while waiting:
-        free = [task for task in waiting if done.issuperset(task.after)]
-        if not free:
+        ready = [task for task in waiting if ordered.issuperset(task.after)]
+        if not ready:
             raise invalid("The tasks depend on each other in a circle.")
-        done |= {task.key for task in free}
-        waiting = [task for task in waiting if task.key not in done]
+        ordered |= {task.key for task in ready}
+        waiting = [task for task in waiting if task.key not in ordered]
 
 
 def _git_source(fields: Fields) -> dict[str, Any]:

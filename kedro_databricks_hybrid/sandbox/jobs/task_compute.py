@@ -1,4 +1,4 @@
-"""What the tasks of one run are executed on: clusters, serverless environments, files from Git."""
+"""The compute of a run's tasks: clusters, serverless environments, and files from Git."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 _DEFAULT_VERSION = "4"
-# Not verified against a live workspace: what DATABRICKS_RUNTIME_VERSION says on serverless compute.
+# Not verified against a live workspace: DATABRICKS_RUNTIME_VERSION on serverless compute.
 _SERVERLESS_RUNTIME = "client.{}.0"
 
 
@@ -37,7 +37,7 @@ class Compute:
     """The compute of one run.
 
     Attributes:
-        checkout: Where the files of the run's git_source are, None without one.
+        checkout: The folder with the files of the run's git_source, None without one.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Compute:
         return commit
 
     async def prepare(self, task: Task, one: TaskRun) -> None:
-        """Have the task's cluster running, with its libraries.
+        """Start the task's cluster and install its libraries.
 
         Raises:
             TaskFailedError: The cluster does not start, or a library cannot be installed.
@@ -97,8 +97,8 @@ class Compute:
         if task.libraries:
             await self._libraries.add(cluster.cluster_id, task.libraries)
             await self._libraries.settled(cluster.cluster_id)
-            there = self._libraries.of(cluster.cluster_id)
-            failed = [each for each in there if each.library in task.libraries and each.status == "FAILED"]
+            known = self._libraries.of(cluster.cluster_id)
+            failed = [each for each in known if each.library in task.libraries and each.status == "FAILED"]
             if failed:
                 raise _library_failed(failed[0].message)
 
@@ -106,7 +106,7 @@ class Compute:
     async def environment(
         self, task: Task, one: TaskRun
     ) -> AsyncIterator[tuple[NotebookEnvironment, dict[str, str]]]:
-        """Give the task an environment and its variables, which end with it."""
+        """Give the task an environment and its variables; delete them afterwards."""
         made = self._sandbox.notebook_environment(str(one.run_id), self._user, one.cluster_id or None)
         making = asyncio.create_task(asyncio.to_thread(self._make, made))
         try:
@@ -123,10 +123,10 @@ class Compute:
             await asyncio.to_thread(made.remove)
 
     async def close(self) -> None:
-        """Terminate the clusters that were made for this run, and drop the files from Git."""
+        """Terminate the clusters that were created for this run, and delete the files from Git."""
         for cluster_id in self._made.values():
             if self._sandbox.clusters.find(cluster_id) is None:
-                continue  # someone has deleted it for good
+                continue  # permanently deleted meanwhile
             await self._sandbox.clusters.terminate(cluster_id, "JOB_FINISHED")
         if self.checkout is not None:
             await asyncio.to_thread(shutil.rmtree, self.checkout, ignore_errors=True)
@@ -156,7 +156,7 @@ class Compute:
         return variables
 
     async def _cluster(self, task: Task) -> Cluster | None:
-        """Return the cluster that a task names, begun to start where it does not run."""
+        """Return the cluster of a task, None on serverless compute; begin to start one that does not run."""
         clusters = self._sandbox.clusters
         given = task.compute
         if "existing_cluster_id" in given:
@@ -187,8 +187,8 @@ class Compute:
         return self._sandbox.clusters.get(self._made[key])
 
 
-def _library_failed(said: str) -> TaskFailedError:
-    return TaskFailedError("LIBRARY_INSTALLATION_ERROR", f"Library installation failed: {said}")
+def _library_failed(reason: str) -> TaskFailedError:
+    return TaskFailedError("LIBRARY_INSTALLATION_ERROR", f"Library installation failed: {reason}")
 
 
 def _ref(source: dict[str, Any]) -> str:

@@ -1,4 +1,8 @@
-"""Which tasks of a run may begin, and what becomes of the run once all have ended. Pure."""
+"""Which tasks of a run start, and the final state of the run. Pure.
+
+Jobs use `run_if` for tasks that clean up or notify after a failure (`ALL_DONE`, `AT_LEAST_ONE_FAILED`);
+without it these would be skipped here just when they are meant to run.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +24,11 @@ _NOT_DONE = _FAILED | _CANCELLED
 
 
 def refusal(condition: str, before: Iterable[State]) -> State | None:
-    """Return how a task ends without being done, None if it is to be done.
+    """Return the final state of a task that must not start, None if it is to start.
 
     Args:
         condition: Its `run_if`.
-        before: How the tasks that it depends on have ended.
+        before: The final states of the tasks that it depends on.
     """
     results = [state.result for state in before]
     failed = [result in _FAILED for result in results]
@@ -45,11 +49,11 @@ def refusal(condition: str, before: Iterable[State]) -> State | None:
 
 
 def outcome(tasks: Mapping[str, State], after: Mapping[str, Iterable[str]]) -> State:
-    """Return how a run has ended: as its last tasks have, those that no other one depends on.
+    """Return the final state of a run, decided by the tasks that no other task depends on.
 
     Args:
-        tasks: How each task has ended.
-        after: What each task depends on.
+        tasks: The final state of each task.
+        after: The keys of the tasks that each task depends on.
     """
     inner = {key for keys in after.values() for key in keys}
     leaves = [state for key, state in tasks.items() if key not in inner]

@@ -1,4 +1,4 @@
-"""One task of a run: the program it asks for, executed in a Python process."""
+"""One task of a run: its program, and the Python process that runs it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 CHECKOUT = "/databricks/git_source"
-"""Where a task finds the files of its run's git_source."""
+"""The folder in which a task finds the files of its run's git_source."""
 
 _MODULE = "kedro_databricks_hybrid.sandbox.kernel.inside.tasks"
 _NOTEBOOK_MISSING = (
@@ -43,12 +43,12 @@ _IN_WORKSPACE = ("/Users/", "/Repos/", "/Shared/")
 
 @dataclass(frozen=True)
 class Program:
-    """What a task runs.
+    """The code of a task.
 
     Attributes:
-        opening: Code that is run first, and again whenever Python is restarted.
-        cells: The code, piece by piece.
-        is_notebook: Whether it has a result, or else a log.
+        opening: Code to run first, and again after each restart of Python.
+        cells: The cells, run one by one.
+        is_notebook: Whether the task's output is a notebook's result rather than a log.
     """
 
     opening: str
@@ -57,10 +57,10 @@ class Program:
 
 
 class TaskProcess:
-    """Runs one program to its end; cancelling that ends the process and all below it.
+    """Runs one program; cancelling `run` kills the process and its children.
 
     Attributes:
-        output: What it has said so far.
+        output: The output so far.
     """
 
     def __init__(self, environment: NotebookEnvironment, variables: dict[str, str], program: Program) -> None:
@@ -122,16 +122,16 @@ class TaskProcess:
 
 
 def program_of(sandbox: Sandbox, user: User, task: Task, checkout: Path | None) -> Program:
-    """Return what a task runs.
+    """Return the program of a task.
 
     Args:
         sandbox: The workspace.
-        user: Who runs it.
+        user: The user who runs it.
         task: The task.
-        checkout: Where the files of the run's git_source are, out here.
+        checkout: The folder on this machine with the files of the run's git_source.
 
     Raises:
-        TaskFailedError: There is no such notebook.
+        TaskFailedError: The notebook is missing, or is not a Python notebook.
     """
     settings = task.settings
     from_git = checkout is not None and settings.get("source", "GIT") == "GIT"
@@ -164,7 +164,7 @@ def _workspace_notebook(sandbox: Sandbox, user: User, settings: dict[str, Any]) 
         raise _no_notebook(path, user)
     repo = sandbox.repos.around(names)
     root = f"/Workspace{repo.path}" if repo else ""
-    return _notebook(entry.place, "/".join(("/Workspace", *names[:-1])), root, settings)
+    return _notebook(entry.disk_path, "/".join(("/Workspace", *names[:-1])), root, settings)
 
 
 def _git_notebook(user: User, settings: dict[str, Any], checkout: Path) -> Program:
@@ -174,7 +174,7 @@ def _git_notebook(user: User, settings: dict[str, Any], checkout: Path) -> Progr
         found = [(root / (path.rstrip("/") + extension)).resolve() for extension in (".py", ".ipynb")]
         inside = [one for one in found if one.is_relative_to(root) and one.is_file()]
         file = next((one for one in inside if notebook_files.language_of(one) == "PYTHON"), None)
-    except (OSError, ValueError, RuntimeError):  # a name that no file can have, a link that leads round
+    except (OSError, ValueError, RuntimeError):  # an invalid file name, or links in a circle
         file = None
     if file is None:
         raise _no_notebook(path, user)
@@ -182,12 +182,12 @@ def _git_notebook(user: User, settings: dict[str, Any], checkout: Path) -> Progr
     return _notebook(file, folder, CHECKOUT, settings)
 
 
-def _notebook(place: Path, folder: str, root: str, settings: dict[str, Any]) -> Program:
+def _notebook(file: Path, folder: str, root: str, settings: dict[str, Any]) -> Program:
     try:
-        code = tuple(notebook_files.code_of(place))
+        code = tuple(notebook_files.code_of(file))
     except ApiError as error:
         raise TaskFailedError("RUN_EXECUTION_ERROR", error.message) from error
-    path = f"{folder}/{place.stem}".removeprefix("/Workspace")
+    path = f"{folder}/{file.stem}".removeprefix("/Workspace")
     opening = _call("open_notebook", path, folder, root, settings.get("base_parameters") or {})
     return Program(opening, code, is_notebook=True)
 

@@ -1,4 +1,8 @@
-"""Doing the work of runs: task after task, each on its compute."""
+"""Perform runs: wait in the queue of the job, then run each task on its compute.
+
+Bundles enable the queue of a job by default; without queues, a second run that waits on Databricks would be
+skipped here.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,11 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.sandbox.core.errors import ApiError
+from kedro_databricks_hybrid.sandbox.core.errors import SANDBOX_FAILED, ApiError
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs import runs, task_order
 from kedro_databricks_hybrid.sandbox.jobs.parameters import with_parameters
-from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, State, TaskFailedError, TaskRun, new_id, now
+from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, State, TaskFailedError, TaskRun
 from kedro_databricks_hybrid.sandbox.jobs.task_compute import Compute
 from kedro_databricks_hybrid.sandbox.jobs.task_process import TaskProcess, program_of
 from kedro_databricks_hybrid.sandbox.kernel.process import KernelDiedError
@@ -27,27 +32,27 @@ _LOG = logging.getLogger(__name__)
 
 
 class JobWork:
-    """Every run that is under way."""
+    """Performs the active runs."""
 
     def __init__(self, sandbox: Sandbox, libraries: Libraries, runs: Runs) -> None:
         self._sandbox = sandbox
         self._libraries = libraries
         self._runs = runs
-        self._under_way: dict[int, asyncio.Task[None]] = {}
+        self._active: dict[int, asyncio.Task[None]] = {}
         self._tasks: dict[int, asyncio.Task[State]] = {}
         self._queued: dict[int, asyncio.Event] = {}
         sandbox.clusters.on_terminate(self._lose_cluster)
         sandbox.notebook_accesses.on_end(self._stop_runs_of)
 
     def begin(self, run: Run, settings: Settings, user: User, limit: int = 0) -> None:
-        """Begin a run, once fewer than `limit` runs of its job are ahead of it; 0 for at once."""
-        work = asyncio.create_task(self._do(run, settings, user, limit))
-        self._under_way[run.run_id] = work
-        work.add_done_callback(lambda _: self._under_way.pop(run.run_id, None))
+        """Begin a run, once fewer than `limit` earlier runs of its job are active; 0 begins it at once."""
+        work = asyncio.create_task(self._perform(run, settings, user, limit))
+        self._active[run.run_id] = work
+        work.add_done_callback(lambda _: self._active.pop(run.run_id, None))
 
     def stop(self, run: Run, how: State) -> None:
-        """Begin to end a run; one that has ended stays as it is."""
-        if run.state.is_final or run.run_id not in self._under_way:
+        """Begin to end a run; do nothing if it has ended."""
+        if run.state.is_final or run.run_id not in self._active:
             return
         run.state = State("TERMINATING", message=how.message)
         for one in run.tasks:
@@ -57,12 +62,12 @@ class JobWork:
 
     async def wait(self, run: Run) -> None:
         """Wait until a run has ended."""
-        if run.run_id in self._under_way:
-            await asyncio.wait([self._under_way[run.run_id]])
+        if run.run_id in self._active:
+            await asyncio.wait([self._active[run.run_id]])
 
     async def close(self) -> None:
         """End every run."""
-        work = list(self._under_way.values())
+        work = list(self._active.values())
         for run in self._runs.all():
             self.stop(run, runs.INTERRUPTED)
         await asyncio.gather(*work, return_exceptions=True)
@@ -81,23 +86,23 @@ class JobWork:
     async def _lose_cluster(self, cluster_id: str) -> None:
         cluster = self._sandbox.clusters.find(cluster_id)
         if cluster is not None and cluster.state == "PENDING":
-            return  # it did not start: the task that waits for it says why
+            return  # it did not start; the task that waits for it reports why
         message = f"Cluster {cluster_id} was terminated during the run."
         lost = State("INTERNAL_ERROR", "FAILED", message, "CLUSTER_ERROR")
         for run in self._runs.all():
-            for one in run.tasks if run.run_id in self._under_way else ():
+            for one in run.tasks if run.run_id in self._active else ():
                 if one.cluster_id == cluster_id:
                     self._stop_task(one, lost)
 
     async def _wait_in_queue(self, run: Run, limit: int) -> None:
-        """Wait until fewer than `limit` runs of the job that came before this one are under way."""
+        """Wait until fewer than `limit` earlier runs of the job are active."""
         stopped = self._queued[run.run_id] = asyncio.Event()
         waiting = asyncio.create_task(stopped.wait())
         try:
             while not stopped.is_set():
-                before = list(self._under_way)[: list(self._under_way).index(run.run_id)]
+                before = list(self._active)[: list(self._active).index(run.run_id)]
                 ahead = [
-                    self._under_way[one.run_id]
+                    self._active[one.run_id]
                     for one in self._runs.all()
                     if one.job_id == run.job_id and one.run_id in before
                 ]
@@ -108,7 +113,7 @@ class JobWork:
             waiting.cancel()
             del self._queued[run.run_id]
 
-    async def _do(self, run: Run, settings: Settings, user: User, limit: int) -> None:
+    async def _perform(self, run: Run, settings: Settings, user: User, limit: int) -> None:
         if limit:
             await self._wait_in_queue(run, limit)
         clock = None
@@ -125,8 +130,8 @@ class JobWork:
                     one.ending = one.ending or refused
             if not run.state.is_final and run.state.life_cycle != "TERMINATING":
                 run.state = State("RUNNING", message="In run")
-            await self._runs.save()
-            await self._do_tasks(run, settings, compute, user)
+            await self._runs.save(run)
+            await self._run_tasks(run, settings, compute, user)
         finally:
             if clock is not None:
                 clock.cancel()
@@ -134,15 +139,15 @@ class JobWork:
             after = {task.key: task.after for task in settings.tasks}
             run.state = task_order.outcome({one.key: one.state for one in run.tasks}, after)
             run.end = now()
-            await self._runs.save()
+            await self._runs.save(run)
 
-    async def _do_tasks(self, run: Run, settings: Settings, compute: Compute, user: User) -> None:
-        """Do each task that has not ended once those before it have."""
+    async def _run_tasks(self, run: Run, settings: Settings, compute: Compute, user: User) -> None:
+        """Run each unfinished task as soon as the tasks that it depends on have ended."""
         by_key = {one.key: one for one in run.tasks}
         waiting = {task.key: task for task in settings.tasks if not by_key[task.key].state.is_final}
         working: dict[asyncio.Task[State], tuple[Task, TaskRun]] = {}
         while waiting or working:
-            for task in [task for task in waiting.values() if _may_begin(task, by_key)]:
+            for task in [task for task in waiting.values() if _may_start(task, by_key)]:
                 one = by_key[waiting.pop(task.key).key]
                 one.start = now()
                 before = [by_key[key].state for key in task.after]
@@ -150,7 +155,7 @@ class JobWork:
                 if one.ending is not None:
                     _settle(one, one.ending)
                     continue
-                work = asyncio.create_task(self._do_task(task, run, one, compute, user))
+                work = asyncio.create_task(self._run_task(task, run, one, compute, user))
                 working[work] = task, one
                 self._tasks[one.run_id] = work
             if not working:
@@ -163,9 +168,9 @@ class JobWork:
                 if run.state.life_cycle != "TERMINATING" and _is_retried(task, one):
                     waiting[task.key] = task
                     by_key[task.key] = _next_attempt(run, one)
-            await self._runs.save()
+            await self._runs.save(run)
 
-    async def _do_task(self, task: Task, run: Run, one: TaskRun, compute: Compute, user: User) -> State:
+    async def _run_task(self, task: Task, run: Run, one: TaskRun, compute: Compute, user: User) -> State:
         if one.retries:
             await asyncio.sleep(task.pause)
         task = with_parameters(task, run, one)
@@ -190,7 +195,7 @@ class JobWork:
                 clock.cancel()
 
 
-def _may_begin(task: Task, by_key: dict[str, TaskRun]) -> bool:
+def _may_start(task: Task, by_key: dict[str, TaskRun]) -> bool:
     return all(by_key[key].state.is_final for key in task.after)
 
 
@@ -202,7 +207,7 @@ def _is_retried(task: Task, one: TaskRun) -> bool:
 
 
 def _next_attempt(run: Run, one: TaskRun) -> TaskRun:
-    """Return another attempt at a task, which takes the place of the one before."""
+    """Return a new attempt at a task, which replaces the earlier one in the run."""
     new = TaskRun(new_id(), one.key, one.given, attempt=one.attempt + 1, retries=one.retries + 1)
     run.tasks[run.tasks.index(one)] = new
     run.earlier.append(one)
@@ -216,7 +221,10 @@ def _ended(work: asyncio.Task[State], one: TaskRun) -> State:
     if error is not None:
         _LOG.error("Task %s failed in the sandbox", one.key, exc_info=error)
         return State(
-            "INTERNAL_ERROR", "FAILED", "The sandbox failed; its server.log says how.", "INTERNAL_ERROR"
+            "INTERNAL_ERROR",
+            "FAILED",
+            SANDBOX_FAILED,
+            "INTERNAL_ERROR",
         )
     return work.result()
 

@@ -1,1 +1,1 @@
-"""The notebook process as the server sees it: how it is set up, started, asked and ended."""
+"""The notebook process from the server's side: its files, its start, its commands and its end."""

@@ -1,7 +1,7 @@
-"""How a notebook asks the workspace as its user, without holding the user's own token.
+"""How a notebook calls the workspace as its user without the user's token.
 
-Each context has a token of its own, in a file that its owner alone can read. It is good for all that its
-user may do, and as long as the context lives.
+Each context has a token, in a file that only its owner can read. It has all permissions of the user, and is
+valid as long as the context exists.
 """
 
 from __future__ import annotations
@@ -19,83 +19,83 @@ if TYPE_CHECKING:
 
 ACCESS_FILE = "access.json"
 NOTEBOOK_HEADER = "X-Databricks-Notebook"
-"""Marks what a notebook's dbutils asks, not the notebook's own code."""
+"""Marks requests of a notebook's dbutils, as opposed to requests of its code."""
 
 REDACTED = "[REDACTED]"
 TABLE = "application/vnd.databricks.table+json"
-"""The type under which a kernel sends a table to the API: {"schema", "data", "truncated"}."""
+"""The media type of tables that a kernel sends to the API: {"schema", "data", "truncated"}."""
 
 
 class NotebookAccess:
-    """As whom the notebooks of one context ask, and what they must not show.
+    """The login of one context's notebooks, and the secrets to redact in their output.
 
     Attributes:
-        user: Whose context it is.
-        token: What they show the workspace.
-        runs: The runs that they have started by `dbutils.notebook.run`.
+        user: The user of the context.
+        token: The token of the context.
+        runs: The runs that they started by `dbutils.notebook.run`.
     """
 
     def __init__(self, user: User, url: str, workspace_id: str, cluster_id: str | None) -> None:
         self.user = user
         self.runs: list[int] = []
         self.token = f"notebook-{secrets.token_hex(24)}"
-        self._facts = {
+        self._login = {
             "url": url, "user": user.name, "workspace_id": workspace_id, "cluster_id": cluster_id
         }  # fmt: skip
         self._read: set[str] = set()
 
     def document(self) -> str:
-        """Return the content of the file that notebooks log in with."""
-        return json.dumps({**self._facts, "token": self.token})
+        """Return the content of the file by which notebooks log in."""
+        return json.dumps({**self._login, "token": self.token})
 
     def note(self, value: str) -> None:
-        """Remember a secret that was read, given in base64."""
+        """Add a secret that was read, in base64, to those to redact."""
         text = base64.b64decode(value).decode(errors="replace")
         if text.strip():
             self._read.add(text)
 
     def redact(self, shown: Any) -> Any:  # noqa: ANN401 - any JSON
-        """Return what a notebook shows, without the secrets that it has read."""
-        return _without(shown, sorted(self._read, key=len, reverse=True))
+        """Return output with every secret replaced that the notebook has read."""
+        return _redacted(shown, sorted(self._read, key=len, reverse=True))
 
 
 class NotebookAccesses:
-    """The tokens of all contexts that live."""
+    """The accesses of all existing contexts."""
 
     def __init__(self) -> None:
         self._accesses: list[NotebookAccess] = []
-        self._farewells: list[Callable[[NotebookAccess], None]] = []
+        self._end_callbacks: list[Callable[[NotebookAccess], None]] = []
 
     def on_end(self, callback: Callable[[NotebookAccess], None]) -> None:
-        """Have `callback` called with each access that ends."""
-        self._farewells.append(callback)
+        """Call `callback` with each access that is removed."""
+        self._end_callbacks.append(callback)
 
     def add(self, access: NotebookAccess) -> NotebookAccess:
-        """Make a token valid."""
+        """Make an access's token valid."""
         self._accesses.append(access)
         return access
 
     def remove(self, access: NotebookAccess) -> None:
-        """Make a token invalid."""
+        """Make an access's token invalid."""
         if access in self._accesses:
             self._accesses.remove(access)
-            for callback in self._farewells:
+            for callback in self._end_callbacks:
                 callback(access)
 
     def by_token(self, token: str) -> NotebookAccess | None:
-        """Return whose token this is."""
+        """Return the access of a token, None if it is not valid."""
         given = token.encode(errors="replace")
         found = [one for one in self._accesses if hmac.compare_digest(one.token.encode(), given)]
         return found[0] if found else None
 
 
-def _without(shown: Any, values: list[str]) -> Any:  # noqa: ANN401 - any JSON
+def _redacted(shown: Any, values: list[str]) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(shown, str):
         for value in values:
             shown = shown.replace(value, REDACTED)
         return shown
     if isinstance(shown, list):
-        return [_without(one, values) for one in shown]
+        return [_redacted(one, values) for one in shown]
     if isinstance(shown, dict):
-        return {name: _without(one, values) for name, one in shown.items()}
+        return {name: _redacted(one, values) for name, one in shown.items()}
     return shown

@@ -1,4 +1,4 @@
-"""The files and the environment variables that an execution context starts with."""
+"""The files and environment variables of a notebook process."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.kernel.access import NotebookAccess
 
 DRIVER_FOLDER = "/databricks/driver"
-"""The working directory of a context, as on Databricks; its Git folders lie elsewhere."""
+"""The working directory of a context, as on Databricks; Git folders are elsewhere."""
 
 CLUSTER_LIBRARIES = f"{spark_defaults.LOCAL_DISK}/.ephemeral_nfs/cluster_libraries/python"
-"""Where a context finds the packages of its cluster."""
+"""The folder in which a context finds the packages of its cluster."""
 
 _ENVIRONMENTS = ".ephemeral_nfs/envs"
 _SPARK_CONFIGURATION = "spark/conf"
@@ -39,16 +39,16 @@ _RUNS_PYTHON = re.compile(rb"#!\S*/python[0-9.]*\s*\n")
 
 @dataclass(frozen=True)
 class NotebookEnvironment:
-    """Where the files of one execution context are, out here and in there.
+    """The folders of one context: their paths on this machine, and the paths at which its process sees them.
 
     Attributes:
-        folder: Everything that belongs to this context, and goes with it.
+        folder: The files of this context, deleted with it.
         layout: The sandbox's folders.
         name: The context's id.
-        access: What its dbutils may ask the workspace.
-        libraries: The folder of the packages of its cluster, None where it has none.
+        access: The token of its notebooks.
+        libraries: The folder of its cluster's packages, None without a cluster.
         visible: The folders of `/Workspace/Users` and `/Workspace/Repos` that its user may see.
-        dbfs: Whether it may use the DBFS root at all.
+        dbfs: Whether it may use the DBFS root.
         dbfs_mount: Whether Python code sees that root at /dbfs.
     """
 
@@ -63,13 +63,13 @@ class NotebookEnvironment:
 
     @property
     def binds(self) -> list[tuple[Path | None, str]]:
-        """Which folders lie at which absolute path for the context; None for what it must not see."""
+        """Each folder with the absolute path at which the context sees it; None hides a path."""
         workspace = self.layout.workspace
         root = self.layout.dbfs if self.dbfs else None
-        own = [Path(os.path.realpath(folder)) for folder in (self.folder, self.home)]
+        shown = [Path(os.path.realpath(folder)) for folder in (self.folder, self.home)]
         return [
             (None, os.path.realpath(self.layout.home)),
-            *((folder, str(folder)) for folder in own),
+            *((folder, str(folder)) for folder in shown),
             (workspace, "/Workspace"),
             (None, "/Workspace/Users"),
             (None, "/Workspace/Repos"),
@@ -84,33 +84,33 @@ class NotebookEnvironment:
 
     @property
     def prefix(self) -> str:
-        """Where the context's own Python packages go, as the context sees it."""
+        """The Python environment of the context, as the context sees it."""
         return f"{spark_defaults.LOCAL_DISK}/{_ENVIRONMENTS}/pythonEnv-{self.name}"
 
     @property
     def python(self) -> str:
-        """The context's interpreter, as the context sees it."""
+        """The interpreter of the context, as the context sees it."""
         return f"{self.prefix}/bin/python"
 
     @property
     def home(self) -> Path:
-        """The home folder on all clusters: caches, pip's settings, never the user's own home."""
+        """The home folder on all clusters, with caches and pip's settings; not the user's home."""
         return self.layout.kernels / "home"
 
     @property
     def packages(self) -> Path:
-        """The folder out here of the context's own Python environment."""
+        """The Python environment of the context, as a path on this machine."""
         return self.folder / "disk" / Path(self.prefix).relative_to(spark_defaults.LOCAL_DISK)
 
     def inside(self, command: list[str]) -> list[str]:
-        """Return how a command is run where the folders lie at their absolute paths."""
+        """Return the command line that runs a command with the folders at their absolute paths."""
         program = [sys.executable, "-I", "-S", namespace.__file__, "--parent", str(os.getpid())]
         for source, target in self.binds:
             program += ["--bind", str(source or namespace.HIDDEN), target]
         return [*program, "--cwd", DRIVER_FOLDER, "--", *command]
 
     def make(self) -> None:
-        """Create the files; takes tens of milliseconds and must not run on the event loop."""
+        """Create the files; takes tens of milliseconds, so it must not run on the event loop."""
         disk = self.folder / "disk"
         configuration = self.folder / "databricks" / _SPARK_CONFIGURATION
         driver = self.folder / "databricks" / "driver"
@@ -157,54 +157,54 @@ class NotebookEnvironment:
         }
 
     def _share_pip_settings(self) -> None:
-        """Let %pip find packages where the user's own pip does."""
-        for place in (".config/pip", ".pip"):
-            theirs, ours = Path.home() / place, self.home / place
-            if theirs.is_dir() and not ours.is_symlink():
-                ours.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                ours.symlink_to(theirs)
+        """Link pip's settings of the user, so that %pip uses the same package indexes."""
+        for folder in (".config/pip", ".pip"):
+            source, link = Path.home() / folder, self.home / folder
+            if source.is_dir() and not link.is_symlink():
+                link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                link.symlink_to(source)
 
     def _make_environment(self, prefix: Path) -> None:
-        """Make an environment that sees the sandbox's packages but installs its own beside them."""
+        """Make an environment that can import the sandbox's packages and installs others itself."""
         _Environment(symlinks=True, with_pip=False).create(prefix)
         packages = next(prefix.glob("lib/python*/site-packages"))
         folders = _package_folders()
         if self.libraries:
-            # An import system that has once found a folder missing does not look again.
+            # Python caches that a folder on its path is missing.
             (self.libraries / packages.relative_to(prefix)).mkdir(mode=0o700, parents=True, exist_ok=True)
             folders = [f"{CLUSTER_LIBRARIES}/{packages.relative_to(prefix)}", *folders]
         lines = [f"import site; site.addsitedir({folder!r})\n" for folder in folders]
         (packages / "sandbox.pth").write_text("".join(lines), encoding="utf-8")
-        self._take_programs(prefix / "bin")
+        self._copy_programs(prefix / "bin")
         settings = Path(sys.prefix) / "pip.conf"
         if settings.is_file():
             shutil.copyfile(settings, prefix / "pip.conf")
 
-    def _take_programs(self, programs: Path) -> None:
-        """Give the environment `pip`, `kedro` and the like, which then use it and not the sandbox's own."""
-        for theirs in Path(sysconfig.get_path("scripts")).iterdir():
-            ours = programs / theirs.name
-            if theirs.is_symlink() or not theirs.is_file() or ours.is_symlink():
+    def _copy_programs(self, programs: Path) -> None:
+        """Copy `pip`, `kedro` and other programs into the environment, so that they use its packages."""
+        for program in Path(sysconfig.get_path("scripts")).iterdir():
+            copy = programs / program.name
+            if program.is_symlink() or not program.is_file() or copy.is_symlink():
                 continue
-            with theirs.open("rb") as file:
+            with program.open("rb") as file:
                 first_line = file.readline(_MAX_FIRST_LINE)
                 if not _RUNS_PYTHON.fullmatch(first_line):
                     continue
-                ours.write_bytes(f"#!{self.python}\n".encode() + file.read())
-            ours.chmod(0o700)
+                copy.write_bytes(f"#!{self.python}\n".encode() + file.read())
+            copy.chmod(0o700)
 
 
 class _Environment(venv.EnvBuilder):
-    """A virtual environment without the scripts that activate it: they would hold paths from out here."""
+    """A virtual environment without activation scripts, which would contain paths of this machine."""
 
     def setup_scripts(self, context: SimpleNamespace) -> None:
         """Write none."""
 
 
 def _package_folders() -> list[str]:
-    """Return the folders of the packages that the sandbox itself runs with."""
+    """Return the folders of the packages with which the sandbox runs."""
     folders = site.getsitepackages()
     if site.ENABLE_USER_SITE:
         folders = [*folders, site.getusersitepackages()]
-    own = str(Path(__file__).resolve().parents[3])  # a checkout that is not installed
-    return [folder for folder in dict.fromkeys([*folders, own]) if Path(folder).is_dir()]
+    checkout = str(Path(__file__).resolve().parents[3])  # for a package that is not installed
+    return [folder for folder in dict.fromkeys([*folders, checkout]) if Path(folder).is_dir()]

@@ -1,15 +1,14 @@
-"""Run a command in which chosen folders lie at absolute paths, and let nothing of it outlive its parent.
+"""Run a command with folders bound at absolute paths, and kill its processes when it or its parent ends.
 
-A program of its own, on the standard library alone so that it starts in milliseconds:
+A separate program, which imports only the standard library so that it starts in milliseconds:
 
     python -I -S namespace.py --parent PID --bind SOURCE TARGET ... --cwd FOLDER -- COMMAND ...
 
-It enters a mount namespace (a user namespace too, for an ordinary user), makes a new root of a tmpfs
-into which every top folder of the machine and every SOURCE are bound, and starts COMMAND there under the
-same user. A SOURCE of `-` hides TARGET: it is then an empty folder that nobody can write to, but for what
-later binds put in it. On the machine itself nothing is created. It then stays behind as COMMAND's parent:
-when COMMAND ends, when this program is told to end, or when process PID dies, every process that COMMAND
-started is killed.
+It enters a mount namespace (and as an ordinary user a user namespace), makes a tmpfs the new root, binds
+every top folder of the machine and every SOURCE into it, and starts COMMAND there as the same user. A SOURCE
+of `-` hides TARGET: an empty, read-only folder, into which later binds may be made. Nothing is created
+outside of the namespace. It stays COMMAND's parent: when COMMAND ends, when this program gets SIGTERM, or
+when process PID dies, it kills every process that COMMAND started.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ if TYPE_CHECKING:
     from types import FrameType
 
 REFUSED = 78
-"""The exit status where the machine does not let folders be bound; standard error then says why."""
+"""The exit status if the machine does not allow to bind folders; standard error says why."""
 
 HIDDEN = "-"
-"""Stands for no source: the target is hidden."""
+"""The source that hides the target."""
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
@@ -48,11 +47,11 @@ _HOST = Path("/.host")
 
 
 class RefusedError(Exception):
-    """The machine does not let this process bind folders at absolute paths."""
+    """The machine does not allow this process to bind folders at absolute paths."""
 
 
 class _Ended(BaseException):
-    """This program was told to end."""
+    """This program got SIGTERM."""
 
 
 def main(arguments: list[str]) -> int:
@@ -64,7 +63,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("command", nargs="+")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the command, not for its keeper
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the command only
     try:
         binds = [
             (None if source == HIDDEN else Path(source), Path(target)) for source, target in options.bind
@@ -75,13 +74,13 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return REFUSED
     _die_with(options.parent, signal.SIGTERM)
-    return _keep(options.command)
+    return _supervise(options.command)
 
 
 def enter(binds: list[tuple[Path | None, Path]]) -> None:
-    """Move this process to a root of its own, in which each source folder lies at its target.
+    """Give this process a new root, with each source folder bound at its target, in the given order.
 
-    They are bound one after another; a target without a source is hidden.
+    A target without a source is hidden.
 
     Raises:
         RefusedError: This is not Linux, or the kernel does not allow it.
@@ -109,7 +108,7 @@ def enter(binds: list[tuple[Path | None, Path]]) -> None:
 
 
 def _unshare() -> None:
-    """Leave the machine's mount namespace, by way of a user namespace where that needs one."""
+    """Leave the machine's mount namespace, with a user namespace if that is required."""
     user, group = os.getuid(), os.getgid()
     try:
         _call("unshare", _CLONE_NEWNS)
@@ -143,12 +142,12 @@ def _why_refused(error: OSError) -> str:
 
 
 def _staging() -> Path:
-    """Return a folder to mount the new root on; in this namespace alone it is covered for a moment."""
+    """Return a folder to mount the new root on; it is covered for a moment, in this namespace only."""
     return next(folder for folder in map(Path, ("/tmp", "/var/tmp", "/mnt", "/usr")) if folder.is_dir())  # noqa: S108
 
 
 def _pivot(folder: Path) -> None:
-    """Make an empty file system the root; the machine's own root is then below `_HOST`."""
+    """Make an empty file system the root; the machine's root is then at `_HOST`."""
     _mount("tmpfs", folder, "tmpfs", 0, "mode=0755")
     host = folder / _HOST.name
     host.mkdir()
@@ -160,30 +159,30 @@ def _pivot(folder: Path) -> None:
 
 
 def _fill_root(taken: set[str]) -> None:
-    """Give the new root everything that the machine's root has, but for the names in `taken`."""
+    """Bind everything in the machine's root into the new one, except the names in `taken`."""
     for entry in os.scandir(_HOST):
         if entry.name in taken or entry.name == _HOST.name:
             continue
-        place = Path("/", entry.name)
+        target = Path("/", entry.name)
         if entry.is_symlink():
-            place.symlink_to(Path(entry.path).readlink())
+            target.symlink_to(Path(entry.path).readlink())
             continue
         if entry.is_dir(follow_symlinks=False):
-            place.mkdir(mode=0o755)
+            target.mkdir(mode=0o755)
         elif entry.is_file(follow_symlinks=False):
-            place.touch(mode=0o644)
+            target.touch(mode=0o644)
         else:
             continue
-        _mount(entry.path, place, None, _MS_BIND | _MS_REC)
+        _mount(entry.path, target, None, _MS_BIND | _MS_REC)
 
 
-def _keep(command: list[str]) -> int:
-    """Start the command, wait for it, and leave no process of it behind."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what the command leaves behind becomes this process's child
-    keeper = os.getpid()
+def _supervise(command: list[str]) -> int:
+    """Start the command, wait for it, and kill every process that it leaves behind."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of the command become this process's children
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
-        _become(command, keeper)
+        _execute(command, parent)
     status = 128 + signal.SIGTERM
     try:
         while True:
@@ -198,20 +197,20 @@ def _keep(command: list[str]) -> int:
     return status if status >= 0 else 128 - status
 
 
-def _become(command: list[str], keeper: int) -> NoReturn:
+def _execute(command: list[str], parent: int) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        _die_with(keeper, signal.SIGKILL)
-        os.environ.pop("JPY_PARENT_PID", None)  # else ipykernel polls for a parent that is not this one
+        _die_with(parent, signal.SIGKILL)
+        os.environ.pop("JPY_PARENT_PID", None)  # else ipykernel polls for another parent
         os.execvp(command[0], command)  # noqa: S606
-    except BaseException as error:  # noqa: BLE001 - nothing may return into the copy of the keeper
+    except BaseException as error:  # noqa: BLE001 - the forked copy must not return
         os.write(2, f"{command[0]} could not be started: {error}\n".encode())
     os._exit(127)
 
 
 def _end_descendants() -> None:
-    """Kill every process below this one until none is left."""
+    """Kill every descendant of this process until none is left."""
     while True:
         for process in _descendants(os.getpid()):
             with contextlib.suppress(ProcessLookupError):
@@ -239,7 +238,7 @@ def _descendants(ancestor: int) -> list[int]:
 
 
 def _die_with(parent: int, with_signal: signal.Signals) -> None:
-    """Be sent a signal when the parent dies; a parent that is already gone ends this process at once."""
+    """Request a signal for the death of the parent; exit at once if the parent is dead already."""
     _prctl(_PR_SET_PDEATHSIG, with_signal)
     if os.getppid() != parent:
         os._exit(128 + with_signal)
@@ -269,7 +268,7 @@ def _mount(source: str | Path, target: str | Path, kind: str | None, flags: int,
 
 
 def _call(function: str, *arguments: object) -> None:
-    """Call a function of the C library that returns zero, or sets errno."""
+    """Call a function of the C library that returns zero or sets errno."""
     library = ctypes.CDLL(None, use_errno=True)
     if getattr(library, function)(*arguments) != 0:
         code = ctypes.get_errno()

@@ -1,4 +1,4 @@
-"""One IPython kernel in an environment of its own: start it, run code in it, interrupt it, end it."""
+"""One IPython kernel in its environment: start it, run code, interrupt it, end it."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ Message = dict[str, Any]
 
 
 class KernelDiedError(Exception):
-    """The kernel's process ended, or could not be started; the message says why."""
+    """The kernel's process ended or did not start; the message says why."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """How a piece of code ended.
+    """The result of running a piece of code.
 
     Attributes:
-        error: The exception's class name, None if there was none.
-        value: The exception's message.
-        traceback: Its lines, with terminal colours.
+        error: The class name of the exception, None for success.
+        value: The message of the exception.
+        traceback: The lines of the traceback, with terminal colours.
     """
 
     error: str | None = None
@@ -52,12 +52,12 @@ class Reply:
 
 
 class _Specification(KernelSpecManager):  # type: ignore[misc, unused-ignore]
-    """Knows one kernel: the one that runs in the given environment."""
+    """Finds the one kernel that there is, in the given environment."""
 
     environment: NotebookEnvironment
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        """Return how that kernel is started."""
+        """Return the command that starts the kernel."""
         command = [self.environment.python, "-m", "kedro_databricks_hybrid.sandbox.kernel.inside.startup"]
         return KernelSpec(
             argv=self.environment.inside([*command, "-f", "{connection_file}"]),
@@ -67,10 +67,10 @@ class _Specification(KernelSpecManager):  # type: ignore[misc, unused-ignore]
 
 
 class Kernel:
-    """A running kernel; one piece of code at a time.
+    """A running kernel, which runs one piece of code at a time.
 
     Attributes:
-        ended: Done with the exit status when the process has ended.
+        ended: Done with the exit status once the process has ended.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class Kernel:
 
     @classmethod
     async def start(cls, environment: NotebookEnvironment, variables: dict[str, str]) -> Kernel:
-        """Start the process and wait until it answers; a start that is cancelled leaves none.
+        """Start the process and wait until it answers; end it if this is cancelled.
 
         Raises:
-            KernelDiedError: It ended before it answered, or did not answer in time.
+            KernelDiedError: It ended first, or did not answer in time.
         """
         launch = asyncio.create_task(cls._launch(environment, variables))
         try:
-            await _to_the_end(launch)
+            await _completed(launch)
             await launch.result().become_ready()
         except BaseException:
             if launch.exception() is None:
@@ -118,7 +118,7 @@ class Kernel:
         return cls(environment, manager, process)
 
     async def execute(self, code: str, on_output: Callable[[Message], None]) -> Reply:
-        """Run code; `on_output` gets each message of output at the moment it arrives.
+        """Run code; call `on_output` with each message of output as it arrives.
 
         Raises:
             KernelDiedError: The process ended meanwhile.
@@ -130,23 +130,23 @@ class Kernel:
         return (await work)[0]
 
     async def interrupt(self) -> None:
-        """Raise KeyboardInterrupt in the code that runs."""
+        """Raise KeyboardInterrupt in the running code."""
         await self._manager.interrupt_kernel()
 
-    def tell_to_end(self) -> None:
-        """Have the process and all that it started killed, without waiting for that."""
+    def kill(self) -> None:
+        """Kill the process and its children, without waiting."""
         if not self.ended.done():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process, signal.SIGTERM)  # namespace.py then kills all below it
+                os.kill(self._process, signal.SIGTERM)  # namespace.py then kills all its children
 
     async def end(self) -> None:
-        """End the kernel and every process that it started, also where this is cancelled meanwhile."""
+        """End the kernel and every process that it started, even if this is cancelled meanwhile."""
         work = asyncio.create_task(self._end())
-        await _to_the_end(work)
+        await _completed(work)
         work.result()
 
     async def _end(self) -> None:
-        self.tell_to_end()
+        self.kill()
         await asyncio.wait([self.ended], timeout=_END_SECONDS)
         if not self.ended.done():
             await self._manager.signal_kernel(signal.SIGKILL)
@@ -162,7 +162,7 @@ class Kernel:
         """Wait until the process answers.
 
         Raises:
-            KernelDiedError: It ended before, or did not answer in time.
+            KernelDiedError: It ended first, or did not answer in time.
         """
         self._client.start_channels(stdin=False, hb=False)
         ready = asyncio.ensure_future(self._client.wait_for_ready(timeout=_START_SECONDS))
@@ -170,12 +170,12 @@ class Kernel:
             if await self._before_end(ready):
                 await ready
                 return
-        except RuntimeError as error:  # jupyter_client's way to say that the time is over
-            raise KernelDiedError(f"Python did not answer: {error}. {self._last_words()}") from error
-        raise KernelDiedError(self._last_words())
+        except RuntimeError as error:  # how jupyter_client reports a timeout
+            raise KernelDiedError(f"Python did not answer: {error}. {self._log_end()}") from error
+        raise KernelDiedError(self._log_end())
 
     async def _before_end(self, work: asyncio.Future[Any]) -> bool:
-        """Wait for work that the kernel does; False, with the work given up, if the kernel ends first."""
+        """Wait for work of the kernel; cancel it and return False if the kernel ends first."""
         try:
             await asyncio.wait([work, self.ended], return_when=asyncio.FIRST_COMPLETED)
             return work.done()
@@ -210,7 +210,7 @@ class Kernel:
             else:
                 on_output(message)
 
-    def _last_words(self) -> str:
+    def _log_end(self) -> str:
         text = (
             (self._environment.folder / _LOG)
             .read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:]
@@ -219,17 +219,17 @@ class Kernel:
         return text or "The Python process ended before it was ready."
 
 
-async def _to_the_end(work: asyncio.Task[Any]) -> None:
-    """Wait for work that must not be left half done: whoever cancels this waits for it as well."""
+async def _completed(work: asyncio.Task[Any]) -> None:
+    """Wait for work that must be completed, even if this is cancelled."""
     try:
         await asyncio.wait([work])
     except asyncio.CancelledError:
-        await _to_the_end(work)
+        await _completed(work)
         raise
 
 
 def _socket_folder(folder: Path) -> Path:
-    """Return a folder whose name is short enough for sockets in it."""
+    """Return a folder whose path is short enough for sockets."""
     if len(os.fsencode(folder)) < _MAX_SOCKET_PATH:
         return folder
     sockets = Path(tempfile.mkdtemp(prefix=_SOCKETS_PREFIX))
@@ -240,10 +240,10 @@ def _socket_folder(folder: Path) -> Path:
 
 
 def remove_left(folder: Path) -> None:
-    """Delete what a kernel of a killed server left: its folder, and that of its sockets elsewhere."""
+    """Delete the folder of a killed server's kernel, and the folder of its sockets."""
     with contextlib.suppress(OSError):
         sockets = (folder / _SOCKETS_LINK).readlink()
-        is_ours = sockets.parent == Path(tempfile.gettempdir()) and sockets.name.startswith(_SOCKETS_PREFIX)
-        if is_ours:  # code in the kernel may have changed the link
+        in_temporary = sockets.parent == Path(tempfile.gettempdir())
+        if in_temporary and sockets.name.startswith(_SOCKETS_PREFIX):  # the kernel may change the link
             shutil.rmtree(sockets, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)

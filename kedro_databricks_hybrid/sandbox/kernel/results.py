@@ -1,4 +1,4 @@
-"""From what a kernel says to the `results` of an API 1.2 command."""
+"""Convert the output of a kernel to the `results` of an API 1.2 command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.kernel.process import Message, Reply
 
 MAX_TEXT = 50_000
-"""Characters of text that a command returns at most (`spark.databricks.driver.maxReplOutputLength`)."""
+"""The maximum number of characters that a command returns (`spark.databricks.driver.maxReplOutputLength`)."""
 
 _TERMINAL_CODES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
 _NOTEBOOK_EXIT = "NotebookExit"
@@ -20,7 +20,7 @@ _PYTHON_RESTART = "PythonRestart"
 
 
 class Output:
-    """What one command has written so far; never more than it may return."""
+    """The output of one command so far, up to what it may return."""
 
     def __init__(self) -> None:
         self._text: list[str] = []
@@ -29,7 +29,7 @@ class Output:
         self._table: dict[str, Any] | None = None
 
     def add(self, message: Message) -> None:
-        """Take one message of the kernel's output."""
+        """Add one message of the kernel's output."""
         content = message["content"]
         kind = message["msg_type"]
         if kind == "stream":
@@ -38,7 +38,7 @@ class Output:
             self._show(content["data"])
 
     def results(self, reply: Reply) -> dict[str, Any]:
-        """Return what `commands/status` shows of a command that ended."""
+        """Return the `results` of an ended command, as `commands/status` shows them."""
         if reply.error == _NOTEBOOK_EXIT:
             self._write_line(f"Notebook exited: {reply.value}")
         elif reply.error is not None and not restarts_python(reply):
@@ -63,7 +63,7 @@ class Output:
             self._write_line(data["text/plain"])
 
     def _write_line(self, text: str) -> None:
-        """Write a value, on a line of its own."""
+        """Write a value on a new line."""
         if self._text and not self._text[-1].endswith("\n"):
             self._write("\n")
         self._write(text if text.endswith("\n") else f"{text}\n")
@@ -75,16 +75,16 @@ class Output:
 
 
 def restarts_python(reply: Reply) -> bool:
-    """Whether a command ended by asking for a new Python process."""
+    """Whether a command requested a new Python process."""
     return reply.error == _PYTHON_RESTART
 
 
 def error_results(name: str, message: str, traceback: str) -> dict[str, Any]:
-    """Return the results of a command that raised; they hold none of its output."""
+    """Return the results of a command that raised, which do not contain its output."""
     summary = f'<span class="ansi-red-fg">{html.escape(name)}</span>: {html.escape(plain(message))}'
     return {"resultType": "error", "summary": summary, "cause": plain(traceback)}
 
 
 def plain(text: str) -> str:
-    """Return a text without the codes that colour a terminal."""
+    """Return a text without terminal colours."""
     return _TERMINAL_CODES.sub("", text)

@@ -1,6 +1,6 @@
-"""How Spark is set up on the sandbox's clusters, wherever in a kernel its session is first asked for.
+"""The settings of Spark on the sandbox's clusters.
 
-Spark itself reads these files from SPARK_CONF_DIR, so that every `SparkSession.builder.getOrCreate()` agrees.
+Spark reads these files from SPARK_CONF_DIR, so that every `SparkSession.builder.getOrCreate()` has the same.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCAL_DISK = "/local_disk0"
-"""Where a cluster has its scratch space."""
+"""The scratch disk of a cluster."""
 
 DBFS = f"{LOCAL_DISK}/.dbfs"
-"""Where a cluster's own programs find dbfs:/; for Python code it is /dbfs, where the access mode lets it."""
+"""Where programs on a cluster find dbfs:/; Python code finds it at /dbfs, if the access mode mounts it."""
 
 _SCRATCH = f"{LOCAL_DISK}/tmp"  # noqa: S108 - a folder of this context alone
 _OVERLOADED = "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme"
@@ -33,9 +33,9 @@ _DEFAULTS = {
     "spark.sql.shuffle.partitions": "8",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    # A worker that is used again keeps the modules of the run before.
+    # A reused worker keeps the modules of the run before.
     "spark.python.worker.reuse": "false",
-    # dbfs:/ is DBFS, and a path without a scheme is dbfs:/, but for /Volumes and /Workspace.
+    # Paths without a scheme are in dbfs:/, except /Volumes and /Workspace.
     "spark.hadoop.fs.defaultFS": "dbfs:///",
     "spark.hadoop.fs.dbfs.impl": _OVERLOADED,
     "spark.hadoop.fs.AbstractFileSystem.dbfs.impl": "org.apache.hadoop.fs.viewfs.ViewFs",
@@ -58,7 +58,7 @@ appender.console.layout.pattern = %d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex
 
 
 def write(folder: Path) -> None:
-    """Write what Spark reads from its configuration folder."""
+    """Write the configuration files of Spark."""
     settings = {**_DEFAULTS, "spark.sql.streaming.checkpointFileManagerClass": _checkpoint_class()}
     lines = [f"{name} {value}\n" for name, value in settings.items()]
     (folder / "spark-defaults.conf").write_text("".join(lines), encoding="utf-8")
@@ -66,7 +66,7 @@ def write(folder: Path) -> None:
 
 
 def _checkpoint_class() -> str:
-    """Return the class that keeps checkpoints through the file system above; Spark 4.1 moved it."""
+    """Return the class that writes checkpoints through the file system above; Spark 4.1 moved it."""
     try:
         major, minor = (int(part) for part in metadata.version("pyspark").split(".")[:2])
     except metadata.PackageNotFoundError:

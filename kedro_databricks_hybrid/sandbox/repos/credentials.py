@@ -1,8 +1,7 @@
-"""Git credentials: what a user gave the workspace to fetch private repositories with."""
+"""Git credentials, with which the workspace fetches a user's private repositories."""
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.core.errors import invalid, missing
 from kedro_databricks_hybrid.sandbox.core.fields import Fields, body
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -29,13 +29,13 @@ PROVIDERS = (
     "gitLabEnterpriseEdition",
     "awsCodeCommit",
 )
-# The provider is stored by the name above, whatever case it was given in.
+# Names are accepted in any case, and stored as above.
 _BY_LOWER_CASE = {name.lower(): name for name in PROVIDERS}
 
 
 @dataclass(frozen=True)
 class GitCredential:
-    """One credential; `token` never leaves the server but to the Git remote."""
+    """One credential; `token` is sent to the Git remote and never shown."""
 
     credential_id: int
     owner: str
@@ -47,14 +47,14 @@ class GitCredential:
     is_default_for_provider: bool
 
     def describe(self) -> dict[str, Any]:
-        """Return the credential as the API shows it: without the token."""
+        """Return the credential as the API shows it, without the token."""
         shown = asdict(self)
         del shown["token"], shown["owner"]
         return {name: value for name, value in shown.items() if value != ""}
 
 
 def provider_named(name: str) -> str:
-    """Return the provider's own spelling of a name given in any case."""
+    """Return a provider's name as in PROVIDERS, from a name in any case."""
     try:
         return _BY_LOWER_CASE[name.lower()]
     except KeyError:
@@ -75,21 +75,21 @@ class GitCredentials:
         return [credential for credential in self._credentials.values() if credential.owner == owner]
 
     def get(self, owner: str, credential_id: int) -> GitCredential:
-        """Return one of the user's credentials, or refuse as the API does."""
+        """Return one of the user's credentials; refuse a missing one."""
         credential = self._credentials.get(credential_id)
         if credential is None or credential.owner != owner:
             raise missing(f"Git credential with ID {credential_id} could not be found.")
         return credential
 
     def default(self, owner: str, provider: str) -> GitCredential | None:
-        """Return the credential that the user's Git operations with a provider use."""
+        """Return the user's default credential for a provider, None without one."""
         for credential in self.of(owner):
             if credential.git_provider == provider and credential.is_default_for_provider:
                 return credential
         return None
 
     async def put(self, credential: GitCredential) -> None:
-        """Add or replace a credential; at most one is a provider's default."""
+        """Add or replace a credential; a new default replaces the provider's old one."""
         if credential.is_default_for_provider:
             for other in self.of(credential.owner):
                 if other.git_provider == credential.git_provider:
@@ -99,7 +99,7 @@ class GitCredentials:
         await self._save()
 
     async def remove(self, owner: str, credential_id: int) -> None:
-        """Forget one of the user's credentials."""
+        """Delete one of the user's credentials."""
         self.get(owner, credential_id)
         del self._credentials[credential_id]
         await self._save()
@@ -124,7 +124,7 @@ class _Api:
         else:
             is_default = fields.flag("is_default_for_provider")
         credential = GitCredential(
-            credential_id=10**14 + secrets.randbelow(9 * 10**14),
+            credential_id=new_id(),
             owner=owner,
             git_provider=provider,
             git_username=fields.text("git_username", ""),

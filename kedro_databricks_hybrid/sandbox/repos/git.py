@@ -1,8 +1,8 @@
 """Run git for the workspace: without any user's configuration, without prompts, with a time limit.
 
-Only checked names and addresses reach git. When git fails, the repos API answers with the error codes that
-Databricks publishes (GIT_REMOTE_ERROR, GIT_UNKNOWN_REF, GIT_CONFLICT). Not verified against a live workspace:
-which status goes with each of them, and their texts.
+Names and addresses are checked before git gets them. When git fails, the repos API answers with the error
+codes that Databricks publishes (GIT_REMOTE_ERROR, GIT_UNKNOWN_REF, GIT_CONFLICT). Not verified against a live
+workspace: the status of each, and the messages.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from kedro_databricks_hybrid.sandbox.core.machine_variables import machine_varia
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.repos.credentials import GitCredential
 
-# How git and its programs are found here, beside what belongs to the machine.
+# Passed on to git in addition to the variables that describe this machine, to find its programs.
 _KEPT_VARIABLES = ("PATH", "GIT_EXEC_PATH", "SYSTEMROOT", "TEMP", "TMP")
 _CONFIGURATION = """\
 [safe]
@@ -56,7 +56,7 @@ _CONFIGURATION = """\
 [protocol "ext"]
 \tallow = never
 """
-# Enough for a clone over a slow network; a request that takes longer fails.
+# Enough for a clone over a slow network; a command that takes longer fails.
 TIME_LIMIT_SECONDS = 300.0
 _REF_NAME = re.compile(r"(?!-)[^\s\x00-\x1f\x7f~^:?*\[\\]+")
 _MAX_REF_LENGTH = 250
@@ -65,7 +65,7 @@ REMOTE_ERROR = (400, "GIT_REMOTE_ERROR")
 UNKNOWN_REF = (404, "GIT_UNKNOWN_REF")
 CONFLICT = (409, "GIT_CONFLICT")
 
-_LOGIN_WANTED = re.compile(
+_LOGIN_FAILED = re.compile(
     r"authentication failed|could not read (username|password)|terminal prompts disabled"
     r"|returned error: 40[13]|access denied|permission denied|invalid credentials",
     re.IGNORECASE,
@@ -74,7 +74,7 @@ _MAX_NAMED_FILES = 20
 
 
 class GitFailedError(Exception):
-    """Git ended with an error; `text` is what it said."""
+    """Git failed; `text` is its error output."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -83,11 +83,11 @@ class GitFailedError(Exception):
 
 @dataclass
 class Git:
-    """Runs git with the workspace's own configuration.
+    """Runs git with one fixed configuration.
 
     Attributes:
-        configuration: The only configuration file that is read.
-        time_limit: Seconds after which a command is ended.
+        configuration: The only configuration file that git reads.
+        time_limit: Seconds after which a command is killed.
     """
 
     configuration: Path
@@ -95,7 +95,7 @@ class Git:
 
     @classmethod
     def below(cls, folder: Path) -> Git:
-        """Return a Git whose configuration lies in `folder`."""
+        """Write the configuration to a folder and return a Git that uses it."""
         configuration = folder / "gitconfig"
         configuration.write_text(_CONFIGURATION)
         return cls(configuration)
@@ -108,20 +108,20 @@ class Git:
         credential: GitCredential | None = None,
         url: str = "",
     ) -> str:
-        """Run one git command and return what it printed.
+        """Run one git command and return its output.
 
         Args:
             *arguments: The command and its arguments.
-            git_dir: The repository, where there is one yet.
-            work_tree: Its files.
-            credential: What to show the remote, sent to `url` only.
-            url: The remote that is asked.
+            git_dir: The repository, None before it is cloned.
+            work_tree: Its working tree.
+            credential: The login for the remote, sent to `url` only.
+            url: The remote.
 
         Raises:
             GitFailedError: The command failed, or took too long.
         """
         environment = self._environment()
-        settings = {"include.path": str(self.configuration)}  # given so, it outranks every repository's own
+        settings = {"include.path": str(self.configuration)}  # outranks the configuration of each repository
         if git_dir is not None:
             environment["GIT_DIR"] = str(git_dir)
         if work_tree is not None:
@@ -163,14 +163,14 @@ class Git:
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": str(self.configuration),
             "GIT_TERMINAL_PROMPT": "0",
-            "GIT_ASKPASS": "true",  # answers every question with nothing
+            "GIT_ASKPASS": "true",  # a program that answers every prompt with nothing
             "GIT_ALLOW_PROTOCOL": "https:http:file",
             "GIT_OPTIONAL_LOCKS": "0",
         }
 
 
 def _header(credential: GitCredential, url: str) -> dict[str, str]:
-    """Return the setting that makes git send the credential to `url`: not an argument, not a file."""
+    """Return the setting by which git sends a credential to `url`, not visible in arguments or files."""
     name = credential.git_username or credential.git_email or "token"
     pair = base64.b64encode(f"{name}:{credential.token}".encode()).decode()
     return {f"http.{url}.extraHeader": f"Authorization: Basic {pair}"}
@@ -186,26 +186,26 @@ def _kill(process: asyncio.subprocess.Process) -> None:
 
 @dataclass(frozen=True)
 class Ref:
-    """A branch or a tag of the remote."""
+    """A branch or tag of the remote."""
 
     kind: str
     name: str
 
     @classmethod
     def branch(cls, name: str) -> Ref:
-        """Return a branch; refuses what cannot be the name of one."""
+        """Return a branch; refuse an invalid name."""
         return cls("branch", _ref_name(name))
 
     @classmethod
     def tag(cls, name: str) -> Ref:
-        """Return a tag; refuses what cannot be the name of one."""
+        """Return a tag; refuse an invalid name."""
         return cls("tag", _ref_name(name))
 
 
 def checked_url(url: str) -> str:
-    """Return the address of a remote that the workspace can clone, or refuse it.
+    """Return the address of a remote, or refuse it.
 
-    https, and what only exists on this machine: a path, file://, and http on a loopback address.
+    Allowed are https, and addresses on this machine: a path, file://, and http on a loopback address.
     """
     if not url.isprintable() or any(character.isspace() for character in url if character != " "):
         raise invalid("Invalid Git repository URL.")
@@ -224,7 +224,7 @@ def checked_url(url: str) -> str:
         return url
     if parts.scheme == "http" and host in {"127.0.0.1", "localhost", "::1"}:
         return url
-    raise invalid(f"Invalid Git repository URL {url[:200]!r}: an https URL is needed.")
+    raise invalid(f"Invalid Git repository URL {url[:200]!r}: an https URL is required.")
 
 
 def _ref_name(name: str) -> str:
@@ -234,9 +234,9 @@ def _ref_name(name: str) -> str:
     return name
 
 
-def remote_refused(url: str, said: str, credential: GitCredential | None) -> ApiError:
-    """Say why a clone or a fetch failed; what git said is shown without anything secret."""
-    if _LOGIN_WANTED.search(said):
+def remote_refused(url: str, output: str, credential: GitCredential | None) -> ApiError:
+    """Return the error for a failed clone or fetch, with git's error output but without the token."""
+    if _LOGIN_FAILED.search(output):
         if credential is None:
             return denied(
                 f"Missing Git provider credentials for repository URL {url}. "
@@ -246,7 +246,7 @@ def remote_refused(url: str, said: str, credential: GitCredential | None) -> Api
             f"Invalid Git provider credentials for repository URL {url}. "
             "Go to User Settings > Linked accounts to update your Git provider credentials."
         )
-    reason = " ".join(said.replace("fatal: ", "").split())[:500]
+    reason = " ".join(output.replace("fatal: ", "").split())[:500]
     if credential is not None and credential.token:
         reason = reason.replace(credential.token, "***")
     status, code = REMOTE_ERROR
@@ -254,17 +254,17 @@ def remote_refused(url: str, said: str, credential: GitCredential | None) -> Api
 
 
 def unknown_ref(kind: str, name: str) -> ApiError:
-    """Say that the remote has no such branch or tag."""
+    """Return the error for a branch or tag that the remote does not have."""
     status, code = UNKNOWN_REF
     return ApiError(status, code, f"The {kind} '{name}' was not found in the remote repository.")
 
 
-def checkout_refused(path: str, said: str) -> ApiError:
-    """Say that a checkout would lose edits, and of which files."""
-    files = [line.strip() for line in said.splitlines() if line.startswith("\t")]
+def checkout_refused(path: str, output: str) -> ApiError:
+    """Return the error for a checkout that would overwrite edits, with the files."""
+    files = [line.strip() for line in output.splitlines() if line.startswith("\t")]
     if not files:
         status, code = REMOTE_ERROR
-        return ApiError(status, code, f"Failed to check out in {path}: {' '.join(said.split())[:500]}")
+        return ApiError(status, code, f"Failed to check out in {path}: {' '.join(output.split())[:500]}")
     named = ", ".join(files[:_MAX_NAMED_FILES])
     if len(files) > _MAX_NAMED_FILES:
         named += f" and {len(files) - _MAX_NAMED_FILES} more"

@@ -1,9 +1,8 @@
-"""Git folders: a working tree in the workspace, and its history apart from it."""
+"""Git folders: a working tree in the workspace, with its repository in a folder elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
 import shutil
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -46,7 +45,7 @@ class Repo:
 
 @dataclass(frozen=True)
 class Checkout:
-    """What a Git folder has checked out; both are None where that is not so."""
+    """What a Git folder has checked out: no branch if HEAD is detached, no commit in an empty repository."""
 
     branch: str | None
     commit: str | None
@@ -79,10 +78,10 @@ class Repos:
         self._drop_leftovers()
 
     def _drop_leftovers(self) -> None:
-        """Remove histories of clones and deletions that an earlier server could not finish.
+        """Delete repositories of clones and deletions that an earlier server did not finish.
 
-        A Git folder is recorded before its files appear, and its files go before the record does:
-        whatever the moment of a kill, a folder without its record is never left in the way.
+        A Git folder is recorded before its files are moved into the workspace, and its files are moved out
+        before the record is deleted: a kill at any moment leaves no files without a record.
         """
         known = {self._history(repo) for repo in self._repos.values()}
         for history in self._layout.git.glob("*.git"):
@@ -90,22 +89,22 @@ class Repos:
                 shutil.rmtree(history, ignore_errors=True)
 
     def all(self) -> list[Repo]:
-        """Return every Git folder, by path."""
+        """Return every Git folder, sorted by path."""
         return sorted(self._repos.values(), key=lambda repo: repo.names)
 
     def get(self, repo_id: int) -> Repo:
-        """Return the Git folder of that number, or refuse as the API does."""
+        """Return a Git folder by its id; refuse a missing one."""
         try:
             return self._repos[repo_id]
         except KeyError:
             raise missing(f"Repo with ID {repo_id} could not be found.") from None
 
     def at(self, names: tuple[str, ...]) -> Repo | None:
-        """Return the Git folder whose root is at a workspace path."""
+        """Return the Git folder with its root at a workspace path."""
         return next((repo for repo in self._repos.values() if repo.names == names), None)
 
     def around(self, names: tuple[str, ...]) -> Repo | None:
-        """Return the Git folder that a workspace path lies in, or is the root of."""
+        """Return the Git folder that contains a workspace path, or has its root there."""
         return next((repo for repo in self._repos.values() if names[: len(repo.names)] == repo.names), None)
 
     async def create(self, planned: Repo, credential: GitCredential | None) -> Repo:
@@ -121,7 +120,7 @@ class Repos:
             try:
                 await self._clone(planned, scratch, credential)
                 await self._save({**self._repos, planned.repo_id: planned})
-                await run_in_threadpool(self._put_in_place, planned, scratch)
+                await run_in_threadpool(self._move_in, planned, scratch)
                 self._repos[planned.repo_id] = planned
             except BaseException:
                 shutil.rmtree(history, ignore_errors=True)
@@ -146,12 +145,12 @@ class Repos:
     async def switch(
         self, repo: Repo, ref: Ref, credential: GitCredential | None, *, discard: bool = False
     ) -> None:
-        """Fetch, then check out the remote's branch or a tag as it is now.
+        """Fetch, then check out a branch or tag as the remote has it.
 
-        Edits in the folder survive where the checkout does not touch them.
+        Edits of files that the checkout does not change are kept.
 
         Raises:
-            ApiError: The remote cannot be read, has no such branch or tag, or edits would be lost.
+            ApiError: The remote cannot be read or lacks the branch or tag, or edits would be lost.
         """
         async with self._locks.hold(repo.repo_id):
             self.get(repo.repo_id)
@@ -167,13 +166,13 @@ class Repos:
             try:
                 if discard:
                     await self._discard(repo)
-                way = ["-B", ref.name] if ref.kind == "branch" else ["--detach"]
-                await self._in(repo, "checkout", "--quiet", "--no-overwrite-ignore", *way, commit, "--")
+                option = ["-B", ref.name] if ref.kind == "branch" else ["--detach"]
+                await self._in(repo, "checkout", "--quiet", "--no-overwrite-ignore", *option, commit, "--")
             except GitFailedError as error:
                 raise git.checkout_refused(repo.path, error.text) from error
 
     async def set_sparse(self, repo: Repo, patterns: tuple[str, ...]) -> None:
-        """Change which folders of a sparse Git folder are checked out."""
+        """Change the patterns of a sparse checkout."""
         if repo.sparse is None:
             raise invalid("Sparse checkout is not enabled for this repo and cannot be enabled after creation")
         async with self._locks.hold(repo.repo_id):
@@ -182,7 +181,7 @@ class Repos:
             await self._save(self._repos)
 
     async def remove(self, repo: Repo) -> None:
-        """Delete a Git folder, its files and its history."""
+        """Delete a Git folder with its files and its repository."""
         async with self._locks.hold(repo.repo_id):
             self.get(repo.repo_id)
             scratch = self._layout.scratch / f"removed-{repo.repo_id}"
@@ -216,7 +215,7 @@ class Repos:
         return resolve(self._layout.workspace, repo.names)
 
     def _break_locks(self, repo: Repo) -> None:
-        """Remove what a git that was killed has left: this server runs one git at a time here."""
+        """Delete the lock files of a killed git; none runs now, since the caller holds this folder's lock."""
         history = self._history(repo)
         for lock in (*history.glob("*.lock"), *(history / "refs").rglob("*.lock")):
             lock.unlink(missing_ok=True)
@@ -236,7 +235,7 @@ class Repos:
             )
 
     async def _clone(self, planned: Repo, scratch: Path, credential: GitCredential | None) -> None:
-        """Fill `scratch` with the files and move the history to its place."""
+        """Clone into `scratch`, and move the repository out of it."""
         try:
             await self.git(
                 "clone", "--no-checkout", "--no-hardlinks", "--template=", "--", planned.url, str(scratch),
@@ -251,14 +250,14 @@ class Repos:
         try:
             await self.git("rev-parse", "--verify", "HEAD^{commit}", git_dir=history)
         except GitFailedError:
-            return  # an empty remote: nothing to check out yet
+            return  # an empty remote
         try:
             await self.git("checkout", "--quiet", "HEAD", "--", git_dir=history, work_tree=scratch)
             await self.git("reset", "--hard", git_dir=history, work_tree=scratch)
         except GitFailedError as error:
             raise git.checkout_refused(planned.path, error.text) from error
 
-    def _put_in_place(self, planned: Repo, scratch: Path) -> None:
+    def _move_in(self, planned: Repo, scratch: Path) -> None:
         self._check_free(planned)
         scratch.rename(resolve(self._layout.workspace, planned.names, follow=False))
 
@@ -289,8 +288,3 @@ class Repos:
     async def _save(self, repos: dict[int, Repo]) -> None:
         document: dict[str, Any] = {str(key): asdict(repo) for key, repo in repos.items()}
         await self._store.save(_DOCUMENT, document)
-
-
-def new_id() -> int:
-    """Return a number for a new Git folder."""
-    return 10**14 + secrets.randbelow(9 * 10**14)

@@ -9,11 +9,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
-from kedro_databricks_hybrid.sandbox.core.fields import Fields, body, page_offset, query
+from kedro_databricks_hybrid.sandbox.core.fields import Fields, body, query
 from kedro_databricks_hybrid.sandbox.core.layout import names_of
+from kedro_databricks_hybrid.sandbox.core.pages import page
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.repos.credentials import provider_named
 from kedro_databricks_hybrid.sandbox.repos.git import Ref, checked_url
-from kedro_databricks_hybrid.sandbox.repos.model import Repo, new_id
+from kedro_databricks_hybrid.sandbox.repos.model import Repo
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -44,7 +46,7 @@ class _Api:
         provider = _provider(fields, url)
         default_path = f"/Repos/{user.name}/{_name_in(url)}"
         names = names_of(fields.text("path", default_path) or default_path)
-        _check_place(names)
+        _check_path(names)
         self._sandbox.access.check(user, names)
         sparse = _patterns(fields) if fields.has("sparse_checkout") else None
         planned = Repo(new_id(), names, url, provider, sparse)
@@ -57,18 +59,15 @@ class _Api:
         prefix = fields.text("path_prefix", "").removeprefix("/Workspace")
         if prefix in {"", "/"}:
             prefix = "/Repos"
-        start = page_offset(fields, "next_page_token")
+        part = page(fields, PAGE_SIZE, cursor="next_page_token")
         user = request.state.user
         visible = [
             repo
             for repo in self._repos.all()
             if repo.path.startswith(prefix) and self._sandbox.access.may(user, repo.names)
         ]
-        page = [await self._describe(repo) for repo in visible[start : start + PAGE_SIZE]]
-        answer: dict[str, Any] = {"repos": page} if page else {}
-        if start + PAGE_SIZE < len(visible):
-            answer["next_page_token"] = str(start + PAGE_SIZE)
-        return JSONResponse(answer)
+        shown = [await self._describe(repo) for repo in part.of(visible)]
+        return JSONResponse({**({"repos": shown} if shown else {}), **part.next(len(visible))})
 
     async def get(self, request: Request) -> Response:
         return JSONResponse(await self._describe(self._named(request)))
@@ -101,7 +100,7 @@ class _Api:
         return repo
 
     def _credential(self, request: Request, fields: Fields, repo: Repo) -> GitCredential | None:
-        """Return what to show the remote; one that lies on this machine is shown nothing."""
+        """Return the credential for the remote; none for a remote on this machine."""
         owner = request.state.user.name
         if fields.has("git_credential_id"):
             return self._sandbox.git_credentials.get(owner, fields.number("git_credential_id"))
@@ -152,7 +151,7 @@ def _name_in(url: str) -> str:
     return url.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git") or "repo"
 
 
-def _check_place(names: tuple[str, ...]) -> None:
+def _check_path(names: tuple[str, ...]) -> None:
     if len(names) < 2 or (names[0] == "Repos" and len(names) != 3):
         raise invalid("Repo path must be in the format /Repos/{folder}/{repo-name}, or outside of /Repos.")
 

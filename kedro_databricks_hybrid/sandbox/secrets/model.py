@@ -1,14 +1,14 @@
-"""Secret scopes: who may use them, and what is in them."""
+"""Secret scopes, their owners and their secrets."""
 
 from __future__ import annotations
 
 import base64
 import re
-import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, exists, invalid, missing
+from kedro_databricks_hybrid.sandbox.core.stamps import now
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.core.store import Store
@@ -32,7 +32,7 @@ class Scope:
 
 
 class Secrets:
-    """The secrets of the workspace; a scope is its owner's, or everybody's if made so."""
+    """The secrets of the workspace; only its owner may use a scope, unless it is shared with all users."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -43,7 +43,7 @@ class Secrets:
         return sorted(name for name, scope in self._scopes.items() if scope.shared or scope.owner == user)
 
     def scope(self, user: str, name: str) -> Scope:
-        """Return a scope, or refuse as the API does."""
+        """Return a scope; refuse one that is missing or not the user's."""
         scope = self._scopes.get(name)
         if scope is None:
             raise missing(f"Scope {name[:200]} does not exist!")
@@ -52,7 +52,7 @@ class Secrets:
         return scope
 
     async def add(self, user: str, name: str, *, shared: bool) -> None:
-        """Make a scope."""
+        """Create a scope."""
         if not _NAME.fullmatch(name):
             raise invalid(
                 "Scope name must consist of alphanumeric characters, dashes, underscores, and periods, "
@@ -61,12 +61,12 @@ class Secrets:
         if name in self._scopes:
             raise exists(f"Scope {name} already exists!")
         if len(self._scopes) >= MAX_SCOPES:
-            raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", f"The workspace has {MAX_SCOPES} scopes already.")
+            raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", f"The workspace already has {MAX_SCOPES} scopes.")
         self._scopes[name] = Scope(user, shared)
         await self._save()
 
     async def remove(self, user: str, name: str) -> None:
-        """Delete a scope and all that is in it."""
+        """Delete a scope and its secrets."""
         self.scope(user, name)
         del self._scopes[name]
         await self._save()
@@ -82,9 +82,9 @@ class Secrets:
         if len(value) > MAX_VALUE_BYTES:
             raise invalid(f"Secret value is larger than the limit of {MAX_VALUE_BYTES} bytes.")
         if key not in scope.values and len(scope.values) >= MAX_SECRETS:
-            raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", f"Scope {name} has {MAX_SECRETS} secrets already.")
+            raise ApiError(400, "RESOURCE_LIMIT_EXCEEDED", f"Scope {name} already has {MAX_SECRETS} secrets.")
         scope.values[key] = base64.b64encode(value).decode()
-        scope.changed[key] = int(time.time() * 1000)
+        scope.changed[key] = now()
         await self._save()
 
     def get(self, user: str, name: str, key: str) -> str:

@@ -30,7 +30,7 @@ class _Api:
         if principal not in {"", "users"}:
             raise invalid("The only supported principal for initial_manage_principal is 'users'")
         if fields.text("scope_backend_type", "DATABRICKS") != "DATABRICKS":
-            raise invalid("The sandbox has scopes of the backend DATABRICKS only.")
+            raise invalid("The sandbox supports only scopes with the backend DATABRICKS.")
         await self._secrets.add(request.state.user.name, fields.text("scope"), shared=principal == "users")
         return JSONResponse({})
 

@@ -1,1 +1,1 @@
-"""The files API and what it needs of Unity Catalog."""
+"""The Files API, and Unity Catalog as far as volumes need it."""

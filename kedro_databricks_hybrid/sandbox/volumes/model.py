@@ -1,10 +1,9 @@
-"""Unity Catalog's catalogs, schemas and volumes, and the files in the volumes."""
+"""The catalogs, schemas and volumes of Unity Catalog, and the files in volumes."""
 
 from __future__ import annotations
 
 import re
 import shutil
-import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,13 @@ from starlette.concurrency import run_in_threadpool
 from kedro_databricks_hybrid.sandbox.core import checksum_files
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
 from kedro_databricks_hybrid.sandbox.core.layout import resolve, segments
+from kedro_databricks_hybrid.sandbox.core.stamps import now
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from kedro_databricks_hybrid.sandbox.core.layout import Layout
+    from kedro_databricks_hybrid.sandbox.core.pages import Page
     from kedro_databricks_hybrid.sandbox.core.store import Store
 
 MAX_PAGE = 1000
@@ -26,70 +27,70 @@ _DOCUMENT = "unity_catalog"
 _NAME = re.compile(r"[^\s./\\\x00-\x1f\x7f]{1,255}")
 _KINDS = ("Catalog", "Schema", "Volume")
 
-# What exists from the start, so that /Volumes/main/default/data can be used at once.
+# What a new workspace has, so that /Volumes/main/default/data can be used at once.
 DEFAULT_VOLUME = ("main", "default", "data")
 
 
 class VolumeFiles:
-    """Files and folders in the volumes that exist.
+    """Files and folders in existing volumes.
 
-    Not verified against a live workspace: that writing a file makes the folders above it.
+    Not verified against a live workspace: that writing a file creates the folders above it.
     """
 
     def __init__(self, catalog: UnityCatalog) -> None:
         self._catalog = catalog
 
-    def place(self, path: str, *, follow: bool = True) -> Path:
-        """Return where a file or folder is or would be; nothing leads out of its volume."""
+    def disk_path(self, path: str, *, follow: bool = True) -> Path:
+        """Return the path on disk of a file or folder, which need not exist; it is inside its volume."""
         volume, inside = _split(path)
         return resolve(self._catalog.volume_root(volume), inside, follow=follow)
 
     def file(self, path: str) -> Path:
-        """Return an existing file."""
-        place = self.place(path)
-        if not place.is_file():
+        """Return the path on disk of an existing file."""
+        disk_path = self.disk_path(path)
+        if not disk_path.is_file():
             raise _not_found("file", path)
-        return place
+        return disk_path
 
     def folder(self, path: str) -> Path:
-        """Return an existing folder."""
-        place = self.place(path)
-        if not place.is_dir():
+        """Return the path on disk of an existing folder."""
+        disk_path = self.disk_path(path)
+        if not disk_path.is_dir():
             raise _not_found("directory", path)
-        return place
+        return disk_path
 
     def check_writable(self, path: str, *, overwrite: bool) -> Path:
-        """Return where a file may be written, its folder made, or refuse."""
+        """Create the folder of a file to be written and return its path on disk, or refuse."""
         if not _split(path)[1]:
-            raise invalid(f"A file name is needed after {path[:300]}.")
-        place = self.place(path)
-        if place.is_dir():
+            raise invalid(f"A file name is required after {path[:300]}.")
+        disk_path = self.disk_path(path)
+        if disk_path.is_dir():
             raise _conflict("The given path points to an existing directory.")
-        if place.exists() and not overwrite:
+        if disk_path.exists() and not overwrite:
             raise _conflict("The file being created already exists.")
-        _make(place.parent)
-        return place
+        _make(disk_path.parent)
+        return disk_path
 
     def put_in_place(self, upload: Path, path: str, *, overwrite: bool) -> None:
-        """Make a received file the file at `path`."""
-        place = self.check_writable(path, overwrite=overwrite)
-        checksum_files.forget(place)
-        upload.replace(place)
+        """Move a received file to `path`."""
+        disk_path = self.check_writable(path, overwrite=overwrite)
+        checksum_files.forget(disk_path)
+        upload.replace(disk_path)
 
     def delete_file(self, path: str) -> None:
-        """Remove a file, or a link to one."""
-        place = self.place(path, follow=False)
-        if not place.is_symlink() and not place.is_file():
+        """Delete a file, or a link to one."""
+        disk_path = self.disk_path(path, follow=False)
+        if not disk_path.is_symlink() and not disk_path.is_file():
             raise _not_found("file", path)
-        place.unlink(missing_ok=True)
-        checksum_files.forget(place)
+        disk_path.unlink(missing_ok=True)
+        checksum_files.forget(disk_path)
 
     def make_folder(self, path: str) -> None:
-        """Make a folder and its parents."""
-        _make(self.place(path))
+        """Create a folder and its parents."""
+        _make(self.disk_path(path))
 
     def delete_folder(self, path: str) -> None:
-        """Remove an empty folder."""
+        """Delete an empty folder."""
         folder = self.folder(path)
         if not _split(path)[1]:
             raise invalid("The root of a volume cannot be deleted.")
@@ -108,28 +109,28 @@ class VolumeFiles:
             )
         checksum_files.remove_empty(folder)
 
-    def list_folder(self, path: str, start: int, size: int) -> tuple[list[dict[str, Any]], bool]:
-        """Describe a page of what a folder holds, and say whether there is more."""
+    def list_folder(self, path: str, page: Page) -> tuple[list[dict[str, Any]], int]:
+        """Describe one page of a folder's entries; also return how many entries the folder has."""
         volume, inside = _split(path)
         children = checksum_files.visible(self.folder(path))
-        page = []
-        for child in children[start : start + size]:
+        found = []
+        for child in page.of(children):
             shown = "/".join(("/Volumes", *volume, *inside, child.name))
             try:
-                place = self.place(shown)
-                status = place.stat()
+                disk_path = self.disk_path(shown)
+                status = disk_path.stat()
             except (ApiError, FileNotFoundError):
-                continue  # a link that leads out or nowhere, or a file that has just gone
-            entry: dict[str, Any] = {"path": shown, "name": child.name, "is_directory": place.is_dir()}
+                continue  # a link that leads out or nowhere, or a file that was just deleted
+            entry: dict[str, Any] = {"path": shown, "name": child.name, "is_directory": disk_path.is_dir()}
             if not entry["is_directory"]:
                 entry["file_size"] = status.st_size
                 entry["last_modified"] = int(status.st_mtime * 1000)
-            page.append(entry)
-        return page, start + size < len(children)
+            found.append(entry)
+        return found, len(children)
 
 
 def _split(path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return a path's volume (its names in lower case, as Unity Catalog keeps them) and the rest."""
+    """Return the full name of a path's volume, in lower case as in Unity Catalog, and the other names."""
     names = segments(path)
     if len(names) < _VOLUME_DEPTH or names[0] != "Volumes":
         raise invalid("The path must begin with /Volumes/<catalog>/<schema>/<volume>.")
@@ -152,7 +153,7 @@ def _not_found(kind: str, path: str) -> ApiError:
 
 
 class UnityCatalog:
-    """Catalogs, schemas and volumes, each known by its lower-case full name.
+    """Catalogs, schemas and volumes by their full names in lower case.
 
     A full name is a tuple of one name (catalog), two (schema) or three (volume).
     """
@@ -170,21 +171,21 @@ class UnityCatalog:
             store.save_now(_DOCUMENT, self._as_document())
 
     def get(self, full_name: tuple[str, ...]) -> dict[str, Any]:
-        """Describe an object, or refuse because it or what it lies in is missing."""
+        """Describe an object; refuse if it or one of its parents is missing."""
         for length in range(1, len(full_name) + 1):
             if full_name[:length] not in self._objects:
                 raise _no_such(full_name[:length])
         return _describe(full_name, self._objects[full_name])
 
     def below(self, parent: tuple[str, ...]) -> list[dict[str, Any]]:
-        """Describe what lies directly in a catalog or schema, or every catalog."""
+        """Describe the children of a catalog or schema, or every catalog."""
         if parent:
             self.get(parent)
         inside = [name for name in sorted(self._objects) if name[:-1] == parent]
         return [_describe(name, self._objects[name]) for name in inside]
 
     async def create(self, full_name: tuple[str, ...], owner: str, comment: str) -> dict[str, Any]:
-        """Add an object to what exists already."""
+        """Create an object in its parent, which must exist."""
         for name in full_name:
             if not _NAME.fullmatch(name) or name in {".", ".."}:
                 raise invalid(f"{name[:100]!r} is not a valid name.")
@@ -198,7 +199,7 @@ class UnityCatalog:
         return self.get(full_name)
 
     async def remove(self, full_name: tuple[str, ...], *, force: bool = False) -> None:
-        """Remove an object, with what lies in it if forced; a volume's files go with it."""
+        """Delete an object with the files of its volumes; with `force` also one that has children."""
         self.get(full_name)
         inside = [name for name in self._objects if name[: len(full_name)] == full_name]
         if len(inside) > 1 and not force:
@@ -210,7 +211,7 @@ class UnityCatalog:
         await run_in_threadpool(shutil.rmtree, self._root.joinpath(*full_name), ignore_errors=True)
 
     def volume_root(self, full_name: tuple[str, ...]) -> Path:
-        """Return the folder of a volume that exists."""
+        """Return the folder on disk of an existing volume."""
         self.get(full_name)
         folder = self._root.joinpath(*full_name)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -221,7 +222,7 @@ class UnityCatalog:
             "id": str(uuid.uuid4()),
             "owner": owner,
             "comment": comment,
-            "created_at": int(time.time() * 1000),
+            "created_at": now(),
         }
         self._root.joinpath(*full_name).mkdir(mode=0o700, parents=True, exist_ok=True)
 

@@ -1,16 +1,17 @@
-"""The Files API over HTTP, and Unity Catalog's API as far as volumes need it."""
+"""The Files API over HTTP, and the API of Unity Catalog as far as volumes need it."""
 
 from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
-from kedro_databricks_hybrid.sandbox.core.fields import Fields, body, page_offset, query
+from kedro_databricks_hybrid.sandbox.core.fields import Fields, body, query
+from kedro_databricks_hybrid.sandbox.core.pages import page
 from kedro_databricks_hybrid.sandbox.core.uploads import received
 from kedro_databricks_hybrid.sandbox.volumes.model import MAX_PAGE, VolumeFiles
 
@@ -44,8 +45,8 @@ class _FilesApi:
         return Response(status_code=204)
 
     async def get_file(self, request: Request) -> Response:
-        place = await run_in_threadpool(self._files.file, request.path_params["path"])
-        return await run_in_threadpool(file_response, request, place)
+        disk_path = await run_in_threadpool(self._files.file, request.path_params["path"])
+        return await run_in_threadpool(file_response, request, disk_path)
 
     async def delete_file(self, request: Request) -> Response:
         await run_in_threadpool(self._files.delete_file, request.path_params["path"])
@@ -61,32 +62,28 @@ class _FilesApi:
             await run_in_threadpool(self._files.folder, path)
             return Response(status_code=200)
         fields = query(request)
-        start = page_offset(fields)
         size = fields.number("page_size", MAX_PAGE)
-        size = min(size, MAX_PAGE) if size > 0 else MAX_PAGE
-        page, more = await run_in_threadpool(self._files.list_folder, path, start, size)
-        answer: dict[str, Any] = {"contents": page} if page else {}
-        if more:
-            answer["next_page_token"] = str(start + size)
-        return JSONResponse(answer)
+        part = page(fields, min(size, MAX_PAGE) if size > 0 else MAX_PAGE)
+        entries, total = await run_in_threadpool(self._files.list_folder, path, part)
+        return JSONResponse({**({"contents": entries} if entries else {}), **part.next(total)})
 
     async def delete_directory(self, request: Request) -> Response:
         await run_in_threadpool(self._files.delete_folder, request.path_params["path"])
         return Response(status_code=204)
 
 
-def file_response(request: Request, place: Path) -> Response:
-    """Answer with a file, or the part asked for, unless it is newer than the client wants."""
-    status = place.stat()
+def file_response(request: Request, disk_path: Path) -> Response:
+    """Send a file or the requested range of it, unless it changed after `If-Unmodified-Since`."""
+    status = disk_path.stat()
     condition = request.headers.get("if-unmodified-since")
     if condition is not None:
         try:
             limit = parsedate_to_datetime(condition).timestamp()
         except (ValueError, TypeError, OverflowError):
-            limit = float("inf")  # a date that is none is ignored, as HTTP has it
+            limit = float("inf")  # HTTP ignores an invalid date
         if int(status.st_mtime) > limit:
             raise ApiError(412, "PRECONDITION_FAILED", "The file has been modified.")
-    return FileResponse(place, media_type=_BYTES, stat_result=status)
+    return FileResponse(disk_path, media_type=_BYTES, stat_result=status)
 
 
 def routes(sandbox: Sandbox) -> list[Route]:
@@ -107,9 +104,9 @@ class _UnityCatalogApi:
     """The handlers of one kind of object.
 
     Args:
-        catalog: What exists.
+        catalog: All objects.
         kind: The plural in the address: catalogs, schemas or volumes.
-        parents: The fields that name what such an object lies in.
+        parents: The fields that name the parents of such an object.
     """
 
     def __init__(self, catalog: UnityCatalog, kind: str, parents: tuple[str, ...]) -> None:
@@ -120,7 +117,7 @@ class _UnityCatalogApi:
     async def create(self, request: Request) -> Response:
         fields = await body(request)
         if self._kind == "volumes" and fields.text("volume_type") != "MANAGED":
-            raise invalid("The sandbox has managed volumes only.")
+            raise invalid("The sandbox supports managed volumes only.")
         full_name = (*self._parents_in(fields), fields.text("name").lower())
         made = await self._catalog.create(full_name, request.state.user.name, fields.text("comment", ""))
         return JSONResponse(made)

@@ -1,11 +1,12 @@
 """Large uploads to volumes, in parts or in chunks, and downloads by signed address.
 
-Databricks hands out addresses in cloud storage that work without a token for a while; here they
-lie below /storage/ on this server, and the long random key in each is what lets a request pass.
+Databricks hands out addresses in cloud storage that are valid for a while without a token; here they are
+below /storage/ on this server, and the random key in each authenticates the request. An upload does not end
+with the client that began it: without that, nobody could try whether an interrupted push is resumed.
 
-Parts have an address each and arrive in any order. Chunks, as on Google's cloud, arrive one after another at
-one address. Each says where it lies (`Content-Range: bytes 0-9/*`); the answer 308 says how much has arrived,
-and the chunk that names the whole length completes the file.
+Each part has an address, and parts arrive in any order. Chunks, as on Google's cloud, arrive one after
+another at one address. Each names its range (`Content-Range: bytes 0-9/*`); the answer 308 tells how many
+bytes are kept, and the chunk that names the full length completes the file.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ _PRECONDITION = "At least one of the pre-conditions you specified did not hold."
 _COPY_BYTES = 4 * 1024 * 1024
 _CHUNK_RANGE = re.compile(r"bytes (?:(?P<first>\d{1,15})-(?P<last>\d{1,15})|\*)/(?P<whole>\d{1,15}|\*)")
 UPLOADS = ("multipart", "resumable")
-"""How large files go to volumes: in parts as on AWS and Azure, or in chunks as on Google's cloud."""
+"""How large files are uploaded: in parts as on AWS and Azure, or in chunks as on Google's cloud."""
 
 
 @dataclass
 class Upload:
-    """One upload under way; `etags` are those of the parts that arrived."""
+    """One unfinished upload; `etags` holds those of the received parts."""
 
     token: str
     key: str
@@ -52,12 +53,12 @@ class Upload:
     writing: threading.Lock = field(default_factory=threading.Lock)
 
     def part(self, number: int) -> Path:
-        """Return where a part is kept."""
+        """Return the path on disk of a part."""
         return self.folder / f"part-{number}"
 
 
 class Uploads:
-    """The uploads under way and the downloads that are allowed, until they expire."""
+    """Unfinished uploads and signed downloads, until they expire."""
 
     def __init__(self, files: VolumeFiles, scratch: Path) -> None:
         self._files = files
@@ -66,9 +67,9 @@ class Uploads:
         self._downloads: dict[str, tuple[str, float]] = {}
 
     def begin(self, owner: str, path: str, *, overwrite: bool) -> Upload:
-        """Open an upload to a path that may be written."""
+        """Begin an upload, or refuse its path."""
         self._drop_expired()
-        self._files.check_writable(path, overwrite=overwrite)  # else refused after all of it was sent
+        self._files.check_writable(path, overwrite=overwrite)  # before the client sends anything
         token, key = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
         folder = self._scratch / f"parts-{secrets.token_hex(8)}"
         folder.mkdir(mode=0o700)
@@ -77,7 +78,7 @@ class Uploads:
         return upload
 
     def get(self, owner: str, path: str, token: str) -> Upload:
-        """Return a user's own upload to a path."""
+        """Return a user's upload to a path by its session token."""
         self._drop_expired()
         upload = self._uploads.get(token)
         if upload is None or upload.owner != owner or upload.path != path:
@@ -86,14 +87,14 @@ class Uploads:
         return upload
 
     def by_key(self, key: str) -> Upload:
-        """Return the upload that a signed address belongs to."""
+        """Return the upload of a signed address."""
         for upload in self._uploads.values():
             if secrets.compare_digest(upload.key.encode(), key.encode(errors="replace")):
                 return upload
         raise ApiError(403, "PERMISSION_DENIED", "The signed address is not valid or has expired.")
 
     def add_chunk(self, upload: Upload, chunk: Chunk, received: Path) -> bool:
-        """Keep a chunk of a resumable upload; the last one makes it the file, which is then said."""
+        """Keep a chunk of a resumable upload; return True if it was the last and the file is complete."""
         upload.used = time.monotonic()
         with upload.writing:
             if not append_chunk(upload, chunk, received):
@@ -102,14 +103,14 @@ class Uploads:
             self._files.put_in_place(chunked_content(upload), upload.path, overwrite=upload.overwrite)
         except ApiError as error:
             self.drop(upload)
-            if error.status == _CONFLICT:  # in the words of the cloud's own storage
+            if error.status == _CONFLICT:  # with the message of Google's storage
                 raise ApiError(412, "PRECONDITION_FAILED", _PRECONDITION) from error
             raise
         self.drop(upload)
         return True
 
     def keep_part(self, upload: Upload, number: int, received: Path) -> str:
-        """Keep a part that has arrived, and return its tag."""
+        """Keep a received part, and return its ETag."""
         check_part_number(number)
         with received.open("rb") as file:
             digest = hashlib.sha256()
@@ -121,7 +122,7 @@ class Uploads:
         return upload.etags[number]
 
     def complete(self, upload: Upload, parts: list[Any]) -> None:
-        """Put the parts together, in the order of their numbers, as the file."""
+        """Join the parts in the order of their numbers, and create the file."""
         numbers = [_checked(upload, part) for part in parts]
         if not numbers or numbers != list(range(1, len(numbers) + 1)):
             raise invalid("The parts must be numbered from 1 without a gap.")
@@ -135,12 +136,12 @@ class Uploads:
         self.drop(upload)
 
     def drop(self, upload: Upload) -> None:
-        """Give an upload up."""
+        """Abort an upload, or clean up after it."""
         self._uploads.pop(upload.token, None)
         shutil.rmtree(upload.folder, ignore_errors=True)
 
     def allow_download(self, path: str) -> str:
-        """Return a key that lets one file be read without a token."""
+        """Return a key by which one file can be read without a token."""
         self._files.file(path)
         self._drop_expired()
         key = secrets.token_urlsafe(24)
@@ -148,7 +149,7 @@ class Uploads:
         return key
 
     def downloaded(self, key: str) -> Path:
-        """Return the file that a key lets be read."""
+        """Return the path on disk of the file that a key belongs to."""
         self._drop_expired()
         if key not in self._downloads:
             raise ApiError(403, "PERMISSION_DENIED", "The signed address is not valid or has expired.")
@@ -163,7 +164,7 @@ class Uploads:
 
 
 def check_part_number(number: int) -> None:
-    """Refuse a number that no part can have."""
+    """Refuse an invalid part number."""
     if not 1 <= number <= MAX_PARTS:
         raise invalid(f"Part numbers are from 1 to {MAX_PARTS}.")
 
@@ -171,13 +172,13 @@ def check_part_number(number: int) -> None:
 def _checked(upload: Upload, part: object) -> int:
     number, etag = (part.get("part_number"), part.get("etag")) if isinstance(part, dict) else (None, None)
     if not isinstance(number, int) or number not in upload.etags or upload.etags[number] != etag:
-        raise invalid("A part was not uploaded, or its etag is another one.")
+        raise invalid("A part was not uploaded, or its etag differs.")
     return number
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Where a chunk lies in its file; `first` is None where the client only asks how much has arrived."""
+    """The range of a chunk in its file; `first` is None if the client only asks how much is kept."""
 
     first: int | None
     last: int
@@ -188,42 +189,42 @@ def chunk_of(header: str) -> Chunk:
     """Read a `Content-Range` header."""
     match = _CHUNK_RANGE.fullmatch(header.strip())
     if match is None:
-        raise invalid("Content-Range must be such as 'bytes 0-9/*'.")
+        raise invalid("Content-Range must have the form 'bytes 0-9/*'.")
     whole = None if match["whole"] == "*" else int(match["whole"])
     if match["first"] is None:
         return Chunk(None, -1, whole)
     chunk = Chunk(int(match["first"]), int(match["last"]), whole)
     if chunk.last < int(match["first"]) - 1 or (whole is not None and chunk.last >= whole):
-        raise invalid("Content-Range does not fit itself.")
+        raise invalid("Content-Range contradicts itself.")
     return chunk
 
 
 def arrived_bytes(upload: Upload) -> int:
-    """Return how many bytes of an upload are kept."""
-    place = chunked_content(upload)
-    return place.stat().st_size if place.exists() else 0
+    """Return how many bytes of a resumable upload are kept."""
+    content = chunked_content(upload)
+    return content.stat().st_size if content.exists() else 0
 
 
 def chunked_content(upload: Upload) -> Path:
-    """Return where the bytes of an upload are kept."""
+    """Return the path on disk of the bytes of a resumable upload."""
     return upload.folder / "content"
 
 
 def append_chunk(upload: Upload, chunk: Chunk, received: Path) -> bool:
-    """Keep a chunk that has arrived, and return whether the file is complete.
+    """Append a received chunk, and return whether the file is complete.
 
-    Bytes that are there already are not kept twice: a client that has missed an answer sends them again.
+    Bytes that are kept already are skipped: a client that missed an answer sends them again.
     """
     length = received.stat().st_size
     if chunk.first is None:
         return chunk.whole is not None and chunk.whole == arrived_bytes(upload)
     if length != chunk.last - chunk.first + 1:
         raise invalid("The chunk is not as long as its Content-Range.")
-    there = arrived_bytes(upload)
-    if chunk.first > there:
-        raise invalid(f"The chunk leaves a gap after {there} bytes.")
+    kept = arrived_bytes(upload)
+    if chunk.first > kept:
+        raise invalid(f"The chunk leaves a gap after {kept} bytes.")
     with chunked_content(upload).open("ab") as target, received.open("rb") as source:
-        source.seek(min(there - chunk.first, length))
+        source.seek(min(kept - chunk.first, length))
         while piece := source.read(_COPY_BYTES):
             target.write(piece)
     return chunk.whole is not None and arrived_bytes(upload) == chunk.whole

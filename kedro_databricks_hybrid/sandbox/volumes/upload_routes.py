@@ -1,4 +1,4 @@
-"""The Files API's uploads in parts over HTTP, and the signed addresses that they use."""
+"""Large uploads of the Files API over HTTP, and the signed addresses that they use."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ class _Api:
         async with received(request, self._sandbox.layout.scratch, MAX_FILE_BYTES, _TOO_LARGE) as file:
             if await run_in_threadpool(self._uploads.add_chunk, upload, chunk, file):
                 return Response(status_code=200)
-        there = upload_model.arrived_bytes(upload)
-        return Response(status_code=308, headers={"Range": f"bytes=0-{there - 1}"} if there else {})
+        kept = upload_model.arrived_bytes(upload)
+        return Response(status_code=308, headers={"Range": f"bytes=0-{kept - 1}"} if kept else {})
 
     async def abort_url(self, request: Request) -> Response:
         fields = await body(request)
@@ -98,8 +98,8 @@ class _Api:
         return Response(status_code=204)
 
     async def download(self, request: Request) -> Response:
-        place = await run_in_threadpool(self._uploads.downloaded, request.path_params["key"])
-        return await run_in_threadpool(file_response, request, place)
+        disk_path = await run_in_threadpool(self._uploads.downloaded, request.path_params["key"])
+        return await run_in_threadpool(file_response, request, disk_path)
 
     def _signed(self, rest: str) -> str:
         return f"{self._sandbox.url}{STORAGE_PATH}{rest}"

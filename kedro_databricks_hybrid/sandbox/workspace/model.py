@@ -1,4 +1,4 @@
-"""The workspace tree: from the path of an object to the file or folder that it is."""
+"""The workspace tree: finds the file or folder on disk of an object by its path."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """One object of the workspace: its names, its place on disk, and what it is."""
+    """One object of the workspace: its names, its path on disk, its type and its language."""
 
     names: tuple[str, ...]
-    place: Path
+    disk_path: Path
     kind: str
     language: str | None = None
 
@@ -35,7 +35,7 @@ class Entry:
 
 
 class Tree:
-    """Finds objects, as far as a user may see them."""
+    """Finds the objects that a user may see."""
 
     def __init__(self, root: Path, access: Access, repos: Repos) -> None:
         self._root = root
@@ -43,43 +43,43 @@ class Tree:
         self._repos = repos
 
     def find(self, user: User, names: tuple[str, ...]) -> Entry:
-        """Return the object at a path, or refuse with 404 or 403."""
+        """Return the object at a path; refuse a missing or forbidden one with 404 or 403."""
         entry = self.seek(user, names)
         if entry is None:
             raise no_such_path(names)
         return entry
 
     def seek(self, user: User, names: tuple[str, ...]) -> Entry | None:
-        """Return the object at a path, None if there is none.
+        """Return the object at a path, None for a missing one.
 
-        A notebook is found by its name without the extension only.
+        The name of a notebook is that of its file without the extension.
         """
-        place = self.place(user, names)
-        if place.is_dir():
-            return Entry(names, place, "DIRECTORY" if self._repos.at(names) is None else "REPO")
-        if place.is_file() and notebook_files.language_of(place) is None:
-            return Entry(names, place, "FILE")
+        disk_path = self.disk_path(user, names)
+        if disk_path.is_dir():
+            return Entry(names, disk_path, "DIRECTORY" if self._repos.at(names) is None else "REPO")
+        if disk_path.is_file() and notebook_files.language_of(disk_path) is None:
+            return Entry(names, disk_path, "FILE")
         for extension in notebook_files.EXTENSIONS if names else ():
             if len(names[-1].encode()) + len(extension) > _LONGEST_NAME:
                 break
-            source = self.place(user, (*names[:-1], names[-1] + extension))
+            source = self.disk_path(user, (*names[:-1], names[-1] + extension))
             if source.is_file():
                 language = notebook_files.language_of(source)
                 if language is not None:
                     return Entry(names, source, "NOTEBOOK", language)
         return None
 
-    def place(self, user: User, names: tuple[str, ...], *, follow: bool = True) -> Path:
-        """Return where an object is or would be; links cannot lead into somebody else's home."""
+    def disk_path(self, user: User, names: tuple[str, ...], *, follow: bool = True) -> Path:
+        """Return the path on disk of an object, which need not exist; refuse links into others' homes."""
         self._access.check(user, names)
-        place = resolve(self._root, names, follow=follow)
+        disk_path = resolve(self._root, names, follow=follow)
         real_root = resolve(self._root, ())
-        self._access.check(user, place.relative_to(real_root).parts)
-        return place
+        self._access.check(user, disk_path.relative_to(real_root).parts)
+        return disk_path
 
     def parent(self, user: User, names: tuple[str, ...]) -> Path:
-        """Return the folder that an object is to be put in, or refuse because it is missing."""
-        parent = self.place(user, names[:-1])
+        """Return the path on disk of an object's folder; refuse a missing one."""
+        parent = self.disk_path(user, names[:-1])
         if not parent.is_dir():
             raise ApiError(
                 404,
@@ -89,12 +89,12 @@ class Tree:
         return parent
 
     def children(self, user: User, folder: Entry) -> list[Entry]:
-        """Return the objects in a folder, by name; what the user may not see is left out."""
+        """Return the objects in a folder that the user may see, sorted by name."""
         found = []
-        for name in sorted(child.name for child in folder.place.iterdir()):
-            with suppress(ApiError, FileNotFoundError):  # not the user's, or it has just gone
+        for name in sorted(child.name for child in folder.disk_path.iterdir()):
+            with suppress(ApiError, FileNotFoundError):  # forbidden, or just deleted
                 is_notebook = name.endswith(notebook_files.EXTENSIONS) and self._is_notebook(
-                    folder.place / name
+                    folder.disk_path / name
                 )
                 shown = name.rsplit(".", 1)[0] if is_notebook else name
                 entry = self.seek(user, (*folder.names, shown))
@@ -113,7 +113,7 @@ class Tree:
             "resource_id": str(number),
         }
         if entry.kind in {"FILE", "NOTEBOOK"}:
-            status = entry.place.stat()
+            status = entry.disk_path.stat()
             shown["created_at"] = shown["modified_at"] = int(status.st_mtime * 1000)
         if entry.kind == "FILE":
             shown["size"] = status.st_size
@@ -122,13 +122,13 @@ class Tree:
         return shown
 
     @staticmethod
-    def _is_notebook(place: Path) -> bool:
-        return place.is_file() and notebook_files.language_of(place) is not None
+    def _is_notebook(disk_path: Path) -> bool:
+        return disk_path.is_file() and notebook_files.language_of(disk_path) is not None
 
 
 _LONGEST_NAME = 255
 
 
 def _number_of(path: str) -> int:
-    """Return a number for an object, which stays the same as long as its path does."""
+    """Return an id for an object, made from its path."""
     return int.from_bytes(hashlib.sha256(path.encode()).digest()[:6], "big") + 1

@@ -1,4 +1,4 @@
-"""Notebooks as files: how one is told from a plain file, and its two formats."""
+"""Notebooks as files: how to tell them from other files, and their two formats."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _LONGEST_HEADER = 64
 
 
 def language_in(name: str, content: bytes) -> str | None:
-    """Return the language of the notebook that a file is, None if it is no notebook.
+    """Return the language of a notebook, None for a file that is not a notebook.
 
     Args:
-        name: The file's name, whose extension tells the language.
+        name: The file's name, with an extension for the language.
         content: The file's beginning, at least its first line.
     """
     extension = next((extension for extension in EXTENSIONS if name.endswith(extension)), None)
@@ -36,12 +36,12 @@ def language_in(name: str, content: bytes) -> str | None:
     return language if first_line == header(language).encode() else None
 
 
-def language_of(place: Path) -> str | None:
-    """Return the language of the notebook that a file on disk is, None if it is no notebook."""
-    if not place.name.endswith(EXTENSIONS):
+def language_of(file: Path) -> str | None:
+    """Return the language of a notebook on disk, None for a file that is not a notebook."""
+    if not file.name.endswith(EXTENSIONS):
         return None
-    with place.open("rb") as file:
-        return language_in(place.name, file.read(_LONGEST_HEADER))
+    with file.open("rb") as content:
+        return language_in(file.name, content.read(_LONGEST_HEADER))
 
 
 def header(language: str) -> str:
@@ -55,7 +55,7 @@ def extension_of(language: str) -> str:
 
 
 def with_header(source: bytes, language: str) -> bytes:
-    """Return a notebook's source, which begins with the header that marks it as one."""
+    """Return source code with the header of a notebook as its first line."""
     if language_in(f"notebook{extension_of(language)}", source):
         return source
     return header(language).encode() + b"\n" + source
@@ -71,16 +71,16 @@ def cells_of_jupyter(content: bytes) -> list[tuple[str, str]]:
     return cells
 
 
-def code_of(place: Path) -> list[str]:
-    """Return the code cells of a notebook's file."""
-    content = place.read_bytes()
-    if place.suffix != ".ipynb":
+def code_of(file: Path) -> list[str]:
+    """Return the code cells of a notebook on disk."""
+    content = file.read_bytes()
+    if file.suffix != ".ipynb":
         content = jupyter_of_source(content, "PYTHON")
     return [text for kind, text in cells_of_jupyter(content) if kind == "code" and text.strip()]
 
 
 def source_of_jupyter(content: bytes) -> bytes:
-    """Return an .ipynb file as Databricks' Python source."""
+    """Convert an .ipynb file to the source format, in Python."""
     blocks = []
     for kind, text in cells_of_jupyter(content):
         if kind == "code" and not text.startswith(("%", "!")):
@@ -92,7 +92,7 @@ def source_of_jupyter(content: bytes) -> bytes:
 
 
 def jupyter_of_source(content: bytes, language: str) -> bytes:
-    """Return a notebook's source as an .ipynb file."""
+    """Convert the source format to an .ipynb file."""
     comment = _COMMENT[language]
     lines = content.decode(errors="replace").splitlines()[1:]
     cells: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""The workspace API: objects, their import and export; and workspace-files."""
+"""The workspace API over HTTP: objects, import and export, and workspace-files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from kedro_databricks_hybrid.sandbox.core.atomic import write_atomically
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, exists, invalid
 from kedro_databricks_hybrid.sandbox.core.fields import body, form, query
 from kedro_databricks_hybrid.sandbox.core.layout import names_of
-from kedro_databricks_hybrid.sandbox.core.uploads import put_in_place, received
+from kedro_databricks_hybrid.sandbox.core.uploads import received
 from kedro_databricks_hybrid.sandbox.identity.users import no_such_path
 from kedro_databricks_hybrid.sandbox.workspace import notebook_files
 from kedro_databricks_hybrid.sandbox.workspace.model import Entry
@@ -68,7 +69,7 @@ class _ObjectsApi:
             entries = self._tree.children(user, entry) if is_folder else [entry]
             shown: list[dict[str, Any]] = []
             for child in entries:
-                with suppress(FileNotFoundError):  # it has just gone
+                with suppress(FileNotFoundError):  # just deleted
                     shown.append(self._tree.describe(child))
             return [item for item in shown if item.get("modified_at", after) >= after]
 
@@ -86,22 +87,22 @@ class _ObjectsApi:
         user = request.state.user
         recursive = fields.flag("recursive")
         entry = await run_in_threadpool(self._deletable, user, names)
-        is_folder = entry.kind in {"DIRECTORY", "REPO"} and not entry.place.is_symlink()
-        if is_folder and not recursive and await run_in_threadpool(lambda: any(entry.place.iterdir())):
+        is_folder = entry.kind in {"DIRECTORY", "REPO"} and not entry.disk_path.is_symlink()
+        if is_folder and not recursive and await run_in_threadpool(lambda: any(entry.disk_path.iterdir())):
             raise ApiError(400, "DIRECTORY_NOT_EMPTY", f"Folder ({entry.path}) is not empty")
         if is_folder:
             await self._sandbox.repos.remove_below(names)
-            await run_in_threadpool(shutil.rmtree, entry.place, ignore_errors=True)
+            await run_in_threadpool(shutil.rmtree, entry.disk_path, ignore_errors=True)
         else:
-            await run_in_threadpool(entry.place.unlink, missing_ok=True)
+            await run_in_threadpool(entry.disk_path.unlink, missing_ok=True)
         return JSONResponse({})
 
     def _deletable(self, user: User, names: tuple[str, ...]) -> Entry:
-        """Return the object to delete, at its own place: a link, not what it leads to."""
+        """Return the object to delete; for a link the link itself, not its target."""
         entry = self._tree.seek(user, names)
-        own_place = self._tree.place(user, names, follow=False) if names else self._tree.place(user, names)
-        if entry is None and own_place.is_symlink():
-            entry = Entry(names, own_place, "FILE")
+        unresolved = self._tree.disk_path(user, names, follow=False)
+        if entry is None and unresolved.is_symlink():
+            entry = Entry(names, unresolved, "FILE")
         if entry is None:
             raise no_such_path(names)
         if (
@@ -112,7 +113,7 @@ class _ObjectsApi:
             raise denied(f"The folder {entry.path} cannot be deleted.")
         if entry.kind == "NOTEBOOK":
             return entry
-        return Entry(names, own_place, entry.kind)
+        return Entry(names, unresolved, entry.kind)
 
     def _mkdirs(self, user: User, names: tuple[str, ...]) -> None:
         if names == ("Users",) or (names[:1] == ("Users",) and names[1] != user.name):
@@ -123,7 +124,7 @@ class _ObjectsApi:
             entry = self._tree.seek(user, names[:length])
             if entry is not None and entry.kind not in {"DIRECTORY", "REPO"}:
                 raise exists(f"Path ({entry.path}) already exists and is not a folder.")
-        self._tree.place(user, names).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._tree.disk_path(user, names).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     async def _add_git_info(self, shown: dict[str, Any], entry: Entry) -> None:
         repo = self._sandbox.repos.around(entry.names)
@@ -140,7 +141,7 @@ class _ObjectsApi:
         }
 
 
-# Not verified against a live workspace: that a plain folder is refused there, and in which words.
+# Not verified against a live workspace: that a plain folder is refused there, and the message.
 NO_PLAIN_FOLDER_UNDER_REPOS = "Cannot create folder {path}: under /Repos/<folder> there are Git folders only."
 
 
@@ -180,8 +181,8 @@ class _ContentApi:
         overwrite = query(request).flag("overwrite")
         await run_in_threadpool(self._check_file_free, user, names, overwrite=overwrite)
         async with received(request, self._scratch, MAX_FILE_BYTES, _FILE_TOO_LARGE) as upload:
-            place = await run_in_threadpool(self._check_file_free, user, names, overwrite=overwrite)
-            await run_in_threadpool(upload.replace, place)
+            disk_path = await run_in_threadpool(self._check_file_free, user, names, overwrite=overwrite)
+            await run_in_threadpool(upload.replace, disk_path)
         return JSONResponse({})
 
     async def export(self, request: Request) -> Response:
@@ -204,14 +205,14 @@ class _ContentApi:
         existing = self._tree.seek(user, (*names[:-1], object_name))
         if existing is not None:
             _check_overwrite(existing, is_notebook=language is not None, overwrite=fields.flag("overwrite"))
-        place = self._tree.place(user, (*names[:-1], file_name))
-        put_in_place(content, self._scratch, place)
-        if existing is not None and existing.place != place:
-            existing.place.unlink(missing_ok=True)
+        disk_path = self._tree.disk_path(user, (*names[:-1], file_name))
+        write_atomically(disk_path, content, draft_folder=self._scratch)
+        if existing is not None and existing.disk_path != disk_path:
+            existing.disk_path.unlink(missing_ok=True)
 
     def _check_file_free(self, user: User, names: tuple[str, ...], *, overwrite: bool) -> Path:
         if not names:
-            raise invalid("A file name is needed.")
+            raise invalid("A file name is required.")
         self._tree.parent(user, names)
         existing = self._tree.seek(user, names)
         path = "/" + "/".join(names)
@@ -219,7 +220,7 @@ class _ContentApi:
             raise ApiError(400, "INVALID_PARAMETER_VALUE", f"{existing.kind} at {path} already exists.")
         if existing is not None and not overwrite:
             raise ApiError(409, "ALREADY_EXISTS", f"The file {path} already exists.")
-        return self._tree.place(user, names)
+        return self._tree.disk_path(user, names)
 
     def _export(self, user: User, fields: Fields) -> tuple[bytes, str]:
         kind = fields.text("format", "SOURCE")
@@ -228,9 +229,9 @@ class _ContentApi:
             if kind not in {"SOURCE", "AUTO"}:
                 raise invalid(f"Format {kind[:50]} is not supported for folders.")
             return self._zip(user, entry, with_files=kind == "AUTO"), "zip"
-        if entry.place.stat().st_size > MAX_BYTES:
+        if entry.disk_path.stat().st_size > MAX_BYTES:
             raise _TOO_LARGE
-        content = entry.place.read_bytes()
+        content = entry.disk_path.read_bytes()
         if entry.kind == "FILE":
             return content, ""
         return _as_format(kind, entry, content)
@@ -241,11 +242,11 @@ class _ContentApi:
             waiting = [folder]
             while waiting:
                 for entry in self._tree.children(user, waiting.pop()):
-                    if entry.kind in {"DIRECTORY", "REPO"} and not entry.place.is_symlink():
+                    if entry.kind in {"DIRECTORY", "REPO"} and not entry.disk_path.is_symlink():
                         waiting.append(entry)
                     elif entry.kind == "NOTEBOOK" or (with_files and entry.kind == "FILE"):
-                        inside = [*entry.names[len(folder.names) : -1], entry.place.name]
-                        archive.writestr("/".join(inside), entry.place.read_bytes())
+                        inside = [*entry.names[len(folder.names) : -1], entry.disk_path.name]
+                        archive.writestr("/".join(inside), entry.disk_path.read_bytes())
                     if buffer.tell() > MAX_BYTES:
                         raise _TOO_LARGE
         return buffer.getvalue()
@@ -262,7 +263,7 @@ def content_routes(sandbox: Sandbox) -> list[Route]:
 
 
 def _as_file(fields: Fields, name: str, content: bytes) -> tuple[str, bytes]:
-    """Return the name and the content of the file that an imported object is kept as."""
+    """Return the file name and the content under which an imported object is kept."""
     kind = fields.text("format", "SOURCE")
     if kind in {"AUTO", "RAW"}:
         return name, content
@@ -278,11 +279,11 @@ def _as_file(fields: Fields, name: str, content: bytes) -> tuple[str, bytes]:
 
 
 def _as_format(kind: str, notebook: Entry, content: bytes) -> tuple[bytes, str]:
-    """Return a notebook in the format asked for, and that format's extension."""
-    is_jupyter = notebook.place.suffix == ".ipynb"
+    """Return a notebook in the requested format, and the extension of that format."""
+    is_jupyter = notebook.disk_path.suffix == ".ipynb"
     language = notebook.language or "PYTHON"
     if kind == "AUTO":
-        return content, notebook.place.suffix.removeprefix(".")
+        return content, notebook.disk_path.suffix.removeprefix(".")
     if kind == "SOURCE":
         source = notebook_files.source_of_jupyter(content) if is_jupyter else content
         return source, notebook_files.extension_of(language).removeprefix(".")

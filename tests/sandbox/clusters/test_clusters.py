@@ -47,7 +47,7 @@ def wait_terminated(api: ClustersAPI, cluster_id: str) -> None:
 
 
 def test_the_clusters_of_a_new_workspace(api: ClustersAPI) -> None:
-    """One that runs, and one that has to be started."""
+    """One runs, and one is terminated."""
     states = {cluster.cluster_name: cluster.state for cluster in api.list()}
     assert states == {"sandbox": State.RUNNING, "sandbox-stopped": State.TERMINATED}
     cluster = api.get(RUNNING)
@@ -77,7 +77,7 @@ def test_an_unknown_cluster(api: ClustersAPI, http: httpx.Client) -> None:
 
 
 def test_start(running: Running, api: ClustersAPI) -> None:
-    """Through PENDING, which takes time, to RUNNING; the events say so."""
+    """It goes through PENDING to RUNNING, with an event for each state."""
     running.sandbox.clusters.start_seconds = 0.5
     waiter = api.start(STOPPED)
     assert api.get(STOPPED).state == State.PENDING
@@ -88,14 +88,14 @@ def test_start(running: Running, api: ClustersAPI) -> None:
 
 
 def test_start_a_cluster_that_runs(workspace: WorkspaceClient, api: ClustersAPI) -> None:
-    """Refused as an invalid state; the SDK's own wait for a running cluster is satisfied."""
+    """It is refused as an invalid state; the SDK's `ensure_cluster_is_running` succeeds."""
     with pytest.raises(InvalidState, match="unexpected state Running"):
         api.start(RUNNING)
     workspace.clusters.ensure_cluster_is_running(RUNNING)
 
 
 def test_terminate_tells_and_ends(running: Running, api: ClustersAPI) -> None:
-    """Whoever holds processes there is told before the cluster is terminated."""
+    """The callbacks for processes on the cluster are called before it is terminated."""
     told: list[tuple[str, str]] = []
 
     async def note(cluster_id: str) -> None:
@@ -117,7 +117,7 @@ def test_terminate_tells_and_ends(running: Running, api: ClustersAPI) -> None:
 
 
 def test_restart(running: Running, api: ClustersAPI) -> None:
-    """Through RESTARTING; processes are lost."""
+    """It goes through RESTARTING; its processes end."""
     told: list[str] = []
 
     async def note(cluster_id: str) -> None:
@@ -130,7 +130,7 @@ def test_restart(running: Running, api: ClustersAPI) -> None:
 
 
 def test_terminate_while_it_starts(running: Running, api: ClustersAPI) -> None:
-    """The start is given up."""
+    """The start is cancelled."""
     running.sandbox.clusters.start_seconds = 0.3
     api.start(STOPPED)
     api.delete(STOPPED)
@@ -140,7 +140,7 @@ def test_terminate_while_it_starts(running: Running, api: ClustersAPI) -> None:
 
 
 def test_a_cluster_that_cannot_start(api: ClustersAPI) -> None:
-    """A tag makes it end with the reason that the tag names."""
+    """It ends with the reason in its tag."""
     waiter = api.create(
         spark_version=nearest_runtime(),
         cluster_name="broken",
@@ -176,7 +176,7 @@ def test_create_edit_and_delete_for_good(api: ClustersAPI) -> None:
 
 
 def test_a_dedicated_cluster_is_its_users_alone(running: Running) -> None:
-    """Nobody else may run commands or tasks on it."""
+    """Other users may not run commands or tasks on it."""
     other = running.workspace("other@example.com")
     made = running.workspace().clusters.create(
         spark_version=nearest_runtime(),
@@ -202,7 +202,7 @@ def test_node_types(workspace: WorkspaceClient, api: ClustersAPI) -> None:
 
 
 def test_states_after_a_restart_of_the_server(start_sandbox: Callable[..., Running]) -> None:
-    """What ran runs, what was starting is terminated, nothing is in between."""
+    """A running cluster runs; one that was starting is terminated."""
     first = start_sandbox()
     first.sandbox.clusters.start_seconds = 60
     clusters = first.workspace().clusters
@@ -229,12 +229,12 @@ TASK = {"task_key": "a", "job_cluster_key": "a", "spark_python_task": {"python_f
     ],
 )
 def test_the_runtime_is_what_is_installed(spark: str, python: str, runtime: str) -> None:
-    """Databricks' own where it has the same Spark and Python, else one that says what it has."""
+    """It is Databricks' runtime with the same Spark and Python, or one whose key names both versions."""
     assert nearest_runtime(spark, python) == runtime
 
 
 def test_what_is_no_runtime(workspace: WorkspaceClient) -> None:
-    """Refused, when a cluster is made and when a job names one."""
+    """It is refused when a cluster is created and when a job names it."""
     for path, body in (
         ("clusters/create", {"spark_version": "newest"}),
         ("jobs/create", {"job_clusters": [CLUSTER], "tasks": [TASK]}),
@@ -245,12 +245,12 @@ def test_what_is_no_runtime(workspace: WorkspaceClient) -> None:
 
 @pytest.mark.parametrize(("key", "version"), [("17.3.x-scala2.13", "17.3"), ("18.x-scala2.13", "18")])
 def test_the_version_that_a_cluster_says(key: str, version: str) -> None:
-    """What DATABRICKS_RUNTIME_VERSION holds."""
+    """The value of DATABRICKS_RUNTIME_VERSION."""
     assert runtime_version(key) == version
 
 
 def test_pages_of_events(running: Running, api: ClustersAPI, http: httpx.Client) -> None:
-    """The newest first, or the oldest; a page says how to ask for the next one; 500 at most."""
+    """Newest or oldest first; each page has the request for the next one; a page holds at most 500."""
     running.workspace().clusters.start(STOPPED).result()
     base = "/api/2.1/clusters/events"
     asked = {"cluster_id": STOPPED, "limit": 1}
@@ -267,7 +267,7 @@ def test_pages_of_events(running: Running, api: ClustersAPI, http: httpx.Client)
 
 
 def test_a_terminated_cluster_is_changed_where_it_is(api: ClustersAPI) -> None:
-    """It does not start for that."""
+    """It stays terminated."""
     api.edit(STOPPED, nearest_runtime(), cluster_name="renamed", custom_tags={"team": "iris"})
     shown = api.get(STOPPED)
     assert (shown.state, shown.cluster_name) == (State.TERMINATED, "renamed")

@@ -34,7 +34,7 @@ USE = "import ours; ours.VALUE"
 
 
 def upload(workspace: WorkspaceClient, value: str = "7") -> Library:
-    """Put a wheel with a module `ours` on a volume."""
+    """Upload a wheel with a module `ours` to a volume."""
     name, content = wheel("ours", ours=f"VALUE = {value}")
     path = f"/Volumes/main/default/data/{name}"
     workspace.files.upload(path, io.BytesIO(content), overwrite=True)
@@ -42,7 +42,7 @@ def upload(workspace: WorkspaceClient, value: str = "7") -> Library:
 
 
 def settled(workspace: WorkspaceClient, cluster: str = RUNNING_ID) -> list[LibraryFullStatus]:
-    """Wait until nothing is being installed, and return the statuses."""
+    """Wait until no library is pending or being installed, and return the statuses."""
     deadline = time.monotonic() + 60
     while any(one.status in UNDER_WAY for one in workspace.libraries.cluster_status(cluster)):
         assert time.monotonic() < deadline
@@ -51,7 +51,7 @@ def settled(workspace: WorkspaceClient, cluster: str = RUNNING_ID) -> list[Libra
 
 
 def test_a_wheel(workspace: WorkspaceClient, http: httpx.Client) -> None:
-    """Installed while others go on working, then there for contexts of this cluster alone, open ones too."""
+    """It is installed in the background, for new and open contexts of this cluster only."""
     library = upload(workspace)
     before = open_notebook(http)
     assert "ModuleNotFoundError" in before.results(USE)["summary"]
@@ -67,7 +67,7 @@ def test_a_wheel(workspace: WorkspaceClient, http: httpx.Client) -> None:
 
 
 def test_requirements_that_name_a_wheel(workspace: WorkspaceClient, http: httpx.Client) -> None:
-    """Paths in the file are those of the cluster."""
+    """Paths in the file are resolved on the cluster."""
     wheel_path = upload(workspace).whl
     workspace.files.upload(
         "/Volumes/main/default/data/requirements.txt", io.BytesIO(f"{wheel_path}\n".encode())
@@ -80,7 +80,7 @@ def test_requirements_that_name_a_wheel(workspace: WorkspaceClient, http: httpx.
 
 
 def test_what_cannot_be_installed(workspace: WorkspaceClient) -> None:
-    """It fails, with pip's own words, and does not hold up the others; asked again it is tried again."""
+    """It fails with pip's message, the others are installed, and a second request tries it again."""
     missing = Library(whl="dbfs:/nothing-1.0-py3-none-any.whl")
     jar = Library(maven=MavenLibrary(coordinates="a:b:1"))
     workspace.libraries.install(RUNNING_ID, [missing, jar, upload(workspace)])
@@ -99,7 +99,7 @@ def test_what_cannot_be_installed(workspace: WorkspaceClient) -> None:
 
 
 def test_uninstall_after_a_restart(workspace: WorkspaceClient, http: httpx.Client) -> None:
-    """Until then it stays; what is not uninstalled is installed anew."""
+    """The library is kept until then; the others are installed again."""
     library = upload(workspace)
     name, content = wheel("kept", kept="")
     workspace.files.upload(f"/Volumes/main/default/data/{name}", io.BytesIO(content))
@@ -120,7 +120,7 @@ def test_uninstall_after_a_restart(workspace: WorkspaceClient, http: httpx.Clien
 
 
 def test_a_stopped_cluster_installs_when_it_starts(workspace: WorkspaceClient, http: httpx.Client) -> None:
-    """Pending until then."""
+    """Libraries are pending until then."""
     workspace.libraries.install(STOPPED_ID, [upload(workspace)])
     time.sleep(0.2)
     (pending,) = workspace.libraries.cluster_status(STOPPED_ID)
@@ -131,7 +131,7 @@ def test_a_stopped_cluster_installs_when_it_starts(workspace: WorkspaceClient, h
 
 
 def test_they_survive_a_restart_of_the_server(start_sandbox: Callable[..., Running]) -> None:
-    """Whether it ended before pip did or after."""
+    """Whether the server stopped before or after pip ended."""
     first = start_sandbox()
     first.workspace().libraries.install(RUNNING_ID, [upload(first.workspace())])
     first.stop()
@@ -150,7 +150,7 @@ def test_they_survive_a_restart_of_the_server(start_sandbox: Callable[..., Runni
     ],
 )
 def test_what_is_no_library(workspace: WorkspaceClient, library: Library) -> None:
-    """Refused at once; nothing of the request is done."""
+    """The whole request is refused."""
     with pytest.raises(InvalidParameterValue):
         workspace.libraries.install(RUNNING_ID, [Library(jar="/a.jar"), library])
     assert list(workspace.libraries.cluster_status(RUNNING_ID)) == []

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.processes
 
 
 def test_the_sdk_runs_a_command(workspace: WorkspaceClient) -> None:
-    """The SDK's own calls and waiters work from create to destroy."""
+    """The SDK's calls and waiters work from create to destroy."""
     api = workspace.command_execution
     context = api.create_and_wait(cluster_id=RUNNING_ID, language=Language.PYTHON)
     assert context.status is ContextStatus.RUNNING
@@ -42,7 +42,7 @@ def test_the_sdk_runs_a_command(workspace: WorkspaceClient) -> None:
 
 
 def test_output_and_last_value_are_one_text(notebook: Notebook) -> None:
-    """What is printed comes first, then the value of the last expression, on lines of their own."""
+    """Printed text comes first, then the value of the last expression on a new line."""
     assert notebook.text("import sys\nprint('a', end='')\nprint('b', file=sys.stderr)\n{'c': 1}") == (
         "ab\n{'c': 1}\n"
     )
@@ -61,7 +61,7 @@ def test_names_live_as_long_as_the_context(notebook: Notebook) -> None:
 
 
 def test_an_exception_finishes_with_an_error(notebook: Notebook) -> None:
-    """The status is Finished; the traceback is plain, and nothing that was printed comes with it."""
+    """The status is Finished; the results have a plain traceback and no printed text."""
     results = notebook.results("print('before')\n1 / 0")
     assert results["resultType"] == "error"
     assert results["summary"] == '<span class="ansi-red-fg">ZeroDivisionError</span>: division by zero'
@@ -80,7 +80,7 @@ def test_bad_syntax_is_an_error(notebook: Notebook) -> None:
 
 @pytest.mark.parametrize("length", [MAX_TEXT, MAX_TEXT + 1])
 def test_long_text_is_cut(notebook: Notebook, length: int) -> None:
-    """Text beyond 50,000 characters is dropped, and the result says so."""
+    """Text beyond 50,000 characters is dropped, and the result is marked as truncated."""
     results = notebook.results(f"for _ in range({length}): print('x', end='', flush=_ % 100 == 0)")
     assert results["data"] == "x" * MAX_TEXT
     assert results.get("truncated", False) is (length > MAX_TEXT)
@@ -120,7 +120,7 @@ def test_commands_run_one_after_another(notebook: Notebook) -> None:
 
 
 def test_cancelling_leaves_the_context_usable(notebook: Notebook) -> None:
-    """A cancelled command ends soon, and what was defined before is still there."""
+    """A cancelled command ends, and earlier definitions are kept."""
     notebook.text("x = 1")
     running = notebook.submit("import time\nwhile True: time.sleep(0.1)")
     notebook.wait(running, "Running")
@@ -130,7 +130,7 @@ def test_cancelling_leaves_the_context_usable(notebook: Notebook) -> None:
 
 
 def test_cancelling_ends_a_shell_command(notebook: Notebook) -> None:
-    """What `%sh` started ends with the cell."""
+    """Processes that `%sh` started end with the cell."""
     running = notebook.submit("%sh\necho $$ > /dbfs/pid; sleep 300")
     pid = _number_in(notebook, "/dbfs/pid")
     notebook.ask("POST", "commands/cancel", commandId=running).raise_for_status()
@@ -153,7 +153,7 @@ def _number_in(notebook: Notebook, path: str) -> int:
 def test_a_command_that_will_not_end_loses_its_context(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Code that swallows every interrupt is ended with its process."""
+    """The process of code that ignores every interrupt is killed."""
     monkeypatch.setattr(model, "_SECONDS_PER_INTERRUPT", 0.1)
     stubborn = open_notebook(notebook.http)
     code = "import time\nwhile True:\n try: time.sleep(60)\n except KeyboardInterrupt: pass"
@@ -173,7 +173,7 @@ def test_cancelling_what_has_ended_changes_nothing(notebook: Notebook) -> None:
 
 
 def test_a_dead_process_is_an_error_of_the_command(notebook: Notebook) -> None:
-    """The command under way has status Error, the context too, and it takes no more."""
+    """The running command and the context have status Error, and further commands are refused."""
     command = notebook.submit("import os, time; time.sleep(0.5); os._exit(3)")
     waiting = notebook.submit("1")
     answer = notebook.wait(command, seconds=5)
@@ -188,7 +188,7 @@ def test_a_dead_process_is_an_error_of_the_command(notebook: Notebook) -> None:
 
 @pytest.mark.parametrize("name", ["contextId", "clusterId", "command"])
 def test_a_missing_parameter_is_named(notebook: Notebook, name: str) -> None:
-    """The refusal is API 1.2's: a text, and no code."""
+    """The error has the form of API 1.2: a message without a code."""
     fields = {"clusterId": RUNNING_ID, "contextId": notebook.context, "language": "python", "command": "1"}
     del fields[name]
     refusal = notebook.http.post("/api/1.2/commands/execute", json=fields)
@@ -196,7 +196,7 @@ def test_a_missing_parameter_is_named(notebook: Notebook, name: str) -> None:
 
 
 def test_the_sdk_reads_the_refusal(workspace: WorkspaceClient) -> None:
-    """The SDK's exception carries the text."""
+    """The SDK's exception has the message."""
     with pytest.raises(BadRequest) as refused:
         workspace.command_execution.execute(cluster_id=RUNNING_ID)
     assert str(refused.value) == "requirement failed: missing contextId"
@@ -204,7 +204,7 @@ def test_the_sdk_reads_the_refusal(workspace: WorkspaceClient) -> None:
 
 @pytest.mark.parametrize("body", ["", "[]", "{", '{"clusterId": 1, "language": "python"}', '"x"', "null"])
 def test_a_malformed_body_is_refused(http: httpx.Client, body: str) -> None:
-    """Anything but an object of texts is a bad request."""
+    """Anything but an object of strings is a bad request."""
     refusal = http.post("/api/1.2/contexts/create", content=body)
     assert refusal.status_code == 400
     assert refusal.json()["error"].startswith("requirement failed")
@@ -221,13 +221,13 @@ def test_a_command_that_is_too_long_is_refused(notebook: Notebook) -> None:
 
 @pytest.mark.parametrize("language", ["scala", "sql", "r"])
 def test_only_python_is_run(workspace: WorkspaceClient, language: str) -> None:
-    """Other languages are refused when the context is asked for."""
+    """A context for another language is refused."""
     with pytest.raises(BadRequest, match=f"not {language}"):
         workspace.command_execution.create(cluster_id=RUNNING_ID, language=Language(language))
 
 
 def test_a_stopped_cluster_holds_no_contexts(workspace: WorkspaceClient) -> None:
-    """A cluster must run first, and must exist."""
+    """The cluster must exist and run."""
     with pytest.raises(BadRequest, match="is not running"):
         workspace.command_execution.create(cluster_id=STOPPED_ID, language=Language.PYTHON)
     with pytest.raises(BadRequest, match="does not exist"):
@@ -235,7 +235,7 @@ def test_a_stopped_cluster_holds_no_contexts(workspace: WorkspaceClient) -> None
 
 
 def test_contexts_end_with_their_cluster(notebook: Notebook, workspace: WorkspaceClient) -> None:
-    """When the cluster stops, its processes end; started again, it does not know the context."""
+    """Its processes end, and after a restart the context is unknown."""
     process = int(notebook.text("import os; os.getpid()"))
     workspace.clusters.delete_and_wait(RUNNING_ID)
     assert is_gone(process)
@@ -245,7 +245,7 @@ def test_contexts_end_with_their_cluster(notebook: Notebook, workspace: Workspac
 
 
 def test_another_users_context_does_not_exist(notebook: Notebook, running: Any) -> None:
-    """Neither status nor commands of a context are for anyone but its owner."""
+    """Only the owner of a context sees its status and its commands."""
     stranger = Notebook(running.http("stranger@example.com"), notebook.context)
     for method, path in [
         ("GET", "contexts/status"),
@@ -259,7 +259,7 @@ def test_another_users_context_does_not_exist(notebook: Notebook, running: Any) 
 
 
 def test_the_longest_idle_context_gives_way(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the limit, the context whose last command lies back the furthest is evicted."""
+    """At the limit, the context that is idle for longest is evicted."""
     monkeypatch.setattr(routes, "MAX_CONTEXTS", 2)
     first, second = open_notebook(http), open_notebook(http)
     first.text("1")
@@ -275,7 +275,7 @@ def test_the_longest_idle_context_gives_way(http: httpx.Client, monkeypatch: pyt
 
 
 def test_destroying_leaves_nothing(notebook: Notebook, running: Any) -> None:
-    """The process, what it left in the background, and the context's files are gone."""
+    """The process, its background processes and the context's files are deleted."""
     process = int(notebook.text("import os; os.getpid()"))
     background = int(notebook.text("%sh setsid sleep 300 > /dev/null 2>&1 & echo $!"))
     assert not is_gone(background, seconds=0.1)
@@ -286,7 +286,7 @@ def test_destroying_leaves_nothing(notebook: Notebook, running: Any) -> None:
 
 
 def test_a_pending_context_can_be_destroyed(http: httpx.Client, running: Any) -> None:
-    """Destroyed before it runs, a context leaves nothing either."""
+    """A context that is destroyed before it runs leaves nothing."""
     answer = http.post("/api/1.2/contexts/create", json={"clusterId": RUNNING_ID, "language": "python"})
     pending = Notebook(http, answer.json()["id"])
     pending.ask("POST", "contexts/destroy").raise_for_status()
@@ -295,20 +295,20 @@ def test_a_pending_context_can_be_destroyed(http: httpx.Client, running: Any) ->
 
 
 def test_contexts_end_with_the_server(notebook: Notebook, running: Any) -> None:
-    """A server that stops in an orderly way leaves no process."""
+    """A server that is stopped leaves no process."""
     process = int(notebook.text("import os; os.getpid()"))
     running.stop()
     assert is_gone(process)
 
 
 def test_python_starts_without_spark(notebook: Notebook) -> None:
-    """A context that needs no Spark has no Java process, and does not even import it."""
+    """A context that does not use Spark starts no Java process and does not import PySpark."""
     assert notebook.text("import sys; 'pyspark' in sys.modules") == "False\n"
     assert notebook.text("%sh ps -o comm= --ppid $PPID | grep -c java || true") == "0\n"
 
 
 def test_an_idle_process_that_dies_ends_its_context(notebook: Notebook) -> None:
-    """The context says with which status, though no command ran."""
+    """The context's error names the exit status."""
     notebook.text("import os, threading; threading.Timer(0.2, os._exit, [4]).start()")
     deadline = time.monotonic() + 10
     while notebook.status() == "Running":
@@ -319,7 +319,7 @@ def test_an_idle_process_that_dies_ends_its_context(notebook: Notebook) -> None:
 
 
 def test_old_commands_make_room(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that have ended are forgotten, the oldest first; the limit is a thousand, here one."""
+    """The oldest ended ones are deleted; the limit is a thousand, here one."""
     first, second = notebook.submit("1"), notebook.submit("2")
     notebook.wait(second)
     monkeypatch.setattr(model, "_KEPT_COMMANDS", 1)
@@ -331,7 +331,7 @@ def test_old_commands_make_room(notebook: Notebook, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_body_that_is_too_large_is_refused(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before it is read as a whole, in the words of this version of the API."""
+    """It is refused before it is read completely, with an error of API 1.2."""
     monkeypatch.setattr(routes, "_MAX_BODY_BYTES", 10)
     refusal = http.post("/api/1.2/contexts/create", json={"clusterId": RUNNING_ID})
     assert 400 <= refusal.status_code < 500

@@ -27,14 +27,14 @@ _USER = "user@example.com"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Return a server in a process of its own."""
+    """Return a server in a separate process."""
     with serve(tmp_path_factory.mktemp("spark") / "home") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def notebook(server: ServerProcess) -> Notebook:
-    """Return a context that has Spark from the first test on."""
+    """Return a context in which Spark runs."""
     return open_notebook(server.http)
 
 
@@ -44,7 +44,7 @@ def _put(server: ServerProcess, path: str, content: bytes) -> None:
 
 
 def test_a_module_starts_spark(server: ServerProcess) -> None:
-    """One that imports it from `databricks.sdk.runtime`, by its first use and not before."""
+    """A module that imports `spark` from `databricks.sdk.runtime` starts it by the first use."""
     source = """
 from databricks.sdk.runtime import dbutils, spark, sql, table, udf
 def used():
@@ -60,7 +60,7 @@ def used():
 
 
 def test_dbfs_paths_mean_the_same_everywhere(server: ServerProcess, notebook: Notebook) -> None:
-    """Spark reads by `dbfs:/` and without a scheme what REST wrote; /dbfs and REST see what it writes."""
+    """Spark reads files of the REST API with and without `dbfs:`; /dbfs and REST see Spark's files."""
     _put(server, "/in/a.csv", b"x,y\n1,2\n3,4\n")
     assert notebook.text("spark.read.csv('dbfs:/in/a.csv', header=True).count()") == "2\n"
     assert notebook.text("spark.read.csv('/in/*.csv', header=True).columns") == "['x', 'y']\n"
@@ -82,7 +82,7 @@ def test_volumes_and_workspace_are_not_dbfs(notebook: Notebook) -> None:
 
 
 def test_any_session_is_this_one(server: ServerProcess) -> None:
-    """A session that code asks for itself, before all else, is the notebook's, and set alike."""
+    """A session that code creates first is the notebook's session, with the same settings."""
     notebook = open_notebook(server.http)
     notebook.text("from pyspark.sql import SparkSession; mine = SparkSession.builder.getOrCreate()")
     assert notebook.text("mine is spark, sc is spark.sparkContext, sc.master") == "(True, True, 'local[2]')\n"
@@ -92,7 +92,7 @@ def test_any_session_is_this_one(server: ServerProcess) -> None:
 
 
 def test_the_machine_chooses_its_java(notebook: Notebook) -> None:
-    """SPARK_SUBMIT_OPTS of whoever started the sandbox reach the virtual machine."""
+    """The Java virtual machine gets SPARK_SUBMIT_OPTS from the shell that started the sandbox."""
     code = "list(sc._jvm.java.lang.management.ManagementFactory.getRuntimeMXBean().getInputArguments())"
     assert os.environ["SPARK_SUBMIT_OPTS"].split()[0] in notebook.text(code)
 
@@ -104,7 +104,7 @@ def test_modules_get_the_notebooks_names(notebook: Notebook) -> None:
 
 
 def test_python_functions_run_in_workers(notebook: Notebook) -> None:
-    """UDFs run with the notebook's own interpreter and packages."""
+    """UDFs run with the notebook's interpreter and packages."""
     code = (
         "from pyspark.sql.functions import udf\n"
         "@udf('string')\n"
@@ -117,7 +117,7 @@ def test_python_functions_run_in_workers(notebook: Notebook) -> None:
 
 
 def test_a_displayed_data_frame_is_a_table(notebook: Notebook) -> None:
-    """`display` and `%sql` give a schema in Spark's terms, and rows."""
+    """`display` and `%sql` return Spark's schema and rows."""
     results = notebook.results("%sql select 1 as one, 'x' as two")
     assert results["schema"] == [
         {"name": "one", "type": '"integer"', "metadata": "{}"},
@@ -182,7 +182,7 @@ def _git_folder_of_the_starter(server: ServerProcess, scratch: Path) -> str:
 
 
 def test_spark_ends_with_a_killed_server(tmp_path: Path) -> None:
-    """After SIGKILL of a server of its own, the JVM ends as the kernel does."""
+    """After SIGKILL of a server, the JVM ends with the kernel."""
     with serve(tmp_path / "home") as server:
         notebook = open_notebook(server.http)
         java = int(notebook.text("print(spark.sparkContext._gateway.proc.pid)"))
@@ -194,7 +194,7 @@ def test_spark_ends_with_a_killed_server(tmp_path: Path) -> None:
 
 
 def test_a_job_has_spark(server: ServerProcess) -> None:
-    """A Python file that uses `spark` finds it started; nothing of the session outlives the run."""
+    """A Python file that uses `spark` finds it started; the session ends with the run."""
     source = "print(spark.range(3).count())\nimport os; print(os.getpid())"
     fields = {"path": "/job.py", "contents": base64.b64encode(source.encode()).decode()}
     server.http.post("/api/2.0/dbfs/put", json=fields).raise_for_status()

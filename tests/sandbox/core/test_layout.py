@@ -25,7 +25,7 @@ PATHS = st.lists(NAMES, max_size=6).map("/".join).flatmap(lambda path: st.sample
 
 @pytest.fixture(scope="module")
 def root() -> Iterator[Path]:
-    """Return a root with links that lead up, out, round and in."""
+    """Return a root with links that lead up, out, in a circle and inside."""
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "root"
         (made / "a").mkdir(parents=True)
@@ -42,17 +42,17 @@ def root() -> Iterator[Path]:
 @example(path="/out/etc/passwd", follow=False)
 @example(path="/a/../../x", follow=True)
 def test_resolved_paths_stay_below_the_root(root: Path, path: str, follow: bool) -> None:
-    """Either the place is below the root, also after links are followed, or the API refuses."""
+    """The path is below the root after links are resolved, or the API refuses it."""
     try:
-        place = resolve(root, segments(path), follow=follow)
+        resolved = resolve(root, segments(path), follow=follow)
     except ApiError:
         return
-    assert place.is_relative_to(root.resolve())
+    assert resolved.is_relative_to(root.resolve())
     # realpath, since resolve() raises on a link that leads round in Python 3.10 to 3.12
-    parent = Path(os.path.realpath(place.parent))
-    assert parent.is_relative_to(root.resolve()) or place == root.resolve()
+    parent = Path(os.path.realpath(resolved.parent))
+    assert parent.is_relative_to(root.resolve()) or resolved == root.resolve()
     if follow:
-        assert Path(os.path.realpath(place)).is_relative_to(root.resolve())
+        assert Path(os.path.realpath(resolved)).is_relative_to(root.resolve())
 
 
 @given(path=PATHS)
@@ -68,7 +68,7 @@ def test_names_are_plain(path: str) -> None:
 
 
 def test_a_link_inside_of_the_root_is_followed(root: Path) -> None:
-    """Links are not forbidden, only leaving is."""
+    """Links inside the root are allowed."""
     assert resolve(root, ("in", "x")) == root.resolve() / "a" / "x"
     assert resolve(root, ("in",), follow=False) == root.resolve() / "in"
 

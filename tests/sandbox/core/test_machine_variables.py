@@ -1,4 +1,4 @@
-"""Which variables describe the machine. That notebooks and jobs get them is in the tests of those."""
+"""Which variables describe the machine; the tests of kernels and jobs check that those get them."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _PAGE = Path(__file__).parents[3] / "docs" / "reference" / "sandbox.md"
 def test_names_are_exact_or_prefixes(
     monkeypatch: pytest.MonkeyPatch, name: str, is_the_machines: bool
 ) -> None:
-    """What places packages elsewhere than in the notebook's own environment is not the machine's either."""
+    """Variables that make pip install elsewhere than in the notebook's environment are left out."""
     monkeypatch.setenv(name, "set")
     assert (machine_variables().get(name) == "set") is is_the_machines
 
 
 def test_git_gets_them_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Proxies and certificates, or it reaches no remote; nothing of the user's own settings for git."""
+    """Git gets proxies and certificates, but not the user's settings for git."""
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.example.com:3128")
     monkeypatch.setenv("GIT_AUTHOR_NAME", "Somebody")
     printed = asyncio.run(Git.below(tmp_path)("-c", "alias.variables=!env", "variables")).splitlines()
@@ -45,6 +45,6 @@ def test_git_gets_them_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("names", [sorted(NAMES), [f"{prefix}*" for prefix in PREFIXES]], ids=len)
 def test_the_page_lists_them(names: Sequence[str]) -> None:
-    """Each by its name; a proxy's lower-case name goes without saying."""
+    """The page names each variable, proxies only in upper case."""
     page = _PAGE.read_text("utf-8")
     assert [name for name in names if f"`{name.upper()}`" not in page] == []

@@ -42,7 +42,7 @@ def dbfs(workspace: WorkspaceClient) -> DbfsAPI:
 
 @pytest.fixture
 def root(running: Running) -> Path:
-    """Return the folder that stands for dbfs:/."""
+    """Return the folder behind dbfs:/."""
     return running.sandbox.layout.dbfs
 
 
@@ -52,7 +52,7 @@ def put(dbfs: DbfsAPI, path: str, content: bytes = b"x", **options: bool) -> Non
 
 
 def read(dbfs: DbfsAPI, path: str, **part: int) -> tuple[int | None, bytes]:
-    """Return the size that the answer names and the content."""
+    """Return the size in the answer and the content."""
     answer = dbfs.read(path, **part)
     assert answer.data is not None
     return answer.bytes_read, base64.b64decode(answer.data)
@@ -114,7 +114,7 @@ def test_a_megabyte_is_the_limit_of_a_put(dbfs: DbfsAPI, size: int, fits: bool) 
 
 
 def test_contents_that_are_not_base64(http: httpx.Client) -> None:
-    """They are refused, not written as they are."""
+    """They are refused."""
     answer = http.post("/api/2.0/dbfs/put", json={"path": "/a", "contents": "no base64!"})
     assert (answer.status_code, answer.json()["error_code"]) == (400, "MALFORMED_REQUEST")
 
@@ -138,7 +138,7 @@ def test_json_with_another_content_type(http: httpx.Client, dbfs: DbfsAPI) -> No
 
 
 def test_upload_in_blocks(dbfs: DbfsAPI, root: Path) -> None:
-    """Nothing is there before close."""
+    """The file does not exist before close."""
     handle = created(dbfs, "/big.bin")
     dbfs.add_block(handle, base64.b64encode(b"a" * MEGABYTE).decode())
     dbfs.add_block(handle, base64.b64encode(b"b").decode())
@@ -177,7 +177,7 @@ def test_create_over_an_existing_file(dbfs: DbfsAPI) -> None:
 
 
 def test_the_sdks_own_upload_and_download(workspace: WorkspaceClient) -> None:
-    """They go block by block."""
+    """They use blocks."""
     content = bytes(range(256)) * 10_000
     workspace.dbfs.upload("/sdk.bin", io.BytesIO(content), overwrite=True)
     with workspace.dbfs.download("/sdk.bin") as file:
@@ -189,7 +189,7 @@ def test_the_sdks_own_upload_and_download(workspace: WorkspaceClient) -> None:
     [(0, 3, b"abc"), (3, 100, b"def"), (6, 10, b""), (99, 1, b""), (2, 0, b"")],
 )
 def test_read_a_part(dbfs: DbfsAPI, offset: int, length: int, expected: bytes) -> None:
-    """Past the end there is nothing, which is no error."""
+    """Past the end the part is empty, without an error."""
     put(dbfs, "/a", b"abcdef")
     assert read(dbfs, "/a", offset=offset, length=length) == (len(expected), expected)
 
@@ -239,7 +239,7 @@ def test_modification_time_is_in_milliseconds(dbfs: DbfsAPI, root: Path) -> None
 
 
 def test_mkdirs_over_a_file(dbfs: DbfsAPI) -> None:
-    """Also where the file is a parent; an existing folder is fine."""
+    """Also if the file is a parent; an existing folder is accepted."""
     put(dbfs, "/a")
     for path in ("/a", "/a/b"):
         with pytest.raises(ResourceAlreadyExists):
@@ -248,7 +248,7 @@ def test_mkdirs_over_a_file(dbfs: DbfsAPI) -> None:
 
 
 def test_delete(dbfs: DbfsAPI, root: Path) -> None:
-    """A missing path is no error; a folder with content needs recursive."""
+    """A missing path is accepted; a folder with content requires `recursive`."""
     dbfs.delete("/missing")
     put(dbfs, "/d/e/a")
     with pytest.raises(BadRequest, match="Directory is not empty") as refusal:
@@ -263,7 +263,7 @@ def test_delete(dbfs: DbfsAPI, root: Path) -> None:
 
 
 def test_move(dbfs: DbfsAPI) -> None:
-    """Files and whole folders, never over something."""
+    """Files and folders move, but not over an existing path."""
     put(dbfs, "/d/a", b"1")
     put(dbfs, "/e", b"2")
     with pytest.raises(ResourceAlreadyExists):
@@ -277,7 +277,7 @@ def test_move(dbfs: DbfsAPI) -> None:
 
 
 def test_checksum_files_of_spark_do_not_show(dbfs: DbfsAPI, root: Path) -> None:
-    """They are hidden, do not keep a folder from being empty, and go when the data changes."""
+    """They are hidden, do not count as content of a folder, and are deleted when the data changes."""
     put(dbfs, "/d/part-0.csv", b"1")
     for name in (".part-0.csv.crc", "._SUCCESS.crc"):
         (root / "d" / name).write_text("checksum")
@@ -306,7 +306,7 @@ def test_volumes_are_not_served_here(dbfs: DbfsAPI, http: httpx.Client) -> None:
 
 
 def test_a_link_that_leads_out(dbfs: DbfsAPI, root: Path, tmp_path: Path) -> None:
-    """It is not followed and not listed, but can be deleted without what it leads to."""
+    """It is not followed and not listed; it can be deleted, and its target is kept."""
     (tmp_path / "secret").write_text("secret")
     (root / "link").symlink_to(tmp_path)
     for call in (
@@ -326,7 +326,7 @@ def test_a_link_that_leads_out(dbfs: DbfsAPI, root: Path, tmp_path: Path) -> Non
 def test_a_delete_of_very_many_files(
     running: Running, workspace: WorkspaceClient, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It removes some at a time and says so; the SDK asks again until nothing is left."""
+    """Each request deletes some of them; the SDK repeats it until all are deleted."""
     monkeypatch.setattr(files, "MAX_DELETED_FILES", 4)
     root = running.sandbox.layout.dbfs
     for number in range(10):
@@ -341,7 +341,7 @@ def test_a_delete_of_very_many_files(
 
 def test_the_root_is_no_file(dbfs: DbfsAPI) -> None:
     """It can neither be written nor moved."""
-    with pytest.raises(InvalidParameterValue, match="A file name is needed"):
+    with pytest.raises(InvalidParameterValue, match="A file name is required"):
         put(dbfs, "/", overwrite=True)
     with pytest.raises(InvalidParameterValue, match="root folder cannot be moved"):
         dbfs.move("/", "/elsewhere")
@@ -350,7 +350,7 @@ def test_the_root_is_no_file(dbfs: DbfsAPI) -> None:
 def test_a_delete_of_as_many_files_as_may_be(
     dbfs: DbfsAPI, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is left then, the empty folders included."""
+    """The last request also deletes the empty folders."""
     monkeypatch.setattr(files, "MAX_DELETED_FILES", 4)
     for number in range(4):
         put(dbfs, f"/many/{number}/file")
@@ -361,7 +361,7 @@ def test_a_delete_of_as_many_files_as_may_be(
 def test_a_handle_that_is_idle_for_long_is_closed(
     start_sandbox: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was written through it goes; the next call does not know it."""
+    """Its data is deleted, and the next call is refused."""
     monkeypatch.setattr(routes, "IDLE_SECONDS", -1.0)
     running = start_sandbox()
     dbfs = DbfsAPI(running.workspace().api_client)  # type: ignore[no-untyped-call]

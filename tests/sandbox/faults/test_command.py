@@ -1,4 +1,4 @@
-"""`kedro databricks sandbox fault` and `switch`, against a server that runs."""
+"""`kedro databricks sandbox fault` and `switch`, against a running server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ME = "/api/2.0/preview/scim/v2/Me"
 
 
 def test_add_list_and_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault strikes from the moment it is added until it is cleared; a wrong one is refused in one line."""
+    """A fault is active from when it is added until it is cleared; an invalid one is refused in one line."""
     home = tmp_path / "home"
     monkeypatch.setenv(HOME_VARIABLE, str(home))
 
@@ -50,7 +50,7 @@ def test_add_list_and_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_switches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They say what kind of workspace it is, hold at once, and are the same after a restart."""
+    """They take effect at once and survive a restart."""
     home = tmp_path / "home"
     monkeypatch.setenv(HOME_VARIABLE, str(home))
 
@@ -69,5 +69,5 @@ def test_switches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_effect_is_offered() -> None:
-    """The command line does not import the server, so it names them itself."""
+    """The command line does not import the server, so it has a list of its own."""
     assert set(OFFERED) == set(EFFECTS)

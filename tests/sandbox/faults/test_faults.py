@@ -1,4 +1,4 @@
-"""Faults on demand, as the SDK and a plain client meet them."""
+"""Faults on demand, seen by the SDK and by a plain client."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MKDIRS = "/api/2.0/dbfs/mkdirs"
 
 
 def test_the_nth_call_and_a_number_of_them(running: Running, http: httpx.Client) -> None:
-    """Calls before and after go through, and other paths do."""
+    """Earlier and later calls and other paths are not affected."""
     fault = running.sandbox.faults.add("status", path="/api/2.0/dbfs/*", nth=2, times=2, status=500)
     statuses = [http.post(MKDIRS, json={"path": "/a"}).status_code for _ in range(5)]
     assert statuses == [200, 500, 500, 200, 200]
@@ -43,7 +43,7 @@ def test_the_nth_call_and_a_number_of_them(running: Running, http: httpx.Client)
 
 
 def test_a_rate_repeats_with_its_seed(running: Running, http: httpx.Client) -> None:
-    """The same calls fail again; another seed fails others; about the given share of them."""
+    """The same seed strikes the same calls, about as many as the rate says; another seed strikes others."""
 
     def failures(seed: int) -> list[bool]:
         running.sandbox.faults.clear()
@@ -76,7 +76,7 @@ def test_retry_after_is_kept(running: Running, workspace: WorkspaceClient) -> No
 
 
 def test_too_many_requests_for_ever(running: Running, workspace: WorkspaceClient) -> None:
-    """The SDK gives up; the refusal is the cause."""
+    """The SDK stops retrying; the error is the cause of its exception."""
     running.sandbox.faults.add("status", path=ME, times=0, status=429, retry_after=1)
     with pytest.raises(TimeoutError) as caught:
         workspace.current_user.me()
@@ -93,7 +93,7 @@ def test_a_delay(running: Running, http: httpx.Client) -> None:
 
 @pytest.mark.parametrize(("effect", "done"), [("reset-before", False), ("reset-after", True)])
 def test_a_reset_connection(running: Running, http: httpx.Client, effect: str, done: bool) -> None:
-    """The client cannot tell whether the work was done; it was, or was not."""
+    """The client gets the same error whether the request was processed or not."""
     running.sandbox.faults.add(effect, method="post", path=MKDIRS)
     with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
         http.post(MKDIRS, json={"path": "/made"})
@@ -102,7 +102,7 @@ def test_a_reset_connection(running: Running, http: httpx.Client, effect: str, d
 
 
 def test_the_sdk_repeats_what_was_reset(running: Running, workspace: WorkspaceClient) -> None:
-    """A POST too: whoever makes something twice must be ready for that."""
+    """The SDK repeats a POST too, so the second request may find the object."""
     fault = running.sandbox.faults.add("reset-after", path="/api/2.0/workspace/import")
     with pytest.raises(ResourceAlreadyExists, match="already exists"):
         workspace.workspace.import_("/Shared/a.txt", content="eA==", format=ImportFormat.AUTO)
@@ -122,7 +122,7 @@ def test_a_truncated_answer(running: Running, http: httpx.Client) -> None:
 
 
 def test_stale_reads_after_a_write(running: Running, workspace: WorkspaceClient) -> None:
-    """What was just made is not there yet, what was changed is as before; then the truth."""
+    """A new object is missing and a changed one has its old content; later reads are current."""
     dbfs = workspace.dbfs
     running.sandbox.faults.add("stale", path="/api/2.0/dbfs/get-status")
     dbfs.put("/a", contents="eA==")
@@ -134,7 +134,7 @@ def test_stale_reads_after_a_write(running: Running, workspace: WorkspaceClient)
 
 
 def test_a_cluster_ends_in_the_middle_of_a_command(running: Running, workspace: WorkspaceClient) -> None:
-    """As when the cloud takes its machines back: the context is lost, the cluster says why."""
+    """The context is lost, and the cluster's termination reason is a lost spot instance."""
     notebook = open_notebook(running.http())
     running.sandbox.faults.add("terminate-cluster", path="/api/1.2/commands/execute", seconds=0.2)
     command = notebook.submit("import time; time.sleep(60)")
@@ -148,7 +148,7 @@ def test_a_cluster_ends_in_the_middle_of_a_command(running: Running, workspace: 
 
 
 def test_a_context_is_evicted(running: Running, workspace: WorkspaceClient) -> None:
-    """The cluster runs on, the context is unknown."""
+    """The cluster keeps running, and the context is unknown."""
     notebook = open_notebook(running.http())
     running.sandbox.faults.add("evict-contexts", path="/api/1.2/commands/execute")
     command = notebook.submit("import time; time.sleep(60)")
@@ -162,7 +162,7 @@ def test_a_context_is_evicted(running: Running, workspace: WorkspaceClient) -> N
 
 
 def test_a_token_expires(running: Running, workspace: WorkspaceClient) -> None:
-    """From one call on everything is refused, but for other users; until the rule is removed."""
+    """All later calls with the token are refused until the rule is removed; other users are not affected."""
     running.sandbox.faults.add("expire-token", path=ME, nth=2)
     workspace.current_user.me()
     for call in (workspace.current_user.me, lambda: list(workspace.clusters.list())):
@@ -174,7 +174,7 @@ def test_a_token_expires(running: Running, workspace: WorkspaceClient) -> None:
 
 
 def test_the_route_of_the_command_line(running: Running, http: httpx.Client) -> None:
-    """Rules are added, listed with their counters, and removed one by one; they never strike the route."""
+    """Rules are added, listed with their counters, and removed; they do not affect their own route."""
     added = http.post("/sandbox/faults", json={"effect": "status", "times": 0}).json()
     http.post("/sandbox/faults", json={"effect": "delay", "path": "/nowhere"})
     assert http.get(ME).status_code == 503

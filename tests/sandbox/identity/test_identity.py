@@ -1,4 +1,4 @@
-"""Who may ask, and what everybody is told."""
+"""Authentication, and the public discovery document."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ME = "/api/2.0/preview/scim/v2/Me"
 
 
 def test_the_client_is_built_without_a_warning(running: Running, caplog: pytest.LogCaptureFixture) -> None:
-    """The discovery document satisfies it, without a token."""
+    """The SDK reads the discovery document, without a token."""
     with caplog.at_level(logging.WARNING, logger="databricks"):
         client = WorkspaceClient(host=running.url, token=running.sandbox.user.token)
         assert client.current_user.me().user_name == "user@example.com"
@@ -39,7 +39,7 @@ def test_the_org_id_is_in_every_answer(http: httpx.Client, running: Running) -> 
 
 
 def test_a_wrong_token(running: Running) -> None:
-    """403 with the API's words."""
+    """403 with the API's message."""
     with pytest.raises(PermissionDenied, match="Invalid access token"):
         WorkspaceClient(host=running.url, token="dapi-wrong").current_user.me()
 

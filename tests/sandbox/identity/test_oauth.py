@@ -18,7 +18,7 @@ NOBODY = "http://127.0.0.1:9"
 
 @pytest.fixture
 def login(running: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
-    """The variables of a machine's login, and no other."""
+    """Set only the variables of an OAuth login."""
     monkeypatch.delenv("DATABRICKS_TOKEN", raising=False)
     monkeypatch.setenv("DATABRICKS_HOST", running.url)
     monkeypatch.setenv("DATABRICKS_CLIENT_ID", running.sandbox.user.name)
@@ -27,7 +27,7 @@ def login(running: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
 
 
 def test_a_machine_logs_in(login: Running) -> None:
-    """Its id and secret give a token, which is another one than the secret and ends by itself."""
+    """A client id and a secret are exchanged for a token that differs from the secret and expires."""
     there = workspace.connect(None)
     assert there.user == login.sandbox.user.name
     assert there.client.config.auth_type == "oauth-m2m"
@@ -36,9 +36,9 @@ def test_a_machine_logs_in(login: Running) -> None:
 
 
 def test_a_token_that_has_ended_is_refused(login: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK asks for a new one before; whoever keeps the old one does not get in."""
+    """The SDK requests a new one before; the old one is refused."""
     monkeypatch.setattr("kedro_databricks_hybrid.sandbox.identity.tokens._LIFETIME_SECONDS", 0)
-    ended = login.sandbox.access_tokens.give(login.sandbox.user.name).value
+    ended = login.sandbox.access_tokens.create(login.sandbox.user.name).value
     answer = httpx.get(
         f"{login.url}/api/2.0/preview/scim/v2/Me", headers={"Authorization": f"Bearer {ended}"}
     )
@@ -58,14 +58,14 @@ def test_a_wrong_login_is_said_in_one_line(
 def test_a_host_that_does_not_answer_is_said_in_one_line(
     login: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OAuth's addresses come from the host itself."""
+    """The addresses of OAuth come from the host's discovery document."""
     monkeypatch.setenv("DATABRICKS_HOST", NOBODY)
     with pytest.raises(ConnectionFailedError, match="does not return its OAuth endpoints"):
         workspace.connect(None)
 
 
 def test_what_the_endpoint_refuses(login: Running) -> None:
-    """Another grant, and no client at all."""
+    """Another grant and a missing client are refused."""
     url = f"{login.url}/oidc/v1/token"
     assert httpx.post(url, data={"grant_type": "password"}).json()["error"] == "unsupported_grant_type"
     assert httpx.post(url, data={"grant_type": "client_credentials"}).status_code == 401

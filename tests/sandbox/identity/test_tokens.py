@@ -1,4 +1,4 @@
-"""Personal access tokens that users make themselves, through the SDK."""
+"""Personal access tokens that users create, through the SDK."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_token_from_its_making_to_its_end(running: Running) -> None:
 
 
 def test_a_token_of_somebody_else_cannot_be_revoked(running: Running) -> None:
-    """Nor one that is not there; the owner's goes on working."""
+    """A missing one is refused too; the owner's token stays valid."""
     made = running.workspace("other@example.com").tokens.create()
     assert made.token_info
     for token_id in (str(made.token_info.token_id), "none"):
@@ -44,7 +44,7 @@ def test_a_token_of_somebody_else_cannot_be_revoked(running: Running) -> None:
 
 
 def test_tokens_survive_a_restart(start_sandbox: Callable[..., Running]) -> None:
-    """With the end that they were made with: none."""
+    """They do not expire."""
     first = start_sandbox()
     made = first.workspace().tokens.create()
     first.stop()

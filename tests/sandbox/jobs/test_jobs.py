@@ -1,4 +1,4 @@
-"""Jobs that are saved, through the SDK, on real processes."""
+"""Saved jobs, through the SDK, on real processes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_jobs_that_are_saved(workspace: WorkspaceClient) -> None:
 
 
 def test_one_run_of_a_job_at_a_time(workspace: WorkspaceClient) -> None:
-    """A second one is skipped, which is its end, or waits where the job has a queue."""
+    """A second one is skipped, or waits if the job has a queue."""
     put_script(workspace, "import time; time.sleep(300)")
     task = jobs.Task(
         task_key="main", existing_cluster_id=RUNNING_ID, spark_python_task=jobs.SparkPythonTask(SCRIPT)
@@ -125,7 +125,7 @@ FULL = jobs.JobSettings(
 
 
 def test_every_setting_comes_back(workspace: WorkspaceClient) -> None:
-    """As it was given: by get and list, and after reset and update, which merges arrays by their keys."""
+    """Get and list show the settings as given, also after reset and update, which merges arrays by key."""
     given = {name: getattr(FULL, name) for name in FULL.as_dict()}
     job_id = workspace.jobs.create(**given).job_id
     assert job_id
@@ -152,7 +152,7 @@ def test_every_setting_comes_back(workspace: WorkspaceClient) -> None:
 
 
 def test_a_job_of_many_tasks(workspace: WorkspaceClient) -> None:
-    """API 2.2 shows a hundred of them at a time; the SDK puts the pages together."""
+    """API 2.2 shows a hundred at a time; the SDK joins the pages."""
     tasks = [
         jobs.Task(
             f"t{number}", existing_cluster_id=RUNNING_ID, spark_python_task=jobs.SparkPythonTask(SCRIPT)
@@ -185,14 +185,14 @@ def test_a_job_of_many_tasks(workspace: WorkspaceClient) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_job(workspace: WorkspaceClient, wrong: dict[str, object]) -> None:
-    """Refused when it is created; nothing is kept of it."""
+    """It is refused and not saved."""
     with pytest.raises(BadRequest):
         workspace.api_client.do("POST", "/api/2.2/jobs/create", body={"name": "wrong", **wrong})
     assert list(workspace.jobs.list()) == []
 
 
 def test_parameters_on_a_cluster_of_the_job(workspace: WorkspaceClient) -> None:
-    """They reach notebooks by their names and lists by references; the tasks share one cluster."""
+    """Notebooks get them by name and lists by references; the tasks share one cluster."""
     put_notebook(workspace, "dbutils.notebook.exit(dbutils.widgets.get('who') + dbutils.widgets.get('own'))")
     put_script(workspace, "import sys; print(sys.argv[1:])")
     said = [
@@ -230,7 +230,7 @@ def test_parameters_on_a_cluster_of_the_job(workspace: WorkspaceClient) -> None:
 
 
 def test_retries_and_a_repair(workspace: WorkspaceClient) -> None:
-    """A task that fails is tried again; the repair of the run does what failed anew and keeps the rest."""
+    """A failed task is retried; a repair of the run repeats only failed tasks."""
     put_script(workspace, "import os; print(os.path.exists('/dbfs/ready')); open('/dbfs/ready')")
     put_notebook(workspace, "1")
     failing = jobs.Task(

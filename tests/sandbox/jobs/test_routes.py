@@ -28,12 +28,12 @@ CHAIN: list[dict[str, Any]] = [
 
 
 def create(http: httpx.Client, **settings: Any) -> int:
-    """Create a job and return its number."""
+    """Create a job and return its id."""
     return int(http.post(f"{JOBS}/create", json=settings).raise_for_status().json()["job_id"])
 
 
 def run_now(http: httpx.Client, job_id: int, **fields: Any) -> int:
-    """Start a run and return its number."""
+    """Start a run and return its id."""
     answer = http.post(f"{JOBS}/run-now", json={"job_id": job_id, **fields})
     return int(answer.raise_for_status().json()["run_id"])
 
@@ -50,13 +50,13 @@ def ended(http: httpx.Client, run_id: int) -> dict[str, Any]:
 
 
 def refused(answer: httpx.Response) -> str:
-    """Return the words of a bad request."""
+    """Return the message of a bad request."""
     assert answer.status_code == 400, answer.text
     return str(answer.json()["message"])
 
 
 def test_pages_of_jobs(http: httpx.Client) -> None:
-    """The newest first, as many as asked for, and a token for the rest; not more than a hundred."""
+    """Newest first, with a token for the next page; a page holds at most a hundred."""
     ids = [create(http, name=name) for name in ("one", "two", "three")]
     first = http.get(f"{JOBS}/list", params={"limit": 2}).json()
     assert [job["job_id"] for job in first["jobs"]] == ids[:0:-1]
@@ -67,7 +67,7 @@ def test_pages_of_jobs(http: httpx.Client) -> None:
 
 
 def test_a_listing_with_tasks_by_version(http: httpx.Client) -> None:
-    """API 2.1 shows all of them; 2.2 shows a hundred, and whether there are more."""
+    """API 2.1 shows all of them; 2.2 shows a hundred, and whether more exist."""
     tasks = [{**CHAIN[0], "task_key": f"t{number}"} for number in range(101)]
     create(http, tasks=tasks)
     shown = [
@@ -79,7 +79,7 @@ def test_a_listing_with_tasks_by_version(http: httpx.Client) -> None:
 
 
 def test_jobs_of_others(running: Running, http: httpx.Client) -> None:
-    """Cannot be seen, run or changed; their runs cannot be cancelled."""
+    """They cannot be read, run or changed; their runs cannot be cancelled."""
     job_id = create(http, tasks=CHAIN[:1])
     run_id = run_now(http, job_id)
     other = running.http("other@example.com")
@@ -95,7 +95,7 @@ def test_jobs_of_others(running: Running, http: httpx.Client) -> None:
 
 
 def test_a_token_starts_one_run_of_a_job(http: httpx.Client) -> None:
-    """The same token gives the same run, also where the job may have one only."""
+    """The same token returns the same run, also at the limit of concurrent runs."""
     job_id = create(http, tasks=CHAIN[:1])
     first, second = (run_now(http, job_id, idempotency_token="t") for _ in range(2))
     assert first == second
@@ -103,7 +103,7 @@ def test_a_token_starts_one_run_of_a_job(http: httpx.Client) -> None:
 
 
 def test_chosen_tasks_alone(http: httpx.Client) -> None:
-    """They wait for each other and not for those left out; a key that is no task is refused."""
+    """They wait only for each other; an unknown key is refused."""
     job_id = create(http, tasks=CHAIN)
     run = ended(http, run_now(http, job_id, only=["b", "c"]))
     states = {task["task_key"]: task["state"]["result_state"] for task in run["tasks"]}
@@ -122,7 +122,7 @@ def test_parameters_of_a_run_that_are_no_texts(http: httpx.Client) -> None:
 
 
 def test_parameters_for_one_kind_of_task(http: httpx.Client) -> None:
-    """Those of notebooks leave other tasks alone, and win over a notebook's own."""
+    """Parameters for notebooks do not affect other tasks, and override those of the notebook task."""
     script = {
         "task_key": "s",
         "spark_python_task": {"python_file": "/a.py"},
@@ -140,7 +140,7 @@ def test_parameters_for_one_kind_of_task(http: httpx.Client) -> None:
 
 
 def test_listings_of_runs(http: httpx.Client) -> None:
-    """With their tasks where they are asked for; what is both active and completed is refused."""
+    """Tasks are shown on request; `active_only` with `completed_only` is refused."""
     run = ended(http, run_now(http, create(http, tasks=CHAIN[:1])))
     plain, expanded = (
         http.get(f"{JOBS}/runs/list", params={"expand_tasks": flag}).json()["runs"][0]
@@ -154,7 +154,7 @@ def test_listings_of_runs(http: httpx.Client) -> None:
 
 
 def test_old_runs_make_room(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of those that have ended the oldest go first; the limit is a thousand, here two."""
+    """The oldest ended ones are deleted; the limit is a thousand, here two."""
     monkeypatch.setattr(runs, "_KEPT_RUNS", 2)
     job_id = create(http, tasks=CHAIN[:1])
     ids = []
@@ -167,12 +167,12 @@ def test_old_runs_make_room(http: httpx.Client, monkeypatch: pytest.MonkeyPatch)
 
 
 def repair(http: httpx.Client, run_id: int, **fields: Any) -> httpx.Response:
-    """Ask for a repair."""
+    """Request a repair."""
     return http.post(f"{JOBS}/runs/repair", json={"run_id": run_id, **fields})
 
 
 def test_a_repair_of_a_task_and_all_that_depend_on_it(http: httpx.Client) -> None:
-    """However far away they are; what does not depend on it is left alone."""
+    """Direct and indirect dependents run again; other tasks do not."""
     run = ended(http, run_now(http, create(http, tasks=CHAIN)))
     repair(http, run["run_id"], rerun_tasks=["a"], rerun_dependent_tasks=True).raise_for_status()
     repaired = ended(http, run["run_id"])
@@ -181,7 +181,7 @@ def test_a_repair_of_a_task_and_all_that_depend_on_it(http: httpx.Client) -> Non
 
 
 def test_what_cannot_be_repaired(http: httpx.Client) -> None:
-    """A run that is no job's, a task of a run, a task that the job lacks, and nothing at all."""
+    """A one-time run, a task's run, an unknown task, and a request without tasks are refused."""
     run = ended(http, run_now(http, create(http, tasks=CHAIN)))
     once = http.post(f"{JOBS}/runs/submit", json={"tasks": CHAIN[:1]}).json()["run_id"]
     for run_id in (once, run["tasks"][0]["run_id"]):
@@ -192,7 +192,7 @@ def test_what_cannot_be_repaired(http: httpx.Client) -> None:
 
 
 def test_a_run_that_is_active_cannot_be_repaired(http: httpx.Client, running: Running) -> None:
-    """One whose cluster still starts is active; cancelled, it ends at once."""
+    """A run is active while its cluster starts; cancelled, it ends at once."""
     running.sandbox.clusters.start_seconds = 60
     version = running.sandbox.clusters.all()[0].spark_version
     slow = {**CHAIN[0], "new_cluster": {"spark_version": version, "num_workers": 0}}

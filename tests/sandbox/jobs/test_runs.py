@@ -1,4 +1,4 @@
-"""Runs: their order, their ends, who sees them; through the SDK, on real processes."""
+"""Runs: the order of tasks, results, and access; through the SDK, on real processes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_tasks_in_order(workspace: WorkspaceClient) -> None:
 
 
 def test_cancel(workspace: WorkspaceClient) -> None:
-    """Asynchronous; the process and what it started are gone, and the run is deleted only then."""
+    """Cancelling ends the process and its children; a run can be deleted only after that."""
     put_script(workspace, "import os, time\nopen('/dbfs/pid', 'w').write(str(os.getpid()))\ntime.sleep(300)")
     run_id = workspace.jobs.submit(tasks=[script_task()]).run_id
     wait_running(workspace, run_id)
@@ -75,7 +75,7 @@ def test_cancel(workspace: WorkspaceClient) -> None:
 
 
 def workspace_text(workspace: WorkspaceClient, path: str) -> str:
-    """Return the text of a DBFS file, empty if it is not there."""
+    """Return the text of a DBFS file, empty if it is missing."""
     if not workspace.dbfs.exists(path):
         return ""
     return base64.b64decode(workspace.dbfs.read(path).data or "").decode()
@@ -83,7 +83,7 @@ def workspace_text(workspace: WorkspaceClient, path: str) -> str:
 
 @pytest.mark.parametrize("of_task", [True, False])
 def test_a_timeout(workspace: WorkspaceClient, of_task: bool) -> None:
-    """Of the task or of the run."""
+    """The task's timeout and the run's timeout end the run."""
     put_script(workspace, "import time; time.sleep(300)")
     limit: dict[str, Any] = {"timeout_seconds": 1}
     run = finished(workspace, script_task(**(limit if of_task else {})), **({} if of_task else limit))
@@ -91,7 +91,7 @@ def test_a_timeout(workspace: WorkspaceClient, of_task: bool) -> None:
 
 
 def test_a_cluster_that_is_stopped_is_started(workspace: WorkspaceClient) -> None:
-    """And one that ends in the middle of a run fails it."""
+    """A cluster that terminates during a run fails it."""
     put_script(workspace, "import time; time.sleep(300)")
     run_id = workspace.jobs.submit(tasks=[script_task(existing_cluster_id=STOPPED_ID)]).run_id
     wait_running(workspace, run_id)
@@ -101,7 +101,7 @@ def test_a_cluster_that_is_stopped_is_started(workspace: WorkspaceClient) -> Non
 
 
 def test_a_new_cluster_that_does_not_start(workspace: WorkspaceClient) -> None:
-    """The run says so."""
+    """The run fails with the cluster's reason."""
     spec = compute.ClusterSpec(
         spark_version=nearest_runtime(), custom_tags={START_FAILURE_TAG: "CLOUD_PROVIDER_LAUNCH_FAILURE"}
     )
@@ -111,7 +111,7 @@ def test_a_new_cluster_that_does_not_start(workspace: WorkspaceClient) -> None:
 
 
 def test_a_token_starts_one_run(workspace: WorkspaceClient) -> None:
-    """The same token gives the same run; one that is too long is refused."""
+    """The same token returns the same run; one that is too long is refused."""
     put_script(workspace, "")
     runs = {workspace.jobs.submit(tasks=[script_task()], idempotency_token="t").run_id for _ in range(2)}
     assert len(runs) == 1
@@ -121,7 +121,7 @@ def test_a_token_starts_one_run(workspace: WorkspaceClient) -> None:
 
 
 def test_runs_of_others(running: Running, workspace: WorkspaceClient) -> None:
-    """They cannot be seen; one that does not exist is a bad request on the wire."""
+    """They cannot be read; a missing run is a bad request on the wire."""
     put_script(workspace, "")
     run = finished(workspace, script_task())
     assert run.run_id
@@ -134,7 +134,7 @@ def test_runs_of_others(running: Running, workspace: WorkspaceClient) -> None:
 
 
 def test_pages_of_runs(running: Running, workspace: WorkspaceClient) -> None:
-    """The newest first; not more than 25 at once."""
+    """Newest first, at most 25 at a time."""
     put_script(workspace, "")
     ids = [finished(workspace, notebook_task()).run_id for _ in range(3)]
     assert [run.run_id for run in workspace.jobs.list_runs(limit=1)] == ids[::-1]
@@ -143,7 +143,7 @@ def test_pages_of_runs(running: Running, workspace: WorkspaceClient) -> None:
 
 
 def test_a_restart_of_the_server(start_sandbox: Callable[..., Running]) -> None:
-    """What had ended is known, with its output; what ran has failed; jobs are there."""
+    """Ended runs keep their output, active runs have failed, and jobs are kept."""
     first = start_sandbox()
     workspace = first.workspace()
     put_script(workspace, "print('said')")
@@ -172,7 +172,7 @@ def test_a_restart_of_the_server(start_sandbox: Callable[..., Running]) -> None:
     ],
 )
 def test_what_is_no_run(workspace: WorkspaceClient, tasks: list[jobs.SubmitTask]) -> None:
-    """Refused at submission; nothing is kept of it."""
+    """It is refused and not saved."""
     with pytest.raises((InvalidParameterValue, ResourceDoesNotExist)):
         workspace.jobs.submit(tasks=tasks)
     assert list(workspace.jobs.list_runs()) == []

@@ -1,4 +1,4 @@
-"""What a job may be told to do: each refusal names what is wrong, and nothing is kept; over HTTP."""
+"""Invalid settings of a job: each error names the field, and nothing is saved; over HTTP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GIT = {"git_url": "https://example.com/r.git", "git_provider": "gitHub", "git_br
 
 
 def task(**details: Any) -> dict[str, Any]:
-    """Return a task on the running cluster; a detail that is None is left out."""
+    """Return a task on the running cluster, without fields that are None."""
     given = {
         "task_key": "main",
         "existing_cluster_id": RUNNING_ID,
@@ -78,7 +78,7 @@ def task(**details: Any) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_what_is_refused(http: httpx.Client, settings: dict[str, Any], words: str) -> None:
-    """With 400 and words that say what is wrong with which task."""
+    """With 400, and a message that names the task and the field."""
     answer = http.post(f"{JOBS}/create", json={"name": "wrong", **settings})
     assert answer.status_code == 400, answer.text
     assert words in answer.json()["message"]
@@ -86,7 +86,7 @@ def test_what_is_refused(http: httpx.Client, settings: dict[str, Any], words: st
 
 
 def test_a_job_of_too_many_tasks(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit is a thousand, here three; as many as the limit are taken."""
+    """The limit is a thousand, here three; a job at the limit is accepted."""
     monkeypatch.setattr(settings, "MAX_TASKS", 3)
     tasks = [task(task_key=str(number)) for number in range(4)]
     answer = http.post(f"{JOBS}/create", json={"tasks": tasks})
@@ -95,7 +95,7 @@ def test_a_job_of_too_many_tasks(http: httpx.Client, monkeypatch: pytest.MonkeyP
 
 
 def test_a_cluster_whose_policy_chooses_its_runtime(http: httpx.Client) -> None:
-    """A new cluster needs no `spark_version`; one that is given must be a runtime."""
+    """`spark_version` of a new cluster is optional, but must be a runtime."""
     clusters = [{}, {"spark_version": "nothing"}]
     tasks = [task(existing_cluster_id=None, new_cluster=cluster) for cluster in clusters]
     taken, refused = (http.post(f"{JOBS}/create", json={"tasks": [one]}) for one in tasks)

@@ -1,4 +1,4 @@
-"""Which tasks are begun and how runs end, by how the tasks before have ended."""
+"""Which tasks start and how runs end, by the states of earlier tasks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from kedro_databricks_hybrid.sandbox.jobs.runs import (
     ],
 )
 def test_conditions(condition: str, before: list[State], expected: State | None) -> None:
-    """A task is begun, or ends without."""
+    """A task starts, or ends without starting."""
     assert task_order.refusal(condition, before) == expected
 
 
@@ -53,12 +53,12 @@ def test_conditions(condition: str, before: list[State], expected: State | None)
     ],
 )
 def test_a_run_ends_as_its_last_tasks_do(last: State, result: str, life_cycle: str) -> None:
-    """A failure before them is one of the run only if it reaches them."""
+    """An earlier failure fails the run only if it reaches the last tasks."""
     ended = task_order.outcome({"first": FAILED, "last": last}, {"first": (), "last": ("first",)})
     assert (ended.result, ended.life_cycle) == (result, life_cycle)
 
 
 def test_runs_without_failures() -> None:
-    """Cancelled if one task was, else a success."""
+    """The run is cancelled if a task was, else it succeeded."""
     assert task_order.outcome({"a": SUCCEEDED, "b": SUCCEEDED}, {"a": (), "b": ()}) is runs.SUCCEEDED
     assert task_order.outcome({"a": SUCCEEDED, "b": CANCELLED}, {"a": (), "b": ()}).result == "CANCELED"

@@ -1,4 +1,4 @@
-"""What a task of a run performs, through the SDK, on real processes; Spark is in commands/test_spark.py."""
+"""Each kind of task, through the SDK, on real processes; Spark is in commands/test_spark.py."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.processes
 
 
 def set_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the sandbox a variable of the machine, and one of the shell of whoever started it."""
+    """Set a variable that describes the machine, and a private one of the shell."""
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "mine")
 
@@ -53,7 +53,7 @@ print([os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "AWS_SECRET_ACC
 
 
 def test_a_python_file(workspace: WorkspaceClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK's own waiter is satisfied; the log of the task, not of the run, is to be had."""
+    """The SDK's waiter succeeds; the task's run has the log, the run itself has none."""
     set_variables(monkeypatch)
     source = "import sys, os\nprint(sys.argv, __name__)\nprint(os.path.basename(__file__))\n"
     put_script(workspace, source + SHOW_VARIABLES)
@@ -69,7 +69,7 @@ def test_a_python_file(workspace: WorkspaceClient, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_failed_task(workspace: WorkspaceClient) -> None:
-    """The run ends as an internal error, says which task, and the task's output has the traceback."""
+    """The run ends with INTERNAL_ERROR and names the task, whose output has the traceback."""
     put_script(workspace, "print('before')\n1 / 0\n")
     submitted = workspace.jobs.submit(tasks=[script_task("only")])
     with pytest.raises(OperationFailed, match="INTERNAL_ERROR"):
@@ -90,13 +90,13 @@ def test_a_failed_task(workspace: WorkspaceClient) -> None:
 
 @pytest.mark.parametrize(("code", "result"), [("0", Result.SUCCESS), ("3", Result.FAILED)])
 def test_sys_exit(workspace: WorkspaceClient, code: str, result: Result) -> None:
-    """Status 0 is success, any other one is not."""
+    """Status 0 is success, any other status a failure."""
     put_script(workspace, f"import sys\nsys.exit({code})\n")
     assert state(finished(workspace, script_task()))[1] is result
 
 
 def test_a_notebook(workspace: WorkspaceClient) -> None:
-    """Parameters are widgets; the value it exits with is its result, which has no logs."""
+    """Parameters are widgets; the exit value is the result; there are no logs."""
     put_notebook(
         workspace,
         "dbutils.widgets.text('who', 'nobody'); dbutils.widgets.text('what', 'default')",
@@ -114,7 +114,7 @@ def test_a_notebook(workspace: WorkspaceClient) -> None:
 
 
 def test_a_jupyter_notebook_that_restarts_python(workspace: WorkspaceClient) -> None:
-    """Variables go, parameters stay; what fails is the error of the run."""
+    """Variables are lost, parameters are kept; a failure is the error of the run."""
     cells = ["x = 1", "dbutils.library.restartPython()", "print(dbutils.widgets.get('who'))\nx"]
     document = {
         "cells": [{"cell_type": "code", "source": cell, "metadata": {}, "outputs": []} for cell in cells],
@@ -130,14 +130,14 @@ def test_a_jupyter_notebook_that_restarts_python(workspace: WorkspaceClient) -> 
 
 
 def test_a_notebook_that_is_not_there(workspace: WorkspaceClient) -> None:
-    """Said by the run, not at submission."""
+    """The run fails, not the submission."""
     run = finished(workspace, notebook_task())
     assert state(run)[:2] == (Life.INTERNAL_ERROR, Result.FAILED)
     assert 'Unable to access the notebook "/Shared/notebook"' in (output(workspace, run).error or "")
 
 
 def test_an_entry_point_of_a_wheel_on_a_new_cluster(workspace: WorkspaceClient) -> None:
-    """The cluster is made for the run, gets the library, and is terminated with the run."""
+    """The cluster is created for the run, gets the library, and is terminated with the run."""
     name, content = wheel(
         "ours", entry_point="main=ours:main", ours="import sys\ndef main(): print(sys.argv)"
     )
@@ -161,7 +161,7 @@ def test_an_entry_point_of_a_wheel_on_a_new_cluster(workspace: WorkspaceClient) 
 
 
 def test_serverless_with_dependencies(workspace: WorkspaceClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment of its own, with what it names installed; without an environment it is refused."""
+    """The task gets an environment with its dependencies; a task without an environment is refused."""
     set_variables(monkeypatch)
     name, content = wheel("ours", ours="VALUE = 7")
     workspace.files.upload(f"/Volumes/main/default/data/{name}", io.BytesIO(content))
@@ -182,13 +182,13 @@ def test_serverless_with_dependencies(workspace: WorkspaceClient, monkeypatch: p
 
 
 def git_source(remote: Remote, **ref: Any) -> jobs.GitSource:
-    """Return where a run's files come from."""
+    """Return the git_source of a run."""
     return jobs.GitSource(f"file://{remote.bare}", jobs.GitProvider.GIT_HUB, **ref)
 
 
 @pytest.mark.parametrize("kind", ["git_branch", "git_tag", "git_commit"])
 def test_code_from_git(workspace: WorkspaceClient, remote: Remote, kind: str) -> None:
-    """The files of a branch, a tag or a commit; the run says which commit that was."""
+    """The run has the files of a branch, a tag or a commit, and names the commit."""
     files = {"jobs/run.py": "import sys; sys.path.insert(0, '/databricks/git_source/src')\nprint('from git')"}
     commit = remote.commit({**files, "src/package/value.py": "VALUE = 1"})
     remote.git("tag", "v1")
@@ -212,7 +212,7 @@ def test_code_from_git(workspace: WorkspaceClient, remote: Remote, kind: str) ->
 
 
 def test_long_logs_keep_their_end(workspace: WorkspaceClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last bytes are kept, and the output says that it is cut."""
+    """The last bytes are kept, and the output is marked as truncated."""
     monkeypatch.setattr(runs, "MAX_OUTPUT", 100)
     put_script(workspace, "for number in range(1000): print(number)")
     said = output(workspace, finished(workspace, script_task()))
@@ -222,7 +222,7 @@ def test_long_logs_keep_their_end(workspace: WorkspaceClient, monkeypatch: pytes
 
 
 def test_notebooks_that_a_commit_lacks(workspace: WorkspaceClient, remote: Remote) -> None:
-    """Whatever the path is: outside of the repository too, where a link in it may lead."""
+    """Also a path outside of the repository, to which a link leads."""
     secret = remote.clone.with_name("secret.py")
     secret.write_text("# Databricks notebook source\nprint(1)\n")
     (remote.clone / "link.py").symlink_to(secret)
@@ -242,7 +242,7 @@ def test_notebooks_that_a_commit_lacks(workspace: WorkspaceClient, remote: Remot
 
 
 def test_a_file_and_a_damaged_notebook_are_no_tasks(workspace: WorkspaceClient) -> None:
-    """A plain file is not found as a notebook; one that is no JSON says so."""
+    """A file without a header is not a notebook; an .ipynb that is not JSON is an error."""
     for name in ("plain.txt", "damaged.ipynb"):
         content = base64.b64encode(b"{").decode()
         workspace.workspace.import_(f"/Shared/{name}", content=content, format=ImportFormat.AUTO)

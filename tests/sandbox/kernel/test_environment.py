@@ -1,4 +1,4 @@
-"""What the code of a context finds: paths, variables, packages, dbutils and magics; on real kernels."""
+"""What code in a context sees: paths, variables, packages, dbutils and magics; on real kernels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.processes
 
 
 def test_the_three_trees_are_at_their_paths(notebook: Notebook, workspace: WorkspaceClient) -> None:
-    """What a command writes is what the REST API shows, and the other way round."""
+    """Commands and the REST API read each other's files."""
     home = f"/Workspace/Users/{workspace.current_user.me().user_name}"
     notebook.text(f"open('{home}/a.txt', 'w').write('workspace')")
     notebook.text("open('/dbfs/b.txt', 'w').write('dbfs')")
@@ -40,7 +40,7 @@ def test_the_three_trees_are_at_their_paths(notebook: Notebook, workspace: Works
 def test_the_environment_is_a_clusters(
     monkeypatch: pytest.MonkeyPatch, start_sandbox: Callable[..., Any]
 ) -> None:
-    """Databricks' variables and the machine's are set; the secrets of whoever started the sandbox are not."""
+    """Databricks' variables and the machine's are set; other variables of the shell are not."""
     machine = {"OPENBLAS_NUM_THREADS": "3", "SSL_CERT_DIR": "/certificates", "ftp_proxy": "http://proxy"}
     for name, value in {**machine, "no_proxy": "near.example.com"}.items():
         monkeypatch.setenv(name, value)
@@ -62,7 +62,7 @@ def test_the_environment_is_a_clusters(
 
 
 def test_installed_packages_belong_to_the_notebook(notebook: Notebook, tmp_path: Path, running: Any) -> None:
-    """`%pip install` takes effect in this context only, and never in the sandbox's own environment."""
+    """`%pip install` affects only this context, not the sandbox's environment."""
     _write_wheel(running.sandbox.layout.workspace / "Shared" / "tiny_thing-1.0-py3-none-any.whl")
     said = notebook.text("%pip install --no-index /Workspace/Shared/tiny_thing-1.0-py3-none-any.whl")
     assert "Successfully installed tiny-thing-1.0" in said
@@ -83,14 +83,14 @@ def _write_wheel(path: Path) -> None:
 
 
 def test_this_package_counts_as_installed(notebook: Notebook) -> None:
-    """A project's requirements that the sandbox has are satisfied, without a network."""
+    """Requirements that the sandbox has installed are satisfied, without a network."""
     said = notebook.text("%pip install --no-index kedro-databricks-hybrid kedro ipython")
     assert "Requirement already satisfied: kedro-databricks-hybrid" in said
     assert "Successfully installed" not in said
 
 
 def test_programs_use_the_notebooks_environment(notebook: Notebook, running: Any) -> None:
-    """`pip` and `kedro` in a shell are the notebook's, never those of whoever started the sandbox."""
+    """`pip` and `kedro` in a shell use the notebook's environment, not the sandbox's."""
     _write_wheel(running.sandbox.layout.workspace / "Shared" / "tiny_thing-1.0-py3-none-any.whl")
     notebook.text("%sh pip install --no-index /Workspace/Shared/tiny_thing-1.0-py3-none-any.whl")
     where = notebook.text("import sys, tiny_thing; tiny_thing.__file__.startswith(sys.prefix)")
@@ -100,21 +100,21 @@ def test_programs_use_the_notebooks_environment(notebook: Notebook, running: Any
 
 
 def test_modules_find_dbutils(notebook: Notebook) -> None:
-    """Code outside the notebook gets `dbutils` the ways that Databricks has for it."""
+    """Modules import `dbutils` in each way that works on Databricks."""
     notebook.text("dbutils.widgets.text('size', '3')")
     code = "from pyspark.dbutils import DBUtils; DBUtils(None).widgets.get('size')"
     assert notebook.text(code) == "'3'\n"
 
 
 def test_a_failed_install_is_an_error(notebook: Notebook) -> None:
-    """Unlike IPython's own magic, and like Databricks', `%pip` raises."""
+    """`%pip` raises, as on Databricks and unlike in IPython."""
     results = notebook.results("%pip install --no-index no-such-thing-anywhere")
     assert "CalledProcessError" in results["summary"]
     assert "pip install --no-index no-such-thing-anywhere" in results["summary"]
 
 
 def test_a_new_python_keeps_packages_and_drops_names(notebook: Notebook, running: Any) -> None:
-    """After `dbutils.library.restartPython()` the context goes on, with nothing defined."""
+    """After `dbutils.library.restartPython()` the context runs on without its variables."""
     _write_wheel(running.sandbox.layout.workspace / "Shared" / "tiny_thing-1.0-py3-none-any.whl")
     notebook.text("%pip install --no-index /Workspace/Shared/tiny_thing-1.0-py3-none-any.whl")
     old = int(notebook.text("x = 1; import os; os.getpid()"))
@@ -129,7 +129,7 @@ def test_leaving_the_notebook_is_success(notebook: Notebook) -> None:
 
 
 def test_dbutils_sees_the_same_files(notebook: Notebook) -> None:
-    """`dbutils.fs` takes `dbfs:/` and plain paths for the same tree, and volumes for another."""
+    """`dbutils.fs` treats `dbfs:/x` and `/x` as the same path, and volumes as another tree."""
     notebook.text("dbutils.fs.put('dbfs:/a/b.txt', 'hello'); dbutils.fs.cp('/a/b.txt', 'dbfs:/c.txt')")
     assert notebook.text("print(dbutils.fs.head('/c.txt'), open('/dbfs/a/b.txt').read())") == "hello hello\n"
     assert notebook.text("[f.path for f in dbutils.fs.ls('/a')]") == "['dbfs:/a/b.txt']\n"
@@ -138,7 +138,7 @@ def test_dbutils_sees_the_same_files(notebook: Notebook) -> None:
 
 
 def test_a_whole_cell_may_be_a_magic(notebook: Notebook) -> None:
-    """`%sh` and `%fs` at the beginning of a cell take all of it."""
+    """`%sh` and `%fs` at the beginning of a cell apply to the whole cell."""
     assert notebook.text("%sh\nfor i in 1 2\ndo echo $i\ndone") == "1\n2\n"
     assert "path='dbfs:/FileStore/'" in notebook.text("%fs ls /")
     assert notebook.text("%md\n# A heading") == ""

@@ -1,4 +1,4 @@
-"""The program that binds folders at absolute paths and leaves no process behind."""
+"""The program that binds folders at absolute paths and kills every process that it started."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("prefix", _AS.values(), ids=_AS.keys())
 def test_a_folder_lies_at_its_absolute_path(tmp_path: Path, prefix: list[str]) -> None:
-    """The command reads and writes the folder there; the machine has no such path."""
+    """The command reads and writes the folder there; the path does not exist on the machine."""
     (tmp_path / "from-outside").write_text("out")
     done = _run(
         [*prefix, *_command(tmp_path, "sh", "-c", "cat from-outside; echo in > /Workspace/from-inside")]
@@ -53,7 +53,7 @@ def test_a_folder_lies_at_its_absolute_path(tmp_path: Path, prefix: list[str]) -
 
 @pytest.mark.parametrize("prefix", _AS.values(), ids=_AS.keys())
 def test_the_rest_of_the_machine_is_as_it_was(tmp_path: Path, prefix: list[str]) -> None:
-    """Every other top folder is there, links are links, and the user is the same."""
+    """Every other top folder and link exists, and the user is the same."""
     listing = "ls -A /; id -u"
     inside = _run([*prefix, *_command(tmp_path, "sh", "-c", listing)]).stdout.split()
     outside = _run([*prefix, "sh", "-c", listing]).stdout.split()
@@ -64,21 +64,21 @@ def test_the_rest_of_the_machine_is_as_it_was(tmp_path: Path, prefix: list[str])
 
 
 def test_new_files_at_the_top_stay_off_the_machine(tmp_path: Path) -> None:
-    """The new root is memory: what is written beside the bound folders is gone afterwards."""
+    """The new root is in memory: files outside of bound folders are lost."""
     done = _run(_command(tmp_path, "sh", "-c", "echo x > /sandbox-probe && cat /sandbox-probe"))
     assert done.stdout == "x\n"
     assert not Path("/sandbox-probe").exists()
 
 
 def test_the_status_of_the_command_is_passed_on(tmp_path: Path) -> None:
-    """An exit status stays as it is, a signal becomes 128 and its number."""
+    """An exit status is passed on; a signal becomes 128 plus its number."""
     assert _run(_command(tmp_path, "sh", "-c", "exit 3")).returncode == 3
     assert _run(_command(tmp_path, "sh", "-c", "kill -9 $$")).returncode == 137
     assert _run(_command(tmp_path, "/no/such/program")).returncode == 127
 
 
 def test_a_refusal_says_what_is_missing(tmp_path: Path) -> None:
-    """Where user namespaces are switched off, one line names the setting and the way out."""
+    """If user namespaces are switched off, one line names the setting and the solution."""
     done = _run([*REFUSED, *_command(tmp_path, "true")])
     assert done.returncode == namespace.REFUSED
     assert "user.max_user_namespaces is 0" in done.stderr
@@ -96,7 +96,7 @@ def test_a_refusal_says_what_is_missing(tmp_path: Path) -> None:
     ],
 )
 def test_every_kind_of_refusal_is_told(number: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the kernel answers, the line says what it means, and the way out."""
+    """For each error of the kernel, the line names the cause and the solution."""
 
     def refuse(function: str, *_: object) -> None:
         raise OSError(number, os.strerror(number), function)
@@ -107,14 +107,14 @@ def test_every_kind_of_refusal_is_told(number: int, words: str, monkeypatch: pyt
 
 
 def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only Linux can show folders to one process alone."""
+    """Only Linux has mount namespaces."""
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(namespace.RefusedError, match="needs Linux; this is darwin"):
         namespace.enter([])
 
 
 def test_processes_left_behind_end_with_the_command(tmp_path: Path) -> None:
-    """A process that the command put into the background, in a session of its own, is killed."""
+    """A background process of the command in another session is killed."""
     done = _run(_command(tmp_path, "sh", "-c", "setsid sleep 300 >/dev/null 2>&1 & echo $!"))
     assert done.returncode == 0
     assert is_gone(int(done.stdout))
@@ -122,7 +122,7 @@ def test_processes_left_behind_end_with_the_command(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("prefix", _AS.values(), ids=_AS.keys())
 def test_nothing_outlives_a_killed_parent(tmp_path: Path, prefix: list[str]) -> None:
-    """SIGKILL of the process that started it ends the command and all below it."""
+    """SIGKILL of the parent ends the command and its children."""
     script = "setsid sleep 300 & echo $! > /Workspace/pids; sleep 300 & echo $! >> /Workspace/pids; wait"
     inner = repr(_command(tmp_path, "sh", "-c", script, parent=-1))
     parent = subprocess.Popen(
@@ -146,7 +146,7 @@ def test_nothing_outlives_a_killed_parent(tmp_path: Path, prefix: list[str]) -> 
 
 
 def test_nothing_starts_for_a_parent_that_is_gone(tmp_path: Path) -> None:
-    """A parent that died before it could be watched is noticed: the command does not run."""
+    """If the parent is dead already, the command does not run."""
     done = _run(_command(tmp_path, "touch", "/Workspace/ran", parent=1))
     assert done.returncode == 128 + signal.SIGTERM
     assert not (tmp_path / "ran").exists()

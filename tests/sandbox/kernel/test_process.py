@@ -1,4 +1,4 @@
-"""Kernels as processes of the machine: who may start them, and that none is left over."""
+"""Kernels as processes: how they start for each kind of user, and that none is left over."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BACKGROUND = "%sh setsid sleep 300 > /dev/null 2>&1 & echo $!"
 
 
 def test_a_killed_server_leaves_no_process(tmp_path: Path) -> None:
-    """After SIGKILL of the server the kernel ends, and what it had put into the background too."""
+    """After SIGKILL of the server the kernel and its background processes end."""
     with serve(tmp_path / "home") as server:
         notebook = open_notebook(server.http)
         kernel = int(notebook.text("import os; os.getpid()"))
@@ -41,7 +41,7 @@ def test_a_killed_server_leaves_no_process(tmp_path: Path) -> None:
 
 
 def test_a_killed_server_leaves_no_run(tmp_path: Path) -> None:
-    """A run's process ends with the server; the next server says that the run has failed."""
+    """A run's process ends with the server; on the next server the run has failed."""
     with serve(tmp_path / "home") as server:
         source = "import os, time\nopen('/dbfs/pid', 'w').write(str(os.getpid()))\ntime.sleep(300)"
         (server.home / "roots" / "dbfs" / "job.py").write_text(source)
@@ -63,7 +63,7 @@ def test_a_killed_server_leaves_no_run(tmp_path: Path) -> None:
 
 
 def test_a_terminated_server_leaves_no_process(tmp_path: Path) -> None:
-    """SIGTERM ends everything as well, with a command under way, and removes the contexts' files."""
+    """SIGTERM ends all processes, also during a command, and deletes the contexts' files."""
     with serve(tmp_path / "home") as server:
         notebook = open_notebook(server.http)
         kernel = int(notebook.text("import os; os.getpid()"))
@@ -78,7 +78,7 @@ def test_a_terminated_server_leaves_no_process(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seconds", [0, 0.005, 0.02, 0.1, 0.5])
 def test_a_context_closed_while_it_starts_leaves_nothing(tmp_path: Path, seconds: float) -> None:
-    """Not its process, and not its sockets: ZeroMQ waits for those for ever when Python collects them."""
+    """Neither its process nor its sockets: ZeroMQ blocks when Python collects open ones."""
     sandbox = Sandbox(Layout(tmp_path / "home"))
     before = _processes_and_sockets()
 
@@ -96,7 +96,7 @@ def test_a_context_closed_while_it_starts_leaves_nothing(tmp_path: Path, seconds
 
 
 def test_a_context_closed_while_its_process_ends_leaves_nothing(tmp_path: Path) -> None:
-    """The end that is under way is waited for, and not given up."""
+    """The close waits until the end that has begun is complete."""
     sandbox = Sandbox(Layout(tmp_path / "home"))
     before = _processes_and_sockets()
 
@@ -115,7 +115,7 @@ def test_a_context_closed_while_its_process_ends_leaves_nothing(tmp_path: Path) 
 
 
 def _processes_and_sockets() -> set[tuple[str, int]]:
-    """Return what this process has started and not ended: Python processes of contexts, and their sockets."""
+    """Return the running Python processes of contexts and their open sockets."""
     contexts = [each for each in gc.get_objects() if issubclass(type(each), zmq.Context) and not each.closed]
     return {("process", child.pid) for child in psutil.Process().children()} | {
         ("sockets", id(each)) for each in contexts
@@ -123,7 +123,7 @@ def _processes_and_sockets() -> set[tuple[str, int]]:
 
 
 def test_the_next_server_removes_what_a_killed_one_left(tmp_path: Path) -> None:
-    """Files of contexts that no longer exist do not pile up."""
+    """Files of contexts that no longer exist are deleted."""
     with serve(tmp_path / "home") as server:
         notebook = open_notebook(server.http)
         server.process.kill()
@@ -136,7 +136,7 @@ def test_the_next_server_removes_what_a_killed_one_left(tmp_path: Path) -> None:
 
 
 def test_an_ordinary_user_needs_no_root(tmp_path: Path) -> None:
-    """A user without privileges gets the same paths, and stays that user in them."""
+    """A user without privileges gets the same paths, and keeps the user id."""
     with serve(tmp_path / "home", ALLOWED) as server:
         notebook = open_notebook(server.http)
         said = notebook.text(
@@ -147,7 +147,7 @@ def test_an_ordinary_user_needs_no_root(tmp_path: Path) -> None:
 
 
 def test_a_long_home_works(tmp_path: Path) -> None:
-    """Sockets have short names only; a home with a long one is no obstacle."""
+    """Paths of sockets must be short; a home with a long path works."""
     home = tmp_path / ("long" * 30) / "and blanks"
     home.mkdir(parents=True)
     with serve(home) as server:
@@ -155,7 +155,7 @@ def test_a_long_home_works(tmp_path: Path) -> None:
 
 
 def test_sockets_that_a_killed_server_left_elsewhere_are_removed(tmp_path: Path) -> None:
-    """Those of a long home lie in the machine's folder for temporary files."""
+    """The sockets of a long home are in the machine's temporary folder."""
     home = tmp_path / ("long" * 30)
     home.mkdir()
     with serve(home) as server:
@@ -170,7 +170,7 @@ def test_sockets_that_a_killed_server_left_elsewhere_are_removed(tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["connection.json", "kernel.log"])
 def test_files_are_their_owners_alone(tmp_path: Path, name: str) -> None:
-    """Nobody else on the machine can read the key of a kernel, or what it said."""
+    """Other users of the machine can read neither a kernel's key nor its log."""
     with serve(tmp_path / "home") as server:
         notebook = open_notebook(server.http)
         file = server.home / "kernels" / notebook.context / name
@@ -178,7 +178,7 @@ def test_files_are_their_owners_alone(tmp_path: Path, name: str) -> None:
 
 
 def test_a_machine_that_binds_nothing_says_so(tmp_path: Path) -> None:
-    """Where namespaces are refused, the context has status Error, and says what is missing."""
+    """Without namespaces the context has status Error, and names what is missing."""
     with serve(tmp_path / "home", REFUSED) as server:
         fields = {"clusterId": RUNNING_ID, "language": "python"}
         notebook = Notebook(

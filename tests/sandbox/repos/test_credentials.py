@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def test_create_list_get_update_delete(workspace: WorkspaceClient) -> None:
-    """The life of a credential; the provider is spelled as the API spells it."""
+    """A credential is created, read, changed and deleted; the provider has the API's spelling."""
     api = workspace.git_credentials
     made = api.create(git_provider="GITHUB", git_username="me", personal_access_token="secret")
     assert (made.git_provider, made.git_username, made.is_default_for_provider) == ("gitHub", "me", True)
@@ -32,7 +32,7 @@ def test_create_list_get_update_delete(workspace: WorkspaceClient) -> None:
 
 
 def test_the_token_is_in_no_answer(http: httpx.Client) -> None:
-    """Neither of create, nor get, list or update."""
+    """No answer of create, get, list or update contains it."""
     base = "/api/2.0/git-credentials"
     body = {"git_provider": "gitHub", "git_username": "me", "personal_access_token": "open-sesame"}
     made = http.post(base, json=body)
@@ -43,7 +43,7 @@ def test_the_token_is_in_no_answer(http: httpx.Client) -> None:
 
 
 def test_one_default_a_provider(workspace: WorkspaceClient) -> None:
-    """The first is the default until another is made it."""
+    """The first one is the default until another one is made the default."""
     api = workspace.git_credentials
     first = api.create(git_provider="gitHub", personal_access_token="a", name="first")
     second = api.create(git_provider="gitHub", personal_access_token="b", name="second")
@@ -54,13 +54,13 @@ def test_one_default_a_provider(workspace: WorkspaceClient) -> None:
 
 
 def test_an_unknown_provider(workspace: WorkspaceClient) -> None:
-    """Refused with the list of those there are."""
+    """It is refused with the list of providers."""
     with pytest.raises(InvalidParameterValue, match="awsCodeCommit"):
         workspace.git_credentials.create(git_provider="sourceforge")
 
 
 def test_credentials_are_personal(running: Running) -> None:
-    """Another user sees nothing of them."""
+    """Other users cannot see or use them."""
     made = running.workspace().git_credentials.create(git_provider="gitHub", personal_access_token="a")
     other = running.workspace("other@example.com").git_credentials
     assert list(other.list()) == []
@@ -77,7 +77,7 @@ def test_credentials_are_personal(running: Running) -> None:
 
 
 def test_credentials_survive_a_restart_in_a_private_file(start_sandbox: Callable[..., Running]) -> None:
-    """Only the owner of the machine's account can read them."""
+    """Only the owner of the file can read them."""
     first = start_sandbox()
     first.workspace().git_credentials.create(git_provider="gitHub", personal_access_token="a")
     first.stop()
@@ -88,7 +88,7 @@ def test_credentials_survive_a_restart_in_a_private_file(start_sandbox: Callable
 
 
 def test_a_default_is_chosen(workspace: WorkspaceClient) -> None:
-    """It may be said at once which one is; those of other providers stay what they are."""
+    """A new credential may be the default at once; other providers keep theirs."""
     api = workspace.git_credentials
     other = api.create(git_provider="gitLab", personal_access_token="a")
     first = api.create(git_provider="gitHub", personal_access_token="b")
@@ -99,7 +99,7 @@ def test_a_default_is_chosen(workspace: WorkspaceClient) -> None:
 
 @pytest.mark.parametrize("token", ["a\nb", "x" * 10_001])
 def test_what_is_no_token(workspace: WorkspaceClient, token: str) -> None:
-    """Refused without being repeated; it could not be sent to a remote."""
+    """It is refused with a message that does not repeat it, and not saved."""
     with pytest.raises(InvalidParameterValue, match="personal_access_token is not a token"):
         workspace.git_credentials.create(git_provider="gitHub", personal_access_token=token)
     assert list(workspace.git_credentials.list()) == []

@@ -1,4 +1,4 @@
-"""A Git folder whose content names programs in every way that git has: none of them runs in the server."""
+"""A Git folder with programs in its configuration, attributes and hooks: the server runs none of them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Programs:
-    """Return programs that leave a file when they run."""
+    """Return programs that create a file when they run."""
     return Programs(tmp_path / "programs")
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_git_itself_runs_them(evil: Path, tmp_path: Path, programs: Programs, setting: str) -> None:
-    """What the tests below plant is live: a git that reads it runs the program."""
+    """A plain git would run the programs of the tests below."""
     at = shutil.copytree(evil, tmp_path / "copy", symlinks=True)
     programs.plant(at, {setting})
     provoke(at, setting, programs)
@@ -40,7 +40,7 @@ def test_git_itself_runs_them(evil: Path, tmp_path: Path, programs: Programs, se
 
 
 async def _use(repos: Repos, repo: Repo, tree: Path) -> None:
-    """Do all that the API lets do with a Git folder; edits stand in no way."""
+    """Call every operation on a Git folder, discarding edits."""
     await repos.checkout_of(repo)
     for ref, discard in (
         (Ref.branch("main"), False),
@@ -60,7 +60,7 @@ async def _use(repos: Repos, repo: Repo, tree: Path) -> None:
 def test_what_a_git_folder_names_does_not_run(
     evil: Path, tmp_path: Path, programs: Programs, sparse: tuple[str, ...] | None
 ) -> None:
-    """Neither from a submodule's place, nor from a .git at the top, nor from a remote on this machine."""
+    """Neither from a submodule, nor from a .git at the top, nor from a remote on this machine."""
     remote = tmp_path / "remote.git"
     git(evil, "tag", "--force", "first", "main~1")
     git(evil, "clone", "-q", "--bare", ".", str(remote))

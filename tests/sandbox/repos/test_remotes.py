@@ -1,4 +1,4 @@
-"""Remotes that are missing, empty, private or silent, and the Git folders of them."""
+"""Git folders of remotes that are missing, empty, private or silent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PATH = "/Repos/user@example.com/project"
 
 
 def test_a_remote_that_is_not_there(workspace: WorkspaceClient, tmp_path: Path, folder: Path) -> None:
-    """The clone's error is the API's, and nothing is left behind."""
+    """The API returns the error of the clone, and no files are left."""
     with pytest.raises(DatabricksError, match="Failed to read the remote") as refusal:
         workspace.repos.create(url=str(tmp_path / "nothing.git"), provider="gitHub", path=PATH)
     assert refusal.value.error_code == "GIT_REMOTE_ERROR"
@@ -38,7 +38,7 @@ def test_a_remote_that_is_not_there(workspace: WorkspaceClient, tmp_path: Path, 
 def test_an_empty_remote_then_its_first_commit(
     workspace: WorkspaceClient, tmp_path: Path, remote: Remote, folder: Path
 ) -> None:
-    """A clone of nothing has no commit; after a push the branch can be checked out."""
+    """Its clone has no commit; after a push the branch can be checked out."""
     remote.git("init", "-q", "--bare", "--initial-branch=main", str(tmp_path / "empty.git"))
     made = workspace.repos.create(url=str(tmp_path / "empty.git"), provider="gitHub", path=PATH)
     assert (made.branch, made.head_commit_id) == ("main", None)
@@ -52,13 +52,13 @@ def test_an_empty_remote_then_its_first_commit(
 
 
 class _PrivateRemote(BaseHTTPRequestHandler):
-    """Git's dumb HTTP protocol over a folder, for whoever knows the password."""
+    """Serves a folder by git's dumb HTTP protocol, with a password."""
 
     root: Path
     wanted = "Basic " + base64.b64encode(b"someone:sesame").decode()
 
     def do_GET(self) -> None:
-        """Serve a file, or ask for a password."""
+        """Serve a file, or request the password."""
         if self.headers.get("Authorization") != self.wanted:
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="git"')
@@ -73,7 +73,7 @@ class _PrivateRemote(BaseHTTPRequestHandler):
         self.wfile.write(content or b"")
 
     def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def private_url(tmp_path: Path, remote: Remote) -> Iterator[str]:
 def test_a_private_remote_needs_a_credential(
     workspace: WorkspaceClient, private_url: str, running: Running
 ) -> None:
-    """None, a wrong one, the right one; the token is written nowhere but in the credentials."""
+    """No credential, a wrong one and the right one; only the credentials file contains the token."""
     with pytest.raises(PermissionDenied, match="Missing Git provider credentials"):
         workspace.repos.create(url=private_url, provider="gitHub", path=PATH)
     credential = workspace.git_credentials.create(
@@ -114,7 +114,7 @@ def test_a_private_remote_needs_a_credential(
 
 
 def test_a_credential_of_another_provider_is_not_shown(workspace: WorkspaceClient, private_url: str) -> None:
-    """Each provider has its own, unless a credential is named."""
+    """Each provider has one, unless the request names a credential."""
     credential = workspace.git_credentials.create(
         git_provider="gitLab", git_username="someone", personal_access_token="sesame"
     )
@@ -126,7 +126,7 @@ def test_a_credential_of_another_provider_is_not_shown(workspace: WorkspaceClien
 
 
 def test_a_remote_that_never_answers(workspace: WorkspaceClient, running: Running) -> None:
-    """The time limit ends git, and the API says so."""
+    """Git is killed at the time limit, and the error names it."""
     running.sandbox.repos.git.time_limit = 0.5
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as silent:
         url = f"http://127.0.0.1:{silent.server_address[1]}/a.git"
@@ -135,7 +135,7 @@ def test_a_remote_that_never_answers(workspace: WorkspaceClient, running: Runnin
 
 
 def test_a_commit_that_no_disk_can_hold(workspace: WorkspaceClient, remote: Remote, folder: Path) -> None:
-    """Git knows names that are too long for a file system; the folder is not made then."""
+    """Git allows names that are too long for a file system; such a clone is refused."""
     content = remote.git("rev-parse", "HEAD:README.md")
     remote.git("update-index", "--add", "--cacheinfo", f"100644,{content},{'n' * 300}")
     remote.git("commit", "-q", "-m", "A long name")

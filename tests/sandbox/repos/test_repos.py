@@ -26,7 +26,7 @@ PATH = "/Repos/user@example.com/project"
 
 
 def test_create_clones_the_default_branch(workspace: WorkspaceClient, remote: Remote, folder: Path) -> None:
-    """The answer names branch and commit, and the files are there without a .git."""
+    """The answer has the branch and the commit; the files exist, without a .git."""
     made = workspace.repos.create(url=str(remote.bare), provider="GITHUB", path=f"/Workspace{PATH}")
     assert (made.path, made.branch, made.provider) == (PATH, "main", "gitHub")
     assert made.head_commit_id == remote.git("rev-parse", "HEAD")
@@ -35,7 +35,7 @@ def test_create_clones_the_default_branch(workspace: WorkspaceClient, remote: Re
 
 
 def test_create_without_a_path_uses_the_repos_name(workspace: WorkspaceClient, remote: Remote) -> None:
-    """The default place is the user's folder under /Repos."""
+    """The default parent is the user's folder under /Repos."""
     made = workspace.repos.create(url=remote.bare.as_uri(), provider="gitHub")
     assert made.path == "/Repos/user@example.com/remote"
 
@@ -75,7 +75,7 @@ def test_create_refuses_a_wrong_place(workspace: WorkspaceClient, remote: Remote
 
 
 def test_create_needs_the_parent(workspace: WorkspaceClient, remote: Remote) -> None:
-    """A missing parent folder is not made."""
+    """A missing parent folder is refused."""
     with pytest.raises(ResourceDoesNotExist, match="Parent directory /Repos/team does not exist"):
         workspace.repos.create(url=str(remote.bare), provider="gitHub", path="/Repos/team/project")
     workspace.workspace.mkdirs("/Repos/team")
@@ -114,20 +114,20 @@ def test_create_inside_of_a_git_folder_is_refused(
     ],
 )
 def test_create_refuses_other_kinds_of_url(workspace: WorkspaceClient, url: str) -> None:
-    """Only https, and what exists on this machine alone."""
+    """Only https, and addresses on this machine, are allowed."""
     with pytest.raises(InvalidParameterValue) as refusal:
         workspace.repos.create(url=url, provider="gitHub", path=PATH)
     assert "secret" not in str(refusal.value)
 
 
 def test_an_unknown_provider_is_refused(workspace: WorkspaceClient, remote: Remote) -> None:
-    """The message lists the providers there are."""
+    """The message lists the providers."""
     with pytest.raises(InvalidParameterValue, match="gitHubEnterprise"):
         workspace.repos.create(url=str(remote.bare), provider="gitea", path=PATH)
 
 
 def test_sparse_checkout(workspace: WorkspaceClient, remote: Remote, folder: Path) -> None:
-    """Only the folders named, and the files of the root; changed later."""
+    """Only the given folders and the files of the root are checked out; the patterns can be changed."""
     remote.commit({"docs/a.md": "a", "data/b.csv": "b"})
     made = workspace.repos.create(
         url=str(remote.bare), provider="gitHub", path=PATH, sparse_checkout=SparseCheckout(patterns=["docs"])
@@ -148,7 +148,7 @@ def test_sparse_checkout_cannot_be_enabled_later(workspace: WorkspaceClient, rep
 
 
 def test_delete_removes_the_folder(workspace: WorkspaceClient, repo_id: int, folder: Path) -> None:
-    """The number is unknown afterwards and the path is free."""
+    """The id is unknown afterwards, and the path is free."""
     workspace.repos.delete(repo_id)
     assert not folder.exists()
     for call in (workspace.repos.get, workspace.repos.delete):
@@ -188,7 +188,7 @@ def test_list_pages_and_filters(workspace: WorkspaceClient, remote: Remote) -> N
 
 
 def test_somebody_elses_git_folder(running: Running, remote: Remote, repo_id: int) -> None:
-    """Neither read, nor changed, nor listed, nor created in."""
+    """They cannot be read, changed or listed, and nothing can be created in them."""
     other = running.workspace("other@example.com")
     calls: list[Callable[[], object]] = [
         lambda: other.repos.get(repo_id),
@@ -203,7 +203,7 @@ def test_somebody_elses_git_folder(running: Running, remote: Remote, repo_id: in
 
 
 def test_git_folders_survive_a_restart(start_sandbox: Callable[..., Running], remote: Remote) -> None:
-    """Numbers, branches and files are as they were, and a pull works."""
+    """Ids, branches and files are kept, and an update works."""
     first = start_sandbox()
     made = first.workspace().repos.create(url=str(remote.bare), provider="gitHub", path=PATH)
     first.stop()
@@ -217,7 +217,7 @@ def test_git_folders_survive_a_restart(start_sandbox: Callable[..., Running], re
 def test_a_server_that_was_killed_while_it_cloned(
     start_sandbox: Callable[..., Running], remote: Remote, folder: Path
 ) -> None:
-    """Neither a record without files nor a history without a record stays in the way."""
+    """A record without files and a repository without a record are removed."""
     first = start_sandbox()
     first.workspace().repos.create(url=str(remote.bare), provider="gitHub", path=PATH)
     first.stop()
@@ -234,7 +234,7 @@ def test_a_server_that_was_killed_while_it_cloned(
 def test_the_lock_of_a_git_that_was_killed(
     workspace: WorkspaceClient, running: Running, remote: Remote, repo_id: int
 ) -> None:
-    """It does not block the Git folder for ever."""
+    """The lock file is deleted at the next update."""
     commit = remote.commit({"README.md": "two\n"})
     history = running.sandbox.layout.git / f"{repo_id}.git"
     (history / "index.lock").touch()
@@ -244,7 +244,7 @@ def test_the_lock_of_a_git_that_was_killed(
 
 
 def test_the_provider_follows_from_a_known_host(running: Running) -> None:
-    """Of github.com and the like; any other remote must name it. The refused place keeps git out of it."""
+    """Known hosts need no provider, others do. The refused path keeps git out of the test."""
     create = {"url": "https://github.com/kedro-org/kedro.git", "path": "/Repos/project"}
     known = running.http().post("/api/2.0/repos", json=create)
     unknown = running.http().post("/api/2.0/repos", json={**create, "url": "http://localhost/r.git"})
@@ -257,7 +257,7 @@ def test_the_provider_follows_from_a_known_host(running: Running) -> None:
 def test_patterns_that_name_no_folders(
     running: Running, remote: Remote, folder: Path, patterns: object
 ) -> None:
-    """Refused, by the workspace or by git itself; no Git folder is made."""
+    """They are refused, by the workspace or by git; no Git folder is created."""
     create = {"url": str(remote.bare), "provider": "gitHub", "path": PATH}
     sparse = {"sparse_checkout": {"patterns": patterns}}
     answer = running.http().post("/api/2.0/repos", json={**create, **sparse})

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def test_update_to_the_same_branch_pulls(
     workspace: WorkspaceClient, remote: Remote, repo_id: int, folder: Path
 ) -> None:
-    """New, changed and removed files arrive, and the head commit says so."""
+    """New, changed and deleted files are updated, and so is the head commit."""
     commit = remote.commit({"README.md": "two\n", "new.txt": "new\n", "src/package/__init__.py": None})
     workspace.repos.update(repo_id, branch="main")
     assert workspace.repos.get(repo_id).head_commit_id == commit
@@ -49,7 +49,7 @@ def test_update_to_another_branch_and_back(
 def test_update_follows_a_force_pushed_branch(
     workspace: WorkspaceClient, remote: Remote, repo_id: int, folder: Path
 ) -> None:
-    """The folder shows the branch as the remote has it, not a merge."""
+    """The folder has the remote's branch, not a merge."""
     workspace.repos.update(repo_id, branch="main")
     remote.git("commit", "-q", "--amend", "-m", "rewritten")
     commit = remote.commit({"README.md": "rewritten\n"})
@@ -73,14 +73,14 @@ def test_update_to_a_tag_detaches(workspace: WorkspaceClient, remote: Remote, re
 def test_an_unknown_branch_or_tag(
     workspace: WorkspaceClient, repo_id: int, remote: Remote, ref: dict[str, Any]
 ) -> None:
-    """It is named, and the folder stays where it was."""
+    """The error names it, and the folder is unchanged."""
     with pytest.raises(NotFound, match=next(iter(ref.values()))):
         workspace.repos.update(repo_id, **ref)
     assert workspace.repos.get(repo_id).head_commit_id == remote.git("rev-parse", "HEAD")
 
 
 def test_a_branch_that_the_remote_deleted(workspace: WorkspaceClient, repo_id: int, remote: Remote) -> None:
-    """What was fetched earlier does not count."""
+    """An earlier fetch does not count."""
     remote.commit({"README.md": "x\n"}, "gone")
     workspace.repos.update(repo_id, branch="gone")
     remote.git("push", "-q", "origin", "--delete", "gone")
@@ -107,7 +107,7 @@ def test_update_wants_a_branch_or_a_tag(
 def test_edits_that_would_be_lost_refuse_the_update(
     workspace: WorkspaceClient, remote: Remote, repo_id: int, folder: Path
 ) -> None:
-    """The files are named: edited ones, and untracked ones that the commit would overwrite."""
+    """The error names edited files, and untracked ones that the commit would overwrite."""
     before = remote.git("rev-parse", "HEAD")
     remote.commit({"README.md": "two\n"})
     (folder / "README.md").write_text("edited in the workspace\n")
@@ -135,7 +135,7 @@ def test_untracked_files_that_would_be_lost_refuse_the_update(
 def test_edits_elsewhere_survive_the_update(
     workspace: WorkspaceClient, remote: Remote, repo_id: int, folder: Path
 ) -> None:
-    """What the checkout does not touch stays edited."""
+    """Edits of files that the checkout does not change are kept."""
     commit = remote.commit({"new.txt": "new\n"})
     (folder / "README.md").write_text("edited\n")
     workspace.repos.update(repo_id, branch="main")
@@ -146,7 +146,7 @@ def test_edits_elsewhere_survive_the_update(
 def test_discard_all_throws_edits_away(
     workspace: WorkspaceClient, remote: Remote, repo_id: int, folder: Path
 ) -> None:
-    """Edited, deleted and untracked files, but not ignored ones."""
+    """Edited, deleted and untracked files are reset; ignored ones are kept."""
     remote.commit({"README.md": "two\n"})
     (folder / "README.md").write_text("edited\n")
     (folder / "untracked.txt").write_text("mine")
@@ -160,7 +160,7 @@ def test_discard_all_throws_edits_away(
 def test_discard_all_spares_edits_when_the_branch_is_unknown(
     workspace: WorkspaceClient, repo_id: int, folder: Path
 ) -> None:
-    """A refusal destroys nothing."""
+    """A refused update discards nothing."""
     (folder / "README.md").write_text("edited\n")
     with pytest.raises(NotFound):
         workspace.repos.update(repo_id, branch="nowhere", dangerously_force_discard_all=True)
@@ -168,7 +168,7 @@ def test_discard_all_spares_edits_when_the_branch_is_unknown(
 
 
 def test_updates_at_the_same_time(running: Running, remote: Remote, repo_id: int, folder: Path) -> None:
-    """They take their turns; afterwards one of the branches is checked out, whole."""
+    """They run one by one; afterwards one of the branches is completely checked out."""
     remote.commit({"README.md": "other\n"}, "other")
     clients = [(running.workspace(), branch) for branch in ("main", "other") * 4]
     threads = [
@@ -186,7 +186,7 @@ def test_updates_at_the_same_time(running: Running, remote: Remote, repo_id: int
 def test_very_many_edits_are_counted(
     workspace: WorkspaceClient, remote: Remote, repo_id: int, folder: Path
 ) -> None:
-    """The refusal names the first twenty files, and how many more there are."""
+    """The error names the first twenty files and the number of the others."""
     names = [f"{number:02}.txt" for number in range(23)]
     remote.commit(dict.fromkeys(names, "theirs"))
     for name in names:

@@ -39,7 +39,7 @@ def api(workspace: WorkspaceClient) -> SecretsAPI:
 
 
 def test_put_list_get_and_delete(api: SecretsAPI) -> None:
-    """A listing names secrets alone; a value comes back in base64; the newest one counts."""
+    """A listing has no values; get returns the latest value in base64."""
     api.put_secret("mine", "password", string_value="old")
     api.put_secret("mine", "password", string_value="grün")
     api.put_secret("mine", "bytes", bytes_value=base64.b64encode(b"\x00\xff").decode())
@@ -54,7 +54,7 @@ def test_put_list_get_and_delete(api: SecretsAPI) -> None:
 
 
 def test_scopes(api: SecretsAPI) -> None:
-    """A name is taken once; a deleted scope is gone with its secrets."""
+    """Names are unique; a scope is deleted with its secrets."""
     assert [scope.name for scope in api.list_scopes()] == ["mine"]
     with pytest.raises(ResourceAlreadyExists):
         api.create_scope("mine")
@@ -68,7 +68,7 @@ def test_scopes(api: SecretsAPI) -> None:
 
 
 def test_scopes_of_others(running: Running, api: SecretsAPI) -> None:
-    """Only what is made for all users is theirs too."""
+    """Other users can use only shared scopes."""
     api.put_secret("mine", "a", string_value="b")
     api.create_scope("ours", initial_manage_principal="users")
     other = running.workspace("other@example.com").secrets
@@ -87,7 +87,7 @@ def test_names_that_no_secret_has(api: SecretsAPI, name: str) -> None:
 
 
 def test_limits(api: SecretsAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    """128 KB a value; a thousand in a scope; one value, not two and not none."""
+    """A value has at most 128 KB, a scope at most a thousand secrets, a request exactly one value."""
     api.put_secret("mine", "a", string_value="x" * 128 * 1024)
     with pytest.raises(InvalidParameterValue):
         api.put_secret("mine", "b", string_value="x" * (128 * 1024 + 1))
@@ -101,7 +101,7 @@ def test_limits(api: SecretsAPI, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_they_survive_a_restart(start_sandbox: Callable[..., Running]) -> None:
-    """In a file that its owner alone can read."""
+    """In a file that only its owner can read."""
     first = start_sandbox()
     first.workspace().secrets.create_scope("s")
     first.workspace().secrets.put_secret("s", "k", string_value="v")
@@ -112,7 +112,7 @@ def test_they_survive_a_restart(start_sandbox: Callable[..., Running]) -> None:
 
 
 def test_in_a_notebook(running: Running, http: httpx.Client, api: SecretsAPI) -> None:
-    """`dbutils.secrets` reads them; what is shown of them is redacted, in errors too, but not the truth."""
+    """`dbutils.secrets` reads them; output and errors are redacted, the values themselves are not."""
     api.put_secret("mine", "k", string_value="hunter2")
     notebook = open_notebook(http)
     assert notebook.text("v = dbutils.secrets.get('mine', 'k'); print(v, len(v)); v") == (
@@ -128,7 +128,7 @@ def test_in_a_notebook(running: Running, http: httpx.Client, api: SecretsAPI) ->
 
 
 def test_a_notebook_holds_no_token_of_its_user(running: Running, http: httpx.Client) -> None:
-    """Its own token is good for what its user may do in the workspace, and dies with its context."""
+    """Its token has the permissions of its user, and is invalid once the context ends."""
     notebook = open_notebook(http)
     known = notebook.text(
         "import os\nprint(sorted(os.environ.items()))\nprint(open('/databricks/access.json').read())"
@@ -146,7 +146,7 @@ def test_a_notebook_holds_no_token_of_its_user(running: Running, http: httpx.Cli
 
 
 def test_what_is_no_scope(api: SecretsAPI, http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that none has, a principal or a backend that the sandbox lacks, and one scope too many."""
+    """A missing scope, an unknown principal or backend, and one scope too many."""
     base = "/api/2.0/secrets/scopes/create"
     for fields, words in (
         ({"scope": "a:b"}, "alphanumeric characters"),
@@ -157,6 +157,6 @@ def test_what_is_no_scope(api: SecretsAPI, http: httpx.Client, monkeypatch: pyte
         assert answer.status_code == 400
         assert words in answer.json()["message"]
     monkeypatch.setattr(model, "MAX_SCOPES", 1)
-    with pytest.raises(BadRequest, match="has 1 scopes already"):
+    with pytest.raises(BadRequest, match="already has 1 scopes"):
         api.create_scope("a")
     assert [scope.name for scope in api.list_scopes()] == ["mine"]

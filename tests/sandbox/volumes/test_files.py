@@ -46,7 +46,7 @@ def get(workspace: WorkspaceClient, name: str) -> bytes:
     "name", ["a.bin", "deep/er/a.bin", "with space & 100%.txt", "été/日本.csv", "a+b=c?.txt"]
 )
 def test_upload_and_download(workspace: WorkspaceClient, volume: Path, name: str) -> None:
-    """Any name, with its folders made, byte for byte."""
+    """Any name and content; missing folders are created."""
     content = bytes(range(256)) * 100
     put(workspace, name, content)
     assert (volume / name).read_bytes() == content
@@ -75,7 +75,7 @@ def test_overwrite(workspace: WorkspaceClient) -> None:
 
 
 def test_statuses(http: httpx.Client) -> None:
-    """Success has no body; refusals have theirs."""
+    """Success has no body, an error has one."""
     address = f"/api/2.0/fs/files{VOLUME}/a"
     put_answer = http.put(address, content=b"x")
     assert (put_answer.status_code, put_answer.content) == (204, b"")
@@ -119,7 +119,7 @@ def test_ranges(
 
 
 def test_if_unmodified_since(workspace: WorkspaceClient, http: httpx.Client) -> None:
-    """A file that changed meanwhile is refused."""
+    """A file that changed since is refused."""
     put(workspace, "a", b"abcdef")
     address = f"/api/2.0/fs/files{VOLUME}/a"
     for date, status in [
@@ -131,7 +131,7 @@ def test_if_unmodified_since(workspace: WorkspaceClient, http: httpx.Client) -> 
 
 
 def test_directories(workspace: WorkspaceClient) -> None:
-    """Made with parents, twice without complaint, removed only when empty."""
+    """They are created with parents, a second time without an error, and deleted only if empty."""
     path = f"{VOLUME}/a/b"
     workspace.files.create_directory(path)
     workspace.files.create_directory(path)
@@ -155,7 +155,7 @@ def test_a_directory_over_a_file(workspace: WorkspaceClient) -> None:
 
 
 def test_list(workspace: WorkspaceClient) -> None:
-    """Files have a size and a time, folders do not; a file or nothing cannot be listed."""
+    """Files have a size and a time, folders do not; a file and a missing folder are refused."""
     put(workspace, "b.txt", b"12")
     put(workspace, "a/x")
     listed = list(workspace.files.list_directory_contents(VOLUME))
@@ -191,7 +191,7 @@ def test_delete(workspace: WorkspaceClient) -> None:
 
 
 def test_checksum_files_of_spark_do_not_show(workspace: WorkspaceClient, volume: Path) -> None:
-    """Neither in listings, nor as a reason to keep a folder."""
+    """Listings hide them, and a folder with nothing else counts as empty."""
     put(workspace, "d/part-0.csv")
     (volume / "d/.part-0.csv.crc").write_text("checksum")
     assert [entry.name for entry in workspace.files.list_directory_contents(f"{VOLUME}/d")] == ["part-0.csv"]
@@ -210,7 +210,7 @@ def test_paths_that_are_no_file_of_a_volume(http: httpx.Client, path: str) -> No
 
 
 def test_a_volume_that_does_not_exist(workspace: WorkspaceClient) -> None:
-    """What is missing is named."""
+    """The error names the missing part."""
     with pytest.raises(NotFound, match=r"Volume 'main\.default\.other' does not exist"):
         workspace.files.upload("/Volumes/main/default/other/a", io.BytesIO(b"x"))
     with pytest.raises(NotFound, match=r"Catalog 'nowhere' does not exist"):
@@ -218,7 +218,7 @@ def test_a_volume_that_does_not_exist(workspace: WorkspaceClient) -> None:
 
 
 def test_the_root_of_a_volume_stays(workspace: WorkspaceClient) -> None:
-    """It goes with the volume only."""
+    """It is deleted only with the volume."""
     with pytest.raises(InvalidParameterValue):
         workspace.files.delete_directory(VOLUME)
 

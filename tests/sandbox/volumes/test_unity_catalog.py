@@ -43,7 +43,7 @@ def test_create_from_catalog_to_file(workspace: WorkspaceClient) -> None:
 
 
 def test_what_is_missing_is_named(workspace: WorkspaceClient) -> None:
-    """The first missing part, with its own code."""
+    """The error names the first missing parent, with the code of its type."""
     for call, code in (
         (lambda: workspace.catalogs.get("no"), "CATALOG_DOES_NOT_EXIST"),
         (lambda: workspace.schemas.get("main.no"), "SCHEMA_DOES_NOT_EXIST"),
@@ -69,13 +69,13 @@ def test_names_that_are_taken(workspace: WorkspaceClient) -> None:
 
 @pytest.mark.parametrize("name", ["a.b", "a/b", "..", "a b", "", "x" * 256, "a\x00"])
 def test_names_that_cannot_be(http: httpx.Client, name: str) -> None:
-    """They never become a folder."""
+    """They are refused, and no folder is created."""
     answer = http.post("/api/2.1/unity-catalog/catalogs", json={"name": name})
     assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
 
 
 def test_delete(workspace: WorkspaceClient) -> None:
-    """What is not empty wants force; the files go with the volume."""
+    """Objects with children require `force`; files are deleted with the volume."""
     workspace.files.upload("/Volumes/main/default/data/a", io.BytesIO(b"x"))
     with pytest.raises(InvalidState):
         workspace.catalogs.delete("main")
@@ -91,7 +91,7 @@ def test_delete(workspace: WorkspaceClient) -> None:
 
 
 def test_external_volumes_are_refused(workspace: WorkspaceClient) -> None:
-    """There is no cloud storage for them here."""
+    """The sandbox has no cloud storage for them."""
     with pytest.raises(DatabricksError, match="managed volumes only"):
         workspace.volumes.create("main", "default", "x", VolumeType.EXTERNAL, storage_location="s3://b/x")
 
@@ -108,7 +108,7 @@ def test_volumes_survive_a_restart(start_sandbox: Callable[..., Running]) -> Non
 
 
 def test_nothing_comes_back(start_sandbox: Callable[..., Running]) -> None:
-    """Not even where every catalog was deleted."""
+    """Also if every catalog was deleted."""
     first = start_sandbox()
     first.workspace().catalogs.delete("main", force=True)
     first.stop()

@@ -1,4 +1,4 @@
-"""Large files, as the SDK moves them: in parts, in parallel, by signed address."""
+"""Large files through the SDK: in parts, in parallel, by signed address."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BASE = "/api/2.0/fs"
 
 @pytest.fixture
 def in_parts(running: Running) -> WorkspaceClient:
-    """Return a client that sends anything above a megabyte in parts of half a one."""
+    """Return a client that sends files above one megabyte in parts of half a megabyte."""
     config = Config(host=running.url, token=running.sandbox.user.token, retry_timeout_seconds=5)
     config.files_ext_multipart_upload_min_stream_size = 1024 * 1024
     config.files_ext_multipart_upload_default_part_size = 512 * 1024
@@ -47,7 +47,7 @@ def begin(http: httpx.Client) -> str:
 
 
 def complete(http: httpx.Client, token: str, parts: list[dict[str, object]]) -> httpx.Response:
-    """Ask for the parts to be put together."""
+    """Complete the upload."""
     params = {"action": "complete-upload", "upload_type": "multipart", "session_token": token}
     return http.post(f"{BASE}/files{FILE}", params=params, json={"parts": parts})
 
@@ -56,7 +56,7 @@ def complete(http: httpx.Client, token: str, parts: list[dict[str, object]]) -> 
 def test_a_large_stream(
     in_parts: WorkspaceClient, running: Running, use_parallel: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It arrives byte for byte, in parts, and nothing is left over."""
+    """The content is the same, and no parts are left."""
     with caplog.at_level(logging.DEBUG, logger="databricks.sdk"):
         in_parts.files.upload(FILE, io.BytesIO(CONTENT), use_parallel=use_parallel)
     assert sum("create-upload-part-urls" in record.getMessage() for record in caplog.records) >= 1
@@ -68,7 +68,7 @@ def test_a_large_stream(
 def test_a_large_stream_in_chunks(
     in_parts: WorkspaceClient, running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As on Google's cloud; a connection that breaks after a chunk does not spoil the file."""
+    """As on Google's cloud; a connection that breaks after a chunk does not damage the file."""
     running.sandbox.uploads = "resumable"
     running.sandbox.faults.add("reset-after", method="PUT", path="/storage/*", nth=2)
     with caplog.at_level(logging.DEBUG, logger="databricks.sdk"):
@@ -83,7 +83,7 @@ def test_a_large_stream_in_chunks(
 
 
 def test_chunks(http: httpx.Client, running: Running) -> None:
-    """One that was sent before is not kept twice; one that leaves a gap or says nothing is refused."""
+    """A repeated chunk is skipped; one that leaves a gap or has no range is refused."""
     running.sandbox.uploads = "resumable"
     answer = http.post(f"{BASE}/files{FILE}", params={"action": "initiate-upload", "overwrite": "false"})
     body = {"path": FILE, "session_token": answer.json()["resumable_upload"]["session_token"]}
@@ -121,7 +121,7 @@ def test_a_large_file_that_may_not_overwrite(in_parts: WorkspaceClient) -> None:
 
 
 def test_a_signed_address_needs_no_token(http: httpx.Client, running: Running) -> None:
-    """But its key, which nobody can guess."""
+    """The key in the address replaces the token."""
     token = begin(http)
     url = part_url(http, token)
     tag = httpx.put(url, content=b"abc").headers["etag"]
@@ -144,7 +144,7 @@ def test_a_signed_address_needs_no_token(http: httpx.Client, running: Running) -
     ],
 )
 def test_parts_that_do_not_fit(http: httpx.Client, parts: list[dict[str, object]]) -> None:
-    """They make no file."""
+    """They create no file."""
     token = begin(http)
     httpx.put(part_url(http, token), content=b"abc")
     assert complete(http, token, parts).status_code == 400
@@ -174,7 +174,7 @@ def test_an_upload_that_is_given_up(http: httpx.Client, running: Running) -> Non
 def test_an_upload_is_kept_for_a_while_only(
     http: httpx.Client, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After an hour, here none, it is given up with its parts; addresses of downloads end too."""
+    """After an hour, here at once, upload and parts are deleted; addresses of downloads expire too."""
     token = begin(http)
     httpx.put(part_url(http, token), content=b"abc")
     http.put(f"{BASE}/files/Volumes/main/default/data/small", content=b"x")
@@ -188,7 +188,7 @@ def test_an_upload_is_kept_for_a_while_only(
 
 
 def test_actions_and_numbers_that_are_refused(http: httpx.Client) -> None:
-    """An action that there is not, parts before the first, and addresses for none or too many."""
+    """An unknown action, an invalid part number, and too few or too many addresses."""
     answer = http.post(f"{BASE}/files{FILE}", params={"action": "dance"})
     assert (answer.status_code, answer.json()["message"]) == (400, "Unknown action 'dance'.")
     body = {"path": FILE, "session_token": begin(http)}
@@ -206,7 +206,7 @@ def test_actions_and_numbers_that_are_refused(http: httpx.Client) -> None:
 def test_chunks_for_a_place_that_is_no_longer_one(
     http: httpx.Client, running: Running, is_folder: bool, status: int
 ) -> None:
-    """It became a folder, or its volume was deleted: the last chunk says so, and nothing is kept."""
+    """It became a folder, or its volume was deleted: the last chunk is refused, and nothing is kept."""
     running.sandbox.uploads = "resumable"
     answer = http.post(f"{BASE}/files{FILE}", params={"action": "initiate-upload"})
     body = {"path": FILE, "session_token": answer.json()["resumable_upload"]["session_token"]}

@@ -1,4 +1,4 @@
-"""Notebooks in the workspace tree: how they come in and go out; through the SDK."""
+"""Import and export of notebooks, through the SDK."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def api(workspace: WorkspaceClient) -> WorkspaceAPI:
 
 @pytest.fixture
 def home(running: Running) -> Path:
-    """Return the place of the user's home on disk."""
+    """Return the path on disk of the user's home."""
     return running.sandbox.layout.workspace / HOME.lstrip("/")
 
 
 def test_a_python_file_with_the_header_is_a_notebook(api: WorkspaceAPI, home: Path) -> None:
-    """It loses its extension in every answer, and keeps it on disk."""
+    """Answers leave out its extension; the file on disk has it."""
     put(api, f"{HOME}/note.py", SOURCE)
     status = api.get_status(f"{HOME}/note")
     assert (status.object_type, status.language) == (ObjectType.NOTEBOOK, Language.PYTHON)
@@ -80,7 +80,7 @@ def test_a_python_file_without_the_header_is_a_file(api: WorkspaceAPI) -> None:
 def test_import_source(
     api: WorkspaceAPI, home: Path, language: Language, extension: str, first_line: str
 ) -> None:
-    """Becomes a notebook of the language, with the header if it had none."""
+    """It becomes a notebook of the language; a missing header is added."""
     api.import_(f"{HOME}/note", content=encoded("x"), format=ImportFormat.SOURCE, language=language)
     assert api.get_status(f"{HOME}/note").language == language
     assert (home / f"note{extension}").read_text().splitlines() == [first_line, "x"]
@@ -124,7 +124,7 @@ def test_a_broken_jupyter_notebook_is_refused(api: WorkspaceAPI) -> None:
 
 
 def test_a_notebook_replaces_one_of_another_kind(api: WorkspaceAPI, home: Path) -> None:
-    """A Jupyter notebook over a source one of that name: no file of the old one stays."""
+    """A Jupyter notebook replaces a source one of that name; the old file is deleted."""
     put(api, f"{HOME}/note.py", SOURCE)
     content = encoded(JUPYTER)
     api.import_(f"{HOME}/note", content=content, format=ImportFormat.JUPYTER, overwrite=True)
@@ -134,7 +134,7 @@ def test_a_notebook_replaces_one_of_another_kind(api: WorkspaceAPI, home: Path) 
 
 
 def test_formats_and_languages_that_are_unknown(http: httpx.Client, api: WorkspaceAPI) -> None:
-    """Refused by name, in and out."""
+    """Import and export refuse it by name."""
     put(api, f"{HOME}/note.py", SOURCE)
     new = {"path": f"{HOME}/new", "content": encoded("x")}
     for fields, words in (

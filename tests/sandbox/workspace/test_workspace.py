@@ -42,19 +42,19 @@ def api(workspace: WorkspaceClient) -> WorkspaceAPI:
 
 @pytest.fixture
 def home(running: Running) -> Path:
-    """Return the place of the user's home on disk."""
+    """Return the path on disk of the user's home."""
     return running.sandbox.layout.workspace / HOME.lstrip("/")
 
 
 def test_the_folders_of_a_new_workspace(api: WorkspaceAPI) -> None:
-    """/Users, /Repos and /Shared, with the user's own in the first two."""
+    """/Users, /Repos and /Shared exist, with the user's folder in the first two."""
     assert {entry.path for entry in api.list("/")} == {"/Repos", "/Shared", "/Users"}
     for path in ("/", HOME, "/Repos/user@example.com", "/Shared"):
         assert api.get_status(path).object_type == ObjectType.DIRECTORY
 
 
 def test_workspace_may_stand_before_any_path(api: WorkspaceAPI) -> None:
-    """/Workspace/x and /x are the same object, with the same number."""
+    """/Workspace/x and /x are the same object, with the same id."""
     put(api, f"/Workspace{HOME}/a.txt")
     with_prefix, without = api.get_status(f"/Workspace{HOME}/a.txt"), api.get_status(f"{HOME}/a.txt")
     assert with_prefix == without
@@ -62,7 +62,7 @@ def test_workspace_may_stand_before_any_path(api: WorkspaceAPI) -> None:
 
 
 def test_a_missing_path(api: WorkspaceAPI) -> None:
-    """The message is the API's own."""
+    """The message is the one of the API."""
     for call in (lambda: api.get_status("/Shared/no"), lambda: list(api.list("/Shared/no"))):
         with pytest.raises(ResourceDoesNotExist, match=r"Path \(/Shared/no\) doesn't exist\."):
             call()
@@ -95,7 +95,7 @@ def test_import_over_an_existing_object(api: WorkspaceAPI) -> None:
 
 
 def test_import_needs_the_parent(api: WorkspaceAPI) -> None:
-    """A missing folder is not made."""
+    """A missing folder is not created."""
     with pytest.raises(ResourceDoesNotExist, match="parent folder"):
         put(api, f"{HOME}/no/a.txt")
 
@@ -134,7 +134,7 @@ def test_export_a_folder(api: WorkspaceAPI) -> None:
 
 
 def test_mkdirs(api: WorkspaceAPI) -> None:
-    """Makes parents, twice without complaint, but not over a file."""
+    """It creates parents, succeeds a second time, and refuses the path of a file."""
     api.mkdirs(f"{HOME}/a/b")
     api.mkdirs(f"{HOME}/a/b")
     put(api, f"{HOME}/file", "x")
@@ -151,7 +151,7 @@ def test_plain_folders_do_not_go_under_repos(api: WorkspaceAPI) -> None:
 
 
 def test_delete(api: WorkspaceAPI, home: Path) -> None:
-    """A folder with content wants recursive."""
+    """A folder with content requires `recursive`."""
     put(api, f"{HOME}/note.py", SOURCE)
     api.delete(f"{HOME}/note")
     api.mkdirs(f"{HOME}/a/b")
@@ -191,7 +191,7 @@ def test_import_file(http: httpx.Client, api: WorkspaceAPI) -> None:
 
 
 def test_somebody_elses_home(running: Running, api: WorkspaceAPI) -> None:
-    """Neither read, nor written, nor listed, nor reached by a link."""
+    """They cannot be read, written, listed or reached by a link."""
     put(api, f"{HOME}/secret.txt", "secret")
     other = running.workspace("other@example.com").workspace
     for call in (
@@ -214,7 +214,7 @@ def test_somebody_elses_home(running: Running, api: WorkspaceAPI) -> None:
 
 
 def test_a_home_of_nobody_cannot_be_made(api: WorkspaceAPI) -> None:
-    """Homes come with users."""
+    """Only a new user creates a home."""
     with pytest.raises(NotFound):
         api.mkdirs("/Users/nobody@example.com/a")
 
@@ -232,7 +232,7 @@ def test_a_link_that_leads_out(api: WorkspaceAPI, home: Path, tmp_path: Path) ->
 
 
 def test_a_folder_that_changes_while_it_is_listed(http: httpx.Client, running: Running) -> None:
-    """Files that come and go do not break any family's listing."""
+    """Files that are created and deleted meanwhile break no listing."""
     layout = running.sandbox.layout
     folders = [
         layout.workspace / HOME.lstrip("/"),
@@ -265,19 +265,19 @@ def test_a_folder_that_changes_while_it_is_listed(http: httpx.Client, running: R
 
 
 def test_an_import_cannot_replace_the_root(api: WorkspaceAPI) -> None:
-    """The root is no object that has content; a file has a name."""
+    """The root folder is refused as the path of an import."""
     with pytest.raises(InvalidParameterValue, match="root folder cannot be replaced"):
         put(api, "/", overwrite=True)
 
 
 def test_a_file_needs_a_name(http: httpx.Client) -> None:
-    """The raw import of nothing but slashes is refused."""
+    """A raw import to a path of slashes is refused."""
     answer = http.post("/api/2.0/workspace-files/import-file/%2F", content=b"1")
-    assert (answer.status_code, answer.json()["message"]) == (400, "A file name is needed.")
+    assert (answer.status_code, answer.json()["message"]) == (400, "A file name is required.")
 
 
 def test_a_name_that_is_too_long_for_its_disk(api: WorkspaceAPI) -> None:
-    """A notebook's name gets an extension on disk, which may be too much for the file system."""
+    """A notebook's file name on disk has an extension, which may make it too long."""
     kind: dict[str, Any] = {"format": ImportFormat.SOURCE, "language": Language.PYTHON}
     for name in ("n" * 253, "n" * 255):
         with pytest.raises(InvalidParameterValue, match="name is too long"):
@@ -321,20 +321,20 @@ def test_uploads_that_are_too_large(
 
 
 def test_a_folder_has_no_other_format(api: WorkspaceAPI) -> None:
-    """Than a zip of sources or of everything."""
+    """Only as SOURCE or AUTO."""
     with pytest.raises(InvalidParameterValue, match="Format JUPYTER is not supported for folders"):
         api.export(HOME, format=ExportFormat.JUPYTER)
 
 
 def test_git_info_of_what_is_in_no_git_folder(http: httpx.Client) -> None:
-    """There is none, and no error."""
+    """It is missing, without an error."""
     asked = {"path": HOME, "return_git_info": "true"}
     shown = http.get("/api/2.0/workspace/get-status", params=asked).raise_for_status().json()
     assert (shown["path"], "git_info" in shown) == (HOME, False)
 
 
 def test_a_link_to_nothing_can_be_deleted(api: WorkspaceAPI, home: Path) -> None:
-    """It is the link that goes."""
+    """The link is deleted, not its target."""
     (home / "link").symlink_to("nothing")
     api.delete(f"{HOME}/link")
     assert not (home / "link").is_symlink()

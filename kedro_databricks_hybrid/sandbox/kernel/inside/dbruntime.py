@@ -1,4 +1,4 @@
-"""The module `dbruntime` of a cluster: how `databricks.sdk.runtime` finds a notebook's names and login."""
+"""The module `dbruntime` of a cluster, where `databricks.sdk.runtime` finds a notebook's names and login."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _NAMES = ("dbutils", "display", "displayHTML")
 
 
 class OnDemand:
-    """Stands for one of the notebook's names that need Spark; the first use starts it.
+    """A proxy of one of the notebook's names that need Spark; its first use starts Spark.
 
-    Importing `databricks.sdk.runtime`, which every login in a notebook does, asks for all of them.
+    Importing `databricks.sdk.runtime`, which every login in a notebook does, reads all of these names.
     """
 
     def __init__(self, name: str) -> None:
@@ -24,7 +24,7 @@ class OnDemand:
 
     @property
     def __class__(self) -> type:
-        """Make isinstance true for what this stands for."""
+        """Return the class of the real object, for isinstance."""
         return type(_with_spark(object.__getattribute__(self, "_name")))
 
     @__class__.setter
@@ -36,15 +36,15 @@ class OnDemand:
 
 
 class UserNamespaceInitializer:
-    """Knows the notebook's names."""
+    """Gives access to the notebook's names."""
 
     @classmethod
     def getOrCreate(cls) -> UserNamespaceInitializer:  # noqa: N802 - Databricks' name
-        """Return it."""
+        """Return an instance."""
         return cls()
 
     def get_namespace_globals(self) -> dict[str, Any]:
-        """Return the names that modules may import."""
+        """Return the names that modules may import, with their values."""
         from IPython import get_ipython
         from pyspark.sql.functions import udf
 
@@ -55,7 +55,7 @@ class UserNamespaceInitializer:
 
 
 def init_runtime_native_auth() -> tuple[str, Callable[[], dict[str, str]]]:
-    """Return the workspace's address, and what gives the headers of a request by this notebook's user."""
+    """Return the workspace's address, and a function that returns the headers of this notebook's user."""
     return get_context().apiUrl, lambda: {"Authorization": f"Bearer {get_context().apiToken}"}
 
 

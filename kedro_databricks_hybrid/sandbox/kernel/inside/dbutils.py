@@ -1,6 +1,6 @@
-"""`dbutils` of a notebook: files, secrets, widgets, leaving the notebook, restarting Python.
+"""`dbutils` of a notebook: files, secrets, widgets, exit from the notebook, restart of Python.
 
-The names are Databricks' own, camel case and all. Secrets are asked for with the notebook's own token.
+Names are as on Databricks, in camel case. Secrets are requested with the notebook's token.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kedro_databricks_hybrid.sandbox.core import checksum_files
 from kedro_databricks_hybrid.sandbox.kernel.inside import notebook_run
-from kedro_databricks_hybrid.sandbox.kernel.inside.notebook_context import EntryPoint, RefusedError, ask
+from kedro_databricks_hybrid.sandbox.kernel.inside.notebook_context import EntryPoint, RefusedError, call_api
 from kedro_databricks_hybrid.sandbox.kernel.spark_defaults import DBFS
 
-_ROOTS = ("/Volumes", "/Workspace")  # absolute paths that are not DBFS
+_ROOTS = ("/Volumes", "/Workspace")  # absolute paths outside of DBFS
 
 
 class NotebookExit(BaseException):
-    """The notebook is left with a value; the API shows this as success."""
+    """The notebook exits with a value; the API shows this as success."""
 
 
 class PythonRestart(BaseException):
-    """The Python process is to be replaced; the API shows this as success."""
+    """The notebook requests a new Python process; the API shows this as success."""
 
 
 class FileInfo(NamedTuple):
@@ -43,10 +44,10 @@ class FileInfo(NamedTuple):
 
 
 class DBUtils:
-    """All of them; every instance has the same widgets.
+    """The object `dbutils`; every instance has the same widgets.
 
     Args:
-        spark: Taken because `pyspark.dbutils.DBUtils(spark)` is Databricks' form; not used.
+        spark: Not used; accepted because code calls `pyspark.dbutils.DBUtils(spark)`.
     """
 
     def __init__(self, spark: object = None) -> None:
@@ -63,10 +64,10 @@ class FileSystem:
 
     def ls(self, dir: str) -> list[FileInfo]:  # noqa: A002
         """List a folder, or the one file."""
-        place = _local(dir)
-        entries = sorted(place.iterdir()) if place.is_dir() else [_existing(place, dir)]
-        base = _uri(dir).rstrip("/") if place.is_dir() else _uri(dir).rpartition("/")[0]
-        return [_info(base, entry) for entry in entries if not _is_checksum(entry)]
+        path = _local(dir)
+        entries = checksum_files.visible(path) if path.is_dir() else [_existing(path, dir)]
+        base = _uri(dir).rstrip("/") if path.is_dir() else _uri(dir).rpartition("/")[0]
+        return [_info(base, entry) for entry in entries]
 
     def mkdirs(self, dir: str) -> bool:  # noqa: A002
         """Create a folder and its parents."""
@@ -75,11 +76,11 @@ class FileSystem:
 
     def put(self, file: str, contents: str, overwrite: bool = False) -> bool:  # noqa: FBT001, FBT002
         """Write a text to a file."""
-        place = _local(file)
-        if place.exists() and not overwrite:
+        path = _local(file)
+        if path.exists() and not overwrite:
             raise FileExistsError(f"{_uri(file)} already exists. Use overwrite=True to replace it.")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        written = place.write_bytes(contents.encode())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written = path.write_bytes(contents.encode())
         print(f"Wrote {written} bytes.")  # noqa: T201 - as Databricks does
         return True
 
@@ -107,28 +108,28 @@ class FileSystem:
         return self.rm(source, recurse)
 
     def rm(self, dir: str, recurse: bool = False) -> bool:  # noqa: A002, FBT001, FBT002
-        """Remove a file or a folder; False if there is none."""
-        place = _local(dir)
-        if place.is_dir() and not place.is_symlink():
-            if any(place.iterdir()) and not recurse:
+        """Delete a file or a folder; return False if it does not exist."""
+        path = _local(dir)
+        if path.is_dir() and not path.is_symlink():
+            if any(path.iterdir()) and not recurse:
                 raise OSError(f"{_uri(dir)} is not empty. Use recurse=True to remove it.")
-            shutil.rmtree(place)
-        elif place.exists():
-            place.unlink()
-            place.with_name(f".{place.name}.crc").unlink(missing_ok=True)
+            shutil.rmtree(path)
+        elif path.exists():
+            path.unlink()
+            checksum_files.forget(path)
         else:
             return False
         return True
 
 
 class Widgets:
-    """`dbutils.widgets`: named parameters, kept in this notebook."""
+    """`dbutils.widgets`: the parameters of this notebook by name."""
 
     def __init__(self) -> None:
         self._values: dict[str, str] = {}
 
     def text(self, name: str, defaultValue: str, label: str = "") -> None:  # noqa: N803
-        """Define a parameter; one that has a value keeps it."""
+        """Define a parameter, or keep the value that it has."""
         del label
         self._values.setdefault(name, defaultValue)
 
@@ -152,11 +153,11 @@ class Widgets:
         return dict(self._values)
 
     def remove(self, name: str) -> None:
-        """Forget a parameter."""
+        """Remove a parameter."""
         self._values.pop(name, None)
 
     def removeAll(self) -> None:  # noqa: N802
-        """Forget all parameters."""
+        """Remove all parameters."""
         self._values.clear()
 
 
@@ -169,11 +170,11 @@ class Notebook:
     entry_point = EntryPoint()
 
     def exit(self, value: str) -> None:
-        """Leave the notebook with a value."""
+        """Exit from the notebook with a value."""
         raise NotebookExit(value)
 
     def run(self, path: str, timeout_seconds: int, arguments: dict[str, str] | None = None) -> str:
-        """Run another notebook and return the value that it exits with; 0 seconds are no limit."""
+        """Run another notebook and return the value that it exits with; a timeout of 0 means none."""
         return notebook_run.run(path, timeout_seconds, arguments or {})
 
 
@@ -181,12 +182,12 @@ class Library:
     """`dbutils.library`."""
 
     def restartPython(self) -> None:  # noqa: N802
-        """Replace the Python process: installed packages stay, variables and modules go."""
+        """Replace the Python process; installed packages are kept, variables and modules are lost."""
         raise PythonRestart
 
 
 def _local(path: str) -> Path:
-    """Return where a path of `dbutils.fs` lies in this process's file system."""
+    """Return the local path of a path of `dbutils.fs`."""
     if path.startswith("file:"):
         return Path("/", path.removeprefix("file:").lstrip("/"))
     absolute = "/" + path.removeprefix("dbfs:").lstrip("/")
@@ -203,22 +204,17 @@ def _uri(path: str) -> str:
     return f"dbfs:/{path.lstrip('/')}"
 
 
-def _existing(place: Path, path: str) -> Path:
-    if not place.exists():
+def _existing(local: Path, path: str) -> Path:
+    if not local.exists():
         raise FileNotFoundError(f"No such file or directory: {_uri(path)}")
-    return place
+    return local
 
 
 def _info(base: str, entry: Path) -> FileInfo:
-    facts = entry.stat()
+    status = entry.stat()
     name = f"{entry.name}/" if entry.is_dir() else entry.name
-    size = 0 if entry.is_dir() else facts.st_size
-    return FileInfo(f"{base}/{name}", name, size, int(facts.st_mtime * 1000))
-
-
-def _is_checksum(entry: Path) -> bool:
-    """Whether this is a file that local Spark keeps beside another one."""
-    return entry.name.startswith(".") and entry.name.endswith(".crc")
+    size = 0 if entry.is_dir() else status.st_size
+    return FileInfo(f"{base}/{name}", name, size, int(status.st_mtime * 1000))
 
 
 class SecretMetadata(NamedTuple):
@@ -238,7 +234,7 @@ class SecretScope(NamedTuple):
 
 
 class SecretsUtility:
-    """`dbutils.secrets`; what it returns is redacted where a notebook shows it."""
+    """`dbutils.secrets`; its values are redacted in the notebook's output."""
 
     def get(self, scope: str, key: str) -> str:
         """Return a secret as text."""
@@ -246,19 +242,19 @@ class SecretsUtility:
 
     def getBytes(self, scope: str, key: str) -> bytes:  # noqa: N802 - Databricks' name
         """Return a secret as bytes."""
-        return base64.b64decode(_ask_secrets("get", scope=scope, key=key)["value"])
+        return base64.b64decode(_call_secrets("get", scope=scope, key=key)["value"])
 
     def list(self, scope: str) -> list[SecretMetadata]:
         """Return the names of the secrets in a scope."""
-        return [SecretMetadata(one["key"]) for one in _ask_secrets("list", scope=scope).get("secrets", [])]
+        return [SecretMetadata(one["key"]) for one in _call_secrets("list", scope=scope).get("secrets", [])]
 
-    def listScopes(self) -> Any:  # noqa: ANN401, N802 - `list` is this class's own here; Databricks' name
+    def listScopes(self) -> Any:  # noqa: ANN401, N802 - `list` is a method here; Databricks' name
         """Return the scopes."""
-        return [SecretScope(one["name"]) for one in _ask_secrets("scopes/list").get("scopes", [])]
+        return [SecretScope(one["name"]) for one in _call_secrets("scopes/list").get("scopes", [])]
 
 
-def _ask_secrets(call: str, **fields: str) -> Any:  # noqa: ANN401 - JSON
+def _call_secrets(call: str, **fields: str) -> Any:  # noqa: ANN401 - JSON
     try:
-        return ask("GET", f"/api/2.0/secrets/{call}", fields)
+        return call_api("GET", f"/api/2.0/secrets/{call}", fields)
     except RefusedError as error:
         raise ValueError(str(error)) from None

@@ -11,7 +11,7 @@ MAX_ROWS = 10_000
 
 
 def display(*values: object) -> None:
-    """Show tables as tables and anything else as IPython does."""
+    """Show data frames as tables, and other values as IPython shows them."""
     from IPython.display import display as show
 
     for value in values:
@@ -32,7 +32,7 @@ def display_html(html: str) -> None:
 
 
 def _table(value: Any) -> dict[str, Any] | None:  # noqa: ANN401 - a data frame of either kind
-    """Return a Spark or pandas data frame as the API describes tables, None for anything else."""
+    """Return a Spark or pandas data frame in the API's table format, None for other values."""
     if hasattr(value, "toPandas") and hasattr(value, "limit"):
         names = [(field.name, json.dumps(field.dataType.jsonValue())) for field in value.schema.fields]
         rows = [list(row) for row in value.limit(MAX_ROWS + 1).collect()]

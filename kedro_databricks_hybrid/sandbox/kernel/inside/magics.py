@@ -1,4 +1,4 @@
-"""The magics of a Databricks notebook that IPython lacks or understands differently."""
+"""The magics of a Databricks notebook that IPython lacks or defines differently."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _RESTART_NOTE = (
 
 
 def register(shell: InteractiveShell) -> None:
-    """Give an IPython shell the magics."""
+    """Register the magics in an IPython shell."""
     shell.input_transformers_cleanup.insert(0, whole_cell)
-    # its annotations lack that it is a method
+    # IPython's annotations lack `self`
     define = cast("Callable[[Any, str, str], None]", shell.register_magic_function)
     define(_pip, "line", "pip")
     define(_restart, "line", "restart_python")
@@ -39,7 +39,7 @@ def register(shell: InteractiveShell) -> None:
 
 
 def whole_cell(lines: list[str]) -> list[str]:
-    """Turn a cell that begins with `%sh` and the like into IPython's own form for whole cells."""
+    """Turn a cell that begins with `%sh` or a similar magic into an IPython cell magic, `%%sh`."""
     start = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
     if start == len(lines):
         return lines
@@ -53,7 +53,7 @@ def whole_cell(lines: list[str]) -> list[str]:
 
 
 def _pip(line: str) -> None:
-    """Run pip for this notebook's environment; unlike IPython's own magic, a failure is an error."""
+    """Run pip in this notebook's environment; unlike in IPython, a failure is an error."""
     arguments = shlex.split(line)
     _stream([sys.executable, "-m", "pip", *arguments], shown=f"pip {line}")
     if arguments[:1] in (["install"], ["uninstall"]):
@@ -87,7 +87,7 @@ def _sql(shell: InteractiveShell, query: str) -> None:
 
 
 def _stream(command: list[str], *, shown: str) -> None:
-    """Run a command, pass its output on while it appears, and raise if it fails."""
+    """Run a command, print its output while it appears, and raise if it fails."""
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

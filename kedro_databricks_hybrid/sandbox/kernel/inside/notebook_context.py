@@ -1,6 +1,6 @@
-"""What a notebook knows of where it runs: its workspace, its login, its cluster; and asking that workspace.
+"""The context of a notebook: its workspace, login and cluster, and requests to that workspace.
 
-This is the inside of `dbutils.notebook.entry_point` and of `dbruntime`, by which clients log in.
+`dbutils.notebook.entry_point` and `dbruntime`, by which clients log in, are made of this.
 """
 
 from __future__ import annotations
@@ -19,94 +19,94 @@ _notebook_path: list[str] = []
 
 
 class RefusedError(Exception):
-    """The workspace refuses; `str` of it is the API's code and message."""
+    """The workspace refused a request; the message is the code and the message of the API."""
 
 
 class NotebookContext:
-    """The facts about this notebook, by Databricks' names."""
+    """The attributes of this notebook, with Databricks' names."""
 
     def __init__(self) -> None:
-        facts = _facts()
-        self.apiUrl: str = facts["url"]
-        self.apiToken: str = facts["token"]
-        self.browserHostName: str = urllib.parse.urlsplit(facts["url"]).netloc
+        login = _login()
+        self.apiUrl: str = login["url"]
+        self.apiToken: str = login["token"]
+        self.browserHostName: str = urllib.parse.urlsplit(login["url"]).netloc
         self.workspaceUrl: str = self.browserHostName
-        self.workspaceId: str = facts["workspace_id"]
-        self.userName: str = facts["user"]
-        self.clusterId: str | None = facts["cluster_id"]
+        self.workspaceId: str = login["workspace_id"]
+        self.userName: str = login["user"]
+        self.clusterId: str | None = login["cluster_id"]
         self.notebookPath: str | None = _notebook_path[0] if _notebook_path else None
         self.isInNotebook = True
         self.isInCluster = True
 
 
 class Option:
-    """A value as Scala hands it out, which may be missing."""
+    """A value that may be missing, with the methods of Scala's Option."""
 
-    def __init__(self, value: Any) -> None:  # noqa: ANN401 - any fact
+    def __init__(self, value: Any) -> None:  # noqa: ANN401 - any attribute
         self._value = value
 
     def get(self) -> Any:  # noqa: ANN401
-        """Return the value, or fail where there is none."""
+        """Return the value; raise ValueError if it is missing."""
         if self._value is None:
             raise ValueError("None.get")
         return self._value
 
     def getOrElse(self, default: Any) -> Any:  # noqa: ANN401, N802 - Scala's name
-        """Return the value, or another one where there is none."""
+        """Return the value, or the default if it is missing."""
         return default if self._value is None else self._value
 
     def isDefined(self) -> bool:  # noqa: N802 - Scala's name
-        """Whether there is a value."""
+        """Whether the value exists."""
         return self._value is not None
 
 
 class EntryPoint:
-    """`dbutils.notebook.entry_point`, the way of old code to the notebook's context."""
+    """`dbutils.notebook.entry_point`, by which older code reads the notebook's context."""
 
     def getDbutils(self) -> EntryPoint:  # noqa: N802 - Databricks' name
-        """Return what has the notebook's facts."""
+        """Return the object with the notebook's attributes."""
         return self
 
     def notebook(self) -> EntryPoint:
-        """Return what has the notebook's facts."""
+        """Return the object with the notebook's attributes."""
         return self
 
     def getContext(self) -> EntryPoint:  # noqa: N802 - Databricks' name
-        """Return what has the notebook's facts."""
+        """Return the object with the notebook's attributes."""
         return self
 
     def toJson(self) -> str:  # noqa: N802 - Databricks' name
-        """Return the facts as JSON, without the login."""
-        facts = vars(NotebookContext())
-        del facts["apiToken"]
-        return json.dumps({"tags": facts})
+        """Return the attributes as JSON, without the token."""
+        attributes = vars(NotebookContext())
+        del attributes["apiToken"]
+        return json.dumps({"tags": attributes})
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a function that returns an Option
-        facts = vars(NotebookContext())
-        if name not in facts:
+        attributes = vars(NotebookContext())
+        if name not in attributes:
             raise AttributeError(name)
-        return lambda: Option(facts[name])
+        return lambda: Option(attributes[name])
 
 
 def get_context() -> NotebookContext:
-    """Return the facts about this notebook."""
+    """Return the context of this notebook."""
     return NotebookContext()
 
 
 def set_notebook_path(path: str) -> None:
-    """Say which notebook this is."""
+    """Set the path of this notebook."""
     _notebook_path[:] = [path]
 
 
-def ask(method: str, path: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """Ask the workspace as this notebook's user, and return the answer.
+def call_api(method: str, path: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """Send a request to the workspace as this notebook's user, and return the answer.
 
     Raises:
-        RefusedError: It refuses.
+        RefusedError: The workspace refused it.
     """
-    facts = _facts()
-    address = f"{facts['url']}{path}"
-    headers = {"Authorization": f"Bearer {facts['token']}", NOTEBOOK_HEADER: "1"}
+    login = _login()
+    address = f"{login['url']}{path}"
+    headers = {"Authorization": f"Bearer {login['token']}", NOTEBOOK_HEADER: "1"}
     content = None
     if method == "GET":
         address += f"?{urllib.parse.urlencode(fields)}"
@@ -119,9 +119,9 @@ def ask(method: str, path: str, fields: dict[str, Any]) -> dict[str, Any]:
             return dict(json.load(answer))
     except urllib.error.HTTPError as refusal:
         with refusal:
-            said = json.load(refusal)
-    raise RefusedError(f"{said['error_code']}: {said['message']}")
+            error = json.load(refusal)
+    raise RefusedError(f"{error['error_code']}: {error['message']}")
 
 
-def _facts() -> dict[str, Any]:
+def _login() -> dict[str, Any]:
     return dict(json.loads(Path("/databricks", ACCESS_FILE).read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""Notebooks that run notebooks: `dbutils.notebook.run` in another process, and `%run` in this one."""
+"""Run a notebook from a notebook: `dbutils.notebook.run` in another process, `%run` in this one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.kernel.inside.notebook_context import RefusedError, ask, get_context
+from kedro_databricks_hybrid.sandbox.kernel.inside.notebook_context import RefusedError, call_api, get_context
 from kedro_databricks_hybrid.sandbox.workspace import notebook_files
 
 if TYPE_CHECKING:
@@ -20,23 +20,23 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _RUN = re.compile(r"(?P<path>\"[^\"]*\"|'[^']*'|[^$]*?)\s*(?P<arguments>\$.*)?", re.DOTALL)
 _FAILED = "com.databricks.WorkflowException: com.databricks.NotebookExecutionException: {}: {}"
 
-_folders: list[str] = []  # of the notebook, and of those that it includes at the moment
+_folders: list[str] = []  # of the notebook, and of those that it is including
 
 
 class WorkflowException(Exception):  # noqa: N818 - Databricks' name
-    """A notebook that was run by another one has failed, or took too long."""
+    """A notebook run by another one failed or timed out."""
 
 
 def set_folder(folder: str) -> None:
-    """Say where relative paths of this notebook begin."""
+    """Set the folder that relative paths of this notebook start from."""
     _folders[:] = [folder]
 
 
 def run(path: str, timeout_seconds: int, arguments: dict[str, str]) -> str:
-    """Run a notebook as a job of its own, and return the value that it exits with.
+    """Run a notebook as a one-time run, and return the value that it exits with.
 
     Raises:
-        WorkflowException: It failed, took longer than it may, or is not there.
+        WorkflowException: It failed, timed out or does not exist.
     """
     given = {str(name): str(value) for name, value in arguments.items()}
     task: dict[str, Any] = {
@@ -48,30 +48,31 @@ def run(path: str, timeout_seconds: int, arguments: dict[str, str]) -> str:
     if cluster_id:
         task["existing_cluster_id"] = cluster_id
     try:
-        run_id = ask("POST", f"{_JOBS}/submit", {"run_name": path, "tasks": [task]})["run_id"]
+        run_id = call_api("POST", f"{_JOBS}/submit", {"run_name": path, "tasks": [task]})["run_id"]
     except RefusedError as error:
         raise WorkflowException(_FAILED.format("FAILED", error)) from None
     try:
         ended = _ended(run_id)
     except BaseException:
-        ask("POST", f"{_JOBS}/cancel", {"run_id": run_id})
+        call_api("POST", f"{_JOBS}/cancel", {"run_id": run_id})
         raise
-    said = ask("GET", f"{_JOBS}/get-output", {"run_id": ended["tasks"][0]["run_id"]})
+    output = call_api("GET", f"{_JOBS}/get-output", {"run_id": ended["tasks"][0]["run_id"]})
     state = ended["state"]
     if state["result_state"] != "SUCCESS":
-        reason = said.get("error") or state["state_message"]
+        reason = output.get("error") or state["state_message"]
         raise WorkflowException(_FAILED.format(state["result_state"], reason))
-    return str(said.get("notebook_output", {}).get("result", ""))
+    return str(output.get("notebook_output", {}).get("result", ""))
 
 
 def absolute(path: str) -> str:
-    """Return the workspace path of a notebook; a relative one begins at the notebook that names it."""
+    """Return the workspace path of a notebook; a relative one starts from the calling notebook's folder."""
     if path.startswith("/"):
         return path
     if not _folders or not _folders[-1].startswith("/Workspace/"):
         raise WorkflowException(
             _FAILED.format(
-                "FAILED", f"The path {path} is relative, and this is no notebook of the workspace."
+                "FAILED",
+                f"The path {path} is relative, but its caller is not a workspace notebook.",
             )
         )
     return posixpath.normpath(posixpath.join(_folders[-1], path))
@@ -81,7 +82,7 @@ def include(shell: InteractiveShell, line: str) -> None:
     """Run the cells of another notebook here, as `%run path $name="value"` does.
 
     Raises:
-        FileNotFoundError: There is no such notebook.
+        FileNotFoundError: The notebook does not exist.
     """
     match = _RUN.fullmatch(line.strip())
     path = match["path"].strip("\"' ") if match else ""
@@ -92,33 +93,33 @@ def include(shell: InteractiveShell, line: str) -> None:
         widgets = shell.user_ns["dbutils"].widgets
         widgets.remove(name)
         widgets.text(name, value)
-    place = _place(path)
+    file = _file(path)
     run_cell: Any = shell.run_cell  # IPython gives it no types
-    _folders.append(str(place.parent))
+    _folders.append(str(file.parent))
     try:
-        for cell in notebook_files.code_of(place):
+        for cell in notebook_files.code_of(file):
             run_cell(cell, store_history=False).raise_error()
     finally:
         _folders.pop()
 
 
-def _place(path: str) -> Path:
-    """Return the file of a notebook, which is named without its extension."""
-    begin = _folders[-1] if _folders else str(Path.cwd())
-    named = posixpath.normpath(posixpath.join(begin, path))
+def _file(path: str) -> Path:
+    """Return the file of a notebook from its path, which has no extension."""
+    folder = _folders[-1] if _folders else str(Path.cwd())
+    named = posixpath.normpath(posixpath.join(folder, path))
     if not named.startswith(("/Workspace/", "/databricks/")):
         named = f"/Workspace{named}"
     for extension in (".py", ".ipynb"):
-        place = Path(named + extension)
-        if place.is_file() and notebook_files.language_of(place) == "PYTHON":
-            return place
+        file = Path(named + extension)
+        if file.is_file() and notebook_files.language_of(file) == "PYTHON":
+            return file
     raise FileNotFoundError(f"Notebook not found: {path}")
 
 
 def _ended(run_id: int) -> dict[str, Any]:
     pause = _SHORTEST_PAUSE
     while True:
-        run = ask("GET", f"{_JOBS}/get", {"run_id": run_id})
+        run = call_api("GET", f"{_JOBS}/get", {"run_id": run_id})
         if run["status"]["state"] == "TERMINATED":
             return run
         time.sleep(pause)

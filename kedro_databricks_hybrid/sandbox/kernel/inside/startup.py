@@ -1,4 +1,4 @@
-"""The program that a context's kernel runs: an IPython kernel with a notebook's names in it.
+"""The program of a context: an IPython kernel with the names of a Databricks notebook.
 
 python -m kedro_databricks_hybrid.sandbox.kernel.inside.startup -f CONNECTION_FILE
 """
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str]) -> None:
-    """Serve the kernel until it is ended."""
+    """Serve the kernel until it is killed."""
     settings = Config()
     settings.HistoryManager.enabled = False
     settings.IPKernelApp.capture_fd_output = False  # the JVM's log is not a cell's output
-    settings.IPKernelApp.parent_handle = 1  # namespace.py keeps watch; ipykernel need not poll
+    settings.IPKernelApp.parent_handle = 1  # namespace.py watches the parent; ipykernel need not poll
     app: Any = IPKernelApp.instance(config=settings)
     app.initialize(arguments)
     prepare(app.shell)
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
 
 
 def prepare(shell: InteractiveShell) -> None:
-    """Give the notebook what Databricks gives it, and modules the way to the same."""
+    """Define Databricks' names in the notebook, and the modules from which other code imports them."""
     sys.modules["dbruntime"] = dbruntime  # what `databricks.sdk.runtime` imports from
     sys.modules["dbruntime.sdk_credential_provider"] = dbruntime
     sys.modules["dbruntime.databricks_repl_context"] = notebook_context

@@ -1,4 +1,4 @@
-"""What a job's task runs inside its kernel."""
+"""The functions that a job's task calls in its kernel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kedro_databricks_hybrid.sandbox.kernel.inside import dbutils, lazy_spark, n
 
 
 def open_notebook(notebook: str, folder: str, root: str, parameters: dict[str, str]) -> None:
-    """Prepare for a notebook's cells: its path, its folder, its Git folder's root, its parameters."""
+    """Set the path, the folder, the import path and the parameters of a notebook before its cells run."""
     notebook_context.set_notebook_path(notebook)
     notebook_run.set_folder(folder)
     os.chdir(folder)
@@ -24,7 +24,7 @@ def open_notebook(notebook: str, folder: str, root: str, parameters: dict[str, s
 
 
 def run_script(path: str, arguments: list[str]) -> None:
-    """Run a Python file as the notebook's own code, with its arguments in `sys.argv`."""
+    """Run a Python file in the notebook's namespace, with its arguments in `sys.argv`."""
     from IPython import get_ipython
 
     names = get_ipython().user_ns
@@ -35,22 +35,22 @@ def run_script(path: str, arguments: list[str]) -> None:
     if lazy_spark.needs_spark(tree):
         lazy_spark.start()
     names["__file__"] = path
-    _leaving(lambda: exec(compile(tree, path, "exec"), names))  # noqa: S102 - that is the task
+    _run(lambda: exec(compile(tree, path, "exec"), names))  # noqa: S102 - the task
 
 
 def run_entry_point(package: str, name: str, arguments: list[str]) -> None:
-    """Call an entry point of an installed package, or a function of that name in it."""
+    """Call an entry point of an installed package, or the function of that name in it."""
     sys.argv = [name, *arguments]
     points = [point for point in metadata.distribution(package).entry_points if point.name == name]
     if points:
-        _leaving(points[0].load())
+        _run(points[0].load())
     else:
         module = __import__(package.replace("-", "_"))
-        _leaving(getattr(module, name))
+        _run(getattr(module, name))
 
 
-def _leaving(work: Any) -> None:  # noqa: ANN401 - a function without arguments
-    """Do something that may end by `sys.exit`, which with status 0 is success."""
+def _run(work: Any) -> None:  # noqa: ANN401 - a function without arguments
+    """Run a function; `sys.exit` with status 0 in it is success."""
     try:
         work()
     except SystemExit as end:

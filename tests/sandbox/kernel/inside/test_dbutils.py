@@ -15,84 +15,84 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def fs() -> FileSystem:
-    """Return the utility for files."""
+    """Return `dbutils.fs`."""
     return DBUtils().fs
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder that stands for /dbfs, which only kernels have."""
+def dbfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder in dbfs of /dbfs, which only kernels have."""
     monkeypatch.setattr(module, "DBFS", str(tmp_path))
     return tmp_path
 
 
-def test_a_listing_tells_files_from_folders(fs: FileSystem, place: Path) -> None:
-    """Folders end with a slash and have no size; what local Spark keeps beside a file is not shown."""
+def test_a_listing_tells_files_from_folders(fs: FileSystem, dbfs: Path) -> None:
+    """Folders end with a slash and have no size; Spark's checksum files are hidden."""
     assert fs.mkdirs("dbfs:/data/sub")
     fs.put("/data/a.txt", "é")
-    (place / "data/.a.txt.crc").touch()
+    (dbfs / "data/.a.txt.crc").touch()
     file, folder = fs.ls("dbfs:/data")
     assert (file.path, file.name, file.size) == ("dbfs:/data/a.txt", "a.txt", 2)
     assert (folder.path, folder.name, folder.size) == ("dbfs:/data/sub/", "sub/", 0)
     assert [(one.isDir(), one.isFile()) for one in (file, folder)] == [(False, True), (True, False)]
     assert fs.ls("/data/a.txt") == [file]
-    assert abs(file.modificationTime - (place / "data/a.txt").stat().st_mtime * 1000) < 1
+    assert abs(file.modificationTime - (dbfs / "data/a.txt").stat().st_mtime * 1000) < 1
 
 
 def test_a_text_is_not_overwritten_unasked(
-    fs: FileSystem, place: Path, capsys: pytest.CaptureFixture[str]
+    fs: FileSystem, dbfs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The error says how to; what was written is said in bytes."""
+    """The error names the option; the number of written bytes is printed."""
     fs.put("/a", "one")
     with pytest.raises(FileExistsError, match=r"dbfs:/a already exists. Use overwrite=True"):
         fs.put("/a", "two")
     assert fs.put("/a", "three", overwrite=True)
-    assert (place / "a").read_text() == "three"
+    assert (dbfs / "a").read_text() == "three"
     assert capsys.readouterr().out == "Wrote 3 bytes.\nWrote 5 bytes.\n"
     assert fs.head("/a", 2) == "th"
 
 
-def test_folders_are_copied_and_moved_when_asked(fs: FileSystem, place: Path) -> None:
-    """Only with recurse; a file that is copied to a folder goes into it."""
+def test_folders_are_copied_and_moved_when_asked(fs: FileSystem, dbfs: Path) -> None:
+    """Only with `recurse`; a file is copied into an existing folder."""
     fs.put("/data/sub/a.txt", "x")
     with pytest.raises(IsADirectoryError, match=r"dbfs:/data is a directory\. Use recurse=True"):
         fs.cp("/data", "/copy")
     assert fs.cp("/data", "/copy", recurse=True)
     assert fs.cp("/data/sub/a.txt", "dbfs:/copy")
     assert fs.mv("/data", "/moved", recurse=True)
-    assert sorted(str(path.relative_to(place)) for path in place.rglob("*.txt")) == [
+    assert sorted(str(path.relative_to(dbfs)) for path in dbfs.rglob("*.txt")) == [
         "copy/a.txt",
         "copy/sub/a.txt",
         "moved/sub/a.txt",
     ]
-    assert not (place / "data").exists()
+    assert not (dbfs / "data").exists()
 
 
-def test_a_folder_is_removed_when_asked(fs: FileSystem, place: Path) -> None:
-    """An empty one at once, another one only with recurse; of nothing it says so."""
+def test_a_folder_is_removed_when_asked(fs: FileSystem, dbfs: Path) -> None:
+    """A folder with content only with `recurse`; for a missing path the result is False."""
     fs.put("/data/a.txt", "x")
-    (place / "data/.a.txt.crc").touch()
+    (dbfs / "data/.a.txt.crc").touch()
     fs.mkdirs("/empty")
     with pytest.raises(OSError, match=r"dbfs:/data is not empty\. Use recurse=True"):
         fs.rm("/data")
     assert fs.rm("/data/a.txt")
-    assert list((place / "data").iterdir()) == []
+    assert list((dbfs / "data").iterdir()) == []
     assert (fs.rm("/data"), fs.rm("/empty"), fs.rm("/empty")) == (True, True, False)
 
 
 @pytest.mark.parametrize("path", ["/nothing", "dbfs:/nothing"])
-def test_a_path_that_is_not_there(fs: FileSystem, place: Path, path: str) -> None:
-    """Is named as Databricks names it, whatever is done with it."""
-    assert place.exists()
+def test_a_path_that_is_not_there(fs: FileSystem, dbfs: Path, path: str) -> None:
+    """The error names it in Databricks' form, in every function."""
+    assert dbfs.exists()
     for call in (fs.ls, fs.head, lambda one: fs.cp(one, "/x"), lambda one: fs.mv(one, "/x")):
         with pytest.raises(FileNotFoundError, match="No such file or directory: dbfs:/nothing"):
             call(path)
 
 
-def test_other_schemes(fs: FileSystem, place: Path) -> None:
-    """`file:` is the machine of the kernel; what no cluster can reach is refused."""
-    assert fs.put(f"file:{place}/a", "x")
-    assert [one.path for one in fs.ls(f"file:{place}")] == [f"file:{place}/a"]
+def test_other_schemes(fs: FileSystem, dbfs: Path) -> None:
+    """`file:` paths are local to the kernel; other schemes are refused."""
+    assert fs.put(f"file:{dbfs}/a", "x")
+    assert [one.path for one in fs.ls(f"file:{dbfs}")] == [f"file:{dbfs}/a"]
     with pytest.raises(FileNotFoundError, match="file:/no/such"):
         fs.ls("file:/no/such")
     with pytest.raises(ValueError, match="No file system for the scheme of s3://bucket/a"):
@@ -100,15 +100,15 @@ def test_other_schemes(fs: FileSystem, place: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/Volumes/no/such", "dbfs:/Volumes/no/such", "/Workspace/no/such"])
-def test_volumes_and_the_workspace_are_not_dbfs(fs: FileSystem, place: Path, path: str) -> None:
-    """They lie at their own places, where this machine has none."""
-    (place / path.removeprefix("dbfs:").lstrip("/")).mkdir(parents=True)
+def test_volumes_and_the_workspace_are_not_dbfs(fs: FileSystem, dbfs: Path, path: str) -> None:
+    """They are at absolute paths, which this machine does not have."""
+    (dbfs / path.removeprefix("dbfs:").lstrip("/")).mkdir(parents=True)
     with pytest.raises(FileNotFoundError):
         fs.ls(path)
 
 
 def test_widgets() -> None:
-    """A default must be a choice; a value stays when the widget is defined again; all can be forgotten."""
+    """A default must be a choice; a value is kept when the widget is defined again; all can be removed."""
     widgets = Widgets()
     widgets.text("size", "1")
     widgets.dropdown("kind", "a", ["a", "b"], "Kind")

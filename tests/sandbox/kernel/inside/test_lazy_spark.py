@@ -24,7 +24,7 @@ from kedro_databricks_hybrid.sandbox.kernel.inside.lazy_spark import needs_spark
     ],
 )
 def test_a_use_starts_spark(cell: str) -> None:
-    """A name that is read, and code that may read one unseen, need Spark."""
+    """A cell that reads a name, or may read one through code in a string, needs Spark."""
     assert needs_spark(ast.parse(cell))
 
 
@@ -42,5 +42,5 @@ def test_a_use_starts_spark(cell: str) -> None:
     ],
 )
 def test_a_mention_does_not(cell: str) -> None:
-    """Text, assignments and other things of that name need none."""
+    """Strings, assignments and attributes with those names do not need it."""
     assert not needs_spark(ast.parse(cell))

@@ -1,4 +1,4 @@
-"""What a notebook's own names do in rare cases: displays, `%run`, its facts; one kernel for all, no Spark."""
+"""Rare cases of a notebook's names: displays, `%run`, its context; one kernel for all, no Spark."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PICTURE = "from IPython.display import Image, display\ndot = Image(b'dot', forma
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Return a server in a process of its own."""
+    """Return a server in a separate process."""
     with serve(tmp_path_factory.mktemp("tools") / "home") as running:
         yield running
 
@@ -43,7 +43,7 @@ def put(server: ServerProcess, path: str, source: str, language: str = "PYTHON")
 
 
 def test_a_data_frame_with_gaps_is_a_table(notebook: Notebook) -> None:
-    """What JSON has no word for is shown as text; other values beside it as IPython shows them."""
+    """Values that JSON cannot represent are shown as text, other values as in IPython."""
     code = "import pandas, datetime as dt; day = dt.date(2024, 5, 1)\n"
     frame = "pandas.DataFrame({'x': [1.5, None], 'day': [day, day], 3: [True, False]})"
     results = notebook.results(f"{code}display('said', {frame})")
@@ -54,7 +54,7 @@ def test_a_data_frame_with_gaps_is_a_table(notebook: Notebook) -> None:
 
 
 def test_a_very_long_data_frame_is_cut(notebook: Notebook) -> None:
-    """After ten thousand rows, and it says so."""
+    """It is cut after ten thousand rows, and marked as truncated."""
     results = notebook.results("import pandas; display(pandas.DataFrame({'x': range(10_001)}))")
     assert (len(results["data"]), results["truncated"]) == (10_000, True)
 
@@ -71,19 +71,19 @@ def test_a_very_long_data_frame_is_cut(notebook: Notebook) -> None:
     ],
 )
 def test_what_is_shown_is_text(notebook: Notebook, code: str, said: str) -> None:
-    """On lines of its own; what has no text is not shown."""
+    """Each value is on a new line; an object without text is left out."""
     assert notebook.text(code) == said
 
 
 def test_several_pictures(notebook: Notebook) -> None:
-    """One is an image, more are images."""
+    """One picture is an image result, several are an images result."""
     one, two = (notebook.results(f"{PICTURE}{code}") for code in ("display(dot)", "display(dot, dot)"))
     assert one["resultType"] == "image"
     assert (two["resultType"], two["fileNames"]) == ("images", [one["fileName"]] * 2)
 
 
 def test_a_notebook_includes_another(server: ServerProcess, notebook: Notebook) -> None:
-    """By its path in the workspace, source or Jupyter; what fails in it fails here."""
+    """By its path in the workspace, in either format; a failure in it is a failure here."""
     put(server, "/Shared/parts", "NAME = dbutils.widgets.get('given')")
     assert notebook.text('%run /Shared/parts $given="a b"') == ""
     assert notebook.text("NAME") == "'a b'\n"
@@ -103,12 +103,15 @@ def test_a_notebook_includes_another(server: ServerProcess, notebook: Notebook) 
         ("%run", "%run needs the path of a notebook."),
         ("%run /Shared/nothing", "Notebook not found: /Shared/nothing"),
         ("%run /Shared/query", "Notebook not found: /Shared/query"),
-        ("dbutils.notebook.run('child', 60)", "The path child is relative, and this is no notebook"),
+        (
+            "dbutils.notebook.run('child', 60)",
+            "The path child is relative, but its caller is not",
+        ),
         ("dbutils.notebook.run('/Shared/child', 'soon')", "'timeout_seconds' must be an integer"),
     ],
 )
 def test_notebooks_that_cannot_run(server: ServerProcess, notebook: Notebook, code: str, words: str) -> None:
-    """The error says what is wrong with the path or the call."""
+    """The error names the path, or what the call lacks."""
     put(server, "/Shared/query", "select 1", "SQL")
     results = notebook.results(code)
     assert results["resultType"] == "error"
@@ -116,7 +119,7 @@ def test_notebooks_that_cannot_run(server: ServerProcess, notebook: Notebook, co
 
 
 def test_a_cancelled_command_cancels_what_it_runs(server: ServerProcess, notebook: Notebook) -> None:
-    """The run of the other notebook ends too, and the context goes on."""
+    """The run of the other notebook is cancelled too, and the context stays usable."""
     put(server, "/Shared/slow", SOURCE.replace("print(1)", "import time; time.sleep(300)"))
     command = notebook.submit("dbutils.notebook.run('/Shared/slow', 0)")
     asked = {"run_type": "WORKFLOW_RUN"}
@@ -140,7 +143,7 @@ def test_a_cancelled_command_cancels_what_it_runs(server: ServerProcess, noteboo
 
 
 def test_facts_that_may_be_missing(notebook: Notebook) -> None:
-    """As old code asks for them: a context that is no notebook has no path."""
+    """Through `entry_point`, as older code reads it; without a notebook the path is missing."""
     code = """
 context = dbutils.notebook.entry_point.getDbutils().notebook().getContext()
 path = context.notebookPath()
@@ -159,7 +162,7 @@ print([path.isDefined(), path.getOrElse("none"), context.userName().getOrElse("n
 
 
 def test_a_pip_that_installs_nothing(notebook: Notebook) -> None:
-    """It asks for no restart."""
+    """It prints no note about a restart."""
     said = notebook.text("%pip --version")
     assert said.startswith("pip ")
     assert "restart" not in said

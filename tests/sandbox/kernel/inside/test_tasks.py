@@ -1,4 +1,4 @@
-"""What the task of a job calls inside its process; the whole of it is in jobs/test_tasks.py."""
+"""The functions that a task calls in its process; whole tasks are in jobs/test_tasks.py."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def failure():
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the name of an installed package; what a task changes in this process is put back."""
+    """Return the name of an installed package; undo what a task changes in this process."""
     facts = tmp_path / "their_thing-1.0.dist-info"
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: their-thing\nVersion: 1.0\n")
@@ -44,13 +44,13 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.parametrize("name", ["begin", "main"])
 def test_an_entry_point_or_a_function(package: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """By the name that the package gives it, or by its own in the package's module."""
+    """By the name of an entry point, or of a function in the package's module."""
     tasks.run_entry_point(package, name, ["--env=base"])
     assert capsys.readouterr().out == f"['{name}', '--env=base']\n"
 
 
 def test_an_end_with_a_status(package: str) -> None:
-    """Status 0 is success, any other one is the task's failure."""
+    """Status 0 is success, any other status a failure."""
     tasks.run_entry_point(package, "success", [])
     with pytest.raises(SystemExit) as end:
         tasks.run_entry_point(package, "failure", [])
