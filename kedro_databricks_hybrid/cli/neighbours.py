@@ -1,4 +1,4 @@
-"""Other plugins with a `databricks` group: Kedro would hide all groups of one name but the first."""
+"""Other plugins with a `databricks` group: of several groups with one name, Kedro shows only the first."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "databricks"
-_OURS = "kedro_databricks_hybrid"
+_PACKAGE = "kedro_databricks_hybrid"
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A plugin that has a `databricks` group of its own.
+    """Another plugin that has a `databricks` group.
 
     Args:
-        name: Its distribution.
+        name: The name of its distribution.
         group: Its `databricks` group.
     """
 
@@ -28,10 +28,10 @@ class Neighbour:
     group: click.Group
 
     def explained(self) -> str:
-        """Say how to reach its commands."""
+        """Return a sentence on how to call its commands."""
         return (
-            f"{self.name} has a `kedro databricks` group, too: commands that both have are "
-            f"kedro-databricks-hybrid's, and all of its own are `kedro databricks {self.name} <command>`"
+            f"{self.name} also has a `kedro databricks` group: a command that both plugins have is "
+            f"kedro-databricks-hybrid's; `kedro databricks {self.name} <command>` calls the other one"
         )
 
 
@@ -39,27 +39,27 @@ _found: list[Neighbour] = []
 
 
 def found() -> list[Neighbour]:
-    """Return the plugins that bring a `databricks` group."""
+    """Return the other plugins that have a `databricks` group."""
     return list(_found)
 
 
-def answer_for_them(ours: click.Group) -> None:
-    """Have our group answer for those of other plugins, which it has the commands of.
+def merge_into(group: click.Group) -> None:
+    """Replace the `databricks` groups of other plugins by this plugin's group, which has their commands too.
 
-    Kedro asks one plugin after the other for a group; whose turn is first does not matter then.
+    Kedro takes a group from the first plugin that has it; the order of the plugins no longer matters then.
     """
     for entry_point in entry_points(group="kedro.project_commands"):
         outer = _loaded(entry_point)
         inner = outer.commands.get(GROUP) if outer else None
-        if outer and isinstance(inner, click.Group) and inner is not ours:
+        if outer and isinstance(inner, click.Group) and inner is not group:
             name = entry_point.dist.name if entry_point.dist else entry_point.name
             _found.append(Neighbour(name, inner))
-            outer.commands[GROUP] = ours
+            outer.commands[GROUP] = group
 
 
 def _loaded(entry_point: EntryPoint) -> click.Group | None:
-    """Return another plugin's commands; Kedro itself warns of plugins that cannot be loaded."""
-    if entry_point.module.partition(".")[0] == _OURS:
+    """Return another plugin's commands; Kedro itself warns about plugins that cannot be loaded."""
+    if entry_point.module.partition(".")[0] == _PACKAGE:
         return None
     try:
         group = entry_point.load()

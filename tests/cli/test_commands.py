@@ -25,7 +25,7 @@ DATA = "root/projects/tiny/data"
         ("data push --all 01_raw", "PATHS, --pipelines and --all exclude each other"),
         ("run --serverless --cluster=x", "--serverless and --cluster exclude each other"),
         ("run --pipeline=a --pipelines=b", "--pipeline and --pipelines exclude each other"),
-        ("run --connect --detach", "where --detach means nothing"),
+        ("run --connect --detach", "does not support --detach"),
         ("deploy --serverless --cluster=x", "--serverless and --cluster exclude each other"),
         ("push --wip --branch=x", "choose one"),
     ],
@@ -39,7 +39,7 @@ def test_options_that_exclude_each_other(site: Site, command: str, words: str) -
 def test_options_that_are_for_commits(site: Site) -> None:
     """With code.sync: files, push has no branch to choose and no edits there to save."""
     site.write({"conf/base/databricks.yml": f"{CODE}  sync: files\n"})
-    assert "takes the working tree as it is" in site.call("push", "--wip", status=2).output
+    assert "sends the working tree as it is" in site.call("push", "--wip", status=2).output
 
 
 def test_a_job_at_a_commit_needs_commits(pushed: Site) -> None:
@@ -78,7 +78,7 @@ def test_data_for_programs(site: Site) -> None:
     made.write_text("a,b\n2,4\n")
     would = site.call("data", "pull", "--all", "--dry-run", "--json")
     assert json.loads(would.stdout)["take"] == ["02_intermediate/doubled.csv"]
-    assert "Would take 02_intermediate/doubled.csv (8 B)" in would.stderr
+    assert "Would download 02_intermediate/doubled.csv (8 B)" in would.stderr
     told = json.loads(site.call("data", "pull", "--pipelines=__default__", "--json").stdout)
     assert (told["received"], told["kept"]) == (1, [])
     assert (site.project / "data/02_intermediate/doubled.csv").read_text() == "a,b\n2,4\n"
@@ -91,7 +91,7 @@ def test_results_of_a_run_that_left_none(site: Site) -> None:
     log.mkdir(parents=True)
     record = {"n": 1, "t": 1.0, "event": "end", "outcome": "cancelled", "seconds": 1.0}
     (log / "000001.jsonl").write_text(json.dumps(record) + "\n")
-    assert "has nothing of this yet" in site.call("data", "pull").output
+    assert "has none of these files yet" in site.call("data", "pull").output
 
 
 def test_the_log_of_a_run_without_an_end(site: Site) -> None:
@@ -111,7 +111,7 @@ def test_results_of_a_project_that_cannot_be_loaded(site: Site) -> None:
     """The whole data folder can still be sent; what is not protected then is said."""
     site.write({"src/tiny_shop/pipeline_registry.py": "import nowhere_at_all\n"})
     said = site.call("data", "push", "--all").output
-    assert "protected only where both sides changed" in said
+    assert "protected only if both sides changed" in said
     assert (site.sandbox.layout.dbfs / DATA / "01_raw/raw.csv").is_file()
 
 
@@ -143,14 +143,14 @@ class TestDeploy:
         return pushed
 
     def test_what_would_be_created_and_updated(self, prepared: Site) -> None:
-        """The plan tells a new job from one that differs and from one that is as it should be."""
+        """The plan tells a new job from one that differs and from one that is up to date."""
         assert "Would create this job:" in prepared.call("deploy", "--dry-run").stderr
         assert "Created the job 'tiny-shop'" in prepared.call("deploy").output
-        assert "is as it should be:" in prepared.call("deploy", "--dry-run").stderr
+        assert "is up to date:" in prepared.call("deploy", "--dry-run").stderr
         schedule = ("--schedule=0 0 6 * * ?", "--tag=team=shop")
         assert "Would update " in prepared.call("deploy", "--dry-run", *schedule).stderr
         assert "Updated the job 'tiny-shop' (" in prepared.call("deploy", *schedule).output
-        assert "is as it should be: http" in prepared.call("deploy", *schedule).output
+        assert "is up to date: http" in prepared.call("deploy", *schedule).output
 
     def test_the_remote_has_another_commit(self, prepared: Site) -> None:
         """The job runs the remote's, so the local one has to be pushed first."""
@@ -166,7 +166,7 @@ class TestDeploy:
 
     def test_options_that_say_too_little(self, prepared: Site) -> None:
         """A time zone wants a schedule, and a tag a value."""
-        assert "wants a --schedule" in prepared.call("deploy", "--timezone=UTC", status=2).output
+        assert "needs a --schedule" in prepared.call("deploy", "--timezone=UTC", status=2).output
         assert "KEY=VALUE" in prepared.call("deploy", "--tag=team", status=2).output
 
 
@@ -177,13 +177,13 @@ def test_a_notebook_of_a_project_that_jobs_cannot_run(site: Site, monkeypatch: p
     said = site.call("notebook").output
     assert "Wrote notebooks/run_on_databricks.py" in said
     assert "add kedro-databricks-hybrid to the project's requirements" in said
-    assert "Its address is not known without a login." in said
+    assert "Without a login the notebook's address is unknown." in said
 
 
 def test_a_catalog_without_datasets_or_that_cannot_be_read(site: Site) -> None:
     """Nothing is said as such; an env that Git did not bring has none, and a wrong setting is named."""
     site.write({"conf/base/catalog.yml": "_only: {an: anchor}\n"})
-    assert "The catalog holds no dataset." in site.call("catalog").output
+    assert "The catalog has no datasets." in site.call("catalog").output
     site.write({"conf/databricks/databricks.yml": "data: {rot: x}\n"})
     assert "Did you mean data.root" in site.call("catalog", status=1).output
 
@@ -191,4 +191,4 @@ def test_a_catalog_without_datasets_or_that_cannot_be_read(site: Site) -> None:
 def test_a_volume_where_the_root_is_chosen(site: Site) -> None:
     """--volume changes nothing then, and that is said."""
     said = site.call("init", "--volume=main.default.data", "--dry-run").output
-    assert "--volume is not needed: the data root is dbfs:/root/projects/tiny/data already." in said
+    assert "--volume has no effect: the data root is already dbfs:/root/projects/tiny/data." in said

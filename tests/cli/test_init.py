@@ -97,7 +97,7 @@ def test_a_project_of_kedros_spaceflights_shape(site: Site) -> None:
     assert changed == {".gitignore", "requirements.txt", "src/spaceflights/settings.py"}
     site.commit({}, "Prepared")
     assert json.loads(site.call("push", "--json").stdout)["data"]["sent"] == 3
-    assert "Everything is prepared already" in site.call("init").output
+    assert "Everything is already prepared" in site.call("init").output
     assert site.git("status", "--porcelain") == ""
     site.call("doctor")
 
@@ -235,7 +235,7 @@ class TestCredentials:
         assert "--git-token-env=VARIABLE" in said
         git_folder.register_credential(elsewhere.workspace(), "gitLabEnterpriseEdition", None, self.TOKEN)
         said = elsewhere.call("init", "--dry-run").output
-        assert "A Git credential for gitLabEnterpriseEdition is registered already." in said
+        assert "A Git credential for gitLabEnterpriseEdition is already registered." in said
 
     def test_a_variable_that_is_not_set(self, elsewhere: Site) -> None:
         """It is named."""

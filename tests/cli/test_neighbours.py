@@ -99,5 +99,5 @@ def test_the_doctor_explains(tmp_path: Path, site_packages: Path) -> None:
     """It names the plugin and the way to its commands."""
     project = make_project(tmp_path / "tiny").path
     said = call(project, site_packages, "theirs-first", "databricks", "doctor")
-    assert "kedro-databricks has a `kedro databricks` group, too" in said
+    assert "kedro-databricks also has a `kedro databricks` group" in said
     assert "kedro databricks kedro-databricks <command>" in said

@@ -62,7 +62,7 @@ def test_what_it_needs_is_named(monkeypatch: pytest.MonkeyPatch, home: Path) -> 
 def test_one_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """It is not left to come up later, and its words are kept."""
     monkeypatch.setattr(sandbox_process, "_START_SECONDS", 0)
-    with pytest.raises(SandboxError, match=r"did not start: it gave no reason\.") as caught:
+    with pytest.raises(SandboxError, match=r"did not start: it printed nothing\.") as caught:
         sandbox_process.start(None)
     assert str(home / "start.log") in (caught.value.hint or "")
     assert sandbox_process.running() is None

@@ -64,7 +64,7 @@ def test_both_sides_edited(site: Site) -> None:
     lines = site.call("status").output
     assert "1 ahead and 0 behind origin/main" in lines
     assert "not your commit" in lines
-    assert "1 edit made there: conf/base/catalog.yml" in lines
+    assert "1 edit made in the Git folder: conf/base/catalog.yml" in lines
 
 
 def test_status_changes_nothing(site: Site) -> None:
@@ -114,7 +114,7 @@ def test_a_git_folder_at_a_commit_that_is_not_here(pushed: Site) -> None:
     pushed.workspace().client.repos.update(pushed.repo().id, branch="main")
     sha = pushed.git("rev-parse", "HEAD", at=colleague)
     lines = pushed.call("status").output
-    assert f"{sha[:7]} (not here), not your commit" in lines
+    assert f"{sha[:7]} (not in this repository), not your commit" in lines
     assert "edits unknown: " in lines
     assert told(pushed)["Git folder"]["edits"] is None
 

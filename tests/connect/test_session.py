@@ -221,4 +221,4 @@ def test_what_cannot_work_is_one_line(project: tuple[Project, Shell]) -> None:
     shell.fails(f"kedro databricks run --connect --env=local {PROFILE}", "are on this machine")
     refused = shell.run(f"kedro databricks run --connect --detach {PROFILE}")
     assert refused.status == 2
-    assert "--connect runs the nodes here, where --detach means nothing." in refused.err
+    assert "--connect runs the nodes on this machine and does not support --detach." in refused.err
