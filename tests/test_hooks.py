@@ -125,8 +125,8 @@ def test_a_run_whose_data_lie_on_databricks_is_refused(project: Project) -> None
     assert done.returncode == 1
     said = " ".join((done.stdout + done.stderr).split())
     assert (
-        "Error: The data of env databricks lie on Databricks (dbfs:/root/projects/x/data), out of reach from "
-        "here; run it there with `kedro databricks run --env=databricks`, or install databricks-connect."
+        "Error: The data of env databricks are on Databricks (dbfs:/root/projects/x/data) and cannot be "
+        "reached from this machine. Use `kedro databricks run --env=databricks`, or install databricks-connect."
     ) in said
     assert "Traceback" not in said
     assert not (project.path / "data/02_intermediate").exists()
@@ -194,7 +194,7 @@ def test_parallel_runner_is_refused_for_spark(project: Project) -> None:
     project.write({"src/tiny_shop/pipeline_registry.py": SPARK_NODES, "conf/base/catalog.yml": SPARK_CATALOG})
     with pytest.raises(WrongPlaceError) as refused:
         project.run(runner=ParallelRunner())
-    assert "Spark datasets (copied, raw) cannot be used there" in refused.value.message
+    assert "Spark datasets (copied, raw) do not work with it" in refused.value.message
     assert "--runner=ThreadRunner" in refused.value.message
 
 
@@ -209,7 +209,7 @@ def test_a_local_folder_called_dbfs_is_refused(project: Project, monkeypatch: py
     monkeypatch.chdir(project.path)
     catalog = project.path / "conf/base/catalog.yml"
     catalog.write_text(catalog.read_text().replace("data/02_intermediate/", "dbfs:/FileStore/"))
-    with pytest.raises(WrongPlaceError, match=r"Dataset doubled would be a local folder called `dbfs:`"):
+    with pytest.raises(WrongPlaceError, match=r"Dataset doubled would use a local folder called `dbfs:`"):
         project.run()
     assert not list(project.path.rglob("dbfs:*"))
 

@@ -97,7 +97,7 @@ def test_on_a_cluster_the_user_is_sparks(conf: Path, monkeypatch: pytest.MonkeyP
     spark = SimpleNamespace(SparkSession=SimpleNamespace(builder=builder))
     monkeypatch.setitem(sys.modules, "pyspark.sql", spark)
     write_files(conf, {"databricks/databricks.yml": "data: {root: 'dbfs:/Users/{user}/x'}"})
-    with pytest.raises(SettingsError, match="user's name is not known"):
+    with pytest.raises(SettingsError, match="user's name is unknown"):
         catalog_of(conf, PANDAS)
     rows.append(("ada@example.com",))
     assert catalog_of(conf, PANDAS)["table"]["filepath"] == "/dbfs/Users/ada@example.com/x/01_raw/table.csv"
@@ -127,7 +127,7 @@ def test_the_project_of_a_packaged_one(conf: Path, monkeypatch: pytest.MonkeyPat
     filepath = catalog_of(conf, PANDAS)["table"]["filepath"]
     assert filepath == "/dbfs/root/projects/packaged-shop/data/01_raw/table.csv"
     monkeypatch.setattr(project, "PACKAGE_NAME", None)
-    with pytest.raises(SettingsError, match="no Kedro project that has a name"):
+    with pytest.raises(SettingsError, match="does not belong to a Kedro project"):
         _ = DatabricksConfigLoader(conf, "databricks").data_root
 
 

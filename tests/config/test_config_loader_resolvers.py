@@ -67,7 +67,7 @@ def test_an_unknown_user_is_an_error_in_a_resolver(conf: Path) -> None:
 
 def test_a_resolver_outside_of_a_project_says_so() -> None:
     """Another loader of the process has no env, user or data root."""
-    with pytest.raises(SettingsError, match=r"\$\{databricks\.user:\} has a value only in") as caught:
+    with pytest.raises(SettingsError, match=r"\$\{databricks\.user:\} can be resolved only by") as caught:
         RESOLVERS["databricks.user"]()
     assert "CONFIG_LOADER_CLASS" in (caught.value.hint or "")
 
