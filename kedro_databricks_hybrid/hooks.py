@@ -184,8 +184,8 @@ def _check_catalog(
     if with_spark and "ParallelRunner" in str(run_params.get("runner") or ""):
         raise WrongPlaceError(
             "ParallelRunner runs nodes in other processes, which cannot use the Spark session: Spark "
-            f"datasets ({', '.join(with_spark)}) do not work with it. Use --runner=ThreadRunner or the default; Spark "
-            "itself works in parallel."
+            f"datasets ({', '.join(with_spark)}) do not work with it. Use --runner=ThreadRunner "
+            "or the default; Spark itself works in parallel."
         )
 
 

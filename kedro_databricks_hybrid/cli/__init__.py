@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-from kedro_databricks_hybrid.cli import neighbours
+from kedro_databricks_hybrid.cli import other_plugins
 
 _COMMANDS = {
     "init": ("kedro_databricks_hybrid.cli.init:init", "Prepare a project and its Git folder on Databricks."),
@@ -79,10 +79,10 @@ def databricks() -> None:
 def _commands_of_other_plugins() -> dict[str, click.Command]:
     """Return the commands of other `databricks` groups, and each group under its plugin's name."""
     found: dict[str, click.Command] = {}
-    for plugin in neighbours.found():
+    for plugin in other_plugins.found():
         found |= {name: command for name, command in plugin.group.commands.items() if name not in _COMMANDS}
         found[plugin.name] = plugin.group
     return found
 
 
-neighbours.merge_into(databricks)
+other_plugins.merge_into(databricks)

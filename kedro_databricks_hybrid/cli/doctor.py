@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kedro_databricks_hybrid.cli import neighbours
+from kedro_databricks_hybrid.cli import other_plugins
 from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json
 from kedro_databricks_hybrid.doctor.checks import examine
 from kedro_databricks_hybrid.doctor.finding import Finding, Level
@@ -28,7 +28,7 @@ def doctor(metadata: ProjectMetadata, profile: str | None, env: str | None, as_j
     Red findings stop the workflow, yellow ones are warnings. The exit status is 1 if any finding is red.
     """
     findings = examine(metadata.project_path, lambda: open_project(metadata, env), profile)
-    findings += [Finding("plugins", Level.YELLOW, each.explained()) for each in neighbours.found()]
+    findings += [Finding("plugins", Level.YELLOW, each.explained()) for each in other_plugins.found()]
     if as_json:
         say_json([{**asdict(each), "level": each.level.value} for each in findings])
     else:

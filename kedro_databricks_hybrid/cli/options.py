@@ -25,7 +25,7 @@ class Failure(click.ClickException):
         setattr(self, "exit_code", error.exit_status)  # noqa: B010 - click types it as the class's own
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Print the message alone; Kedro's version of this method adds a traceback notice."""
+        """Print only the message; Kedro's version of this method adds a traceback notice."""
         click.echo(
             click.style("Error: ", fg="red", bold=True, reset=True) + self.message,
             err=True,

@@ -16,7 +16,7 @@ _PACKAGE = "kedro_databricks_hybrid"
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class OtherPlugin:
     """Another plugin that has a `databricks` group.
 
     Args:
@@ -35,10 +35,10 @@ class Neighbour:
         )
 
 
-_found: list[Neighbour] = []
+_found: list[OtherPlugin] = []
 
 
-def found() -> list[Neighbour]:
+def found() -> list[OtherPlugin]:
     """Return the other plugins that have a `databricks` group."""
     return list(_found)
 
@@ -53,7 +53,7 @@ def merge_into(group: click.Group) -> None:
         inner = outer.commands.get(GROUP) if outer else None
         if outer and isinstance(inner, click.Group) and inner is not group:
             name = entry_point.dist.name if entry_point.dist else entry_point.name
-            _found.append(Neighbour(name, inner))
+            _found.append(OtherPlugin(name, inner))
             outer.commands[GROUP] = group
 
 
