@@ -38,10 +38,10 @@ class PushOptions:
 def push_data(project: ProjectOnWorkspace, options: PushOptions) -> dict[str, Any]:
     """Push data, print what was done, and return the same for `--json`."""
     began = time.monotonic()
-    wish = _wish(project, options)
+    selection = _selection(project, options)
     root = project.data_tree.root
     push = Push(project.data_tree, project.data, project.data_key, transfer_progress("Sending"))
-    plan = push.prepare(wish)
+    plan = push.prepare(selection)
     _warn_of_unsent(plan)
     if options.dry_run:
         _say_plan(plan, root)
@@ -59,11 +59,11 @@ def push_data(project: ProjectOnWorkspace, options: PushOptions) -> dict[str, An
     return result
 
 
-def _wish(project: Project, options: PushOptions) -> Wish:
-    answer = Answer.MINE if options.force else Answer.THEIRS if options.theirs else Answer.REFUSE
+def _selection(project: Project, options: PushOptions) -> Wish:
+    on_conflict = Answer.MINE if options.force else Answer.THEIRS if options.theirs else Answer.REFUSE
     if not options.paths and not options.everything:
         inputs = datasets.of_project(project.metadata, options.pipelines).inputs
-        return Wish(in_data(project.data, inputs), (), answer)
+        return Wish(in_data(project.data, inputs), (), on_conflict)
     chosen = local.named(project.data, options.paths) if options.paths else None
     for path in chosen or ():
         local.require(path)
@@ -72,7 +72,7 @@ def _wish(project: Project, options: PushOptions) -> Wish:
     except datasets.UnknownDataError as error:
         warn(f"{error.message} So results on Databricks are protected only if both sides changed.")
         results = []
-    return Wish(chosen, results, answer)
+    return Wish(chosen, results, on_conflict)
 
 
 def _say_plan(plan: PushPlan, root: str) -> None:

@@ -68,8 +68,8 @@ def deploy(
         raise click.UsageError("--serverless and --cluster exclude each other.")
     project = open_project(metadata, env).on(connect(profile))
     workspace = project.workspace
-    wishes = Wishes(cluster_name, serverless, job=True)
-    choice = choose_compute(wishes, project.settings.compute, lambda: clusters.visible(workspace))
+    compute_options = Wishes(cluster_name, serverless, job=True)
+    choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))
     refuse_out_of_reach(choice, project.data_root)
     notebook, commit = _notebook(project)
     request = _request(project, choice)

@@ -52,7 +52,7 @@ def rescue_options(function: Function) -> Function:
     return save(force(startup_files_option(function)))
 
 
-def rescue_way(
+def edit_handling(
     verb: str, workspace: Workspace, *, save: bool, force: bool, startup_files: bool | None
 ) -> Way:
     """Return what a command does with edits made in the Git folder."""
@@ -106,8 +106,10 @@ def pull(
         )
         held = folder
     else:
-        way = rescue_way("pull", project.workspace, save=save, force=force, startup_files=startup_files)
-        held = git_folder_rescue.check_out(project.workspace, repository, folder, target, way)
+        handling = edit_handling(
+            "pull", project.workspace, save=save, force=force, startup_files=startup_files
+        )
+        held = git_folder_rescue.check_out(project.workspace, repository, folder, target, handling)
         _say_commit(repository, held, target)
     options = {"dry_run": dry_run, "startup_files": startup_files}
     data = _pull_data(project, options) if with_data else None

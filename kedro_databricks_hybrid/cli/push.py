@@ -18,7 +18,7 @@ from kedro_databricks_hybrid.cli.options import (
     warn,
 )
 from kedro_databricks_hybrid.cli.output import first_names, waiting, with_count
-from kedro_databricks_hybrid.cli.pull import rescue_options, rescue_way
+from kedro_databricks_hybrid.cli.pull import edit_handling, rescue_options
 from kedro_databricks_hybrid.databricks import git_folder, git_folder_rescue, mirror
 from kedro_databricks_hybrid.databricks.git_folder import Target
 from kedro_databricks_hybrid.databricks.workspace import connect
@@ -98,20 +98,22 @@ def push(
         if dry_run:
             result = _say_commit_plan(project, source, wip=wip)
         else:
-            way = rescue_way("push", project.workspace, save=save, force=force, startup_files=startup_files)
-            result = _push_commit(project, source, way, wip=wip)
+            handling = edit_handling(
+                "push", project.workspace, save=save, force=force, startup_files=startup_files
+            )
+            result = _push_commit(project, source, handling, wip=wip)
         result["data"] = push_data(project) if push_data else None
     if as_json:
         say_json({"dry_run": dry_run, **result})
 
 
-def _push_commit(project: ProjectOnWorkspace, source: Source, way: Way, *, wip: bool) -> dict[str, Any]:
+def _push_commit(project: ProjectOnWorkspace, source: Source, handling: Way, *, wip: bool) -> dict[str, Any]:
     workspace, path = project.workspace, project.git_folder
     target = _push_to_remote(project, source, wip=wip)
     with waiting(f"Finding or cloning the Git folder {path}"):
         folder = git_source.folder_for(workspace, path, source)
-    if way.save or not target.is_met_by(folder):
-        folder = git_folder_rescue.check_out(workspace, project.repository, folder, target, way)
+    if handling.save or not target.is_met_by(folder):
+        folder = git_folder_rescue.check_out(workspace, project.repository, folder, target, handling)
     commit = project.repository.commit(folder.sha or "")
     say(f"Databricks has {commit} on {target} in {folder.path}")
     if not wip:

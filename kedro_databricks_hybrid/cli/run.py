@@ -99,11 +99,12 @@ def run(
         wish = Wish(profile, clusters.SERVERLESS if serverless else cluster_name)
         run_by_connect(ctx, wish, options)
         return
-    project = opened.on(connect(profile))
+    workspace = connect(profile)
+    project = opened.on(workspace)
     code = project.code()
     tell = (lambda line: click.echo(line, err=True)) if as_json else say
-    wishes = Wishes(cluster_name, serverless, as_job)
-    choice = choose_compute(wishes, project.settings.compute, lambda: clusters.visible(project.workspace))
+    compute_options = Wishes(cluster_name, serverless, as_job)
+    choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))
     refuse_out_of_reach(choice, project.data_root)
     launch = _Launch(project, code, choice, tell)
     launch.describe()
