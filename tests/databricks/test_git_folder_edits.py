@@ -390,7 +390,7 @@ def test_start_up_files_of_the_data_root_are_asked_about(
     assert (dry["take"], dry["left_out"]) == (["08/a.csv"], ["08/.envrc", "08/x\u200c.pth"])
     said = pushed.call("data", "pull", "--all", status=1).output
     assert "may run these files when they start: 08/.envrc, 08/x\\u200c.pth." in said
-    assert "--startup-files` takes" in said
+    assert "--startup-files` downloads them" in said
     assert not (pushed.project / "data/08/.envrc").exists()
     assert "is up to date (1 file)" in pushed.call("data", "pull", "--all", "--no-startup-files").output
     terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
