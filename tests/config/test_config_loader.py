@@ -259,7 +259,7 @@ def test_mapping_keeps_what_follows_the_folder_and_does_nothing_twice(parts: lis
 
 
 @pytest.mark.parametrize(
-    ("place", "path", "opened"),
+    ("spark", "path", "opened"),
     [
         ("connect", "data/01_raw/t.csv", "dbfs:///r/data/01_raw/t.csv"),
         ("connect", "/Volumes/main/shop/files/t.csv", "dbfs:///Volumes/main/shop/files/t.csv"),
@@ -271,9 +271,9 @@ def test_mapping_keeps_what_follows_the_folder_and_does_nothing_twice(parts: lis
         ("local", "/Volumes/main/shop/files/t.csv", "/Volumes/main/shop/files/t.csv"),
     ],
 )
-def test_files_are_opened_as_their_place_can(place: spark_session.Place, path: str, opened: str) -> None:
+def test_files_can_be_opened(spark: spark_session.Place, path: str, opened: str) -> None:
     """On a cluster through its mounts, with Databricks Connect through the API; also the env's own paths."""
-    roots = catalog_paths.Roots("data", "dbfs:/r/data", place)
+    roots = catalog_paths.Roots("data", "dbfs:/r/data", spark)
     catalog = {"a": {"type": "pandas.CSVDataset", "filepath": path}}
     kept = frozenset() if path.startswith("data") else frozenset({("a",)})
     assert catalog_paths.mapped(catalog, roots, kept=kept)["a"]["filepath"] == opened
