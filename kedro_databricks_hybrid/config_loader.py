@@ -1,4 +1,4 @@
-"""One catalog for both worlds: local paths here, the data root on Databricks."""
+"""A config loader with which one catalog works locally and on Databricks."""
 
 from __future__ import annotations
 
@@ -27,37 +27,36 @@ _PATTERNS = {
     "databricks": [settings.FILE_NAME],
 }
 _DEFAULT_RUN_ENV = "local"
-# What Kedro prints, logs or sends to experiment trackers; a secret must not get in there.
+# Kedro prints or logs these, or sends them to experiment trackers, so they must not contain secrets.
 _PRINTED = {"catalog", "parameters", "globals", "logging"}
 
-# Resolvers are global to the process; these look here for the loader that is reading.
+# Resolvers are global to the process: they find the loader that is reading, and the configuration, here.
 _reading: ContextVar[tuple[DatabricksConfigLoader, str]] = ContextVar("reading")
 
 
 @contextmanager
-def _without_kedros_own_deprecations() -> Iterator[None]:
-    """Hide what OmegaConf tells Kedro's developers on every command, and a user cannot mend."""
+def _without_omegaconf_deprecations() -> Iterator[None]:
+    """Hide a deprecation warning that Kedro's use of OmegaConf causes and a user cannot avoid."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"\s*register_new_resolver\(\) is deprecated")
         yield
 
 
 class DatabricksConfigLoader(OmegaConfigLoader):
-    """Kedro's OmegaConfigLoader, which also points the catalog at Databricks where that is due.
+    """Kedro's OmegaConfigLoader, extended to map the catalog's paths to the data root on Databricks.
 
-    In an env whose own databricks.yml gives `data.root`, every path of the catalog under the local
-    data folder becomes the same path under the data root, in the form that its dataset understands.
-    What the env's own catalog gives, absolute paths and URLs stay as they are.
+    If the databricks.yml of the env sets `data.root`, every catalog path in the local data folder becomes the
+    same path below the data root, in the form that its dataset can read. Paths from the env's own catalog,
+    absolute paths and URLs are not changed.
 
-    On a cluster the env is `databricks` where the project has it and none is given, and a missing
-    conf/local is no error: Git does not carry it there.
+    On a cluster the default env is `databricks` if the project has it, and conf/local may be missing, since
+    it is usually not in Git.
 
     Args:
         conf_source: Folder, archive or URL of the configuration.
         env: Name of the env.
-        runtime_params: What `--params` gives.
-        **options: As for OmegaConfigLoader; `base_env` is `base` and `default_run_env` is `local`
-            unless given.
+        runtime_params: The parameters of `--params`.
+        **options: As for OmegaConfigLoader; `base_env` defaults to `base` and `default_run_env` to `local`.
     """
 
     def __init__(
@@ -75,7 +74,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
             env = env or os.environ.get("KEDRO_ENV")
             if not env and options["default_run_env"] == _DEFAULT_RUN_ENV:
                 env, options["default_run_env"] = _envs_on_cluster(conf_source, options["base_env"])
-        with _without_kedros_own_deprecations():
+        with _without_omegaconf_deprecations():
             super().__init__(conf_source, env, runtime_params, **options)
 
     def __getitem__(self, key: str) -> Any:  # noqa: ANN401
@@ -83,11 +82,11 @@ class DatabricksConfigLoader(OmegaConfigLoader):
         given = key in self.data
         _register(RESOLVERS)
         if self._custom_resolvers:
-            # Kedro keeps the first resolver of a name for the life of the process.
+            # Kedro registers a resolver only once in a process, even if it changes.
             _register(self._custom_resolvers)
         token = _reading.set((self, key))
         try:
-            with _without_kedros_own_deprecations():
+            with _without_omegaconf_deprecations():
                 config = super().__getitem__(key)
             if key != "catalog" or given:
                 return config
@@ -97,20 +96,20 @@ class DatabricksConfigLoader(OmegaConfigLoader):
 
     @property
     def run_env(self) -> str:
-        """The env that is read over the base."""
+        """The env whose configuration is merged over the base."""
         return str(self.env or self.default_run_env)
 
     @property
     def maps_data(self) -> bool:
-        """Whether the catalog of this env points at the data root."""
+        """Whether the catalog's paths are mapped to the data root in this env."""
         return "root" in self._own_settings().get("data", {})
 
     @property
     def data_root(self) -> str | None:
-        """The data root that the catalog points at, with its placeholders filled; None: it does not.
+        """The data root with its placeholders filled in; None if this env does not map the catalog.
 
         Raises:
-            SettingsError: databricks.yml cannot be used, or a placeholder has no value here.
+            SettingsError: databricks.yml is invalid, or a placeholder has no value.
         """
         if not self.maps_data:
             return None
@@ -124,7 +123,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
 
     @property
     def settings(self) -> settings.Settings:
-        """databricks.yml of the base and of this env."""
+        """The settings in databricks.yml of the base, overridden by those of this env."""
         base = self._databricks_yml(self.base_env)
         return settings.merge(base, self._own_settings())
 
@@ -132,7 +131,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
         """Return the Databricks user's name.
 
         Raises:
-            SettingsError: It is not known here.
+            SettingsError: It is unknown.
         """
         known = os.environ.get("KEDRO_DATABRICKS_USER") or self._user
         if not known and spark_location() == "connect":
@@ -146,16 +145,16 @@ class DatabricksConfigLoader(OmegaConfigLoader):
             known = self._user = str(row[0]) if row else None
         if not known:
             raise SettingsError(
-                "The Databricks user's name is not known on this machine.",
+                "The Databricks user's name is unknown on this machine.",
                 hint="Set the environment variable KEDRO_DATABRICKS_USER to it.",
             )
         return known
 
     def branch(self) -> str:
-        """Return the Git branch that this project is on.
+        """Return the project's current Git branch.
 
         Raises:
-            GitError: The project is not in a Git repository that can tell.
+            GitError: The project is not in a Git repository, or the repository is on no branch.
         """
         known = os.environ.get("KEDRO_DATABRICKS_BRANCH")
         if known:
@@ -175,7 +174,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
             return settings.parse(file.read().decode("utf-8"), where=path)
 
     def _conf_root(self) -> str:
-        """Return the path of the configuration inside its file system: folder, archive or bucket."""
+        """Return the path of the configuration in its file system: folder, archive or bucket."""
         remote_root = getattr(self, "_remote_root_path", None)
         if remote_root:
             return str(remote_root)
@@ -187,7 +186,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
         pyproject = Path(self.conf_source).resolve().parent / "pyproject.toml"
         package = None
         if pyproject.is_file():
-            # Kedro brings tomli where Python has no tomllib of its own.
+            # Kedro depends on tomli for Python versions without tomllib.
             toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
             content = toml.loads(pyproject.read_text(encoding="utf-8"))
             package = content.get("tool", {}).get("kedro", {}).get("package_name")
@@ -196,7 +195,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
 
             package = PACKAGE_NAME
         if not package:
-            raise SettingsError(f"{self.conf_source} belongs to no Kedro project that has a name.")
+            raise SettingsError(f"{self.conf_source} does not belong to a Kedro project with a package name.")
         return settings.project_name(package)
 
     def _mapped(self, catalog: dict[str, Any]) -> dict[str, Any]:
@@ -204,16 +203,16 @@ class DatabricksConfigLoader(OmegaConfigLoader):
             return catalog
         roots = catalog_paths.Roots(
             local=self.settings.data.local,
-            remote=self._root_to_show(),
-            place=spark_location(),
+            remote=self._root_or_template(),
+            spark=spark_location(),
         )
         whole = self.merge_strategy.get("catalog", "destructive").lower() != "soft"
         return catalog_paths.mapped(
             catalog, roots, kept=catalog_paths.given(self._own_catalog(), whole=whole)
         )
 
-    def _root_to_show(self) -> str:
-        """Return the data root; where nothing can run against it, even with an unknown {user}."""
+    def _root_or_template(self) -> str:
+        """Return the data root; if no run can use it, an unknown {user} is left in it."""
         try:
             return self.data_root or ""
         except SettingsError:
@@ -222,7 +221,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
             return self.settings.data.root
 
     def _own_catalog(self) -> dict[str, Any]:
-        """Return what the env's own catalog files say."""
+        """Return the catalog from the env's files, without the base."""
         try:
             return dict(
                 self.load_and_merge_dir_config(
@@ -237,7 +236,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
 
 
 def _envs_on_cluster(conf_source: str | Path, base_env: str) -> tuple[str | None, str]:
-    """Return the env and the default env of a run on a cluster for which none was given."""
+    """Return the env and the default env for a run on a cluster without --env."""
     conf = Path(conf_source)
     if (conf / settings.DATABRICKS_ENV).is_dir():
         return settings.DATABRICKS_ENV, _DEFAULT_RUN_ENV
@@ -247,7 +246,7 @@ def _envs_on_cluster(conf_source: str | Path, base_env: str) -> tuple[str | None
 
 
 def _register(resolvers: dict[str, Callable[..., Any]]) -> None:
-    # OmegaConf 2.4 renamed it and deprecates the old name.
+    # OmegaConf 2.4 renamed the function and deprecated the old name.
     register = getattr(OmegaConf, "register_resolver", OmegaConf.register_new_resolver)
     for name, resolver in resolvers.items():
         register(name, resolver, replace=True)
@@ -258,39 +257,39 @@ def _reader(resolver: str) -> tuple[DatabricksConfigLoader, str]:
         return _reading.get()
     except LookupError:
         raise SettingsError(
-            f"${{{resolver}:}} has a value only in the configuration of a Kedro project.",
-            hint="Set CONFIG_LOADER_CLASS = DatabricksConfigLoader in its settings.py.",
+            f"${{{resolver}:}} can be resolved only by DatabricksConfigLoader.",
+            hint="Set CONFIG_LOADER_CLASS = DatabricksConfigLoader in the project's settings.py.",
         ) from None
 
 
 def _user() -> str:
-    """Return your Databricks user name."""
+    """Return the Databricks user's name."""
     return _reader("databricks.user")[0].user()
 
 
 def _data_root() -> str:
-    """Return the data root, or the local data folder in an env that has none."""
+    """Return the data root, or the local data folder if the env has no data root."""
     loader, _ = _reader("databricks.data_root")
     return loader.data_root or loader.settings.data.local
 
 
 def _branch() -> str:
-    """Return the Git branch, here or of the Git folder that runs."""
+    """Return the Git branch of the local project, or of the Git folder on a cluster."""
     return _reader("databricks.branch")[0].branch()
 
 
 def _env() -> str:
-    """Return the name of the Kedro env that applies."""
+    """Return the name of the Kedro env in use."""
     return _reader("databricks.env")[0].run_env
 
 
 def _secret(scope: str, key: str) -> str:
-    """Return a secret of a Databricks secret scope; for credentials.yml, since Kedro prints the rest."""
+    """Return a secret of a Databricks secret scope, in files that Kedro does not print."""
     _, reading = _reader("databricks.secret")
     if reading in _PRINTED:
         raise SettingsError(
-            f"${{databricks.secret:{scope},{key}}} must not stand in {reading}, which Kedro prints.",
-            hint="Put it in credentials.yml and name the credentials in the catalog.",
+            f"${{databricks.secret:{scope},{key}}} must not be used in {reading}, which Kedro prints.",
+            hint="Use it in credentials.yml, and name the credentials in the catalog.",
         )
     from kedro_databricks_hybrid.config.secrets import read
 

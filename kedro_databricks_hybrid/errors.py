@@ -1,26 +1,26 @@
-"""One tree of errors: what was tried, on what, what came back, and the next step."""
+"""The errors of this package: each names what failed, and a hint names the next step."""
 
 from __future__ import annotations
 
 import errno
 
-_REMEDIES_OF_THE_MACHINE = {
+_MACHINE_HINTS = {
     errno.ENOSPC: "Free some space",
     errno.EDQUOT: "Free some space",
-    errno.EFBIG: "Allow larger files, such as by `ulimit -f unlimited`",
+    errno.EFBIG: "Allow larger files, for example with `ulimit -f unlimited`",
     errno.EROFS: "Make the disk writable",
     errno.EIO: "Check the disk",
-    errno.EMFILE: "Allow more open files, such as by `ulimit -n 4096`",
+    errno.EMFILE: "Allow more open files, for example with `ulimit -n 4096`",
     errno.ENFILE: "Close other programs",
 }
 
 
 class HybridError(Exception):
-    """Something that a user can act on; a command prints it as one line and exits with `exit_status`.
+    """An error that the user can fix; a command prints it as one line and exits with `exit_status`.
 
     Args:
-        message: What was tried, on what, and what came back; one sentence.
-        hint: The next step, one sentence that names the command or the setting to change.
+        message: What failed and why; one sentence.
+        hint: The next step; one sentence that names a command or a setting.
     """
 
     exit_status = 1
@@ -33,20 +33,20 @@ class HybridError(Exception):
     def __str__(self) -> str:
         if not self.hint:
             return self.message
-        stop = "" if self.message.endswith((".", "!", "?", ":")) else "."  # others' words may have none
+        stop = "" if self.message.endswith((".", "!", "?", ":")) else "."  # quoted messages may have none
         return f"{self.message}{stop} {self.hint}"
 
 
 class SettingsError(HybridError):
-    """databricks.yml, or the project that it belongs to, cannot be used as it is."""
+    """databricks.yml or the project is invalid or incomplete."""
 
 
 class GitError(HybridError):
-    """Git, here or at the remote, refused or lacks what the command needs."""
+    """A Git command failed, or the repository or remote lacks something that the command needs."""
 
 
 class LoginError(HybridError):
-    """No credentials were found, or Databricks does not accept them."""
+    """No credentials were found, or Databricks refused them."""
 
 
 class ConnectionFailedError(HybridError):
@@ -54,7 +54,7 @@ class ConnectionFailedError(HybridError):
 
 
 class WorkspaceError(HybridError):
-    """Databricks answered a request with a refusal."""
+    """Databricks refused a request."""
 
 
 class NotFoundError(WorkspaceError):
@@ -62,45 +62,45 @@ class NotFoundError(WorkspaceError):
 
 
 class DirtyGitFolderError(WorkspaceError):
-    """The Git folder holds edits that a checkout would lose."""
+    """The Git folder has edits that a checkout would lose."""
 
 
 class ComputeError(HybridError):
-    """No cluster to run on, or it did not start."""
+    """No compute was found for a run, or it did not start."""
 
 
 class TransferError(HybridError):
-    """Data could not be moved, or did not arrive as it was sent."""
+    """A transfer of data failed or was refused, or its result differs from what was sent."""
 
 
 class RunError(HybridError):
-    """A pipeline did not complete; its log has been printed."""
+    """A run failed, or a command cannot be applied to it."""
 
 
 class RunCancelledError(RunError):
-    """A run ended because it was cancelled."""
+    """A run was cancelled."""
 
     exit_status = 130
 
 
 class SandboxError(HybridError):
-    """The local workspace cannot be started, reached or stopped."""
+    """The sandbox could not be started, reached or stopped."""
 
 
 class MachineError(HybridError):
-    """This machine refuses what every command needs: space on its disk, a quota, one more open file."""
+    """The operating system refused a resource: disk space, a quota, an open file."""
 
     @classmethod
     def of(cls, error: OSError, path: object = None) -> MachineError | None:
-        """Return the error of such a refusal, in the same words whichever file it meets; None of any other.
+        """Return the error for an OSError of this kind, None for any other.
 
         Args:
-            error: What the system said.
-            path: The file, where the error names none or a draft of it.
+            error: The OSError.
+            path: The file to name, if the error names none or a temporary one.
         """
-        remedy = _REMEDIES_OF_THE_MACHINE.get(error.errno or 0)
-        if remedy is None:
+        hint = _MACHINE_HINTS.get(error.errno or 0)
+        if hint is None:
             return None
         file = path or error.filename
         where = f" ({file})" if file else ""
-        return cls(f"This machine cannot go on: {error.strerror}{where}.", hint=f"{remedy}, then try again.")
+        return cls(f"{error.strerror}{where}.", hint=f"{hint}, then try again.")

@@ -1,4 +1,4 @@
-"""Kedro's hooks, registered by installing the package; each a few lines that call down."""
+"""The hooks that Kedro calls in every run of a project in whose environment the package is installed."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
 
 _log = logging.getLogger(__name__)
-_INSTEAD = {
-    False: "Write /dbfs/... or /Volumes/... for the cluster, or dbfs:///... to go through Databricks' API.",
-    True: "Have it open them by fsspec, or give it a file of this machine in the env's own catalog.",
+_HINTS_FOR_DBFS = {
+    False: "Use /dbfs/... or /Volumes/... on a cluster, or dbfs:///... to read it with Databricks' API.",
+    True: "Use a dataset that opens files with fsspec, or a local path in the env's own catalog.",
 }
 
 
 class WrongPlaceError(ClickException):
-    """The run cannot work where or how it was started; `kedro run` prints one line."""
+    """The run cannot work in this environment or with these options; `kedro run` prints one line."""
 
 
 class DatabricksHooks:
-    """Refuses runs that cannot work here, and starts Spark for those that need it."""
+    """Refuses runs that cannot work in this environment, and starts Spark for those that need it."""
 
     def __init__(self) -> None:
         self._config_loader: AbstractConfigLoader | None = None
         self._connected = False
 
-    # First, because a project's own SparkHooks ask for a session here, and Databricks Connect has none yet.
+    # First, since the project's SparkHooks may ask for a session, which Databricks Connect must provide.
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Keep the config loader for the run; a run by Databricks Connect gets its session at once.
+        """Store the config loader; a run through Databricks Connect gets its session at once.
 
         Raises:
-            WrongPlaceError: Databricks Connect got no session.
+            WrongPlaceError: Databricks Connect could not create a session.
         """
         self._config_loader = context.config_loader
         self._connected = False
@@ -56,37 +56,40 @@ class DatabricksHooks:
     def before_pipeline_run(
         self, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
-        """Refuse a run that cannot work, then start Spark where the run needs it.
+        """Refuse a run that cannot work, then start Spark if the run needs it.
 
         Raises:
-            WrongPlaceError: The data are out of reach, or the runner cannot use Spark.
+            WrongPlaceError: The data cannot be reached, or the runner cannot use Spark.
         """
         loader = self._config_loader
         if loader is None:
             return
         if getattr(loader, "maps_data", False) and spark_session.spark_location() == "local":
-            raise _wrong_place(loader, run_params.get("env"))
-        if _connect_is_enabled() and not self._is_behind_connect():
-            raise _data_are_here(loader)
-        _quietly("The catalog was not checked", lambda: _check_catalog(run_params, pipeline, catalog))
+            raise _data_on_databricks(loader, run_params.get("env"))
+        if _is_connect_requested() and not self._is_behind_connect():
+            raise _data_on_this_machine(loader)
+        _try("The catalog was not checked", lambda: _check_catalog(run_params, pipeline, catalog))
         if self._is_behind_connect():
             self._connect()
-            _quietly("The session was not checked", _check_shared)
-            _quietly("Versions of Spark datasets are sought here", lambda: _seek_there(pipeline, catalog))
+            _try("The session was not checked", _check_shared)
+            _try(
+                "Versions of Spark datasets are searched on this machine",
+                lambda: _search_versions_on_databricks(pipeline, catalog),
+            )
             return
-        _quietly("Spark was not started from spark.yml", lambda: _start_spark(loader, pipeline, catalog))
+        _try("Spark was not started from spark.yml", lambda: _start_spark(loader, pipeline, catalog))
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401
-        """Stop a run by Databricks Connect whose table is another session's."""
+        """Stop a run through Databricks Connect if the table belongs to another session."""
         if self._connected:
-            _quietly(f"Dataset {dataset_name} was not checked", lambda: _check_data(dataset_name, data))
+            _try(f"Dataset {dataset_name} was not checked", lambda: _check_data(dataset_name, data))
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str, data: Any) -> None:  # noqa: ANN401
-        """Stop a run by Databricks Connect whose table is another session's."""
+        """Stop a run through Databricks Connect if the table belongs to another session."""
         if self._connected:
-            _quietly(f"Dataset {dataset_name} was not checked", lambda: _check_data(dataset_name, data))
+            _try(f"Dataset {dataset_name} was not checked", lambda: _check_data(dataset_name, data))
 
     def _is_behind_connect(self) -> bool:
         return spark_session.spark_location() == "connect" and bool(
@@ -104,8 +107,8 @@ class DatabricksHooks:
         self._connected = True
 
 
-def _quietly(failure: str, work: Callable[[], None]) -> None:
-    """Do what a run can do without: it must not fail for what was meant to be a convenience."""
+def _try(failure: str, work: Callable[[], None]) -> None:
+    """Do something optional: only a WrongPlaceError ends the run, other errors become warnings."""
     try:
         work()
     except WrongPlaceError:
@@ -133,8 +136,8 @@ def _check_data(name: str, data: object) -> None:
     _refuse_if_failed(lambda: connect.check_data(name, data))
 
 
-def _seek_there(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
-    """Have versioned Spark datasets seek their versions on Databricks: kedro-datasets looks at this disk."""
+def _search_versions_on_databricks(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
+    """Make versioned Spark datasets search their versions on Databricks instead of the local disk."""
     from kedro_databricks_hybrid.filesystem import DatabricksFileSystem
 
     for name in sorted(pipeline.datasets()):
@@ -146,66 +149,66 @@ def _seek_there(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
 
 
 def _is_run_command() -> bool:
-    """Tell whether this is a run: `kedro catalog` and notebooks make a context too, and need no cluster."""
+    """Return whether this is `kedro run`; `kedro catalog` and notebooks also create a context."""
     context = get_current_context(silent=True)
     return context is not None and context.info_name == "run"
 
 
-def _wrong_place(loader: Any, env: str | None) -> WrongPlaceError:  # noqa: ANN401
+def _data_on_databricks(loader: Any, env: str | None) -> WrongPlaceError:  # noqa: ANN401
     name = env or loader.run_env
     return WrongPlaceError(
-        f"The data of env {name} lie on Databricks ({loader.settings.data.root}), out of reach from here; "
-        f"run it there with `kedro databricks run --env={name}`, or install databricks-connect."
+        f"The data of env {name} are on Databricks ({loader.settings.data.root}) and cannot be reached from "
+        f"this machine. Use `kedro databricks run --env={name}`, or install databricks-connect."
     )
 
 
-def _data_are_here(loader: Any) -> WrongPlaceError:  # noqa: ANN401
+def _data_on_this_machine(loader: Any) -> WrongPlaceError:  # noqa: ANN401
     return WrongPlaceError(
         f"The data of env {getattr(loader, 'run_env', 'local')} are on this machine, where Spark on "
-        "Databricks does not see them. Name an env whose databricks.yml gives data.root with --env, in a "
-        "project whose settings.py has CONFIG_LOADER_CLASS = DatabricksConfigLoader."
+        "Databricks cannot read them. Use --env with an env whose databricks.yml sets data.root, and set "
+        "CONFIG_LOADER_CLASS = DatabricksConfigLoader in the project's settings.py."
     )
 
 
-def _connect_is_enabled() -> bool:
-    asked = sys.modules.get("kedro_databricks_hybrid.spark.connect")
-    return asked is not None and asked.is_enabled()
+def _is_connect_requested() -> bool:
+    connect = sys.modules.get("kedro_databricks_hybrid.spark.connect")
+    return connect is not None and connect.is_enabled()
 
 
 def _check_catalog(
     run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
 ) -> None:
-    """Refuse what would fail in words that nobody understands, or go wrong in silence."""
+    """Refuse catalog entries that would fail with an unclear error, or read and write the wrong files."""
     used = {name: catalog.get(name) for name in sorted(pipeline.datasets())}
     for name, dataset in used.items():
         _refuse_local_dbfs(name, dataset)
     with_spark = [name for name, dataset in used.items() if _is_spark_dataset(dataset)]
     if with_spark and "ParallelRunner" in str(run_params.get("runner") or ""):
         raise WrongPlaceError(
-            "ParallelRunner runs nodes in processes of their own, and Spark's session lives in this one "
-            f"alone: Spark datasets ({', '.join(with_spark)}) cannot be used there. Take "
-            "--runner=ThreadRunner, or none: Spark itself works in parallel."
+            "ParallelRunner runs nodes in other processes, which cannot use the Spark session: Spark "
+            f"datasets ({', '.join(with_spark)}) do not work with it. Use --runner=ThreadRunner "
+            "or the default; Spark itself works in parallel."
         )
 
 
 def _refuse_local_dbfs(name: str, dataset: object) -> None:
-    """Refuse a path that fsspec takes for a local folder called `dbfs:`."""
+    """Refuse a path that fsspec would read as a local folder called `dbfs:`."""
     if _is_spark_dataset(dataset):
         return
     for each in _with_inner(dataset):
         path = str(getattr(each, "_filepath", None) or getattr(each, "_path", None) or "")
         if getattr(each, "_protocol", "file") == "file" and path.startswith("dbfs:"):
             raise WrongPlaceError(
-                f"Dataset {name} would be a local folder called `dbfs:`: {type(each).__name__} opens files, "
-                f"and takes {path} for one here. {_INSTEAD[spark_session.spark_location() == 'connect']}"
+                f"Dataset {name} would use a local folder called `dbfs:`: {type(each).__name__} opens {path} "
+                f"as a local path. {_HINTS_FOR_DBFS[spark_session.spark_location() == 'connect']}"
             )
 
 
 def _start_spark(
     loader: AbstractConfigLoader, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
 ) -> None:
-    # Behind Databricks Connect, in an env whose data are here, Spark is the project's own affair. Where Spark
-    # plays no part spark.yml is not even read: Kedro's loader may warn of something each time it reads.
+    # With Databricks Connect and local data, the project starts Spark itself. Without Spark, spark.yml is not
+    # even read, since Kedro's loader may print warnings each time it reads.
     if spark_session.spark_location() == "connect" or not _uses_spark(pipeline, catalog):
         return
     try:
@@ -217,7 +220,7 @@ def _start_spark(
 
 
 def _uses_spark(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> bool:
-    """Say whether a pipeline reads or writes with Spark, or holds nodes whose module imports it."""
+    """Return whether a pipeline has a Spark dataset, or a node whose module imports pyspark."""
     if any(_is_spark_dataset(catalog.get(name)) for name in sorted(pipeline.datasets())):
         return True
     return "pyspark" in sys.modules and any(
@@ -226,7 +229,7 @@ def _uses_spark(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> bool:
 
 
 def _is_spark_dataset(dataset: object) -> bool:
-    """Look at the dataset, and at the one inside of a CachedDataset or PartitionedDataset."""
+    """Return whether the dataset, or the one inside a CachedDataset or PartitionedDataset, uses Spark."""
     return any(
         spark_session.is_spark_class(each if isinstance(each, type) else type(each))
         for each in _with_inner(dataset)
@@ -234,7 +237,7 @@ def _is_spark_dataset(dataset: object) -> bool:
 
 
 def _with_inner(dataset: object) -> Iterable[object]:
-    """Return a dataset, and the one or the class inside of a CachedDataset or PartitionedDataset."""
+    """Return a dataset, and the dataset or class inside a CachedDataset or PartitionedDataset."""
     return (dataset, getattr(dataset, "_dataset", None), getattr(dataset, "_dataset_type", None))
 
 

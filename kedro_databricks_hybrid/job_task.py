@@ -1,13 +1,12 @@
-"""What a project's notebook does when a job runs it: what the job's parameters ask for, with a run log.
+"""Run the pipeline that a job's parameters describe, from the project's notebook, with a run log.
 
-A job gets its driver program in one of two ways. `kedro databricks run --job` brings its own, in a notebook
-that it writes (`run/job.py`), so that client and driver are never of different versions and the
-project need not have this package. A job that is deployed, and a run at an exact commit (`git_source`), run
-the notebook that the project's repository holds, long after any client is gone: there the package is among
-the project's requirements, and this module takes the driver from it. By hand that notebook has no parameters,
-and this module does nothing.
+A job gets the driver program in one of two ways. `kedro databricks run --job` writes a notebook that contains
+it (`run/job.py`), so client and driver always have the same version, and the project need not install this
+package. A deployed job, and a run at a commit (`git_source`), use the notebook in the project's repository,
+with no client involved: there the project's requirements include this package, and this module runs its
+driver. Without a job the notebook has no parameters, and this module does nothing.
 
-Works on the cluster: it imports the standard library, and Kedro and IPython where they are needed.
+It runs on the cluster, and imports only the standard library, Kedro and IPython.
 """
 
 from __future__ import annotations
@@ -30,17 +29,17 @@ _LOGS = ".kedro-hybrid/runs"
 
 
 class PipelineFailedError(Exception):
-    """The pipeline did not complete, so the job's task has failed."""
+    """The pipeline did not complete, so the job's task fails."""
 
 
 def ran_as_job() -> bool:
-    """Run what a job asks for; without a job, do nothing.
+    """Run the pipeline if the notebook runs in a job, else do nothing.
 
     Returns:
-        Whether it was a job.
+        Whether the notebook runs in a job.
 
     Raises:
-        PipelineFailedError: The pipeline failed; its log says how.
+        PipelineFailedError: The pipeline failed; the run log has the details.
     """
     text = _parameter(REQUEST)
     if not text:
@@ -54,10 +53,10 @@ def ran_as_job() -> bool:
 
 
 def complete(request: dict[str, Any], notebook_folder: Path) -> dict[str, Any]:
-    """Return a request with what is known only when the job runs: its place, its name, changed parameters.
+    """Return a request completed with the project's path, the run's id and the job's parameters.
 
     Args:
-        request: As the job's parameter has it; its project path is relative to the notebook's folder.
+        request: The request in the job's parameter; its project path is relative to the notebook's folder.
         notebook_folder: The folder of the notebook.
     """
     run_id = _parameter(RUN_ID) or request["facts"].get("run_id") or new_run_id()
@@ -82,10 +81,10 @@ def complete(request: dict[str, Any], notebook_folder: Path) -> dict[str, Any]:
 
 
 def raise_for(request: dict[str, Any]) -> None:
-    """Let the job's task fail where the run log's end is no success.
+    """Make the job's task fail if the pipeline did not complete.
 
     Raises:
-        PipelineFailedError: It is so.
+        PipelineFailedError: The end record of the run log has another outcome.
     """
     end = json.loads(Path(request["log_folder"], "end.json").read_text("utf-8"))
     if end["outcome"] != "completed":
@@ -93,16 +92,16 @@ def raise_for(request: dict[str, Any]) -> None:
 
 
 def _parsed(parameters: str) -> dict[str, Any]:
-    """Read parameters as `kedro run --params` does."""
+    """Parse parameters as `kedro run --params` does."""
     from kedro.framework.cli import utils
 
-    nothing: Any = None  # the click context, which is not looked at
-    found: dict[str, Any] = utils._split_params(nothing, nothing, parameters)  # noqa: SLF001 - its only parser
-    return found
+    unused: Any = None  # click's context and parameter
+    parsed: dict[str, Any] = utils._split_params(unused, unused, parameters)  # noqa: SLF001 - Kedro's parser
+    return parsed
 
 
 def _parameter(name: str) -> str:
-    """Return a parameter of the notebook, empty where it has none."""
+    """Return a parameter of the notebook, empty if it does not exist."""
     from IPython import get_ipython
 
     shell: Any = get_ipython()

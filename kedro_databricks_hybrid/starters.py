@@ -1,4 +1,4 @@
-"""The starters that `kedro new --starter=<alias>` finds."""
+"""The starters of `kedro new --starter=<alias>`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kedro.framework.cli.starters import KedroStarterSpec
 
 
 def _template() -> Path:
-    """Return the template's folder: inside the package in a wheel, beside it in a checkout."""
+    """Return the template's folder: inside the package in a wheel, next to it in a checkout."""
     package = Path(__file__).resolve().parent
     packaged = package / "starter"
     return packaged if packaged.is_dir() else package.parent / "starter"

@@ -1,4 +1,4 @@
-"""The source itself: imports point down, one module builds the client, one runs git, heavy imports wait."""
+"""The structure of the package: imports point down, one module builds the client, one runs git."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ LAYERS = (
     ("__init__", "errors", "disk", "parallel"),
     ("git",),
     ("databricks",),
+    ("transfer",),
     ("project",),
     ("spark",),
-    ("config", "transfer"),
+    ("config",),
     ("run", "filesystem"),
     ("doctor", "hooks", "config_loader", "job_task", "starters"),
     ("cli",),
@@ -133,17 +134,17 @@ def sandbox() -> dict[str, Module]:
 
 
 def room(name: str) -> str:
-    """Return the folder, or the module itself where it lies in none."""
+    """Return a module's top folder, or the module itself if it has none."""
     return name.partition(".")[0]
 
 
 def layer(name: str, layers: tuple[tuple[str, ...], ...]) -> int:
-    """Return the number of a module's layer; one that is named nowhere is on top, and an error of its own."""
+    """Return the number of a module's layer; a module without a layer gets the highest number."""
     return next((number for number, members in enumerate(layers) if room(name) in members), len(layers))
 
 
 def test_every_module_lies_in_a_room() -> None:
-    """A new module or folder is put in its layer here first; nothing is on top by default."""
+    """Every module or folder is named in a layer above."""
     named = {member for members in LAYERS for member in members}
     inside = {member for members in SANDBOX_LAYERS for member in members}
     assert {name for name in client() if room(name) not in named} == set()
@@ -151,7 +152,7 @@ def test_every_module_lies_in_a_room() -> None:
 
 
 def test_imports_point_down() -> None:
-    """A module knows nothing of the layers above it, nor of another room in its own layer."""
+    """A module imports neither the layers above it nor another folder of its own layer."""
     upwards = {
         f"{name} imports {other}"
         for name, module in client().items()
@@ -162,14 +163,14 @@ def test_imports_point_down() -> None:
 
 
 def test_there_are_no_circles() -> None:
-    """The modules can be put in an order in which each imports earlier ones only, for types too."""
+    """The modules have an order in which each imports only earlier ones, including imports for types."""
     graph = {name: module.ours - {name, "__init__"} for name, module in modules().items()}
     order = list(TopologicalSorter(graph).static_order())  # a CycleError names the circle
     assert set(order) >= set(graph)
 
 
 def test_the_client_knows_the_sandboxs_address_alone() -> None:
-    """Its inside is none of the client's business."""
+    """The client imports only the module with the sandbox's address."""
     known = {"sandbox", "sandbox.connection"}
     inside = {
         f"{name} imports {other}"
@@ -197,7 +198,7 @@ def test_the_sandbox_is_an_island() -> None:
 
 
 def test_families_share_the_core_alone() -> None:
-    """A family never reaches into another one's store; each exception has a reason and is needed."""
+    """An API family imports no other family, except as listed with a reason."""
     arrows = {
         (name, other.removeprefix("sandbox."))
         for name, module in sandbox().items()
@@ -220,7 +221,7 @@ def test_families_share_the_core_alone() -> None:
 
 
 def test_one_module_builds_the_client_and_one_runs_git() -> None:
-    """Everything else is handed a Workspace, and asks the repository."""
+    """Other modules get a Workspace and use the repository."""
     builders = {name for name, module in client().items() if re.search(r"(?<![\w.])Client\(", module.text)}
     runners = {name for name, module in client().items() if '["git"' in module.text}
     assert builders == {"databricks.workspace"}

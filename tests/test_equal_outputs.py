@@ -1,4 +1,4 @@
-"""The comparison of outputs: blind to the last bits of numbers, and to nothing else."""
+"""The comparison of outputs ignores the last bits of numbers, and nothing else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NUMBER, LAST_BITS, WRONG = 311.63784194043467, 311.6378419404347, 311.637843
 
 @dataclass
 class Model:
-    """A model as libraries keep it: arrays, tables, numbers and other objects."""
+    """A model as libraries store it: arrays, tables, numbers and other objects."""
 
     weights: Any
     name: str = "regressor"
@@ -53,7 +53,7 @@ def _pickle(path: Path, number: float) -> None:
 
 @pytest.mark.parametrize("write", [_csv, _json, _parquet, _pickle])
 def test_numbers_may_differ_in_their_last_bits(tmp_path: Path, write: Callable[[Path, float], None]) -> None:
-    """In files of every kind; beyond a relative 1e-9 they are others."""
+    """In files of every kind; a relative difference above 1e-9 is an error."""
     for folder, number in (("one", NUMBER), ("same", LAST_BITS), ("other", WRONG)):
         file = tmp_path / folder / "03_primary" / f"output.{write.__name__.strip('_')}"
         file.parent.mkdir(parents=True)
@@ -87,7 +87,7 @@ def fill(data: Path, **files: str) -> Path:
     ids=["a count", "a type", "a header", "a text", "a row", "a name", "a file"],
 )
 def test_all_else_must_be_the_same(tmp_path: Path, other: dict[str, str]) -> None:
-    """Counts, types, names, texts, how many rows and which files there are."""
+    """A different count, type, name, text, number of rows or set of files is an error."""
     one = fill(tmp_path / "one", a_csv="n,v\nx,1\n")
     assert_equal_outputs(one, fill(tmp_path / "same", a_csv="n,v\nx,1\n"))
     with pytest.raises(AssertionError, match=r"[ab]\.csv"):
@@ -95,7 +95,7 @@ def test_all_else_must_be_the_same(tmp_path: Path, other: dict[str, str]) -> Non
 
 
 def test_a_table_of_sparks_has_rows_in_no_order(tmp_path: Path) -> None:
-    """However many parts hold them; a row that is twice in one and once in the other differs."""
+    """The number of part files does not matter; a row that one table has twice does."""
     one = fill(tmp_path / "one", t_csv__part_0="n,v\nx,1.5\ny,2.5\n", t_csv___SUCCESS="")
     split = fill(tmp_path / "split", t_csv__part_0="n,v\ny,2.5\n", t_csv__part_1="n,v\nx,1.5\n")
     twice = fill(tmp_path / "twice", t_csv__part_0="n,v\ny,2.5\n", t_csv__part_1="n,v\ny,2.5\n")
@@ -108,7 +108,7 @@ def test_a_table_of_sparks_has_rows_in_no_order(tmp_path: Path) -> None:
 
 
 def test_versions_are_compared_by_their_order(tmp_path: Path) -> None:
-    """Whatever the times were at which they were saved."""
+    """The times at which they were saved do not matter."""
     times = ["2026-11-24T10.00.00.000Z", "2026-11-24T11.00.00.000Z", "2026-11-24T12.00.00.000Z"]
     one, same, other = (tmp_path / name for name in ("one", "same", "other"))
     for data, (first, second) in ((one, times[:2]), (same, times[1:]), (other, times[1::-1])):
@@ -120,7 +120,7 @@ def test_versions_are_compared_by_their_order(tmp_path: Path) -> None:
 
 
 def test_a_picture_is_its_pixels(tmp_path: Path) -> None:
-    """What the library noted about itself beside them does not count; one pixel does."""
+    """Metadata does not matter; a single pixel does."""
     from PIL.PngImagePlugin import PngInfo
 
     for folder, pixel, software in (("one", 0, "1"), ("same", 0, "2"), ("other", 1, "1")):
@@ -158,14 +158,14 @@ def _cycle(number: float) -> Model:
     ],
 )
 def test_models_differ_in_whatever_they_hold(one: object, other: object) -> None:
-    """Types, shapes, names, indexes, dates, attributes, what they hold of themselves, functions."""
+    """A different type, shape, name, index, date, attribute, nested model or function is an error."""
     assert_equal_values([one], [pickle.loads(pickle.dumps(one))])  # noqa: S301 - ours
     with pytest.raises(AssertionError, match=r"\[0\]"):
         assert_equal_values([one], [other])
 
 
 def test_no_outputs_are_no_equal_outputs(tmp_path: Path) -> None:
-    """A comparison that finds nothing to compare has proved nothing."""
+    """A comparison without any outputs is an error."""
     (tmp_path / "02_intermediate").mkdir()
     (tmp_path / "02_intermediate" / ".gitkeep").touch()
     with pytest.raises(AssertionError, match="has no outputs"):

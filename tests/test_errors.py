@@ -1,4 +1,4 @@
-"""How errors read."""
+"""The text of errors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from kedro_databricks_hybrid.errors import HybridError
 
 @pytest.mark.parametrize("message", ["expected (3, 1)", "expected (3, 1)."])
 def test_a_hint_begins_a_new_sentence(message: str) -> None:
-    """Also after the words of others, which may end without a full stop."""
-    assert str(HybridError(message, hint="Mend it.")) == "expected (3, 1). Mend it."
+    """Also after a quoted message, which may end without a full stop."""
+    assert str(HybridError(message, hint="Fix it.")) == "expected (3, 1). Fix it."
     assert str(HybridError(message)) == message

@@ -1,4 +1,4 @@
-"""What installing the package does to the runs of a project: mostly nothing."""
+"""The hooks in runs of a project: most runs are as without the package."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SPARK_CATALOG = """\
 raw: {type: spark.SparkDatasetV2, file_format: csv, filepath: data/01_raw/raw.csv, load_args: {header: true}}
 copied: {type: spark.SparkDatasetV2, filepath: data/02_intermediate/copied, save_args: {mode: overwrite}}
 """
-HIDES_US = """\
+HIDES_PACKAGE = """\
 from importlib import metadata
 
 _all = metadata.distributions
@@ -80,8 +80,8 @@ def kedro(project: Project, *arguments: str, **environ: str) -> subprocess.Compl
     )
 
 
-def test_a_local_run_is_as_without_us(project: Project) -> None:
-    """A pandas project runs, and what it needs is all that is imported."""
+def test_a_local_run_is_as_without_the_package(project: Project) -> None:
+    """A pandas project runs, and neither Spark nor the SDK is imported."""
     script = (
         "import sys\n"
         "from kedro.framework.session import KedroSession\n"
@@ -102,10 +102,10 @@ def test_a_local_run_is_as_without_us(project: Project) -> None:
     assert doubled.read_text() == "a,b\n2,4\n6,8\n"
 
 
-def test_the_log_of_a_local_run_is_as_without_us(project: Project, tmp_path: Path) -> None:
-    """Line by line, with the package and where Kedro cannot find it; only times differ."""
+def test_the_log_of_a_local_run_is_as_without_the_package(project: Project, tmp_path: Path) -> None:
+    """The log has the same lines with the package and without; only times differ."""
     project.write({"src/tiny_shop/settings.py": ""})
-    (tmp_path / "sitecustomize.py").write_text(HIDES_US)
+    (tmp_path / "sitecustomize.py").write_text(HIDES_PACKAGE)
     logs = []
     for variables in ({}, {"PYTHONPATH": str(tmp_path)}):
         done = kedro(project, "run", **variables)
@@ -118,37 +118,38 @@ def test_the_log_of_a_local_run_is_as_without_us(project: Project, tmp_path: Pat
     assert "No such command 'databricks'" in hidden.stderr
 
 
-def test_a_run_whose_data_lie_on_databricks_is_refused(project: Project) -> None:
-    """One line that says where to run it, exit status 1, and nothing written."""
+def test_a_run_whose_data_are_on_databricks_is_refused(project: Project) -> None:
+    """One line that names the command to use, exit status 1, and nothing written."""
     project.write({"conf/databricks/databricks.yml": DBFS})
     done = kedro(project, "run", "--env=databricks")
     assert done.returncode == 1
     said = " ".join((done.stdout + done.stderr).split())
     assert (
-        "Error: The data of env databricks lie on Databricks (dbfs:/root/projects/x/data), out of reach from "
-        "here; run it there with `kedro databricks run --env=databricks`, or install databricks-connect."
+        "Error: The data of env databricks are on Databricks (dbfs:/root/projects/x/data) and cannot be "
+        "reached from this machine. Use "
+        "`kedro databricks run --env=databricks`, or install databricks-connect."
     ) in said
     assert "Traceback" not in said
     assert not (project.path / "data/02_intermediate").exists()
 
 
 def test_an_unknown_user_does_not_hide_the_refusal(project: Project) -> None:
-    """A data root with {user} in it is refused in the same words, without a login."""
+    """A data root with {user} is refused with the same message, without a login."""
     project.write({"conf/databricks/databricks.yml": "data: {root: 'dbfs:/Users/{user}/x'}"})
     with pytest.raises(WrongPlaceError, match="kedro databricks run --env=databricks"):
         project.run("databricks")
 
 
 def test_an_env_from_the_environment_is_named(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """KEDRO_ENV chooses the env as --env does."""
+    """KEDRO_ENV selects the env as --env does."""
     monkeypatch.setenv("KEDRO_ENV", "cloud")
     project.write({"conf/cloud/databricks.yml": DBFS})
     with pytest.raises(WrongPlaceError, match="kedro databricks run --env=cloud"):
         project.run()
 
 
-def test_on_a_cluster_the_run_goes_on(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There the data root is in reach; here it is not, so that pandas is what complains."""
+def test_on_a_cluster_the_run_continues(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run is not refused; on this machine pandas then fails to find the file."""
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "15.4")
     project.write({"conf/databricks/databricks.yml": "data: {root: dbfs:/no/such/root}"})
     with pytest.raises(Exception, match=r"/dbfs/no/such/root/01_raw/raw\.csv"):
@@ -156,7 +157,7 @@ def test_on_a_cluster_the_run_goes_on(project: Project, monkeypatch: pytest.Monk
 
 
 def test_a_project_with_kedros_own_loader_is_left_alone(project: Project) -> None:
-    """Nothing is mapped there, so an env with a data root runs locally as it says."""
+    """With Kedro's loader no paths are mapped, so an env with a data root runs locally."""
     project.write(
         {
             "src/tiny_shop/settings.py": "",
@@ -169,7 +170,7 @@ def test_a_project_with_kedros_own_loader_is_left_alone(project: Project) -> Non
 
 
 def test_spark_yml_alone_starts_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipeline of pandas datasets waits for no JVM."""
+    """A pipeline of pandas datasets does not start Spark."""
     monkeypatch.setattr(spark_session, "start", _must_not_start)
     project.write({"conf/base/spark.yml": "spark.app.name: unused"})
     project.run()
@@ -179,7 +180,7 @@ def test_spark_yml_alone_starts_nothing(project: Project, monkeypatch: pytest.Mo
 def test_a_spark_that_cannot_start_is_a_warning(
     project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A failure of ours leaves the run to its own devices."""
+    """If the hook fails, the run continues."""
     monkeypatch.setattr(spark_session, "start", _must_not_start)
     monkeypatch.setattr(hooks_module, "_uses_spark", lambda *_: True)
     project.write({"conf/base/spark.yml": "spark.app.name: x"})
@@ -190,34 +191,34 @@ def test_a_spark_that_cannot_start_is_a_warning(
 
 
 def test_parallel_runner_is_refused_for_spark(project: Project) -> None:
-    """In words about Spark and runners, before any process is started."""
+    """The message names Spark and the runner, and no process is started."""
     project.write({"src/tiny_shop/pipeline_registry.py": SPARK_NODES, "conf/base/catalog.yml": SPARK_CATALOG})
     with pytest.raises(WrongPlaceError) as refused:
         project.run(runner=ParallelRunner())
-    assert "Spark datasets (copied, raw) cannot be used there" in refused.value.message
+    assert "Spark datasets (copied, raw) do not work with it" in refused.value.message
     assert "--runner=ThreadRunner" in refused.value.message
 
 
-def test_parallel_runner_is_none_of_our_business_without_spark(project: Project) -> None:
-    """Pandas datasets run in parallel as without us."""
+def test_parallel_runner_without_spark(project: Project) -> None:
+    """Pandas datasets run in parallel."""
     project.run(runner=ParallelRunner(max_workers=1))
     assert (project.path / "data/02_intermediate/doubled.csv").is_file()
 
 
 def test_a_local_folder_called_dbfs_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files take dbfs:/ for a folder here, which nobody wants; the forms that work are named."""
+    """Datasets that open files would create a local folder; the message names the paths that work."""
     monkeypatch.chdir(project.path)
     catalog = project.path / "conf/base/catalog.yml"
     catalog.write_text(catalog.read_text().replace("data/02_intermediate/", "dbfs:/FileStore/"))
-    with pytest.raises(WrongPlaceError, match=r"Dataset doubled would be a local folder called `dbfs:`"):
+    with pytest.raises(WrongPlaceError, match=r"Dataset doubled would use a local folder called `dbfs:`"):
         project.run()
     assert not list(project.path.rglob("dbfs:*"))
 
 
-def test_a_check_of_ours_that_breaks_does_not_break_the_run(
+def test_a_check_that_fails_does_not_break_the_run(
     project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is a warning, whatever it raises."""
+    """Any error in a check becomes a warning."""
     monkeypatch.setattr(hooks_module, "_refuse_local_dbfs", _must_not_start)
     with _captured(caplog):
         project.run()
@@ -225,10 +226,10 @@ def test_a_check_of_ours_that_breaks_does_not_break_the_run(
     assert any("The catalog was not checked: TypeError" in each for each in caplog.messages)
 
 
-def test_a_check_of_a_table_that_breaks_does_not_break_the_run(
+def test_a_check_of_a_table_that_fails_does_not_break_the_run(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Behind Databricks Connect every table is looked at; what cannot be looked at is let pass."""
+    """With Databricks Connect every table is checked; an error in the check is a warning."""
     monkeypatch.setattr(hooks_module, "_check_data", _must_not_start)
     hooks = hooks_module.DatabricksHooks()
     hooks._connected = True  # noqa: SLF001 - as a run by Databricks Connect leaves it
@@ -240,7 +241,7 @@ def test_a_check_of_a_table_that_breaks_does_not_break_the_run(
 
 
 def test_the_hooks_can_be_disabled(project: Project) -> None:
-    """Kedro's own switch for plugins works on this one."""
+    """Kedro's setting for disabling a plugin's hooks works."""
     project.write({"conf/databricks/databricks.yml": DBFS})
     off = 'DISABLE_HOOKS_FOR_PLUGINS = ("kedro-databricks-hybrid",)\n'
     settings = project.path / "src/tiny_shop/settings.py"
@@ -250,7 +251,7 @@ def test_the_hooks_can_be_disabled(project: Project) -> None:
 
 
 def test_spark_starts_with_the_projects_settings(project: Project) -> None:
-    """A pipeline of Spark datasets finds a session that spark.yml made, in a new process."""
+    """A pipeline of Spark datasets gets a session with the settings of spark.yml."""
     project.write(
         {
             "src/tiny_shop/pipeline_registry.py": SPARK_NODES,
@@ -283,14 +284,14 @@ def _must_not_start(conf: object) -> None:
 
 
 def _captured(caplog: pytest.LogCaptureFixture) -> contextlib.AbstractContextManager[None]:
-    """Capture our log although Kedro configures logging anew, handlers and all."""
+    """Capture the package's log, although Kedro replaces the logging configuration."""
     logger = logging.getLogger("kedro_databricks_hybrid")
     logger.addHandler(caplog.handler)
     return caplog.at_level(logging.WARNING, logger=logger.name)
 
 
 def test_a_session_remembers_its_own_project(tmp_path: Path) -> None:
-    """The hooks live as long as the process and look at the context that was made last."""
+    """The hooks live as long as the process and use the latest context."""
     remote = make_project(tmp_path / "a").write({"conf/databricks/databricks.yml": DBFS})
     with pytest.raises(WrongPlaceError):
         remote.run("databricks")

@@ -1,4 +1,4 @@
-"""What the plugin costs Kedro's commands: Kedro loads it on every one of them."""
+"""The plugin's import time: Kedro loads it on every command."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ print("plugin" if "kedro_databricks_hybrid.cli" in sys.modules else "no plugin")
 
 @pytest.mark.parametrize("arguments", [["--help"], ["databricks", "--help"]])
 def test_help_imports_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
-    """`kedro --help` with the plugin in it waits for no SDK, Spark, pandas or web server."""
+    """`kedro --help` imports no SDK, Spark, pandas or web server."""
     done = subprocess.run(
         [sys.executable, "-c", _HELP, *arguments],
         cwd=make_project(tmp_path).path,
@@ -45,7 +45,7 @@ def test_help_imports_nothing_heavy(tmp_path: Path, arguments: list[str]) -> Non
 
 
 def test_what_a_project_imports_is_light() -> None:
-    """What Kedro or a project's settings.py imports loads nothing heavy by itself."""
+    """Modules that Kedro or a project's settings.py imports load nothing heavy."""
     modules = ("hooks", "config_loader", "project.settings", "spark.session", "spark.java", "starters")
     script = (
         "import sys\nfrom importlib import import_module\n"

@@ -1,4 +1,4 @@
-"""What a user installs with the package is under licences that allow them to use it at work."""
+"""The licences of all dependencies allow commercial use."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def shipped() -> list[str]:
 
 
 def licences(installed: Distribution) -> list[str]:
-    """Return what a distribution says of its licence: an expression, else classifiers, else free text."""
+    """Return the licences in a distribution's metadata: an expression, else classifiers, else free text."""
     metadata = cast("Message", installed.metadata)  # whose protocol lacks `get` on older Pythons
     if expression := metadata.get("License-Expression"):
         return [part.strip(" ()") for part in expression.replace(" OR ", " AND ").split(" AND ")]
@@ -53,7 +53,7 @@ def licences(installed: Distribution) -> list[str]:
 
 
 def test_every_dependency_may_be_used_at_work() -> None:
-    """Every licence that one names is permissive, or somebody has looked at it."""
+    """Every licence is permissive, or listed as checked."""
     strict = {}
     for name in set(shipped()) - set(_LOOKED_AT):
         found = licences(distribution(name))
@@ -63,5 +63,5 @@ def test_every_dependency_may_be_used_at_work() -> None:
 
 
 def test_only_what_needs_it_is_excepted() -> None:
-    """An exception ends with the dependency that needed it."""
+    """Every exception belongs to a current dependency."""
     assert set(_LOOKED_AT) <= set(shipped())

@@ -1,4 +1,4 @@
-"""Every way of installing the package gives `kedro new --starter=pyspark-iris` and the commands."""
+"""Every way of installing the package provides the starter and the commands."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(*command: object, folder: Path, **variables: str) -> str:
 
 @pytest.fixture(scope="module")
 def uv_cache(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Keep uv's cache and configuration where the machine's owner has them, whatever HOME says now."""
+    """Use the uv cache and configuration of the real home folder, since tests change HOME."""
     import pwd
 
     home = Path(pwd.getpwuid(os.getuid()).pw_dir)
@@ -52,7 +52,7 @@ def build(kind: str, folder: Path, variables: dict[str, str]) -> Path:
 def test_a_clean_environment_gets_starter_and_commands(
     kind: str, tmp_path: Path, uv_cache: dict[str, str]
 ) -> None:
-    """Installed alone, with the dependencies that it declares at the pinned versions."""
+    """Install it with only its declared dependencies, at the pinned versions."""
     uv = Path(sys.executable).parent / "uv"
     what = build(kind, tmp_path, uv_cache)
     python = tmp_path / "env" / "bin" / "python"
@@ -72,7 +72,7 @@ def test_a_clean_environment_gets_starter_and_commands(
 
 @pytest.mark.release
 def test_the_wheel_does_the_whole_workflow(tmp_path: Path, uv_cache: dict[str, str]) -> None:
-    """With nothing of the checkout in reach: the starter, push, a run on the sandbox, all commands."""
+    """Without access to the checkout: the starter, push, a run on the sandbox, all commands."""
     uv = Path(sys.executable).parent / "uv"
     wheel = build("wheel", tmp_path, uv_cache)
     python = tmp_path / "env" / "bin" / "python"
@@ -87,7 +87,7 @@ def test_the_wheel_does_the_whole_workflow(tmp_path: Path, uv_cache: dict[str, s
 
 @pytest.mark.release
 def test_the_source_gives_the_same_wheel(tmp_path: Path, uv_cache: dict[str, str]) -> None:
-    """What is built from the source distribution alone holds the files that the checkout's wheel holds."""
+    """A wheel built from the source distribution has the same files as one built from the checkout."""
     source = build("sdist", tmp_path, uv_cache)
     shutil.unpack_archive(source, tmp_path / "unpacked")
     (unpacked,) = (tmp_path / "unpacked").iterdir()
@@ -98,7 +98,7 @@ def test_the_source_gives_the_same_wheel(tmp_path: Path, uv_cache: dict[str, str
 
 
 def digests(wheel: Path) -> set[str]:
-    """Return the names, digests and sizes of a wheel's files, as it lists them itself."""
+    """Return the names, digests and sizes of a wheel's files from its record."""
     with ZipFile(wheel) as files:
         record = next(name for name in files.namelist() if name.endswith(".dist-info/RECORD"))
         return set(files.read(record).decode().splitlines())
@@ -113,7 +113,7 @@ def pinned(requirements: Path) -> list[str]:
 @pytest.mark.release
 @pytest.mark.parametrize("extra", ["dev", "bench", "docs", "connect", "connect-dev"])
 def test_the_pins_are_current(extra: str, uv_cache: dict[str, str], tmp_path: Path) -> None:
-    """Compiling again what pyproject.toml asks for changes no version."""
+    """Compiling pyproject.toml's requirements again changes no version."""
     pins = ROOT / "requirements" / f"{extra}.txt"
     again = tmp_path / "again.txt"
     again.write_bytes(pins.read_bytes())
@@ -126,7 +126,7 @@ def test_the_pins_are_current(extra: str, uv_cache: dict[str, str], tmp_path: Pa
 
 @pytest.mark.parametrize("extra", ["spark", "sandbox"])
 def test_the_pins_agree(extra: str) -> None:
-    """What users of an extra get is what the tests ran with."""
+    """An extra's versions are the ones that the tests use."""
     ours, tested = (
         {line.partition(" ;")[0] for line in pinned(ROOT / "requirements" / f"{name}.txt")}
         for name in (extra, "dev")
@@ -135,6 +135,6 @@ def test_the_pins_agree(extra: str) -> None:
 
 
 def test_no_pin_names_a_host() -> None:
-    """Packages come by name from whatever registry a machine is set up for."""
+    """The files name no registry, so a machine's configured registry is used."""
     for pins in (ROOT / "requirements").glob("*.txt"):
         assert "://" not in pins.read_text("utf-8"), pins

@@ -1,4 +1,4 @@
-"""The starter that Kedro finds by its alias."""
+"""Kedro finds the starter by its alias."""
 
 from __future__ import annotations
 

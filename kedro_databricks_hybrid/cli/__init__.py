@@ -1,4 +1,4 @@
-"""`kedro databricks ...`: options, output and exit codes; what a command does lies below this package."""
+"""`kedro databricks ...`: options, output and exit codes; the other packages do the work."""
 
 from __future__ import annotations
 
@@ -6,66 +6,69 @@ from importlib import import_module
 
 import click
 
-from kedro_databricks_hybrid.cli import neighbours
+from kedro_databricks_hybrid.cli import other_plugins
 
 _COMMANDS = {
     "init": ("kedro_databricks_hybrid.cli.init:init", "Prepare a project and its Git folder on Databricks."),
     "doctor": (
         "kedro_databricks_hybrid.cli.doctor:doctor",
-        "Check everything that the workflow needs, and name the command that mends it.",
+        "Check everything that the workflow needs, and name the command that fixes each problem.",
     ),
-    "status": ("kedro_databricks_hybrid.cli.status:status", "Show where code and data stand on both sides."),
+    "status": (
+        "kedro_databricks_hybrid.cli.status:status",
+        "Compare code and data on this machine and on Databricks.",
+    ),
     "push": (
         "kedro_databricks_hybrid.cli.push:push",
-        "Bring the current commit and changed data to Databricks.",
+        "Push the current commit and changed data to Databricks.",
     ),
     "pull": ("kedro_databricks_hybrid.cli.pull:pull", "Pull a branch into the Git folder on Databricks."),
     "run": ("kedro_databricks_hybrid.cli.run:run", "Run the pipeline on a cluster and follow its log."),
-    "runs": ("kedro_databricks_hybrid.cli.runs:runs", "List the last runs."),
+    "runs": ("kedro_databricks_hybrid.cli.runs:runs", "List the latest runs."),
     "logs": ("kedro_databricks_hybrid.cli.runs:logs", "Print the log of a run."),
-    "attach": ("kedro_databricks_hybrid.cli.runs:attach", "Follow a run that goes on."),
-    "cancel": ("kedro_databricks_hybrid.cli.runs:cancel", "Cancel a run that goes on."),
+    "attach": ("kedro_databricks_hybrid.cli.runs:attach", "Follow a run in progress."),
+    "cancel": ("kedro_databricks_hybrid.cli.runs:cancel", "Cancel a run in progress."),
     "notebook": (
         "kedro_databricks_hybrid.cli.notebook:notebook",
         "Write the notebook that runs the project, and print its address.",
     ),
-    "deploy": ("kedro_databricks_hybrid.cli.deploy:deploy", "Make or update a job for the project."),
+    "deploy": ("kedro_databricks_hybrid.cli.deploy:deploy", "Create or update a job for the project."),
     "catalog": (
         "kedro_databricks_hybrid.cli.catalog:catalog",
-        "Show each dataset and where it points in each env.",
+        "Show the path or table of each dataset in each env.",
     ),
-    "data": ("kedro_databricks_hybrid.cli.data:data", "Push, pull and list data alone."),
+    "data": ("kedro_databricks_hybrid.cli.data:data", "Push, pull and list data without code."),
     "sandbox": ("kedro_databricks_hybrid.cli.sandbox:sandbox", "A local workspace: no account, no Docker."),
 }
 
 
 class CommandsOnDemand(click.Group):
-    """A group that imports a command when it is called, since Kedro loads every plugin on every command."""
+    """A group that imports a command when it is called: Kedro loads every plugin on every command."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order in which a newcomer needs them, then those of other plugins."""
-        return [*_COMMANDS, *_of_neighbours()]
+        """Return the names in the order in which a new user needs them, then those of other plugins."""
+        return [*_COMMANDS, *_commands_of_other_plugins()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command; what is not ours may be another plugin's."""
+        """Import one command of this plugin, or return another plugin's."""
         if cmd_name not in _COMMANDS:
-            return _of_neighbours().get(cmd_name)
+            return _commands_of_other_plugins().get(cmd_name)
         module, _, name = _COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing them."""
+        """Write the list of commands without importing the commands."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
-        if others := _of_neighbours():
+        if others := _commands_of_other_plugins():
             with formatter.section("Commands of other plugins"):
                 formatter.write_dl([(name, each.get_short_help_str()) for name, each in others.items()])
 
 
 @click.group(name="kedro-databricks-hybrid")
 def commands() -> None:
-    """The group that Kedro merges into its own; `databricks` is a group inside it."""
+    """The group that Kedro merges into its own; it contains the group `databricks`."""
 
 
 @commands.group(name="databricks", cls=CommandsOnDemand)
@@ -73,13 +76,13 @@ def databricks() -> None:
     """Write locally, keep code in Git, run on Databricks."""
 
 
-def _of_neighbours() -> dict[str, click.Command]:
-    """Return the commands of other `databricks` groups: by themselves, and all below the plugin's name."""
-    reachable: dict[str, click.Command] = {}
-    for each in neighbours.found():
-        reachable |= {name: command for name, command in each.group.commands.items() if name not in _COMMANDS}
-        reachable[each.name] = each.group
-    return reachable
+def _commands_of_other_plugins() -> dict[str, click.Command]:
+    """Return the commands of other `databricks` groups, and each group under its plugin's name."""
+    found: dict[str, click.Command] = {}
+    for plugin in other_plugins.found():
+        found |= {name: command for name, command in plugin.group.commands.items() if name not in _COMMANDS}
+        found[plugin.name] = plugin.group
+    return found
 
 
-neighbours.answer_for_them(databricks)
+other_plugins.merge_into(databricks)

@@ -1,4 +1,4 @@
-"""`kedro databricks catalog`: each dataset, and where it points in each env."""
+"""`kedro databricks catalog`: show the path or table of each dataset in each env."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from kedro.config import MissingConfigException
 
 from kedro_databricks_hybrid.cli.options import Command, env_option, say, say_json
-from kedro_databricks_hybrid.cli.output import table_lines
+from kedro_databricks_hybrid.cli.output import print_table
 from kedro_databricks_hybrid.config import catalog_paths
 from kedro_databricks_hybrid.errors import HybridError, SettingsError
 from kedro_databricks_hybrid.project import settings
@@ -29,10 +29,10 @@ _IN_MEMORY = "MemoryDataset"
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def catalog(metadata: ProjectMetadata, env: str | None, as_json: bool) -> None:
-    """Show each dataset and where it points in each env.
+    """Show the path or table of each dataset in each env.
 
-    Without --env, in the default env and in those whose databricks.yml gives a data root. A name in braces is
-    the pattern of a dataset factory.
+    Without --env, these are Kedro's default env and every env that has a databricks.yml. A name with braces
+    is the pattern of a dataset factory.
     """
     if env:
         settings.require_env(metadata.project_path, env)
@@ -44,47 +44,46 @@ def catalog(metadata: ProjectMetadata, env: str | None, as_json: bool) -> None:
         say_json([row.document() for row in rows])
         return
     if not rows:
-        say("The catalog holds no dataset.")
+        say("The catalog has no datasets.")
         return
-    for line in table_lines(["dataset", "type", *envs], [row.cells() for row in rows]):
-        say(line)
+    print_table(["dataset", "type", *envs], [row.cells() for row in rows])
 
 
 class _Row:
-    """One dataset: its entry in the catalog of each env, None where there is none."""
+    """A dataset with its catalog entry in each env, None where the env does not have it."""
 
     def __init__(self, name: str, entries: Mapping[str, Any]) -> None:
         self._name = name
         self._entries = entries
 
     def cells(self) -> list[str]:
-        paths = [", ".join(_places(entry)) or "-" for entry in self._entries.values()]
+        paths = [", ".join(_locations(entry)) or "-" for entry in self._entries.values()]
         return [self._name, " or ".join(self._types()), *paths]
 
     def document(self) -> dict[str, Any]:
         return {
             "dataset": self._name,
             "type": " or ".join(self._types()),
-            "paths": {env: _places(entry) for env, entry in self._entries.items()},
+            "paths": {env: _locations(entry) for env, entry in self._entries.items()},
         }
 
     def _types(self) -> list[str]:
-        kinds = (_type(entry) for entry in self._entries.values() if entry is not None)
-        return list(dict.fromkeys(kinds))
+        types = (_type(entry) for entry in self._entries.values() if entry is not None)
+        return list(dict.fromkeys(types))
 
 
 def _type(entry: object) -> str:
-    kind = entry.get("type", "") if isinstance(entry, dict) else ""
-    return kind if isinstance(kind, str) else kind.__name__
+    given = entry.get("type", "") if isinstance(entry, dict) else ""
+    return given if isinstance(given, str) else given.__name__
 
 
-def _places(entry: object) -> list[str]:
-    """Return the paths and tables that an entry names, without a password."""
-    return [_PASSWORD.sub("//***@", place) for place in catalog_paths.places(entry)]
+def _locations(entry: object) -> list[str]:
+    """Return the paths and tables of an entry, with passwords masked."""
+    return [_PASSWORD.sub("//***@", location) for location in catalog_paths.locations(entry)]
 
 
 def _envs(metadata: ProjectMetadata) -> list[str]:
-    """Return the env that Kedro takes by default, and those whose data lie on Databricks."""
+    """Return Kedro's default env, and those that have a databricks.yml."""
     from kedro.framework.project import settings as project_settings
 
     conf = metadata.project_path / project_settings.CONF_SOURCE
@@ -94,13 +93,13 @@ def _envs(metadata: ProjectMetadata) -> list[str]:
 
 
 def _catalog(metadata: ProjectMetadata, env: str) -> dict[str, Any]:
-    """Return the entries of an env's catalog by their names, as the project's own loader gives them."""
+    """Return the entries of an env's catalog by name, read with the project's config loader."""
     from kedro.framework.project import settings as project_settings
 
     conf = metadata.project_path / project_settings.CONF_SOURCE
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what concerns a run is said when it runs
+            warnings.simplefilter("ignore")  # a run shows them again
             loader = project_settings.CONFIG_LOADER_CLASS(
                 conf_source=str(conf), env=env, **project_settings.CONFIG_LOADER_ARGS
             )
@@ -108,12 +107,12 @@ def _catalog(metadata: ProjectMetadata, env: str) -> dict[str, Any]:
     except (HybridError, MissingConfigException) as error:
         if isinstance(error, HybridError):
             raise
-        if not (conf / env).is_dir():  # Git does not carry conf/local
+        if not (conf / env).is_dir():  # conf/local is usually not in Git
             return {}
         raise SettingsError(f"The catalog of env {env} cannot be read: {error}") from error
-    except Exception as error:  # whatever a resolver, YAML or a loader of the project's own raises
-        words = " ".join(str(error).split())
+    except Exception as error:  # resolvers, YAML and the project's config loader may raise anything
+        message = " ".join(str(error).split())
         raise SettingsError(
-            f"The catalog of env {env} cannot be read: {type(error).__name__}: {words}"
+            f"The catalog of env {env} cannot be read: {type(error).__name__}: {message}"
         ) from error
     return {name: entry for name, entry in found.items() if not name.startswith("_")}

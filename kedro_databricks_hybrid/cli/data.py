@@ -12,38 +12,35 @@ from kedro_databricks_hybrid.cli.options import (
     env_option,
     json_option,
     profile_option,
-    say,
     say_json,
 )
-from kedro_databricks_hybrid.cli.output import in_bytes
+from kedro_databricks_hybrid.cli.output import in_bytes, print_table
 from kedro_databricks_hybrid.cli.startup_files import startup_files_option
 from kedro_databricks_hybrid.databricks.workspace import connect
-from kedro_databricks_hybrid.project.project import data_root_key, open_project
+from kedro_databricks_hybrid.project.project import open_project
 from kedro_databricks_hybrid.transfer import local
 from kedro_databricks_hybrid.transfer.plan import local_time
 from kedro_databricks_hybrid.transfer.pull import Pull
-from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from kedro.framework.startup import ProjectMetadata
 
-    from kedro_databricks_hybrid.databricks.workspace import Workspace
-    from kedro_databricks_hybrid.project.project import Project
+    from kedro_databricks_hybrid.project.project import ProjectOnWorkspace
     from kedro_databricks_hybrid.transfer.files import LocalFile, RemoteFile
     from kedro_databricks_hybrid.transfer.plan import Pair
 
 _pipelines_option = click.option(
     "--pipelines", metavar="NAMES", default="", callback=split_string, help="Data of these pipelines only."
 )
-_dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+_dry_run_option = click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 _SAME_SIZE = "same size"
 
 
 @click.group()
 def data() -> None:
-    """Push, pull and list data alone."""
+    """Push, pull and list data without code."""
 
 
 @data.command(cls=Command)
@@ -52,23 +49,23 @@ def data() -> None:
 @env_option
 @_pipelines_option
 @click.option("--all", "everything", is_flag=True, help="The whole data folder.")
-@click.option("--force", is_flag=True, help="Send yours also where the files there changed.")
-@click.option("--theirs", is_flag=True, help="Leave the ones there where both changed, and send the rest.")
+@click.option("--force", is_flag=True, help="Overwrite files that changed on Databricks.")
+@click.option("--theirs", is_flag=True, help="Of files that changed on both sides, keep Databricks' version.")
 @_dry_run_option
 @json_option
 @click.pass_obj
 def push(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **options: Any) -> None:  # noqa: ANN401
-    """Send the data that changed: what the pipelines read, or PATHS in the data folder."""
+    """Send changed data to Databricks: the inputs of the pipelines, or PATHS in the data folder."""
     from kedro_databricks_hybrid.cli import data_push
 
     as_json = options.pop("as_json")
     if options["force"] and options["theirs"]:
         raise click.UsageError("--force and --theirs exclude each other.")
-    _only_one(options)
-    project = open_project(metadata, env)
-    told = data_push.push_data(project, connect(profile), data_push.PushOptions(**options))
+    _refuse_two_selections(options)
+    project = open_project(metadata, env).on(connect(profile))
+    result = data_push.push_data(project, data_push.PushOptions(**options))
     if as_json:
-        say_json({"dry_run": options["dry_run"], **told})
+        say_json({"dry_run": options["dry_run"], **result})
 
 
 @data.command(cls=Command)
@@ -77,24 +74,24 @@ def push(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **o
 @env_option
 @_pipelines_option
 @click.option("--all", "everything", is_flag=True, help="Everything below the data root.")
-@click.option("--force", is_flag=True, help="Take theirs also where you edited; your edits are saved first.")
-@click.option("--mine", is_flag=True, help="Be content with yours where you edited, and take the rest.")
+@click.option("--force", is_flag=True, help="Overwrite files that you edited; your edits are saved first.")
+@click.option("--mine", is_flag=True, help="Keep files that you edited, and exit with status 0.")
 @startup_files_option
 @_dry_run_option
 @json_option
 @click.pass_obj
 def pull(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **options: Any) -> None:  # noqa: ANN401
-    """Bring results here: what the last run wrote, or PATHS in the data folder."""
+    """Download results: the output of the last run, or PATHS in the data folder."""
     from kedro_databricks_hybrid.cli import data_pull
 
     as_json = options.pop("as_json")
     if options["force"] and options["mine"]:
         raise click.UsageError("--force and --mine exclude each other.")
-    _only_one(options)
-    project = open_project(metadata, env)
-    told = data_pull.pull_data(project, connect(profile), data_pull.PullOptions(**options))
+    _refuse_two_selections(options)
+    project = open_project(metadata, env).on(connect(profile))
+    result = data_pull.pull_data(project, data_pull.PullOptions(**options))
     if as_json:
-        say_json({"dry_run": options["dry_run"], **told})
+        say_json({"dry_run": options["dry_run"], **result})
 
 
 @data.command(name="ls", cls=Command)
@@ -106,33 +103,24 @@ def pull(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **o
 def list_data(
     metadata: ProjectMetadata, profile: str | None, env: str | None, paths: tuple[str, ...], as_json: bool
 ) -> None:
-    """List data here and there side by side: size, time, and how the two relate."""
-    print_data(open_project(metadata, env), connect(profile), paths, as_json=as_json)
+    """List local files and files on Databricks side by side, with sizes, times and states."""
+    _print_data(open_project(metadata, env).on(connect(profile)), paths, as_json=as_json)
 
 
-def _only_one(options: dict[str, Any]) -> None:
+def _refuse_two_selections(options: dict[str, Any]) -> None:
     given = [name for name in ("paths", "pipelines", "everything") if options[name]]
     if len(given) > 1:
         raise click.UsageError("PATHS, --pipelines and --all exclude each other.")
 
 
-def print_data(project: Project, workspace: Workspace, paths: Collection[str], *, as_json: bool) -> None:
-    """Print each file with both its sides."""
-    tree = open_tree(workspace, project.data_root(workspace))
+def _print_data(project: ProjectOnWorkspace, paths: Collection[str], *, as_json: bool) -> None:
     chosen = local.named(project.data, paths) if paths else [project.data]
-    pull = Pull(tree, project.data, data_root_key(workspace, tree.root))
+    pull = Pull(project.data_tree, project.data, project.data_key)
     pairs = pull.pairs([local.inside(project.data, path) for path in chosen])
     if as_json:
         say_json([_as_json(pair) for pair in pairs])
         return
-    rows = [("path", "here", "", "there", "", "state"), *(_row(pair) for pair in pairs)]
-    widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    for row in rows:
-        cells = [
-            cell.rjust(width) if column in {1, 3} else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        say("  ".join(cells).rstrip())
+    print_table(("path", "here", "", "there", "", "state"), [_row(pair) for pair in pairs], right=(1, 3))
 
 
 def _row(pair: Pair) -> tuple[str, str, str, str, str, str]:
@@ -144,7 +132,7 @@ def _cells(file: LocalFile | RemoteFile | None) -> tuple[str, str]:
 
 
 def _state(pair: Pair) -> str:
-    """Name the state; where nobody noted the remote content, sizes are all that is known."""
+    """Return the state; if the remote content was never recorded, only the sizes can be compared."""
     return _SAME_SIZE if pair.must_be_compared else pair.state.value
 
 

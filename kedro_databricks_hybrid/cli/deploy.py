@@ -1,15 +1,14 @@
-"""`kedro databricks deploy`: a job for the project, made once and updated in place."""
+"""`kedro databricks deploy`: create a job for the project, or update it in place."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kedro_databricks_hybrid.cli.follow import follow, report, shower, starting
+from kedro_databricks_hybrid.cli.follow import follow, record_printer, report, starting
 from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json, warn
 from kedro_databricks_hybrid.databricks import clusters
 from kedro_databricks_hybrid.databricks.workspace import connect
@@ -19,23 +18,19 @@ from kedro_databricks_hybrid.project.project import open_project
 from kedro_databricks_hybrid.run import deploy as deployed
 from kedro_databricks_hybrid.run import job
 from kedro_databricks_hybrid.run.compute import ComputeOptions, choose_compute, refuse_out_of_reach
-from kedro_databricks_hybrid.run.log import LocalPaths
 from kedro_databricks_hybrid.run.request import RunRequest, new_run_id
-from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata
 
-    from kedro_databricks_hybrid.databricks.workspace import Workspace
-    from kedro_databricks_hybrid.project.project import Project
+    from kedro_databricks_hybrid.project.project import Project, ProjectOnWorkspace
     from kedro_databricks_hybrid.run.compute import Choice
-    from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 
 @click.command(cls=Command)
 @profile_option
 @env_option
-@click.option("--name", metavar="NAME", help="Name of the job; the project's by default.")
+@click.option("--name", metavar="NAME", help="Name of the job; by default that of the project.")
 @click.option("--cluster", "cluster_name", metavar="NAME", help="Name or id of the cluster to run on.")
 @click.option("--serverless", is_flag=True, help="Run on serverless compute.")
 @click.option("--schedule", metavar="CRON", help="Quartz cron expression, such as '0 0 6 * * ?'.")
@@ -43,7 +38,7 @@ if TYPE_CHECKING:
 @click.option("--pipelines", metavar="NAMES", default="", help="Pipelines to run, separated by commas.")
 @click.option("--params", metavar="PARAMS", default="", help="Parameters as for `kedro run --params`.")
 @click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Tag of the job; may be repeated.")
-@click.option("--force", is_flag=True, help="Take over a job of that name that was made otherwise.")
+@click.option("--force", is_flag=True, help="Take over a job of that name that was not created by deploy.")
 @click.option("--run", "run_it", is_flag=True, help="Start the job and follow its log.")
 @click.option("--dry-run", is_flag=True, help="Print the job as JSON, and do nothing.")
 @click.pass_obj
@@ -63,22 +58,21 @@ def deploy(
     run_it: bool,
     dry_run: bool,
 ) -> None:
-    """Make or update a job for the project.
+    """Create or update a job for the project.
 
-    The job runs the project's notebook (`kedro databricks notebook` writes it) as the branch at the Git
-    remote has it when a run starts. A job of the same name is updated in place. Its runs leave logs as all
-    runs do.
+    The job runs the project's notebook (`kedro databricks notebook` writes it), by default from the branch's
+    latest commit at the Git remote. A job of the same name is updated in place. Its runs write the same logs
+    as all runs.
     """
     if serverless and cluster_name:
         raise click.UsageError("--serverless and --cluster exclude each other.")
-    project = open_project(metadata, env)
-    workspace = connect(profile)
+    project = open_project(metadata, env).on(connect(profile))
+    workspace = project.workspace
     compute_options = ComputeOptions(cluster_name, serverless, job=True)
     choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))
-    refuse_out_of_reach(choice, project.data_root(workspace))
-    place = _Place(project, workspace, choice)
-    notebook, commit = place.notebook()
-    request = place.request()
+    refuse_out_of_reach(choice, project.data_root)
+    notebook, commit = _notebook(project)
+    request = _request(project, choice)
     parameters = deployed.parameters(request, env=project.env, pipelines=pipelines, params=params)
     wanted = deployed.settings(
         name or project.settings.job.name or _default_name(project),
@@ -89,84 +83,70 @@ def deploy(
     )
     planned = deployed.plan(workspace, wanted, force=force)
     if dry_run:
-        _tell_plan(planned)
+        _say_plan(planned)
         return
     job_id = planned.job_id
     if planned.is_done and job_id is not None:
-        say(f"The job {wanted['name']!r} is as it should be: {workspace.host}/jobs/{job_id}")
+        say(f"The job {wanted['name']!r} is up to date: {workspace.host}/jobs/{job_id}")
     else:
         changed = f" ({', '.join(planned.changes + planned.removals)})" if job_id else ""
         job_id = deployed.perform(workspace, planned)
         verb = "Updated" if planned.job_id else "Created"
         say(f"{verb} the job {wanted['name']!r}{changed}: {workspace.host}/jobs/{job_id}")
     if run_it:
-        place.run(job_id, request, commit)
+        _run(project, job_id, request, commit)
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where the job runs what."""
+def _notebook(project: ProjectOnWorkspace) -> tuple[job.Notebook, str | None]:
+    """Return the project's notebook as a job finds it, and the commit that a run would use now."""
+    repository, code_settings = project.repository, project.settings.code
+    if project.syncs_files or code_settings.job_source == "git_folder":
+        code = project.code()
+        if not project.syncs_files:
+            notebook.require_for_jobs(repository, code.sha or "")
+        return job.Notebook(project.folder / notebook.NAME), code.sha
+    source = git_source.source(repository, code_settings)
+    git_source.refuse_unreachable(source, project.workspace)
+    commit = git_source.at_remote(repository, code_settings, source.branch, None)
+    is_local = commit is None or repository.commit(commit) is not None
+    if is_local:
+        notebook.require_for_jobs(repository, commit or source.commit.sha)
+    if commit not in {None, source.commit.sha}:
+        at_remote = (commit or "")[:7]
+        warn(f"The job runs {at_remote}, the commit of {source.branch} at the Git remote: push your commit.")
+    checkout = notebook.git_source(source, branch=source.branch)
+    return job.Notebook(notebook.path_in_repository(repository), checkout), commit
 
-    project: Project
-    workspace: Workspace
-    choice: Choice
 
-    @property
-    def tree(self) -> RemoteTree:
-        return open_tree(self.workspace, self.project.data_root(self.workspace))
+def _request(project: ProjectOnWorkspace, choice: Choice) -> RunRequest:
+    """Return the request of every run of the job; each run adds its own id when it starts."""
+    tree = project.data_tree
+    return RunRequest(
+        run_id="",
+        project_path=PurePosixPath(".."),
+        package_name=project.metadata.package_name,
+        data_root=PurePosixPath(tree.driver_path),
+        options={"env": project.env},
+        user=project.workspace.user,
+        info={
+            "branch": project.repository.branch(),
+            "env": project.env,
+            "data_root": tree.root,
+            "backend": "job",
+            "cluster": choice.name,
+        },
+    )
 
-    def notebook(self) -> tuple[job.Notebook, str | None]:
-        """Return the project's notebook as jobs find it, and the commit that they run now."""
-        repository = self.project.repository
-        if self.project.syncs_files or self.project.settings.code.job_source == "git_folder":
-            folder = self.project.code_there(self.workspace)
-            if not self.project.syncs_files:
-                notebook.require_for_jobs(repository, folder.sha or "")
-            return job.Notebook(self.project.folder(self.workspace) / notebook.NAME), folder.sha
-        source = git_source.source(repository, self.project.settings.code)
-        git_source.refuse_unreachable(source, self.workspace)
-        commit = git_source.at_remote(repository, self.project.settings.code, source.branch, None)
-        known = commit is None or repository.commit(commit) is not None
-        if known:
-            notebook.require_for_jobs(repository, commit or source.commit.sha)
-        if commit not in {None, source.commit.sha}:
-            warn(
-                f"The job runs {source.branch} as the remote has it, {(commit or '')[:7]}: push your commit."
-            )
-        checkout = notebook.git_source(source, branch=source.branch)
-        return job.Notebook(notebook.path_in_repository(repository), checkout), commit
 
-    def request(self) -> RunRequest:
-        """Return what the job is asked to do whenever it runs; which run that is, is known only then."""
-        branch = self.project.repository.branch()
-        return RunRequest(
-            run_id="",
-            project_path=PurePosixPath(".."),
-            package_name=self.project.metadata.package_name,
-            data_root=PurePosixPath(self.tree.driver_path),
-            options={"env": self.project.env},
-            user=self.workspace.user,
-            info={
-                "branch": branch,
-                "env": self.project.env,
-                "data_root": self.tree.root,
-                "backend": "job",
-                "cluster": self.choice.name,
-            },
-        )
-
-    def run(self, job_id: int, request: RunRequest, commit: str | None) -> None:
-        """Start the job and follow it to its end."""
-        run_id = new_run_id()
-        facts = {**request.full_info, "run_id": run_id, "commit": commit}
-        start = partial(deployed.run_now, self.workspace, job_id, run_id, say)
-        with starting():
-            started = job.begin(start, run_id, facts, self.tree)
-        folder = self.project.folder(self.workspace)
-        paths = LocalPaths(folder, self.project.metadata.project_path)
-        resume = f"kedro databricks attach {run_id}{self.workspace.flags}"
-        outcome = follow(started, shower(paths), resume=resume)
-        report(outcome, paths, started.info)
+def _run(project: ProjectOnWorkspace, job_id: int, request: RunRequest, commit: str | None) -> None:
+    """Start the job and follow its run to the end."""
+    run_id = new_run_id()
+    description = {**request.full_info, "run_id": run_id, "commit": commit}
+    start = partial(deployed.run_now, project.workspace, job_id, run_id, say)
+    with starting():
+        started = job.begin(start, run_id, description, project.data_tree)
+    outcome = follow(started, record_printer(project), resume=project.attach_command(run_id))
+    report(outcome, project, started.info)
 
 
 def _default_name(project: Project) -> str:
@@ -181,7 +161,7 @@ def _schedule(project: Project, cron: str | None, timezone: str | None) -> dict[
     cron = cron or given.schedule
     if cron is None:
         if timezone:
-            raise click.UsageError("--timezone wants a --schedule.")
+            raise click.UsageError("--timezone needs a --schedule.")
         return None
     return {"quartz_cron_expression": cron, "timezone_id": timezone or given.timezone}
 
@@ -196,12 +176,12 @@ def _tags(project: Project, given: tuple[str, ...]) -> dict[str, str]:
     return tags
 
 
-def _tell_plan(planned: deployed.Plan) -> None:
+def _say_plan(planned: deployed.Plan) -> None:
     document: dict[str, Any] = planned.wanted
     if planned.job_id is None:
         click.echo("Would create this job:", err=True)
     elif planned.is_done:
-        click.echo(f"The job {planned.job_id} is as it should be:", err=True)
+        click.echo(f"The job {planned.job_id} is up to date:", err=True)
     else:
         changed = ", ".join(planned.changes + planned.removals)
         click.echo(f"Would update {changed} of the job {planned.job_id}:", err=True)

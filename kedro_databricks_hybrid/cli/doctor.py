@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kedro_databricks_hybrid.cli import neighbours
+from kedro_databricks_hybrid.cli import other_plugins
 from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json
 from kedro_databricks_hybrid.doctor.checks import examine
 from kedro_databricks_hybrid.doctor.finding import Finding, Level
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def doctor(metadata: ProjectMetadata, profile: str | None, env: str | None, as_json: bool) -> None:
-    """Check everything that the workflow needs, and name the command that mends it.
+    """Check everything that the workflow needs, and name the command that fixes each problem.
 
-    Red stands in the way, yellow is worth knowing. The exit status is 1 if anything is red.
+    Red findings stop the workflow, yellow ones are warnings. The exit status is 1 if any finding is red.
     """
     findings = examine(metadata.project_path, lambda: open_project(metadata, env), profile)
-    findings += [Finding("plugins", Level.YELLOW, each.explained()) for each in neighbours.found()]
+    findings += [Finding("plugins", Level.YELLOW, each.explained()) for each in other_plugins.found()]
     if as_json:
         say_json([{**asdict(each), "level": each.level.value} for each in findings])
     else:

@@ -1,4 +1,4 @@
-"""A run on the screen: its log until the end, Ctrl-C on the way, and what it came to."""
+"""Follow a run on the screen: print its log, handle Ctrl-C, report the outcome."""
 
 from __future__ import annotations
 
@@ -19,35 +19,36 @@ from kedro_databricks_hybrid.run.local_state import Bookmark
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from kedro_databricks_hybrid.project.project import ProjectOnWorkspace
     from kedro_databricks_hybrid.run.follow import Started
-    from kedro_databricks_hybrid.run.log import LocalPaths, Outcome, Record
+    from kedro_databricks_hybrid.run.log import Outcome, Record
 
-_PATIENT_SECONDS = 5.0
+_CANCEL_SECONDS = 5.0
 
 
-def shower(paths: LocalPaths, *, err: bool = False) -> Callable[[Record], None]:
-    """Return what prints the records of a run, with local paths.
+def record_printer(project: ProjectOnWorkspace, *, err: bool = False) -> Callable[[Record], None]:
+    """Return a function that prints a record of a run log, with local paths.
 
     Args:
-        paths: Where the project lies, here and there.
-        err: Print to stderr, since stdout is for something else.
+        project: The project.
+        err: Print to stderr, since stdout is for JSON.
     """
     show = log_printer(terminal=sys.stdout.isatty() and not err, err=err)
-    return lambda record: show(paths.in_record(record))
+    return lambda record: show(project.local_paths.in_record(record))
 
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Say what Ctrl-C comes to while a run is being started.
+    """Report Ctrl-C while the block starts a run.
 
     Raises:
-        RunCancelledError: It was pressed.
+        RunCancelledError: Ctrl-C was pressed.
     """
     try:
         yield
     except KeyboardInterrupt:
         raise RunCancelledError(
-            "Interrupted before the run was seen to start.", hint="`kedro databricks runs` tells if it did."
+            "Interrupted while the run was starting.", hint="`kedro databricks runs` shows whether it did."
         ) from None
 
 
@@ -59,27 +60,28 @@ def follow(
     seconds: float | None = None,
     from_start: bool = False,
 ) -> Outcome:
-    """Follow a run to its end; Ctrl-C cancels it, or leaves it running if a person says so.
+    """Follow a run to its end; Ctrl-C cancels it, or on a terminal asks whether to detach.
 
     Args:
         started: The run.
         show: Prints a record.
         resume: The command that follows the run again.
-        seconds: After so many seconds the run is cancelled.
-        from_start: Show what this machine has shown of it before once more.
+        seconds: Cancel the run after this time.
+        from_start: Print the log from its beginning, even if this machine has printed parts of it before.
 
     Raises:
-        RunError: It did not end in time.
-        HybridError: It cannot be followed any longer, though it goes on.
+        RunError: The run did not end in time.
+        HybridError: The run can no longer be followed, but is still running.
     """
     try:
         started.resume(Bookmark(started.run_id), from_start=from_start)
         outcome = started.follow(show, float("inf") if seconds is None else seconds, warn)
     except HybridError as error:
-        raise type(error)(error.message, hint=f"The run goes on. Follow it again with: {resume}") from error
+        hint = f"The run is still running. Follow it again with: {resume}"
+        raise type(error)(error.message, hint=hint) from error
     except KeyboardInterrupt:
-        if _leaves_it_running():
-            say(f"The run goes on. Follow it again with: {resume}")
+        if _detaches():
+            say(f"The run is still running. Follow it again with: {resume}")
             raise click.exceptions.Exit(0) from None
         say("Cancelling the run ...")
         return _cancel(started, show, resume)
@@ -91,27 +93,31 @@ def follow(
 
 
 def report(
-    outcome: Outcome, paths: LocalPaths, facts: Mapping[str, str | None], *, as_json: bool = False
+    outcome: Outcome,
+    project: ProjectOnWorkspace,
+    description: Mapping[str, str | None],
+    *,
+    as_json: bool = False,
 ) -> None:
-    """Print what a run came to.
+    """Print the outcome of a run.
 
     Args:
-        outcome: What its log says.
-        paths: Where the project lies, here and there.
-        facts: What identifies the run; the summary shows `data_root` and `page`, JSON all.
+        outcome: The outcome read from the run log.
+        project: The project.
+        description: The client's description of the run: the summary shows two items, JSON all.
         as_json: Print one JSON document, and the summary to stderr.
 
     Raises:
-        RunCancelledError: It was cancelled.
-        RunError: It failed.
+        RunCancelledError: The run was cancelled.
+        RunError: The run failed.
     """
-    print_summary(outcome, facts, err=as_json)
+    print_summary(outcome, description, err=as_json)
     if as_json:
         nodes = [asdict(node) for node in outcome.nodes.values()]
-        came_to = {"outcome": outcome.outcome, "seconds": outcome.seconds, "error": outcome.error}
-        say_json({**facts, **came_to, "nodes": nodes})
+        result = {"outcome": outcome.outcome, "seconds": outcome.seconds, "error": outcome.error}
+        say_json({**description, **result, "nodes": nodes})
     if outcome.traceback:
-        click.echo(paths.in_text(outcome.traceback).rstrip(), err=True)
+        click.echo(project.local_paths.in_text(outcome.traceback).rstrip(), err=True)
     if outcome.outcome == "cancelled":
         raise RunCancelledError("The run was cancelled.")
     if outcome.outcome != "completed":
@@ -119,17 +125,17 @@ def report(
 
 
 def _cancel(started: Started, show: Callable[[Record], None], resume: str) -> Outcome:
-    """Cancel a run and see it end; Ctrl-C pressed again at once must not leave it running.
+    """Cancel a run and wait for its end, ignoring Ctrl-C for a few seconds so that the request is sent.
 
-    From then on Ctrl-C is ignored: the command only says what the run came to, and its status tells that.
+    Afterwards Ctrl-C stays ignored, so that the command can report the outcome and exit with its status.
 
     Raises:
-        RunCancelledError: Somebody did not want to wait for the end any longer.
+        RunCancelledError: Ctrl-C was pressed while waiting for the end.
     """
     began = time.monotonic()
 
     def interrupt(*_: object) -> None:
-        if time.monotonic() - began > _PATIENT_SECONDS:
+        if time.monotonic() - began > _CANCEL_SECONDS:
             raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)
@@ -137,14 +143,15 @@ def _cancel(started: Started, show: Callable[[Record], None], resume: str) -> Ou
         return started.cancel(show)
     except KeyboardInterrupt:
         raise RunCancelledError(
-            "The run was not seen to end; it may go on.", hint=f"Look with: {resume}"
+            "Interrupted while the run was being cancelled; it may still be running.",
+            hint=f"Follow it again with: {resume}",
         ) from None
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _leaves_it_running() -> bool:
-    """Ask a person; without a terminal, and at a second Ctrl-C, the answer is no."""
+def _detaches() -> bool:
+    """Ask whether to detach from the run; without a terminal, and on a second Ctrl-C, the answer is no."""
     if not sys.stdin.isatty():
         return False
     try:

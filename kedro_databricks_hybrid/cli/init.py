@@ -1,4 +1,4 @@
-"""`kedro databricks init`."""
+"""`kedro databricks init`: prepare a project and its Git folder on Databricks."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Step:
     """One thing that init does.
 
     Args:
-        did: What to say once it is done.
-        would: What --dry-run says: the file with its text, or the call.
+        did: The line to print when it is done.
+        would: The lines that --dry-run prints: the changes to a file, or the API call.
         do: Does it.
     """
 
@@ -51,13 +51,13 @@ class Step:
 @click.option(
     "--git-token-env",
     metavar="VARIABLE",
-    help="Environment variable that holds your Git provider's token; asked for on a terminal if needed.",
+    help="Environment variable with your Git provider's token; without it a terminal asks if needed.",
 )
-@click.option("--git-user", metavar="NAME", help="Your name at the Git provider, where it wants one.")
+@click.option("--git-user", metavar="NAME", help="Your name at the Git provider, if it requires one.")
 @click.option(
-    "--volume", metavar="CATALOG.SCHEMA.VOLUME", help="Volume for the data; created if it is missing."
+    "--volume", metavar="CATALOG.SCHEMA.VOLUME", help="Volume for the data; created if it does not exist."
 )
-@click.option("--dry-run", is_flag=True, help="Show every file and call, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Print every file and API call, and do nothing.")
 @json_option
 @click.pass_obj
 def init(
@@ -71,9 +71,9 @@ def init(
 ) -> None:
     """Prepare a project and its Git folder on Databricks.
 
-    Writes the files that the project lacks, has settings.py use the configuration loader, registers your Git
-    provider's token with Databricks, and clones the remote into the Git folder. What is there already is left
-    as it is.
+    Writes the files that the project lacks, sets the config loader in settings.py, registers your Git
+    provider's token with Databricks, and clones the remote into the Git folder. Existing files, credentials
+    and folders are left unchanged.
     """
     project = open_project(metadata, None)
     source = git_source.source(project.repository, project.settings.code)
@@ -97,7 +97,7 @@ def init(
     if dry_run:
         say("Nothing was done." if steps else "There is nothing to do.")
     elif not steps:
-        say("Everything is prepared already; nothing was changed.")
+        say("Everything is already prepared; nothing was changed.")
     else:
         commit = "commit these files, then " if files else ""
         say(f"Next: {commit}kedro databricks push{workspace.flags}")
@@ -107,11 +107,11 @@ def init(
 
 
 def _choose_root(project: Project, workspace: Workspace, volume: str | None) -> tuple[str, list[Step]]:
-    """Return the data root for new settings, and the steps that make it; settings that are there stay."""
+    """Return the data root for new settings and the steps that create it; existing settings are kept."""
     path = project.metadata.project_path
     if (path / "conf" / settings.DATABRICKS_ENV / settings.FILE_NAME).exists():
         if volume:
-            warn(f"--volume is not needed: the data root is {project.settings.data.root} already.")
+            warn(f"--volume has no effect: the data root is already {project.settings.data.root}.")
         return project.settings.data.root, []
     if volume is None and data_root.dbfs_is_enabled(workspace):
         return data_root.on_dbfs(), []
@@ -120,7 +120,7 @@ def _choose_root(project: Project, workspace: Workspace, volume: str | None) -> 
     if volume is None:
         raise SettingsError(
             "The DBFS root is disabled in this workspace, so the data need a volume.",
-            hint="Name one with --volume=<catalog>.<schema>.<volume>; it is created if it is missing.",
+            hint="Name one with --volume=<catalog>.<schema>.<volume>; it is created if it does not exist.",
         )
     root = data_root.in_volume(volume)
     if data_root.volume_exists(workspace, volume):
@@ -143,11 +143,11 @@ def _file_step(project_path: Path, change: Change) -> Step:
 
 
 def _folder_steps(project: Project, workspace: Workspace, source: Source) -> list[Step]:
-    path = project.git_folder(workspace)
+    path = project.on(workspace).git_folder
     found = git_folder.find(workspace, path)
     if found:
         git_source.refuse_other_repository(found, source)
-        say(f"The Git folder {path} is there already.")
+        say(f"The Git folder {path} already exists.")
         return []
     call = f"Would call POST /api/2.0/workspace/mkdirs for {path.parent}"
     return [
@@ -168,11 +168,9 @@ def _credential_steps(
     if variable:
         token = os.environ.get(variable)
         if not token:
-            raise LoginError(
-                f"The environment variable {variable} is not set.", hint="Put the token into it."
-            )
+            raise LoginError(f"The environment variable {variable} is not set.", hint="Set it to the token.")
     elif present:
-        say(f"A Git credential for {source.provider} is registered already.")
+        say(f"A Git credential for {source.provider} is already registered.")
         return []
     elif sys.stdin.isatty():
         if user is None and source.provider in git_folder.PROVIDERS_NEEDING_A_NAME:
@@ -181,7 +179,7 @@ def _credential_steps(
     else:
         warn(
             f"No Git credential for {source.provider} is registered; a private repository needs one: "
-            "run this with --git-token-env=VARIABLE."
+            "to register one, run this command with --git-token-env=VARIABLE."
         )
         return []
     verb, call = ("Updated", f"PATCH /api/2.0/git-credentials/{present}") if present else (

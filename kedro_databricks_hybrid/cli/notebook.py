@@ -1,4 +1,4 @@
-"""`kedro databricks notebook`: the guide's four cells for this project, and where to open them."""
+"""`kedro databricks notebook`: write the notebook that runs this project, and print its address."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
     from kedro.framework.startup import ProjectMetadata
 
-    from kedro_databricks_hybrid.databricks.workspace import Workspace
-    from kedro_databricks_hybrid.project.project import Project
+    from kedro_databricks_hybrid.project.project import Project, ProjectOnWorkspace
 
 
 @click.command(cls=Command)
 @profile_option
 @env_option
 @click.option("--ipynb", is_flag=True, help="Write a Jupyter notebook instead of Databricks' source format.")
-@click.option("--force", is_flag=True, help="Write it anew, even if somebody has edited it.")
+@click.option("--force", is_flag=True, help="Overwrite the notebook, even if it was edited.")
 @click.pass_obj
 def notebook(
     metadata: ProjectMetadata, profile: str | None, env: str | None, ipynb: bool, force: bool
 ) -> None:
     """Write the notebook that runs this project on Databricks, and print its address.
 
-    The guide's four cells: install the requirements, load Kedro's extension, load the project, run it. Its
-    paths are relative to itself, so it works in every Git folder of the project. Jobs can run it too.
+    Its four cells are those of Kedro's guide: install the requirements, load Kedro's extension, load the
+    project, run it. Paths are relative to the notebook, so it works in every Git folder of the project. Jobs
+    can run it too.
     """
     project = open_project(metadata, env)
     path, other = project_notebook.PATH, project_notebook.JUPYTER_PATH
@@ -44,23 +44,23 @@ def notebook(
     root = metadata.project_path
     if (root / other).exists():
         raise SettingsError(
-            f"{other} is there already, and Databricks knows {project_notebook.NAME} by one form only.",
-            hint=f"Delete {other} first, or leave {'out --ipynb' if ipynb else 'it and add --ipynb'}.",
+            f"{other} already exists, and Databricks shows both files as {project_notebook.NAME}.",
+            hint=f"Delete {other}, or run the command {'without' if ipynb else 'with'} --ipynb.",
         )
     content = content_for(project)
-    say(_written(root / path, path, content.as_jupyter() if ipynb else content.as_source(), force=force))
+    say(_write(root / path, path, content.as_jupyter() if ipynb else content.as_source(), force=force))
     if not content.takes_jobs:
         warn(f"Jobs cannot run it: add {scaffold.DISTRIBUTION} to the project's requirements.")
     try:
         workspace = connect(profile)
     except HybridError as error:
-        warn(f"Its address is not known without a login. {error}")
+        warn(f"Without a login the notebook's address is unknown. {error}")
         return
-    _tell_address(project, workspace)
+    _say_address(project.on(workspace))
 
 
 def content_for(project: Project) -> project_notebook.Content:
-    """Return what the notebook of this project says."""
+    """Return the content of this project's notebook."""
     root = project.metadata.project_path
     found = local_requirements(root)
     file = str(found.path) if found and found.is_for_pip else None
@@ -68,25 +68,26 @@ def content_for(project: Project) -> project_notebook.Content:
     return project_notebook.Content(file, project.env, takes_jobs=ready)
 
 
-def _written(file: Path, path: str, text: str, *, force: bool) -> str:
+def _write(file: Path, path: str, text: str, *, force: bool) -> str:
     before = file.read_text("utf-8", "replace") if file.exists() else None
     if before == text:
-        return f"{path} is as it should be."
+        return f"{path} is up to date."
     if before is not None and not force:
-        return f"{path} is there already and differs; it is left as it is (--force writes it anew)."
+        return f"{path} was edited, so it is left unchanged (--force overwrites it)."
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(text.encode())
     return f"Wrote {path}"
 
 
-def _tell_address(project: Project, workspace: Workspace) -> None:
-    place = project.folder(workspace) / project_notebook.NAME
+def _say_address(project: ProjectOnWorkspace) -> None:
+    workspace, path = project.workspace, project.folder / project_notebook.NAME
+    address = f"{workspace.host}/#workspace{str(path).removeprefix('/Workspace')}"
     try:
-        with translated(f"look for the notebook {place}"):
-            number = workspace.client.workspace.get_status(str(place)).object_id
+        with translated(f"look for the notebook {path}"):
+            number = workspace.client.workspace.get_status(str(path)).object_id
     except NotFoundError:
-        say(f"It will be at {workspace.host}/#workspace{str(place).removeprefix('/Workspace')}")
+        say(f"It will be at {address}")
         say(f"Next: commit it, then kedro databricks push{workspace.flags}")
         return
     say(f"Open it at {workspace.host}/#notebook/{number}")
-    say(f"It lies at {workspace.host}/#workspace{str(place).removeprefix('/Workspace')}")
+    say(f"Its path: {address}")

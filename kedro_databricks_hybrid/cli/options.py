@@ -1,4 +1,4 @@
-"""What every command shares: how it reports a failure, and the options that several have."""
+"""What the commands share: the base class that reports errors, common options, and printing lines."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Failure(click.ClickException):
-    """An error of ours as click reports it: one line on stderr and the error's exit status."""
+    """A HybridError as click reports it: one line on stderr, and the error's exit status."""
 
     def __init__(self, error: HybridError) -> None:
         super().__init__(str(error))
         setattr(self, "exit_code", error.exit_status)  # noqa: B010 - click types it as the class's own
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Print the message; Kedro's own errors print a traceback notice here."""
+        """Print only the message; Kedro's version of this method adds a traceback notice."""
         click.echo(
             click.style("Error: ", fg="red", bold=True, reset=True) + self.message,
             err=True,
@@ -35,27 +35,27 @@ class Failure(click.ClickException):
 
 
 class Command(click.Command):
-    """A command whose HybridErrors end as one line, and so do a full disk and its like.
+    """A command that prints HybridErrors, and errors such as a full disk, as one line.
 
-    Anything else is a bug and shows its traceback.
+    Any other exception is a bug and shows its traceback.
     """
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own type
-        """Call the command."""
+        """Run the command."""
         ctx.color = _colour()
         try:
             return super().invoke(ctx)
         except HybridError as error:
             raise Failure(error) from error
         except OSError as error:
-            refusal = MachineError.of(error)
-            if refusal is None:
+            machine_error = MachineError.of(error)
+            if machine_error is None:
                 raise
-            raise Failure(refusal) from error
+            raise Failure(machine_error) from error
 
 
 def _colour() -> bool | None:
-    """Return False where NO_COLOR forbids colours; None lets click see whether it prints on a terminal."""
+    """Return False if NO_COLOR is set; with None, click uses colours on a terminal only."""
     return False if os.environ.get("NO_COLOR") else None
 
 
@@ -70,33 +70,33 @@ def profile_option(function: Function) -> Function:
 
 
 def env_option(function: Function) -> Function:
-    """Add --env, for the commands that are not `run` (which has Kedro's own)."""
+    """Add --env; `run` has Kedro's own instead."""
     return click.option(
         "--env",
         "-e",
         metavar="NAME",
         envvar="KEDRO_ENV",
-        help="Kedro env whose databricks.yml applies; `databricks` where the project has one.",
+        help="Kedro env whose databricks.yml applies; `databricks` by default if the project has it.",
     )(function)
 
 
 def json_option(function: Function) -> Function:
-    """Add --json, with which the lines for people go to stderr."""
-    text = "Print the outcome as one line of JSON; what people read goes to stderr."
+    """Add --json, which moves all other output to stderr."""
+    text = "Print the result as one line of JSON; other output goes to stderr."
     return click.option("--json", "as_json", is_flag=True, help=text)(function)
 
 
 def say(line: str) -> None:
-    """Print one line of progress or result; beside JSON, it goes to stderr."""
+    """Print one line of progress or result: on stdout, or on stderr if stdout is for JSON."""
     context = click.get_current_context(silent=True)
     click.echo(line, err=bool(context and context.params.get("as_json")))
 
 
 def say_json(document: object) -> None:
-    """Print a document as one line of JSON, the last on stdout: Kedro may have printed a line before it."""
+    """Print a document as one line of JSON, the last line on stdout: Kedro may print lines before it."""
     click.echo(json.dumps(document))
 
 
 def warn(line: str) -> None:
-    """Print one line that the user should know of, on stderr."""
+    """Print a warning on stderr."""
     click.echo(click.style("Note: ", fg="yellow") + line, err=True)

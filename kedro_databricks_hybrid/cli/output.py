@@ -1,6 +1,6 @@
-"""What commands print: run logs, the progress of transfers, sizes, tables.
+"""What the commands print: run logs, transfer progress, tables, sizes, lists of names.
 
-On a terminal a run's log looks like Kedro's own and transfers show bars; elsewhere both are plain lines.
+On a terminal, run logs look like Kedro's logs and transfers show bars; elsewhere both are plain lines.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import click
 
 from kedro_databricks_hybrid.cli.options import say
+from kedro_databricks_hybrid.git.unsafe_names import shown
 from kedro_databricks_hybrid.transfer.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     import rich.progress
 
@@ -26,63 +27,61 @@ if TYPE_CHECKING:
 
 _LINE_SECONDS = 5.0
 _CLEAR_LINE = "\r\x1b[K"
+_NAMES_SHOWN = 5
 
 
 def log_printer(*, terminal: bool, err: bool = False) -> Callable[[Record], None]:
-    """Return what prints one record of a run log.
+    """Return a function that prints one record of a run log.
 
     Args:
-        terminal: Whether a person watches: then in Kedro's columns and colours.
+        terminal: Print in Kedro's columns and colours.
         err: Print to stderr instead of stdout.
     """
     show_log = _rich_printer() if terminal else partial(_print_plain, err=err)
-    begun = False  # a line that the code has printed without its end
+    in_line = False  # whether the last output did not end its line
 
     def show(record: Record) -> None:
-        nonlocal begun
+        nonlocal in_line
         if record["event"] == "output":
             click.echo(record["text"], nl=False, err=err)
-            begun = not record["text"].endswith("\n")
+            in_line = not record["text"].endswith("\n")
         elif record["event"] in {"log", "end"}:
-            if begun:
+            if in_line:
                 click.echo(err=err)
-            begun = False
+            in_line = False
             if record["event"] == "log":
                 show_log(record)
 
     return show
 
 
-def print_summary(outcome: Outcome, facts: Mapping[str, str | None], *, err: bool = False) -> None:
-    """Print the nodes of a run with their durations and what they saved, and where all that is.
+def print_summary(outcome: Outcome, description: Mapping[str, str | None], *, err: bool = False) -> None:
+    """Print a run's nodes with their durations and saved datasets, its data root and its page.
 
     Args:
-        outcome: What the log says.
-        facts: What else identifies the run; of these `data_root` and `page` are shown.
+        outcome: The outcome read from the run log.
+        description: The client's description of the run; its `data_root` and `page` are printed.
         err: Print to stderr instead of stdout.
     """
     nodes = list(outcome.nodes.values())
     if nodes:
-        rows = [("node", "seconds", "saved"), *(_node_row(node) for node in nodes)]
-        first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
         click.echo(err=err)
-        for node, seconds, saved in rows:
-            click.echo(f"{node:<{first}}  {seconds:>{second}}  {saved}".rstrip(), err=err)
+        print_table(("node", "seconds", "saved"), [_node_row(node) for node in nodes], right=(1,), err=err)
     completed = sum(1 for node in nodes if node.completed)
     click.echo(f"\n{with_count(completed, 'node')} completed in {outcome.seconds:.1f} s.", err=err)
     for label, name in (("Data", "data_root"), ("Page", "page")):
-        if facts.get(name):
-            click.echo(f"{label}: {facts[name]}", err=err)
+        if description.get(name):
+            click.echo(f"{label}: {description[name]}", err=err)
 
 
 def _node_row(node: NodeRun) -> tuple[str, str, str]:
     seconds = "-" if node.seconds is None else f"{node.seconds:.2f}"
-    saved = ", ".join(_sized(name, size) for name, size in node.saved.items())
-    ending = {True: saved, False: "failed", None: "did not end"}[node.completed]
-    return node.name, seconds, ending
+    saved = ", ".join(_with_size(name, size) for name, size in node.saved.items())
+    result = {True: saved, False: "failed", None: "did not end"}[node.completed]
+    return node.name, seconds, result
 
 
-def _sized(name: str, size: int | None) -> str:
+def _with_size(name: str, size: int | None) -> str:
     return name if size is None else f"{name} ({in_bytes(size)})"
 
 
@@ -102,7 +101,7 @@ def _rich_printer() -> Callable[[Record], None]:
     handler = RichHandler(rich_tracebacks=False)
 
     def show(record: Record) -> None:
-        facts = {
+        attributes = {
             "name": record["name"],
             "levelno": record["level"],
             "levelname": logging.getLevelName(record["level"]),
@@ -114,11 +113,11 @@ def _rich_printer() -> Callable[[Record], None]:
             "lineno": record["line"],
         }
         if "rich_format" in record:
-            facts["rich_format"] = record["rich_format"]
+            attributes["rich_format"] = record["rich_format"]
         try:
-            handler.handle(logging.makeLogRecord(facts))
+            handler.handle(logging.makeLogRecord(attributes))
         except MarkupError:  # square brackets that only look like markup
-            handler.handle(logging.makeLogRecord({**facts, "markup": False}))
+            handler.handle(logging.makeLogRecord({**attributes, "markup": False}))
         if "traceback" in record:
             click.echo(record["traceback"].rstrip())
 
@@ -126,38 +125,38 @@ def _rich_printer() -> Callable[[Record], None]:
 
 
 def transfer_progress(verb: str) -> Progress:
-    """Return what shows a transfer.
+    """Return a display of a transfer's progress: bars on a terminal, else lines.
 
     Args:
-        verb: What goes on, such as `Sending`.
+        verb: Such as `Sending`.
     """
     return ProgressBars(verb) if sys.stdout.isatty() else ProgressLines(verb)
 
 
 class ProgressLines(Progress):
-    """One line every few seconds, none for what is done sooner."""
+    """Prints a line every few seconds, and none for a shorter transfer."""
 
     def __init__(self, verb: str) -> None:
         super().__init__()
         self._verb = verb
-        self._said = time.monotonic()
+        self._last_line = time.monotonic()
 
     def begin(self, files: int, size: int) -> None:
-        """Wait for the first line from now on."""
+        """Start counting the seconds to the first line."""
         super().begin(files, size)
-        self._said = time.monotonic()
+        self._last_line = time.monotonic()
 
     def show(self) -> None:
-        """Print a line if it is time for one."""
-        if time.monotonic() - self._said < _LINE_SECONDS:
+        """Print a line if the last one is a few seconds old."""
+        if time.monotonic() - self._last_line < _LINE_SECONDS:
             return
-        self._said = time.monotonic()
+        self._last_line = time.monotonic()
         of_bytes = f"{in_bytes(self.bytes)} of {in_bytes(self.all_bytes)}"
         say(f"{self._verb}: {self.files} of {self.all_files} files, {of_bytes}")
 
 
 class ProgressBars(Progress):
-    """A bar with files, bytes, rate and the time that is left."""
+    """Shows a bar with files, bytes, transfer rate and remaining time."""
 
     def __init__(self, verb: str) -> None:
         super().__init__()
@@ -185,20 +184,20 @@ class ProgressBars(Progress):
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
-            console=Console(),  # rich's own may show something else, and hides a second bar under the first
+            console=Console(),  # rich's global console may be in use, and cannot show two bars
             transient=True,
         )
         self._bars.start()
         self._task = self._bars.add_task(self._verb, total=size or 1, files=f"0/{files} files")
 
     def show(self) -> None:
-        """Move the bar; rich draws it ten times a second at most."""
+        """Update the bar; rich draws it ten times a second at most."""
         if self._bars is not None and self._task is not None:
             files = f"{self.files}/{self.all_files} files"
             self._bars.update(self._task, completed=self.bytes, files=files)
 
     def end(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bars is not None:
             self._bars.stop()
             self._bars = None
@@ -206,10 +205,10 @@ class ProgressBars(Progress):
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Show on a terminal what goes on, and take it away when it is done.
+    """Show a line on a terminal while the block runs, then remove it.
 
     Args:
-        what: Such as `Pushing main to https://github.com/team/shop.git`.
+        what: The line, such as `Pushing main to https://github.com/team/shop.git`.
     """
     if not sys.stderr.isatty():
         yield
@@ -234,9 +233,28 @@ def with_count(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield the heading, then one line a row, each column as wide as its longest cell."""
+def first_names(names: Collection[object]) -> str:
+    """Return the first few names, such as `a.csv, b.csv and 3 more`, with escapes for control characters."""
+    listed = ", ".join(shown(str(name)) for name in list(names)[:_NAMES_SHOWN])
+    return f"{listed} and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else listed
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[int] = (), err: bool = False
+) -> None:
+    """Print a heading and the rows, each column as wide as its longest cell.
+
+    Args:
+        columns: The headings.
+        rows: One cell a column.
+        right: The numbers of the columns that are aligned right, from 0.
+        err: Print to stderr instead of stdout.
+    """
     table = [columns, *rows]
     widths = [max(len(row[column]) for row in table) for column in range(len(columns))]
     for row in table:
-        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        cells = [
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        click.echo("  ".join(cells).rstrip(), err=err)

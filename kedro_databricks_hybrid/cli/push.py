@@ -1,4 +1,4 @@
-"""`kedro databricks push`: the current commit, or with `code.sync: files` the working tree."""
+"""`kedro databricks push`: push the current commit, or with `code.sync: files` the working tree."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from kedro_databricks_hybrid.cli.options import (
     say_json,
     warn,
 )
-from kedro_databricks_hybrid.cli.output import waiting, with_count
-from kedro_databricks_hybrid.cli.pull import rescue_options, way
+from kedro_databricks_hybrid.cli.output import first_names, waiting, with_count
+from kedro_databricks_hybrid.cli.pull import edit_handling, rescue_options
 from kedro_databricks_hybrid.databricks import git_folder, git_folder_rescue, mirror
 from kedro_databricks_hybrid.databricks.git_folder import Target
 from kedro_databricks_hybrid.databricks.workspace import connect
@@ -28,20 +28,19 @@ from kedro_databricks_hybrid.project import git_source
 from kedro_databricks_hybrid.project.project import open_project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from kedro.framework.startup import ProjectMetadata
 
     from kedro_databricks_hybrid.databricks.git_folder_rescue import EditHandling
-    from kedro_databricks_hybrid.databricks.workspace import Workspace
     from kedro_databricks_hybrid.git.repository import Repository
     from kedro_databricks_hybrid.project.git_source import Source
-    from kedro_databricks_hybrid.project.project import Project
+    from kedro_databricks_hybrid.project.project import Project, ProjectOnWorkspace
 
-    Data = Callable[[Project, Workspace], dict[str, Any]] | None
+    PushData = Callable[[ProjectOnWorkspace], dict[str, Any]] | None
 
-_WATCH_IS_FOR_FILES = "--watch is for code.sync: files in conf/base/databricks.yml."
-_WIP_HAS_NO_BRANCH = "--wip takes the working tree, --branch another branch: choose one."
+_WATCH_IS_FOR_FILES = "--watch needs code.sync: files in conf/base/databricks.yml."
+_WIP_AND_BRANCH = "--wip pushes the working tree, --branch another branch: choose one."
 _PAUSE_SECONDS = 1.0
 _SHOWN = 5
 
@@ -49,14 +48,14 @@ _SHOWN = 5
 @click.command(cls=Command)
 @profile_option
 @env_option
-@click.option("--no-data", is_flag=True, help="Push the code alone.")
+@click.option("--no-data", is_flag=True, help="Push only the code.")
 @click.option(
     "--all-data", is_flag=True, help="Push the whole data folder, not only what the pipelines read."
 )
-@click.option("--branch", metavar="NAME", help="Local branch to push; the one checked out if not given.")
-@click.option("--wip", is_flag=True, help="Push uncommitted edits too, as a snapshot on a branch of its own.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@click.option("--watch", is_flag=True, help="Keep the files there in step until Ctrl-C (code.sync: files).")
+@click.option("--branch", metavar="NAME", help="Local branch to push; the current one by default.")
+@click.option("--wip", is_flag=True, help="Also push uncommitted edits, as a snapshot on a separate branch.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+@click.option("--watch", is_flag=True, help="Push every edit until Ctrl-C (code.sync: files).")
 @rescue_options
 @json_option
 @click.pass_obj
@@ -75,109 +74,111 @@ def push(
     startup_files: bool | None,
     as_json: bool,
 ) -> None:
-    """Bring the current commit and the data that changed to Databricks.
+    """Push the current commit and changed data to Databricks.
 
-    Pushes the branch to its Git remote, checks it out in the Git folder on Databricks (which is created if
-    need be), proves that the folder holds the very commit, and uploads the input data that changed.
+    Pushes the branch to its Git remote, checks it out in the Git folder on Databricks (creating the folder if
+    it does not exist), verifies that the folder holds this commit, and uploads the input data that changed.
     """
     if no_data and all_data:
         raise click.UsageError("--no-data and --all-data exclude each other.")
-    project = open_project(metadata, env)
-    data: Data = None if no_data else partial(_push_data, everything=all_data, dry_run=dry_run)
-    if project.syncs_files:
+    opened = open_project(metadata, env)
+    push_data: PushData = None if no_data else partial(_push_data, everything=all_data, dry_run=dry_run)
+    if opened.syncs_files:
         if branch or wip or save or force or (watch and dry_run):
-            raise click.UsageError("With code.sync: files, push takes the working tree as it is.")
-        told = _push_working_tree(project, connect(profile), data, watch=watch, dry_run=dry_run)
+            raise click.UsageError("With code.sync: files, push sends the working tree as it is.")
+        project = opened.on(connect(profile))
+        result = _push_working_tree(project, push_data, watch=watch, dry_run=dry_run)
     elif watch or (wip and branch):
-        raise click.UsageError(_WATCH_IS_FOR_FILES if watch else _WIP_HAS_NO_BRANCH)
+        raise click.UsageError(_WATCH_IS_FOR_FILES if watch else _WIP_AND_BRANCH)
     else:
-        source = git_source.source(project.repository, project.settings.code, branch)
-        _look_through(project.repository, source.commit.sha)
-        workspace = connect(profile)
-        git_source.refuse_unreachable(source, workspace)
+        source = git_source.source(opened.repository, opened.settings.code, branch)
+        _refuse_unsupported(opened.repository, source.commit.sha)
+        project = opened.on(connect(profile))
+        git_source.refuse_unreachable(source, project.workspace)
         if dry_run:
-            told = _say_what_would_be_done(project, workspace, source, wip=wip)
+            result = _say_commit_plan(project, source, wip=wip)
         else:
-            chosen = way("push", workspace, save=save, force=force, startup_files=startup_files)
-            told = _push_commit(project, workspace, source, chosen, wip=wip)
-        told["data"] = data(project, workspace) if data else None
+            handling = edit_handling(
+                "push", project.workspace, save=save, force=force, startup_files=startup_files
+            )
+            result = _push_commit(project, source, handling, wip=wip)
+        result["data"] = push_data(project) if push_data else None
     if as_json:
-        say_json({"dry_run": dry_run, **told})
+        say_json({"dry_run": dry_run, **result})
 
 
 def _push_commit(
-    project: Project, workspace: Workspace, source: Source, chosen: EditHandling, *, wip: bool
+    project: ProjectOnWorkspace, source: Source, handling: EditHandling, *, wip: bool
 ) -> dict[str, Any]:
-    target = _to_remote(project, workspace, source, wip=wip)
-    path = project.git_folder(workspace)
-    with waiting(f"Looking at {path}, and cloning it if need be"):
+    workspace, path = project.workspace, project.git_folder
+    target = _push_to_remote(project, source, wip=wip)
+    with waiting(f"Finding or cloning the Git folder {path}"):
         folder = git_source.folder_for(workspace, path, source)
-    if chosen.save or not target.is_met_by(folder):
-        folder = git_folder_rescue.check_out(workspace, project.repository, folder, target, chosen)
+    if handling.save or not target.is_met_by(folder):
+        folder = git_folder_rescue.check_out(workspace, project.repository, folder, target, handling)
     commit = project.repository.commit(folder.sha or "")
     say(f"Databricks has {commit} on {target} in {folder.path}")
     if not wip:
-        _remove_snapshots(project, workspace, source)
+        _remove_snapshots(project, source)
     return {"commit": folder.sha, "branch": folder.branch, "folder": str(folder.path)}
 
 
 def _push_working_tree(
-    project: Project, workspace: Workspace, data: Data, *, watch: bool, dry_run: bool
+    project: ProjectOnWorkspace, push_data: PushData, *, watch: bool, dry_run: bool
 ) -> dict[str, Any]:
-    sent = data(project, workspace) if data else None
+    sent = push_data(project) if push_data else None
     if dry_run:
-        return {**say_what_would_be_sent(project, workspace), "data": sent}
-    return {**push_files(project, workspace, watch=watch), "data": sent}
+        return {**_say_files_plan(project), "data": sent}
+    return {**_push_files(project, watch=watch), "data": sent}
 
 
-def _look_through(repository: Repository, sha: str) -> None:
-    """Refuse or mention what a Git folder does not bring."""
+def _refuse_unsupported(repository: Repository, sha: str) -> None:
+    """Refuse submodules, and warn of Git LFS: a Git folder has the contents of neither."""
     found = git_source.find_unsupported(repository, sha)
     git_source.refuse_submodules(found)
     if found.lfs_files:
         warn(
-            f"Git folders bring the pointers of Git LFS, not the files: {_names(found.lfs_files)}. "
+            f"Git folders contain the pointers of Git LFS, not the files: {first_names(found.lfs_files)}. "
             "Keep data in the data folder, which push uploads."
         )
 
 
-def _to_remote(project: Project, workspace: Workspace, source: Source, *, wip: bool) -> Target:
-    """Bring the commit, or a snapshot of the working tree, to the Git remote."""
+def _push_to_remote(project: ProjectOnWorkspace, source: Source, *, wip: bool) -> Target:
+    """Push the commit, or a snapshot of the working tree, to the Git remote."""
     repository, remote = project.repository, project.settings.code.remote
     edited = repository.edited_paths() if wip else []
     if edited:
-        taken = work_in_progress.take(repository, workspace.user, source.branch)
-        with waiting(f"Pushing {taken.branch} to {source.shown_url}"):
-            work_in_progress.push(repository, remote, taken)
+        snapshot = work_in_progress.take(repository, project.workspace.user, source.branch)
+        with waiting(f"Pushing {snapshot.branch} to {source.shown_url}"):
+            work_in_progress.push(repository, remote, snapshot)
         count = with_count(len(edited), "uncommitted edit")
-        say(f"Pushed {taken.branch} to {source.shown_url}, with your {count}: {_names(edited)}")
-        return Target(branch=taken.branch, sha=taken.commit.sha)
+        say(f"Pushed {snapshot.branch} to {source.shown_url}, with your {count}: {first_names(edited)}")
+        return Target(branch=snapshot.branch, sha=snapshot.commit.sha)
     warn_of_edits(project)
     with waiting(f"Pushing {source.branch} to {source.shown_url}"):
-        is_news = repository.push(remote, source.branch)
-    say(f"Pushed {source.branch} to {source.shown_url}" if is_news else f"{source.shown_url} is up to date.")
+        is_new = repository.push(remote, source.branch)
+    say(f"Pushed {source.branch} to {source.shown_url}" if is_new else f"{source.shown_url} is up to date.")
     return Target(branch=source.branch, sha=source.commit.sha)
 
 
-def _say_what_would_be_done(
-    project: Project, workspace: Workspace, source: Source, *, wip: bool
-) -> dict[str, Any]:
+def _say_commit_plan(project: ProjectOnWorkspace, source: Source, *, wip: bool) -> dict[str, Any]:
     edited = project.repository.edited_paths() if wip else []
     branch, sha = source.branch, source.commit.sha
     if edited:
-        branch = work_in_progress.branch_name(workspace.user, branch)
+        branch = work_in_progress.branch_name(project.workspace.user, branch)
         count = with_count(len(edited), "uncommitted edit")
-        say(f"Would push {branch} to {source.shown_url}, with your {count}: {_names(edited)}")
+        say(f"Would push {branch} to {source.shown_url}, with your {count}: {first_names(edited)}")
     else:
         ref = f"refs/heads/{branch}"
-        there = project.repository.at_remote(project.settings.code.remote, ref) or {}
-        is_there = there.get(ref) == sha
-        pushed = (
-            f"{source.shown_url} is up to date." if is_there else f"Would push {branch} to {source.shown_url}"
+        found = project.repository.at_remote(project.settings.code.remote, ref) or {}
+        is_pushed = found.get(ref) == sha
+        say(
+            f"{source.shown_url} is up to date."
+            if is_pushed
+            else f"Would push {branch} to {source.shown_url}"
         )
-        say(pushed)
-    path = project.git_folder(workspace)
-    folder = git_folder.find(workspace, path)
+    path = project.git_folder
+    folder = git_folder.find(project.workspace, path)
     if folder is None:
         say(f"Would clone {source.shown_url} into {path} and check out {branch}")
     elif edited or not Target(branch=branch, sha=sha).is_met_by(folder):
@@ -187,88 +188,85 @@ def _say_what_would_be_done(
     return {"commit": None if edited else sha, "branch": branch, "folder": str(path), "edits": edited}
 
 
-def _remove_snapshots(project: Project, workspace: Workspace, source: Source) -> None:
-    if work_in_progress.remove(
-        project.repository, project.settings.code.remote, workspace.user, source.branch
-    ):
-        say(f"Removed {work_in_progress.branch_name(workspace.user, source.branch)} from {source.shown_url}")
-
-
-def _names(paths: Sequence[str]) -> str:
-    return ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
+def _remove_snapshots(project: ProjectOnWorkspace, source: Source) -> None:
+    user, remote = project.workspace.user, project.settings.code.remote
+    if work_in_progress.remove(project.repository, remote, user, source.branch):
+        say(f"Removed {work_in_progress.branch_name(user, source.branch)} from {source.shown_url}")
 
 
 def warn_of_edits(project: Project) -> None:
-    """Say which files differ from the commit, since Databricks gets the commit."""
+    """Warn of uncommitted edits, since Databricks gets commits."""
     if edited := project.repository.edited_paths():
         count = with_count(len(edited), "uncommitted edit")
-        warn(f"Databricks gets commits, so not your {count}: {_names(edited)}. Commit, or push with --wip.")
+        warn(
+            f"Databricks gets commits, so not your {count}: {first_names(edited)}. "
+            "Commit, or push with --wip."
+        )
 
 
-def _push_data(project: Project, workspace: Workspace, *, everything: bool, dry_run: bool) -> dict[str, Any]:
+def _push_data(project: ProjectOnWorkspace, *, everything: bool, dry_run: bool) -> dict[str, Any]:
     from kedro_databricks_hybrid.cli import data_push
 
     options = data_push.PushOptions(everything=everything, dry_run=dry_run)
-    return data_push.push_data(project, workspace, options)
+    return data_push.push_data(project, options)
 
 
-def push_files(project: Project, workspace: Workspace, *, watch: bool) -> dict[str, Any]:
-    """Mirror the working tree to its folder on Databricks; with `watch`, until Ctrl-C."""
-    last = _sync(project, workspace, None)
-    told = {"commit": last, "folder": str(project.files_folder(workspace))}
+def _push_files(project: ProjectOnWorkspace, *, watch: bool) -> dict[str, Any]:
+    """Mirror the working tree to its folder on Databricks; with `watch`, repeat until Ctrl-C."""
+    last = _sync(project, None)
+    result = {"commit": last, "folder": str(project.mirror_folder)}
     if not watch:
-        return told
-    say("Watching for edits; Ctrl-C ends it.")
-    complained = ""
+        return result
+    say("Watching for edits; Ctrl-C stops.")
+    warned = ""
     try:
         while True:
             time.sleep(_PAUSE_SECONDS)
             try:
-                last = _sync(project, workspace, last)
-                complained = ""
-            except (GitError, ConnectionFailedError) as error:  # a rebase goes on, or the network is away
-                if error.message != complained:
+                last = _sync(project, last)
+                warned = ""
+            except (GitError, ConnectionFailedError) as error:  # during a rebase, or without a network
+                if error.message != warned:
                     warn(f"{error.message} Trying again.")
-                complained = error.message
+                warned = error.message
     except KeyboardInterrupt:
         say("Stopped watching.")
-    return {**told, "commit": last}
+    return {**result, "commit": last}
 
 
-def say_what_would_be_sent(project: Project, workspace: Workspace) -> dict[str, Any]:
-    """Say what a push of the working tree would send and delete."""
-    taken = work_in_progress.take(project.repository, workspace.user, _branch(project))
-    path = project.files_folder(workspace)
-    would = mirror.compare(workspace, path, project.repository, taken)
+def _say_files_plan(project: ProjectOnWorkspace) -> dict[str, Any]:
+    """Print what a push of the working tree would send and delete."""
+    path = project.mirror_folder
+    snapshot = work_in_progress.take(project.repository, project.workspace.user, _branch(project))
+    would = mirror.compare(project.workspace, path, project.repository, snapshot)
     for what, names in (("send", would.changed), ("delete", would.gone)):
         for name in names[:_SHOWN]:
             say(f"Would {what} {name}")
         if len(names) > _SHOWN:
             say(f"Would {what} {with_count(len(names) - _SHOWN, 'file')} more")
     say(
-        f"Would send {with_count(len(would.changed), 'file')} to {path} and delete {len(would.gone)} there; "
+        f"Would send {with_count(len(would.changed), 'file')} to {path} and delete {len(would.gone)}; "
         f"{would.unchanged} unchanged."
     )
     return {"folder": str(path), "send": would.changed, "delete": would.gone, "unchanged": would.unchanged}
 
 
-def _sync(project: Project, workspace: Workspace, last: str | None) -> str:
-    """Mirror the working tree unless it is still the one of `last`, and return its snapshot."""
-    repository = project.repository
-    taken = work_in_progress.take(repository, workspace.user, _branch(project))
-    if taken.commit.sha == last:
+def _sync(project: ProjectOnWorkspace, last: str | None) -> str:
+    """Mirror the working tree if it differs from the snapshot `last`; return its snapshot."""
+    repository, path = project.repository, project.mirror_folder
+    snapshot = work_in_progress.take(repository, project.workspace.user, _branch(project))
+    if snapshot.commit.sha == last:
         return last
-    path = project.files_folder(workspace)
-    done = mirror.sync(workspace, path, repository, taken)
+    done = mirror.sync(project.workspace, path, repository, snapshot)
     if done.changed or done.gone or last is None:
         say(
-            f"Databricks has {taken.commit} in {path}: {with_count(len(done.changed), 'file')} sent, "
+            f"Databricks has {snapshot.commit} in {path}: {with_count(len(done.changed), 'file')} sent, "
             f"{len(done.gone)} deleted, {done.unchanged} unchanged"
         )
-    return taken.commit.sha
+    return snapshot.commit.sha
 
 
 def _branch(project: Project) -> str:
-    """Return the branch's name; during a rebase there is none."""
-    named = project.repository.run("branch", "--show-current").stdout.decode("utf-8", "replace").strip()
-    return named or "HEAD"
+    """Return the name of the branch, or HEAD if there is none, as during a rebase."""
+    branch = project.repository.run("branch", "--show-current").stdout.decode("utf-8", "replace").strip()
+    return branch or "HEAD"

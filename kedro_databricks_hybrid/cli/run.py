@@ -1,4 +1,4 @@
-"""`kedro databricks run`: Kedro's own options, on a cluster, as a job, or by Databricks Connect."""
+"""`kedro databricks run`: `kedro run` on a cluster, as a job, or through Databricks Connect."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 
 from kedro_databricks_hybrid.cli import run_job
-from kedro_databricks_hybrid.cli.follow import follow, report, shower, starting
+from kedro_databricks_hybrid.cli.follow import follow, record_printer, report, starting
 from kedro_databricks_hybrid.cli.options import Command, profile_option, say, warn
 from kedro_databricks_hybrid.cli.push import push, warn_of_edits
 from kedro_databricks_hybrid.databricks import clusters
@@ -23,13 +23,11 @@ from kedro_databricks_hybrid.project.project import open_project
 from kedro_databricks_hybrid.run import history
 from kedro_databricks_hybrid.run.compute import ComputeOptions, choose_compute, refuse_out_of_reach
 from kedro_databricks_hybrid.run.context import start_in_context
-from kedro_databricks_hybrid.run.log import LocalPaths
 from kedro_databricks_hybrid.run.request import RunRequest, new_run_id
 from kedro_databricks_hybrid.run.warm_context import WarmContext, fresh_context
 from kedro_databricks_hybrid.spark import connect as spark_connect
 from kedro_databricks_hybrid.spark import session as spark_session
 from kedro_databricks_hybrid.spark.connect import ConnectOptions
-from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,26 +35,31 @@ if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata
 
     from kedro_databricks_hybrid.databricks.git_folder import GitFolder
-    from kedro_databricks_hybrid.databricks.workspace import Workspace
-    from kedro_databricks_hybrid.project.project import Project
+    from kedro_databricks_hybrid.project.project import ProjectOnWorkspace
     from kedro_databricks_hybrid.run.compute import Choice
     from kedro_databricks_hybrid.run.context import Context
     from kedro_databricks_hybrid.run.follow import Started
-    from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 
 @click.command(cls=Command)
 @profile_option
 @click.option("--cluster", "cluster_name", metavar="NAME", help="Name or id of the cluster to run on.")
-@click.option("--serverless", is_flag=True, help="Run on serverless compute, which takes jobs alone.")
+@click.option("--serverless", is_flag=True, help="Run on serverless compute (as a job).")
 @click.option(
-    "--job", "as_job", is_flag=True, help="Run as a job of its own, not in the project's warm Python."
+    "--job", "as_job", is_flag=True, help="Run as a job, not in the Python process that earlier runs left."
 )
-@click.option("--connect", "by_connect", is_flag=True, help="Run here, with Spark there: Databricks Connect.")
+@click.option(
+    "--connect",
+    "by_connect",
+    is_flag=True,
+    help="Run nodes on this machine and Spark on Databricks, through Databricks Connect.",
+)
 @click.option("--push", "push_first", is_flag=True, help="Push the commit and the data first.")
-@click.option("--fresh", is_flag=True, help="Run in a new Python process of its own, beside any other run.")
-@click.option("--detach", is_flag=True, help="Start the run and leave; `attach` follows it.")
-@click.option("--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="Cancel the run after that.")
+@click.option("--fresh", is_flag=True, help="Run in a new Python process, at the same time as other runs.")
+@click.option("--detach", is_flag=True, help="Start the run and exit; `attach` follows it.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="Cancel the run after this time."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON; the log goes to stderr.")
 @click.pass_context
 def run(
@@ -76,100 +79,88 @@ def run(
 ) -> None:
     """Run the pipeline on a cluster and follow its log.
 
-    Runs the commit that the Git folder on Databricks holds: push first. All options of `kedro run` work as
-    they do there. The exit status is 0 only if the pipeline completed.
+    Runs the commit that the Git folder on Databricks holds, so push first. All options of `kedro run` have
+    the same meaning. The exit status is 0 only if the pipeline completed.
     """
     if serverless and cluster_name:
         raise click.UsageError("--serverless and --cluster exclude each other.")
     if options.get("pipeline") and options.get("pipelines"):
         raise click.UsageError("--pipeline and --pipelines exclude each other.")
     if by_connect:
-        refuse_options_of_the_cluster(
+        refuse_cluster_options(
             {"job": as_job, "fresh": fresh, "detach": detach, "timeout": timeout, "json": as_json}
         )
     metadata: ProjectMetadata = ctx.obj
-    project = open_project(metadata, options["env"])
-    options["env"] = project.env
+    opened = open_project(metadata, options["env"])
+    options["env"] = opened.env
     if push_first:
-        ctx.invoke(push, profile=profile, env=project.env)
+        ctx.invoke(push, profile=profile, env=opened.env)
     if by_connect:
         connect_options = ConnectOptions(profile, clusters.SERVERLESS if serverless else cluster_name)
         run_by_connect(ctx, connect_options, options)
         return
     workspace = connect(profile)
-    folder = project.code_there(workspace)
+    project = opened.on(workspace)
+    code = project.code()
     tell = (lambda line: click.echo(line, err=True)) if as_json else say
     compute_options = ComputeOptions(cluster_name, serverless, as_job)
     choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))
-    refuse_out_of_reach(choice, project.data_root(workspace))
-    place = _Place(project, workspace, folder, choice, tell)
-    place.tell_what_runs()
+    refuse_out_of_reach(choice, project.data_root)
+    launch = _Launch(project, code, choice, tell)
+    launch.describe()
     run_id = new_run_id()
     with starting():
-        started = place.start(run_id, options, fresh=fresh, seconds=timeout)
-    resume = f"kedro databricks attach {run_id}{workspace.flags}"
+        started = launch.start(run_id, options, fresh=fresh, seconds=timeout)
+    resume = project.attach_command(run_id)
     if detach:
         say(f"Started run {run_id}. Follow it with: {resume}")
         return
     try:
-        outcome = follow(started, shower(place.paths, err=as_json), resume=resume, seconds=timeout)
+        show = record_printer(project, err=as_json)
+        outcome = follow(started, show, resume=resume, seconds=timeout)
     finally:
         if fresh and started.outcome.ended:
-            with contextlib.suppress(HybridError):  # what came of the run is known
-                started.work.abandon()  # nobody else has that Python process
-    report(outcome, place.paths, started.info, as_json=as_json)
+            with contextlib.suppress(HybridError):  # the outcome of the run is known already
+                started.work.abandon()  # nothing else uses this Python process
+    report(outcome, project, started.info, as_json=as_json)
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a run takes place: a commit in a Git folder, on some compute."""
+class _Launch:
+    """Starts a run of the code in a Git folder on the chosen compute."""
 
-    project: Project
-    workspace: Workspace
-    folder: GitFolder
+    project: ProjectOnWorkspace
+    code: GitFolder
     choice: Choice
     say: Callable[[str], None]
 
-    @property
-    def path(self) -> PurePosixPath:
-        return self.project.folder(self.workspace)
-
-    @property
-    def paths(self) -> LocalPaths:
-        return LocalPaths(self.path, self.project.metadata.project_path)
-
-    @property
-    def tree(self) -> RemoteTree:
-        return open_tree(self.workspace, self.project.data_root(self.workspace))
-
     def start(self, run_id: str, options: dict[str, Any], *, fresh: bool, seconds: float | None) -> Started:
-        """Start a run on what was chosen for it."""
-        chosen = self.choice.cluster
-        if self.choice.is_job or chosen is None:
+        """Start the run."""
+        project, workspace = self.project, self.project.workspace
+        cluster = self.choice.cluster
+        if self.choice.is_job or cluster is None:
             request = self._request(run_id, options, {"backend": "job", "cluster": self.choice.name})
-            return run_job.start(
-                self.project, self.workspace, self.folder, self.choice, request, self.tree,
-                seconds=seconds, say=self.say,
-            )  # fmt: skip
-        clusters.ensure_running(self.workspace, chosen, self.say)
-        warm = WarmContext(self.workspace, chosen, self.path)
+            return run_job.start(project, self.code, self.choice, request, seconds=seconds, say=self.say)
+        clusters.ensure_running(workspace, cluster, self.say)
+        warm = WarmContext(workspace, cluster, project.folder)
         context = self._context(warm, fresh=fresh)
-        facts: dict[str, str | None] = {
+        description: dict[str, str | None] = {
             "backend": "interactive",
-            "cluster": chosen.name,
-            "cluster_id": chosen.cluster_id,
+            "cluster": cluster.name,
+            "cluster_id": cluster.cluster_id,
             "context_id": context.context_id,
-            "page": f"{self.workspace.host}/compute/clusters/{chosen.cluster_id}",
+            "page": f"{workspace.host}/compute/clusters/{cluster.cluster_id}",
         }
         with context.destroyed_on_error() if fresh else contextlib.nullcontext():
-            started = start_in_context(context, self._request(run_id, options, facts), self.tree)
+            request = self._request(run_id, options, description)
+            started = start_in_context(context, request, project.data_tree)
         if not fresh:
             warm.remember_run(run_id)
         return started
 
-    def tell_what_runs(self) -> None:
-        """Say which commit runs where, and what of the local project it is not."""
-        repository, folder = self.project.repository, self.folder
+    def describe(self) -> None:
+        """Print which commit runs on which compute, and warn if it differs from the local project."""
+        repository, folder = self.project.repository, self.code
         if self.choice.why:
             self.say(self.choice.why)
         head = repository.head()
@@ -178,85 +169,93 @@ class _Place:
         env = f", env {self.project.env}" if self.project.env else ""
         self.say(f"Running {commit} of {folder.branch or 'a tag'} {self.choice.phrase}{env}")
         if not work_in_progress.holds(repository, folder.sha, head):
-            push_it = f"run `kedro databricks push{self.workspace.flags}` to run that one."
-            warn(f"Your local commit is {head}: {push_it}")
+            command = f"kedro databricks push{self.project.workspace.flags}"
+            warn(f"Your local commit is {head}: `{command}` brings it to Databricks.")
         if not work_in_progress.holds_edits(repository, folder.sha):
             warn_of_edits(self.project)
 
     def _context(self, warm: WarmContext, *, fresh: bool) -> Context:
-        """Return a context to run in, and say if another run is in its way."""
-        requirements = self.project.requirements(self.workspace, self.folder)
+        """Return a context to run in; if another run is still using it, say so."""
+        workspace, tree = self.project.workspace, self.project.data_tree
+        requirements = self.project.requirements(self.code)
         if fresh:
-            return fresh_context(self.workspace, warm.cluster, requirements, self.say)
-        context, last_run = warm.context(requirements, self.say, lambda run: history.end_of(self.tree, run))
-        if last_run and self._goes_on(last_run):
+            return fresh_context(workspace, warm.cluster, requirements, self.say)
+        context, last_run = warm.context(requirements, self.say, lambda run: history.end_of(tree, run))
+        if last_run and self._is_running(last_run):
             self.say(
-                f"Run {last_run} goes on in this Python process; yours starts after it (--fresh: beside it)."
+                f"Run {last_run} is still running in this Python process; yours starts after it "
+                "(with --fresh: at the same time)."
             )
         return context
 
-    def _request(self, run_id: str, options: dict[str, Any], facts: dict[str, str | None]) -> RunRequest:
+    def _request(
+        self, run_id: str, options: dict[str, Any], description: dict[str, str | None]
+    ) -> RunRequest:
+        tree = self.project.data_tree
         return RunRequest(
             run_id=run_id,
-            project_path=self.path,
+            project_path=self.project.folder,
             package_name=self.project.metadata.package_name,
-            data_root=PurePosixPath(self.tree.driver_path),
+            data_root=PurePosixPath(tree.driver_path),
             options=options,
-            user=self.workspace.user,
+            user=self.project.workspace.user,
             info={
-                "commit": self.folder.sha,
-                "branch": self.folder.branch,
+                "commit": self.code.sha,
+                "branch": self.code.branch,
                 "env": self.project.env,
-                "data_root": self.tree.root,
-                **facts,
+                "data_root": tree.root,
+                **description,
             },
         )
 
-    def _goes_on(self, run_id: str) -> bool:
-        past = history.read(self.tree, run_id)
+    def _is_running(self, run_id: str) -> bool:
+        past = history.read(self.project.data_tree, run_id)
         if not past.command_id:
             return False
-        return past.started(self.workspace, self.tree).work.ending() is None
+        return past.started(self.project.workspace, self.project.data_tree).work.ending() is None
 
 
 def _run_option(option: click.Parameter) -> click.Parameter:
-    """Take one of Kedro's options over; a configuration source is a path on the cluster, not here."""
-    taken = copy(option)
-    if taken.name == "conf_source":
-        taken.callback = None
-    if taken.name == "env":
-        taken.envvar = "KEDRO_ENV"
-    return taken
+    """Copy one of Kedro's options; --conf-source is a path on the cluster, so it is not checked here."""
+    copied = copy(option)
+    if copied.name == "conf_source":
+        copied.callback = None
+    if copied.name == "env":
+        copied.envvar = "KEDRO_ENV"
+    return copied
 
 
 run.params += [_run_option(option) for option in kedro_run.params]
 
 
-def refuse_options_of_the_cluster(given: Mapping[str, object]) -> None:
-    """Refuse options that are for runs on the cluster alone.
+def refuse_cluster_options(given: Mapping[str, object]) -> None:
+    """Refuse options that only runs on a cluster support.
 
     Args:
         given: Such options and their values.
+
+    Raises:
+        click.UsageError: One of them is set.
     """
-    without_use = sorted(f"--{name}" for name, value in given.items() if value)
-    if without_use:
+    refused = sorted(f"--{name}" for name, value in given.items() if value)
+    if refused:
         raise click.UsageError(
-            f"--connect runs the nodes here, where {', '.join(without_use)} means nothing."
+            f"--connect runs the nodes on this machine and does not support {', '.join(refused)}."
         )
 
 
 def run_by_connect(
     ctx: click.Context, connect_options: spark_connect.ConnectOptions, options: dict[str, Any]
 ) -> None:
-    """Run the pipeline in this process, by Kedro's own command; our hooks make the session.
+    """Run the pipeline in this process with Kedro's own command; the hooks create the Spark session.
 
     Raises:
         ComputeError: databricks-connect is not installed.
     """
     if spark_session.spark_location() == "local":
         raise ComputeError(
-            "databricks-connect is not in this environment.",
-            hint="It replaces pyspark, so make an environment of its own for it: "
+            "databricks-connect is not installed in this environment.",
+            hint="It replaces pyspark, so install it in a separate environment: "
             'pip install "kedro-databricks-hybrid[connect]".',
         )
     spark_connect.enable(connect_options)

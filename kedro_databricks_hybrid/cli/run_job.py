@@ -1,4 +1,4 @@
-"""`kedro databricks run --job` and `--serverless`: the run as a job of its own."""
+"""`kedro databricks run --job` and `--serverless`: submit the run as a job."""
 
 from __future__ import annotations
 
@@ -18,71 +18,65 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kedro_databricks_hybrid.databricks.git_folder import GitFolder
-    from kedro_databricks_hybrid.databricks.workspace import Workspace
-    from kedro_databricks_hybrid.project.project import Project
+    from kedro_databricks_hybrid.project.project import ProjectOnWorkspace
     from kedro_databricks_hybrid.run.compute import Choice
     from kedro_databricks_hybrid.run.follow import Started
     from kedro_databricks_hybrid.run.request import RunRequest
-    from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 GIT_SOURCE = "git_source"
 
 
 def start(
-    project: Project,
-    workspace: Workspace,
-    folder: GitFolder,
+    project: ProjectOnWorkspace,
+    code: GitFolder,
     choice: Choice,
     request: RunRequest,
-    tree: RemoteTree,
     *,
     seconds: float | None,
     say: Callable[[str], None],
 ) -> Started:
-    """Submit a run as a job of its own.
+    """Submit a run as a job.
 
     Args:
         project: The project.
-        workspace: Where.
-        folder: The code there.
-        choice: What it runs on.
-        request: What it runs.
-        tree: The data root.
-        seconds: When Databricks shall end it, None for never.
+        code: Its code on Databricks.
+        choice: The compute.
+        request: The run.
+        seconds: Databricks ends the run after this time; None sets no limit.
         say: Called with one line of progress.
     """
     if project.settings.code.job_source == GIT_SOURCE:
-        notebook = _at_commit(project, workspace, folder)
+        notebook = _at_commit(project, code)
         request = replace(request, project_path=PurePosixPath(".."))
         dependencies: list[str] = []
     else:
-        notebook, dependencies = _in_folder(project, workspace, folder, choice, say)
+        notebook, dependencies = _in_folder(project, code, choice, say)
     compute = project.settings.compute
     submission = job.Submission(notebook, choice, compute, dependencies, seconds)
-    return job.submit(workspace, request, tree, submission, say)
+    return job.submit(project.workspace, request, project.data_tree, submission, say)
 
 
-def _at_commit(project: Project, workspace: Workspace, folder: GitFolder) -> job.Notebook:
-    """Return the project's own notebook at the Git folder's commit, which installs the requirements."""
+def _at_commit(project: ProjectOnWorkspace, code: GitFolder) -> job.Notebook:
+    """Return the project's notebook at the Git folder's commit; it installs the requirements itself."""
     if project.syncs_files:
         raise SettingsError(
-            "With code.sync: files no commit holds what shall run.",
+            "With code.sync: files there is no commit that a job could check out.",
             hint="Set code.job_source to git_folder, or code.sync to git.",
         )
-    sha = folder.sha or ""
+    sha = code.sha or ""
     source = git_source.source(project.repository, project.settings.code)
-    git_source.refuse_unreachable(source, workspace)
+    git_source.refuse_unreachable(source, project.workspace)
     notebook.require_for_jobs(project.repository, sha)
     checkout = notebook.git_source(source, commit=sha)
     return job.Notebook(notebook.path_in_repository(project.repository), checkout)
 
 
 def _in_folder(
-    project: Project, workspace: Workspace, folder: GitFolder, choice: Choice, say: Callable[[str], None]
+    project: ProjectOnWorkspace, code: GitFolder, choice: Choice, say: Callable[[str], None]
 ) -> tuple[job.Notebook, list[str]]:
-    """Return a notebook of ours for the project's folder, and what a serverless environment needs for it."""
-    compute = project.settings.compute
-    requirements = project.requirements(workspace, folder)
+    """Write a notebook that runs the project's folder; return it and the serverless dependencies."""
+    workspace, compute = project.workspace, project.settings.compute
+    requirements = project.requirements(code)
     name = settings.project_name(project.metadata.package_name)
     if requirements is None:
         return job.Notebook(job.write_notebook(workspace, name, ())), []
@@ -91,17 +85,18 @@ def _in_folder(
         install.tell(fitting, requirements, say)
         if compute.pip_options:
             warn(
-                "compute.pip_options do not reach serverless compute: its workspace settings name the index."
+                "compute.pip_options have no effect on serverless compute: set the package index in the "
+                "workspace's settings."
             )
         return job.Notebook(job.write_notebook(workspace, name, ())), fitting.lines or []
-    fitting = fit(requirements, _runtime(project, workspace, choice))
+    fitting = fit(requirements, _runtime(project, choice))
     install.tell(fitting, requirements, say)
     cells = install.cells(requirements, fitting)
     return job.Notebook(job.write_notebook(workspace, name, cells)), []
 
 
-def _runtime(project: Project, workspace: Workspace, choice: Choice) -> str:
-    """Return the runtime of a cluster that is there, or of the one that the job makes."""
+def _runtime(project: ProjectOnWorkspace, choice: Choice) -> str:
+    """Return the runtime of the existing cluster, or of the one that the job creates."""
     if choice.cluster:
-        return clusters.details(workspace, choice.cluster).runtime
+        return clusters.details(project.workspace, choice.cluster).runtime
     return str((project.settings.compute.job_cluster or {}).get("spark_version", ""))

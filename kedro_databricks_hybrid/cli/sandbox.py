@@ -1,4 +1,4 @@
-"""`kedro databricks sandbox`: start, stop and reset the local workspace; its switches and faults."""
+"""`kedro databricks sandbox`: start, stop and reset the local workspace; set its switches and faults."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ def sandbox() -> None:
 
 @sandbox.command(cls=Command)
 @click.option(
-    "--port", type=click.IntRange(0, 65535), help="Port to listen on; the one it had before, or any."
+    "--port", type=click.IntRange(0, 65535), help="Port to listen on; by default the last one, or a free one."
 )
 def start(port: int | None) -> None:
-    """Start the sandbox; one that runs already is left alone."""
+    """Start the sandbox, if it is not running."""
     found = sandbox_process.running()
     connection = found or sandbox_process.start(port)
-    say(f"The sandbox {'is running already' if found else 'is ready'} at {connection.host}")
+    say(f"The sandbox {'is already running' if found else 'is ready'} at {connection.host}")
     say("Use it with --profile=sandbox, such as `kedro databricks push --profile=sandbox`.")
 
 
 @sandbox.command(cls=Command)
-@click.option("--json", "as_json", is_flag=True, help="Print host, token and user as JSON, for any client.")
+@click.option("--json", "as_json", is_flag=True, help="Print host, token and user as JSON.")
 def status(as_json: bool) -> None:
-    """Tell whether the sandbox runs, and where."""
+    """Print the address of the running sandbox."""
     connection = sandbox_process.require_running()
     if as_json:
-        say_json(_facts(connection))
+        say_json(_document(connection))
     else:
         say(f"The sandbox runs at {connection.host} as process {connection.pid}, for {connection.user}.")
         say(f"Its files are in {connection.home}.")
@@ -59,15 +59,15 @@ def status(as_json: bool) -> None:
 
 @sandbox.command(cls=Command)
 def stop() -> None:
-    """Stop the sandbox and everything that runs in it; its files stay."""
+    """Stop the sandbox and everything that runs in it; its files are kept."""
     sandbox_process.stop(sandbox_process.require_running())
-    say("The sandbox has stopped; its files stay for the next start.")
+    say("The sandbox has stopped; its files are kept for the next start.")
 
 
 @sandbox.command(cls=Command)
 @click.confirmation_option(prompt="Delete every file, Git folder and setting of the sandbox?")
 def reset() -> None:
-    """Stop the sandbox and delete all that it holds."""
+    """Stop the sandbox and delete its files."""
     if connection := sandbox_process.running():
         sandbox_process.stop(connection)
     removed = sandbox_process.remove_home()
@@ -86,7 +86,7 @@ def reset() -> None:
     help="Take large files for volumes in parts, as AWS and Azure, or in chunks, as Google's cloud.",
 )
 def switch(public_dbfs_root: bool | None, uploads: str | None) -> None:
-    """Choose what kind of workspace the sandbox is; without an option tell which it is."""
+    """Choose what the sandbox's workspace supports; without an option, print the current choice."""
     given = {"public-dbfs-root": public_dbfs_root, "uploads": uploads}
     chosen = {name: value for name, value in given.items() if value is not None}
     found = ask_sandbox("POST" if chosen else "GET", "/sandbox/switches", chosen or None)
@@ -96,35 +96,35 @@ def switch(public_dbfs_root: bool | None, uploads: str | None) -> None:
 
 @sandbox.group()
 def fault() -> None:
-    """Make the sandbox fail as clouds do; the faults end when it stops."""
+    """Inject faults into the sandbox's API; they end when it stops."""
 
 
 @fault.command(cls=Command)
 @click.argument("effect", metavar="EFFECT", type=click.Choice(FAULT_EFFECTS))
-@click.option("--method", metavar="NAME", help="HTTP method of the requests; any by default.")
+@click.option("--method", metavar="NAME", help="HTTP method of the requests that match; any by default.")
 @click.option("--path", metavar="PATTERN", help="Their path, such as '/api/2.0/dbfs/*'; any by default.")
-@click.option("--nth", type=int, help="The first of them that is struck; the next one by default.")
-@click.option("--times", type=int, help="How many are struck; 1 by default, 0 for every one.")
-@click.option("--rate", type=float, help="Which share of them is struck, by chance; 1 by default.")
-@click.option("--seed", type=int, help="Where that chance begins: the same seed, the same failures.")
-@click.option("--status", type=int, help="The HTTP status that `status` answers with; 503 by default.")
-@click.option("--retry-after", type=int, help="Seconds in the header Retry-After of `status`.")
-@click.option("--message", metavar="TEXT", help="The message of `status`.")
-@click.option("--seconds", type=float, help="How long to wait before it happens.")
+@click.option("--nth", type=int, help="Number of the first matching request that fails; 1 by default.")
+@click.option("--times", type=int, help="How many requests fail; 1 by default, 0 for all.")
+@click.option("--rate", type=float, help="Share of the requests that fail, at random; 1 by default.")
+@click.option("--seed", type=int, help="Seed of the random numbers of --rate.")
+@click.option("--status", type=int, help="HTTP status of the effect `status`; 503 by default.")
+@click.option("--retry-after", type=int, help="Seconds in the header Retry-After of the effect `status`.")
+@click.option("--message", metavar="TEXT", help="Message of the effect `status`.")
+@click.option("--seconds", type=float, help="Seconds to wait before the effect.")
 def add(**rule: Any) -> None:  # noqa: ANN401 - the options above
     """Add a fault.
 
     \b
-    status             answer with an error, do no work
+    status             answer with an error, without doing the work
     delay              do the work later
-    reset-before       reset the connection, do no work
-    reset-after        do the work, reset the connection
-    truncate           do the work, answer by half
-    stale              read as before the last write
-    terminate-cluster  end the clusters after the answer
-    evict-contexts     lose all contexts after the answer
+    reset-before       reset the connection, without doing the work
+    reset-after        do the work, then reset the connection
+    truncate           do the work, then send half of the answer
+    stale              read the state before the last write
+    terminate-cluster  terminate the clusters after the answer
+    evict-contexts     remove all contexts after the answer
     expire-token       refuse the token from then on
-    """  # noqa: D301 - click wants the character itself
+    """  # noqa: D301 - click needs the unescaped character
     given = {name: value for name, value in rule.items() if value is not None}
     say(_line(request_faults("POST", given)))
 
@@ -132,13 +132,13 @@ def add(**rule: Any) -> None:  # noqa: ANN401 - the options above
 @fault.command(name="list", cls=Command)
 @click.option("--json", "as_json", is_flag=True, help="Print the faults as JSON.")
 def list_faults(as_json: bool) -> None:
-    """List the faults, with how often each has struck."""
+    """List the faults, with the number of requests that each has hit."""
     found = request_faults("GET")["faults"]
     if as_json:
         say_json(found)
         return
-    for one in found:
-        say(_line(one))
+    for each in found:
+        say(_line(each))
     if not found:
         say("There are no faults.")
 
@@ -146,47 +146,47 @@ def list_faults(as_json: bool) -> None:
 @fault.command(cls=Command)
 @click.argument("number", type=int, required=False)
 def clear(number: int | None) -> None:
-    """Remove the fault of that NUMBER, or all of them."""
+    """Remove the fault with that NUMBER, or all faults."""
     request_faults("DELETE", number=number)
-    say("There are no faults any more." if number is None else f"Fault {number} is removed.")
+    say("Removed all faults." if number is None else f"Removed fault {number}.")
 
 
-def _line(one: dict[str, Any]) -> str:
-    what = f"{one['effect']} {one['status']}" if one["effect"] == "status" else one["effect"]
-    return f"{one['number']}: {what} for {one['method']} {one['path']}, struck {one['struck']} times"
+def _line(rule: dict[str, Any]) -> str:
+    effect = f"{rule['effect']} {rule['status']}" if rule["effect"] == "status" else rule["effect"]
+    return f"{rule['number']}: {effect} for {rule['method']} {rule['path']}, hit {rule['struck']} times"
 
 
-def _facts(connection: Connection) -> dict[str, str | int]:
+def _document(connection: Connection) -> dict[str, str | int]:
     return {
         name: value if isinstance(value, int) else str(value) for name, value in asdict(connection).items()
     }
 
 
 def request_faults(method: str, rule: dict[str, Any] | None = None, number: int | None = None) -> Any:  # noqa: ANN401
-    """Send one request about faults and return the answer's JSON.
+    """Send a request for faults and return the answer's JSON.
 
     Raises:
-        SandboxError: No sandbox runs, or it refuses.
+        SandboxError: The sandbox is not running, or refuses the request.
     """
     return ask_sandbox(method, _FAULTS_ROUTE + (f"?number={number}" if number is not None else ""), rule)
 
 
 def ask_sandbox(method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
-    """Send one request to the sandbox that runs and return the answer's JSON.
+    """Send a request to the running sandbox and return the answer's JSON.
 
     Raises:
-        SandboxError: No sandbox runs, or it refuses.
+        SandboxError: The sandbox is not running, or refuses the request.
     """
     running = sandbox_process.require_running()
     address = f"{running.host}{path}"
     content = json.dumps(body).encode() if body is not None else None
     headers = {"Authorization": f"Bearer {running.token}", "Content-Type": "application/json"}
-    asked = urllib.request.Request(address, content, headers, method=method)  # noqa: S310 - our own host
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(address, content, headers, method=method)  # noqa: S310 - http://127.0.0.1
+    without_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with direct.open(asked, timeout=_REQUEST_SECONDS) as answer:
+        with without_proxy.open(request, timeout=_REQUEST_SECONDS) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as refusal:
         with refusal:
-            said = json.load(refusal)
-        raise SandboxError(str(said["message"]), hint="`--help` names the options.") from refusal
+            answer = json.load(refusal)
+        raise SandboxError(str(answer["message"]), hint="`--help` lists the options.") from refusal

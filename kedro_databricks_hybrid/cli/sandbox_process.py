@@ -1,4 +1,4 @@
-"""The sandbox as a process of its own: started, found, stopped."""
+"""Start, find and stop the sandbox's process."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _NEEDED = ("starlette", "uvicorn", "jupyter_client", "ipykernel", "psutil", "pys
 
 
 def running() -> Connection | None:
-    """Return the connection to the sandbox that runs, None where none does."""
+    """Return the connection to the running sandbox, None if it is not running."""
     return connection.read()
 
 
 def require_running() -> Connection:
-    """Return the connection to the sandbox that runs.
+    """Return the connection to the running sandbox.
 
     Raises:
-        SandboxError: None runs.
+        SandboxError: It is not running.
     """
     found = running()
     if found is None:
@@ -43,13 +43,13 @@ def require_running() -> Connection:
 
 
 def start(port: int | None) -> Connection:
-    """Start the sandbox and return once it answers.
+    """Start the sandbox and return when it answers.
 
     Args:
-        port: Where to listen on 127.0.0.1; None takes the port that it had before, or a free one.
+        port: Port on 127.0.0.1; None selects the port of the last start, or a free one.
 
     Raises:
-        SandboxError: What it needs is not installed, or it ended; the message holds its last words.
+        SandboxError: A package is not installed, or the process ended; the message has its last line.
     """
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
@@ -59,11 +59,11 @@ def start(port: int | None) -> Connection:
         )
     home = connection.default_home()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    words = home / "start.log"
+    log = home / "start.log"
     command = [sys.executable, "-m", "kedro_databricks_hybrid.sandbox", "--home", str(home)]
     if port is not None:
         command += ["--port", str(port)]
-    with words.open("wb") as output:
+    with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd=home
         )
@@ -78,29 +78,28 @@ def start(port: int | None) -> Connection:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(_STOP_SECONDS)
-    said = _last_line(words)
-    raise SandboxError(f"The sandbox did not start: {said}", hint=f"Its words are in {words}.")
+    raise SandboxError(f"The sandbox did not start: {_last_line(log)}", hint=f"Its output is in {log}.")
 
 
 def stop(running: Connection) -> None:
-    """Ask the sandbox to end and wait until its process is gone, with everything that runs in it.
+    """Stop the sandbox and everything that runs in it; return when its process has ended.
 
     Raises:
         SandboxError: It did not end in time.
     """
     os.kill(running.pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS
-    while connection.read(running.home) is not None or not _is_gone(running.pid):
+    while connection.read(running.home) is not None or not _has_ended(running.pid):
         if time.monotonic() > deadline:
             raise SandboxError(
                 f"The sandbox did not stop within {_STOP_SECONDS:.0f} s.",
-                hint=f"End its process by hand: `kill -9 {running.pid}`.",
+                hint=f"End its process: `kill -9 {running.pid}`.",
             )
         time.sleep(0.05)
 
 
-def _is_gone(pid: int) -> bool:
-    """Tell whether a process is over; one that only waits for its parent to ask for its end is."""
+def _has_ended(pid: int) -> bool:
+    """Return whether a process has ended; a zombie has, though its parent did not wait for it yet."""
     import psutil
 
     try:
@@ -110,7 +109,7 @@ def _is_gone(pid: int) -> bool:
 
 
 def remove_home() -> Path | None:
-    """Delete the stopped sandbox's home; return it, or None where there was none."""
+    """Delete the home folder of the stopped sandbox; return it, or None if it does not exist."""
     home = connection.default_home()
     if not home.exists():
         return None
@@ -118,6 +117,6 @@ def remove_home() -> Path | None:
     return home
 
 
-def _last_line(words: Path) -> str:
-    lines = words.read_text("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else "it gave no reason."
+def _last_line(log: Path) -> str:
+    lines = log.read_text("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else "it printed nothing."

@@ -1,4 +1,4 @@
-"""Consent to files from elsewhere that programs run when they start."""
+"""Ask before files are brought here that programs run when they start."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kedro_databricks_hybrid.cli.options import warn
-from kedro_databricks_hybrid.git.unsafe_names import shown
+from kedro_databricks_hybrid.cli.output import first_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     Function = TypeVar("Function", bound=Callable[..., Any])
-
-_SHOWN = 5
 
 
 def startup_files_option(function: Function) -> Function:
@@ -23,28 +21,22 @@ def startup_files_option(function: Function) -> Function:
     return click.option(
         "--startup-files/--no-startup-files",
         default=None,
-        help="Take, or leave out, files that programs run when they start, such as .envrc and conftest.py. "
-        "Without it you are asked, and they are left out where nobody can answer.",
+        help="Bring, or leave out, files that programs run when they start, such as .envrc and conftest.py. "
+        "By default you are asked; without a terminal they are left out.",
     )(function)
 
 
 def consent(choice: bool | None) -> Callable[[Sequence[object]], bool]:
-    """Return what names such files and tells whether to take them.
+    """Return a function that lists such files and returns whether to bring them.
 
     Args:
-        choice: What the option says, None where it was not given.
+        choice: The value of the option, None if it was not given: then a person is asked.
     """
 
     def may_take(paths: Sequence[object]) -> bool:
-        warn(f"Programs may run these when they start: {named(paths)}.")
+        warn(f"Programs may run these files when they start: {first_names(paths)}.")
         if choice is not None or not sys.stdin.isatty():
             return bool(choice)
-        return click.confirm("Take them?", default=False, err=True)
+        return click.confirm("Bring them here?", default=False, err=True)
 
     return may_take
-
-
-def named(paths: Sequence[object]) -> str:
-    """Return the first of some paths as they may be printed."""
-    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-    return ", ".join(shown(str(path)) for path in paths[:_SHOWN]) + more

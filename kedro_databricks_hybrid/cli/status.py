@@ -1,4 +1,4 @@
-"""`kedro databricks status`: code and data here and on Databricks, side by side; changes nothing."""
+"""`kedro databricks status`: compare code and data on this machine and on Databricks; changes nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json
+from kedro_databricks_hybrid.cli.output import first_names, with_count
 from kedro_databricks_hybrid.databricks import clusters, git_folder, git_folder_edits
 from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import HybridError
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 
     from kedro.framework.startup import ProjectMetadata
 
-    from kedro_databricks_hybrid.databricks.workspace import Workspace
-    from kedro_databricks_hybrid.project.project import Project
+    from kedro_databricks_hybrid.project.project import Project, ProjectOnWorkspace
     from kedro_databricks_hybrid.transfer.plan import Pair
 
 
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def status(metadata: ProjectMetadata, profile: str | None, env: str | None, as_json: bool) -> None:
-    """Show side by side where code and data stand here and on Databricks; nothing is changed."""
+    """Compare code and data on this machine and on Databricks, without changing anything."""
     project = open_project(metadata, env)
-    here = local_section(project)
+    local = _local(project)
     if not as_json:
-        _show(here)
-    sections = remote_sections(project, connect(profile))
+        _show(local)
+    sections = _remote_sections(project.on(connect(profile)))
     if as_json:
-        say_json({each.name: each.facts for each in (here, *sections)})
+        say_json({each.name: each.document for each in (local, *sections)})
         return
     for section in sections:
         _show(section)
@@ -55,15 +55,21 @@ def _show(section: Section) -> None:
 
 @dataclass(frozen=True)
 class Section:
-    """One thing's state: what it is called, what a person reads, and the same for programs."""
+    """One part of the report.
+
+    Args:
+        name: Its heading.
+        lines: The lines to print.
+        document: The same for `--json`.
+    """
 
     name: str
     lines: list[str]
-    facts: dict[str, Any] = field(default_factory=dict)
+    document: dict[str, Any] = field(default_factory=dict)
 
 
-def local_section(project: Project) -> Section:
-    """Tell branch, commit, distance from the upstream and uncommitted edits of the repository."""
+def _local(project: Project) -> Section:
+    """Describe branch, commit, distance from the upstream branch and uncommitted edits."""
     repository = project.repository
     commit = repository.commit("HEAD")
     branch = repository.run("branch", "--show-current").stdout.decode().strip() or None
@@ -76,8 +82,8 @@ def local_section(project: Project) -> Section:
         where += ", never pushed"
     lines = [where]
     if edits:
-        lines.append(f"{_count(len(edits), 'uncommitted edit')}: {_names(edits)}")
-    facts = {
+        lines.append(f"{with_count(len(edits), 'uncommitted edit')}: {first_names(edits)}")
+    document = {
         "branch": branch,
         "commit": commit.sha if commit else None,
         "upstream": upstream,
@@ -85,24 +91,24 @@ def local_section(project: Project) -> Section:
         "behind": behind,
         "edits": edits,
     }
-    return Section("here", lines, facts)
+    return Section("here", lines, document)
 
 
-def remote_sections(project: Project, workspace: Workspace) -> list[Section]:
-    """Ask the Git remote and Databricks, all at once; what cannot be told says why."""
+def _remote_sections(project: ProjectOnWorkspace) -> list[Section]:
+    """Ask the Git remote and Databricks at the same time; a section that fails shows its error."""
     asked: dict[str, Callable[[], Section]] = {
         "Git remote": lambda: _remote(project),
-        "Git folder": lambda: _code(project, workspace),
-        "cluster": lambda: _cluster(project, workspace),
-        "last run": lambda: _last_run(project, workspace),
+        "Git folder": lambda: _code(project),
+        "cluster": lambda: _cluster(project),
+        "last run": lambda: _last_run(project),
     }
-    waiting = [start(partial(_told, name, ask)) for name, ask in asked.items()]
-    data = _told("data", lambda: _data(project, workspace))  # it loads the project: not in a thread
+    waiting = [start(partial(_or_error, name, ask)) for name, ask in asked.items()]
+    data = _or_error("data", lambda: _data(project))  # it loads the project: not in a thread
     found = [future.result() for future in waiting]
     return [*found[:2], data, *found[2:]]
 
 
-def _told(name: str, ask: Callable[[], Section]) -> Section:
+def _or_error(name: str, ask: Callable[[], Section]) -> Section:
     try:
         return ask()
     except HybridError as error:
@@ -115,48 +121,49 @@ def _remote(project: Project) -> Section:
     branch = repository.branch()
     ref = f"refs/heads/{branch}"
     found = repository.at_remote(settings.remote, ref)
-    facts: dict[str, Any] = {"url": url, "branch": branch, "commit": found.get(ref) if found else None}
+    document: dict[str, Any] = {"url": url, "branch": branch, "commit": found.get(ref) if found else None}
     if found is None:
-        return Section("Git remote", [f"{url} does not answer"], {**facts, "error": "no answer"})
+        return Section("Git remote", [f"{url} does not answer"], {**document, "error": "no answer"})
     if ref not in found:
-        return Section("Git remote", [f"{url} has no branch {branch}"], facts)
-    return Section("Git remote", [f"{branch} at {_commit(repository, found[ref])} in {url}"], facts)
+        return Section("Git remote", [f"{url} has no branch {branch}"], document)
+    return Section("Git remote", [f"{branch} at {_commit(repository, found[ref])} in {url}"], document)
 
 
-def _folder(project: Project, workspace: Workspace) -> Section:
-    repository, path = project.repository, project.git_folder(workspace)
-    folder = git_folder.get(workspace, path)
-    facts: dict[str, Any] = {"path": str(path), "branch": folder.branch, "commit": folder.sha}
+def _folder(project: ProjectOnWorkspace) -> Section:
+    repository, path = project.repository, project.git_folder
+    folder = git_folder.get(project.workspace, path)
+    document: dict[str, Any] = {"path": str(path), "branch": folder.branch, "commit": folder.sha}
     head = repository.commit("HEAD")
     relation = "your commit" if head and head.sha == folder.sha else "not your commit"
     where = f"{folder.branch or 'no branch'} at {_commit(repository, folder.sha)}, {relation}, in {path}"
     try:
-        edits = git_folder_edits.read(workspace, folder, repository)
+        edits = git_folder_edits.read(project.workspace, folder, repository)
     except HybridError as error:
-        return Section("Git folder", [where, f"edits unknown: {error.message}"], {**facts, "edits": None})
+        return Section("Git folder", [where, f"edits unknown: {error.message}"], {**document, "edits": None})
     lines = [where]
     if edits.paths:
-        lines.append(f"{_count(len(edits.paths), 'edit')} made there: {edits}")
-    return Section("Git folder", lines, {**facts, "edits": edits.paths})
+        lines.append(f"{with_count(len(edits.paths), 'edit')} made in the Git folder: {edits}")
+    return Section("Git folder", lines, {**document, "edits": edits.paths})
 
 
-def _code(project: Project, workspace: Workspace) -> Section:
+def _code(project: ProjectOnWorkspace) -> Section:
     if not project.syncs_files:
-        return _folder(project, workspace)
-    mirror = project.code_there(workspace)
-    is_now = work_in_progress.holds_edits(project.repository, mirror.sha)
-    relation = "your files as they are" if is_now else "not your files as they are"
-    facts = {"path": str(mirror.path), "commit": mirror.sha, "is_current": is_now}
+        return _folder(project)
+    mirror = project.code()
+    is_current = work_in_progress.holds_edits(project.repository, mirror.sha)
+    relation = "your current files" if is_current else "not your current files"
+    document = {"path": str(mirror.path), "commit": mirror.sha, "is_current": is_current}
     return Section(
-        "files", [f"{_commit(project.repository, mirror.sha)}, {relation}, in {mirror.path}"], facts
+        "files", [f"{_commit(project.repository, mirror.sha)}, {relation}, in {mirror.path}"], document
     )
 
 
-def _cluster(project: Project, workspace: Workspace) -> Section:
-    if project.settings.compute.cluster == clusters.SERVERLESS:
-        facts = {"id": None, "name": clusters.SERVERLESS, "state": None, "runtime": None}
-        return Section("cluster", ["serverless compute; every run becomes a job"], facts)
-    details = clusters.details(workspace, clusters.choose(workspace, project.settings.compute.cluster))
+def _cluster(project: ProjectOnWorkspace) -> Section:
+    workspace, wanted = project.workspace, project.settings.compute.cluster
+    if wanted == clusters.SERVERLESS:
+        document = {"id": None, "name": clusters.SERVERLESS, "state": None, "runtime": None}
+        return Section("cluster", ["serverless compute; every run becomes a job"], document)
+    details = clusters.details(workspace, clusters.choose(workspace, wanted))
     return Section(
         "cluster",
         [f"{details.name} is {details.state.lower()}, Databricks Runtime {details.runtime}"],
@@ -164,11 +171,10 @@ def _cluster(project: Project, workspace: Workspace) -> Section:
     )
 
 
-def _last_run(project: Project, workspace: Workspace) -> Section:
+def _last_run(project: ProjectOnWorkspace) -> Section:
     from kedro_databricks_hybrid.run import history
-    from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
-    runs = history.latest(open_tree(workspace, project.data_root(workspace)), 1)
+    runs = history.latest(project.data_tree, 1)
     if not runs:
         return Section("last run", ["none"], {"id": None})
     run = runs[0]
@@ -181,17 +187,16 @@ def _last_run(project: Project, workspace: Workspace) -> Section:
     )
 
 
-def _data(project: Project, workspace: Workspace) -> Section:
+def _data(project: ProjectOnWorkspace) -> Section:
     from pathlib import PurePosixPath
 
     from kedro_databricks_hybrid.project import datasets
-    from kedro_databricks_hybrid.project.project import data_root_key, in_data
+    from kedro_databricks_hybrid.project.project import in_data
     from kedro_databricks_hybrid.transfer import local
     from kedro_databricks_hybrid.transfer.pull import Pull
-    from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
-    tree = open_tree(workspace, project.data_root(workspace))
-    pairs = Pull(tree, project.data, data_root_key(workspace, tree.root)).pairs([PurePosixPath()])
+    root = project.data_tree.root
+    pairs = Pull(project.data_tree, project.data, project.data_key).pairs([PurePosixPath()])
     known = datasets.of_project(project.metadata)
     inputs, results = (
         {local.inside(project.data, path) for path in in_data(project.data, paths)}
@@ -202,12 +207,12 @@ def _data(project: Project, workspace: Workspace) -> Section:
     download = _in_state(clear, results, State.ONLY_THERE, State.CHANGED_THERE)
     conflict = _in_state(clear, inputs | results, State.CHANGED_BOTH)
     lines = [
-        f"{len(upload)} to upload, {len(download)} to download, {len(conflict)} in conflict; {tree.root}",
-        *(f"{what}: {_names(paths)}" for what, paths in
+        f"{len(upload)} to upload, {len(download)} to download, {len(conflict)} in conflict; {root}",
+        *(f"{what}: {first_names(paths)}" for what, paths in
           (("upload", upload), ("download", download), ("conflict", conflict)) if paths),
     ]  # fmt: skip
     return Section(
-        "data", lines, {"root": tree.root, "upload": upload, "download": download, "conflict": conflict}
+        "data", lines, {"root": root, "upload": upload, "download": download, "conflict": conflict}
     )
 
 
@@ -231,12 +236,4 @@ def _distance(repository: Repository) -> tuple[str | None, int, int]:
 def _commit(repository: Repository, sha: str | None) -> str:
     if not sha:
         return "no commit"
-    return str(repository.commit(sha) or f"{sha[:7]} (not here)")
-
-
-def _names(paths: list[str]) -> str:
-    return ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return str(repository.commit(sha) or f"{sha[:7]} (not in this repository)")

@@ -1,1 +1,1 @@
-"""What the configuration loader looks up: the paths of a catalog, the secrets of a scope."""
+"""Parts of the config loader: mapping a catalog's paths, reading secrets."""

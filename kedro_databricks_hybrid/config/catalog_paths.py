@@ -1,4 +1,4 @@
-"""Which paths of a catalog lie in the local data folder, and where they lie on Databricks. Pure."""
+"""Map the paths of a catalog from the local data folder to the data root on Databricks. Pure."""
 
 from __future__ import annotations
 
@@ -14,60 +14,60 @@ from kedro_databricks_hybrid.spark import session as spark_session
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Place = tuple[str | int, ...]
-"""Where a value stands: the dataset's name, then the keys and list positions that lead to it."""
+KeyPath = tuple[str | int, ...]
+"""The position of a value in a catalog: the dataset's name, then keys and list indexes."""
 
-# What names a table of Unity Catalog or a database, from the outside in.
+# The keys whose values form the full name of a table.
 _TABLE_KEYS = ("catalog", "database", "table", "table_name")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 @dataclass(frozen=True)
 class Roots:
-    """The data folder in both worlds.
+    """The local data folder and the data root.
 
     Args:
-        local: Folder inside the project.
-        remote: `dbfs:/...` or `/Volumes/...`.
-        place: Where the datasets will be used: on the cluster, here by Databricks Connect, or not at all.
+        local: The data folder, relative to the project.
+        remote: The data root, `dbfs:/...` or `/Volumes/...`.
+        spark: Where the datasets will be used: on a cluster, through Databricks Connect, or not at all.
     """
 
     local: str
     remote: str
-    place: spark_session.SparkLocation
+    spark: spark_session.SparkLocation
 
 
-def mapped(catalog: Mapping[str, Any], roots: Roots, *, kept: frozenset[Place]) -> dict[str, Any]:
-    """Return the catalog with every path in the local data folder put under the remote root.
+def mapped(catalog: Mapping[str, Any], roots: Roots, *, kept: frozenset[KeyPath]) -> dict[str, Any]:
+    """Return the catalog with every path in the local data folder moved to the data root.
 
-    Spark datasets get the root as it is; everything else opens files, which on DBFS means /dbfs/. Behind
-    Databricks Connect there is neither /dbfs nor /Volumes, and files are opened by the API, as `dbfs:///...`.
+    Spark datasets get the data root unchanged. Other datasets open files: on DBFS below /dbfs/, and through
+    Databricks Connect, which has neither /dbfs nor /Volumes, with the REST API as `dbfs:///...`.
 
     Args:
         catalog: Kedro's catalog configuration, resolved.
-        roots: The two data folders.
-        kept: What stays as it is, with all below it.
+        roots: The data folder and the data root.
+        kept: Positions whose values, and all values below them, are not moved.
     """
 
-    def walk(value: Any, place: Place, kind: str, *, is_kept: bool = False) -> Any:  # noqa: ANN401
-        is_kept = is_kept or place in kept
+    def walk(value: Any, keys: KeyPath, kind: str, *, is_kept: bool = False) -> Any:  # noqa: ANN401
+        is_kept = is_kept or keys in kept
         if isinstance(value, dict):
             inner = _kind(value, kind)
-            return {key: walk(each, (*place, key), inner, is_kept=is_kept) for key, each in value.items()}
+            return {key: walk(each, (*keys, key), inner, is_kept=is_kept) for key, each in value.items()}
         if isinstance(value, list):
-            return [walk(each, (*place, index), kind, is_kept=is_kept) for index, each in enumerate(value)]
-        if isinstance(value, str) and place[-1] in PATH_KEYS and len(place) > 1:
-            path = value if is_kept else _remote(value, place, kind, roots)
-            return _opened(path, roots.place) if kind == "files" or "schema" in place else path
+            return [walk(each, (*keys, index), kind, is_kept=is_kept) for index, each in enumerate(value)]
+        if isinstance(value, str) and keys[-1] in PATH_KEYS and len(keys) > 1:
+            path = value if is_kept else _remote(value, keys, kind, roots)
+            return _openable(path, roots.spark) if kind == "files" or "schema" in keys else path
         return value
 
     return {name: walk(entry, (name,), "files") for name, entry in catalog.items()}
 
 
-def places(entry: object) -> list[str]:
-    """Return the paths that a catalog entry holds at any depth, and the tables that it names."""
+def locations(entry: object) -> list[str]:
+    """Return the paths in a catalog entry at any depth, and the full names of its tables."""
     if isinstance(entry, list):
-        return [place for each in entry for place in places(each)]
+        return [location for each in entry for location in locations(each)]
     if not isinstance(entry, dict):
         return []
     table = ".".join(str(entry[key]) for key in _TABLE_KEYS if entry.get(key))
@@ -75,31 +75,31 @@ def places(entry: object) -> list[str]:
     for key, value in entry.items():
         if key == "credentials":
             continue
-        found += [value] if key in PATH_KEYS and isinstance(value, str) else places(value)
+        found += [value] if key in PATH_KEYS and isinstance(value, str) else locations(value)
     return found
 
 
-def given(catalog: Mapping[str, Any], *, whole: bool) -> frozenset[Place]:
-    """Return the places that a catalog gives a value for.
+def given(catalog: Mapping[str, Any], *, whole: bool) -> frozenset[KeyPath]:
+    """Return the positions for which an env's catalog has a value.
 
     Args:
-        catalog: What an env's own files say.
-        whole: Whether each dataset counts as a whole, as where an env replaces what the base says,
-            or each single value, as where the two are merged softly.
+        catalog: The catalog of the env alone, without the base.
+        whole: Return each dataset as a whole, for an env that replaces the datasets of the base;
+            else each single value, for an env that is merged with the base (`soft`).
     """
     if whole:
         return frozenset((name,) for name in catalog)
 
-    def leaves(value: Any, place: Place) -> set[Place]:  # noqa: ANN401
+    def leaves(value: Any, keys: KeyPath) -> set[KeyPath]:  # noqa: ANN401
         if isinstance(value, dict) and value:
-            return set().union(*(leaves(each, (*place, key)) for key, each in value.items()))
-        return {place}
+            return set().union(*(leaves(each, (*keys, key)) for key, each in value.items()))
+        return {keys}
 
     return frozenset(leaves(dict(catalog), ())) if catalog else frozenset()
 
 
 def _kind(entry: Mapping[str, Any], outer: str) -> str:
-    """Say how a part of a catalog entry reaches its files: Spark, Spark by version, or open()."""
+    """Return how a part of a catalog entry reads files: `spark`, `versions` (versioned Spark) or `files`."""
     name = entry.get("type")
     if not isinstance(name, str):
         return outer
@@ -108,37 +108,37 @@ def _kind(entry: Mapping[str, Any], outer: str) -> str:
     return "versions" if entry.get("versioned") else "spark"
 
 
-def _remote(path: str, place: Place, kind: str, roots: Roots) -> str:
+def _remote(path: str, keys: KeyPath, kind: str, roots: Roots) -> str:
     below = _below(path, roots.local)
     if below is None:
         return path
-    if "schema" in place:
-        # A schema is opened by the driver, with open(), whatever the dataset.
-        if roots.place == "local":
+    if "schema" in keys:
+        # The driver reads a schema with open(), whatever the dataset.
+        if roots.spark == "local":
             return path
         kind = "files"
     root = roots.remote.rstrip("/")
-    # Datasets list versions on the cluster through dbutils, which they take for /dbfs/ paths alone.
-    if kind == "files" or (kind == "versions" and roots.place == "cluster"):
+    # On a cluster, datasets list their versions with dbutils, but only for paths that begin with /dbfs/.
+    if kind == "files" or (kind == "versions" and roots.spark == "cluster"):
         root = re.sub(r"^dbfs:/+", "/dbfs/", root)
     return root + below
 
 
-def _opened(path: str, place: spark_session.SparkLocation) -> str:
-    """Return a path on Databricks as it can be opened from a place; any other path as it is.
+def _openable(path: str, spark: spark_session.SparkLocation) -> str:
+    """Return a path on Databricks in the form that open() or fsspec need; other paths unchanged.
 
-    fsspec takes `dbfs:/x` for a local folder called `dbfs:`.
+    fsspec reads `dbfs:/x` as a local folder called `dbfs:`.
     """
-    if place == "connect" and re.match(r"dbfs:/|/dbfs/|/Volumes/", path):
+    if spark == "connect" and re.match(r"dbfs:/|/dbfs/|/Volumes/", path):
         return f"dbfs:///{re.sub(r'^(dbfs:/+|/dbfs/+|/)', '', path)}"
-    if place == "cluster" and path.startswith("dbfs:/"):
+    if spark == "cluster" and path.startswith("dbfs:/"):
         below = path.removeprefix("dbfs:").lstrip("/")
         return f"/{below}" if below.startswith("Volumes/") else f"/dbfs/{below}"
     return path
 
 
 def _below(path: str, folder: str) -> str | None:
-    """Return what follows the folder in a path, from its slash on; None where it is not in there."""
+    """Return the part of a path below a folder, with its leading slash; None if it is not in the folder."""
     if _URL.match(path) or path.startswith("/") or PureWindowsPath(path).drive:
         return None
     plain = posixpath.normpath(path.replace("\\", "/"))

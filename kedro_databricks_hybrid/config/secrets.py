@@ -1,4 +1,4 @@
-"""The value of a Databricks secret, on the cluster and here."""
+"""Read a Databricks secret, on a cluster or on this machine."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from kedro_databricks_hybrid.spark.session import on_cluster
 
 
 def read(scope: str, key: str) -> str:
-    """Return a secret: by dbutils on a cluster, here from the environment or else from the workspace.
+    """Return a secret: on a cluster from dbutils, elsewhere from the environment or else the workspace.
 
-    The environment variable is DATABRICKS_SECRET_<SCOPE>_<KEY>, in capitals, with an underscore for
-    every other character.
+    The environment variable is DATABRICKS_SECRET_<SCOPE>_<KEY> in capitals; every character that is not a
+    letter or digit becomes an underscore.
 
     Raises:
-        HybridError: There is no such secret, or it may not be read.
+        HybridError: The secret does not exist, or may not be read.
     """
     if on_cluster():
         return _by_dbutils(scope, key)
@@ -29,8 +29,8 @@ def read(scope: str, key: str) -> str:
         return _by_workspace(scope, key)
     except HybridError as error:
         raise type(error)(
-            f"Secret {key} of scope {scope} is not to be had: {error.message}",
-            hint=f"Set the environment variable {variable}, or log in to the workspace that has it.",
+            f"Secret {key} of scope {scope} could not be read: {error.message}",
+            hint=f"Set the environment variable {variable}, or log in to the workspace that has the secret.",
         ) from error
 
 
@@ -47,16 +47,16 @@ def _by_dbutils(scope: str, key: str) -> str:
         return str(_dbutils().secrets.get(scope=scope, key=key))
     except WorkspaceError:
         raise
-    # Whatever Java's side raises arrives here as one of several unrelated classes.
+    # Errors of the JVM arrive as one of several unrelated classes.
     except Exception as error:  # noqa: BLE001
         raise WorkspaceError(
             f"Secret {key} of scope {scope} could not be read: {type(error).__name__}.",
-            hint="`databricks secrets list-secrets` shows what a scope holds.",
+            hint="`databricks secrets list-secrets` lists the secrets of a scope.",
         ) from None
 
 
 def _dbutils() -> Any:  # noqa: ANN401
-    """Return the dbutils of this driver: a notebook's own, or one for its Spark session."""
+    """Return the dbutils of the notebook, or create one for the driver's Spark session."""
     import sys
 
     ipython = sys.modules.get("IPython")
@@ -66,7 +66,7 @@ def _dbutils() -> Any:  # noqa: ANN401
     try:
         from pyspark.dbutils import DBUtils  # type: ignore[import-not-found]  # only on Databricks
     except ImportError:
-        raise WorkspaceError("This driver has no dbutils, which secrets are read with.") from None
+        raise WorkspaceError("This driver has no dbutils, so it cannot read secrets.") from None
     from pyspark.sql import SparkSession
 
     return DBUtils(SparkSession.builder.getOrCreate())

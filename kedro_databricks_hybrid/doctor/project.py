@@ -18,27 +18,27 @@ _REMOTE_SECONDS = 4.0
 
 
 def config_loader() -> Finding:
-    """Tell whether settings.py sets DatabricksConfigLoader."""
+    """Check whether settings.py sets the config loader that maps the catalog to Databricks."""
     if scaffold.uses_our_loader():
         return green("settings.py", "CONFIG_LOADER_CLASS is DatabricksConfigLoader")
     return red(
         "settings.py",
-        "CONFIG_LOADER_CLASS is not DatabricksConfigLoader, so data/... paths do not lead to Databricks",
+        "CONFIG_LOADER_CLASS is not DatabricksConfigLoader, so data/... paths are not mapped to Databricks",
         "kedro databricks init",
     )
 
 
 def requirements(project_path: Path) -> Finding:
-    """Look for requirements that a cluster lacks, or that would replace the runtime's own Spark."""
+    """Find requirements that are missing, or that would replace the runtime's Spark."""
     found = local_requirements(project_path)
     if found is None:
         return red(
-            "requirements", "there is no requirements.txt, so a cluster has no Kedro", "kedro databricks init"
+            "requirements", "no requirements.txt, so Kedro would not be installed", "kedro databricks init"
         )
     name, listing = found.path, found.listing
     if listing.missing:
-        there = ", ".join(listing.missing)
-        return red("requirements", f"{name} includes {there}, which is not there", f"Edit {name}")
+        missing = ", ".join(listing.missing)
+        return red("requirements", f"{name} includes {missing}, which does not exist", f"Edit {name}")
     judged = runtimes.judge(listing, None)
     if clash := [each for each in judged if each.verdict is runtimes.Verdict.REPLACES]:
         local = f'; locally `pip install "{scaffold.DISTRIBUTION}[spark]"`'
@@ -49,19 +49,19 @@ def requirements(project_path: Path) -> Finding:
         )
     if not scaffold.is_required(found):
         return red("requirements", f"{name} lacks {scaffold.DISTRIBUTION}", "kedro databricks init")
-    return green("requirements", f"{name} asks for nothing that the runtime must bring itself")
+    return green("requirements", f"{name} replaces no package that the runtime must provide")
 
 
 def packages(project_path: Path, runtime: str) -> Finding:
-    """Look for requirements that would replace versions which the cluster's runtime was built with."""
+    """Find requirements that would replace versions that the cluster's runtime was built with."""
     shown = f"Databricks Runtime {runtime}"
     if not runtimes.is_known(runtime):
-        return green("packages", f"which versions {shown} brings is not known here")
+        return green("packages", f"not checked: the package versions of {shown} are unknown")
     found = local_requirements(project_path)
     judged = runtimes.judge(found.listing, runtime) if found else []
     clash = [each for each in judged if each.verdict is runtimes.Verdict.CONFLICTS]
     if not clash:
-        return green("packages", f"the requirements keep the versions that {shown} brings")
+        return green("packages", f"the requirements fit the versions in {shown}")
     return yellow("packages", "; ".join(each.reason for each in clash), clash[0].fix)
 
 
@@ -77,10 +77,10 @@ def remote(project: Project) -> Finding:
             f"{source.shown_url} does not answer: {error_summary(result.stderr)}",
             f"git ls-remote {settings.remote}",
         )
-    there = result.stdout.decode().partition("\t")[0]
-    provider = "a folder here" if is_local(source.url) else source.provider
+    remote_sha = result.stdout.decode().partition("\t")[0]
+    provider = "a local folder" if is_local(source.url) else source.provider
     where = f"{source.shown_url} ({provider})"
-    if there == source.commit.sha:
+    if remote_sha == source.commit.sha:
         return green("Git remote", f"{where} has {source.commit} on {source.branch}")
     return yellow(
         "Git remote", f"{where} does not have {source.commit} on {source.branch}", "kedro databricks push"
@@ -88,15 +88,16 @@ def remote(project: Project) -> Finding:
 
 
 def contents(project: Project) -> Finding:
-    """Look through the commit for what Git folders do not bring."""
+    """Find submodules and Git LFS files in the commit, whose contents Git folders do not have."""
     found = git_source.find_unsupported(project.repository, project.repository.head().sha)
     if found.submodules:
         return red(
             "Git contents",
-            f"submodules do not come with a Git folder: {', '.join(found.submodules[:5])}",
+            f"Git folders do not support submodules: {', '.join(found.submodules[:5])}",
             f"git rm {found.submodules[0]}",
         )
     if found.lfs_files:
         count = len(found.lfs_files)
-        return yellow("Git contents", f"{count} file(s) of Git LFS arrive as pointers: {found.lfs_files[0]}")
+        problem = f"Git folders contain only the pointers of {count} Git LFS file(s): {found.lfs_files[0]}"
+        return yellow("Git contents", problem)
     return green("Git contents", "no submodules, no Git LFS")

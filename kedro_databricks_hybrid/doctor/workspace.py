@@ -24,7 +24,7 @@ from kedro_databricks_hybrid.project import git_source, runtimes
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.databricks.workspace import Workspace
-    from kedro_databricks_hybrid.project.project import Project
+    from kedro_databricks_hybrid.project.project import ProjectOnWorkspace
     from kedro_databricks_hybrid.project.runtimes import Runtime
 
 _SKEW_SECONDS = (60, 300)
@@ -34,21 +34,21 @@ _INIT = "kedro databricks init --git-token-env=VARIABLE"
 
 
 def login(workspace: Workspace) -> Finding:
-    """Tell who is logged in where, and by which profile."""
+    """Report the user, the workspace and the profile of the login."""
     profile = workspace.profile or workspace.client.config.profile
     by = f"profile {profile}" if profile else "the environment"
     return green("login", f"{workspace.user} at {workspace.host}, by {by}")
 
 
 def clock(workspace: Workspace) -> Finding:
-    """Compare this machine's clock with the workspace's, since logins are refused when they differ."""
+    """Compare this machine's clock with the workspace's: logins are refused if they differ too much."""
     with translated("ask for the time"):
         answer = workspace.client.api_client.do(
             "GET", "/api/2.0/preview/scim/v2/Me", response_headers=["date"]
         )
     date = answer.get("date") if isinstance(answer, dict) else None
     if not isinstance(date, str):
-        return green("clock", "the workspace does not tell its time")
+        return green("clock", "not checked: the workspace did not send its time")
     skew = abs(time.time() - parsedate_to_datetime(date).timestamp())
     if skew < _SKEW_SECONDS[0]:
         return green("clock", f"within {max(1, round(skew))} s of the workspace's")
@@ -58,17 +58,17 @@ def clock(workspace: Workspace) -> Finding:
 
 
 def token(workspace: Workspace) -> Finding:
-    """Tell when the login ends; of several tokens, which ends first, as Databricks does not tell ours."""
+    """Report when the login expires; Databricks does not say which of several tokens is in use."""
     config = workspace.client.config
     if config.auth_type != "pat":
-        return green("token", f"renewed by itself ({config.auth_type})")
+        return green("token", f"renewed automatically ({config.auth_type})")
     if (end := _expiry(config.token or "")) is not None:
         return _ending("it", end)
     try:
         with translated("list the tokens"):
             known = list(workspace.client.tokens.list())
-    except (LoginError, WorkspaceError) as error:  # a 403 that speaks of tokens looks like a refused login
-        return green("token", f"when it expires is not told ({error.message})")
+    except (LoginError, WorkspaceError) as error:  # a 403 that mentions tokens looks like a refused login
+        return green("token", f"its expiry is unknown ({error.message})")
     timed = [(each.expiry_time or 0, each.comment or "") for each in known]
     ends = [(milliseconds / 1000, comment) for milliseconds, comment in timed if milliseconds > 0]
     if not ends:
@@ -77,7 +77,7 @@ def token(workspace: Workspace) -> Finding:
     if len(known) == 1:
         return _ending("it", end)
     named = repr(comment) if comment else "one without a comment"
-    return _ending(f"{named}, the first of your {len(known)} tokens to end,", end)
+    return _ending(f"{named}, the first of your {len(known)} tokens to expire,", end)
 
 
 def _ending(what: str, end: float) -> Finding:
@@ -86,47 +86,47 @@ def _ending(what: str, end: float) -> Finding:
     return yellow("token", found, _LOGIN) if days < _SOON_DAYS else green("token", found)
 
 
-def credential(project: Project, workspace: Workspace) -> Finding:
-    """Tell whether Databricks has a credential for the remote's provider, and have it fetch with it."""
+def credential(project: ProjectOnWorkspace) -> Finding:
+    """Check whether Databricks has a credential for the remote's provider and can fetch with it."""
+    workspace = project.workspace
     source = git_source.source(project.repository, project.settings.code)
     git_source.refuse_unreachable(source, workspace)
     if is_local(source.url):
-        return green("Git credential", "not needed for a folder")
+        return green("Git credential", "not needed for a local folder")
     if project.syncs_files:
         return green("Git credential", "not needed: your files are sent, not cloned")
     is_known = git_folder.find_credential(workspace, source.provider) is not None
-    cloned = git_folder.find(workspace, project.git_folder(workspace))
+    cloned = git_folder.find(workspace, project.git_folder)
     if cloned:
-        return _tried(workspace, cloned, source.provider, is_known=is_known)
+        return _fetch(workspace, cloned, source.provider, is_known=is_known)
     if is_known:
-        return green("Git credential", f"one for {source.provider}; cloning the Git folder will try it")
+        return green("Git credential", f"one for {source.provider}, used when the Git folder is cloned")
     found = f"none for {source.provider}, so Databricks can clone public repositories only"
     return yellow("Git credential", found, f"{_INIT}{workspace.flags}")
 
 
-def _tried(workspace: Workspace, cloned: git_folder.GitFolder, provider: str, *, is_known: bool) -> Finding:
+def _fetch(workspace: Workspace, cloned: git_folder.GitFolder, provider: str, *, is_known: bool) -> Finding:
     what, fix = f"{'one' if is_known else 'none'} for {provider}", f"{_INIT}{workspace.flags}"
     try:
         refusal = git_folder.fetch_refusal(workspace, cloned)
     except WorkspaceError as error:
-        return yellow("Git credential", f"{what}, which could not be tried: {error.message}", fix)
+        return yellow("Git credential", f"{what}, not tested: {error.message}", fix)
     if refusal:
-        return red("Git credential", f"{what}, and the remote does not let Databricks in: {refusal}", fix)
+        return red("Git credential", f"{what}, and the remote refuses Databricks: {refusal}", fix)
     if not is_known:
-        return green("Git credential", f"{what}, and none needed: Databricks reads the remote without")
-    return green("Git credential", f"{what}, and Databricks can fetch with it")
+        return green("Git credential", f"{what}; Databricks can fetch from the remote without")
+    return green("Git credential", f"{what}; Databricks can fetch with it")
 
 
-def folder(project: Project, workspace: Workspace) -> Finding:
-    """Tell which commit the Git folder holds, or whether the mirror of the working tree is there."""
+def folder(project: ProjectOnWorkspace) -> Finding:
+    """Report the commit in the Git folder, or whether the mirror of the working tree exists."""
     if project.syncs_files:
-        mirror = project.code_there(workspace)
-        return green("Git folder", f"not used: your files go to {mirror.path}")
-    path = project.git_folder(workspace)
-    found = git_folder.find(workspace, path)
-    fix = f"kedro databricks push{workspace.flags}"
+        return green("Git folder", f"not used: your files go to {project.code().path}")
+    path = project.git_folder
+    found = git_folder.find(project.workspace, path)
+    fix = f"kedro databricks push{project.workspace.flags}"
     if found is None:
-        return red("Git folder", f"there is no {path}", fix)
+        return red("Git folder", f"{path} does not exist", fix)
     source = git_source.source(project.repository, project.settings.code)
     git_source.refuse_other_repository(found, source)
     commit = project.repository.commit(found.sha or "") or (found.sha[:7] if found.sha else "no commit")
@@ -136,10 +136,11 @@ def folder(project: Project, workspace: Workspace) -> Finding:
     return yellow("Git folder", f"{shown}, not at your {source.commit.short}", fix)
 
 
-def compute(project: Project, workspace: Workspace) -> list[Finding]:
-    """Tell the cluster's state, and whether its runtime and access mode can run the project."""
+def compute(project: ProjectOnWorkspace) -> list[Finding]:
+    """Report the cluster's state, and whether its runtime and access mode can run the project."""
+    workspace = project.workspace
     if project.settings.compute.cluster == clusters.SERVERLESS:
-        return [_serverless(project.data_root(workspace))]
+        return [_serverless(project.data_root)]
     chosen = clusters.choose(workspace, project.settings.compute.cluster)
     details = clusters.details(workspace, chosen)
     page = f"{workspace.host}/compute/clusters/{details.cluster_id}"
@@ -152,7 +153,7 @@ def compute(project: Project, workspace: Workspace) -> list[Finding]:
         green("cluster", state),
         _runtime(details, workspace),
         of_project.packages(project.metadata.project_path, details.runtime),
-        _access(project, details, workspace, page),
+        _access(project, details, page),
     ]
 
 
@@ -163,14 +164,12 @@ def _serverless(data_root: str) -> Finding:
     return green("cluster", "serverless compute; every run becomes a job")
 
 
-def data_root(project: Project, workspace: Workspace) -> Finding:
-    """Look at the data root; where it exists, write a file there and remove it again."""
-    from kedro_databricks_hybrid.transfer.trees.open import open_tree
-
-    tree = open_tree(workspace, project.data_root(workspace))
+def data_root(project: ProjectOnWorkspace) -> Finding:
+    """Check the data root; if it exists, write a file and delete it again."""
+    tree = project.data_tree
     tree.check()
     if tree.list(PurePosixPath()) is None:
-        return green("data root", f"{tree.root} can be made; push makes it")
+        return green("data root", f"{tree.root} can be created; push creates it")
     probe = PurePosixPath(f".kedro-hybrid-doctor-{secrets.token_hex(4)}")
     tree.write(probe, b"")
     tree.delete(probe)
@@ -181,20 +180,20 @@ def _runtime(details: clusters.Details, workspace: Workspace) -> Finding:
     runtime = runtimes.find(details.runtime)
     shown = f"Databricks Runtime {details.runtime}"
     if runtime is None:
-        return yellow("runtime", f"{shown} is not known here")
+        return yellow("runtime", f"not checked: the version {shown} is unknown")
     if not runtime.is_supported:
         oldest = runtimes.oldest_release()
         page = f"{workspace.host}/compute/clusters/{details.cluster_id}"
         return red("runtime", f"{shown} is older than {oldest}", f"Choose {oldest} or newer at {page}")
     if workspace.is_local:
-        return green("runtime", f"{shown}, by this machine's own Python and Spark")
+        return green("runtime", f"{shown}, with this machine's Python and Spark")
     here = ".".join(platform.python_version_tuple()[:2])
     return compare_runtime(runtime, shown, here, _version("pyspark"), _version("databricks-connect"))
 
 
-def _access(project: Project, details: clusters.Details, workspace: Workspace, page: str) -> Finding:
-    mode, root = details.access_mode, project.data_root(workspace)
-    if details.single_user and details.single_user != workspace.user:
+def _access(project: ProjectOnWorkspace, details: clusters.Details, page: str) -> Finding:
+    mode, root = details.access_mode, project.data_root
+    if details.single_user and details.single_user != project.workspace.user:
         owner = details.single_user
         return red(
             "access mode", f"{details.name} is dedicated to {owner}", f"Choose another cluster or edit {page}"
@@ -205,11 +204,11 @@ def _access(project: Project, details: clusters.Details, workspace: Workspace, p
         return yellow(
             "access mode", f"{mode} may not mount /dbfs for Python code", "Set data.root to a volume"
         )
-    return green("access mode", mode or "not told")
+    return green("access mode", mode or "unknown")
 
 
 def _expiry(token_text: str) -> float | None:
-    """Return when a token says that it ends, as JSON web tokens do."""
+    """Return when a token expires, in seconds since 1970, if it is a JSON web token."""
     parts = token_text.split(".")
     if len(parts) != 3 or not re.fullmatch(r"[\w-]+", parts[1]):
         return None
@@ -234,10 +233,10 @@ def compare_runtime(
 
     Args:
         runtime: The runtime.
-        shown: How to call it.
-        here: The Python of this machine, such as 3.12.
-        pyspark: The version of pyspark installed here.
-        connect: The version of databricks-connect installed here.
+        shown: The runtime's name in messages.
+        here: The local Python version, such as 3.12.
+        pyspark: The local version of pyspark, None if it is not installed.
+        connect: The local version of databricks-connect, None if it is not installed.
     """
     spark, python = runtime.spark, runtime.python
     if connect and runtime.is_older_than(connect):
@@ -248,11 +247,11 @@ def compare_runtime(
         )
     if python and python != here:
         fix = f'uv venv --python {python}, then pip install "kedro-databricks-hybrid"'
-        return yellow("runtime", f"{shown} has Python {python}, and here is {here}", fix)
+        return yellow("runtime", f"{shown} has Python {python}, this machine has {here}", fix)
     if spark and pyspark and not connect and _minor(pyspark) != _minor(spark):
         fix = f'pip install "pyspark=={spark}.*"'
-        return yellow("runtime", f"{shown} has Spark {spark}, and here is {pyspark}", fix)
-    same = f", Python {python} and Spark {spark} as here" if python and pyspark else ""
+        return yellow("runtime", f"{shown} has Spark {spark}, this machine has {pyspark}", fix)
+    same = f", with the same Python {python} and Spark {spark}" if python and pyspark else ""
     return green("runtime", f"{shown}{same}")
 
 

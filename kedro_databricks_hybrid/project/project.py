@@ -1,14 +1,17 @@
-"""The project that a command works on: its settings, its repository, its data, its paths."""
+"""The project that a command works on: settings, repository and data, and its paths on a workspace."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.databricks import git_folder, mirror
 from kedro_databricks_hybrid.git.repository import Repository
 from kedro_databricks_hybrid.project import settings as databricks_yml
+from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -19,11 +22,14 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.databricks.workspace import Workspace
     from kedro_databricks_hybrid.project.requirements import Requirements
     from kedro_databricks_hybrid.project.settings import Settings
+    from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
+
+_KEYS_WITH_PATHS = ("path", "traceback")
 
 
 @dataclass(frozen=True)
 class Project:
-    """A Kedro project here: Kedro's metadata, the env that applies, its settings and its repository."""
+    """A Kedro project on this machine: its metadata, env, settings and repository."""
 
     metadata: ProjectMetadata
     env: str | None
@@ -35,63 +41,123 @@ class Project:
         """The local data folder."""
         return self.metadata.project_path / self.settings.data.local
 
-    def git_folder(self, workspace: Workspace) -> PurePosixPath:
-        """Return the path of the project's Git folder."""
-        return PurePosixPath(self._filled(self.settings.code.folder, workspace))
-
-    def folder(self, workspace: Workspace) -> PurePosixPath:
-        """Return the path of the Kedro project, which may be a folder inside the one with the code."""
-        code = self.files_folder(workspace) if self.syncs_files else self.git_folder(workspace)
-        return code / self.repository.prefix
-
     @property
     def syncs_files(self) -> bool:
         """Whether uncommitted files are what runs, instead of commits."""
         return self.settings.code.sync == "files"
 
-    def files_folder(self, workspace: Workspace) -> PurePosixPath:
-        """Return the path of the folder that uncommitted files go to."""
-        return mirror.path_beside(self.git_folder(workspace), workspace.user)
+    def on(self, workspace: Workspace) -> ProjectOnWorkspace:
+        """Return this project together with a workspace, and so with its paths there."""
+        return ProjectOnWorkspace(self.metadata, self.env, self.settings, self.repository, workspace)
 
-    def code_there(self, workspace: Workspace) -> GitFolder:
-        """Return what a run runs: the Git folder, or the mirror of the working tree.
+
+@dataclass(frozen=True)
+class ProjectOnWorkspace(Project):
+    """A project and the workspace that a command works on; each path is computed once, at first use."""
+
+    workspace: Workspace
+
+    @cached_property
+    def git_folder(self) -> PurePosixPath:
+        """The path of the Git folder."""
+        return PurePosixPath(self._filled(self.settings.code.folder))
+
+    @cached_property
+    def mirror_folder(self) -> PurePosixPath:
+        """The path of the folder that `code.sync: files` sends the working tree to."""
+        return mirror.path_beside(self.git_folder, self.workspace.user)
+
+    @cached_property
+    def folder(self) -> PurePosixPath:
+        """The path of the Kedro project, which may lie in a folder below the top of its repository."""
+        return (self.mirror_folder if self.syncs_files else self.git_folder) / self.repository.prefix
+
+    @cached_property
+    def data_root(self) -> str:
+        """The data root with its placeholders filled in."""
+        return self._filled(self.settings.data.root)
+
+    @cached_property
+    def data_tree(self) -> RemoteTree:
+        """The files below the data root."""
+        return open_tree(self.workspace, self.data_root)
+
+    @property
+    def data_key(self) -> str:
+        """What local state calls the data root, unique across workspaces; the sandbox may change its port."""
+        host = "local" if self.workspace.is_local else self.workspace.host
+        return f"{host} {self.data_tree.root}"
+
+    @property
+    def local_paths(self) -> LocalPaths:
+        """Translates paths of the project on the workspace to local ones."""
+        return LocalPaths(self.folder, self.metadata.project_path)
+
+    def attach_command(self, run_id: str) -> str:
+        """Return the command that follows a run again."""
+        return f"kedro databricks attach {run_id}{self.workspace.flags}"
+
+    def code(self) -> GitFolder:
+        """Return the code that a run uses: the Git folder, or the mirror of the working tree.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: It does not exist.
         """
         if self.syncs_files:
-            return mirror.get(workspace, self.files_folder(workspace))
-        return git_folder.get(workspace, self.git_folder(workspace))
+            return mirror.get(self.workspace, self.mirror_folder)
+        return git_folder.get(self.workspace, self.git_folder)
 
-    def requirements(self, workspace: Workspace, code: GitFolder) -> Requirements | None:
-        """Return what the code there wants installed."""
+    def requirements(self, code: GitFolder) -> Requirements | None:
+        """Return the requirements of the code on the workspace."""
         from kedro_databricks_hybrid.project import requirements
 
         read = self.repository.reader(code.sha or "", requirements.FILES)
-        return requirements.find_requirements(self.folder(workspace), read, self.settings.compute.pip_options)
+        return requirements.find_requirements(self.folder, read, self.settings.compute.pip_options)
 
-    def data_root(self, workspace: Workspace) -> str:
-        """Return the data root with its placeholders filled in."""
-        return self._filled(self.settings.data.root, workspace)
-
-    def _filled(self, template: str, workspace: Workspace) -> str:
+    def _filled(self, template: str) -> str:
         return databricks_yml.fill(
             template,
-            user=workspace.user,
+            user=self.workspace.user,
             project=databricks_yml.project_name(self.metadata.package_name),
             branch=self.repository.branch() if "{branch}" in template else None,
         )
 
 
-def open_project(metadata: ProjectMetadata, env: str | None) -> Project:
-    """Read everything about a project that is known without a network.
+@dataclass(frozen=True)
+class LocalPaths:
+    """Translates paths of the project on the workspace to local ones.
 
     Args:
-        metadata: As Kedro's CLI hands it over.
-        env: The env that was asked for; None takes `databricks` where the project has it.
+        remote: The project's folder on the workspace.
+        local: The project's folder on this machine.
+    """
+
+    remote: PurePosixPath
+    local: Path
+
+    def in_text(self, text: str) -> str:
+        """Replace the paths of files that also exist on this machine."""
+        return re.sub(rf"{re.escape(str(self.remote))}/([^\s\"':,]+)", self._local, text)
+
+    def in_record(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Replace such paths in a record of a run log."""
+        found = {key: self.in_text(record[key]) for key in _KEYS_WITH_PATHS if key in record}
+        return {**record, **found}
+
+    def _local(self, match: re.Match[str]) -> str:
+        path = self.local / match[1]
+        return str(path) if path.exists() else match[0]
+
+
+def open_project(metadata: ProjectMetadata, env: str | None) -> Project:
+    """Read what can be known about a project without a network.
+
+    Args:
+        metadata: Kedro's description of the project.
+        env: The Kedro env; None selects `databricks` if the project has it.
 
     Raises:
-        SettingsError: databricks.yml is wrong, or the project has no such env.
+        SettingsError: databricks.yml is invalid, or the project has no such env.
         GitError: The project is not in a Git repository.
     """
     path = metadata.project_path
@@ -101,11 +167,6 @@ def open_project(metadata: ProjectMetadata, env: str | None) -> Project:
     return Project(metadata, applied, databricks_yml.load(path, applied), Repository(path))
 
 
-def data_root_key(workspace: Workspace, root: str) -> str:
-    """Return what names a data root across workspaces; the sandbox may change its port."""
-    return f"{'local' if workspace.is_local else workspace.host} {root}"
-
-
 def in_data(data: Path, paths: Collection[Path]) -> list[Path]:
-    """Return the paths in the data folder; datasets elsewhere are none of ours."""
+    """Return the paths that lie in the data folder."""
     return [path for path in paths if path.is_relative_to(data) and ".." not in path.relative_to(data).parts]

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 RUNS_FOLDER = PurePosixPath(".kedro-hybrid/runs")
@@ -24,7 +21,6 @@ END_FILE = "end.json"
 
 Record = dict[str, Any]
 """One line of a run log: `n` (from 1), `t` (seconds since 1970), `event`, and the fields of that event."""
-_TEXTS = ("path", "traceback")
 
 
 @dataclass
@@ -107,29 +103,3 @@ class RunLogReader:
             return None
         self.next += 1
         return [json.loads(line) for line in content.splitlines()]
-
-
-@dataclass(frozen=True)
-class LocalPaths:
-    """The same project in two places.
-
-    Args:
-        remote: Its folder as the cluster sees it.
-        local: Its folder here.
-    """
-
-    remote: PurePosixPath
-    local: Path
-
-    def in_text(self, text: str) -> str:
-        """Replace the cluster's paths of files that exist here, too."""
-        return re.sub(rf"{re.escape(str(self.remote))}/([^\s\"':,]+)", self._local, text)
-
-    def in_record(self, record: Record) -> Record:
-        """Replace them where a record of the run log holds paths."""
-        found: dict[str, Any] = {key: self.in_text(record[key]) for key in _TEXTS if key in record}
-        return {**record, **found}
-
-    def _local(self, match: re.Match[str]) -> str:
-        path = self.local / match[1]
-        return str(path) if path.exists() else match[0]

@@ -1,4 +1,4 @@
-"""`kedro databricks catalog`: where each dataset points in each env."""
+"""`kedro databricks catalog`: the path or table of each dataset in each env."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def catalog(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_each_dataset_and_where_it_points_in_each_env(tmp_path: Path) -> None:
-    """Paths, patterns and tables in every env that has a data root; no credentials, in no form."""
+    """Paths, patterns and tables in every env that has a databricks.yml, without any credentials."""
     project = make_project(tmp_path / "tiny").write(
         {
             "conf/base/catalog.yml": _CATALOG,
@@ -62,7 +62,7 @@ def test_each_dataset_and_where_it_points_in_each_env(tmp_path: Path) -> None:
 
 
 def test_a_catalog_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
-    """The env is named, and what is wrong with it."""
+    """The message names the env and the error."""
     project = make_project(tmp_path / "tiny").write({"conf/base/catalog.yml": "raw: ${globals:nowhere}\n"})
     done = catalog(project.path)
     assert done.returncode == 1

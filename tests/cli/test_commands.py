@@ -1,4 +1,4 @@
-"""Options that make no sense, and the rarer answers of the commands."""
+"""Options that exclude each other, and rare outputs of the commands."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ DATA = "root/projects/tiny/data"
         ("data push --all 01_raw", "PATHS, --pipelines and --all exclude each other"),
         ("run --serverless --cluster=x", "--serverless and --cluster exclude each other"),
         ("run --pipeline=a --pipelines=b", "--pipeline and --pipelines exclude each other"),
-        ("run --connect --detach", "where --detach means nothing"),
+        ("run --connect --detach", "does not support --detach"),
         ("deploy --serverless --cluster=x", "--serverless and --cluster exclude each other"),
         ("push --wip --branch=x", "choose one"),
     ],
 )
 def test_options_that_exclude_each_other(site: Site, command: str, words: str) -> None:
-    """It is said which, and nothing is asked of Databricks."""
+    """The message names them, and no request is sent to Databricks."""
     assert words in " ".join(site.call(*command.split(), status=2).output.split())
     assert site.requests == []
 
 
 def test_options_that_are_for_commits(site: Site) -> None:
-    """With code.sync: files, push has no branch to choose and no edits there to save."""
+    """With code.sync: files, push has no branch, and there are no edits in a Git folder to save."""
     site.write({"conf/base/databricks.yml": f"{CODE}  sync: files\n"})
-    assert "takes the working tree as it is" in site.call("push", "--wip", status=2).output
+    assert "sends the working tree as it is" in site.call("push", "--wip", status=2).output
 
 
 def test_a_job_at_a_commit_needs_commits(pushed: Site) -> None:
-    """With code.sync: files there is none that holds what shall run; the way out is named."""
+    """With code.sync: files there is no commit to run; the message names the settings to change."""
     pushed.write({"conf/base/databricks.yml": f"{CODE}  sync: files\n  job_source: git_source\n"})
     pushed.call("push", "--no-data")
     said = pushed.call("run", "--job", "--cluster=sandbox", status=1).output
@@ -51,7 +51,7 @@ def test_a_job_at_a_commit_needs_commits(pushed: Site) -> None:
 
 
 def test_what_a_push_would_do(pushed: Site) -> None:
-    """Nothing after a push, a check-out after a commit, and a snapshot of what is not committed."""
+    """Nothing after a push, a checkout after a commit, and a snapshot of uncommitted edits."""
     said = pushed.call("push", "--no-data", "--dry-run").output
     assert "is up to date." in said
     assert f"on main in {pushed.path}" in said
@@ -63,14 +63,14 @@ def test_what_a_push_would_do(pushed: Site) -> None:
 
 
 def test_a_local_branch_that_is_not_there(site: Site) -> None:
-    """It is named before anything is pushed, and so is a remote whose provider nobody can tell."""
+    """Push refuses it before it pushes anything, and a remote with an unknown provider too."""
     assert "no local branch 'nope'" in site.call("push", "--branch=nope", status=1).output
     site.git("remote", "set-url", "origin", "https://git.example.com/team/x.git")
     assert "code.provider" in site.call("push", status=1).output
 
 
 def test_data_for_programs(site: Site) -> None:
-    """One JSON line each; a dry run names the files, and says nothing of what it left."""
+    """Each command prints one line of JSON; a dry run names the files."""
     told = json.loads(site.call("data", "push", "--json").stdout)
     assert (told["dry_run"], told["sent"]) == (False, 1)
     made = site.sandbox.layout.dbfs / DATA / "02_intermediate/doubled.csv"
@@ -78,24 +78,24 @@ def test_data_for_programs(site: Site) -> None:
     made.write_text("a,b\n2,4\n")
     would = site.call("data", "pull", "--all", "--dry-run", "--json")
     assert json.loads(would.stdout)["take"] == ["02_intermediate/doubled.csv"]
-    assert "Would take 02_intermediate/doubled.csv (8 B)" in would.stderr
+    assert "Would download 02_intermediate/doubled.csv (8 B)" in would.stderr
     told = json.loads(site.call("data", "pull", "--pipelines=__default__", "--json").stdout)
     assert (told["received"], told["kept"]) == (1, [])
     assert (site.project / "data/02_intermediate/doubled.csv").read_text() == "a,b\n2,4\n"
 
 
 def test_results_of_a_run_that_left_none(site: Site) -> None:
-    """A run that was cancelled early is passed over; where nothing was ever written, that is said."""
+    """A run that was cancelled early is skipped; if nothing was ever written, a warning says so."""
     site.call("data", "push")
     log = site.sandbox.layout.dbfs / DATA / ".kedro-hybrid/runs/20260101-000000-aaaaaa"
     log.mkdir(parents=True)
     record = {"n": 1, "t": 1.0, "event": "end", "outcome": "cancelled", "seconds": 1.0}
     (log / "000001.jsonl").write_text(json.dumps(record) + "\n")
-    assert "has nothing of this yet" in site.call("data", "pull").output
+    assert "has none of these files yet" in site.call("data", "pull").output
 
 
 def test_the_log_of_a_run_without_an_end(site: Site) -> None:
-    """What there is gets shown, and that it goes on, which is no failure."""
+    """The command prints the log so far, and that it has no end yet, and exits with status 0."""
     log = site.sandbox.layout.dbfs / DATA / ".kedro-hybrid/runs/20260101-000000-aaaaaa"
     log.mkdir(parents=True)
     (log / "run.json").write_text(json.dumps({"user": "user@example.com", "commit": "0" * 40}))
@@ -108,23 +108,23 @@ def test_the_log_of_a_run_without_an_end(site: Site) -> None:
 
 
 def test_results_of_a_project_that_cannot_be_loaded(site: Site) -> None:
-    """The whole data folder can still be sent; what is not protected then is said."""
+    """The whole data folder can still be sent; a warning says which files are not protected."""
     site.write({"src/tiny_shop/pipeline_registry.py": "import nowhere_at_all\n"})
     said = site.call("data", "push", "--all").output
-    assert "protected only where both sides changed" in said
+    assert "protected only if both sides changed" in said
     assert (site.sandbox.layout.dbfs / DATA / "01_raw/raw.csv").is_file()
 
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_traceback_in_the_log(capsys: pytest.CaptureFixture[str], terminal: bool) -> None:
-    """It follows the line that it belongs to, for people and in files."""
+    """It follows its log line, on a terminal and elsewhere."""
     record = {"event": "log", "t": 1.0, "level": 40, "name": "x", "message": "broken", "path": "/a/b.py"}
     log_printer(terminal=terminal)({**record, "line": 3, "traceback": "Traceback ...\nOops\n\n"})
     assert capsys.readouterr().out.rstrip().endswith("Traceback ...\nOops")
 
 
 def test_a_bar_before_it_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
-    """A transfer that fails before it begins leaves the screen as it was."""
+    """A transfer that fails before it begins prints nothing."""
     bar = output.ProgressBars("Sending")
     bar.show()
     bar.end()
@@ -132,63 +132,63 @@ def test_a_bar_before_it_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 class TestDeploy:
-    """A job as it would be, without one being made."""
+    """What deploy prints, without running the job."""
 
     @pytest.fixture
     def prepared(self, pushed: Site) -> Site:
-        """Return a site whose commit has the notebook that jobs run."""
+        """Return a site whose commit contains the notebook for jobs."""
         pushed.call("notebook")
         pushed.commit({"requirements.txt": "kedro\nkedro-databricks-hybrid\n"})
         pushed.call("push", "--no-data")
         return pushed
 
     def test_what_would_be_created_and_updated(self, prepared: Site) -> None:
-        """The plan tells a new job from one that differs and from one that is as it should be."""
+        """The plan tells a new job from one that differs and from one that is up to date."""
         assert "Would create this job:" in prepared.call("deploy", "--dry-run").stderr
         assert "Created the job 'tiny-shop'" in prepared.call("deploy").output
-        assert "is as it should be:" in prepared.call("deploy", "--dry-run").stderr
+        assert "is up to date:" in prepared.call("deploy", "--dry-run").stderr
         schedule = ("--schedule=0 0 6 * * ?", "--tag=team=shop")
         assert "Would update " in prepared.call("deploy", "--dry-run", *schedule).stderr
         assert "Updated the job 'tiny-shop' (" in prepared.call("deploy", *schedule).output
-        assert "is as it should be: http" in prepared.call("deploy", *schedule).output
+        assert "is up to date: http" in prepared.call("deploy", *schedule).output
 
     def test_the_remote_has_another_commit(self, prepared: Site) -> None:
-        """The job runs the remote's, so the local one has to be pushed first."""
+        """The job runs the remote's commit, so a warning says to push the local one."""
         prepared.commit({}, "Later")
         said = prepared.call("deploy", "--dry-run").output
         assert "push your commit" in said
 
     def test_a_job_for_another_env_has_another_name(self, prepared: Site) -> None:
-        """Two envs are two jobs."""
+        """The name contains the env, so two envs are two jobs."""
         prepared.write({"conf/prod/databricks.yml": f"data:\n  root: dbfs:/{DATA}\n"})
         told = json.loads(prepared.call("deploy", "--dry-run", "--env=prod").stdout.splitlines()[-1])
         assert told["name"] == "tiny-shop-prod"
 
     def test_options_that_say_too_little(self, prepared: Site) -> None:
-        """A time zone wants a schedule, and a tag a value."""
-        assert "wants a --schedule" in prepared.call("deploy", "--timezone=UTC", status=2).output
+        """A time zone needs a schedule, and a tag needs a value."""
+        assert "needs a --schedule" in prepared.call("deploy", "--timezone=UTC", status=2).output
         assert "KEY=VALUE" in prepared.call("deploy", "--tag=team", status=2).output
 
 
 def test_a_notebook_of_a_project_that_jobs_cannot_run(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is written all the same, and what is missing is said: the plugin on the cluster, and a login."""
+    """It is written, with warnings about the missing requirement and the missing login."""
     site.write({"src/tiny_shop/settings.py": "\n", "requirements.txt": "kedro\n"})
     monkeypatch.setenv("DATABRICKS_TOKEN", "dapi-of-someone-else")
     said = site.call("notebook").output
     assert "Wrote notebooks/run_on_databricks.py" in said
     assert "add kedro-databricks-hybrid to the project's requirements" in said
-    assert "Its address is not known without a login." in said
+    assert "Without a login the notebook's address is unknown." in said
 
 
 def test_a_catalog_without_datasets_or_that_cannot_be_read(site: Site) -> None:
-    """Nothing is said as such; an env that Git did not bring has none, and a wrong setting is named."""
+    """An empty catalog prints one line; a wrong setting is named."""
     site.write({"conf/base/catalog.yml": "_only: {an: anchor}\n"})
-    assert "The catalog holds no dataset." in site.call("catalog").output
+    assert "The catalog has no datasets." in site.call("catalog").output
     site.write({"conf/databricks/databricks.yml": "data: {rot: x}\n"})
     assert "Did you mean data.root" in site.call("catalog", status=1).output
 
 
 def test_a_volume_where_the_root_is_chosen(site: Site) -> None:
-    """--volume changes nothing then, and that is said."""
+    """--volume has no effect then, and a warning says so."""
     said = site.call("init", "--volume=main.default.data", "--dry-run").output
-    assert "--volume is not needed: the data root is dbfs:/root/projects/tiny/data already." in said
+    assert "--volume has no effect: the data root is already dbfs:/root/projects/tiny/data." in said

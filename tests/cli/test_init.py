@@ -1,4 +1,4 @@
-"""Preparing a project that knows nothing of us: what is written, what is called, and that once is enough."""
+"""Init prepares a project without this plugin: its files and API calls; a second call does nothing."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ WRITTEN = {
 
 @pytest.fixture
 def _at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let what is typed come from a terminal, which click's runner does not make."""
+    """Make stdin look like a terminal, which click's test runner does not provide."""
     terminal = SimpleNamespace(isatty=lambda: True)
     monkeypatch.setattr("kedro_databricks_hybrid.cli.init.sys", SimpleNamespace(stdin=terminal))
 
 
 @pytest.fixture
 def stranger(site: Site) -> Site:
-    """Return a site whose project knows nothing of Databricks and has SparkHooks of its own."""
+    """Return a site whose project has its own SparkHooks and nothing for Databricks."""
     site.git("rm", "-q", "-r", "conf/base/databricks.yml", "conf/databricks/databricks.yml")
     hooks = f"from {PACKAGE}.hooks import SparkHooks\n\nHOOKS = (SparkHooks(),)\n"
     site.commit(
@@ -53,7 +53,7 @@ def stranger(site: Site) -> Site:
 
 
 def test_a_stranger_is_prepared(stranger: Site) -> None:
-    """Every file is there and says the right thing; what the project had is kept."""
+    """Init writes every file with the right content, and keeps what the project has."""
     said = stranger.call("init").output
     assert {line[3:] for line in stranger.git("status", "--porcelain", "-uall").splitlines()} == WRITTEN
     assert all(name in said for name in WRITTEN)
@@ -70,7 +70,7 @@ def test_a_stranger_is_prepared(stranger: Site) -> None:
 
 
 def test_then_the_workflow_works(stranger: Site) -> None:
-    """After a commit, push and doctor have nothing to complain of."""
+    """After a commit, push works and doctor finds no problem."""
     stranger.call("init")
     stranger.commit({}, "Prepared")
     assert "Databricks has" in stranger.call("push").output
@@ -78,7 +78,7 @@ def test_then_the_workflow_works(stranger: Site) -> None:
 
 
 def test_a_project_of_kedros_spaceflights_shape(site: Site) -> None:
-    """Several pipelines, SparkHooks, a loader and its arguments of its own, a spark.yml: all of it stays."""
+    """Several pipelines, SparkHooks, a config loader with arguments, a spark.yml: init keeps them all."""
     template = Path(__file__).resolve().parent.parent / "projects" / "spaceflights"
     project = site.project.parent / "spaceflights"
     shutil.copytree(template, project)
@@ -97,13 +97,13 @@ def test_a_project_of_kedros_spaceflights_shape(site: Site) -> None:
     assert changed == {".gitignore", "requirements.txt", "src/spaceflights/settings.py"}
     site.commit({}, "Prepared")
     assert json.loads(site.call("push", "--json").stdout)["data"]["sent"] == 3
-    assert "Everything is prepared already" in site.call("init").output
+    assert "Everything is already prepared" in site.call("init").output
     assert site.git("status", "--porcelain") == ""
     site.call("doctor")
 
 
 def test_again_changes_nothing(stranger: Site) -> None:
-    """It says so, and asks Databricks for nothing but a look."""
+    """It prints that, and sends only reading requests."""
     stranger.call("init")
     stranger.commit({}, "Prepared")
     stranger.requests.clear()
@@ -114,7 +114,7 @@ def test_again_changes_nothing(stranger: Site) -> None:
 
 
 def test_dry_run_shows_every_file_and_call(stranger: Site) -> None:
-    """And does none of it."""
+    """And changes nothing."""
     said = stranger.call("init", "--dry-run").output
     assert all(f"{name}:" in said for name in WRITTEN)
     assert "+CONFIG_LOADER_CLASS = DatabricksConfigLoader" in said
@@ -125,7 +125,7 @@ def test_dry_run_shows_every_file_and_call(stranger: Site) -> None:
 
 
 def test_the_notebook_has_the_guides_four_cells(stranger: Site) -> None:
-    """It is a Databricks notebook whose code cells install, load, reload and run."""
+    """It is a Databricks notebook whose cells install, load, reload and run."""
     stranger.call("init")
     source = (stranger.project / "notebooks/run_on_databricks.py").read_text()
     assert source.startswith("# Databricks notebook source\n")
@@ -136,7 +136,7 @@ def test_the_notebook_has_the_guides_four_cells(stranger: Site) -> None:
 
 
 def test_a_loader_of_ones_own_is_left(stranger: Site) -> None:
-    """The user is told what to add, and settings.py stays."""
+    """Init prints the lines to add, and leaves settings.py unchanged."""
     own = (
         "from kedro.config import OmegaConfigLoader\n\n\nclass Mine(OmegaConfigLoader): ...\n\n\n"
         "CONFIG_LOADER_CLASS = Mine\n"
@@ -148,7 +148,7 @@ def test_a_loader_of_ones_own_is_left(stranger: Site) -> None:
 
 
 def test_without_dbfs_a_volume_is_wanted(stranger: Site) -> None:
-    """Nothing is written before the choice; a volume that is missing is created, and read back."""
+    """Nothing is written without one; a volume that does not exist is created and read back."""
     stranger.sandbox.public_dbfs_root = False
     assert "--volume" in stranger.call("init", status=1).output
     assert stranger.git("status", "--porcelain") == ""
@@ -161,7 +161,7 @@ def test_without_dbfs_a_volume_is_wanted(stranger: Site) -> None:
 
 @pytest.mark.usefixtures("_at_a_terminal")
 def test_a_person_is_asked_for_the_volume(stranger: Site) -> None:
-    """At a terminal, the question takes the option's place; a volume that is there is not made."""
+    """On a terminal, a question replaces the option; an existing volume is not created."""
     stranger.sandbox.public_dbfs_root = False
     said = stranger.call("init", input="main.default.data\n").output
     assert "Volume for the data (catalog.schema.volume)" in said
@@ -171,28 +171,28 @@ def test_a_person_is_asked_for_the_volume(stranger: Site) -> None:
 
 
 def test_a_volume_that_is_no_volume(stranger: Site) -> None:
-    """A name that is not full is refused."""
+    """An incomplete name is refused."""
     assert "'main.default'" in stranger.call("init", "--volume", "main.default", status=1).output
 
 
 class TestCredentials:
-    """The Git credential, for remotes that are elsewhere."""
+    """The Git credential, for remotes that are not local folders."""
 
     TOKEN = "glpat-very-secret"
 
     @pytest.fixture
     def elsewhere(self, site: Site) -> Site:
-        """Return a site whose remote is at a provider of its own, which does not answer."""
+        """Return a site whose remote is at a self-hosted provider that does not answer."""
         site.git("remote", "set-url", "origin", "https://me:hunter2@127.0.0.1:9/team/tiny.git")
         site.write({"conf/base/databricks.yml": "code:\n  provider: gitLabEnterpriseEdition\n"})
         return site
 
     def credentials(self, site: Site) -> list[Any]:
-        """Return what the workspace knows."""
+        """Return the credentials in the workspace."""
         return list(site.workspace().client.git_credentials.list())
 
     def test_registered_once_and_then_updated(self, site: Site) -> None:
-        """The second token takes the place of the first; the provider is the self-hosted one."""
+        """The second token replaces the first; the provider is the self-hosted one."""
         workspace = site.workspace()
         for done in ("created", "updated"):
             assert (
@@ -201,7 +201,7 @@ class TestCredentials:
         assert [each.git_provider for each in self.credentials(site)] == ["gitLabEnterpriseEdition"]
 
     def test_from_a_variable(self, elsewhere: Site) -> None:
-        """The token goes into the request's body: neither output nor project nor Git has it."""
+        """Only the request's body contains the token: not the output, the project or Git."""
         variable = {"MY_TOKEN": self.TOKEN}
         outputs = [
             elsewhere.call("init", "--git-token-env", "MY_TOKEN", env=variable, status=1).output,
@@ -220,7 +220,7 @@ class TestCredentials:
 
     @pytest.mark.usefixtures("_at_a_terminal")
     def test_a_person_is_asked(self, elsewhere: Site) -> None:
-        """For the token, which is not shown, and first for a name where the provider wants one."""
+        """It asks for the token without showing it, and first for a user name if the provider needs one."""
         elsewhere.write({"conf/base/databricks.yml": "code:\n  provider: bitbucketServer\n"})
         said = elsewhere.call("init", input=f"me\n{self.TOKEN}\n", status=1).output
         assert "Your name at https://127.0.0.1:9/team/tiny.git" in said
@@ -230,14 +230,14 @@ class TestCredentials:
         assert (made.git_provider, made.git_username) == ("bitbucketServer", "me")
 
     def test_one_that_is_there_serves(self, elsewhere: Site) -> None:
-        """It is said, and nobody is asked; where there is none, the option is named."""
+        """It prints that and does not ask; without a credential it names the option."""
         said = elsewhere.call("init", "--dry-run").output
         assert "--git-token-env=VARIABLE" in said
         git_folder.register_credential(elsewhere.workspace(), "gitLabEnterpriseEdition", None, self.TOKEN)
         said = elsewhere.call("init", "--dry-run").output
-        assert "A Git credential for gitLabEnterpriseEdition is registered already." in said
+        assert "A Git credential for gitLabEnterpriseEdition is already registered." in said
 
     def test_a_variable_that_is_not_set(self, elsewhere: Site) -> None:
-        """It is named."""
+        """The message names it."""
         assert "MY_TOKEN" in elsewhere.call("init", "--git-token-env", "MY_TOKEN", status=1).output
         assert self.credentials(elsewhere) == []

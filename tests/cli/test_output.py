@@ -1,4 +1,4 @@
-"""A run's log on a terminal beside Kedro's own, and what the log leaves out."""
+"""The log of a run looks on a terminal as Kedro prints it; some records are left out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kedro_databricks_hybrid.run import driver
 
 
 def logged(folder: Path, *records: logging.LogRecord) -> list[dict[str, Any]]:
-    """Send records through the driver's handler, as a cluster does, and return what the run log holds."""
+    """Send records through the driver's handler, as on a cluster, and return the records of the run log."""
     log = driver.RunLog(str(folder))
     for record in records:
         driver.LogHandler(log).emit(record)
@@ -25,7 +25,7 @@ def logged(folder: Path, *records: logging.LogRecord) -> list[dict[str, Any]]:
 
 
 def record_of(message: str, *args: object, **extra: object) -> logging.LogRecord:
-    """Make a record as a logger would."""
+    """Create a record as a logger does."""
     facts = {"name": "kedro.io", "levelno": 20, "levelname": "INFO", "pathname": "/x/nodes.py", "lineno": 7}
     return logging.makeLogRecord({**facts, "filename": "nodes.py", "msg": message, "args": args, **extra})
 
@@ -41,7 +41,7 @@ def record_of(message: str, *args: object, **extra: object) -> logging.LogRecord
 def test_a_record_looks_as_it_does_in_a_local_run(
     record: logging.LogRecord, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Columns, colours and markup are Kedro's."""
+    """It has Kedro's columns, colours and markup."""
     RichHandler().handle(record)
     here = capsys.readouterr().out
     (there,) = logged(tmp_path, record)
@@ -50,13 +50,13 @@ def test_a_record_looks_as_it_does_in_a_local_run(
 
 
 def test_brackets_that_are_no_markup_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A message of the project's cannot end the command."""
+    """A message of the project cannot make the command fail."""
     log_printer(terminal=True)(*logged(tmp_path, record_of("ends with [/oops]")))
     assert "[/oops]" in capsys.readouterr().out
 
 
 def test_a_record_begins_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Also after a progress bar, whose carriage returns are left as they are."""
+    """Also after a progress bar, whose carriage returns are printed unchanged."""
     show = log_printer(terminal=False)
     show({"event": "output", "stream": "stderr", "text": "10 %\r20 %"})
     show(logged(tmp_path, record_of("next"))[0])
@@ -66,7 +66,7 @@ def test_a_record_begins_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_what_py4j_says_of_a_cancelled_run_is_left_out(tmp_path: Path) -> None:
-    """The interruption was wanted; an interruption that the project logs itself stays."""
+    """The interruption was requested; one that the project itself logs is printed."""
     cause = (KeyboardInterrupt, KeyboardInterrupt(), None)
     java = "/x/py4j/java_gateway.py"
     py4j = record_of("KeyboardInterrupt while sending command.", pathname=java, exc_info=cause)

@@ -1,4 +1,4 @@
-"""Pulling: branches and tags, read back and compared with the remote."""
+"""Pull: branches and tags, read back and compared with the remote."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def test_a_tag_is_a_detached_checkout(pushed: Site) -> None:
-    """The folder is at the tag's commit and on no branch; a later pull brings the branch back."""
+    """The folder is at the tag's commit and on no branch; a later pull checks out the branch again."""
     first = pushed.git("rev-parse", "HEAD")
     pushed.git("tag", "-a", "v1", "-m", "one")
     pushed.git("push", "-q", "origin", "v1")
@@ -23,7 +23,7 @@ def test_a_tag_is_a_detached_checkout(pushed: Site) -> None:
 
 
 def test_another_branch(pushed: Site) -> None:
-    """A branch that only the remote has can be pulled, and a local one that is ahead is mentioned."""
+    """A branch that only the remote has can be pulled; a warning names a local branch that is ahead."""
     pushed.git("push", "-q", "origin", "HEAD:refs/heads/release")
     assert "on release" in pushed.call("pull", "--branch", "release").output
     pushed.commit({}, "Ahead")
@@ -31,32 +31,32 @@ def test_another_branch(pushed: Site) -> None:
 
 
 def test_what_the_remote_does_not_have(pushed: Site) -> None:
-    """It is named with its kind, and the folder stays."""
+    """The message names the branch or tag, and the folder does not change."""
     assert "no tag 'v9'" in pushed.call("pull", "--tag", "v9", status=1).output
     assert "no branch 'nope'" in pushed.call("pull", "--branch", "nope", status=1).output
     assert pushed.repo().branch == "main"
 
 
 def test_a_remote_that_only_databricks_reaches(pushed: Site) -> None:
-    """Pulling needs no answer from the remote here."""
+    """Pull does not need to reach the remote from this machine."""
     pushed.git("remote", "set-url", "origin", "https://127.0.0.1:9/x.git")
     assert "Databricks has" in pushed.call("pull").output
 
 
 def test_branch_and_tag_exclude_each_other(pushed: Site) -> None:
-    """It is one or the other."""
+    """--branch and --tag exclude each other."""
     pushed.call("pull", "--branch", "a", "--tag", "b", status=2)
 
 
 def test_dry_run_pulls_nothing(pushed: Site) -> None:
-    """It says what would be checked out."""
+    """It prints what would be checked out."""
     pushed.git("push", "-q", "origin", "HEAD:refs/heads/release")
     assert "Would check out release" in pushed.call("pull", "--branch", "release", "--dry-run").output
     assert pushed.repo().branch == "main"
 
 
 def test_json_of_the_code_commands(pushed: Site) -> None:
-    """One line on stdout for programs, dry or not; what people read goes to stderr."""
+    """One line of JSON on stdout, also with --dry-run; all other output is on stderr."""
     sha = pushed.commit({}, "Second")
     for arguments, expected in (
         (("push", "--json", "--dry-run"), {"dry_run": True, "commit": sha, "branch": "main"}),

@@ -1,4 +1,4 @@
-"""Pushing: what arrives is proven, what cannot arrive is refused, and little is asked for."""
+"""Push: the result is verified, what Git folders do not support is refused, and few requests are sent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WIP = "kedro-hybrid/user@example.com/main"
 
 
 def state(site: Site) -> list[str]:
-    """Return what of the repository a snapshot must not touch."""
+    """Return the parts of the repository that a snapshot must not change."""
     return [
         site.git("status", "--porcelain"),
         site.git("rev-parse", "HEAD"),
@@ -37,7 +37,7 @@ def state(site: Site) -> list[str]:
 
 
 def test_a_second_push_has_nothing_to_do(site: Site) -> None:
-    """It says so twice, and asks for at most six things."""
+    """It prints two lines about that, and sends at most six requests."""
     site.call("push")
     site.requests.clear()
     said = site.call("push").output
@@ -48,7 +48,7 @@ def test_a_second_push_has_nothing_to_do(site: Site) -> None:
 
 
 def test_another_branch_without_leaving_this_one(pushed: Site) -> None:
-    """`--branch` brings a local branch that is not checked out."""
+    """`--branch` pushes a local branch that is not checked out."""
     pushed.git("branch", "feat/x")
     pushed.commit({}, "Later on main")
     said = pushed.call("push", "--no-data", "--branch", "feat/x").output
@@ -61,13 +61,13 @@ def test_another_branch_without_leaving_this_one(pushed: Site) -> None:
 
 
 def test_a_branch_that_is_not_here(site: Site) -> None:
-    """It is named, before anything is asked of Databricks."""
+    """The message names it, and no request is sent to Databricks."""
     assert "no local branch 'nope'" in site.call("push", "--branch", "nope", status=1).output
     assert site.requests == []
 
 
 def test_wip_brings_the_working_tree_and_touches_nothing(pushed: Site) -> None:
-    """Changed, new, deleted and staged files arrive; index, branch and files here stay."""
+    """Changed, new, deleted and staged files arrive; the local index, branch and files do not change."""
     pushed.commit({"gone.txt": "x\n", "with space ä.txt": "1\n"}, "Second")
     pushed.write({"staged.txt": "staged\n"})
     pushed.git("add", "staged.txt")
@@ -87,7 +87,7 @@ def test_wip_brings_the_working_tree_and_touches_nothing(pushed: Site) -> None:
 
 
 def test_wip_again_follows_the_edits_and_stands_still_without_any(pushed: Site) -> None:
-    """The snapshot branch is replaced; the same files are the same commit."""
+    """The snapshot branch is replaced; the same files give the same commit."""
     pushed.write({"a.txt": "1\n"})
     pushed.call("push", "--no-data", "--wip")
     first = pushed.repo().head_commit_id
@@ -101,7 +101,7 @@ def test_wip_again_follows_the_edits_and_stands_still_without_any(pushed: Site) 
 
 
 def test_a_later_push_cleans_the_snapshot_up(pushed: Site) -> None:
-    """Neither the remote nor this clone keeps anything of it."""
+    """It is removed from the remote and from this repository."""
     pushed.write({"a.txt": "1\n"})
     pushed.call("push", "--no-data", "--wip")
     assert WIP in pushed.git("ls-remote", "origin")
@@ -114,13 +114,13 @@ def test_a_later_push_cleans_the_snapshot_up(pushed: Site) -> None:
 
 
 def test_wip_without_edits_is_a_push(pushed: Site) -> None:
-    """There is nothing to take a snapshot of."""
+    """No snapshot is taken."""
     pushed.call("push", "--no-data", "--wip")
     assert pushed.repo().branch == "main"
 
 
 def test_submodules_are_refused(site: Site) -> None:
-    """Before anything is pushed."""
+    """They are refused before anything is pushed."""
     other = site.project.parent / "other"
     site.git("init", "-q", str(other))
     site.git("commit", "-q", "--allow-empty", "-m", "x", at=other)
@@ -131,7 +131,7 @@ def test_submodules_are_refused(site: Site) -> None:
 
 
 def test_pointers_of_git_lfs_are_mentioned(site: Site) -> None:
-    """They are pushed as what they are; a text that quotes one is none."""
+    """The pointers are pushed with a warning; a text that quotes one gives no warning."""
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
     site.commit({"models/big model.bin": pointer, "docs.md": pointer + "x" * 2000})
     said = site.call("push", "--no-data").output
@@ -140,7 +140,7 @@ def test_pointers_of_git_lfs_are_mentioned(site: Site) -> None:
 
 
 def test_a_force_pushed_remote(pushed: Site) -> None:
-    """A rewritten history is rejected with git's words; once accepted there, the folder follows it."""
+    """Git's message about a rewritten history is shown; once the remote has it, the folder follows."""
     pushed.git("commit", "-q", "--amend", "-m", "Rewritten")
     assert "rejected" in pushed.call("push", "--no-data", status=1).output
     pushed.git("push", "-q", "--force", "origin", "main")
@@ -148,7 +148,7 @@ def test_a_force_pushed_remote(pushed: Site) -> None:
 
 
 def test_a_protected_branch(pushed: Site) -> None:
-    """The remote's own words are shown."""
+    """The remote's message is shown."""
     hook = pushed.remote / "hooks" / "pre-receive"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\necho 'main is protected: open a pull request' >&2\nexit 1\n")
@@ -158,7 +158,7 @@ def test_a_protected_branch(pushed: Site) -> None:
 
 
 def test_a_pre_push_hook_that_fails(pushed: Site) -> None:
-    """Its words are shown with the next step, and Databricks keeps what it has."""
+    """Its output is shown with the next step, and Databricks keeps its commit."""
     before = pushed.repo().head_commit_id
     hook = pushed.project / ".git" / "hooks" / "pre-push"
     hook.parent.mkdir(exist_ok=True)
@@ -172,7 +172,7 @@ def test_a_pre_push_hook_that_fails(pushed: Site) -> None:
 
 
 def test_two_users_on_one_remote(pushed: Site) -> None:
-    """A colleague's commit at the remote is named as what to pull first; then both are there."""
+    """The message says to pull a colleague's commit first; after that both commits arrive."""
     colleague = pushed.project.parent / "colleague"
     pushed.git("clone", "-q", str(pushed.remote), str(colleague))
     pushed.write({"theirs.txt": "x\n"}, at=colleague)
@@ -187,7 +187,7 @@ def test_two_users_on_one_remote(pushed: Site) -> None:
 
 
 def test_two_users_of_one_workspace(pushed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Snapshots of the same branch go to branches and Git folders of their users' own."""
+    """Each user's snapshots of a branch go to that user's branch and Git folder."""
     mine = pushed.repo().head_commit_id
     monkeypatch.setenv("DATABRICKS_TOKEN", pushed.sandbox.users.add("ann@example.com").token)
     pushed.write({"hers.txt": "x\n"})
@@ -199,7 +199,7 @@ def test_two_users_of_one_workspace(pushed: Site, monkeypatch: pytest.MonkeyPatc
 
 
 def test_from_a_worktree_and_a_subfolder(pushed: Site) -> None:
-    """The project may lie in a folder of its repository, in a linked worktree, snapshots included."""
+    """The project may lie in a folder of its repository and in a linked worktree, also with snapshots."""
     monorepo, tree = pushed.project.parent / "mono", pushed.project.parent / "tree"
     pushed.git("init", "-q", "-b", "main", str(monorepo))
     pushed.git("init", "-q", "--bare", "-b", "main", f"{monorepo}.git")
@@ -224,7 +224,7 @@ def test_from_a_worktree_and_a_subfolder(pushed: Site) -> None:
 
 
 def test_a_stale_answer_is_asked_again(pushed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder's commit is compared, not believed: an old one is asked again until time is up."""
+    """The folder's commit is compared: an old one is read again until the time is up."""
     monkeypatch.setattr(git_folder, "_READ_BACK_SECONDS", 0.3)
     folder = git_folder.get(pushed.workspace(), PurePosixPath(pushed.path))
     target = git_folder.Target("main", sha="0" * 40)
@@ -283,7 +283,7 @@ def killed_at(site: Site, step: int, shims: Path) -> bool:
 
 
 def test_killed_at_any_moment_the_next_push_arrives(site: Site, tmp_path: Path) -> None:
-    """SIGKILL at random steps: no lock is left in the repository, and the next push is proven."""
+    """SIGKILL at random steps: no lock is left in the repository, and the next push is verified."""
     chance, killed = random.Random(SEED), 0  # noqa: S311 - to repeat, not to surprise
     for attempt, steps in enumerate(STEPS_OF_PUSHES):
         site.write({f"src/{PACKAGE}/big.txt": os.urandom(20_000), "data/01_raw/raw.csv": f"a\n{attempt}\n"})
@@ -303,7 +303,7 @@ def test_killed_at_any_moment_the_next_push_arrives(site: Site, tmp_path: Path) 
 
 
 def test_dry_run_says_what_would_be_done(site: Site) -> None:
-    """Remote, Git folder and data root stay as they are, before the first push and after it."""
+    """Remote, Git folder and data root do not change, before the first push and after it."""
     said = site.call("push", "--dry-run").output
     assert "Would push main to" in said
     assert "Would clone" in said
@@ -317,7 +317,7 @@ def test_dry_run_says_what_would_be_done(site: Site) -> None:
 
 
 def test_an_answer_that_lags_behind(pushed: Site) -> None:
-    """Reads that show the commit before are asked again, and the proof is of the commit now."""
+    """Reads that return the commit before are repeated, and the current commit is verified."""
     head = pushed.commit({}, "Second")
     fault = pushed.sandbox.faults.add("stale", path="/api/2.0/repos/*", times=2)
     assert "(Second)" in pushed.call("push", "--no-data").output
@@ -327,7 +327,7 @@ def test_an_answer_that_lags_behind(pushed: Site) -> None:
 
 
 def test_a_checkout_whose_answer_is_lost(pushed: Site) -> None:
-    """The connection breaks after the checkout was done: it is asked again, and proven."""
+    """If the connection breaks after the checkout, the request is repeated and the result verified."""
     head = pushed.commit({}, "Second")
     fault = pushed.sandbox.faults.add("reset-after", method="PATCH", path="/api/2.0/repos/*")
     assert "(Second)" in pushed.call("push", "--no-data").output
@@ -336,7 +336,7 @@ def test_a_checkout_whose_answer_is_lost(pushed: Site) -> None:
 
 
 def test_a_folder_that_does_not_follow_is_no_success(pushed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the folder stays at another commit, push fails and names both."""
+    """If the folder stays at another commit, push fails and names both."""
     monkeypatch.setattr(git_folder, "_READ_BACK_SECONDS", 0.5)
     before = pushed.git("rev-parse", "HEAD")
     head = pushed.commit({}, "Second")

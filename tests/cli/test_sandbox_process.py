@@ -1,4 +1,4 @@
-"""The sandbox's process: what stands in the way of starting, finding and stopping it."""
+"""The sandbox's process: problems when it is started, found and stopped."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own, in which nothing runs."""
+    """Use an empty home folder, so that no sandbox runs."""
     monkeypatch.setenv(connection.HOME_VARIABLE, str(tmp_path / "home"))
     return tmp_path / "home"
 
 
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that does not end when it is asked to."""
+    """Return a process that ignores SIGTERM."""
     started = subprocess.Popen([sys.executable, "-c", _STUBBORN], stdout=subprocess.PIPE)
     assert started.stdout
     started.stdout.readline()
@@ -49,7 +49,7 @@ def call(*arguments: str, status: int = 0, answer: str | None = None) -> Result:
 
 
 def test_what_it_needs_is_named(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """Without the extra nothing is started, and the line says how to install it."""
+    """Without the extra nothing is started, and the message says how to install it."""
     monkeypatch.setattr(
         sandbox_process, "find_spec", lambda name: None if name in {"uvicorn", "psutil"} else name
     )
@@ -60,9 +60,9 @@ def test_what_it_needs_is_named(monkeypatch: pytest.MonkeyPatch, home: Path) -> 
 
 
 def test_one_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """It is not left to come up later, and its words are kept."""
+    """Its process is ended, and its output is kept."""
     monkeypatch.setattr(sandbox_process, "_START_SECONDS", 0)
-    with pytest.raises(SandboxError, match=r"did not start: it gave no reason\.") as caught:
+    with pytest.raises(SandboxError, match=r"did not start: it printed nothing\.") as caught:
         sandbox_process.start(None)
     assert str(home / "start.log") in (caught.value.hint or "")
     assert sandbox_process.running() is None
@@ -71,7 +71,7 @@ def test_one_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, home:
 def test_one_that_does_not_stop(
     monkeypatch: pytest.MonkeyPatch, home: Path, process: subprocess.Popen[bytes]
 ) -> None:
-    """After a while its process is named, with the command that ends it."""
+    """The message names the process and the command that ends it."""
     monkeypatch.setattr(sandbox_process, "_STOP_SECONDS", 0.1)
     with pytest.raises(SandboxError, match="did not stop") as caught:
         sandbox_process.stop(Connection("http://127.0.0.1:9", "x", "ann", process.pid, home))
@@ -80,7 +80,7 @@ def test_one_that_does_not_stop(
 
 
 def test_one_whose_process_is_gone_has_stopped(home: Path) -> None:
-    """Whoever started it may have asked for its end already."""
+    """The process that started it may have waited for its end already."""
     ends = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     waiting = threading.Thread(target=ends.wait)
     waiting.start()
@@ -90,7 +90,7 @@ def test_one_whose_process_is_gone_has_stopped(home: Path) -> None:
 
 
 def test_where_it_runs(home: Path) -> None:
-    """Status tells people the address and the files, and never the token."""
+    """Status prints the address and the folder, and never the token."""
     home.mkdir()
     lock = connection.acquire_home(home)
     assert lock is not None
@@ -106,7 +106,7 @@ def test_where_it_runs(home: Path) -> None:
 
 
 def test_reset_of_nothing(home: Path) -> None:
-    """There is nothing to stop and nothing to remove, which is no failure; a stopped one's files go."""
+    """Without a sandbox there is nothing to remove; the files of a stopped one are removed."""
     assert "nothing to remove" in call("reset", "--yes").output
     home.mkdir()
     (home / "kept.txt").touch()

@@ -1,4 +1,4 @@
-"""What status tells, and that it changes nothing."""
+"""The sections of status, and that status changes nothing."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 def told(site: Site) -> dict[str, Any]:
-    """Return what status says to programs."""
+    """Return the output of `status --json`."""
     found: dict[str, Any] = json.loads(site.call("status", "--json").stdout)
     return found
 
 
 def test_before_the_first_push(site: Site) -> None:
-    """What is missing is said, and the commands that make it."""
+    """Each section says what is missing."""
     lines = site.call("status").output
     assert "main at" in lines
     assert "never pushed" in lines
@@ -27,7 +27,7 @@ def test_before_the_first_push(site: Site) -> None:
 
 
 def test_after_a_push_both_sides_agree(site: Site) -> None:
-    """The same commit three times, nothing edited, nothing to move."""
+    """Three sections show the same commit; no edits, and no data to transfer."""
     site.call("push")
     head = site.git("rev-parse", "HEAD")
     found = told(site)
@@ -39,13 +39,13 @@ def test_after_a_push_both_sides_agree(site: Site) -> None:
 
 
 def test_serverless_in_place_of_a_cluster(site: Site) -> None:
-    """No cluster is looked for, and what that means for runs is said."""
+    """No cluster is read, and the section says that runs become jobs."""
     site.write({"conf/databricks/databricks.yml": "compute:\n  cluster: serverless\n"})
     assert "serverless compute; every run becomes a job" in site.call("status").output
 
 
 def test_both_sides_edited(site: Site) -> None:
-    """Commits ahead, uncommitted edits here, edits there, data changed here and results there."""
+    """Commits ahead, local edits, edits in the Git folder, changed local data and new results."""
     site.call("push")
     before = site.git("rev-parse", "HEAD")
     head = site.commit({"data/01_raw/raw.csv": "a,b\n5,6\n"}, "Second")
@@ -64,11 +64,11 @@ def test_both_sides_edited(site: Site) -> None:
     lines = site.call("status").output
     assert "1 ahead and 0 behind origin/main" in lines
     assert "not your commit" in lines
-    assert "1 edit made there: conf/base/catalog.yml" in lines
+    assert "1 edit made in the Git folder: conf/base/catalog.yml" in lines
 
 
 def test_status_changes_nothing(site: Site) -> None:
-    """It asks and never tells: GET requests alone, no ref, object or file of the project."""
+    """It sends only GET requests, and changes no ref, object or file of the project."""
     site.call("push")
     site.write({"new.txt": "x\n"}, at=site.files)
     before = site.git("for-each-ref"), site.git("count-objects", "-v"), site.git("status", "--short")
@@ -80,7 +80,7 @@ def test_status_changes_nothing(site: Site) -> None:
 
 
 def test_a_remote_that_does_not_answer(site: Site) -> None:
-    """The other lines are there all the same."""
+    """The other sections are printed all the same."""
     site.call("push", "--no-data")
     site.remote.rename(site.remote.with_suffix(".gone"))
     lines = site.call("status").output
@@ -89,13 +89,13 @@ def test_a_remote_that_does_not_answer(site: Site) -> None:
 
 
 def test_with_a_detached_head(site: Site) -> None:
-    """No branch is a state, not a failure."""
+    """Without a branch, status still works."""
     site.git("checkout", "-q", "--detach")
     assert "no branch at" in site.call("status").output
 
 
 def test_without_a_login(site: Site, monkeypatch: Any) -> None:
-    """What is known here is printed before the refusal."""
+    """The local section is printed before the error."""
     monkeypatch.setenv("DATABRICKS_TOKEN", "dapi-wrong")
     said = site.call("status", status=1).output
     assert "main at" in said
@@ -104,7 +104,7 @@ def test_without_a_login(site: Site, monkeypatch: Any) -> None:
 
 
 def test_a_git_folder_at_a_commit_that_is_not_here(pushed: Site) -> None:
-    """A colleague's commit is there: it is named, and edits cannot be known without it."""
+    """A colleague's commit is shown by its hash, and edits are unknown without it."""
     colleague = pushed.project.parent / "colleague"
     pushed.git("clone", "-q", str(pushed.remote), str(colleague))
     pushed.write({"theirs.txt": "x\n"}, at=colleague)
@@ -114,13 +114,13 @@ def test_a_git_folder_at_a_commit_that_is_not_here(pushed: Site) -> None:
     pushed.workspace().client.repos.update(pushed.repo().id, branch="main")
     sha = pushed.git("rev-parse", "HEAD", at=colleague)
     lines = pushed.call("status").output
-    assert f"{sha[:7]} (not here), not your commit" in lines
+    assert f"{sha[:7]} (not in this repository), not your commit" in lines
     assert "edits unknown: " in lines
     assert told(pushed)["Git folder"]["edits"] is None
 
 
 def test_a_last_run_of_which_little_was_noted(site: Site) -> None:
-    """Neither its commit nor whose it was, as of another version of this tool; it has no end."""
+    """Neither its commit nor its user was recorded, as by an earlier version, and it has no end."""
     run = site.sandbox.layout.dbfs / "root/projects/tiny/data/.kedro-hybrid/runs/20261124-1/run.json"
     run.parent.mkdir(parents=True)
     run.write_text('{"env": "databricks"}')

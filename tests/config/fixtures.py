@@ -1,4 +1,4 @@
-"""The conf folder of a small project, and what DatabricksConfigLoader makes of it."""
+"""Fixtures: the conf folder of a small project, and its catalog."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ON_FUSE = "/dbfs/root/projects/tiny-shop/data"
 
 @pytest.fixture(autouse=True)
 def clean_loader(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Take away what a shell or an earlier test may have left."""
+    """Remove variables and state that a shell or an earlier test may have left."""
     yield from clean_process(monkeypatch)
 
 
@@ -47,7 +47,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def catalog_of(conf: Path, text: str, env: str = "databricks", **options: Any) -> dict[str, Any]:
-    """Return what the loader makes of a base catalog."""
+    """Return the loader's catalog for a base catalog."""
     write_files(conf, {"base/catalog.yml": text})
     catalog: dict[str, Any] = DatabricksConfigLoader(conf, env, **options)["catalog"]
     return catalog

@@ -1,4 +1,4 @@
-"""The catalog of an env with a data root: which paths lead where."""
+"""The catalog of an env with a data root: which paths are mapped, and how."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:\\s*register_new_resolver")
 
 
 def test_pandas_paths_point_at_the_dbfs_mount(conf: Path) -> None:
-    """Pandas opens files, and DBFS has those under /dbfs."""
+    """Pandas opens files, which DBFS has under /dbfs."""
     assert catalog_of(conf, PANDAS)["table"]["filepath"] == f"{ON_FUSE}/01_raw/table.csv"
 
 
@@ -50,21 +50,21 @@ def test_pandas_paths_point_at_the_dbfs_mount(conf: Path) -> None:
     ],
 )
 def test_spark_paths_point_at_dbfs(conf: Path, kind: str) -> None:
-    """Spark would take /dbfs/x for dbfs:/dbfs/x, so it gets the URL."""
+    """Spark would read /dbfs/x as dbfs:/dbfs/x, so it gets the URL."""
     text = f"table: {{type: {kind}, filepath: data/01_raw/table.parquet}}"
     assert catalog_of(conf, text)["table"]["filepath"] == f"{ON_DBFS}/01_raw/table.parquet"
 
 
 @pytest.mark.parametrize("kind", ["pandas.CSVDataset", "spark.SparkDatasetV2"])
 def test_a_volume_is_one_path_for_every_kind(conf: Path, kind: str) -> None:
-    """Spark and open() both take /Volumes."""
+    """Spark and open() can both read /Volumes."""
     write_files(conf, {"databricks/databricks.yml": VOLUME})
     text = f"table: {{type: {kind}, filepath: data/t}}"
     assert catalog_of(conf, text)["table"]["filepath"] == "/Volumes/main/shop/files/tiny-shop/t"
 
 
 def test_other_envs_stay_local(conf: Path) -> None:
-    """An env without a data root of its own is Kedro as ever, whatever the base says."""
+    """An env without its own data root is not mapped, even if the base sets one."""
     write_files(conf, {"base/databricks.yml": DBFS})
     assert catalog_of(conf, PANDAS, env="local")["table"]["filepath"] == "data/01_raw/table.csv"
     assert catalog_of(conf, PANDAS, env="base")["table"]["filepath"] == "data/01_raw/table.csv"
@@ -85,7 +85,7 @@ def test_other_envs_stay_local(conf: Path) -> None:
     ],
 )
 def test_paths_outside_of_the_data_folder_stay(conf: Path, path: str) -> None:
-    """Only what push would upload is taken to be there."""
+    """Only paths in the folder that push uploads are mapped."""
     text = f"table: {{type: pandas.CSVDataset, filepath: '{path}'}}"
     assert catalog_of(conf, text)["table"]["filepath"] == path
 
@@ -104,7 +104,7 @@ def test_the_local_folder_is_a_setting(conf: Path) -> None:
 
 
 def test_factories_keep_their_placeholders(conf: Path) -> None:
-    """A dataset factory is mapped before Kedro fills it in."""
+    """A dataset factory is mapped before Kedro replaces its placeholders."""
     text = '"{name}_csv": {type: pandas.CSVDataset, filepath: "data/01_raw/{name}.csv"}'
     assert catalog_of(conf, text)["{name}_csv"]["filepath"] == f"{ON_FUSE}/01_raw/{{name}}.csv"
 
@@ -124,7 +124,7 @@ def test_partitions_are_listed_as_files_whatever_is_in_them(conf: Path) -> None:
 
 
 def test_a_cached_dataset_is_mapped_for_what_it_caches(conf: Path) -> None:
-    """The kind is that of the dataset which holds the path."""
+    """The dataset that has the path decides on its form."""
     catalog = catalog_of(
         conf,
         """\
@@ -138,13 +138,13 @@ def test_a_cached_dataset_is_mapped_for_what_it_caches(conf: Path) -> None:
 
 @pytest.mark.usefixtures("cluster")
 def test_versions_of_a_spark_dataset_are_listed_through_the_mount(conf: Path) -> None:
-    """kedro-datasets ask dbutils for versions only where the path starts with /dbfs."""
+    """kedro-datasets lists versions with dbutils only if the path starts with /dbfs."""
     text = "table: {type: spark.SparkDataset, versioned: true, filepath: data/t}"
     assert catalog_of(conf, text)["table"]["filepath"] == f"{ON_FUSE}/t"
 
 
 def test_no_session_is_needed_to_describe_versions_from_here(conf: Path) -> None:
-    """SparkDataset starts Spark for a /dbfs path as soon as it is made, so it gets none off a cluster."""
+    """SparkDataset starts Spark for a /dbfs path when it is created, so off a cluster it gets the URL."""
     text = "table: {type: spark.SparkDataset, versioned: true, filepath: data/t}"
     assert catalog_of(conf, text)["table"]["filepath"] == f"{ON_DBFS}/t"
 
@@ -159,18 +159,18 @@ SCHEMA = """\
 
 @pytest.mark.usefixtures("cluster")
 def test_the_schema_of_a_spark_dataset_is_a_file_on_the_cluster(conf: Path) -> None:
-    """kedro-datasets open the schema with fsspec, for which dbfs:/ is a local folder of that name."""
+    """kedro-datasets opens the schema with fsspec, for which dbfs:/ is a local folder."""
     schema = catalog_of(conf, SCHEMA)["table"]["load_args"]["schema"]
     assert schema == {"filepath": f"{ON_FUSE}/schema.json"}
 
 
 def test_the_schema_of_a_spark_dataset_is_a_file_here(conf: Path) -> None:
-    """The schema is opened by the driver as soon as the dataset is made, so here it must be here."""
+    """The schema is opened when the dataset is created, so off a cluster the path stays local."""
     assert catalog_of(conf, SCHEMA)["table"]["load_args"]["schema"] == {"filepath": "data/schema.json"}
 
 
 def test_what_the_envs_own_catalog_says_stays(conf: Path) -> None:
-    """Whoever writes an entry for the env means it."""
+    """The env's own catalog entries are not mapped."""
     write_files(conf, {"databricks/catalog.yml": "table: {type: pandas.CSVDataset, filepath: data/own.csv}"})
     catalog = catalog_of(
         conf,
@@ -184,7 +184,7 @@ def test_what_the_envs_own_catalog_says_stays(conf: Path) -> None:
 
 
 def test_a_soft_merge_keeps_the_envs_values_and_maps_the_bases(conf: Path) -> None:
-    """With merge_strategy soft an env may change one argument and inherit the path."""
+    """With merge_strategy soft, an env can change one argument and inherit the mapped path."""
     write_files(
         conf,
         {
@@ -208,14 +208,14 @@ def test_a_soft_merge_keeps_the_envs_values_and_maps_the_bases(conf: Path) -> No
 
 
 def test_a_catalog_that_was_set_by_hand_stays(conf: Path) -> None:
-    """loader["catalog"] = ... bypasses files in Kedro, and mapping here."""
+    """loader["catalog"] = ... bypasses the files, and the mapping too."""
     loader = DatabricksConfigLoader(conf, "databricks")
     loader["catalog"] = {"a": {"type": "pandas.CSVDataset", "filepath": "data/a.csv"}}
     assert loader["catalog"]["a"]["filepath"] == "data/a.csv"
 
 
 def test_reading_twice_gives_the_same(conf: Path) -> None:
-    """Kedro reads the catalog anew each time and makes its paths absolute in place."""
+    """Kedro reads the catalog again each time and changes the paths in place."""
     write_files(conf, {"base/catalog.yml": PANDAS})
     loader = DatabricksConfigLoader(conf, "databricks")
     first = loader["catalog"]
@@ -224,7 +224,7 @@ def test_reading_twice_gives_the_same(conf: Path) -> None:
 
 
 def test_a_loader_survives_pickling(conf: Path) -> None:
-    """Runners of other processes get the context's parts by pickle."""
+    """Runners with other processes pickle the loader."""
     write_files(conf, {"base/catalog.yml": PANDAS})
     loader = DatabricksConfigLoader(conf, "databricks", {"a": 1})
     again = pickle.loads(pickle.dumps(loader))  # noqa: S301
@@ -247,7 +247,7 @@ NAMES = st.text(st.characters(blacklist_characters="/\\:", blacklist_categories=
 
 @given(st.lists(NAMES.filter(lambda each: each not in {".", ".."}), min_size=1, max_size=4), st.booleans())
 def test_mapping_keeps_what_follows_the_folder_and_does_nothing_twice(parts: list[str], spark: bool) -> None:
-    """Whatever the names below the data folder, they are the same on Databricks."""
+    """Names below the data folder are the same on Databricks, and mapped paths are not mapped again."""
     below = "/".join(parts)
     roots = catalog_paths.Roots("data", "dbfs:/r/data", "cluster")
     kind = "spark.SparkDatasetV2" if spark else "pandas.CSVDataset"
@@ -259,7 +259,7 @@ def test_mapping_keeps_what_follows_the_folder_and_does_nothing_twice(parts: lis
 
 
 @pytest.mark.parametrize(
-    ("place", "path", "opened"),
+    ("spark", "path", "opened"),
     [
         ("connect", "data/01_raw/t.csv", "dbfs:///r/data/01_raw/t.csv"),
         ("connect", "/Volumes/main/shop/files/t.csv", "dbfs:///Volumes/main/shop/files/t.csv"),
@@ -271,11 +271,9 @@ def test_mapping_keeps_what_follows_the_folder_and_does_nothing_twice(parts: lis
         ("local", "/Volumes/main/shop/files/t.csv", "/Volumes/main/shop/files/t.csv"),
     ],
 )
-def test_files_are_opened_as_their_place_can(
-    place: spark_session.SparkLocation, path: str, opened: str
-) -> None:
-    """On a cluster through its mounts, behind Databricks Connect by the API; an env's own paths too."""
-    roots = catalog_paths.Roots("data", "dbfs:/r/data", place)
+def test_files_can_be_opened(spark: spark_session.SparkLocation, path: str, opened: str) -> None:
+    """On a cluster through its mounts, with Databricks Connect through the API; also the env's own paths."""
+    roots = catalog_paths.Roots("data", "dbfs:/r/data", spark)
     catalog = {"a": {"type": "pandas.CSVDataset", "filepath": path}}
     kept = frozenset() if path.startswith("data") else frozenset({("a",)})
     assert catalog_paths.mapped(catalog, roots, kept=kept)["a"]["filepath"] == opened

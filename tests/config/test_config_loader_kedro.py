@@ -1,4 +1,4 @@
-"""Kedro's documented OmegaConfigLoader, on both loaders: where Databricks plays no part, ours is the same."""
+"""The documented behaviour of OmegaConfigLoader, tested on Kedro's loader and on DatabricksConfigLoader."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def conf(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=[OmegaConfigLoader, DatabricksConfigLoader], ids=["kedro", "ours"])
 def load(request: pytest.FixtureRequest, conf: Path) -> Load:
-    """Make a loader of the conf folder, with the arguments that a Kedro session gives."""
+    """Return a loader of the conf folder, created with the arguments of a Kedro session."""
 
     def make(env: str | None = None, **options: Any) -> OmegaConfigLoader:
         source = options.pop("conf_source", str(conf))
@@ -52,7 +52,7 @@ def load(request: pytest.FixtureRequest, conf: Path) -> Load:
 
 
 def test_the_env_overrides_top_level_keys(conf: Path, load: Load) -> None:
-    """The destructive strategy is the default: what an env gives replaces the whole key."""
+    """The default strategy is destructive: a key in the env replaces the whole key of the base."""
     write_files(
         conf,
         {
@@ -67,7 +67,7 @@ def test_the_env_overrides_top_level_keys(conf: Path, load: Load) -> None:
 
 
 def test_the_soft_strategy_merges_below_the_top(conf: Path, load: Load) -> None:
-    """merge_strategy is given for each kind of configuration."""
+    """merge_strategy is set for each kind of configuration."""
     write_files(
         conf,
         {
@@ -83,21 +83,21 @@ def test_the_soft_strategy_merges_below_the_top(conf: Path, load: Load) -> None:
 
 
 def test_an_unknown_strategy_is_an_error(conf: Path, load: Load) -> None:
-    """Kedro names the ones that there are."""
+    """The message names the strategies that exist."""
     write_files(conf, {"base/parameters.yml": "a: 1"})
     with pytest.raises(ValueError, match="The accepted merging strategies"):
         load(merge_strategy={"parameters": "hard"})["parameters"]
 
 
 def test_runtime_parameters_come_last(conf: Path, load: Load) -> None:
-    """--params lies over all files."""
+    """--params overrides all files."""
     write_files(conf, {"base/parameters.yml": "model: {a: 1}\nb: 2", "local/parameters.yml": "c: 3"})
     loader = load(runtime_params={"model": {"a": 7}, "c": 4})
     assert loader["parameters"] == {"model": {"a": 7}, "b": 2, "c": 4}
 
 
 def test_the_runtime_params_resolver(conf: Path, load: Load) -> None:
-    """A catalog may take a value from --params, with a default."""
+    """A catalog can use a value of --params, with a default."""
     write_files(
         conf,
         {
@@ -135,14 +135,14 @@ def test_globals(conf: Path, load: Load) -> None:
 
 
 def test_globals_must_not_depend_on_a_run(conf: Path, load: Load) -> None:
-    """runtime_params is refused in globals, and usable again right after."""
+    """runtime_params is refused in globals, and works again afterwards."""
     write_files(conf, {"base/globals.yml": "a: ${runtime_params:a}"})
     with pytest.raises(UnsupportedInterpolationType, match="not supported for globals"):
         load(runtime_params={"a": 1})
 
 
 def test_templates_and_hidden_keys(conf: Path, load: Load) -> None:
-    """A key with an underscore is for interpolation and does not come out."""
+    """A key that begins with an underscore is only for interpolation and is removed."""
     write_files(
         conf,
         {
@@ -175,7 +175,7 @@ def test_files_of_one_kind_are_found_by_pattern(conf: Path, load: Load) -> None:
 
 
 def test_patterns_of_a_projects_own(conf: Path, load: Load) -> None:
-    """config_patterns adds kinds and replaces known ones, those that we add included."""
+    """config_patterns adds kinds and replaces known ones, also those of DatabricksConfigLoader."""
     write_files(conf, {"base/mlflow_x.yml": "a: 1", "base/engine.yml": "b: 2", "base/spark.yml": "c: 3"})
     loader = load(config_patterns={"mlflow": ["mlflow*"], "spark": ["engine*"]})
     assert loader["mlflow"] == {"a": 1}
@@ -218,7 +218,7 @@ def test_an_env_that_does_not_exist(conf: Path, load: Load) -> None:
 
 
 def test_values_that_are_set_bypass_files(conf: Path, load: Load) -> None:
-    """Tests and notebooks put configuration in by hand."""
+    """Tests and notebooks set configuration directly."""
     write_files(conf, {"base/parameters.yml": "a: 1"})
     loader = load()
     loader["parameters"] = {"a": 2}
@@ -246,7 +246,7 @@ def test_environment_variables_are_for_credentials(
 
 
 def test_custom_resolvers(conf: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Functions of the project's own, OmegaConf's oc.env among them, as Kedro's guide has it."""
+    """Functions of the project, including OmegaConf's oc.env, as in Kedro's guide."""
     monkeypatch.setenv("SHOP_KEY", "hush")
     write_files(
         conf,
@@ -272,7 +272,7 @@ def test_custom_resolvers(conf: Path, load: Load, monkeypatch: pytest.MonkeyPatc
 
 
 def test_python_objects_from_a_resolver(conf: Path, load: Load) -> None:
-    """A catalog may hold classes and functions that a resolver returns."""
+    """A catalog can contain classes and functions that a resolver returns."""
     write_files(conf, {"base/catalog.yml": "x: {type: MemoryDataset, metadata: '${kedro_doc_type:}'}"})
     loader = load(custom_resolvers={"kedro_doc_type": lambda: int})
     assert loader["catalog"]["x"]["metadata"] is int
@@ -280,7 +280,7 @@ def test_python_objects_from_a_resolver(conf: Path, load: Load) -> None:
 
 @pytest.mark.parametrize("kind", ["tar.gz", "zip"])
 def test_archives(conf: Path, tmp_path: Path, load: Load, kind: str) -> None:
-    """--conf-source takes what `kedro package` makes."""
+    """--conf-source accepts the archive of `kedro package`."""
     write_files(conf, {"base/parameters.yml": "a: 1", "local/parameters.yml": "a: 2"})
     archive = tmp_path / f"conf-shop.{kind}"
     if kind == "zip":
@@ -296,14 +296,14 @@ def test_archives(conf: Path, tmp_path: Path, load: Load, kind: str) -> None:
 
 
 def test_other_names_for_the_envs(conf: Path, load: Load) -> None:
-    """CONFIG_LOADER_ARGS may rename base and local."""
+    """CONFIG_LOADER_ARGS can rename base and local."""
     write_files(conf, {"shared/parameters.yml": "a: 1\nb: 1", "mine/parameters.yml": "a: 2"})
     assert load(base_env="shared", default_run_env="mine")["parameters"] == {"a": 2, "b": 1}
 
 
 @pytest.mark.parametrize("arguments", ["", 'CONFIG_LOADER_ARGS = {"config_patterns": {"x": ["x*"]}}\n'])
 def test_a_projects_arguments_need_not_name_the_base(tmp_path: Path, arguments: str) -> None:
-    """CONFIG_LOADER_ARGS replaces Kedro's own, base_env included; ours puts it back."""
+    """CONFIG_LOADER_ARGS replaces Kedro's arguments with base_env; the loader sets its default."""
     project = make_project(tmp_path)
     path = project.path / "src/tiny_shop/settings.py"
     path.write_text(path.read_text() + arguments)

@@ -1,4 +1,4 @@
-"""A secret's value: from the workspace here, from the driver's dbutils on a cluster."""
+"""Secrets: read from the workspace on this machine, with dbutils on a driver."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Serve a sandbox that has one secret, and log in by the environment."""
+    """Serve a sandbox that has one secret, and log in with environment variables."""
     sandbox = Sandbox(Layout(tmp_path / "home"))
     served = serve(sandbox)
     monkeypatch.setenv("DATABRICKS_HOST", sandbox.url)
@@ -36,13 +36,13 @@ def logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 @pytest.mark.usefixtures("logged_in")
 def test_a_secret_of_the_workspace() -> None:
-    """Without a variable of its name, the workspace that one is logged in to is asked."""
+    """Without the environment variable, the secret is read from the workspace."""
     assert secrets.read("shop", "api.key") == "hush"
 
 
 @pytest.mark.usefixtures("logged_in")
 def test_a_secret_that_the_workspace_does_not_have() -> None:
-    """It is named, and so is the variable that would stand for it."""
+    """The error names the secret and the environment variable that could replace it."""
     with pytest.raises(NotFoundError, match=r"Secret other of scope shop") as caught:
         secrets.read("shop", "other")
     assert "DATABRICKS_SECRET_SHOP_OTHER" in (caught.value.hint or "")
@@ -50,14 +50,14 @@ def test_a_secret_that_the_workspace_does_not_have() -> None:
 
 
 def test_a_secret_without_a_login() -> None:
-    """The cause is the login, and the variable is a way without one."""
+    """The error names the missing login and the environment variable."""
     with pytest.raises(LoginError, match=r"Secret api\.key of scope shop.*No Databricks login") as caught:
         secrets.read("shop", "api.key")
     assert "DATABRICKS_SECRET_SHOP_API_KEY" in (caught.value.hint or "")
 
 
 def test_a_driver_without_dbutils(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that only looks like a driver's cannot read secrets, and says so."""
+    """A process without dbutils cannot read secrets, and the error says so."""
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "15.4")
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: None))
     with pytest.raises(WorkspaceError, match="has no dbutils"):
@@ -65,7 +65,7 @@ def test_a_driver_without_dbutils(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_driver_outside_of_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A script's dbutils is made for its Spark session, by the module that Databricks' pyspark has."""
+    """In a script, dbutils is created for the Spark session, with a module of Databricks' pyspark."""
 
     class DBUtils:
         def __init__(self, session: object) -> None:

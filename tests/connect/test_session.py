@@ -183,8 +183,8 @@ def test_a_dataset_that_opens_files_itself_is_refused(project: tuple[Project, Sh
     made.write({"src/tiny_shop/datasets.py": _OPENS, "conf/base/catalog.yml": catalog})
     shell.fails(
         command,
-        "Dataset copied would be a local folder called `dbfs:`: Lines opens files",
-        "Have it open them by fsspec, or give it a file of this machine in the env's own catalog.",
+        "Dataset copied would use a local folder called `dbfs:`: Lines opens ",
+        "Use a dataset that opens files with fsspec, or a local path in the env's own catalog.",
     )
     assert not list(made.path.rglob("dbfs:*"))
     made.write({"conf/databricks/catalog.yml": entry % (made.path / "copied.txt")})
@@ -221,4 +221,4 @@ def test_what_cannot_work_is_one_line(project: tuple[Project, Shell]) -> None:
     shell.fails(f"kedro databricks run --connect --env=local {PROFILE}", "are on this machine")
     refused = shell.run(f"kedro databricks run --connect --detach {PROFILE}")
     assert refused.status == 2
-    assert "--connect runs the nodes here, where --detach means nothing." in refused.err
+    assert "--connect runs the nodes on this machine and does not support --detach." in refused.err

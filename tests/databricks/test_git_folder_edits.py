@@ -355,7 +355,7 @@ def test_start_up_files_are_only_saved_with_consent(pushed: Site) -> None:
     pushed.call("push", "--no-data")
     pushed.write({".envrc": "new\n", "conftest.py": "new\n", "notes.txt": "x\n"}, at=pushed.files)
     said = pushed.call("push", "--no-data", "--force", status=1).output
-    assert "Programs may run these when they start: .envrc, conftest.py." in said
+    assert "Programs may run these files when they start: .envrc, conftest.py." in said
     assert ".envrc (not saved), conftest.py (not saved), notes.txt (new)" in said
     assert "kedro databricks push --save --startup-files" in said
     (branch,) = saved_branches(pushed)
@@ -390,8 +390,8 @@ def test_start_up_files_of_the_data_root_are_asked_about(
     dry = json.loads(pushed.call("data", "pull", "--all", "--dry-run", "--json").stdout)
     assert (dry["take"], dry["left_out"]) == (["08/a.csv"], ["08/.envrc", "08/x\u200c.pth"])
     said = pushed.call("data", "pull", "--all", status=1).output
-    assert "may run these when they start: 08/.envrc, 08/x\\u200c.pth." in said
-    assert "--startup-files` takes" in said
+    assert "may run these files when they start: 08/.envrc, 08/x\\u200c.pth." in said
+    assert "--startup-files` downloads them" in said
     assert not (pushed.project / "data/08/.envrc").exists()
     assert "is up to date (1 file)" in pushed.call("data", "pull", "--all", "--no-startup-files").output
     terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))

@@ -193,9 +193,9 @@ def test_status_and_doctor_know_the_mirror(filed: Site) -> None:
     """Missing, current, and behind the working tree."""
     assert "kedro databricks push" in filed.call("status").output
     filed.call("push", "--no-data")
-    assert f"your files as they are, in {FOLDER}" in filed.call("status").output
+    assert f"your current files, in {FOLDER}" in filed.call("status").output
     filed.write({"a.txt": "1\n"})
-    assert "not your files as they are" in filed.call("status").output
+    assert "not your current files" in filed.call("status").output
     assert f"your files go to {FOLDER}" in filed.call("doctor", status=1).output
 
 

@@ -1,4 +1,4 @@
-"""What the doctor finds on a healthy project, and that each ailment is red with cause and cure."""
+"""The doctor's findings on a healthy project, and that each problem is red with its cause and fix."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kedro_databricks_hybrid.doctor import project as of_project
 from kedro_databricks_hybrid.doctor import workspace as of_workspace
 from kedro_databricks_hybrid.doctor.finding import Finding, Level
 from kedro_databricks_hybrid.project import runtimes
-from kedro_databricks_hybrid.project.project import Project, open_project
+from kedro_databricks_hybrid.project.project import ProjectOnWorkspace, open_project
 from kedro_databricks_hybrid.spark import java
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ VOLUME = "/Volumes/main/default/data/tiny"
 
 @pytest.fixture
 def healthy(site: Site) -> Site:
-    """Return a site on which the guide's every step would work."""
+    """Return a site on which every step of the guide works."""
     site.commit({"requirements.txt": "kedro\nkedro-databricks-hybrid\n"})
     site.call("push", "--no-data")
     return site
@@ -50,17 +50,17 @@ def healthy(site: Site) -> Site:
 
 def findings(site: Site, status: int = 0) -> dict[str, dict[str, Any]]:
     """Return the doctor's findings by the name of their check."""
-    told = json.loads(site.call("doctor", "--json", status=status).stdout)
-    return {each["check"]: each for each in told}
+    listed = json.loads(site.call("doctor", "--json", status=status).stdout)
+    return {each["check"]: each for each in listed}
 
 
 def reds(site: Site) -> dict[str, dict[str, Any]]:
-    """Return the red findings of a site that has some."""
+    """Return the red findings of a site that has at least one."""
     return {name: each for name, each in findings(site, 1).items() if each["level"] == "red"}
 
 
 def test_a_healthy_project(healthy: Site) -> None:
-    """Every prerequisite has its line, and none is red; for people too, each is one line."""
+    """Every check has one line, in JSON and on the terminal, and none is red."""
     found = findings(healthy)
     assert set(found) == CHECKS
     levels = {name: each["level"] for name, each in found.items() if name != "versions"}
@@ -143,9 +143,9 @@ def _serverless_without_volume(site: Site) -> None:
     site.write({"conf/base/databricks.yml": CODE + "compute:\n  cluster: serverless\n"})
 
 
-AILMENTS = (
+PROBLEMS = (
     (
-        (_no_folder, "Git folder", "there is no /Workspace", "kedro databricks push"),
+        (_no_folder, "Git folder", "/tiny does not exist", "kedro databricks push"),
         (_no_dbfs, "data root", "DBFS root is disabled", "data.root"),
         (_no_cluster, "cluster", "nonesuch", "--cluster"),
         (_other_loader, "settings.py", "CONFIG_LOADER_CLASS", "kedro databricks init"),
@@ -167,26 +167,26 @@ AILMENTS = (
         (_pyspark_in_an_included_file, "requirements", "PySpark", "Remove pyspark from more.txt"),
     ),
     (
-        (_an_included_file_is_missing, "requirements", "more.txt, which is not there", "Edit"),
+        (_an_included_file_is_missing, "requirements", "more.txt, which does not exist", "Edit"),
         (_serverless_without_volume, "cluster", "cannot reach the data root dbfs:/", "volume"),
     ),
 )
 
 
-@pytest.mark.parametrize("ailments", AILMENTS, ids=lambda ailments: ailments[0][0].__name__)
-def test_ailments(healthy: Site, ailments: tuple[tuple[Callable[[Site], None], str, str, str], ...]) -> None:
-    """Some things are wrong: exactly their lines are red, with cause and cure, and the exit status is 1."""
-    for ail, *_ in ailments:
-        ail(healthy)
+@pytest.mark.parametrize("problems", PROBLEMS, ids=lambda problems: problems[0][0].__name__)
+def test_problems(healthy: Site, problems: tuple[tuple[Callable[[Site], None], str, str, str], ...]) -> None:
+    """Exactly the checks with a problem are red, with cause and fix, and the exit status is 1."""
+    for make, *_ in problems:
+        make(healthy)
     found = reds(healthy)
-    assert set(found) == {check for _, check, *_ in ailments}
-    for _, check, cause, cure in ailments:
+    assert set(found) == {check for _, check, *_ in problems}
+    for _, check, cause, fix in problems:
         assert cause in found[check]["found"]
-        assert cure in found[check]["fix"]
+        assert fix in found[check]["fix"]
 
 
 def test_without_a_login(healthy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The login is red, the checks that need none are there, and no token shows."""
+    """The login is red, checks that need no login still run, and no token is printed."""
     monkeypatch.setenv("DATABRICKS_TOKEN", "dapi-of-someone-else")
     found = findings(healthy, 1)
     assert found["login"]["level"] == "red"
@@ -196,7 +196,7 @@ def test_without_a_login(healthy: Site, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_probe_leaves_nothing_behind(healthy: Site) -> None:
-    """What was written to try the data root is gone."""
+    """The file that was written to test the data root is deleted again."""
     healthy.call("push")
     before = sorted(healthy.sandbox.layout.dbfs.rglob("*"))
     assert "can be written" in findings(healthy)["data root"]["found"]
@@ -204,7 +204,7 @@ def test_the_probe_leaves_nothing_behind(healthy: Site) -> None:
 
 
 def test_a_proxy_in_the_way_of_the_sandbox(healthy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests to this machine must not leave it."""
+    """A proxy must not get requests to the local sandbox."""
     from kedro_databricks_hybrid.doctor import machine
 
     monkeypatch.setenv("http_proxy", "http://proxy.example.com:3128")
@@ -216,7 +216,7 @@ def test_a_proxy_in_the_way_of_the_sandbox(healthy: Site, monkeypatch: pytest.Mo
 
 
 def test_requirements_beside_the_runtimes_own(healthy: Site) -> None:
-    """Another version of what the runtime brings is worth knowing; its own version is fine."""
+    """Another version of a package of the runtime is a warning; the runtime's version is fine."""
     _use_cluster(healthy, spark_version="15.4.x-scala2.12")
     healthy.write({"requirements.txt": "kedro-databricks-hybrid\npandas>=2\nnumpy<2\n"})
     found = findings(healthy)["packages"]
@@ -227,24 +227,24 @@ def test_requirements_beside_the_runtimes_own(healthy: Site) -> None:
 
 
 def test_a_token_that_ends_soon(healthy: Site) -> None:
-    """The first of several tokens to end is named by its comment, a week before its end."""
+    """The first of several tokens to expire is named by its comment, a week before it expires."""
     tokens = healthy.workspace().client.tokens
-    made = tokens.create(comment="laptop", lifetime_seconds=30 * 86400)
+    created = tokens.create(comment="laptop", lifetime_seconds=30 * 86400)
     found = findings(healthy)["token"]
     assert (found["level"], found["found"]) == ("green", "it expires in 30 days")
     tokens.create(comment="ci", lifetime_seconds=3 * 86400)
     tokens.create(comment="forever")
     found = findings(healthy)["token"]
     assert found["level"] == "yellow"
-    assert found["found"] == "'ci', the first of your 3 tokens to end, expires in 3 days"
+    assert found["found"] == "'ci', the first of your 3 tokens to expire, expires in 3 days"
     assert found["fix"] == "databricks auth login"
-    assert made.token_value
-    assert made.token_value not in json.dumps(findings(healthy))
+    assert created.token_value
+    assert created.token_value not in json.dumps(findings(healthy))
 
 
 @pytest.mark.parametrize(("seconds", "level"), [(0, Level.GREEN), (120, Level.YELLOW), (-3600, Level.RED)])
 def test_a_clock_that_is_off(site: Site, monkeypatch: pytest.MonkeyPatch, seconds: int, level: Level) -> None:
-    """A minute is worth knowing; past five, logins are refused."""
+    """From one minute on it is a warning; from five minutes on logins are refused."""
     from kedro_databricks_hybrid.doctor import workspace
 
     connection, now = site.workspace(), time.time
@@ -268,7 +268,7 @@ def test_versions_that_hide_kedros_errors(kedro: str, click: str, level: Level) 
 
 
 def test_without_java(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Local Spark needs one; Databricks does not."""
+    """Only local Spark needs Java, so its absence is a warning."""
     from kedro_databricks_hybrid.doctor import machine
 
     assert machine.spark_and_java().level is Level.GREEN
@@ -277,7 +277,7 @@ def test_without_java(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_telemetry_that_is_on(healthy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told, and so is the way to turn it off, which then counts."""
+    """It is a warning, and turning it off as the fix says makes the finding green."""
     from kedro_databricks_hybrid.doctor import machine
 
     monkeypatch.delenv("DO_NOT_TRACK")
@@ -299,7 +299,7 @@ def test_telemetry_that_is_on(healthy: Site, monkeypatch: pytest.MonkeyPatch) ->
 def test_runtimes_beside_this_machine(
     runtime: str, installed: dict[str, str], level: Level, words: str
 ) -> None:
-    """Connect must not be newer than the runtime; Python and Spark had better be the same."""
+    """Databricks Connect must not be newer than the runtime; another Python or Spark is a warning."""
     here = "3.12" if runtime >= "16" else "3.11"
     known = runtimes.find(runtime)
     assert known is not None
@@ -310,25 +310,25 @@ def test_runtimes_beside_this_machine(
     assert words in f"{found.found} {found.fix}"
 
 
-def project_of(site: Site) -> Project:
-    """Open the site's project as a command does."""
-    return open_project(bootstrap_project(site.project), None)
+def project_of(site: Site) -> ProjectOnWorkspace:
+    """Open the site's project on its workspace, as a command does."""
+    return open_project(bootstrap_project(site.project), None).on(site.workspace())
 
 
 def with_token(site: Site, token: str) -> Workspace:
-    """Return the site's workspace with another token, which nothing has been asked with."""
+    """Return the site's workspace with another token, which no request has used yet."""
     config = Config(host=site.sandbox.url, token=token, auth_type="pat", retry_timeout_seconds=5)
     return Workspace(Client(config), "user@example.com", None)
 
 
 def web_token(claims: object) -> str:
     """Return a token in the form of a JSON web token."""
-    told = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-    return f"e30.{told}.c2lnbmVk"
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"e30.{payload}.c2lnbmVk"
 
 
 def findings_of(site: Site, *, root: str = "dbfs:/root/x", **attributes: str) -> dict[str, Finding]:
-    """Return what is found of a new cluster with these attributes, by the name of the check."""
+    """Return the findings about a new cluster with these attributes, by the name of the check."""
     name = "-".join(("odd", *attributes.values(), root)).replace("/", "-")
     body = {"cluster_name": name, "spark_version": "17.3.x-scala2.13", "num_workers": 0, **attributes}
     site.workspace().client.api_client.do("POST", "/api/2.1/clusters/create", body=body)
@@ -336,52 +336,52 @@ def findings_of(site: Site, *, root: str = "dbfs:/root/x", **attributes: str) ->
 
 
 def compute(site: Site, name: str, root: str = "dbfs:/root/x") -> dict[str, Finding]:
-    """Return what is found of a cluster, by the name of the check."""
+    """Return the findings about a cluster, by the name of the check."""
     site.write(
         {
             "conf/base/databricks.yml": f"{CODE}compute:\n  cluster: {name!r}\n",
             "conf/databricks/databricks.yml": f"data:\n  root: {root}\n",
         }
     )
-    return {each.check: each for each in of_workspace.compute(project_of(site), site.workspace())}
+    return {each.check: each for each in of_workspace.compute(project_of(site))}
 
 
 def test_logins_that_tell_their_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A web token's own word counts; a login that renews itself has no end."""
+    """A JSON web token holds its expiry; a login that is renewed automatically has none."""
     ending = of_workspace.token(with_token(site, web_token({"exp": time.time() + 3 * 3600})))
     assert (ending.level, ending.found) == (Level.YELLOW, "it expires in 3 hours")
     renewed = site.workspace()
     monkeypatch.setattr(renewed.client.config, "auth_type", "databricks-cli")
-    assert of_workspace.token(renewed).found == "renewed by itself (databricks-cli)"
+    assert of_workspace.token(renewed).found == "renewed automatically (databricks-cli)"
 
 
 @pytest.mark.parametrize("token", ["a.e.c", web_token({"sub": "ann"}), web_token(["exp"])])
 def test_a_token_that_only_looks_like_a_web_token(site: Site, token: str) -> None:
-    """It tells no end, and is asked for elsewhere."""
+    """It holds no expiry, so Databricks is asked."""
     found = of_workspace.token(with_token(site, token))
-    assert (found.level, found.found[:27]) == (Level.GREEN, "when it expires is not told")
+    assert (found.level, found.found[:21]) == (Level.GREEN, "its expiry is unknown")
 
 
 @pytest.mark.parametrize("words", ["Tokens are disabled for your user", "Not allowed"])
 def test_tokens_that_may_not_be_listed(site: Site, words: str) -> None:
-    """A workspace may forbid it to a login that works: then the end is not known, which is no fault."""
+    """A workspace may refuse it to a valid login: then the expiry is unknown, which is no problem."""
     site.sandbox.faults.add("status", path="/api/2.0/token/list", status=403, message=f"{words}.")
     found = of_workspace.token(site.workspace())
-    assert (found.level, found.found[:27]) == (Level.GREEN, "when it expires is not told")
+    assert (found.level, found.found[:21]) == (Level.GREEN, "its expiry is unknown")
     assert words in found.found
 
 
 def test_a_workspace_that_does_not_tell_its_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy may take the Date header away: there is nothing to compare, and nothing wrong."""
+    """A proxy may remove the Date header: then there is nothing to compare, which is no problem."""
     workspace = site.workspace()
     monkeypatch.setattr(workspace.client.api_client, "do", lambda *_, **__: {"userName": "ann"})
     assert of_workspace.clock(workspace) == Finding(
-        "clock", Level.GREEN, "the workspace does not tell its time"
+        "clock", Level.GREEN, "not checked: the workspace did not send its time"
     )
 
 
 def test_clusters_in_every_state(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that a run starts is fine; one that Databricks has given up is red, with its page."""
+    """A terminated cluster is fine, since a run starts it; one in the state ERROR is red, with its page."""
     found = compute(site, "sandbox-stopped")["cluster"]
     assert (found.level, found.found) == (Level.GREEN, "sandbox-stopped is terminated; run starts it")
     details = clusters.details
@@ -396,10 +396,10 @@ def test_clusters_in_every_state(site: Site, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_clusters_that_do_not_fit_the_data_root(site: Site) -> None:
-    """The runtime and the access mode decide what a driver reaches."""
+    """The runtime and the access mode decide which data roots a driver can reach."""
     custom = findings_of(site, spark_version="custom:snapshot")
     assert (custom["runtime"].level, custom["packages"].level) == (Level.YELLOW, Level.GREEN)
-    assert "custom:snapshot is not known here" in custom["runtime"].found
+    assert "custom:snapshot is unknown" in custom["runtime"].found
     legacy = findings_of(site, root=VOLUME, data_security_mode="NONE")["access mode"]
     assert (legacy.level, legacy.found) == (Level.RED, f"NONE cannot reach {VOLUME}")
     shared = findings_of(site, data_security_mode="USER_ISOLATION")["access mode"]
@@ -407,7 +407,7 @@ def test_clusters_that_do_not_fit_the_data_root(site: Site) -> None:
 
 
 def test_serverless_with_a_volume(site: Site) -> None:
-    """Every run becomes a job, and no cluster is looked for."""
+    """Every run becomes a job, and no cluster is checked."""
     found = compute(site, "serverless", root=VOLUME)
     assert set(found) == {"cluster"}
     assert found["cluster"].level is Level.GREEN
@@ -416,7 +416,7 @@ def test_serverless_with_a_volume(site: Site) -> None:
 def test_a_cluster_elsewhere_is_compared_with_this_machine(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the sandbox runs by this machine's own Python and Spark."""
+    """Only the sandbox runs with this machine's Python and Spark."""
     monkeypatch.setattr(Workspace, "is_local", False)
     found = findings_of(site, spark_version="11.3.x-scala2.12")["runtime"]
     assert found.level is Level.YELLOW
@@ -425,65 +425,67 @@ def test_a_cluster_elsewhere_is_compared_with_this_machine(
 
 
 def test_a_credential_before_the_git_folder(site: Site) -> None:
-    """It is known but not tried; with code.sync: files it is not needed."""
+    """It exists but cannot be tested yet; with code.sync: files it is not needed."""
     site.git("remote", "set-url", "origin", ELSEWHERE)
     site.write({"conf/base/databricks.yml": f"{CODE}  provider: {PROVIDER}\n"})
     workspace = site.workspace()
     git_folder.register_credential(workspace, PROVIDER, None, "glpat-made-up")
-    found = of_workspace.credential(project_of(site), workspace)
+    found = of_workspace.credential(project_of(site))
     assert (found.level, found.found) == (
         Level.GREEN,
-        f"one for {PROVIDER}; cloning the Git folder will try it",
+        f"one for {PROVIDER}, used when the Git folder is cloned",
     )
     site.write({"conf/base/databricks.yml": f"{CODE}  provider: {PROVIDER}\n  sync: files\n"})
-    found = of_workspace.credential(project_of(site), workspace)
+    found = of_workspace.credential(project_of(site))
     assert (found.level, found.found) == (Level.GREEN, "not needed: your files are sent, not cloned")
 
 
 def test_a_remote_that_lets_everyone_in(pushed: Site) -> None:
-    """Databricks reads it without a credential, so none is asked for."""
+    """Databricks can fetch without a credential, so none is needed."""
     pushed.git("remote", "set-url", "origin", ELSEWHERE)
     pushed.write({"conf/base/databricks.yml": f"{CODE}  provider: {PROVIDER}\n"})
-    found = of_workspace.credential(project_of(pushed), pushed.workspace())
+    found = of_workspace.credential(project_of(pushed))
     assert (found.level, found.found) == (
         Level.GREEN,
-        f"none for {PROVIDER}, and none needed: Databricks reads the remote without",
+        f"none for {PROVIDER}; Databricks can fetch from the remote without",
     )
 
 
 def test_a_credential_that_could_not_be_tried(pushed: Site) -> None:
-    """A remote that Databricks does not reach says nothing about the credential."""
+    """If Databricks cannot reach the remote, the credential cannot be tested."""
     pushed.git("remote", "set-url", "origin", ELSEWHERE)
     pushed.sandbox.faults.add("status", method="PATCH", status=400, message="The remote hung up.")
     pushed.write({"conf/base/databricks.yml": f"{CODE}  provider: {PROVIDER}\n"})
-    found = of_workspace.credential(project_of(pushed), pushed.workspace())
+    found = of_workspace.credential(project_of(pushed))
     assert found.level is Level.YELLOW
-    assert f"none for {PROVIDER}, which could not be tried: " in found.found
+    assert f"none for {PROVIDER}, not tested: " in found.found
     assert "The remote hung up." in found.found
 
 
 def test_files_in_git_lfs(site: Site) -> None:
-    """Their pointers arrive, which is worth knowing; push says so too, whatever colours git has."""
+    """Git folders have only their pointers: a warning, also from push, whatever git's colour settings."""
     site.git("config", "color.ui", "always")
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 5\n"
     site.commit({"model.bin": pointer})
     found = of_project.contents(project_of(site))
     assert found == Finding(
-        "Git contents", Level.YELLOW, "1 file(s) of Git LFS arrive as pointers: model.bin"
+        "Git contents",
+        Level.YELLOW,
+        "Git folders contain only the pointers of 1 Git LFS file(s): model.bin",
     )
     assert "pointers of Git LFS, not the files: model.bin" in site.call("push", "--no-data").output
 
 
 def test_what_is_not_installed_is_not_complained_of(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without Spark here no Java is needed, and without Kedro's telemetry nothing waits for it."""
+    """Without local Spark no Java is needed, and without Kedro's telemetry no command waits for it."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     java, telemetry = machine.spark_and_java(), machine.telemetry(site.project)
-    assert (java.level, java.found) == (Level.GREEN, "not needed: no Spark is installed here")
+    assert (java.level, java.found) == (Level.GREEN, "not needed: Spark is not installed on this machine")
     assert (telemetry.level, telemetry.found) == (Level.GREEN, "not installed")
 
 
 def test_a_proxy_to_a_workspace_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is named, without the password that its address may hold."""
+    """The finding names it, without the password that its address may contain."""
     monkeypatch.setenv("https_proxy", "http://me:hunter2@proxy.example.com:3128")
     found = machine.proxies("https://adb-1.azuredatabricks.net")
     assert (found.level, found.found) == (Level.GREEN, "proxy.example.com, from the environment")

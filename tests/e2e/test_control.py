@@ -46,7 +46,7 @@ def test_two_users_do_not_meet(tiny: Callable[[str], Shell]) -> None:
     started = mine.start(RUN)
     list(started.lines_until("waiting"))
     theirs = mine.ok("kedro databricks run --detach", **hers)
-    assert "goes on in this Python process" not in theirs.out
+    assert "is still running in this Python process" not in theirs.out
     listed = mine.ok(f"kedro databricks runs {PROFILE}").out
     assert set(re.findall(r"\S+@example\.com", listed)) == {"user@example.com", COLLEAGUE}
     assert "was cancelled" in mine.ok("kedro databricks cancel", **hers).out

@@ -39,7 +39,7 @@ def test_inputs_go_results_come_back(tiny: Callable[[str], Shell]) -> None:
     assert "Received 1 file" in pulled.out
     there = remote(shell, "there-and-back") / "02_intermediate" / "doubled.csv"
     assert (shell.folder / "data" / "02_intermediate" / "doubled.csv").read_bytes() == there.read_bytes()
-    assert "Everything here is up to date (1 file)." in shell.ok(PULL).out
+    assert "Everything is up to date (1 file)." in shell.ok(PULL).out
     assert "is up to date (1 file)" in shell.ok(PUSH).out
     assert shell.ok("git status --porcelain").out == "?? data/01_raw/notes.txt\n"
 
@@ -78,9 +78,9 @@ def test_a_conflict_is_one_line_and_status_1(tiny: Callable[[str], Shell]) -> No
     raw.write_text("a,b\n7,7\n")
     (remote(shell, "conflict") / "01_raw" / "raw.csv").write_text("a,b\n8,8\n9,9\n")
     shell.fails(PUSH, "Changed on both sides", "01_raw/raw.csv", "--force", "--theirs")
-    shell.fails(f"{PULL} data/01_raw", "edited here, so kept: 01_raw/raw.csv", "--force", "--mine")
+    shell.fails(f"{PULL} data/01_raw", "Kept, since you edited them: 01_raw/raw.csv", "--force", "--mine")
     kept = shell.ok(f"{PULL} data/01_raw --mine")
-    assert "was edited here, so it stays" in kept.err
+    assert "You edited 01_raw/raw.csv, so it is kept." in kept.err
     assert raw.read_text() == "a,b\n7,7\n"
     taken = shell.ok(f"{PULL} data/01_raw --force")
     assert "Your edits are saved in" in taken.err

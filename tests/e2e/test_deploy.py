@@ -29,14 +29,14 @@ def test_the_notebook_of_a_project(tiny: Callable[[str], Shell]) -> None:
     first = shell.ok(NOTEBOOK)
     assert "Wrote notebooks/run_on_databricks.py" in first.out
     assert "/#workspace/Repos/user@example.com/notebook/notebooks/run_on_databricks" in first.out
-    shell.fails(f"{NOTEBOOK} --ipynb", "is there already", "Delete")
+    shell.fails(f"{NOTEBOOK} --ipynb", "already exists", "Delete")
     shell.ok("git add .")
     shell.ok("git commit -q -m Notebook")
     shell.ok(PUSH)
     place = "/Repos/user@example.com/notebook/notebooks/run_on_databricks"
     number = shell.client().workspace.get_status(place).object_id
     again = shell.ok(NOTEBOOK)
-    assert "is as it should be" in again.out
+    assert "is up to date" in again.out
     assert f"/#notebook/{number}" in again.out
     cluster = next(c.cluster_id for c in shell.client().clusters.list() if c.cluster_name == "sandbox")
     tasks = [
@@ -85,7 +85,7 @@ def test_a_job_is_made_once_and_updated_in_place(tiny: Callable[[str], Shell]) -
     shell.ok("kedro databricks sandbox fault add reset-after --method POST --path '*/jobs/create'")
     assert "Created the job 'deployed'" in shell.ok(command).out
     (number,) = jobs_called(shell, "deployed")
-    assert "is as it should be" in shell.ok(command).out
+    assert "is up to date" in shell.ok(command).out
     client = shell.client()
     client.api_client.do(
         "POST", "/api/2.2/jobs/update",
@@ -93,7 +93,7 @@ def test_a_job_is_made_once_and_updated_in_place(tiny: Callable[[str], Shell]) -
             "quartz_cron_expression": "0 0 6 * * ?", "timezone_id": "Europe/Berlin", "pause_status": "PAUSED"
         }, "email_notifications": {"on_failure": ["me@example.com"]}}},
     )  # fmt: skip
-    assert "is as it should be" in shell.ok(command).out
+    assert "is up to date" in shell.ok(command).out
     changed = shell.ok(command.replace("0 0 6", "0 0 7"))
     assert "Updated the job 'deployed' (schedule, tags)" in changed.out
     assert jobs_called(shell, "deployed") == [number]

@@ -127,7 +127,7 @@ def test_pushing_again_changes_nothing(iris: Shell) -> None:
 def test_init_again_changes_nothing(iris: Shell) -> None:
     """A prepared project is left as it is."""
     again = iris.ok(f"kedro databricks init {PROFILE}")
-    assert "is there already" in again.out
+    assert "already exists" in again.out
     assert "Wrote" not in again.out
     assert iris.ok("git status --porcelain").out == ""
 

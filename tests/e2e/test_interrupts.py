@@ -61,12 +61,12 @@ def assert_cancelled(shell: Shell, since: int) -> None:
 
 @_BACKENDS
 def test_ctrl_c_once_and_detach(tiny: Callable[[str], Shell], option: str) -> None:
-    """The run goes on, the line says how to follow it, and it completes."""
+    """The run continues, the line says how to follow it, and it completes."""
     shell = tiny(f"leaves{option.strip()}")
     commit_node(shell, waiting(shell))
     left = type_at(shell, f"run {PROFILE}{option}", {"waiting": CTRL_C, _ASKED: "detach\n"})
     assert left.status == 0, str(left)
-    assert "The run goes on. Follow it again with: kedro databricks attach" in left.text
+    assert "The run is still running. Follow it again with: kedro databricks attach" in left.text
     let_go(shell)
     attached = shell.ok(f"kedro databricks attach {PROFILE}")
     assert "went on" in attached.out
@@ -116,7 +116,7 @@ def test_ctrl_c_before_the_run_starts(tiny: Callable[[str], Shell]) -> None:
     started.interrupt()
     result = started.finish()
     assert result.status == 130, str(result)
-    assert "Interrupted before the run was seen to start" in result.errors[0], str(result)
+    assert "Interrupted while the run was starting" in result.errors[0], str(result)
     assert "No run has left a log" in shell.ok(f"kedro databricks runs {PROFILE}").out
     assert kernels(running.pid) == before
 
@@ -130,14 +130,14 @@ def test_ctrl_c_while_a_job_is_submitted(tiny: Callable[[str], Shell], asked: st
     shell.ok(f"{FAULT} add delay --path=/api/2.2/jobs/runs/{asked} --seconds=5")
     try:
         started = shell.start(f"{RUN} --job")
-        while "struck 0 times" in shell.ok(f"{FAULT} list").out:
+        while "hit 0 times" in shell.ok(f"{FAULT} list").out:
             assert started.process.poll() is None, str(started.finish())
         started.interrupt()
         result = started.finish()
     finally:
         shell.ok(f"{FAULT} clear")
     assert result.status == 130, str(result)
-    assert "Interrupted before the run was seen to start" in result.errors[0], str(result)
+    assert "Interrupted while the run was starting" in result.errors[0], str(result)
     (run,) = jobs_of(shell, began)
     shell.client().jobs.wait_get_run_job_terminated_or_skipped(run.run_id or 0)
     assert_cancelled(shell, began)

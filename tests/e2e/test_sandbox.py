@@ -31,7 +31,7 @@ def test_its_life(shell: Shell) -> None:
     facts = json.loads(shell.ok(f"{STATUS} --json").out.splitlines()[-1])
     client = WorkspaceClient(host=facts["host"], token=facts["token"])
     assert client.current_user.me().user_name == facts["user"]
-    assert f"is running already at {facts['host']}" in shell.ok(START).out
+    assert f"is already running at {facts['host']}" in shell.ok(START).out
     client.dbfs.mkdirs("/kept")
     shell.ok("kedro databricks sandbox stop")
     shell.fails("kedro databricks sandbox stop", "not running")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
-from kedro_databricks_hybrid.run.log import LocalPaths, Outcome, RunLogReader
+from kedro_databricks_hybrid.project.project import LocalPaths
+from kedro_databricks_hybrid.run.log import Outcome, RunLogReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

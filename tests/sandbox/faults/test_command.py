@@ -34,19 +34,19 @@ def test_add_list_and_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert run("list")[0] != 0
     with serve(home) as server:
         added = run("add", "status", "--path", ME, "--times", "0", "--status", "429", "--retry-after", "7")
-        assert added == (0, f"1: status 429 for * {ME}, struck 0 times\n")
+        assert added == (0, f"1: status 429 for * {ME}, hit 0 times\n")
         answer = server.http.get(ME)
         assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
         assert json.loads(run("list", "--json")[1])[0]["struck"] == 1
-        assert run("list") == (0, f"1: status 429 for * {ME}, struck 1 times\n")
-        assert run("clear", "1") == (0, "Fault 1 is removed.\n")
+        assert run("list") == (0, f"1: status 429 for * {ME}, hit 1 times\n")
+        assert run("clear", "1") == (0, "Removed fault 1.\n")
         assert server.http.get(ME).status_code == 200
         assert run("list") == (0, "There are no faults.\n")
         code, output = run("add", "status", "--status", "200")
         assert code != 0
         assert "Field 'status' of a fault is out of range" in output
         assert "Traceback" not in output
-        assert run("clear") == (0, "There are no faults any more.\n")
+        assert run("clear") == (0, "Removed all faults.\n")
 
 
 def test_switches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

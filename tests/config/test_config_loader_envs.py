@@ -1,4 +1,4 @@
-"""Which env is read where, and whose: on a cluster, off it."""
+"""The env, user, branch and project that the loader uses, on a cluster and elsewhere."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ pytestmark = pytest.mark.filterwarnings("ignore:\\s*register_new_resolver")
 
 @pytest.mark.usefixtures("cluster")
 class TestOnACluster:
-    """What a driver does without being told an env."""
+    """The env on a driver."""
 
     def test_the_env_is_databricks(self, conf: Path) -> None:
-        """%reload_kedro without --env means the env that was made for it."""
+        """%reload_kedro without --env uses the env `databricks`."""
         assert DatabricksConfigLoader(conf, base_env="base", default_run_env="local").env == "databricks"
 
     def test_kedro_env_wins(self, conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """KEDRO_ENV is how a cluster is given another env."""
+        """KEDRO_ENV selects another env."""
         monkeypatch.setenv("KEDRO_ENV", "local")
         assert DatabricksConfigLoader(conf).run_env == "local"
 
     def test_a_given_env_wins(self, conf: Path) -> None:
-        """--env is above all."""
+        """--env overrides every default."""
         assert DatabricksConfigLoader(conf, "local").run_env == "local"
 
     def test_a_default_env_of_the_projects_own_wins(self, conf: Path) -> None:
-        """A project that changed default_run_env meant it."""
+        """A project's default_run_env is used."""
         assert DatabricksConfigLoader(conf, default_run_env="prod").run_env == "prod"
 
     def test_a_missing_local_env_is_no_error(self, conf: Path) -> None:
-        """Git does not carry an empty conf/local to the cluster."""
+        """An empty conf/local is not in Git, so a cluster does not have it."""
         (conf / "local").rmdir()
         (conf / "databricks" / "databricks.yml").unlink()
         (conf / "databricks").rmdir()
@@ -56,26 +56,26 @@ class TestOnACluster:
         assert DatabricksConfigLoader(conf)["catalog"]["table"]["filepath"] == "data/01_raw/table.csv"
 
     def test_a_missing_env_that_was_asked_for_is_an_error(self, conf: Path) -> None:
-        """Only the local env may be missing."""
+        """Only the env `local` may be missing."""
         write_files(conf, {"base/catalog.yml": PANDAS})
         with pytest.raises(MissingConfigException, match="prod"):
             DatabricksConfigLoader(conf, "prod")["catalog"]
 
 
 def test_off_a_cluster_the_env_is_kedros(conf: Path) -> None:
-    """A laptop runs locally unless it is told otherwise."""
+    """Without --env a laptop uses the env `local`."""
     assert DatabricksConfigLoader(conf).run_env == "local"
 
 
 def test_a_missing_local_env_is_kedros_error_off_a_cluster(conf: Path) -> None:
-    """Off a cluster nothing about envs is different from Kedro."""
+    """Off a cluster, envs work as in Kedro."""
     (conf / "local").rmdir()
     with pytest.raises(MissingConfigException, match="local"):
         DatabricksConfigLoader(conf)["catalog"]
 
 
 def test_the_user_comes_from_the_environment(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`kedro databricks run` tells the driver whose run it is."""
+    """`kedro databricks run` sets the user's name on the driver."""
     monkeypatch.setenv("KEDRO_DATABRICKS_USER", "ada@example.com")
     write_files(conf, {"databricks/databricks.yml": "data: {root: 'dbfs:/Users/{user}/{project}'}"})
     catalog = catalog_of(conf, PANDAS)
@@ -83,21 +83,21 @@ def test_the_user_comes_from_the_environment(conf: Path, monkeypatch: pytest.Mon
 
 
 def test_an_unknown_user_still_gives_a_catalog_to_look_at(conf: Path) -> None:
-    """`kedro catalog` on a laptop needs no login; nothing can run against these paths from there."""
+    """`kedro catalog` on a laptop needs no login; no run can use these paths there."""
     write_files(conf, {"databricks/databricks.yml": "data: {root: 'dbfs:/Users/{user}/x'}"})
     assert catalog_of(conf, PANDAS)["table"]["filepath"] == "/dbfs/Users/{user}/x/01_raw/table.csv"
 
 
 @pytest.mark.usefixtures("cluster")
 def test_on_a_cluster_the_user_is_sparks(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A notebook is told no user, but its Spark session knows whose it is; without one, none is guessed."""
+    """In a notebook the name comes from the Spark session; without a session it is an error."""
     rows: list[tuple[str]] = []
     session = SimpleNamespace(sql=lambda _: SimpleNamespace(first=lambda: rows[0] if rows else None))
     builder = SimpleNamespace(getOrCreate=lambda: session)
     spark = SimpleNamespace(SparkSession=SimpleNamespace(builder=builder))
     monkeypatch.setitem(sys.modules, "pyspark.sql", spark)
     write_files(conf, {"databricks/databricks.yml": "data: {root: 'dbfs:/Users/{user}/x'}"})
-    with pytest.raises(SettingsError, match="user's name is not known"):
+    with pytest.raises(SettingsError, match="user's name is unknown"):
         catalog_of(conf, PANDAS)
     rows.append(("ada@example.com",))
     assert catalog_of(conf, PANDAS)["table"]["filepath"] == "/dbfs/Users/ada@example.com/x/01_raw/table.csv"
@@ -105,21 +105,21 @@ def test_on_a_cluster_the_user_is_sparks(conf: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.usefixtures("cluster")
 def test_a_project_without_an_env_of_ours_runs_in_kedros(conf: Path) -> None:
-    """A cluster takes conf/local where that is all there is."""
+    """A cluster uses conf/local if the project has no env `databricks`."""
     (conf / "databricks" / "databricks.yml").unlink()
     (conf / "databricks").rmdir()
     assert DatabricksConfigLoader(conf).run_env == "local"
 
 
 def test_the_branch_comes_from_git_here(conf: Path) -> None:
-    """A data root of one's own for each branch needs no variable on a laptop."""
+    """A data root with {branch} needs no variable on a laptop."""
     subprocess.run(["git", "init", "-q", "-b", "feat/x", str(conf.parent)], check=True)
     write_files(conf, {"databricks/databricks.yml": "data: {root: 'dbfs:/shop/{branch}'}"})
     assert catalog_of(conf, PANDAS)["table"]["filepath"].startswith("/dbfs/shop/feat")
 
 
 def test_the_project_of_a_packaged_one(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside its configuration lies no pyproject.toml: Kedro knows the package, or nothing has a name."""
+    """Without a pyproject.toml, the name is that of Kedro's package, or an error."""
     from kedro.framework import project
 
     (conf.parent / "pyproject.toml").unlink()
@@ -127,12 +127,12 @@ def test_the_project_of_a_packaged_one(conf: Path, monkeypatch: pytest.MonkeyPat
     filepath = catalog_of(conf, PANDAS)["table"]["filepath"]
     assert filepath == "/dbfs/root/projects/packaged-shop/data/01_raw/table.csv"
     monkeypatch.setattr(project, "PACKAGE_NAME", None)
-    with pytest.raises(SettingsError, match="no Kedro project that has a name"):
+    with pytest.raises(SettingsError, match="does not belong to a Kedro project"):
         _ = DatabricksConfigLoader(conf, "databricks").data_root
 
 
 def test_a_configuration_in_a_bucket(conf: Path) -> None:
-    """--conf-source may be an address: databricks.yml is read there as well, and so is the env's catalog."""
+    """--conf-source can be a URL: databricks.yml and the env's catalog are read from there."""
     write_files(conf, {"base/catalog.yml": PANDAS, "databricks/databricks.yml": VOLUME})
     bucket = fsspec.filesystem("memory")
     bucket.put(str(conf), "/bucket/conf", recursive=True)
@@ -147,7 +147,7 @@ def test_a_configuration_in_a_bucket(conf: Path) -> None:
 
 @contextmanager
 def _bucket_of(protocol: str, kind: type) -> Iterator[None]:
-    """Let addresses of a protocol lead to another file system."""
+    """Register another file system for a protocol."""
     before = fsspec.registry.get(protocol)
     fsspec.register_implementation(protocol, kind, clobber=True)
     yield

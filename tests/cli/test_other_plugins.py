@@ -1,4 +1,4 @@
-"""Another plugin with a `databricks` group: both sets of commands are reachable, whichever loads first."""
+"""Another plugin with a `databricks` group: both plugins' commands work, whichever loads first."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ main()
 
 @pytest.fixture
 def site_packages(tmp_path: Path) -> Path:
-    """Make a folder with a distribution that registers the same group as we do."""
+    """Create a folder with a distribution that registers a group of the same name."""
     folder = tmp_path / "site"
     info = folder / "kedro_databricks-0.9.dist-info"
     info.mkdir(parents=True)
@@ -85,7 +85,7 @@ def call(project: Path, site_packages: Path, order: str, *arguments: str) -> str
 
 @pytest.mark.parametrize("order", ["theirs-first", "theirs-last"])
 def test_both_sets_of_commands_are_reachable(tmp_path: Path, site_packages: Path, order: str) -> None:
-    """What only they have by its own name, what both have as ours, and all of theirs below their name."""
+    """A command that only one plugin has works directly; the other plugin's group works under its name."""
     project = make_project(tmp_path / "tiny").path
     assert "their bundle" in call(project, site_packages, order, "databricks", "bundle")
     assert "their init" in call(project, site_packages, order, "databricks", "kedro-databricks", "init")
@@ -96,8 +96,8 @@ def test_both_sets_of_commands_are_reachable(tmp_path: Path, site_packages: Path
 
 
 def test_the_doctor_explains(tmp_path: Path, site_packages: Path) -> None:
-    """It names the plugin and the way to its commands."""
+    """The finding names the plugin and how to call its commands."""
     project = make_project(tmp_path / "tiny").path
     said = call(project, site_packages, "theirs-first", "databricks", "doctor")
-    assert "kedro-databricks has a `kedro databricks` group, too" in said
+    assert "kedro-databricks also has a `kedro databricks` group" in said
     assert "kedro databricks kedro-databricks <command>" in said
