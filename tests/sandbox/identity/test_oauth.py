@@ -37,7 +37,7 @@ def test_a_machine_logs_in(login: Running) -> None:
 
 def test_a_token_that_has_ended_is_refused(login: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK requests a new one before; the old one is refused."""
-    monkeypatch.setattr("kedro_databricks_hybrid.sandbox.identity.tokens._LIFETIME_SECONDS", 0)
+    monkeypatch.setattr("kedro_databricks_hybrid.sandbox.identity.tokens.LIFETIME_SECONDS", 0)
     ended = login.sandbox.access_tokens.create(login.sandbox.user.name).value
     answer = httpx.get(
         f"{login.url}/api/2.0/preview/scim/v2/Me", headers={"Authorization": f"Bearer {ended}"}
