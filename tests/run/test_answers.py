@@ -216,7 +216,7 @@ def test_ones_own_last_run_is_found_behind_those_of_others(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many they are; who has none is told so."""
-    monkeypatch.setattr(history, "_CONCURRENCY", 2)
+    monkeypatch.setattr(history, "CONCURRENCY", 2)
     runs = {f"20261124-{number}": "them" for number in range(5)} | {"20261123-1": "me"}
     fill(
         site.folder() / RUNS_FOLDER,
