@@ -103,7 +103,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
     @property
     def maps_data(self) -> bool:
         """Whether the catalog of this env points at the data root."""
-        return "root" in self._own_settings().get("data", {})
+        return self._own_settings().get("data", {}).get("root") is not None
 
     @property
     def data_root(self) -> str | None:
@@ -112,9 +112,9 @@ class DatabricksConfigLoader(OmegaConfigLoader):
         Raises:
             SettingsError: databricks.yml cannot be used, or a placeholder has no value here.
         """
-        if not self.maps_data:
+        root = self.settings.data.root if self.maps_data else None
+        if root is None:
             return None
-        root = self.settings.data.root
         return settings.fill(
             root,
             user=self.user() if "{user}" in root else None,
@@ -219,7 +219,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
         except SettingsError:
             if place() != "local":
                 raise
-            return self.settings.data.root
+            return self.settings.data.root or ""
 
     def _own_catalog(self) -> dict[str, Any]:
         """Return what the env's own catalog files say."""

@@ -73,6 +73,7 @@ class DatabricksHooks:
             self._connect()
             _quietly("The session was not checked", _check_shared)
             _quietly("Versions of Spark datasets are sought here", lambda: _seek_there(pipeline, catalog))
+            _quietly("spark.yml was not applied", lambda: _apply_there(loader))
             return
         _quietly("Spark was not started from spark.yml", lambda: _start_spark(loader, pipeline, catalog))
 
@@ -206,12 +207,24 @@ def _start_spark(
     # plays no part spark.yml is not even read: Kedro's loader may warn of something each time it reads.
     if spark_session.place() == "connect" or not _uses_spark(pipeline, catalog):
         return
-    try:
-        conf = loader["spark"]
-    except (KeyError, MissingConfigException):
-        return
-    if conf:
+    if conf := _spark_yml(loader):
         spark_session.start(conf)
+
+
+def _apply_there(loader: AbstractConfigLoader) -> None:
+    """Apply spark.yml to this run's session behind Databricks Connect."""
+    from kedro_databricks_hybrid.spark import connect
+
+    session = connect.session()
+    if session is not None and (conf := _spark_yml(loader)):
+        spark_session.apply(session, conf)
+
+
+def _spark_yml(loader: AbstractConfigLoader) -> dict[str, Any]:
+    try:
+        return loader["spark"] or {}
+    except (KeyError, MissingConfigException):
+        return {}
 
 
 def _uses_spark(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> bool:

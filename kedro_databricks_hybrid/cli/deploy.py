@@ -13,12 +13,19 @@ from kedro_databricks_hybrid.cli.follow import follow, report, shower, starting
 from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json, warn
 from kedro_databricks_hybrid.databricks import clusters
 from kedro_databricks_hybrid.databricks.workspace import connect
+from kedro_databricks_hybrid.errors import WorkspaceError
 from kedro_databricks_hybrid.project import git_source, notebook
 from kedro_databricks_hybrid.project import settings as databricks_yml
 from kedro_databricks_hybrid.project.project import open_project
 from kedro_databricks_hybrid.run import deploy as deployed
-from kedro_databricks_hybrid.run import job
-from kedro_databricks_hybrid.run.compute import Wishes, choose_compute, refuse_out_of_reach
+from kedro_databricks_hybrid.run import install, job
+from kedro_databricks_hybrid.run.compute import (
+    WITHOUT_ENVIRONMENT,
+    Wishes,
+    choose_compute,
+    is_refused,
+    refuse_out_of_reach,
+)
 from kedro_databricks_hybrid.run.log import LocalPaths
 from kedro_databricks_hybrid.run.request import RunRequest, new_run_id
 from kedro_databricks_hybrid.transfer.trees.open import open_tree
@@ -75,32 +82,50 @@ def deploy(
     workspace = connect(profile)
     wishes = Wishes(cluster_name, serverless, job=True)
     choice = choose_compute(wishes, project.settings.compute, lambda: clusters.visible(workspace))
+    if choice.why:
+        click.echo(choice.why, err=dry_run)
     refuse_out_of_reach(choice, project.data_root(workspace))
-    place = _Place(project, workspace, choice)
+    place = _Place(project, workspace, choice, dry_run)
     notebook, commit = place.notebook()
     request = place.request()
     parameters = deployed.parameters(request, env=project.env, pipelines=pipelines, params=params)
-    wanted = deployed.settings(
-        name or project.settings.job.name or _default_name(project),
-        databricks_yml.project_name(metadata.package_name),
-        job.settings(notebook, parameters, choice, project.settings.compute, []),
-        schedule=_schedule(project, schedule, timezone),
-        tags=_tags(project, tags),
-    )
-    planned = deployed.plan(workspace, wanted, force=force)
+
+    def planned_for(notebook: job.Notebook) -> deployed.Plan:
+        wanted = deployed.settings(
+            name or project.settings.job.name or _default_name(project),
+            databricks_yml.project_name(metadata.package_name),
+            job.settings(notebook, parameters, choice, project.settings.compute, []),
+            schedule=_schedule(project, schedule, timezone),
+            tags=_tags(project, tags),
+        )
+        return deployed.plan(workspace, wanted, force=force)
+
+    planned = planned_for(notebook)
     if dry_run:
         _tell_plan(planned)
         return
-    job_id = planned.job_id
-    if planned.is_done and job_id is not None:
-        say(f"The job {wanted['name']!r} is as it should be: {workspace.host}/jobs/{job_id}")
-    else:
-        changed = f" ({', '.join(planned.changes + planned.removals)})" if job_id else ""
-        job_id = deployed.perform(workspace, planned)
-        verb = "Updated" if planned.job_id else "Created"
-        say(f"{verb} the job {wanted['name']!r}{changed}: {workspace.host}/jobs/{job_id}")
+    try:
+        job_id = _performed(workspace, planned)
+    except WorkspaceError as error:
+        if not is_refused(error):
+            raise
+        say(WITHOUT_ENVIRONMENT)
+        job_id = _performed(workspace, planned_for(notebook.without_environment()))
     if run_it:
         place.run(job_id, request, commit)
+
+
+def _performed(workspace: Workspace, planned: deployed.Plan) -> int:
+    """Make or update the job, say so, and return its number."""
+    name, job_id = planned.wanted["name"], planned.job_id
+    if planned.is_done and job_id is not None:
+        say(f"The job {name!r} is as it should be: {workspace.host}/jobs/{job_id}")
+        return job_id
+    changed = f" ({', '.join(planned.changes + planned.removals)})" if job_id else ""
+    verb = "Updated" if job_id else "Created"
+    job_id = deployed.perform(workspace, planned)
+    say(f"{verb} the job {name!r}{changed}: {workspace.host}/jobs/{job_id}")
+    return job_id
 
 
 @dataclass(frozen=True)
@@ -110,6 +135,7 @@ class _Place:
     project: Project
     workspace: Workspace
     choice: Choice
+    dry_run: bool = False
 
     @property
     def tree(self) -> RemoteTree:
@@ -122,7 +148,8 @@ class _Place:
             folder = self.project.code_there(self.workspace)
             if not self.project.syncs_files:
                 notebook.require_for_jobs(repository, folder.sha or "")
-            return job.Notebook(self.project.folder(self.workspace) / notebook.NAME), folder.sha
+            path = self.project.folder(self.workspace) / notebook.NAME
+            return job.Notebook(path, wheel=self._wheel(folder.sha)), folder.sha
         source = git_source.source(repository, self.project.settings.code)
         git_source.refuse_unreachable(source, self.workspace)
         commit = git_source.at_remote(repository, self.project.settings.code, source.branch, None)
@@ -134,7 +161,16 @@ class _Place:
                 f"The job runs {source.branch} as the remote has it, {(commit or '')[:7]}: push your commit."
             )
         checkout = notebook.git_source(source, branch=source.branch)
-        return job.Notebook(notebook.path_in_repository(repository), checkout), commit
+        wheel = self._wheel(commit if commit and known else source.commit.sha)
+        path = notebook.path_in_repository(repository)
+        return job.Notebook(path, checkout, wheel), commit
+
+    def _wheel(self, sha: str | None) -> PurePosixPath | None:
+        """Return the wheel of this package that the job's notebook finds installed, where no index has it."""
+        requirements = self.project.requirements(self.workspace, sha)
+        if self.dry_run:
+            return requirements.own_wheel if requirements else None
+        return install.put_own(self.workspace, requirements)
 
     def request(self) -> RunRequest:
         """Return what the job is asked to do whenever it runs; which run that is, is known only then."""

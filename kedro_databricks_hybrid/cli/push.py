@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kedro_databricks_hybrid.cli import layout
 from kedro_databricks_hybrid.cli.options import (
     Command,
     env_option,
@@ -87,7 +88,10 @@ def push(
     if project.syncs_files:
         if branch or wip or save or force or (watch and dry_run):
             raise click.UsageError("With code.sync: files, push takes the working tree as it is.")
-        told = _push_working_tree(project, connect(profile), data, watch=watch, dry_run=dry_run)
+        workspace = connect(profile)
+        if data:
+            project = layout.with_root(project, workspace)
+        told = _push_working_tree(project, workspace, data, watch=watch, dry_run=dry_run)
     elif watch or (wip and branch):
         raise click.UsageError(_WATCH_IS_FOR_FILES if watch else _WIP_HAS_NO_BRANCH)
     else:
@@ -95,6 +99,9 @@ def push(
         _look_through(project.repository, source.commit.sha)
         workspace = connect(profile)
         git_source.refuse_unreachable(source, workspace)
+        if data:
+            project = layout.with_root(project, workspace)
+            project.data_root(workspace)  # where there is none, nothing is pushed
         if dry_run:
             told = _say_what_would_be_done(project, workspace, source, wip=wip)
         else:

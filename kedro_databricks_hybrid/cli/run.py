@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
-from kedro_databricks_hybrid.cli import run_job
+from kedro_databricks_hybrid.cli import layout, run_job
 from kedro_databricks_hybrid.cli.follow import follow, report, shower, starting
 from kedro_databricks_hybrid.cli.options import Command, profile_option, say, warn
 from kedro_databricks_hybrid.cli.push import push, warn_of_edits
@@ -92,16 +92,19 @@ def run(
     options["env"] = project.env
     if push_first:
         ctx.invoke(push, profile=profile, env=project.env)
+        project = open_project(metadata, options["env"])  # the push may have asked for the data root
     if by_connect:
         wish = Wish(profile, clusters.SERVERLESS if serverless else cluster_name)
         run_by_connect(ctx, wish, options)
         return
     workspace = connect(profile)
+    project = layout.with_root(project, workspace)
+    root = project.data_root(workspace)
     folder = project.code_there(workspace)
     tell = (lambda line: click.echo(line, err=True)) if as_json else say
     wishes = Wishes(cluster_name, serverless, as_job)
     choice = choose_compute(wishes, project.settings.compute, lambda: clusters.visible(workspace))
-    refuse_out_of_reach(choice, project.data_root(workspace))
+    refuse_out_of_reach(choice, root)
     place = _Place(project, workspace, folder, choice, tell)
     place.tell_what_runs()
     run_id = new_run_id()
@@ -185,7 +188,7 @@ class _Place:
 
     def _context(self, warm: Warm, *, fresh: bool) -> Context:
         """Return a context to run in, and say if another run is in its way."""
-        requirements = self.project.requirements(self.workspace, self.folder)
+        requirements = self.project.requirements(self.workspace, self.folder.sha)
         if fresh:
             return fresh_context(self.workspace, warm.cluster, requirements, self.say)
         context, last_run = warm.context(requirements, self.say, lambda run: history.end_of(self.tree, run))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.cli.options import warn
 from kedro_databricks_hybrid.databricks import clusters
-from kedro_databricks_hybrid.errors import SettingsError
+from kedro_databricks_hybrid.errors import SettingsError, WorkspaceError
 from kedro_databricks_hybrid.project import git_source, notebook, settings
 from kedro_databricks_hybrid.project.requirements import fit
 from kedro_databricks_hybrid.run import install, job
-from kedro_databricks_hybrid.run.compute import serverless_dependencies
+from kedro_databricks_hybrid.run.compute import WITHOUT_ENVIRONMENT, is_refused, serverless_dependencies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,15 +51,23 @@ def start(
         seconds: When Databricks shall end it, None for never.
         say: Called with one line of progress.
     """
-    if project.settings.code.job_source == GIT_SOURCE:
+    compute = project.settings.compute
+    is_at_commit = project.settings.code.job_source == GIT_SOURCE
+    if is_at_commit:
         notebook = _at_commit(project, workspace, folder)
         request = replace(request, project_path=PurePosixPath(".."))
         dependencies: list[str] = []
     else:
         notebook, dependencies = _in_folder(project, workspace, folder, choice, say)
-    compute = project.settings.compute
     submission = job.Submission(notebook, choice, compute, dependencies, seconds)
-    return job.submit(workspace, request, tree, submission, say)
+    try:
+        return job.submit(workspace, request, tree, submission, say)
+    except WorkspaceError as error:
+        if not (choice.compute == "serverless" and is_refused(error)):
+            raise
+    say(WITHOUT_ENVIRONMENT)
+    notebook = notebook.without_environment() if is_at_commit else _installing(project, workspace, folder)
+    return job.submit(workspace, request, tree, replace(submission, notebook=notebook, dependencies=[]), say)
 
 
 def _at_commit(project: Project, workspace: Workspace, folder: GitFolder) -> job.Notebook:
@@ -74,7 +82,8 @@ def _at_commit(project: Project, workspace: Workspace, folder: GitFolder) -> job
     git_source.refuse_unreachable(source, workspace)
     notebook.require_for_jobs(project.repository, sha)
     checkout = notebook.git_source(source, commit=sha)
-    return job.Notebook(notebook.path_in_repository(project.repository), checkout)
+    wheel = install.put_own(workspace, project.requirements(workspace, sha))
+    return job.Notebook(notebook.path_in_repository(project.repository), checkout, wheel)
 
 
 def _in_folder(
@@ -82,7 +91,8 @@ def _in_folder(
 ) -> tuple[job.Notebook, list[str]]:
     """Return a notebook of ours for the project's folder, and what a serverless environment needs for it."""
     compute = project.settings.compute
-    requirements = project.requirements(workspace, folder)
+    requirements = project.requirements(workspace, folder.sha)
+    install.put_own(workspace, requirements)
     name = settings.project_name(project.metadata.package_name)
     if requirements is None:
         return job.Notebook(job.write_notebook(workspace, name, ())), []
@@ -98,6 +108,17 @@ def _in_folder(
     install.tell(fitting, requirements, say)
     cells = install.cells(requirements, fitting)
     return job.Notebook(job.write_notebook(workspace, name, cells)), []
+
+
+def _installing(project: Project, workspace: Workspace, folder: GitFolder) -> job.Notebook:
+    """Return a notebook of ours that installs the requirements itself, on serverless compute."""
+    requirements = project.requirements(workspace, folder.sha)
+    cells: list[str] = []
+    if requirements:
+        version = project.settings.compute.environment_version
+        cells = install.cells(requirements, serverless_dependencies(requirements, version))
+    name = settings.project_name(project.metadata.package_name)
+    return job.Notebook(job.write_notebook(workspace, name, cells), has_environment=False)
 
 
 def _runtime(project: Project, workspace: Workspace, choice: Choice) -> str:

@@ -153,10 +153,13 @@ def _code(project: Project, workspace: Workspace) -> Section:
 
 
 def _cluster(project: Project, workspace: Workspace) -> Section:
-    if project.settings.compute.cluster == clusters.SERVERLESS:
+    wanted = project.settings.compute.cluster
+    chosen = None if wanted == clusters.SERVERLESS else clusters.choose(workspace, wanted)
+    if chosen is None:
         facts = {"id": None, "name": clusters.SERVERLESS, "state": None, "runtime": None}
-        return Section("cluster", ["serverless compute; every run becomes a job"], facts)
-    details = clusters.details(workspace, clusters.choose(workspace, project.settings.compute.cluster))
+        why = "" if wanted else f"{clusters.NONE_VISIBLE}: "
+        return Section("cluster", [f"{why}serverless compute; every run becomes a job"], facts)
+    details = clusters.details(workspace, chosen)
     return Section(
         "cluster",
         [f"{details.name} is {details.state.lower()}, Databricks Runtime {details.runtime}"],

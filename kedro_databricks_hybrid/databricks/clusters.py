@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SERVERLESS = "serverless"
 """The reserved name that stands for serverless compute instead of a cluster."""
 
+NONE_VISIBLE = "You can see no all-purpose cluster"
+"""Why serverless compute is taken though nobody named it."""
+
 _START_MINUTES = 30
 _POLL_SECONDS = (0.25, 5.0)
 _INSTALLING = {"PENDING", "RESOLVING", "INSTALLING", "RESTORED"}
@@ -40,15 +43,18 @@ class Seen(Cluster):
     state: str
 
 
-def choose(workspace: Workspace, wanted: str | None) -> Cluster:
+def choose(workspace: Workspace, wanted: str | None) -> Cluster | None:
     """Return the cluster with an id or a name, or the only one that there is a reason to take.
 
     Args:
         workspace: Where to look.
         wanted: An id or a name; None takes the one that runs, or the only one there is.
 
+    Returns:
+        The cluster; None for serverless compute, since none was named and none can be seen.
+
     Raises:
-        ComputeError: There is none, or the choice is not clear; the message names what there is.
+        ComputeError: The named one is not there, or the choice is not clear; the message names what there is.
     """
     return pick(visible(workspace), wanted)
 
@@ -63,7 +69,7 @@ def visible(workspace: Workspace) -> list[Seen]:
         ]
 
 
-def pick(found: Sequence[Seen], wanted: str | None) -> Cluster:
+def pick(found: Sequence[Seen], wanted: str | None) -> Cluster | None:
     """Choose among clusters as `choose` does."""
     names = ", ".join(f"{each.name} ({each.state})" for each in found) or "none"
     if wanted:
@@ -75,17 +81,15 @@ def pick(found: Sequence[Seen], wanted: str | None) -> Cluster:
                 hint="Choose one by its name or id with --cluster, or as compute.cluster in databricks.yml.",
             )
         return matching[0]
+    if not found:
+        return None
     running = [each for each in found if each.state == "RUNNING"]
     for candidates in (running, found):
         if len(candidates) == 1:
             return candidates[0]
     raise ComputeError(
-        f"Which cluster shall it be? Clusters that you can see: {names}."
-        if found
-        else "You can see no cluster in this workspace.",
-        hint="Choose one by its name or id with --cluster, or as compute.cluster in databricks.yml."
-        if found
-        else "Create an all-purpose cluster, or run with --serverless.",
+        f"Which cluster shall it be? Clusters that you can see: {names}.",
+        hint="Choose one by its name or id with --cluster, or as compute.cluster in databricks.yml.",
     )
 
 

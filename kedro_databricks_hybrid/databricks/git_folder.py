@@ -9,14 +9,20 @@ import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.databricks.workspace import translated
-from kedro_databricks_hybrid.errors import DirtyGitFolderError, NotFoundError, WorkspaceError
+from kedro_databricks_hybrid.errors import (
+    ConnectionFailedError,
+    DirtyGitFolderError,
+    HybridError,
+    NotFoundError,
+    WorkspaceError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import PurePosixPath
 
     from kedro_databricks_hybrid.databricks.workspace import Workspace
 
@@ -66,13 +72,16 @@ def find(workspace: Workspace, path: PurePosixPath) -> GitFolder | None:
     except NotFoundError:
         return None
     kind = str(status.get("object_type", "object of no type"))
-    if kind in {"REPO", "DIRECTORY"} and "object_id" in status:  # folders made by git itself are DIRECTORY
+    if kind in {"REPO", "DIRECTORY"} and "object_id" in status:
         git = status.get("git_info", {})
         is_told = git.get("branch") and git.get("head_commit_id") and git.get("url")
         if kind == "REPO" and is_told:  # what the repos API would say, one request earlier
             return GitFolder(status["object_id"], path, git["branch"], git["head_commit_id"], git["url"])
+        # Outside of /Repos a Git folder is a DIRECTORY whose git_info has only id and path; folders inside of
+        # one have the same git_info.
+        is_root = _repos_path(PurePosixPath(str(git.get("path", "")))) == _repos_path(path)
         try:
-            return _get(workspace, status["object_id"], path)
+            return _get(workspace, git["id"] if is_root and "id" in git else status["object_id"], path)
         except NotFoundError:
             pass
     raise WorkspaceError(
@@ -104,15 +113,35 @@ def create(workspace: Workspace, path: PurePosixPath, *, url: str, provider: str
         path: The folder to make; its parent is made too.
         url: The remote, in the form that Databricks clones from.
         provider: Databricks' name for the Git provider.
+
+    Raises:
+        WorkspaceError: Databricks refused, and there is no such Git folder either.
     """
     with translated(f"create the folder {path.parent}"):
         workspace.client.workspace.mkdirs(str(path.parent))
-    with _hinted(workspace, url, str(path)), translated(f"clone {url} into the Git folder {path}"):
-        repo = workspace.client.repos.create(url=url, provider=provider, path=_repos_path(path))
+    try:
+        with _hinted(workspace, url, str(path)), translated(f"clone {url} into the Git folder {path}"):
+            repo = workspace.client.repos.create(url=url, provider=provider, path=_repos_path(path))
+    except (WorkspaceError, ConnectionFailedError):
+        if there := _made_all_the_same(workspace, path):
+            return there
+        raise
     if repo.id is None:
         raise WorkspaceError(f"Databricks made the Git folder {path} but gave it no id.")
     made = GitFolder(repo.id, path, repo.branch or None, repo.head_commit_id or None, repo.url or url)
     return _read_back(workspace, made, Target(branch=made.branch, sha=made.sha))
+
+
+def _made_all_the_same(workspace: Workspace, path: PurePosixPath) -> GitFolder | None:
+    """Return the Git folder that a failed request left, if it holds a commit.
+
+    A clone that takes too long ends after its request, and a repeated request finds what the first one made.
+    """
+    try:
+        there = find(workspace, path)
+    except HybridError:
+        return None
+    return there if there and there.sha else None
 
 
 @dataclass(frozen=True)

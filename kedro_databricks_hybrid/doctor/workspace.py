@@ -8,6 +8,7 @@ import platform
 import re
 import secrets
 import time
+from datetime import date
 from email.utils import parsedate_to_datetime
 from importlib import metadata
 from pathlib import PurePosixPath
@@ -19,7 +20,7 @@ from kedro_databricks_hybrid.doctor import project as of_project
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
 from kedro_databricks_hybrid.errors import LoginError, WorkspaceError
 from kedro_databricks_hybrid.git.repository import is_local
-from kedro_databricks_hybrid.project import git_source
+from kedro_databricks_hybrid.project import git_source, runtimes
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.databricks.workspace import Workspace
@@ -40,7 +41,7 @@ _KNOWN_RUNTIMES = {
     (16, 4): ("3.5", "3.12"),
     (17, 3): ("4.0", "3.12"),
     (18, 0): ("4.1", "3.12"),
-    (19, 0): ("4.2", None),
+    (19, 0): ("4.2", "3.12"),
 }
 
 
@@ -149,9 +150,13 @@ def folder(project: Project, workspace: Workspace) -> Finding:
 
 def compute(project: Project, workspace: Workspace) -> list[Finding]:
     """Tell the cluster's state, and whether its runtime and access mode can run the project."""
-    if project.settings.compute.cluster == clusters.SERVERLESS:
-        return [_serverless(project.data_root(workspace))]
-    chosen = clusters.choose(workspace, project.settings.compute.cluster)
+    wanted = project.settings.compute.cluster
+    root = project.data_root(workspace) if project.settings.data.root else None
+    if wanted == clusters.SERVERLESS:
+        return [_serverless(root), _environment(project)]
+    chosen = clusters.choose(workspace, wanted)
+    if chosen is None:
+        return [_serverless(root, f"{clusters.NONE_VISIBLE}: "), _environment(project)]
     details = clusters.details(workspace, chosen)
     page = f"{workspace.host}/compute/clusters/{details.cluster_id}"
     state = f"{details.name} is {details.state.lower()}"
@@ -163,15 +168,27 @@ def compute(project: Project, workspace: Workspace) -> list[Finding]:
         green("cluster", state),
         _runtime(details, workspace),
         of_project.packages(project.metadata.project_path, details.runtime),
-        _access(project, details, workspace, page),
+        _access(root or "", details, workspace, page),
     ]
 
 
-def _serverless(data_root: str) -> Finding:
-    if not data_root.startswith(("/Volumes/", "dbfs:/Volumes/")):
-        found = f"serverless compute, which cannot reach the data root {data_root}"
-        return red("cluster", found, "Set data.root to a volume in databricks.yml")
-    return green("cluster", "serverless compute; every run becomes a job")
+def _serverless(data_root: str | None, why: str = "") -> Finding:
+    if data_root and not data_root.startswith(("/Volumes/", "dbfs:/Volumes/")):
+        found = f"{why}serverless compute, which cannot reach the data root {data_root}"
+        return red("cluster", found, "kedro databricks init --volume=<catalog>.<schema>.<volume>")
+    return green("cluster", f"{why}serverless compute; every run becomes a job")
+
+
+def _environment(project: Project) -> Finding:
+    """Tell whether the version of the serverless environment is one that is known, and takes requirements."""
+    version, known = project.settings.compute.environment_version, runtimes.serverless_versions()
+    shown = f"serverless environment version {version}"
+    newest = f'Set compute.environment_version to "{known[-1]}"'
+    if version not in known:
+        return yellow("runtime", f"{shown} is not known here: {', '.join(known)} are", newest)
+    if version == known[0]:
+        return yellow("runtime", f"{shown} may leave out the project's requirements", newest)
+    return green("runtime", shown)
 
 
 def data_root(project: Project, workspace: Workspace) -> Finding:
@@ -196,14 +213,17 @@ def _runtime(details: clusters.Details, workspace: Workspace) -> Finding:
     if number < _OLDEST_RUNTIME:
         page = f"{workspace.host}/compute/clusters/{details.cluster_id}"
         return red("runtime", f"{shown} is older than 11.3", f"Choose 11.3 or newer at {page}")
+    if (end := runtimes.ended(details.runtime, date.today())) is not None:  # noqa: DTZ011 - a day
+        page = f"{workspace.host}/compute/clusters/{details.cluster_id}"
+        return yellow("runtime", f"{shown} has had no support since {end}", f"Choose a newer one at {page}")
     if workspace.is_local:
         return green("runtime", f"{shown}, by this machine's own Python and Spark")
     here = ".".join(platform.python_version_tuple()[:2])
     return compare_runtime(number, shown, here, _version("pyspark"), _version("databricks-connect"))
 
 
-def _access(project: Project, details: clusters.Details, workspace: Workspace, page: str) -> Finding:
-    mode, root = details.access_mode, project.data_root(workspace)
+def _access(root: str, details: clusters.Details, workspace: Workspace, page: str) -> Finding:
+    mode = details.access_mode
     if details.single_user and details.single_user != workspace.user:
         owner = details.single_user
         return red(

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.databricks import git_folder, mirror
+from kedro_databricks_hybrid.errors import SettingsError
 from kedro_databricks_hybrid.git.repository import Repository
 from kedro_databricks_hybrid.project import settings as databricks_yml
 
@@ -37,7 +38,7 @@ class Project:
 
     def git_folder(self, workspace: Workspace) -> PurePosixPath:
         """Return the path of the project's Git folder."""
-        return PurePosixPath(self._filled(self.settings.code.folder, workspace))
+        return PurePosixPath(self.filled(self.settings.code.folder, workspace))
 
     def folder(self, workspace: Workspace) -> PurePosixPath:
         """Return the path of the Kedro project, which may be a folder inside the one with the code."""
@@ -63,18 +64,37 @@ class Project:
             return mirror.get(workspace, self.files_folder(workspace))
         return git_folder.get(workspace, self.git_folder(workspace))
 
-    def requirements(self, workspace: Workspace, code: GitFolder) -> Requirements | None:
-        """Return what the code there wants installed."""
+    def requirements(self, workspace: Workspace, sha: str | None) -> Requirements | None:
+        """Return what a commit wants installed there; a wheel of this package where no index has it."""
         from kedro_databricks_hybrid.project import requirements
+        from kedro_databricks_hybrid.run import own_package
 
-        read = self.repository.reader(code.sha or "", requirements.FILES)
-        return requirements.find_requirements(self.folder(workspace), read, self.settings.compute.pip_options)
+        read = self.repository.reader(sha or "", requirements.FILES)
+        found = requirements.find_requirements(
+            self.folder(workspace), read, self.settings.compute.pip_options
+        )
+        wheel = own_package.path_for(workspace) if found and found.wants_own else None
+        return found.with_own(wheel) if found and wheel else found
 
     def data_root(self, workspace: Workspace) -> str:
-        """Return the data root with its placeholders filled in."""
-        return self._filled(self.settings.data.root, workspace)
+        """Return the data root with its placeholders filled in.
 
-    def _filled(self, template: str, workspace: Workspace) -> str:
+        Raises:
+            SettingsError: The settings give none.
+        """
+        root = self.settings.data.root
+        if root is None:
+            message = "The project has no data root on Databricks yet."
+            raise SettingsError(message, hint=self._root_hint(workspace))
+        return self.filled(root, workspace)
+
+    def _root_hint(self, workspace: Workspace) -> str:
+        if self.env not in {None, databricks_yml.DATABRICKS_ENV}:
+            return f"Set data.root in conf/{self.env}/{databricks_yml.FILE_NAME}."
+        return f"`kedro databricks init --yes{workspace.flags}` takes the default one."
+
+    def filled(self, template: str, workspace: Workspace) -> str:
+        """Return a path of the settings with its placeholders filled in."""
         return databricks_yml.fill(
             template,
             user=workspace.user,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kedro_databricks_hybrid.project import requirements_file
 from kedro_databricks_hybrid.project.requirements_file import Listing, Requirement
 from kedro_databricks_hybrid.project.runtimes import Verdict, judge
+from kedro_databricks_hybrid.project.scaffold import DISTRIBUTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,7 @@ class Requirements:
         is_for_pip: Whether pip can read the file itself.
         file_options: What the file tells pip beside the requirements, such as an index.
         pip_options: The settings' own options for pip.
+        own_wheel: A wheel of this package, installed in its place where no index has it.
     """
 
     path: PurePosixPath
@@ -52,6 +54,17 @@ class Requirements:
     is_for_pip: bool = True
     file_options: tuple[str, ...] = ()
     pip_options: str = ""
+    own_wheel: PurePosixPath | None = None
+
+    @property
+    def wants_own(self) -> bool:
+        """Whether this package is among them, from an index."""
+        return any(_is_own(each) for each in self.listing.requirements)
+
+    def with_own(self, wheel: PurePosixPath) -> Requirements:
+        """Return the same with a wheel in the place of this package."""
+        digest = hashlib.sha256(f"{self.digest} {wheel}".encode()).hexdigest()
+        return replace(self, own_wheel=wheel, digest=digest)
 
 
 @dataclass(frozen=True)
@@ -110,15 +123,15 @@ def fit(requirements: Requirements, runtime: str) -> Fit:
         if judged.verdict is Verdict.CONFLICTS:
             replaced.append(judged.reason)
         if judged.verdict is not Verdict.REPLACES:
-            lines.append(_line(wanted, wanted.extras))
+            lines.append(_line(wanted, wanted.extras, requirements.own_wheel))
             continue
         kept = frozenset(each for each in wanted.extras if not _replaces(wanted, {each}, runtime))
         if _replaces(wanted, set(), runtime):
             left_out.append(wanted.text)
         else:
-            lines.append(_line(wanted, kept))
+            lines.append(_line(wanted, kept, requirements.own_wheel))
             left_out.append(f"{wanted.name}[{','.join(sorted(wanted.extras - kept))}]")
-    if requirements.is_for_pip and not left_out:
+    if requirements.is_for_pip and not left_out and requirements.own_wheel is None:
         return Fit(None, [], replaced)
     return Fit([*requirements.file_options, *lines, *requirements.listing.unclear], left_out, replaced)
 
@@ -128,8 +141,14 @@ def _replaces(wanted: Requirement, extras: set[str], runtime: str) -> bool:
     return any(each.verdict is Verdict.REPLACES for each in judge(alone, runtime))
 
 
-def _line(wanted: Requirement, extras: frozenset[str]) -> str:
+def _is_own(wanted: Requirement) -> bool:
+    return wanted.name == DISTRIBUTION and not wanted.address
+
+
+def _line(wanted: Requirement, extras: frozenset[str], own_wheel: PurePosixPath | None = None) -> str:
     """Write a requirement as one line; one that has an address stays as it was written."""
+    if own_wheel and _is_own(wanted):
+        return f"{own_wheel}[{','.join(sorted(extras))}]" if extras else str(own_wheel)
     if wanted.address:
         return wanted.text
     return _written(wanted, extras, str(wanted.specifier))

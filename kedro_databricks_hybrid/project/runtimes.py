@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from datetime import date
 from enum import Enum
 from functools import cache, lru_cache
 from importlib import resources
@@ -72,6 +73,19 @@ def is_known(runtime: str) -> bool:
     return bool(_facts(runtime).get("packages"))
 
 
+def ended(runtime: str, today: date) -> date | None:
+    """Return the day on which a runtime's support ended, None where it has not or that is not known."""
+    day = _facts(runtime).get("ends")
+    end = date.fromisoformat(day) if day else None
+    return end if end and end < today else None
+
+
+def serverless_versions() -> list[str]:
+    """Return the versions of serverless environments that are known, the oldest first."""
+    names = (name.partition("serverless-")[2] for name in _package_data()["runtimes"])
+    return sorted(filter(None, names), key=int)
+
+
 def source(runtime: str) -> str | None:
     """Return where the versions of a runtime were read."""
     found: str | None = _facts(runtime).get("source")
@@ -118,10 +132,13 @@ def _applies(requirement: Requirement, python: str | None) -> bool:
 
 
 def _facts(runtime: str | None) -> dict[str, Any]:
-    """Return what is known of a runtime; those for machine learning bring packages of their own."""
+    """Return what is known of a runtime; those for machine learning bring packages of their own.
+
+    So does the sandbox, which calls its runtime by a number and what it is made of.
+    """
     key = runtime or ""
-    match = re.fullmatch(r"(?P<number>\d+\.\d+)(\.x.*)?", key)
-    if match and "-ml-" not in key:
+    match = re.fullmatch(r"(?P<number>\d+(\.\d+)?)(\.x.*)?", key)
+    if match and not re.search("-(ml|sandbox)-", key):
         key = match["number"]
     found: dict[str, Any] = _package_data()["runtimes"].get(key, {})
     return found

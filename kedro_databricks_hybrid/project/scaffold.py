@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.project import notebook, settings_py
+from kedro_databricks_hybrid.errors import SettingsError
+from kedro_databricks_hybrid.project import notebook, settings, settings_py, yaml_edit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from kedro_databricks_hybrid.git.repository import Repository
@@ -24,21 +26,27 @@ REQUIREMENTS = ("requirements.txt", "src/requirements.txt")
 """Where a Kedro project keeps its requirements; the first that is there counts."""
 
 _BASE = """\
-# Where this project lies on Databricks. Each line shows a default; uncomment it to change it.
+# Where this project lies on Databricks. A line in comments shows a default; uncomment it to change it.
 # {user} stands for your Databricks user name, {project} for this project's name, {branch} for the Git branch.
-# code:
-#   folder: /Workspace/Repos/{user}/{project}   # the Git folder
-#   remote: origin                              # the Git remote that it is cloned from
-#   provider: gitHub                            # only for hosts that do not tell, such as git.example.com
-# compute:
-#   cluster: my-cluster                         # name or id; --cluster overrides it
+# code.folder is the Git folder there.
+code:
+  # remote: origin       # the Git remote that the Git folder is cloned from
+  # provider: gitHub     # only for hosts that do not tell, such as git.example.com
+compute:
+  # cluster: my-cluster  # name or id, or serverless; --cluster overrides it
 """
 
 _DATABRICKS = """\
-# The env `databricks`: paths of the catalog below data/ lead here.
+# The env `databricks`: paths of the catalog below data/ lead to the data root,
+# dbfs:/... or /Volumes/<catalog>/<schema>/<volume>/...
 data:
-  root: <root>   # dbfs:/... or /Volumes/<catalog>/<schema>/<volume>/...
 """
+
+_SETTINGS_FILES = {
+    f"conf/{settings.BASE_ENV}/{settings.FILE_NAME}": ({"code.folder", "compute.cluster"}, _BASE),
+    f"conf/{settings.DATABRICKS_ENV}/{settings.FILE_NAME}": ({"data.root"}, _DATABRICKS),
+}
+"""Which settings init writes where, and what such a file says otherwise."""
 
 # What must never be committed, as a line of .gitignore, with a path that shows whether it is ignored already.
 _IGNORED = (
@@ -53,11 +61,12 @@ _IGNORED = (
 
 @dataclass(frozen=True)
 class Change:
-    """A file to write: its path in the project, its text, and what that does."""
+    """A file to write: its path in the project, its text, what that does, and what of it is worth saying."""
 
     path: str
     text: str
     what: str
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,36 +82,78 @@ class Plan:
     instructions: list[str]
 
 
-def plan(project_path: Path, package: str, repository: Repository, data_root: str) -> Plan:
+def plan(project_path: Path, package: str, repository: Repository, values: Mapping[str, str]) -> Plan:
     """Work out which files to write and to add to; what is there is kept.
 
     Args:
         project_path: The Kedro project.
         package: Its Python package.
         repository: Its repository, which knows what is ignored.
-        data_root: The data root for the env `databricks`, placeholders allowed.
+        values: The settings to give, `<section>.<key>` and value, placeholders allowed.
+
+    Raises:
+        SettingsError: A databricks.yml is written in a way that cannot be edited.
     """
-    changes, instructions = [], []
-    new = {
-        "conf/base/databricks.yml": _BASE,
-        "conf/databricks/databricks.yml": _DATABRICKS.replace("<root>", data_root),
-    }
-    if not _has_notebook(project_path):
-        new[notebook.PATH] = notebook.Content(_requirements_name(project_path)).as_source()
-    for name, text in new.items():
-        if not (project_path / name).exists():
-            changes.append(Change(name, text, "Wrote"))
+    changes, instructions = settings_changes(project_path, values), []
+    if not _has_notebook(project_path) and not (project_path / notebook.PATH).exists():
+        text = notebook.Content(_requirements_name(project_path)).as_source()
+        changes.append(Change(notebook.PATH, text, "Wrote"))
     changes += [each for each in (_gitignore(project_path, repository), _requirements(project_path)) if each]
-    settings = f"src/{package}/settings.py"
+    settings_file = f"src/{package}/settings.py"
     try:
-        before = _text(project_path / settings)
+        before = _text(project_path / settings_file)
         after = settings_py.with_loader(before)
         if after != before:
-            changes.append(Change(settings, after, "Edited"))
+            changes.append(Change(settings_file, after, "Edited"))
     except settings_py.CannotEditError as error:
         if not uses_our_loader():
-            instructions.append(f"Add to {settings}, which is left as it is since {error}: {LOADER_LINES}")
+            instructions.append(
+                f"Add to {settings_file}, which is left as it is since {error}: {LOADER_LINES}"
+            )
     return Plan(changes, instructions)
+
+
+def settings_changes(project_path: Path, values: Mapping[str, str]) -> list[Change]:
+    """Return the databricks.yml files to write or edit so that they give some settings.
+
+    Args:
+        project_path: The Kedro project.
+        values: The settings, `<section>.<key>` and value.
+
+    Raises:
+        SettingsError: A file is written in a way that cannot be edited.
+    """
+    changes = []
+    for path, (names, template) in _SETTINGS_FILES.items():
+        is_there = (project_path / path).exists()
+        before = _text(project_path / path) if is_there else template
+        given = {name: value for name, value in values.items() if name in names}
+        text = before
+        for name, value in given.items():
+            text = _with_value(path, text, name, value)
+        said = ", ".join(_told(name, value, before) for name, value in given.items())
+        if not is_there:
+            changes.append(Change(path, text, "Wrote", said))
+        elif text != before:
+            changes.append(Change(path, text, "Edited", said))
+    return changes
+
+
+def _with_value(path: str, text: str, name: str, value: str) -> str:
+    try:
+        return yaml_edit.with_value(text, name, value)
+    except yaml_edit.CannotEditError as error:
+        hint = f"Set {name} to {value} there."
+        raise SettingsError(f"{path} cannot be edited: {error}.", hint=hint) from error
+
+
+def _told(name: str, value: str, before: str) -> str:
+    """Say what a setting is, and what it was in the text of its file."""
+    import yaml
+
+    section, _, key = name.partition(".")
+    old = ((yaml.safe_load(before) or {}).get(section) or {}).get(key)
+    return f"{name} is {value}" if old is None else f"{name} is {value} and was {old}"
 
 
 def write(project_path: Path, change: Change) -> None:
@@ -120,9 +171,9 @@ def required_names(requirements: str) -> set[str]:
 
 def uses_our_loader() -> bool:
     """Tell whether the project that Kedro has loaded reads its configuration through our loader."""
-    from kedro.framework.project import settings
+    from kedro.framework.project import settings as of_project
 
-    loader: type = settings.CONFIG_LOADER_CLASS
+    loader: type = of_project.CONFIG_LOADER_CLASS
     return any(base.__name__ == "DatabricksConfigLoader" for base in loader.__mro__)
 
 

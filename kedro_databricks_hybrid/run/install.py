@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 from kedro_databricks_hybrid.databricks import clusters
 from kedro_databricks_hybrid.errors import HybridError, RunError
 from kedro_databricks_hybrid.project.requirements import fit
+from kedro_databricks_hybrid.project.scaffold import DISTRIBUTION
+from kedro_databricks_hybrid.run import own_package
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import PurePosixPath
 
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
     from kedro_databricks_hybrid.project.requirements import Fit, Requirements
     from kedro_databricks_hybrid.run.context import Context
 
@@ -73,6 +77,7 @@ def install(context: Context, requirements: Requirements, say: Callable[[str], N
     """
     fitting = fit(requirements, clusters.details(context.workspace, context.cluster).runtime)
     tell(fitting, requirements, say)
+    put_own(context.workspace, requirements)
     say(f"Installing {requirements.path}")
     if fitting.lines is None:
         _pip(context, str(requirements.path), requirements)
@@ -86,10 +91,24 @@ def install(context: Context, requirements: Requirements, say: Callable[[str], N
             context.run(_REMOVE.format(file=file))
 
 
+def put_own(workspace: Workspace, requirements: Requirements | None) -> PurePosixPath | None:
+    """Have the wheel of this package there that the requirements name in its place, and return its path.
+
+    Raises:
+        WorkspaceError: Databricks refused it.
+    """
+    if requirements is None or requirements.own_wheel is None:
+        return None
+    own_package.put(workspace, requirements.own_wheel)
+    return requirements.own_wheel
+
+
 def tell(fitting: Fit, requirements: Requirements, say: Callable[[str], None]) -> None:
     """Say what is left out of the requirements, and what replaces the runtime's own."""
     if fitting.left_out:
         say(f"Left out of {requirements.path.name}, since the runtime has it: {', '.join(fitting.left_out)}")
+    if requirements.own_wheel:
+        say(f"No index has this build of {DISTRIBUTION}, so its wheel is installed: {requirements.own_wheel}")
     for reason in fitting.replaced:
         say(f"Note: {reason}")
 

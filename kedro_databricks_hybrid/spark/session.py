@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 # Tells a session made here from one that the project made for itself.
 _OURS = "spark.kedro_databricks_hybrid.session"
 _DRIVER_OPTIONS = "spark.driver.extraJavaOptions"
+_WORDS = 200  # of an error, which may hold a trace of Java's
 
 
 Place = Literal["cluster", "connect", "local"]
@@ -42,7 +43,7 @@ def start(conf: Mapping[str, Any]) -> SparkSession:
     """Return the session of this process with `conf` in force as far as it can be.
 
     A session that the project made for itself is returned untouched. On a cluster the runtime's own
-    is used. What a running session cannot change any more is named in one warning.
+    is used. What a running session cannot change any more, or refuses, is named in a warning.
 
     Args:
         conf: Spark's settings by name, as spark.yml gives them.
@@ -58,7 +59,7 @@ def start(conf: Mapping[str, Any]) -> SparkSession:
             return session
     else:
         return _made_here(wanted)
-    _apply(session, wanted)
+    apply(session, conf)
     return session
 
 
@@ -100,14 +101,25 @@ def _quiet(conf: Mapping[str, str]) -> dict[str, str]:
     return quiet
 
 
-def _apply(session: SparkSession, conf: Mapping[str, str]) -> None:
-    """Set what the session can still change, and warn once about the rest that differs."""
-    too_late = []
+def apply(session: SparkSession, conf: Mapping[str, Any]) -> None:
+    """Set what a session can still change, and warn about the rest that differs.
+
+    Args:
+        session: Spark's own, or one of Spark Connect, which takes fewer settings.
+        conf: Spark's settings by name, as spark.yml gives them.
+    """
+    too_late, refused = [], {}
     for name, value in conf.items():
-        if session.conf.isModifiable(name):
-            session.conf.set(name, value)
-        elif not _is_in_force(session.conf.get(name, None), value, name):
-            too_late.append(name)
+        wanted = _text(value)
+        try:
+            if session.conf.isModifiable(name):
+                session.conf.set(name, wanted)
+            elif not _is_in_force(session.conf.get(name, None), wanted, name):
+                too_late.append(name)
+        except Exception as error:  # noqa: BLE001 - Py4J's, Spark's or gRPC's, by version and kind of session
+            refused[name] = " ".join(str(error).split())
+    for name, why in sorted(refused.items()):
+        _log.warning("Spark refuses the setting %s of spark.yml, so it has no effect: %s", name, why[:_WORDS])
     if too_late:
         _log.warning(
             "The Spark session was already running, so these settings of spark.yml have no effect: %s. "

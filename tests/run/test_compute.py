@@ -42,10 +42,23 @@ def test_the_choice(wishes: Wishes, compute: Compute, expected: tuple[bool, str,
 
 
 def test_without_a_cluster_a_described_one_is_made() -> None:
-    """Nothing takes commands, so the run becomes a job, with a word why."""
+    """Nothing takes commands, so the run becomes a job, and says why."""
     assert chosen(Wishes(), Compute(None, DESCRIBED)) == (True, "job cluster", "job cluster", True)
-    with pytest.raises(ComputeError, match=r"You can see no cluster .*--serverless"):
-        chosen(Wishes(), Compute())
+
+
+@pytest.mark.parametrize("wishes", [Wishes(), Wishes(job=True)])
+@pytest.mark.parametrize("compute", [Compute(), Compute("serverless")])
+def test_without_a_cluster_it_is_serverless(wishes: Wishes, compute: Compute) -> None:
+    """Nobody has to ask for it, and one line says why, also where init wrote it down."""
+    choice = choose_compute(wishes, compute, list)
+    assert (choice.is_job, choice.compute) == (True, "serverless")
+    assert choice.why == "You can see no all-purpose cluster, so this runs on serverless compute, as a job."
+
+
+def test_a_named_cluster_is_not_replaced_by_serverless() -> None:
+    """Whoever names one means it."""
+    with pytest.raises(ComputeError, match="No cluster is called 'small'"):
+        chosen(Wishes(), Compute("small"))
 
 
 def test_a_cluster_that_is_not_there_is_not_replaced() -> None:
@@ -67,7 +80,7 @@ def test_serverless_reaches_volumes(root: str) -> None:
 
 def test_serverless_does_not_reach_dbfs() -> None:
     """It is refused before anything starts; a cluster reaches both."""
-    with pytest.raises(ComputeError, match=r"cannot reach the data root dbfs:/root/x.*/Volumes/"):
+    with pytest.raises(ComputeError, match=r"cannot reach the data root dbfs:/root/x.*--volume="):
         refuse_out_of_reach(Choice(is_job=True, compute="serverless"), "dbfs:/root/x")
     on_cluster = Choice(is_job=True, compute="cluster", cluster=Cluster("1", "small"))
     refuse_out_of_reach(on_cluster, "dbfs:/root/x")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from kedro_databricks_hybrid.sandbox.connect.proxy import ConnectProxy
+    from kedro_databricks_hybrid.sandbox.kernel.environment import NotebookEnvironment
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 PATH = "/sandbox/connect"
@@ -39,21 +40,37 @@ class Connect:
         self._sandbox = sandbox
         self._servers = ConnectServers(sandbox)
         self._lock = asyncio.Lock()
-        self._port = 0
+        self._port = self._plain_port = 0
         self._proxy: ConnectProxy | None = None
         self._server: grpc.aio.Server | None = None
 
     async def port(self) -> int:
-        """Return the port of this machine on which gRPC is served."""
+        """Return the port of this machine on which gRPC is served with TLS."""
         async with self._lock:
             if not self._port:
                 certificate = await asyncio.to_thread(make_certificate, self._sandbox.layout.home)
                 connect_proxy = await asyncio.to_thread(_load_proxy)
                 self._proxy = connect_proxy.ConnectProxy(self._sandbox, self._servers)
-                self._server, self._port = await connect_proxy.serve(
+                self._server, self._port, self._plain_port = await connect_proxy.serve(
                     self._proxy, certificate.key, certificate.certificate
                 )
         return self._port
+
+    async def open_task(self, environment: NotebookEnvironment, variables: dict[str, str]) -> str:
+        """Return what SPARK_REMOTE says to a task on serverless compute: Spark starts when it is asked for.
+
+        Args:
+            environment: The task's, in which its Spark runs too.
+            variables: What Spark's process gets.
+        """
+        await self.port()
+        self._servers.add_task(environment, variables)
+        # PySpark shows a token without TLS to a server on `localhost` only
+        return f"sc://localhost:{self._plain_port}/;token={environment.access.token}"
+
+    async def close_task(self, environment: NotebookEnvironment) -> None:
+        """End the Spark of a task."""
+        await self._servers.end_task(environment)
 
     async def close(self) -> None:
         """End everything."""

@@ -8,12 +8,13 @@ import logging
 import secrets
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.connect.program import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
+    from collections.abc import Callable, Coroutine
 
     from kedro_databricks_hybrid.sandbox.identity.users import User
     from kedro_databricks_hybrid.sandbox.kernel.environment import NotebookEnvironment
@@ -39,27 +40,35 @@ class ConnectServer:
     Attributes:
         port: Where it does, on 127.0.0.1.
         token: What a caller must show.
+        process: The server.
+        environment: The files that it runs in.
+        is_serverless: Whether it has the limits of serverless compute.
+        is_of_task: Whether it runs in the environment of a task.
     """
 
     port: int
     token: str
     process: Process
     environment: NotebookEnvironment
+    is_serverless: bool
+    is_of_task: bool
 
     async def end(self) -> None:
-        """End the process and all below it, and delete its files."""
+        """End the process and all below it, and delete its files, unless they are a task's."""
         with contextlib.suppress(ProcessLookupError):
             self.process.terminate()  # namespace.py then kills all below it
         await self.process.wait()
-        await asyncio.to_thread(self.environment.remove)
+        if not self.is_of_task:
+            await asyncio.to_thread(self.environment.remove)
 
 
 class ConnectServers:
-    """Starts servers on demand, and ends those of a cluster with the cluster."""
+    """Starts servers on demand, and ends those of a cluster with the cluster, of a task with the task."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._starting: dict[tuple[str, str], asyncio.Task[ConnectServer]] = {}
+        self._tasks: dict[str, _Launch] = {}
         sandbox.clusters.on_terminate(self._end_cluster)
 
     async def server(self, compute: str, user: User, runtime_version: str) -> ConnectServer:
@@ -68,11 +77,40 @@ class ConnectServers:
         Raises:
             ConnectServerError: It did not start.
         """
-        place = (compute, user.name)
+        return await self._known((compute, user.name), lambda: self._start(compute, user, runtime_version))
+
+    def add_task(self, environment: NotebookEnvironment, variables: dict[str, str]) -> None:
+        """Let a task on serverless compute have a server in its own environment, once it asks for it."""
+        launch = _Launch("serverless compute", environment, variables, is_serverless=True, is_of_task=True)
+        self._tasks[environment.access.token] = launch
+
+    def is_task(self, token: str) -> bool:
+        """Tell whether a token is that of a task on serverless compute."""
+        return token in self._tasks
+
+    async def of_task(self, token: str) -> ConnectServer:
+        """Return the server of the task that has this token.
+
+        Raises:
+            ConnectServerError: It did not start.
+        """
+        launch = self._tasks[token]
+        return await self._known((launch.environment.name, launch.user), launch.start)
+
+    async def end_task(self, environment: NotebookEnvironment) -> None:
+        """End a task's server, if it has one."""
+        self._tasks.pop(environment.access.token, None)
+        places = [place for place in self._starting if place[0] == environment.name]
+        for place in places:
+            self._starting[place].cancel()  # one that serves is ended below
+        await self._end(places)
+
+    async def _known(
+        self, place: tuple[str, str], start: Callable[[], Coroutine[Any, Any, ConnectServer]]
+    ) -> ConnectServer:
         known = self._starting.get(place)
         if known is None or _has_ended(known):
-            known = asyncio.create_task(self._start(compute, user, runtime_version))
-            self._starting[place] = known
+            known = self._starting[place] = asyncio.create_task(start())
         return await asyncio.shield(known)
 
     async def close(self) -> None:
@@ -93,26 +131,57 @@ class ConnectServers:
         cluster_id = None if compute == SERVERLESS else compute
         environment = self._sandbox.notebook_environment(name, user, cluster_id)
         await asyncio.to_thread(environment.make)
-        token, port = secrets.token_hex(24), _free_port()
         variables = await asyncio.to_thread(environment.variables, user.name, runtime_version)
-        with (environment.folder / _LOG_FILE).open("wb") as log:
+        launch = _Launch(compute, environment, variables, is_serverless=cluster_id is None, is_of_task=False)
+        return await launch.start()
+
+
+@dataclass(frozen=True)
+class _Launch:
+    """What a server is started with."""
+
+    compute: str
+    environment: NotebookEnvironment
+    variables: dict[str, str]
+    is_serverless: bool
+    is_of_task: bool
+
+    async def start(self) -> ConnectServer:
+        """Start the process and wait until it serves.
+
+        Raises:
+            ConnectServerError: It does not.
+        """
+        token, port = secrets.token_hex(24), _free_port()
+        log_file = self.environment.folder / _LOG_FILE
+        with log_file.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                *environment.inside([environment.python, "-m", _PROGRAM, str(port)]),
-                env={**variables, TOKEN_VARIABLE: token},
+                *self.environment.inside([self.environment.python, "-m", _PROGRAM, str(port)]),
+                env={**self.variables, TOKEN_VARIABLE: token},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
             )
-        server = ConnectServer(port, token, process, environment)
-        if process.stdout is not None and (await process.stdout.readline()).strip() == b"ready":
-            _LOG.info("Spark Connect for %s on %s serves on port %s", user.name, compute, port)
+        server = ConnectServer(port, token, process, self.environment, self.is_serverless, self.is_of_task)
+        try:
+            said = await process.stdout.readline() if process.stdout is not None else b""
+        except asyncio.CancelledError:
+            await server.end()
+            raise
+        if said.strip() == b"ready":
+            _LOG.info("Spark Connect for %s on %s serves on port %s", self.user, self.compute, port)
             return server
-        words = (environment.folder / _LOG_FILE).read_text(encoding="utf-8", errors="replace")
-        _LOG.error("Spark Connect on %s did not start: %s", compute, words[-_LOG_TAIL:])
+        words = log_file.read_text(encoding="utf-8", errors="replace")
+        _LOG.error("Spark Connect on %s did not start: %s", self.compute, words[-_LOG_TAIL:])
         await server.end()
         raise ConnectServerError(
-            f"Spark Connect did not start on {compute}; the sandbox's server.log says why."
+            f"Spark Connect did not start on {self.compute}; the sandbox's server.log says why."
         )
+
+    @property
+    def user(self) -> str:
+        """Whose server it is."""
+        return self.environment.access.user.name
 
 
 def _has_ended(starting: asyncio.Task[ConnectServer]) -> bool:

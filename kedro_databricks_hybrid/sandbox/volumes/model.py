@@ -26,9 +26,6 @@ _DOCUMENT = "unity_catalog"
 _NAME = re.compile(r"[^\s./\\\x00-\x1f\x7f]{1,255}")
 _KINDS = ("Catalog", "Schema", "Volume")
 
-# What exists from the start, so that /Volumes/main/default/data can be used at once.
-DEFAULT_VOLUME = ("main", "default", "data")
-
 
 class VolumeFiles:
     """Files and folders in the volumes that exist.
@@ -155,9 +152,15 @@ class UnityCatalog:
     """Catalogs, schemas and volumes, each known by its lower-case full name.
 
     A full name is a tuple of one name (catalog), two (schema) or three (volume).
+
+    Args:
+        store: Where they are recorded.
+        layout: Where the files of volumes are.
+        owner: Whose the first ones are.
+        first: What a new workspace has.
     """
 
-    def __init__(self, store: Store, layout: Layout, owner: str) -> None:
+    def __init__(self, store: Store, layout: Layout, owner: str, first: tuple[tuple[str, ...], ...]) -> None:
         self._store = store
         self._root = layout.volumes
         saved = store.load(_DOCUMENT)
@@ -165,9 +168,14 @@ class UnityCatalog:
             tuple(full_name.split(".")): details for full_name, details in saved.get("objects", {}).items()
         }
         if not saved:
-            for length in (1, 2, 3):
-                self._add(DEFAULT_VOLUME[:length], owner, "Made by the sandbox")
-            store.save_now(_DOCUMENT, self._as_document())
+            self.provide(first, owner)
+
+    def provide(self, full_names: tuple[tuple[str, ...], ...], owner: str) -> None:
+        """Have objects that the workspace brings, those with others in them first."""
+        for full_name in full_names:
+            if full_name not in self._objects:
+                self._add(full_name, owner, "Made by the sandbox")
+        self._store.save_now(_DOCUMENT, self._as_document())
 
     def get(self, full_name: tuple[str, ...]) -> dict[str, Any]:
         """Describe an object, or refuse because it or what it lies in is missing."""

@@ -9,6 +9,7 @@ file tells, and then it is sent anew.
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import re
@@ -59,9 +60,12 @@ class DbfsTree:
         return PurePosixPath("/dbfs", *self._base.parts[1:])
 
     def check(self) -> None:
-        """Ask for DBFS' own root, which is refused where it is disabled."""
-        with explained(f"use {self.root}"):
-            self._api.get_status("/")
+        """Ask for the root's own path, which is refused where DBFS is disabled; a missing one can be made.
+
+        Workspaces that refuse every path below it still show `/`.
+        """
+        with contextlib.suppress(NotFoundError), explained(f"use {self.root}"):
+            self._api.get_status(str(self._base))
 
     def read(self, path: PurePosixPath) -> bytes | None:
         """Return a file's content, one request a block."""
