@@ -84,6 +84,8 @@ class Bench:
         project = self.folder / name
         if body is None:
             self.shell(self.folder, f"kedro new --starter=pyspark-iris --name={name}")
+            with (project / "conf" / "databricks" / "databricks.yml").open("a") as file:
+                file.write(f"  root: dbfs:/root/projects/{name}/data\n")
         else:
             settings = f"code:\n  folder: /Workspace/Repos/{{user}}/{name}\n"
             root = f"data:\n  root: dbfs:/root/projects/{name}/data\n"

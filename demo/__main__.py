@@ -1,4 +1,7 @@
-"""`make demo`: run the whole guide on the sandbox, in a temporary folder, and print every command."""
+"""`make demo`: run the guide on a workspace with clusters and DBFS, then on one like Free Edition.
+
+Both run on the sandbox, in a temporary folder. Every command is printed before it runs.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +21,17 @@ PROFILE = "--profile=sandbox"
 PROJECT = "iris-databricks"
 
 
-class Guide:
-    """The steps of the guide.
+class Demo:
+    """The steps on one kind of workspace, in a temporary folder.
 
     Args:
         scratch: The folder for the project, its Git remote and the sandbox's files.
+        like: The kind of workspace, as for `sandbox start --like`.
     """
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, like: str) -> None:
         self.scratch = scratch
+        self.like = like
         self.project = scratch / PROJECT
         self.remote = scratch / "remote.git"
         self.environment = {
@@ -41,8 +46,18 @@ class Guide:
             "GIT_COMMITTER_EMAIL": "demo@example.com",
         }
 
+    def start(self) -> None:
+        """Start the sandbox."""
+        heading(f"Start a local workspace like {self.like}")
+        self.run(f"kedro databricks sandbox start --like={self.like}")
+
+    def stop(self) -> None:
+        """Stop the sandbox."""
+        self.run("kedro databricks sandbox stop")
+
     def create(self) -> None:
         """Create the project, its Git repository, and a bare repository as its remote."""
+        self.scratch.mkdir(exist_ok=True)
         heading("Create a project and put it under version control")
         self.run(f"kedro new --starter=pyspark-iris --name={PROJECT}", folder=self.scratch)
         self.run("git init --quiet --initial-branch=main")
@@ -55,7 +70,9 @@ class Guide:
     def first_run(self) -> str:
         """Push code and data and run the pipeline; return its output."""
         heading("Push it to Databricks and run it there")
-        self.run(f"kedro databricks init {PROFILE}")
+        self.run(f"kedro databricks init --yes {PROFILE}")
+        self.run("git add -A")
+        self.run('git commit --quiet -m "Connect to Databricks"')
         self.run(f"kedro databricks push {PROFILE}")
         return self.run(f"kedro databricks run --env=databricks {PROFILE}")
 
@@ -131,25 +148,26 @@ def expect(output: str, words: str) -> None:
 
 
 def main() -> None:
-    """Run the guide, then print the folder of the project and the next commands."""
+    """Run the steps on both kinds of workspace, then print the guide's project and the next commands."""
     parser = argparse.ArgumentParser(description="Kedro's hybrid Databricks workflow on a local sandbox.")
     parser.add_argument("--folder", type=Path, help="an empty or new folder; a temporary one by default")
     folder: Path | None = parser.parse_args().folder
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
     scratch = (folder or Path(tempfile.mkdtemp(prefix="kedro-databricks-demo-"))).resolve()
-    guide = Guide(scratch)
+    guide, new_user = Demo(scratch / "guide", "guide"), Demo(scratch / "free-edition", "free-edition")
     began = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the sandbox is stopped on SIGTERM, too
-    guide.create()
-    heading("Start a local workspace")
-    guide.run("kedro databricks sandbox start")
-    try:
-        expect(guide.first_run(), "Model has accuracy of 0.960 on test data.")
-        expect(guide.change(), "Model has accuracy of 1.000 on test data.")
-        guide.merge()
-    finally:
-        guide.run("kedro databricks sandbox stop")
+    for demo in (guide, new_user):
+        demo.create()
+        demo.start()
+        try:
+            expect(demo.first_run(), "Model has accuracy of 0.960 on test data.")
+            expect(demo.change(), "Model has accuracy of 1.000 on test data.")
+            if demo is guide:
+                demo.merge()
+        finally:
+            demo.stop()
     heading(f"Done in {time.monotonic() - began:.0f} s")
     say(f"The project is in {guide.project}. To continue with it:\n")
     say(f"  cd {guide.project}")

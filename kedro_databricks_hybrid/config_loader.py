@@ -102,7 +102,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
     @property
     def maps_data(self) -> bool:
         """Whether the catalog's paths are mapped to the data root in this env."""
-        return "root" in self._own_settings().get("data", {})
+        return self._own_settings().get("data", {}).get("root") is not None
 
     @property
     def data_root(self) -> str | None:
@@ -111,9 +111,9 @@ class DatabricksConfigLoader(OmegaConfigLoader):
         Raises:
             SettingsError: databricks.yml is invalid, or a placeholder has no value.
         """
-        if not self.maps_data:
+        root = self.settings.data.root if self.maps_data else None
+        if root is None:
             return None
-        root = self.settings.data.root
         return settings.fill(
             root,
             user=self.user() if "{user}" in root else None,
@@ -218,7 +218,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
         except SettingsError:
             if spark_location() != "local":
                 raise
-            return self.settings.data.root
+            return self.settings.data.root or ""
 
     def _own_catalog(self) -> dict[str, Any]:
         """Return the catalog from the env's files, without the base."""

@@ -76,6 +76,7 @@ class DatabricksHooks:
                 "Versions of Spark datasets are searched on this machine",
                 lambda: _search_versions_on_databricks(pipeline, catalog),
             )
+            _try("spark.yml was not applied", lambda: _apply_spark_yml(loader))
             return
         _try("Spark was not started from spark.yml", lambda: _start_spark(loader, pipeline, catalog))
 
@@ -211,12 +212,24 @@ def _start_spark(
     # even read, since Kedro's loader may print warnings each time it reads.
     if spark_session.spark_location() == "connect" or not _uses_spark(pipeline, catalog):
         return
-    try:
-        conf = loader["spark"]
-    except (KeyError, MissingConfigException):
-        return
-    if conf:
+    if conf := _spark_yml(loader):
         spark_session.start(conf)
+
+
+def _apply_spark_yml(loader: AbstractConfigLoader) -> None:
+    """Apply spark.yml to this run's Databricks Connect session."""
+    from kedro_databricks_hybrid.spark import connect
+
+    session = connect.session()
+    if session is not None and (conf := _spark_yml(loader)):
+        spark_session.apply(session, conf)
+
+
+def _spark_yml(loader: AbstractConfigLoader) -> dict[str, Any]:
+    try:
+        return loader["spark"] or {}
+    except (KeyError, MissingConfigException):
+        return {}
 
 
 def _uses_spark(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> bool:

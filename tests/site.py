@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +22,7 @@ from kedro_databricks_hybrid.databricks.workspace import Workspace
 from kedro_databricks_hybrid.git.repository import Repository
 from kedro_databricks_hybrid.sandbox.app import Sandbox, create_app
 from kedro_databricks_hybrid.sandbox.core.layout import Layout
-from tests.project_fixtures import forget_project, make_project
+from tests.project_fixtures import PACKAGE, forget_project, make_project
 from tests.sandbox_server import serve
 
 if TYPE_CHECKING:
@@ -168,4 +169,29 @@ def pushed(site: Site) -> Site:
     """Push the site's code once."""
     site.call("push", "--no-data")
     site.requests.clear()
+    return site
+
+
+@pytest.fixture
+def at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make stdin look like a terminal, which click's test runner does not provide."""
+    terminal = SimpleNamespace(isatty=lambda: True)
+    for name in ("init", "layout"):
+        monkeypatch.setattr(f"kedro_databricks_hybrid.cli.{name}.sys", SimpleNamespace(stdin=terminal))
+
+
+@pytest.fixture
+def stranger(site: Site) -> Site:
+    """Return a site whose project has its own SparkHooks and nothing for Databricks."""
+    site.git("rm", "-q", "-r", "conf/base/databricks.yml", "conf/databricks/databricks.yml")
+    hooks = f"from {PACKAGE}.hooks import SparkHooks\n\nHOOKS = (SparkHooks(),)\n"
+    site.commit(
+        {
+            f"src/{PACKAGE}/hooks.py": "class SparkHooks: ...\n",
+            f"src/{PACKAGE}/settings.py": f'"""Settings."""\n{hooks}',
+            "requirements.txt": "kedro",
+        },
+        "A stranger",
+    )
+    site.name = "tiny-shop"
     return site

@@ -60,6 +60,7 @@ ACROSS = {
     ("jobs", "clusters.libraries"): "tasks bring libraries",
     ("jobs", "clusters.model"): "tasks run on clusters",
     ("jobs", "clusters.runtimes"): "a job's new cluster names a runtime",
+    ("jobs", "connect.gateway"): "tasks on serverless compute use Spark Connect",
     ("jobs", "repos.credentials"): "a job's git source names a provider",
     ("jobs", "repos.git"): "a job's git source is cloned",
     ("jobs", "workspace.notebook_files"): "notebook tasks read notebooks",

@@ -12,17 +12,25 @@ from kedro_databricks_hybrid.cli.follow import follow, record_printer, report, s
 from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json, warn
 from kedro_databricks_hybrid.databricks import clusters
 from kedro_databricks_hybrid.databricks.workspace import connect
+from kedro_databricks_hybrid.errors import WorkspaceError
 from kedro_databricks_hybrid.project import git_source, notebook
 from kedro_databricks_hybrid.project import settings as databricks_yml
 from kedro_databricks_hybrid.project.project import open_project
 from kedro_databricks_hybrid.run import deploy as deployed
-from kedro_databricks_hybrid.run import job
-from kedro_databricks_hybrid.run.compute import ComputeOptions, choose_compute, refuse_out_of_reach
+from kedro_databricks_hybrid.run import install, job
+from kedro_databricks_hybrid.run.compute import (
+    WITHOUT_ENVIRONMENT,
+    ComputeOptions,
+    choose_compute,
+    is_refused,
+    refuse_out_of_reach,
+)
 from kedro_databricks_hybrid.run.request import RunRequest, new_run_id
 
 if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata
 
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
     from kedro_databricks_hybrid.project.project import Project, ProjectOnWorkspace
     from kedro_databricks_hybrid.run.compute import Choice
 
@@ -70,41 +78,60 @@ def deploy(
     workspace = project.workspace
     compute_options = ComputeOptions(cluster_name, serverless, job=True)
     choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))
+    if choice.why:
+        click.echo(choice.why, err=dry_run)
     refuse_out_of_reach(choice, project.data_root)
-    notebook, commit = _notebook(project)
+    notebook, commit = _notebook(project, dry_run=dry_run)
     request = _request(project, choice)
     parameters = deployed.parameters(request, env=project.env, pipelines=pipelines, params=params)
-    wanted = deployed.settings(
-        name or project.settings.job.name or _default_name(project),
-        databricks_yml.project_name(metadata.package_name),
-        job.settings(notebook, parameters, choice, project.settings.compute, []),
-        schedule=_schedule(project, schedule, timezone),
-        tags=_tags(project, tags),
-    )
-    planned = deployed.plan(workspace, wanted, force=force)
+
+    def plan_for(notebook: job.Notebook) -> deployed.Plan:
+        wanted = deployed.settings(
+            name or project.settings.job.name or _default_name(project),
+            databricks_yml.project_name(metadata.package_name),
+            job.settings(notebook, parameters, choice, project.settings.compute, []),
+            schedule=_schedule(project, schedule, timezone),
+            tags=_tags(project, tags),
+        )
+        return deployed.plan(workspace, wanted, force=force)
+
+    planned = plan_for(notebook)
     if dry_run:
         _say_plan(planned)
         return
-    job_id = planned.job_id
-    if planned.is_done and job_id is not None:
-        say(f"The job {wanted['name']!r} is up to date: {workspace.host}/jobs/{job_id}")
-    else:
-        changed = f" ({', '.join(planned.changes + planned.removals)})" if job_id else ""
-        job_id = deployed.perform(workspace, planned)
-        verb = "Updated" if planned.job_id else "Created"
-        say(f"{verb} the job {wanted['name']!r}{changed}: {workspace.host}/jobs/{job_id}")
+    try:
+        job_id = _perform(workspace, planned)
+    except WorkspaceError as error:
+        if not is_refused(error):
+            raise
+        say(WITHOUT_ENVIRONMENT)
+        job_id = _perform(workspace, plan_for(notebook.without_environment()))
     if run_it:
         _run(project, job_id, request, commit)
 
 
-def _notebook(project: ProjectOnWorkspace) -> tuple[job.Notebook, str | None]:
+def _perform(workspace: Workspace, planned: deployed.Plan) -> int:
+    """Create or update the job, print what was done, and return its id."""
+    name, job_id = planned.wanted["name"], planned.job_id
+    if planned.is_done and job_id is not None:
+        say(f"The job {name!r} is up to date: {workspace.host}/jobs/{job_id}")
+        return job_id
+    changed = f" ({', '.join(planned.changes + planned.removals)})" if job_id else ""
+    verb = "Updated" if job_id else "Created"
+    job_id = deployed.perform(workspace, planned)
+    say(f"{verb} the job {name!r}{changed}: {workspace.host}/jobs/{job_id}")
+    return job_id
+
+
+def _notebook(project: ProjectOnWorkspace, *, dry_run: bool) -> tuple[job.Notebook, str | None]:
     """Return the project's notebook as a job finds it, and the commit that a run would use now."""
     repository, code_settings = project.repository, project.settings.code
     if project.syncs_files or code_settings.job_source == "git_folder":
         code = project.code()
         if not project.syncs_files:
             notebook.require_for_jobs(repository, code.sha or "")
-        return job.Notebook(project.folder / notebook.NAME), code.sha
+        wheel = _wheel(project, code.sha, dry_run=dry_run)
+        return job.Notebook(project.folder / notebook.NAME, wheel=wheel), code.sha
     source = git_source.source(repository, code_settings)
     git_source.refuse_unreachable(source, project.workspace)
     commit = git_source.at_remote(repository, code_settings, source.branch, None)
@@ -115,7 +142,16 @@ def _notebook(project: ProjectOnWorkspace) -> tuple[job.Notebook, str | None]:
         at_remote = (commit or "")[:7]
         warn(f"The job runs {at_remote}, the commit of {source.branch} at the Git remote: push your commit.")
     checkout = notebook.git_source(source, branch=source.branch)
-    return job.Notebook(notebook.path_in_repository(repository), checkout), commit
+    wheel = _wheel(project, commit if commit and is_local else source.commit.sha, dry_run=dry_run)
+    return job.Notebook(notebook.path_in_repository(repository), checkout, wheel), commit
+
+
+def _wheel(project: ProjectOnWorkspace, sha: str | None, *, dry_run: bool) -> PurePosixPath | None:
+    """Return the wheel of this package that the job installs; None if pip finds it in an index."""
+    requirements = project.requirements(sha)
+    if dry_run:
+        return requirements.own_wheel if requirements else None
+    return install.put_own(project.workspace, requirements)
 
 
 def _request(project: ProjectOnWorkspace, choice: Choice) -> RunRequest:

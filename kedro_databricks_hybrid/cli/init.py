@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
+from kedro_databricks_hybrid.cli import layout
+from kedro_databricks_hybrid.cli.layout import RootOptions, Step
 from kedro_databricks_hybrid.cli.options import Command, json_option, profile_option, say, say_json, warn
 from kedro_databricks_hybrid.databricks import git_folder
 from kedro_databricks_hybrid.databricks.workspace import connect
-from kedro_databricks_hybrid.errors import LoginError, SettingsError
+from kedro_databricks_hybrid.errors import LoginError
 from kedro_databricks_hybrid.git.repository import is_local
-from kedro_databricks_hybrid.project import data_root, git_source, scaffold, settings
+from kedro_databricks_hybrid.project import git_source, scaffold
 from kedro_databricks_hybrid.project.project import open_project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from kedro.framework.startup import ProjectMetadata
 
     from kedro_databricks_hybrid.databricks.workspace import Workspace
     from kedro_databricks_hybrid.project.git_source import Source
-    from kedro_databricks_hybrid.project.project import Project
-    from kedro_databricks_hybrid.project.scaffold import Change
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing that init does.
-
-    Args:
-        did: The line to print when it is done.
-        would: The lines that --dry-run prints: the changes to a file, or the API call.
-        do: Does it.
-    """
-
-    did: str
-    would: str
-    do: Callable[[], object]
+    from kedro_databricks_hybrid.project.project import ProjectOnWorkspace
 
 
 @click.command(cls=Command)
@@ -57,6 +38,12 @@ class Step:
 @click.option(
     "--volume", metavar="CATALOG.SCHEMA.VOLUME", help="Volume for the data; created if it does not exist."
 )
+@click.option(
+    "--data-root",
+    metavar="PATH",
+    help="Data root on Databricks: dbfs:/... or /Volumes/...; replaces the one in the settings.",
+)
+@click.option("--yes", "-y", is_flag=True, help="Use the default data root without asking.")
 @click.option("--dry-run", is_flag=True, help="Print every file and API call, and do nothing.")
 @json_option
 @click.pass_obj
@@ -66,32 +53,38 @@ def init(
     git_token_env: str | None,
     git_user: str | None,
     volume: str | None,
+    data_root: str | None,
+    yes: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Prepare a project and its Git folder on Databricks.
+    """Prepare a project, its data root and its Git folder on Databricks.
 
-    Writes the files that the project lacks, sets the config loader in settings.py, registers your Git
+    Chooses the data root and the folder for the code by what the workspace supports: with Unity Catalog a
+    volume, which is created if it does not exist, and your home folder; without it, the paths of Kedro's
+    guide. Writes the files that the project lacks, sets the config loader in settings.py, registers your Git
     provider's token with Databricks, and clones the remote into the Git folder. Existing files, credentials
-    and folders are left unchanged.
+    and folders are left unchanged unless an option changes them.
     """
-    project = open_project(metadata, None)
-    source = git_source.source(project.repository, project.settings.code)
+    if volume and data_root:
+        raise click.UsageError("--volume and --data-root exclude each other.")
+    given = volume or data_root
+    root_options = RootOptions(layout.parse_root(given) if given else None, yes)
+    opened = open_project(metadata, None)
+    source = git_source.source(opened.repository, opened.settings.code)
     workspace = connect(profile)
     git_source.refuse_unreachable(source, workspace)
     say(f"Logged in to {workspace.host} as {workspace.user}")
-    root, steps = _choose_root(project, workspace, volume)
-    plan = scaffold.plan(metadata.project_path, metadata.package_name, project.repository, root)
-    files = [_file_step(metadata.project_path, change) for change in plan.changes]
-    steps += (
-        files
-        + _credential_steps(workspace, source, git_token_env, git_user)
-        + _folder_steps(project, workspace, source)
-    )
-    for step in steps:
-        if not dry_run:
-            step.do()
-        say(step.would if dry_run else step.did)
+    chosen = layout.choose(opened.on(workspace), source, root_options)
+    plan = scaffold.plan(metadata.project_path, metadata.package_name, opened.repository, chosen.values)
+    files = [layout.file_step(metadata.project_path, change) for change in plan.changes]
+    credential = _credential_steps(workspace, source, git_token_env, git_user)
+    others = [*files, *credential, *_folder_steps(chosen.project, source)]
+    _perform(chosen.steps, dry_run=dry_run)
+    if not (dry_run and chosen.steps):
+        chosen.check_root()
+    _perform(others, dry_run=dry_run)
+    steps = [*chosen.steps, *others]
     for instruction in plan.instructions:
         warn(instruction)
     if dry_run:
@@ -106,44 +99,15 @@ def init(
         say_json({"dry_run": dry_run, "steps": said, "instructions": plan.instructions})
 
 
-def _choose_root(project: Project, workspace: Workspace, volume: str | None) -> tuple[str, list[Step]]:
-    """Return the data root for new settings and the steps that create it; existing settings are kept."""
-    path = project.metadata.project_path
-    if (path / "conf" / settings.DATABRICKS_ENV / settings.FILE_NAME).exists():
-        if volume:
-            warn(f"--volume has no effect: the data root is already {project.settings.data.root}.")
-        return project.settings.data.root, []
-    if volume is None and data_root.dbfs_is_enabled(workspace):
-        return data_root.on_dbfs(), []
-    if volume is None and sys.stdin.isatty():
-        volume = click.prompt("The DBFS root is disabled. Volume for the data (catalog.schema.volume)")
-    if volume is None:
-        raise SettingsError(
-            "The DBFS root is disabled in this workspace, so the data need a volume.",
-            hint="Name one with --volume=<catalog>.<schema>.<volume>; it is created if it does not exist.",
-        )
-    root = data_root.in_volume(volume)
-    if data_root.volume_exists(workspace, volume):
-        return root, []
-    call = f"Would call POST /api/2.1/unity-catalog/volumes for {volume}"
-    made = partial(data_root.create_volume, workspace, volume)
-    return root, [Step(f"Created the volume {volume}", call, made)]
+def _perform(steps: list[Step], *, dry_run: bool) -> None:
+    for step in steps:
+        if not dry_run:
+            step.do()
+        say(step.would if dry_run else step.did)
 
 
-def _file_step(project_path: Path, change: Change) -> Step:
-    path = project_path / change.path
-    before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    diff = difflib.unified_diff(before.splitlines(), change.text.splitlines(), lineterm="", n=1)
-    shown = "\n".join(f"    {line}" for line in list(diff)[2:])
-    return Step(
-        f"{change.what} {change.path}",
-        f"Would {'edit' if change.what == 'Edited' else 'write'} {change.path}:\n{shown}",
-        partial(scaffold.write, project_path, change),
-    )
-
-
-def _folder_steps(project: Project, workspace: Workspace, source: Source) -> list[Step]:
-    path = project.on(workspace).git_folder
+def _folder_steps(project: ProjectOnWorkspace, source: Source) -> list[Step]:
+    workspace, path = project.workspace, project.git_folder
     found = git_folder.find(workspace, path)
     if found:
         git_source.refuse_other_repository(found, source)
@@ -154,7 +118,7 @@ def _folder_steps(project: Project, workspace: Workspace, source: Source) -> lis
         Step(
             f"Created the Git folder {path} from {source.shown_url}",
             f"{call}\nWould call POST /api/2.0/repos for {path} from {source.shown_url} ({source.provider})",
-            partial(git_folder.create, workspace, path, url=source.url, provider=source.provider),
+            partial(git_source.folder_for, workspace, path, source),
         )
     ]
 

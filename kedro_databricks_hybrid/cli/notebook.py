@@ -12,7 +12,7 @@ from kedro_databricks_hybrid.errors import HybridError, NotFoundError, SettingsE
 from kedro_databricks_hybrid.project import notebook as project_notebook
 from kedro_databricks_hybrid.project import scaffold
 from kedro_databricks_hybrid.project.project import open_project
-from kedro_databricks_hybrid.project.requirements import local_requirements
+from kedro_databricks_hybrid.project.requirements import DISTRIBUTION, local_requirements
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ def notebook(
     content = content_for(project)
     say(_write(root / path, path, content.as_jupyter() if ipynb else content.as_source(), force=force))
     if not content.takes_jobs:
-        warn(f"Jobs cannot run it: add {scaffold.DISTRIBUTION} to the project's requirements.")
+        warn(f"Jobs cannot run it: add {DISTRIBUTION} to the project's requirements.")
     try:
         workspace = connect(profile)
     except HybridError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kedro_databricks_hybrid.cli import layout
 from kedro_databricks_hybrid.cli.options import (
     Command,
     env_option,
@@ -87,6 +88,8 @@ def push(
         if branch or wip or save or force or (watch and dry_run):
             raise click.UsageError("With code.sync: files, push sends the working tree as it is.")
         project = opened.on(connect(profile))
+        if push_data:
+            project = layout.with_data_root(project)
         result = _push_working_tree(project, push_data, watch=watch, dry_run=dry_run)
     elif watch or (wip and branch):
         raise click.UsageError(_WATCH_IS_FOR_FILES if watch else _WIP_AND_BRANCH)
@@ -95,6 +98,9 @@ def push(
         _refuse_unsupported(opened.repository, source.commit.sha)
         project = opened.on(connect(profile))
         git_source.refuse_unreachable(source, project.workspace)
+        if push_data:
+            project = layout.with_data_root(project)
+            project.data_root  # noqa: B018 - without one it raises, before anything is pushed
         if dry_run:
             result = _say_commit_plan(project, source, wip=wip)
         else:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
-from kedro_databricks_hybrid.cli import run_job
+from kedro_databricks_hybrid.cli import layout, run_job
 from kedro_databricks_hybrid.cli.follow import follow, record_printer, report, starting
 from kedro_databricks_hybrid.cli.options import Command, profile_option, say, warn
 from kedro_databricks_hybrid.cli.push import push, warn_of_edits
@@ -95,17 +95,19 @@ def run(
     options["env"] = opened.env
     if push_first:
         ctx.invoke(push, profile=profile, env=opened.env)
+        opened = open_project(metadata, options["env"])  # push may have asked for the data root
     if by_connect:
         connect_options = ConnectOptions(profile, clusters.SERVERLESS if serverless else cluster_name)
         run_by_connect(ctx, connect_options, options)
         return
     workspace = connect(profile)
-    project = opened.on(workspace)
+    project = layout.with_data_root(opened.on(workspace))
+    root = project.data_root
     code = project.code()
     tell = (lambda line: click.echo(line, err=True)) if as_json else say
     compute_options = ComputeOptions(cluster_name, serverless, as_job)
     choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))
-    refuse_out_of_reach(choice, project.data_root)
+    refuse_out_of_reach(choice, root)
     launch = _Launch(project, code, choice, tell)
     launch.describe()
     run_id = new_run_id()
@@ -177,7 +179,7 @@ class _Launch:
     def _context(self, warm: WarmContext, *, fresh: bool) -> Context:
         """Return a context to run in; if another run is still using it, say so."""
         workspace, tree = self.project.workspace, self.project.data_tree
-        requirements = self.project.requirements(self.code)
+        requirements = self.project.requirements(self.code.sha)
         if fresh:
             return fresh_context(workspace, warm.cluster, requirements, self.say)
         context, last_run = warm.context(requirements, self.say, lambda run: history.end_of(tree, run))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.cli.options import warn
 from kedro_databricks_hybrid.databricks import clusters
-from kedro_databricks_hybrid.errors import SettingsError
+from kedro_databricks_hybrid.errors import SettingsError, WorkspaceError
 from kedro_databricks_hybrid.project import git_source, notebook, settings
 from kedro_databricks_hybrid.project.requirements import fit
 from kedro_databricks_hybrid.run import install, job
-from kedro_databricks_hybrid.run.compute import serverless_dependencies
+from kedro_databricks_hybrid.run.compute import WITHOUT_ENVIRONMENT, is_refused, serverless_dependencies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,15 +45,23 @@ def start(
         seconds: Databricks ends the run after this time; None sets no limit.
         say: Called with one line of progress.
     """
-    if project.settings.code.job_source == GIT_SOURCE:
+    workspace, tree = project.workspace, project.data_tree
+    is_at_commit = project.settings.code.job_source == GIT_SOURCE
+    if is_at_commit:
         notebook = _at_commit(project, code)
         request = replace(request, project_path=PurePosixPath(".."))
         dependencies: list[str] = []
     else:
         notebook, dependencies = _in_folder(project, code, choice, say)
-    compute = project.settings.compute
-    submission = job.Submission(notebook, choice, compute, dependencies, seconds)
-    return job.submit(project.workspace, request, project.data_tree, submission, say)
+    submission = job.Submission(notebook, choice, project.settings.compute, dependencies, seconds)
+    try:
+        return job.submit(workspace, request, tree, submission, say)
+    except WorkspaceError as error:
+        if not (choice.compute == "serverless" and is_refused(error)):
+            raise
+    say(WITHOUT_ENVIRONMENT)
+    notebook = notebook.without_environment() if is_at_commit else _without_environment(project, code)
+    return job.submit(workspace, request, tree, replace(submission, notebook=notebook, dependencies=[]), say)
 
 
 def _at_commit(project: ProjectOnWorkspace, code: GitFolder) -> job.Notebook:
@@ -68,7 +76,8 @@ def _at_commit(project: ProjectOnWorkspace, code: GitFolder) -> job.Notebook:
     git_source.refuse_unreachable(source, project.workspace)
     notebook.require_for_jobs(project.repository, sha)
     checkout = notebook.git_source(source, commit=sha)
-    return job.Notebook(notebook.path_in_repository(project.repository), checkout)
+    wheel = install.put_own(project.workspace, project.requirements(sha))
+    return job.Notebook(notebook.path_in_repository(project.repository), checkout, wheel)
 
 
 def _in_folder(
@@ -76,7 +85,8 @@ def _in_folder(
 ) -> tuple[job.Notebook, list[str]]:
     """Write a notebook that runs the project's folder; return it and the serverless dependencies."""
     workspace, compute = project.workspace, project.settings.compute
-    requirements = project.requirements(code)
+    requirements = project.requirements(code.sha)
+    install.put_own(workspace, requirements)
     name = settings.project_name(project.metadata.package_name)
     if requirements is None:
         return job.Notebook(job.write_notebook(workspace, name, ())), []
@@ -93,6 +103,17 @@ def _in_folder(
     install.tell(fitting, requirements, say)
     cells = install.cells(requirements, fitting)
     return job.Notebook(job.write_notebook(workspace, name, cells)), []
+
+
+def _without_environment(project: ProjectOnWorkspace, code: GitFolder) -> job.Notebook:
+    """Write a notebook that itself installs the requirements on serverless compute, and return it."""
+    requirements = project.requirements(code.sha)
+    cells: list[str] = []
+    if requirements:
+        version = project.settings.compute.environment_version
+        cells = install.cells(requirements, serverless_dependencies(requirements, version))
+    name = settings.project_name(project.metadata.package_name)
+    return job.Notebook(job.write_notebook(project.workspace, name, cells), has_environment=False)
 
 
 def _runtime(project: ProjectOnWorkspace, choice: Choice) -> str:

@@ -17,11 +17,18 @@ from kedro_databricks_hybrid.errors import SandboxError
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.connection import Connection
 
+_LIKE = click.option(
+    "--like",
+    type=click.Choice(["guide", "standard", "free-edition"]),
+    help="Kind of workspace: as in Kedro's guide (clusters and a DBFS root; the default), a standard new one "
+    "(Unity Catalog, no DBFS root), or Free Edition (serverless compute only).",
+)
 FAULT_EFFECTS = (
     *("status", "delay", "reset-before", "reset-after", "truncate", "stale"),
     *("terminate-cluster", "evict-contexts", "expire-token"),
 )
 _FAULTS_ROUTE = "/sandbox/faults"
+SWITCHES = "/sandbox/switches"
 _REQUEST_SECONDS = 30
 
 
@@ -37,10 +44,13 @@ def sandbox() -> None:
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Port to listen on; by default the last one, or a free one."
 )
-def start(port: int | None) -> None:
-    """Start the sandbox, if it is not running."""
+@_LIKE
+def start(port: int | None, like: str | None) -> None:
+    """Start the sandbox; if it is already running, only apply --like."""
     found = sandbox_process.running()
-    connection = found or sandbox_process.start(port)
+    connection = found or sandbox_process.start(port, like)
+    if found and like:
+        ask_sandbox("POST", SWITCHES, {"like": like})
     say(f"The sandbox {'is already running' if found else 'is ready'} at {connection.host}")
     say("Use it with --profile=sandbox, such as `kedro databricks push --profile=sandbox`.")
 
@@ -75,23 +85,30 @@ def reset() -> None:
 
 
 @sandbox.command(cls=Command)
+@_LIKE
 @click.option(
     "--public-dbfs-root/--no-public-dbfs-root",
     default=None,
     help="Have a DBFS root, which new workspaces have not.",
 )
 @click.option(
+    "--task-environments/--no-task-environments",
+    default=None,
+    help="Accept environments for notebook tasks on serverless compute, which some workspaces refuse.",
+)
+@click.option(
     "--uploads",
     type=click.Choice(["multipart", "resumable"]),
     help="Take large files for volumes in parts, as AWS and Azure, or in chunks, as Google's cloud.",
 )
-def switch(public_dbfs_root: bool | None, uploads: str | None) -> None:
+def switch(**options: str | bool | None) -> None:
     """Choose what the sandbox's workspace supports; without an option, print the current choice."""
-    given = {"public-dbfs-root": public_dbfs_root, "uploads": uploads}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    found = ask_sandbox("POST" if chosen else "GET", "/sandbox/switches", chosen or None)
+    chosen = {name.replace("_", "-"): value for name, value in options.items() if value is not None}
+    found = ask_sandbox("POST" if chosen else "GET", SWITCHES, chosen or None)
     root = "has a" if found["public-dbfs-root"] else "has no"
-    say(f"The sandbox {root} public DBFS root and takes {found['uploads']} uploads.")
+    say(f"The sandbox is like {found['like']}, {root} public DBFS root and takes {found['uploads']} uploads.")
+    if not found["task-environments"]:
+        say("It refuses an environment for notebook tasks.")
 
 
 @sandbox.group()

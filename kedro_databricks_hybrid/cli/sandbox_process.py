@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
-_NEEDED = ("starlette", "uvicorn", "jupyter_client", "ipykernel", "psutil", "pyspark")
+_NEEDED = ("starlette", "uvicorn", "jupyter_client", "ipykernel", "psutil", "pyspark", "grpc_status")
 
 
 def running() -> Connection | None:
@@ -42,11 +42,12 @@ def require_running() -> Connection:
     return found
 
 
-def start(port: int | None) -> Connection:
+def start(port: int | None, like: str | None = None) -> Connection:
     """Start the sandbox and return when it answers.
 
     Args:
         port: Port on 127.0.0.1; None selects the port of the last start, or a free one.
+        like: The kind of workspace, such as `free-edition`; None keeps the kind of the last start.
 
     Raises:
         SandboxError: A package is not installed, or the process ended; the message has its last line.
@@ -63,6 +64,8 @@ def start(port: int | None) -> Connection:
     command = [sys.executable, "-m", "kedro_databricks_hybrid.sandbox", "--home", str(home)]
     if port is not None:
         command += ["--port", str(port)]
+    if like is not None:
+        command += ["--like", like]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd=home

@@ -160,10 +160,12 @@ def _code(project: ProjectOnWorkspace) -> Section:
 
 def _cluster(project: ProjectOnWorkspace) -> Section:
     workspace, wanted = project.workspace, project.settings.compute.cluster
-    if wanted == clusters.SERVERLESS:
+    chosen = None if wanted == clusters.SERVERLESS else clusters.choose(workspace, wanted)
+    if chosen is None:
         document = {"id": None, "name": clusters.SERVERLESS, "state": None, "runtime": None}
-        return Section("cluster", ["serverless compute; every run becomes a job"], document)
-    details = clusters.details(workspace, clusters.choose(workspace, wanted))
+        why = "" if wanted else f"{clusters.NONE_VISIBLE}: "
+        return Section("cluster", [f"{why}serverless compute; every run becomes a job"], document)
+    details = clusters.details(workspace, chosen)
     return Section(
         "cluster",
         [f"{details.name} is {details.state.lower()}, Databricks Runtime {details.runtime}"],

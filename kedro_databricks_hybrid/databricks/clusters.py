@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SERVERLESS = "serverless"
 """The reserved cluster name for serverless compute."""
 
+NONE_VISIBLE = "You can see no all-purpose cluster"
+"""The reason for serverless compute if nobody asked for it."""
+
 _START_MINUTES = 30
 _POLL_SECONDS = (0.25, 5.0)
 _INSTALLING = {"PENDING", "RESOLVING", "INSTALLING", "RESTORED"}
@@ -40,12 +43,15 @@ class VisibleCluster(Cluster):
     state: str
 
 
-def choose(workspace: Workspace, wanted: str | None) -> Cluster:
+def choose(workspace: Workspace, wanted: str | None) -> Cluster | None:
     """Return the cluster with an id or name; without one, the only running or only visible cluster.
 
     Args:
         workspace: The workspace.
         wanted: An id or a name; None for the only running cluster, or else the only visible one.
+
+    Returns:
+        The cluster; None for serverless compute, if no cluster is named and none is visible.
 
     Raises:
         ComputeError: No cluster matches, or several do; the message lists the visible clusters.
@@ -63,7 +69,7 @@ def visible(workspace: Workspace) -> list[VisibleCluster]:
         ]
 
 
-def pick(found: Sequence[VisibleCluster], wanted: str | None) -> Cluster:
+def pick(found: Sequence[VisibleCluster], wanted: str | None) -> Cluster | None:
     """Choose among visible clusters as `choose` does."""
     names = ", ".join(f"{each.name} ({each.state})" for each in found) or "none"
     if wanted:
@@ -75,17 +81,15 @@ def pick(found: Sequence[VisibleCluster], wanted: str | None) -> Cluster:
                 hint="Choose one by its name or id with --cluster, or as compute.cluster in databricks.yml.",
             )
         return matching[0]
+    if not found:
+        return None
     running = [each for each in found if each.state == "RUNNING"]
     for candidates in (running, found):
         if len(candidates) == 1:
             return candidates[0]
     raise ComputeError(
-        f"There are several clusters to choose from: {names}."
-        if found
-        else "You can see no cluster in this workspace.",
-        hint="Choose one by its name or id with --cluster, or as compute.cluster in databricks.yml."
-        if found
-        else "Create an all-purpose cluster, or run with --serverless.",
+        f"There are several clusters to choose from: {names}.",
+        hint="Choose one by its name or id with --cluster, or as compute.cluster in databricks.yml.",
     )
 
 

@@ -9,15 +9,21 @@ import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.databricks.retry import Backoff
 from kedro_databricks_hybrid.databricks.workspace import translated
-from kedro_databricks_hybrid.errors import DirtyGitFolderError, NotFoundError, WorkspaceError
+from kedro_databricks_hybrid.errors import (
+    ConnectionFailedError,
+    DirtyGitFolderError,
+    HybridError,
+    NotFoundError,
+    WorkspaceError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import PurePosixPath
 
     from kedro_databricks_hybrid.databricks.workspace import Workspace
 
@@ -67,13 +73,16 @@ def find(workspace: Workspace, path: PurePosixPath) -> GitFolder | None:
     except NotFoundError:
         return None
     kind = str(status.get("object_type", "object of no type"))
-    if kind in {"REPO", "DIRECTORY"} and "object_id" in status:  # folders made by git itself are DIRECTORY
+    if kind in {"REPO", "DIRECTORY"} and "object_id" in status:
         git = status.get("git_info", {})
         is_complete = git.get("branch") and git.get("head_commit_id") and git.get("url")
         if kind == "REPO" and is_complete:  # saves the request to the repos API
             return GitFolder(status["object_id"], path, git["branch"], git["head_commit_id"], git["url"])
+        # Outside /Repos, a Git folder may be a DIRECTORY whose git_info has only the id and path; folders
+        # inside a Git folder have the same git_info.
+        is_root = _repos_path(PurePosixPath(str(git.get("path", "")))) == _repos_path(path)
         try:
-            return _get(workspace, status["object_id"], path)
+            return _get(workspace, git["id"] if is_root and "id" in git else status["object_id"], path)
         except NotFoundError:
             pass
     raise WorkspaceError(
@@ -105,15 +114,35 @@ def create(workspace: Workspace, path: PurePosixPath, *, url: str, provider: str
         path: The folder to create; missing parents are created too.
         url: The remote, in the form that Databricks clones from.
         provider: Databricks' name for the Git provider.
+
+    Raises:
+        WorkspaceError: Databricks refused, and the Git folder does not exist.
     """
     with translated(f"create the folder {path.parent}"):
         workspace.client.workspace.mkdirs(str(path.parent))
-    with _hinted(workspace, url, str(path)), translated(f"clone {url} into the Git folder {path}"):
-        repo = workspace.client.repos.create(url=url, provider=provider, path=_repos_path(path))
+    try:
+        with _hinted(workspace, url, str(path)), translated(f"clone {url} into the Git folder {path}"):
+            repo = workspace.client.repos.create(url=url, provider=provider, path=_repos_path(path))
+    except (WorkspaceError, ConnectionFailedError):
+        if created := _created_nevertheless(workspace, path):
+            return created
+        raise
     if repo.id is None:
         raise WorkspaceError(f"Databricks created the Git folder {path} but returned no id.")
     made = GitFolder(repo.id, path, repo.branch or None, repo.head_commit_id or None, repo.url or url)
     return _read_back(workspace, made, Target(branch=made.branch, sha=made.sha))
+
+
+def _created_nevertheless(workspace: Workspace, path: PurePosixPath) -> GitFolder | None:
+    """Return the Git folder that a failed request created, if it has a commit.
+
+    A slow clone may finish after its request timed out; a repeated request is then refused.
+    """
+    try:
+        found = find(workspace, path)
+    except HybridError:
+        return None
+    return found if found and found.sha else None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
 from kedro_databricks_hybrid.git.repository import error_summary, is_local
 from kedro_databricks_hybrid.project import git_source, runtimes, scaffold
-from kedro_databricks_hybrid.project.requirements import local_requirements
+from kedro_databricks_hybrid.project.requirements import DISTRIBUTION, local_requirements
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,14 +41,14 @@ def requirements(project_path: Path) -> Finding:
         return red("requirements", f"{name} includes {missing}, which does not exist", f"Edit {name}")
     judged = runtimes.judge(listing, None)
     if clash := [each for each in judged if each.verdict is runtimes.Verdict.REPLACES]:
-        local = f'; locally `pip install "{scaffold.DISTRIBUTION}[spark]"`'
+        local = f'; locally `pip install "{DISTRIBUTION}[spark]"`'
         return red(
             "requirements",
             "; ".join(each.reason for each in clash),
             "; ".join(each.fix for each in clash) + local,
         )
     if not scaffold.is_required(found):
-        return red("requirements", f"{name} lacks {scaffold.DISTRIBUTION}", "kedro databricks init")
+        return red("requirements", f"{name} lacks {DISTRIBUTION}", "kedro databricks init")
     return green("requirements", f"{name} replaces no package that the runtime must provide")
 
 

@@ -8,6 +8,7 @@ import platform
 import re
 import secrets
 import time
+from datetime import date
 from email.utils import parsedate_to_datetime
 from importlib import metadata
 from pathlib import PurePosixPath
@@ -138,10 +139,13 @@ def folder(project: ProjectOnWorkspace) -> Finding:
 
 def compute(project: ProjectOnWorkspace) -> list[Finding]:
     """Report the cluster's state, and whether its runtime and access mode can run the project."""
-    workspace = project.workspace
-    if project.settings.compute.cluster == clusters.SERVERLESS:
-        return [_serverless(project.data_root)]
-    chosen = clusters.choose(workspace, project.settings.compute.cluster)
+    workspace, wanted = project.workspace, project.settings.compute.cluster
+    root = project.data_root if project.settings.data.root else None
+    if wanted == clusters.SERVERLESS:
+        return [_serverless(root), _environment(project)]
+    chosen = clusters.choose(workspace, wanted)
+    if chosen is None:
+        return [_serverless(root, f"{clusters.NONE_VISIBLE}: "), _environment(project)]
     details = clusters.details(workspace, chosen)
     page = f"{workspace.host}/compute/clusters/{details.cluster_id}"
     state = f"{details.name} is {details.state.lower()}"
@@ -153,15 +157,27 @@ def compute(project: ProjectOnWorkspace) -> list[Finding]:
         green("cluster", state),
         _runtime(details, workspace),
         of_project.packages(project.metadata.project_path, details.runtime),
-        _access(project, details, page),
+        _access(root or "", details, workspace, page),
     ]
 
 
-def _serverless(data_root: str) -> Finding:
-    if not is_on_volume(data_root):
-        found = f"serverless compute, which cannot reach the data root {data_root}"
-        return red("cluster", found, "Set data.root to a volume in databricks.yml")
-    return green("cluster", "serverless compute; every run becomes a job")
+def _serverless(data_root: str | None, why: str = "") -> Finding:
+    if data_root and not is_on_volume(data_root):
+        found = f"{why}serverless compute, which cannot reach the data root {data_root}"
+        return red("cluster", found, "kedro databricks init --volume=<catalog>.<schema>.<volume>")
+    return green("cluster", f"{why}serverless compute; every run becomes a job")
+
+
+def _environment(project: ProjectOnWorkspace) -> Finding:
+    """Check whether the serverless environment's version is known, and installs requirements."""
+    version, known = project.settings.compute.environment_version, runtimes.serverless_versions()
+    shown = f"serverless environment version {version}"
+    newest = f'Set compute.environment_version to "{known[-1]}"'
+    if version not in known:
+        return yellow("runtime", f"{shown} is unknown; the known versions are {', '.join(known)}", newest)
+    if version == known[0]:
+        return yellow("runtime", f"{shown} may not install the project's requirements", newest)
+    return green("runtime", shown)
 
 
 def data_root(project: ProjectOnWorkspace) -> Finding:
@@ -181,19 +197,21 @@ def _runtime(details: clusters.Details, workspace: Workspace) -> Finding:
     shown = f"Databricks Runtime {details.runtime}"
     if runtime is None:
         return yellow("runtime", f"not checked: the version {shown} is unknown")
+    page = f"{workspace.host}/compute/clusters/{details.cluster_id}"
     if not runtime.is_supported:
         oldest = runtimes.oldest_release()
-        page = f"{workspace.host}/compute/clusters/{details.cluster_id}"
         return red("runtime", f"{shown} is older than {oldest}", f"Choose {oldest} or newer at {page}")
+    if (end := runtimes.ended(details.runtime, date.today())) is not None:  # noqa: DTZ011 - a day
+        return yellow("runtime", f"{shown} has had no support since {end}", f"Choose a newer one at {page}")
     if workspace.is_local:
         return green("runtime", f"{shown}, with this machine's Python and Spark")
     here = ".".join(platform.python_version_tuple()[:2])
     return compare_runtime(runtime, shown, here, _version("pyspark"), _version("databricks-connect"))
 
 
-def _access(project: ProjectOnWorkspace, details: clusters.Details, page: str) -> Finding:
-    mode, root = details.access_mode, project.data_root
-    if details.single_user and details.single_user != project.workspace.user:
+def _access(root: str, details: clusters.Details, workspace: Workspace, page: str) -> Finding:
+    mode = details.access_mode
+    if details.single_user and details.single_user != workspace.user:
         owner = details.single_user
         return red(
             "access mode", f"{details.name} is dedicated to {owner}", f"Choose another cluster or edit {page}"

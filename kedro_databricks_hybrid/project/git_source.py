@@ -121,7 +121,7 @@ def folder_for(workspace: Workspace, path: PurePosixPath, source: Source) -> Git
     """
     folder = git_folder.find(workspace, path)
     if folder is None:
-        return git_folder.create(workspace, path, url=source.url, provider=source.provider)
+        folder = git_folder.create(workspace, path, url=source.url, provider=source.provider)
     refuse_other_repository(folder, source)
     return folder
 

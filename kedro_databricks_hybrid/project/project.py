@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.databricks import git_folder, mirror
+from kedro_databricks_hybrid.errors import SettingsError
 from kedro_databricks_hybrid.git.repository import Repository
 from kedro_databricks_hybrid.project import settings as databricks_yml
 from kedro_databricks_hybrid.transfer.trees.open import open_tree
@@ -60,7 +61,7 @@ class ProjectOnWorkspace(Project):
     @cached_property
     def git_folder(self) -> PurePosixPath:
         """The path of the Git folder."""
-        return PurePosixPath(self._filled(self.settings.code.folder))
+        return PurePosixPath(self.filled(self.settings.code.folder))
 
     @cached_property
     def mirror_folder(self) -> PurePosixPath:
@@ -74,13 +75,26 @@ class ProjectOnWorkspace(Project):
 
     @cached_property
     def data_root(self) -> str:
-        """The data root with its placeholders filled in."""
-        return self._filled(self.settings.data.root)
+        """The data root with its placeholders filled in.
+
+        Raises:
+            SettingsError: The settings have no data root.
+        """
+        root = self.settings.data.root
+        if root is None:
+            message = "The project has no data root on Databricks yet."
+            raise SettingsError(message, hint=self._root_hint())
+        return self.filled(root)
 
     @cached_property
     def data_tree(self) -> RemoteTree:
         """The files below the data root."""
         return open_tree(self.workspace, self.data_root)
+
+    def _root_hint(self) -> str:
+        if self.env not in {None, databricks_yml.DATABRICKS_ENV}:
+            return f"Set data.root in conf/{self.env}/{databricks_yml.FILE_NAME}."
+        return f"`kedro databricks init --yes{self.workspace.flags}` takes the default one."
 
     @property
     def data_key(self) -> str:
@@ -107,14 +121,21 @@ class ProjectOnWorkspace(Project):
             return mirror.get(self.workspace, self.mirror_folder)
         return git_folder.get(self.workspace, self.git_folder)
 
-    def requirements(self, code: GitFolder) -> Requirements | None:
-        """Return the requirements of the code on the workspace."""
-        from kedro_databricks_hybrid.project import requirements
+    def requirements(self, sha: str | None) -> Requirements | None:
+        """Return a commit's requirements; a wheel replaces this package if it is not from an index.
 
-        read = self.repository.reader(code.sha or "", requirements.FILES)
-        return requirements.find_requirements(self.folder, read, self.settings.compute.pip_options)
+        Args:
+            sha: The commit of the code on the workspace; None if it has none.
+        """
+        from kedro_databricks_hybrid.project import own_package, requirements
 
-    def _filled(self, template: str) -> str:
+        read = self.repository.reader(sha or "", requirements.FILES)
+        found = requirements.find_requirements(self.folder, read, self.settings.compute.pip_options)
+        wheel = own_package.path_for(self.workspace) if found and found.includes_own_package else None
+        return found.with_own_wheel(wheel) if found and wheel else found
+
+    def filled(self, template: str) -> str:
+        """Return a path of the settings with its placeholders filled in."""
         return databricks_yml.fill(
             template,
             user=self.workspace.user,

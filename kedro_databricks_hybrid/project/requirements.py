@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     Read = Callable[[str], bytes | None]
 
+DISTRIBUTION = "kedro-databricks-hybrid"
+"""The name of this package in requirements."""
+
 REQUIREMENTS_FILES = ("requirements.txt", "src/requirements.txt", "requirements.lock")
 """Files that pip can read itself, relative to the project's folder; the first one that exists is used."""
 
@@ -45,6 +48,7 @@ class Requirements:
         is_for_pip: Whether pip can read the file itself.
         file_options: The file's own options for pip, such as an index.
         pip_options: The options for pip in the settings.
+        own_wheel: A wheel of this package to install instead of the requirement; None to use the index.
     """
 
     path: PurePosixPath
@@ -53,6 +57,17 @@ class Requirements:
     is_for_pip: bool = True
     file_options: tuple[str, ...] = ()
     pip_options: str = ""
+    own_wheel: PurePosixPath | None = None
+
+    @property
+    def includes_own_package(self) -> bool:
+        """Whether they include this package, to be installed from an index."""
+        return any(_is_own_package(each) for each in self.listing.requirements)
+
+    def with_own_wheel(self, wheel: PurePosixPath) -> Requirements:
+        """Return these requirements with a wheel instead of this package."""
+        digest = hashlib.sha256(f"{self.digest} {wheel}".encode()).hexdigest()
+        return replace(self, own_wheel=wheel, digest=digest)
 
 
 @dataclass(frozen=True)
@@ -131,15 +146,15 @@ def fit(requirements: Requirements, runtime: str) -> Fit:
         if judged.verdict is Verdict.CONFLICTS:
             replaced.append(judged.reason)
         if judged.verdict is not Verdict.REPLACES:
-            lines.append(_line(wanted, wanted.extras))
+            lines.append(_line(wanted, wanted.extras, requirements.own_wheel))
             continue
         kept = frozenset(each for each in wanted.extras if not _replaces(wanted, {each}, runtime))
         if _replaces(wanted, set(), runtime):
             left_out.append(wanted.text)
         else:
-            lines.append(_line(wanted, kept))
+            lines.append(_line(wanted, kept, requirements.own_wheel))
             left_out.append(f"{wanted.name}[{','.join(sorted(wanted.extras - kept))}]")
-    if requirements.is_for_pip and not left_out:
+    if requirements.is_for_pip and not left_out and requirements.own_wheel is None:
         return Fit(None, [], replaced)
     return Fit([*requirements.file_options, *lines, *requirements.listing.unclear], left_out, replaced)
 
@@ -149,8 +164,15 @@ def _replaces(wanted: Requirement, extras: set[str], runtime: str) -> bool:
     return any(each.verdict is Verdict.REPLACES for each in judge(single, runtime))
 
 
-def _line(wanted: Requirement, extras: frozenset[str]) -> str:
+def _is_own_package(wanted: Requirement) -> bool:
+    """Tell whether a requirement is this package, to be installed from an index."""
+    return wanted.name == DISTRIBUTION and not wanted.address
+
+
+def _line(wanted: Requirement, extras: frozenset[str], own_wheel: PurePosixPath | None = None) -> str:
     """Write a requirement as one line; one with an address is not changed."""
+    if own_wheel and _is_own_package(wanted):
+        return f"{own_wheel}[{','.join(sorted(extras))}]" if extras else str(own_wheel)
     if wanted.address:
         return wanted.text
     return _written(wanted, extras, str(wanted.specifier))

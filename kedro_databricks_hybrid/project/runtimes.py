@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from datetime import date
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -111,6 +112,19 @@ def judge(listing: Listing, runtime: str | None, python: str | None = None) -> l
 def is_known(runtime: str) -> bool:
     """Tell whether the table lists the packages of a runtime."""
     return bool(_packages(runtime))
+
+
+def ended(runtime: str, today: date) -> date | None:
+    """Return the day on which a runtime's support ended; None if it has not ended or is unknown."""
+    day = _entry(runtime).get("ends")
+    end = date.fromisoformat(day) if day else None
+    return end if end and end < today else None
+
+
+def serverless_versions() -> list[str]:
+    """Return the versions of serverless environments in the table, the oldest first."""
+    names = (name.partition("serverless-")[2] for name in _table()["runtimes"])
+    return sorted(filter(None, names), key=int)
 
 
 def source(runtime: str) -> str | None:
@@ -217,17 +231,27 @@ def _applies(requirement: Requirement, python: str | None) -> bool:
 
 
 def _packages(runtime: str | None) -> dict[str, str]:
-    """Return the versions that a runtime contains; those of runtimes for machine learning are not listed."""
-    packages: dict[str, str] = {} if "-ml-" in (runtime or "") else _entry(runtime).get("packages", {})
+    """Return the versions that a runtime contains; only exact releases are listed, and none for ML."""
+    key = runtime or ""
+    if "-ml-" in key or _is_sandbox(key):
+        return {}
+    packages: dict[str, str] = _table()["runtimes"].get(_release(key) or key, {}).get("packages", {})
     return packages
 
 
 def _entry(runtime: str | None) -> dict[str, Any]:
     """Return the table's entry for a runtime: that of its release, or of its major version."""
     key = runtime or ""
+    if _is_sandbox(key):
+        return {}
     release = _release(key) or key  # serverless-4 is listed under its own key
     entries: dict[str, dict[str, Any]] = _table()["runtimes"]
     return entries.get(release) or entries.get(release.partition(".")[0], {})
+
+
+def _is_sandbox(key: str) -> bool:
+    """Tell whether a key is of the sandbox's own runtime: it names the installed Spark and Python."""
+    return "-sandbox-" in key
 
 
 def _release(key: str) -> str | None:

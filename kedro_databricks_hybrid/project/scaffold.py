@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.project import notebook, settings_py
-from kedro_databricks_hybrid.project.requirements import REQUIREMENTS_FILES, local_requirements
+from kedro_databricks_hybrid.errors import SettingsError
+from kedro_databricks_hybrid.project import notebook, settings, settings_py, yaml_edit
+from kedro_databricks_hybrid.project.requirements import DISTRIBUTION, REQUIREMENTS_FILES, local_requirements
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from kedro_databricks_hybrid.git.repository import Repository
@@ -20,23 +22,28 @@ LOADER_LINES = (
 )
 """What settings.py must contain so that one catalog works locally and on Databricks."""
 
-DISTRIBUTION = "kedro-databricks-hybrid"
 _BASE = """\
-# This project's settings for Databricks. Each line shows a default; uncomment it to change it.
+# This project's settings for Databricks. A commented line shows a default; uncomment it to change it.
 # {user} stands for your Databricks user name, {project} for this project's name, {branch} for the Git branch.
-# code:
-#   folder: /Workspace/Repos/{user}/{project}   # the Git folder
-#   remote: origin                              # the Git remote to clone it from
-#   provider: gitHub                            # only if the host's name does not tell, as git.example.com
-# compute:
-#   cluster: my-cluster                         # name or id; --cluster overrides it
+# code.folder is the Git folder.
+code:
+  # remote: origin       # the Git remote to clone it from
+  # provider: gitHub     # only if the host's name does not tell, as git.example.com
+compute:
+  # cluster: my-cluster  # name or id, or serverless; --cluster overrides it
 """
 
 _DATABRICKS = """\
-# The env `databricks`: the catalog's paths below data/ point to this data root.
+# The env `databricks`: the catalog's paths below data/ point to this data root,
+# dbfs:/... or /Volumes/<catalog>/<schema>/<volume>/...
 data:
-  root: <root>   # dbfs:/... or /Volumes/<catalog>/<schema>/<volume>/...
 """
+
+_SETTINGS_FILES = {
+    f"conf/{settings.BASE_ENV}/{settings.FILE_NAME}": ({"code.folder", "compute.cluster"}, _BASE),
+    f"conf/{settings.DATABRICKS_ENV}/{settings.FILE_NAME}": ({"data.root"}, _DATABRICKS),
+}
+"""The settings that `init` writes to each file, and the initial content of the file."""
 
 # Lines for .gitignore, each with a path that tells whether git ignores such files already.
 _IGNORED = (
@@ -51,11 +58,12 @@ _IGNORED = (
 
 @dataclass(frozen=True)
 class Change:
-    """A file to write: its path in the project, its text, and the verb that reports it."""
+    """A file to write: its path in the project, its text, the verb that reports it, and its settings."""
 
     path: str
     text: str
     what: str
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,42 +79,84 @@ class Plan:
     instructions: list[str]
 
 
-def plan(project_path: Path, package: str, repository: Repository, data_root: str) -> Plan:
+def plan(project_path: Path, package: str, repository: Repository, values: Mapping[str, str]) -> Plan:
     """Plan which files to write or extend; existing content is kept.
 
     Args:
         project_path: The Kedro project.
         package: Its Python package.
         repository: Its repository, to ask what git ignores.
-        data_root: The data root of the env `databricks`; may contain placeholders.
+        values: The settings to write, `<section>.<key>` and value; may contain placeholders.
+
+    Raises:
+        SettingsError: A databricks.yml cannot be edited.
     """
-    changes, instructions = [], []
+    changes, instructions = settings_changes(project_path, values), []
     required = local_requirements(project_path)
-    new = {
-        "conf/base/databricks.yml": _BASE,
-        "conf/databricks/databricks.yml": _DATABRICKS.replace("<root>", data_root),
-    }
-    if not _has_notebook(project_path):
+    if not _has_notebook(project_path) and not (project_path / notebook.PATH).exists():
         file = str(required.path) if required else REQUIREMENTS_FILES[0]
         is_for_pip = required is None or required.is_for_pip
-        new[notebook.PATH] = notebook.Content(file if is_for_pip else None).as_source()
-    for name, text in new.items():
-        if not (project_path / name).exists():
-            changes.append(Change(name, text, "Wrote"))
+        text = notebook.Content(file if is_for_pip else None).as_source()
+        changes.append(Change(notebook.PATH, text, "Wrote"))
     added = _requirements(project_path, required)
     changes += [each for each in (_gitignore(project_path, repository), added) if each]
     if required and not added and not is_required(required):
         instructions.append(f"Add {DISTRIBUTION} to the project's requirements: {required.path} lacks it.")
-    settings = f"src/{package}/settings.py"
+    settings_file = f"src/{package}/settings.py"
     try:
-        before = _text(project_path / settings)
+        before = _text(project_path / settings_file)
         after = settings_py.with_loader(before)
         if after != before:
-            changes.append(Change(settings, after, "Edited"))
+            changes.append(Change(settings_file, after, "Edited"))
     except settings_py.CannotEditError as error:
         if not uses_our_loader():
-            instructions.append(f"Add to {settings}, which was not changed because {error}: {LOADER_LINES}")
+            instructions.append(
+                f"Add to {settings_file}, which was not changed because {error}: {LOADER_LINES}"
+            )
     return Plan(changes, instructions)
+
+
+def settings_changes(project_path: Path, values: Mapping[str, str]) -> list[Change]:
+    """Plan which databricks.yml files to write or edit so that they contain some settings.
+
+    Args:
+        project_path: The Kedro project.
+        values: The settings, `<section>.<key>` and value.
+
+    Raises:
+        SettingsError: A file cannot be edited.
+    """
+    changes = []
+    for path, (names, template) in _SETTINGS_FILES.items():
+        exists = (project_path / path).exists()
+        before = _text(project_path / path) if exists else template
+        given = {name: value for name, value in values.items() if name in names}
+        text = before
+        for name, value in given.items():
+            text = _with_value(path, text, name, value)
+        said = ", ".join(_description(name, value, before) for name, value in given.items())
+        if not exists:
+            changes.append(Change(path, text, "Wrote", said))
+        elif text != before:
+            changes.append(Change(path, text, "Edited", said))
+    return changes
+
+
+def _with_value(path: str, text: str, name: str, value: str) -> str:
+    try:
+        return yaml_edit.with_value(text, name, value)
+    except yaml_edit.CannotEditError as error:
+        hint = f"Set {name} to {value} there."
+        raise SettingsError(f"{path} cannot be edited: {error}.", hint=hint) from error
+
+
+def _description(name: str, value: str, before: str) -> str:
+    """Return a setting's new value, and its old one in the text of its file, as words for the user."""
+    import yaml
+
+    section, _, key = name.partition(".")
+    old = ((yaml.safe_load(before) or {}).get(section) or {}).get(key)
+    return f"{name} is {value}" if old is None else f"{name} is {value} and was {old}"
 
 
 def write(project_path: Path, change: Change) -> None:
@@ -124,9 +174,9 @@ def is_required(requirements: Requirements) -> bool:
 
 def uses_our_loader() -> bool:
     """Tell whether the project that Kedro has loaded uses DatabricksConfigLoader."""
-    from kedro.framework.project import settings
+    from kedro.framework.project import settings as kedro_settings
 
-    loader: type = settings.CONFIG_LOADER_CLASS
+    loader: type = kedro_settings.CONFIG_LOADER_CLASS
     return any(base.__name__ == "DatabricksConfigLoader" for base in loader.__mro__)
 
 

@@ -50,11 +50,11 @@ class Data:
     Args:
         local: The local data folder, inside the project.
         root: The data root: `dbfs:/...` or `/Volumes/<catalog>/<schema>/<volume>[/...]`; may contain
-            placeholders.
+            placeholders. If not given, `kedro databricks init` chooses one that the workspace supports.
     """
 
     local: str = "data"
-    root: str = "dbfs:/root/projects/{project}/data"
+    root: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,8 @@ class Settings:
 _SECTIONS = {"code": Code, "data": Data, "compute": Compute, "job": Job}
 _MAPPINGS = {"compute.job_cluster", "job.tags"}
 _OPTIONAL = {
-    *("code.provider", "code.job_source", "compute.cluster", PIP_OPTIONS, "job.name", "job.schedule"),
+    *("code.provider", "code.job_source", "data.root", "compute.cluster", PIP_OPTIONS, "job.name"),
+    "job.schedule",
     *_MAPPINGS,
 }
 
@@ -118,11 +119,18 @@ def load(project_path: Path, env: str | None = None, *, conf_source: Path | None
     Raises:
         SettingsError: A file cannot be read, or contains something that is not a setting.
     """
-    conf = conf_source or Path(project_path) / "conf"
-    layers = [conf / BASE_ENV / FILE_NAME]
-    if env and env != BASE_ENV:
-        layers.append(conf / env / FILE_NAME)
-    return merge(*(parse(_text(layer), where=layer.as_posix()) for layer in layers))
+    return merge(*_layers(conf_source or Path(project_path) / "conf", env))
+
+
+def is_given(project_path: Path, env: str | None, name: str) -> bool:
+    """Tell whether databricks.yml contains a setting, `<section>.<key>`.
+
+    Raises:
+        SettingsError: As `load`.
+    """
+    section, _, key = name.partition(".")
+    layers = _layers(Path(project_path) / "conf", env)
+    return any(layer.get(section, {}).get(key) is not None for layer in layers)
 
 
 def parse(text: str, *, where: str) -> dict[str, dict[str, Any]]:
@@ -146,9 +154,39 @@ def parse(text: str, *, where: str) -> dict[str, dict[str, Any]]:
             raise SettingsError(message)
         _refuse_unknown(given, known, where, prefix=f"{name}.")
         for key, value in given.items():
-            _check(f"{name}.{key}", value, where)
+            check(f"{name}.{key}", value, where=where)
         checked[name] = given
     return checked
+
+
+def check(name: str, value: object, *, where: str) -> None:
+    """Refuse an invalid value of a setting.
+
+    Args:
+        name: The setting, `<section>.<key>`.
+        value: The value.
+        where: The file's or option's name in errors.
+
+    Raises:
+        SettingsError: The setting cannot have this value.
+    """
+    if value is None and name in _OPTIONAL:
+        return
+    if name in _MAPPINGS:
+        if not isinstance(value, dict):
+            raise SettingsError(f"{where}: {name} must be a mapping of settings, not {value!r}.")
+        return
+    if not isinstance(value, str):
+        message = f"{where}: {name} must be text, not {value!r}."
+        raise SettingsError(message, hint="Put it in quotation marks.")
+    problem = None if value.strip() else "must not be empty"
+    if not problem:
+        rule = RULES.get(name)
+        problem = rule(value) if rule else None
+    if problem:
+        shown = "" if name == PIP_OPTIONS else f" is {value!r}, but"  # it may hold a login
+        message = f"{where}: {name}{shown} {problem}."
+        raise SettingsError(message)
 
 
 def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
@@ -211,6 +249,13 @@ def fill(template: str, *, user: str | None = None, project: str, branch: str | 
         return value
 
     return PLACEHOLDER.sub(value_of, template)
+
+
+def _layers(conf: Path, env: str | None) -> list[dict[str, dict[str, Any]]]:
+    files = [conf / BASE_ENV / FILE_NAME]
+    if env and env != BASE_ENV:
+        files.append(conf / env / FILE_NAME)
+    return [parse(_text(file), where=file.as_posix()) for file in files]
 
 
 def _text(path: Path) -> str:
@@ -284,26 +329,6 @@ def _refuse_unknown(content: Mapping[Any, Any], known: Collection[str], where: s
         hint = f"Did you mean {near[0]}?" if near else f"It can contain {', '.join(sorted(names))}."
         message = f"{where}: {prefix}{key} is not a setting."
         raise SettingsError(message, hint=hint)
-
-
-def _check(name: str, value: object, where: str) -> None:
-    if value is None and name in _OPTIONAL:
-        return
-    if name in _MAPPINGS:
-        if not isinstance(value, dict):
-            raise SettingsError(f"{where}: {name} must be a mapping of settings, not {value!r}.")
-        return
-    if not isinstance(value, str):
-        message = f"{where}: {name} must be text, not {value!r}."
-        raise SettingsError(message, hint="Put it in quotation marks.")
-    problem = None if value.strip() else "must not be empty"
-    if not problem:
-        rule = RULES.get(name)
-        problem = rule(value) if rule else None
-    if problem:
-        shown = "" if name == PIP_OPTIONS else f" is {value!r}, but"  # it may hold a login
-        message = f"{where}: {name}{shown} {problem}."
-        raise SettingsError(message)
 
 
 def _unknown_placeholder(name: str, template: str) -> SettingsError:

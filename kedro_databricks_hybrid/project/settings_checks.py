@@ -46,6 +46,10 @@ def _job_source_problem(value: str) -> str | None:
     return None if value in {"git_folder", "git_source"} else "it must be git_folder or git_source"
 
 
+def _version_problem(value: str) -> str | None:
+    return None if re.fullmatch(r"[1-9]\d*", value) else 'it must be a whole number such as "4"'
+
+
 def _pip_options_problem(value: str) -> str | None:
     plain = _SECRET_REFERENCE.sub("", value)
     if re.search(r"://[^/\s@]*[^/\s@:][^/\s@]*@", plain):
@@ -64,6 +68,7 @@ RULES = {
     "code.folder": _folder_problem,
     "code.sync": _sync_problem,
     "code.job_source": _job_source_problem,
+    "compute.environment_version": _version_problem,
     PIP_OPTIONS: _pip_options_problem,
     "data.root": _root_problem,
     "data.local": _local_problem,

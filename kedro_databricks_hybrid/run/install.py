@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.databricks import clusters
 from kedro_databricks_hybrid.errors import HybridError, RunError
-from kedro_databricks_hybrid.project.requirements import fit
+from kedro_databricks_hybrid.project import own_package
+from kedro_databricks_hybrid.project.requirements import DISTRIBUTION, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import PurePosixPath
 
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
     from kedro_databricks_hybrid.project.requirements import Fit, Requirements
     from kedro_databricks_hybrid.run.context import Context
 
@@ -73,6 +76,7 @@ def install(context: Context, requirements: Requirements, say: Callable[[str], N
     """
     fitting = fit(requirements, clusters.details(context.workspace, context.cluster).runtime)
     tell(fitting, requirements, say)
+    put_own(context.workspace, requirements)
     say(f"Installing {requirements.path}")
     if fitting.lines is None:
         _pip(context, str(requirements.path), requirements)
@@ -86,11 +90,26 @@ def install(context: Context, requirements: Requirements, say: Callable[[str], N
             context.run(_REMOVE.format(file=file))
 
 
+def put_own(workspace: Workspace, requirements: Requirements | None) -> PurePosixPath | None:
+    """Upload the wheel of this package that the requirements refer to, and return its path; None without one.
+
+    Raises:
+        WorkspaceError: Databricks refused it.
+    """
+    if requirements is None or requirements.own_wheel is None:
+        return None
+    own_package.put(workspace, requirements.own_wheel)
+    return requirements.own_wheel
+
+
 def tell(fitting: Fit, requirements: Requirements, say: Callable[[str], None]) -> None:
     """Report which requirements are left out, and which replace a package of the runtime."""
     if fitting.left_out:
         names = ", ".join(fitting.left_out)
         say(f"Not installed from {requirements.path.name}, as the runtime has it: {names}")
+    if requirements.own_wheel:
+        wheel = requirements.own_wheel
+        say(f"{DISTRIBUTION} is not from a package index here, so its wheel is installed: {wheel}")
     for reason in fitting.replaced:
         say(f"Note: {reason}")
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.databricks.retry import is_transient
 from kedro_databricks_hybrid.databricks.workspace import translated
-from kedro_databricks_hybrid.errors import HybridError, NotFoundError, WorkspaceError
-from kedro_databricks_hybrid.run import follow
+from kedro_databricks_hybrid.errors import ComputeError, HybridError, NotFoundError, WorkspaceError
+from kedro_databricks_hybrid.run import follow, quota
 from kedro_databricks_hybrid.run.compute import ENVIRONMENT_KEY, serverless_environment
 from kedro_databricks_hybrid.run.follow import Ending, Started
 from kedro_databricks_hybrid.run.request import REQUEST, driver_text
@@ -65,10 +65,28 @@ class Notebook:
     Args:
         path: A workspace path or, with a Git source, a path in the repository; without its extension.
         git_source: Where Databricks checks it out from, in the form of the jobs API.
+        wheel: The wheel of this package to install before it starts, so that its %pip need not find it.
+        has_environment: Whether it has an environment on serverless compute; some workspaces refuse that.
     """
 
     path: PurePosixPath
     git_source: dict[str, str] | None = None
+    wheel: PurePosixPath | None = None
+    has_environment: bool = True
+
+    def without_environment(self) -> Notebook:
+        """Return this notebook for a workspace that refuses environments.
+
+        Raises:
+            ComputeError: It has a wheel, which then cannot be installed.
+        """
+        if self.wheel:
+            raise ComputeError(
+                "This workspace takes no environment for notebook tasks, so this build of "
+                "kedro-databricks-hybrid, which is in no package index, cannot be installed.",
+                hint="Use a released version of kedro-databricks-hybrid, or a cluster.",
+            )
+        return replace(self, has_environment=False)
 
     def as_task(self, parameters: Mapping[str, str]) -> dict[str, Any]:
         """Return the notebook task that runs it, in the form of the jobs API."""
@@ -97,13 +115,16 @@ def settings(
     """
     task: dict[str, Any] = {"task_key": TASK, "notebook_task": notebook.as_task(parameters)}
     found: dict[str, Any] = {"tasks": [task]}
-    if choice.compute == "serverless":
+    if choice.compute == "serverless" and notebook.has_environment:
         task["environment_key"] = ENVIRONMENT_KEY
-        found["environments"] = [serverless_environment(compute.environment_version, dependencies)]
+        lines = [*([str(notebook.wheel)] if notebook.wheel else []), *dependencies]
+        found["environments"] = [serverless_environment(compute.environment_version, lines)]
     elif choice.compute == "job cluster":
         task["new_cluster"] = compute.job_cluster
     elif choice.cluster:
         task["existing_cluster_id"] = choice.cluster.cluster_id
+    if notebook.wheel and choice.compute != "serverless":
+        task["libraries"] = [{"whl": str(notebook.wheel)}]
     if notebook.git_source:
         found["git_source"] = notebook.git_source
     return found
@@ -169,6 +190,8 @@ class JobWork:
         hint = "Fix the cause, then run again."
         if follow.is_out_of_memory(reason):
             reason, hint = f"{reason.strip().rstrip('.')}: {follow.OUT_OF_MEMORY}", follow.OUT_OF_MEMORY_HINT
+        elif quota.is_likely(f"{code} {message}"):
+            hint = quota.HINT
         error = f"{code}: {' '.join(reason.split()).rstrip('.')}. See {page}."
         return Ending("failed", error, trace, hint)
 
@@ -238,8 +261,13 @@ def submit(
     body = submission.body(request, f"kedro run {request.run_id} of {request.package_name}")
 
     def start() -> JobWork:
-        with translated(f"submit a run {submission.choice.phrase}"):
-            answer = workspace.client.api_client.do("POST", f"{API}/runs/submit", body=body)
+        try:
+            with translated(f"submit a run {submission.choice.phrase}"):
+                answer = workspace.client.api_client.do("POST", f"{API}/runs/submit", body=body)
+        except WorkspaceError as error:
+            if quota.is_likely(error.message):
+                raise WorkspaceError(error.message, hint=quota.HINT) from error
+            raise
         if not isinstance(answer, dict) or "run_id" not in answer:
             raise WorkspaceError("Databricks accepted the run, but did not return its id.")
         return JobWork(workspace, int(answer["run_id"]), say)

@@ -18,6 +18,7 @@ from kedro_databricks_hybrid.sandbox import connection
 from kedro_databricks_hybrid.sandbox.app import create_app
 from kedro_databricks_hybrid.sandbox.connection import Connection
 from kedro_databricks_hybrid.sandbox.core.layout import Layout
+from kedro_databricks_hybrid.sandbox.core.workspace_kinds import KINDS
 from kedro_databricks_hybrid.sandbox.identity.users import DEFAULT_USER
 from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
@@ -50,14 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status, 1 if the server cannot start."""
     options = _parse(arguments)
     try:
-        serve(options.home or connection.default_home(), options.host, options.port, options.user)
+        serve(
+            options.home or connection.default_home(), options.host, options.port, options.user, options.like
+        )
     except StartError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
 
-def serve(home: Path, host: str, port: int, user: str) -> None:
+def serve(home: Path, host: str, port: int, user: str, like: str | None) -> None:
     """Serve the sandbox in `home` until the process is told to stop.
 
     Raises:
@@ -78,17 +81,17 @@ def serve(home: Path, host: str, port: int, user: str) -> None:
         msg = f"A sandbox already runs in {layout.home}{where}."
         raise StartError(msg)
     try:
-        _serve(layout, address, port, user)
+        _serve(layout, address, port, user, like)
     finally:
         connection.remove(layout.home)
         lock.release()
 
 
-def _serve(layout: Layout, address: str, port: int, user: str) -> None:
+def _serve(layout: Layout, address: str, port: int, user: str, like: str | None) -> None:
     connection.remove(layout.home)
     _log_to(layout.log)
     try:
-        sandbox = Sandbox(layout, user=user)
+        sandbox = Sandbox(layout, user=user, like=like)
         app = create_app(sandbox)
     except ValueError as error:
         raise StartError(str(error)) from error
@@ -164,6 +167,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
     parser.add_argument("--port", type=int, default=0, help="0 for the port of the last start, or a free one")
     parser.add_argument("--user", default=DEFAULT_USER, help="the name of the workspace's user")
+    parser.add_argument("--like", choices=KINDS, help="the kind of workspace (default: the last one)")
     return parser.parse_args(arguments)
 
 

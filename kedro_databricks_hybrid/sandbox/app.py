@@ -68,8 +68,8 @@ def create_app(sandbox: Sandbox) -> Starlette:
     contexts = Contexts(sandbox)
     libraries = Libraries(sandbox)
     runs = Runs(sandbox.store)
-    work = JobWork(sandbox, libraries, runs)
     connect = Connect(sandbox)
+    work = JobWork(sandbox, libraries, connect, runs)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -91,7 +91,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *dbfs_routes(sandbox),
             *volumes_routes(sandbox),
             *upload_routes(sandbox),
-            *unity_catalog_routes(sandbox.unity_catalog),
+            *unity_catalog_routes(sandbox),
             *secrets_routes(sandbox.secrets),
             *token_routes(sandbox.tokens),
             *oauth_routes(sandbox),
@@ -122,7 +122,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
 
 
 def _job_routes(sandbox: Sandbox, runs: Runs, work: JobWork) -> list[Route]:
-    jobs, runs_api = Jobs(sandbox.store), RunsApi(runs, work, sandbox.clusters)
+    jobs, runs_api = Jobs(sandbox.store), RunsApi(runs, work, sandbox)
     return [
         *runs_api.routes(),
         *RepairsApi(jobs, runs, work).routes(),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kedro_databricks_hybrid.sandbox.clusters.model import Clusters
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.core.store import Store
+from kedro_databricks_hybrid.sandbox.core.workspace_kinds import DEFAULT_KIND, KINDS, Kind
 from kedro_databricks_hybrid.sandbox.faults.rules import Faults
 from kedro_databricks_hybrid.sandbox.identity.tokens import AccessTokens, Tokens
 from kedro_databricks_hybrid.sandbox.identity.users import DEFAULT_USER, Access, Users
@@ -34,9 +35,12 @@ class Sandbox:
         layout: The folders of its files.
         user: The name of the user that it has from the start.
         url: The server's address; set once the server listens.
+        like: The kind of workspace, one of KINDS; None for that of the last start.
     """
 
-    def __init__(self, layout: Layout, *, user: str = DEFAULT_USER, url: str = "") -> None:
+    def __init__(
+        self, layout: Layout, *, user: str = DEFAULT_USER, url: str = "", like: str | None = None
+    ) -> None:
         layout.make()
         _empty(layout)
         for folder in ("Users", "Repos", "Shared"):
@@ -50,20 +54,20 @@ class Sandbox:
         self.access_tokens = AccessTokens()
         self._document = self.store.load(_DOCUMENT)
         if "org_id" not in self._document:
-            self._document = {
-                "org_id": str(new_id(16)),
-                "public_dbfs_root": True,
-            }
-            self.store.save_now(_DOCUMENT, self._document)
+            self._document = {"org_id": str(new_id(16))}
+            self._become(KINDS[like or DEFAULT_KIND])
         self.faults = Faults()
         self.access = Access(self.users)
         self.git_credentials = GitCredentials(self.store)
         self.repos = Repos(self.store, layout)
         self.tree = Tree(layout.workspace, self.access, self.repos)
-        self.unity_catalog = UnityCatalog(self.store, layout, self.user.name)
+        self.tree.partial_git_info = self.kind.partial_git_info
+        self.unity_catalog = UnityCatalog(self.store, layout, self.user.name, self.kind.objects)
         self.secrets = Secrets(self.store)
         self.notebook_accesses = NotebookAccesses()
-        self.clusters = Clusters(self.store, creator=self.user.name)
+        self.clusters = Clusters(self.store, creator=self.user.name, access_mode=self.kind.access_mode)
+        if like is not None:
+            self.like = like
 
     def user_of(self, token: str) -> User | None:
         """Return the user of a token: a first token, one made by the tokens API, or an OAuth access token."""
@@ -110,6 +114,32 @@ class Sandbox:
         return str(self._document["org_id"])
 
     @property
+    def kind(self) -> Kind:
+        """The kind of this workspace."""
+        return KINDS[self.like]
+
+    @property
+    def like(self) -> str:
+        """The name of its kind, one of KINDS.
+
+        A new kind changes the DBFS root and the clusters and adds its first catalog; nothing is deleted.
+        """
+        return str(self._document.get("like", DEFAULT_KIND))
+
+    @like.setter
+    def like(self, name: str) -> None:
+        kind, is_new = KINDS[name], name != self.like
+        self._become(kind)
+        if is_new:
+            self.clusters.offer(kind.access_mode)
+            self.tree.partial_git_info = kind.partial_git_info
+            self.unity_catalog.provide(kind.objects, self.user.name)
+
+    def _become(self, kind: Kind) -> None:
+        self._document |= {"like": kind.name, "public_dbfs_root": kind.dbfs_root}
+        self.store.save_now(_DOCUMENT, self._document)
+
+    @property
     def public_dbfs_root(self) -> bool:
         """Whether dbfs:/ may be used; new workspaces on Databricks forbid it."""
         return bool(self._document.get("public_dbfs_root", True))
@@ -117,6 +147,16 @@ class Sandbox:
     @public_dbfs_root.setter
     def public_dbfs_root(self, allowed: bool) -> None:
         self._document["public_dbfs_root"] = allowed
+        self.store.save_now(_DOCUMENT, self._document)
+
+    @property
+    def task_environments(self) -> bool:
+        """Whether notebook tasks on serverless compute may name an environment; some workspaces forbid it."""
+        return bool(self._document.get("task_environments", True))
+
+    @task_environments.setter
+    def task_environments(self, allowed: bool) -> None:
+        self._document["task_environments"] = allowed
         self.store.save_now(_DOCUMENT, self._document)
 
     @property

@@ -116,13 +116,14 @@ def start(compute: str | None, say: Callable[[str], None]) -> SparkSession:
     there = workspace_of_run()
     wanted = (_Run.options.compute if _Run.options else None) or compute
     config = _without_compute(there.client.config)
-    if wanted == clusters.SERVERLESS or (not wanted and there.client.config.serverless_compute_id):
+    chosen = _cluster(there, wanted, say)
+    if chosen is None:
         runtimes.check_connect_to_serverless(_client())
         config.serverless_compute_id = "auto"
         where = "serverless compute"
     else:
-        config.cluster_id, name = _cluster(there, wanted or there.client.config.cluster_id, say)
-        where = f"the cluster {name}"
+        config.cluster_id = chosen.cluster_id
+        where = f"the cluster {chosen.name}"
     if there.is_local:
         _trust_sandbox(there)
     made = _create_session(config, where)
@@ -217,14 +218,24 @@ def _client() -> runtimes.ConnectClient:
     return runtimes.ConnectClient(metadata.version("databricks-connect"), python)
 
 
-def _cluster(there: Workspace, wanted: str | None, say: Callable[[str], None]) -> tuple[str, str]:
-    """Choose a cluster, check that the installed databricks-connect fits it, and start it."""
-    chosen = clusters.choose(there, wanted)
+def _cluster(there: Workspace, wanted: str | None, say: Callable[[str], None]) -> clusters.Cluster | None:
+    """Choose a cluster, check that the installed databricks-connect fits it, and start it.
+
+    Returns:
+        The cluster; None for serverless compute.
+    """
+    login = there.client.config
+    if wanted == clusters.SERVERLESS or (not wanted and login.serverless_compute_id):
+        return None
+    chosen = clusters.choose(there, wanted or login.cluster_id)
+    if chosen is None:
+        say(f"{clusters.NONE_VISIBLE}, so Spark runs on serverless compute.")
+        return None
     remark = runtimes.check_connect_to_cluster(_client(), clusters.details(there, chosen).runtime)
     if remark:
         _log.warning(remark)
     clusters.ensure_running(there, chosen, say)
-    return chosen.cluster_id, chosen.name
+    return chosen
 
 
 def _without_compute(config: Config) -> Config:

@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 # Marks sessions that `start` created, to tell them from those that the project created.
 _MARK = "spark.kedro_databricks_hybrid.session"
 _DRIVER_OPTIONS = "spark.driver.extraJavaOptions"
+_ERROR_CHARACTERS = 200  # an error's message may contain a Java stack trace
 
 SparkLocation = Literal["cluster", "connect", "local"]
 
@@ -41,7 +42,7 @@ def start(conf: Mapping[str, Any]) -> SparkSession:
     """Return the Spark session of this process, configured with `conf`.
 
     A session that the project created is returned unchanged. On a cluster the runtime's session is used.
-    Settings that a running session can no longer change are named in one warning.
+    Warnings name the settings that a running session can no longer change, or refuses.
 
     Args:
         conf: Spark's settings by name, as in spark.yml.
@@ -57,7 +58,7 @@ def start(conf: Mapping[str, Any]) -> SparkSession:
             return session
     else:
         return _local_session(wanted)
-    _apply(session, wanted)
+    apply(session, conf)
     return session
 
 
@@ -99,14 +100,29 @@ def _quiet(conf: Mapping[str, str]) -> dict[str, str]:
     return quiet
 
 
-def _apply(session: SparkSession, conf: Mapping[str, str]) -> None:
-    """Apply settings that the session can still change, and warn once about the others that differ."""
-    too_late = []
+def apply(session: SparkSession, conf: Mapping[str, Any]) -> None:
+    """Apply settings that a session can still change, and warn about the others that differ.
+
+    Args:
+        session: A session of Spark, or of Spark Connect, which supports fewer settings.
+        conf: Spark's settings by name, as in spark.yml.
+    """
+    too_late, refused = [], {}
     for name, value in conf.items():
-        if session.conf.isModifiable(name):
-            session.conf.set(name, value)
-        elif not _is_in_force(session.conf.get(name, None), value, name):
-            too_late.append(name)
+        wanted = _text(value)
+        try:
+            if session.conf.isModifiable(name):
+                session.conf.set(name, wanted)
+            elif not _is_in_force(session.conf.get(name, None), wanted, name):
+                too_late.append(name)
+        except Exception as error:  # noqa: BLE001 - of Py4J, Spark or gRPC, depending on the session
+            refused[name] = " ".join(str(error).split())
+    for name, reason in sorted(refused.items()):
+        _log.warning(
+            "Spark refuses the setting %s of spark.yml, so it has no effect: %s",
+            name,
+            reason[:_ERROR_CHARACTERS],
+        )
     if too_late:
         _log.warning(
             "The Spark session was already running, so these settings of spark.yml have no effect: %s. "

@@ -49,8 +49,8 @@ def explained(action: str) -> Iterator[None]:
     except WorkspaceError as error:
         if "DBFS root is disabled" in error.message:
             hint = (
-                "Set data.root in conf/databricks/databricks.yml to a folder in a volume, such as "
-                "/Volumes/<catalog>/<schema>/<volume>/<project>/data."
+                "Keep the data in a volume: `kedro databricks init --volume=<catalog>.<schema>.<volume>` "
+                "sets data.root."
             )
         elif "PERMISSION_DENIED" in error.message:
             hint = "Ask for write access to it, or set another data.root in databricks.yml."

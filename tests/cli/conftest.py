@@ -1,5 +1,5 @@
 """Fixtures: a project with a Git remote and a sandbox."""
 
-from tests.site import pushed, site
+from tests.site import at_a_terminal, pushed, site, stranger
 
-__all__ = ["pushed", "site"]
+__all__ = ["at_a_terminal", "pushed", "site", "stranger"]

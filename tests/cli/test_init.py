@@ -6,7 +6,6 @@ import ast
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,30 +27,6 @@ WRITTEN = {
 }
 
 
-@pytest.fixture
-def _at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make stdin look like a terminal, which click's test runner does not provide."""
-    terminal = SimpleNamespace(isatty=lambda: True)
-    monkeypatch.setattr("kedro_databricks_hybrid.cli.init.sys", SimpleNamespace(stdin=terminal))
-
-
-@pytest.fixture
-def stranger(site: Site) -> Site:
-    """Return a site whose project has its own SparkHooks and nothing for Databricks."""
-    site.git("rm", "-q", "-r", "conf/base/databricks.yml", "conf/databricks/databricks.yml")
-    hooks = f"from {PACKAGE}.hooks import SparkHooks\n\nHOOKS = (SparkHooks(),)\n"
-    site.commit(
-        {
-            f"src/{PACKAGE}/hooks.py": "class SparkHooks: ...\n",
-            SETTINGS: f'"""Settings."""\n{hooks}',
-            "requirements.txt": "kedro",
-        },
-        "A stranger",
-    )
-    site.name = "tiny-shop"
-    return site
-
-
 def test_a_stranger_is_prepared(stranger: Site) -> None:
     """Init writes every file with the right content, and keeps what the project has."""
     said = stranger.call("init").output
@@ -63,7 +38,9 @@ def test_a_stranger_is_prepared(stranger: Site) -> None:
     assert "HOOKS = (SparkHooks(),)" in settings
     assert (stranger.project / "requirements.txt").read_text() == "kedro\nkedro-databricks-hybrid\n"
     root = (stranger.project / "conf/databricks/databricks.yml").read_text()
-    assert "root: dbfs:/root/projects/{project}/data" in root
+    assert "data:\n  root: dbfs:/root/projects/{project}/data\n" in root
+    code = (stranger.project / "conf/base/databricks.yml").read_text()
+    assert "code:\n  folder: /Workspace/Repos/{user}/{project}\n" in code
     assert "spark-warehouse/" in (stranger.project / ".gitignore").read_text()
     assert stranger.git("check-ignore", "conf/local/credentials.yml") == "conf/local/credentials.yml"
     assert stranger.repo().path == "/Repos/user@example.com/tiny-shop"
@@ -147,34 +124,6 @@ def test_a_loader_of_ones_own_is_left(stranger: Site) -> None:
     assert (stranger.project / SETTINGS).read_text() == own
 
 
-def test_without_dbfs_a_volume_is_wanted(stranger: Site) -> None:
-    """Nothing is written without one; a volume that does not exist is created and read back."""
-    stranger.sandbox.public_dbfs_root = False
-    assert "--volume" in stranger.call("init", status=1).output
-    assert stranger.git("status", "--porcelain") == ""
-    said = stranger.call("init", "--volume", "main.default.fresh").output
-    assert "Created the volume main.default.fresh" in said
-    root = (stranger.project / "conf/databricks/databricks.yml").read_text()
-    assert "root: /Volumes/main/default/fresh/{project}/data" in root
-    assert stranger.workspace().client.volumes.read("main.default.fresh").name == "fresh"
-
-
-@pytest.mark.usefixtures("_at_a_terminal")
-def test_a_person_is_asked_for_the_volume(stranger: Site) -> None:
-    """On a terminal, a question replaces the option; an existing volume is not created."""
-    stranger.sandbox.public_dbfs_root = False
-    said = stranger.call("init", input="main.default.data\n").output
-    assert "Volume for the data (catalog.schema.volume)" in said
-    assert "Created the volume" not in said
-    root = (stranger.project / "conf/databricks/databricks.yml").read_text()
-    assert "root: /Volumes/main/default/data/{project}/data" in root
-
-
-def test_a_volume_that_is_no_volume(stranger: Site) -> None:
-    """An incomplete name is refused."""
-    assert "'main.default'" in stranger.call("init", "--volume", "main.default", status=1).output
-
-
 class TestCredentials:
     """The Git credential, for remotes that are not local folders."""
 
@@ -218,7 +167,7 @@ class TestCredentials:
             assert "hunter2" not in text
             assert elsewhere.sandbox.user.token not in text
 
-    @pytest.mark.usefixtures("_at_a_terminal")
+    @pytest.mark.usefixtures("at_a_terminal")
     def test_a_person_is_asked(self, elsewhere: Site) -> None:
         """It asks for the token without showing it, and first for a user name if the provider needs one."""
         elsewhere.write({"conf/base/databricks.yml": "code:\n  provider: bitbucketServer\n"})

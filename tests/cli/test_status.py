@@ -44,6 +44,25 @@ def test_serverless_in_place_of_a_cluster(site: Site) -> None:
     assert "serverless compute; every run becomes a job" in site.call("status").output
 
 
+def test_no_cluster_is_serverless(site: Site) -> None:
+    """Without a named or visible cluster, status and doctor report that runs use serverless compute."""
+    site.write(
+        {
+            "conf/base/databricks.yml": "code:\n  folder: /Workspace/Repos/{user}/tiny\n",
+            "conf/databricks/databricks.yml": "data:\n  root: /Volumes/main/default/data/tiny\n",
+        }
+    )
+    clusters = site.workspace().client.clusters
+    for each in clusters.list():
+        clusters.permanent_delete(str(each.cluster_id))
+    said = "You can see no all-purpose cluster: serverless compute; every run becomes a job"
+    assert f"cluster     {said}" in site.call("status").output
+    examined = json.loads(site.call("doctor", "--json", status=1).stdout)
+    assert [(each["level"], each["found"]) for each in examined if each["check"] == "cluster"] == [
+        ("green", said)
+    ]
+
+
 def test_both_sides_edited(site: Site) -> None:
     """Commits ahead, local edits, edits in the Git folder, changed local data and new results."""
     site.call("push")

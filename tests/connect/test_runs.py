@@ -27,6 +27,9 @@ def iris(sandbox_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell:
         f"git remote add origin {scratch}/iris.git",
         "git add .",
         "git commit -q -m First",
+        f"kedro databricks init {PROFILE}",
+        "git add .",
+        "git commit -q -m Prepared",
         f"kedro databricks push {PROFILE}",
         f"kedro databricks run {PROFILE}",
     ):

@@ -1,5 +1,5 @@
 """The fixtures of the Git side: a project with a remote and a sandbox."""
 
-from tests.site import pushed, site
+from tests.site import at_a_terminal, pushed, site, stranger
 
-__all__ = ["pushed", "site"]
+__all__ = ["at_a_terminal", "pushed", "site", "stranger"]

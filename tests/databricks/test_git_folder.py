@@ -38,6 +38,39 @@ def test_a_plain_folder_is_no_git_folder(site: Site) -> None:
     assert "Move it away" in site.call("push", "--no-data", status=1).output
 
 
+@pytest.mark.parametrize("kind", ["guide", "standard"])
+def test_a_git_folder_at_home(site: Site, kind: str) -> None:
+    """It is found as a REPO and as a DIRECTORY, checked out and edited; a folder inside it is not found."""
+    site.sandbox.like = kind
+    site.commit({"conf/base/databricks.yml": f"code:\n  folder: {HOME}/mine\n"})
+    for _ in range(2):
+        site.commit({}, "Change")
+        assert (
+            f"Databricks has {site.repository.head()} on main in {HOME}/mine"
+            in site.call("push", "--no-data").output
+        )
+    found = git_folder.get(site.workspace(), HOME / "mine")
+    assert (found.branch, found.sha) == ("main", site.git("rev-parse", "HEAD"))
+    with pytest.raises(WorkspaceError, match=r"/mine/conf on Databricks is a directory, not a Git folder"):
+        git_folder.find(site.workspace(), HOME / "mine" / "conf")
+    files = site.sandbox.layout.workspace / "Users" / "user@example.com" / "mine"
+    (files / "requirements.txt").write_text("edited there\n")
+    site.commit({"requirements.txt": "edited here\n"})
+    assert "requirements.txt" in site.call("push", "--no-data", status=1).output
+    site.call("push", "--no-data", "--save", "--force")
+
+
+def test_a_clone_that_ends_after_its_request(site: Site) -> None:
+    """The answer is lost, and the second request is refused as the folder exists: that folder is used."""
+    site.git("push", "-q", "origin", "main")
+    site.sandbox.faults.add("reset-after", method="POST", path="/api/2.0/repos")
+    site.call("push", "--no-data")
+    assert [each.partition(" ")[0] for each in site.requests if each.endswith("/api/2.0/repos")] == [
+        "POST"
+    ] * 2
+    assert site.repo().head_commit_id == site.git("rev-parse", "HEAD")
+
+
 def test_a_git_folder_without_an_id(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that cannot be used is no success."""
     from databricks.sdk.service.workspace import CreateRepoResponse

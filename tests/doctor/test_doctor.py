@@ -335,11 +335,11 @@ def findings_of(site: Site, *, root: str = "dbfs:/root/x", **attributes: str) ->
     return compute(site, name, root)
 
 
-def compute(site: Site, name: str, root: str = "dbfs:/root/x") -> dict[str, Finding]:
+def compute(site: Site, name: str, root: str = "dbfs:/root/x", more: str = "") -> dict[str, Finding]:
     """Return the findings about a cluster, by the name of the check."""
     site.write(
         {
-            "conf/base/databricks.yml": f"{CODE}compute:\n  cluster: {name!r}\n",
+            "conf/base/databricks.yml": f"{CODE}compute:\n  cluster: {name!r}\n{more}",
             "conf/databricks/databricks.yml": f"data:\n  root: {root}\n",
         }
     )
@@ -409,8 +409,22 @@ def test_clusters_that_do_not_fit_the_data_root(site: Site) -> None:
 def test_serverless_with_a_volume(site: Site) -> None:
     """Every run becomes a job, and no cluster is checked."""
     found = compute(site, "serverless", root=VOLUME)
-    assert set(found) == {"cluster"}
+    assert set(found) == {"cluster", "runtime"}
     assert found["cluster"].level is Level.GREEN
+    assert (found["runtime"].level, found["runtime"].found) == (
+        Level.GREEN,
+        "serverless environment version 4",
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "words"), [("1", "may not install"), ("99", "is unknown; the known versions are 1, 2")]
+)
+def test_serverless_environments_with_a_warning(site: Site, version: str, words: str) -> None:
+    """The first version installs no requirements; an unlisted version may be a typing error."""
+    found = compute(site, "serverless", VOLUME, f"  environment_version: '{version}'\n")["runtime"]
+    assert found.level is Level.YELLOW
+    assert words in found.found
 
 
 def test_a_cluster_elsewhere_is_compared_with_this_machine(
@@ -418,10 +432,19 @@ def test_a_cluster_elsewhere_is_compared_with_this_machine(
 ) -> None:
     """Only the sandbox runs with this machine's Python and Spark."""
     monkeypatch.setattr(Workspace, "is_local", False)
-    found = findings_of(site, spark_version="11.3.x-scala2.12")["runtime"]
+    found = findings_of(site, spark_version="16.4.x-scala2.12")["runtime"]
     assert found.level is Level.YELLOW
-    assert "11.3" in found.found
-    assert "3.9" in f"{found.found} {found.fix}"
+    assert "16.4" in found.found
+    assert "3.12" in f"{found.found} {found.fix}" or "pyspark==3.5.*" in str(found.fix)
+
+
+def test_a_runtime_whose_support_has_ended(site: Site) -> None:
+    """Doctor reports the day, and where to choose another runtime."""
+    found = findings_of(site, spark_version="11.3.x-scala2.12")["runtime"]
+    assert (found.level, found.found) == (
+        Level.YELLOW,
+        "Databricks Runtime 11.3.x-scala2.12 has had no support since 2025-10-19",
+    )
 
 
 def test_a_credential_before_the_git_folder(site: Site) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 import time
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e import package_index
 from tests.e2e.test_control import FAULT
 from tests.e2e.test_run import PROFILE, PUSH, RUN, commit_node, doubled
 from tests.e2e.test_runs import let_go, run_id, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from databricks.sdk.service.jobs import Run
 
@@ -77,7 +80,7 @@ def test_a_failing_node_on_serverless_compute(tiny: Callable[[str], Shell]) -> N
     )
     commit_node(shell, 'print("so far so good", flush=True)\nraise ValueError("not today")')
     shell.ok(f"{PUSH} --env=cloud")
-    shell.fails(f"{RUN} --serverless", "cannot reach the data root dbfs:/", "/Volumes/")
+    shell.fails(f"{RUN} --serverless", "cannot reach the data root dbfs:/", "--volume=")
     began = now(shell)
     failed = shell.run(f"{RUN} --env=cloud")
     assert failed.status == 1, str(failed)
@@ -89,6 +92,35 @@ def test_a_failing_node_on_serverless_compute(tiny: Callable[[str], Shell]) -> N
     (run,) = jobs_of(shell, began)
     assert run.state is not None
     assert str(run.state.result_state) == "RunResultState.FAILED"
+
+
+def test_a_workspace_without_environments_for_notebooks(tiny: Callable[[str], Shell], tmp_path: Path) -> None:
+    """The notebook itself installs the requirements with %pip, and the output says so; also after deploy."""
+    shell = tiny("no-environment")
+    package_index.write_wheel(tmp_path / "index", "1.0")
+    wheel = next((tmp_path / "index").rglob("*.whl"))
+    address = f"{_VOLUME}/{wheel.name}"
+    shell.client().files.upload(address, BytesIO(wheel.read_bytes()), overwrite=True)
+    write(
+        shell,
+        cloud=f"data: {{root: {_VOLUME}/no-environment}}\ncompute: {{cluster: serverless}}\n",
+        **{"requirements.txt": f"kedro\n{address}\n"},
+    )
+    shell.ok(f"kedro databricks notebook --env=cloud {PROFILE}")
+    shell.ok("git add .")
+    commit_node(shell, 'import kdh_probe\nprint("probe", kdh_probe.VERSION)')
+    shell.ok(f"{PUSH} --env=cloud")
+    switch = "kedro databricks sandbox switch"
+    shell.ok(f"{switch} --no-task-environments")
+    try:
+        for run in (f"{RUN} --env=cloud", f"kedro databricks deploy --env=cloud --run {PROFILE}"):
+            ran = shell.ok(run)
+            assert "This workspace takes no environment for notebook tasks" in ran.out
+            assert "probe 1.0" in ran.out
+        again = shell.ok(f"kedro databricks deploy --env=cloud {PROFILE}").out
+        assert "is up to date" in again
+    finally:
+        shell.ok(f"{switch} --task-environments")
 
 
 def test_a_job_is_followed_and_cancelled_from_elsewhere(tiny: Callable[[str], Shell]) -> None:

@@ -74,3 +74,24 @@ def test_libraries_of_the_cluster_are_waited_for(tiny: Callable[[str], Shell]) -
     client.libraries.uninstall(cluster, [library])
     assert "could not install its library kdh-no-such-package" in ran.out
     assert "Completed 1 out of 1 tasks" in ran.out
+
+
+def test_this_package_where_no_index_has_it(tiny: Callable[[str], Shell]) -> None:
+    """Its wheel is installed instead: in a context, in a job run and in a deployed job."""
+    shell = tiny("unpublished")
+    (shell.folder / "requirements.txt").write_text("kedro-databricks-hybrid\n")
+    shell.ok("kedro databricks notebook --profile=sandbox")
+    shell.ok("git add .")
+    commit_node(shell, 'from importlib.metadata import version\nprint(version("kedro-databricks-hybrid"))')
+    wheel = "/Workspace/Users/user@example.com/.kedro-hybrid/kedro_databricks_hybrid-0.1.0+"
+    for run in (RUN, f"{RUN} --job"):
+        ran = shell.ok(run)
+        assert f"so its wheel is installed: {wheel}" in ran.out
+        assert "\n0.1.0+" in ran.out
+    assert "wheel" not in shell.ok(RUN).out, "the warm process has it already"
+    deploy = "kedro databricks deploy --profile=sandbox --name=unpublished --run"
+    ran = shell.ok(deploy)
+    assert "\n0.1.0+" in ran.out
+    job = next(each for each in shell.client().jobs.list(name="unpublished", expand_tasks=True))
+    (task,) = (job.settings and job.settings.tasks) or []
+    assert [str(each.whl).startswith(wheel) for each in task.libraries or []] == [True]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 import pytest
 
 from kedro_databricks_hybrid.errors import ComputeError
@@ -16,7 +18,8 @@ from kedro_databricks_hybrid.project.runtimes import (
 
 LTS = (
     "12.2.x-scala2.12", "13.3.x-scala2.12", "14.3.x-scala2.12", "15.4.x-scala2.12", "16.4.x-photon-scala2.12",
-    "17.3.x-scala2.13", "serverless-4", "serverless-5",
+    "17.3.x-scala2.13", "18.x-scala2.13", "19.x-photon-scala2.13", "serverless-4", "serverless-5",
+    "serverless-6",
 )  # fmt: skip
 
 
@@ -75,7 +78,7 @@ def test_included_files_and_constraints() -> None:
 )  # fmt: skip
 def test_what_no_runtime_may_have_replaced(line: str) -> None:
     """Spark, Delta and Connect are the runtime's own, named as they are or brought by an extra."""
-    for runtime in (*LTS, "18.x-scala2.13", "custom:x", None):
+    for runtime in (*LTS, "20.x-scala2.13", "custom:x", None):
         assert list(verdicts(f"kedro\n{line}\n", runtime).values()) == [Verdict.FINE, Verdict.REPLACES]
 
 
@@ -120,10 +123,32 @@ def test_what_a_runtime_brings(runtime: str) -> None:
     assert verdicts(f"pandas=={judged.shipped}", runtime) == {"pandas": Verdict.FINE}
 
 
-@pytest.mark.parametrize("runtime", ["11.3.x-scala2.12", "17.3.x-cpu-ml-scala2.13", "18.x-scala2.13", None])
+@pytest.mark.parametrize(
+    "runtime",
+    [
+        "11.3.x-scala2.12",
+        "17.3.x-cpu-ml-scala2.13",
+        "20.x-scala2.13",
+        "19.x-sandbox-spark4.1-python3.11-scala2.13",
+        None,
+    ],
+)
 def test_a_runtime_whose_versions_are_not_known(runtime: str | None) -> None:
     """Nothing is said against what cannot be known."""
     assert verdicts("pandas>=99", runtime) == {"pandas": Verdict.FINE}
+
+
+def test_when_support_ends() -> None:
+    """On the day after the last one; unknown for a runtime that is not in the table."""
+    last = date(2026, 8, 22)
+    assert runtimes.ended("13.3.x-scala2.12", last) is None
+    assert runtimes.ended("13.3.x-scala2.12", last + timedelta(days=1)) == last
+    assert runtimes.ended("20.x-scala2.13", last) is None
+
+
+def test_the_serverless_environments() -> None:
+    """The oldest first."""
+    assert runtimes.serverless_versions() == ["1", "2", "3", "4", "5", "6"]
 
 
 def test_the_same_requirement_on_two_runtimes() -> None:

@@ -20,7 +20,7 @@ def planned(project: Path, files: dict[str, str]) -> tuple[dict[str, str], list[
         path = project / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    plan = scaffold.plan(project, "shop", Repository(project), "dbfs:/root")
+    plan = scaffold.plan(project, "shop", Repository(project), {"data.root": "dbfs:/root"})
     return {each.path: each.text for each in plan.changes}, plan.instructions
 
 

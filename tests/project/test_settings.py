@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def test_a_project_without_the_file_follows_the_guide(tmp_path: Path) -> None:
-    """Nothing needs to be written for the guide's layout."""
+    """The Git folder is that of the guide; `init` writes a data root that the workspace supports."""
     assert settings.load(tmp_path) == Settings(
         Code("/Workspace/Repos/{user}/{project}", "git", "origin", None),
-        Data("data", "dbfs:/root/projects/{project}/data"),
+        Data("data", None),
         Compute(None),
     )
 
@@ -91,8 +91,9 @@ def test_the_conf_folder_may_lie_elsewhere(tmp_path: Path) -> None:
         ("code: /Repos/x", r"code must contain settings such as code\.folder, not '/Repos/x'"),
         ("- a", r"must contain the sections code, data, compute"),
         ("compute: {cluster: 1234}", r"compute\.cluster must be text, not 1234\. Put it in quotation marks"),
-        ("data: {root: null}", r"data\.root must be text, not None"),
+        ("data: {local: null}", r"data\.local must be text, not None"),
         ("data: {local: ' '}", r"data\.local is ' ', but must not be empty"),
+        ("compute: {environment_version: v4}", r"environment_version is 'v4', but it must be a whole number"),
         ("code: {sync: rsync}", r"it must be git or files"),
         ("code: {job_source: svn}", r"it must be git_folder or git_source"),
         ("compute: {job_cluster: big}", r"compute\.job_cluster must be a mapping of settings, not 'big'"),

@@ -95,6 +95,17 @@ def test_a_job_run_whose_driver_was_short_of_memory(site: Site) -> None:
     assert "Run it again with less data" in said
 
 
+def test_a_job_run_at_the_end_of_a_quota(site: Site) -> None:
+    """The hint is to wait, whether the run is refused or ends so."""
+    said = ended(site, "RESOURCE_EXHAUSTED", "The daily quota of serverless compute is reached.")
+    assert said.endswith("Wait until other runs have ended or the quota is renewed, then run again.")
+    refusal = {"error_code": "QUOTA_EXCEEDED", "message": "The workspace runs 5 tasks already."}
+    answer(site, {"runs/submit": (400, refusal)})
+    submission = job.Submission(NOTEBOOK, ON_CLUSTER, Compute())
+    with pytest.raises(WorkspaceError, match=r"runs 5 tasks already.*Wait until other runs have ended"):
+        job.submit(site.workspace(), request(), site.tree(), submission, lambda _: None)
+
+
 def test_a_job_run_that_databricks_does_not_know_has_failed(site: Site) -> None:
     """It was removed; that is no reason to follow it for ever."""
     ending = JobWork(site.workspace(), 999).ending()

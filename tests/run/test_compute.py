@@ -45,8 +45,21 @@ def test_the_choice(options: Options, compute: Compute, expected: tuple[bool, st
 def test_without_a_cluster_a_described_one_is_made() -> None:
     """No cluster can run commands, so the run becomes a job, and `why` explains it."""
     assert chosen(Options(), Compute(None, DESCRIBED)) == (True, "job cluster", "job cluster", True)
-    with pytest.raises(ComputeError, match=r"You can see no cluster .*--serverless"):
-        chosen(Options(), Compute())
+
+
+@pytest.mark.parametrize("options", [Options(), Options(job=True)])
+@pytest.mark.parametrize("compute", [Compute(), Compute("serverless")])
+def test_without_a_cluster_it_is_serverless(options: Options, compute: Compute) -> None:
+    """No option is needed, and `why` explains it, also if `init` wrote it to the settings."""
+    choice = choose_compute(options, compute, list)
+    assert (choice.is_job, choice.compute) == (True, "serverless")
+    assert choice.why == "You can see no all-purpose cluster, so this runs on serverless compute, as a job."
+
+
+def test_a_named_cluster_is_not_replaced_by_serverless() -> None:
+    """A cluster that is named and not visible is an error."""
+    with pytest.raises(ComputeError, match="No cluster is called 'small'"):
+        chosen(Options(), Compute("small"))
 
 
 def test_a_cluster_that_is_not_there_is_not_replaced() -> None:
@@ -68,7 +81,7 @@ def test_serverless_reaches_volumes(root: str) -> None:
 
 def test_serverless_does_not_reach_dbfs() -> None:
     """It is refused before anything starts; a cluster reaches both."""
-    with pytest.raises(ComputeError, match=r"cannot reach the data root dbfs:/root/x.*/Volumes/"):
+    with pytest.raises(ComputeError, match=r"cannot reach the data root dbfs:/root/x.*--volume="):
         refuse_out_of_reach(Choice(is_job=True, compute="serverless"), "dbfs:/root/x")
     on_cluster = Choice(is_job=True, compute="cluster", cluster=Cluster("1", "small"))
     refuse_out_of_reach(on_cluster, "dbfs:/root/x")

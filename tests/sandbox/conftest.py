@@ -76,8 +76,8 @@ def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     """Start a server in a new home; the same name means the same home."""
     running: list[Running] = []
 
-    def start(name: str = "home") -> Running:
-        sandbox = Sandbox(Layout(tmp_path / name))
+    def start(name: str = "home", like: str | None = None) -> Running:
+        sandbox = Sandbox(Layout(tmp_path / name), like=like)
         sandbox.clusters.start_seconds = 0.05
         running.append(Running(sandbox, serve(sandbox)))
         return running[-1]

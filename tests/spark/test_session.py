@@ -101,7 +101,7 @@ own.stop()
 
 
 def test_the_clusters_session_is_used_without_its_context() -> None:
-    """Serverless and standard access have no sparkContext; what cannot be set is named once."""
+    """Serverless and standard access have no sparkContext; warnings name the settings that have no effect."""
     seen, _ = in_a_process(
         """
 from pyspark.sql import SparkSession
@@ -112,7 +112,7 @@ def refuse(self):
 context = SparkSession.sparkContext
 SparkSession.sparkContext = property(refuse)
 got = spark.start({"spark.master": "local[1]", "spark.executor.memory": "9g", "spark.scheduler.mode": "FAIR",
-                   "spark.sql.shuffle.partitions": 5})
+                   "spark.sql.ansi.enabled": "perhaps", "spark.sql.shuffle.partitions": 5})
 seen["same"] = got is runtime
 seen["partitions"] = got.conf.get("spark.sql.shuffle.partitions")
 SparkSession.sparkContext = context
@@ -120,7 +120,9 @@ got.stop()
 """
     )
     assert (seen["same"], seen["partitions"]) == (True, "5")
-    (warning,) = seen["warnings"]
+    refusal, warning = seen["warnings"]
+    assert "refuses the setting spark.sql.ansi.enabled of spark.yml" in refusal
+    assert "perhaps" in refusal
     assert "no effect: spark.executor.memory, spark.scheduler.mode." in warning
 
 

@@ -8,6 +8,7 @@ import random
 import re
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
+from urllib.parse import unquote
 
 import pytest
 
@@ -300,8 +301,16 @@ def test_a_volume_that_does_not_exist_is_named(site: Site, data: Path) -> None:
 def test_a_disabled_dbfs_root_leads_to_volumes(site: Site, data: Path) -> None:
     """The message quotes Databricks and names the setting."""
     site.sandbox.public_dbfs_root = False
-    with pytest.raises(WorkspaceError, match=r"DBFS root is disabled.*data.root .*/Volumes/"):
+    with pytest.raises(WorkspaceError, match=r"DBFS root is disabled.*init --volume=.* sets data.root"):
         site.push(data).prepare(Selection())
+
+
+def test_the_data_roots_own_path_is_asked_for(site: Site) -> None:
+    """Not `/`, whose status some workspaces return although they refuse every path below it."""
+    site.tree().check()
+    asked = [line for each in site.line.requests if "/dbfs/get-status" in (line := each.line)]
+    assert len(asked) == 1
+    assert unquote(asked[0].split()[1]).endswith(f"path={DBFS.removeprefix('dbfs:')}")
 
 
 def test_a_root_without_write_access_is_named(site: Site, data: Path) -> None:

@@ -35,6 +35,9 @@ UNEXPECTED_STATE = "Cluster {id} is in unexpected state {state}."
 # Not verified against a live workspace: which mode `AUTO` becomes, and what legacy modes have.
 WITHOUT_DBFS_MOUNT = {"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD", "DATA_SECURITY_MODE_AUTO"}
 
+# Not verified against a live workspace: status and code. The message is verified.
+ONLY_SERVERLESS = "Only serverless compute is supported in the workspace."
+
 _DEDICATED = {"SINGLE_USER", "DATA_SECURITY_MODE_DEDICATED"}
 # Not verified against a live workspace: the message, and when a job's run is refused for it.
 NOT_THE_SINGLE_USER = (
@@ -109,13 +112,19 @@ _EVENT_OF_STATE = {"PENDING": "STARTING", "TERMINATED": "TERMINATING", "TERMINAT
 class Clusters:
     """The clusters of the workspace.
 
+    Args:
+        store: Where they are recorded.
+        creator: The user who owns the first clusters.
+        access_mode: The access mode of the first clusters; None if the workspace has no clusters.
+
     Attributes:
         start_seconds: How long a cluster stays PENDING.
     """
 
-    def __init__(self, store: Store, *, creator: str, start_seconds: float = DEFAULT_START_SECONDS) -> None:
-        self.start_seconds = start_seconds
+    def __init__(self, store: Store, *, creator: str, access_mode: str | None) -> None:
+        self.start_seconds = DEFAULT_START_SECONDS
         self._store = store
+        self._offered = access_mode is not None
         self._clusters: dict[str, Cluster] = {}
         self._callbacks: list[Callback] = []
         self._running_callbacks: list[Callback] = []
@@ -124,20 +133,33 @@ class Clusters:
         if saved:
             self._clusters = {name: Cluster(**values) for name, values in saved.items()}
             self._settle()
+            store.save_now(_DOCUMENT, self._as_document())
         else:
             self._add_defaults(creator)
-        store.save_now(_DOCUMENT, self._as_document())
+            self.offer(access_mode)
+
+    def offer(self, access_mode: str | None) -> None:
+        """Set the access mode of the first clusters; None hides all clusters and refuses new ones."""
+        self._offered = access_mode is not None
+        for cluster_id in {RUNNING_ID, STOPPED_ID} & self._clusters.keys() if self._offered else ():
+            self._clusters[cluster_id].attributes["data_security_mode"] = access_mode
+        self._store.save_now(_DOCUMENT, self._as_document())
+
+    def check_offered(self) -> None:
+        """Refuse a new cluster if the workspace has only serverless compute."""
+        if not self._offered:
+            raise invalid(ONLY_SERVERLESS)
 
     def all(self) -> list[Cluster]:
         """Return every cluster."""
-        return list(self._clusters.values())
+        return list(self._clusters.values()) if self._offered else []
 
     def get(self, cluster_id: str) -> Cluster:
         """Return the cluster; refuse a missing one."""
-        try:
-            return self._clusters[cluster_id]
-        except KeyError:
-            raise invalid(f"Cluster {cluster_id} does not exist") from None
+        cluster = self.find(cluster_id)
+        if cluster is None:
+            raise invalid(f"Cluster {cluster_id} does not exist")
+        return cluster
 
     def on_terminate(self, callback: Callback) -> None:
         """Call `callback` with the id of each cluster whose processes end."""
@@ -149,10 +171,11 @@ class Clusters:
 
     def find(self, cluster_id: str) -> Cluster | None:
         """Return the cluster, None for a missing one."""
-        return self._clusters.get(cluster_id)
+        return self._clusters.get(cluster_id) if self._offered else None
 
     async def create(self, name: str, creator: str, attributes: dict[str, Any]) -> Cluster:
-        """Add a cluster and begin to start it."""
+        """Add a cluster and begin to start it; refuse if the workspace has only serverless compute."""
+        self.check_offered()
         stamp = time.strftime("%m%d-%H%M%S", time.gmtime())
         cluster = Cluster(f"{stamp}-{secrets.token_hex(4)}", name, creator)
         self._apply(cluster, attributes)

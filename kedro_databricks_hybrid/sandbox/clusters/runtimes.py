@@ -77,6 +77,12 @@ def runtime_version(key: str) -> str:
     return key.partition("-")[0].removesuffix(".x")
 
 
+def speaks_connect() -> bool:
+    """Tell whether the installed PySpark includes a Spark Connect server and its client."""
+    spark = _installed_spark()
+    return spark is not None and _minor(spark) >= (4, 0)
+
+
 def _installed_spark() -> str | None:
     try:
         return metadata.version("pyspark")

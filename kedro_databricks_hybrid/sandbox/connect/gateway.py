@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from kedro_databricks_hybrid.sandbox.connect.proxy import ConnectProxy
+    from kedro_databricks_hybrid.sandbox.kernel.environment import NotebookEnvironment
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 PATH = "/sandbox/connect"
@@ -39,21 +40,37 @@ class Connect:
         self._sandbox = sandbox
         self._servers = ConnectServers(sandbox)
         self._lock = asyncio.Lock()
-        self._port = 0
+        self._port = self._plain_port = 0
         self._proxy: ConnectProxy | None = None
         self._server: grpc.aio.Server | None = None
 
     async def port(self) -> int:
-        """Return the port on 127.0.0.1 that serves gRPC; start the server for the first caller."""
+        """Return the port on 127.0.0.1 that serves gRPC with TLS; start the server for the first caller."""
         async with self._lock:
             if not self._port:
                 certificate = await asyncio.to_thread(make_certificate, self._sandbox.layout.home)
                 connect_proxy = await asyncio.to_thread(_load_proxy)
                 self._proxy = connect_proxy.ConnectProxy(self._sandbox, self._servers)
-                self._server, self._port = await connect_proxy.serve(
+                self._server, self._port, self._plain_port = await connect_proxy.serve(
                     self._proxy, certificate.key, certificate.certificate
                 )
         return self._port
+
+    async def open_task(self, environment: NotebookEnvironment, variables: dict[str, str]) -> str:
+        """Return the SPARK_REMOTE of a task on serverless compute; its server starts with the first call.
+
+        Args:
+            environment: The environment of the task, in which its server runs too.
+            variables: The environment variables of the server.
+        """
+        await self.port()
+        self._servers.add_task(environment, variables)
+        # without TLS, PySpark sends a token only to a server on `localhost`
+        return f"sc://localhost:{self._plain_port}/;token={environment.access.token}"
+
+    async def close_task(self, environment: NotebookEnvironment) -> None:
+        """End the Spark Connect server of a task."""
+        await self._servers.end_task(environment)
 
     async def close(self) -> None:
         """Stop the servers."""

@@ -12,11 +12,13 @@ import grpc
 import grpc.aio
 
 from kedro_databricks_hybrid.sandbox.clusters.runtimes import nearest_runtime, runtime_version
+from kedro_databricks_hybrid.sandbox.connect import serverless_limits
+from kedro_databricks_hybrid.sandbox.connect.protobuf_wire import field, fields
 from kedro_databricks_hybrid.sandbox.connect.servers import SERVERLESS, ConnectServer, ConnectServerError
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable
 
     from kedro_databricks_hybrid.sandbox.connect.servers import ConnectServers
     from kedro_databricks_hybrid.sandbox.identity.users import User
@@ -40,7 +42,6 @@ _SESSION_HEADER = "x-databricks-session-id"
 # The protobuf numbers of AnalyzePlanResponse.spark_version and of dbr_version in it, which Databricks added.
 _SPARK_VERSION_FIELD = 8
 _DBR_VERSION_FIELD = 800
-_LENGTH_DELIMITED = 2
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a failure
@@ -68,8 +69,17 @@ class ConnectProxy(grpc.GenericRpcHandler):  # type: ignore[misc, unused-ignore]
         async def forward(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:  # noqa: ANN401
             try:
                 server, runtime = await self._admitted(dict(context.invocation_metadata() or ()))
+                if server.is_serverless:
+                    first = serverless_limits.admitted(
+                        method.removeprefix(_SERVICE), await anext(aiter(requests))
+                    )
+                    requests = _beginning_with(first, requests)
             except Refusal as refusal:
                 await context.abort(refusal.code, str(refusal))
+                return
+            except serverless_limits.LimitError as limit:
+                details = (("grpc-status-details-bin", limit.details()),)
+                await context.abort(grpc.StatusCode.INTERNAL, str(limit), details)
                 return
             call = self._channel(server).stream_stream(method)(
                 requests,
@@ -97,6 +107,8 @@ class ConnectProxy(grpc.GenericRpcHandler):  # type: ignore[misc, unused-ignore]
         Raises:
             Refusal: The call is not authorized, or names no compute that runs.
         """
+        if self._servers.is_task(token := _token(headers)):
+            return await self._started(self._servers.of_task(token)), nearest_runtime()
         user = self._user(headers)
         cluster_id, session = headers.get(_CLUSTER_HEADER), headers.get(_SESSION_HEADER)
         if cluster_id and session:
@@ -104,17 +116,21 @@ class ConnectProxy(grpc.GenericRpcHandler):  # type: ignore[misc, unused-ignore]
         if not cluster_id and not session:
             raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, _NO_COMPUTE)
         runtime = self._runtime(cluster_id) if cluster_id else nearest_runtime()
+        server = self._servers.server(cluster_id or SERVERLESS, user, runtime_version(runtime))
+        return await self._started(server), runtime
+
+    @staticmethod
+    async def _started(starting: Awaitable[ConnectServer]) -> ConnectServer:
         try:
-            server = await self._servers.server(cluster_id or SERVERLESS, user, runtime_version(runtime))
+            return await starting
         except ConnectServerError as error:
             raise Refusal(grpc.StatusCode.INTERNAL, str(error)) from error
-        return server, runtime
 
     def _user(self, headers: dict[str, Any]) -> User:
-        scheme, _, token = str(headers.get("authorization", "")).partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        token = _token(headers)
+        if not token:
             raise Refusal(grpc.StatusCode.UNAUTHENTICATED, _NO_CREDENTIAL)
-        user = self._sandbox.user_of(token.strip())
+        user = self._sandbox.user_of(token)
         if user is None:
             raise Refusal(grpc.StatusCode.UNAUTHENTICATED, _BAD_TOKEN)
         return user
@@ -137,13 +153,26 @@ class ConnectProxy(grpc.GenericRpcHandler):  # type: ignore[misc, unused-ignore]
         return self._channels[server.port]
 
 
-async def serve(proxy: ConnectProxy, key: bytes, certificate: bytes) -> tuple[grpc.aio.Server, int]:
-    """Serve on a free port of 127.0.0.1; return the server and the port."""
+def _token(headers: dict[str, Any]) -> str:
+    """Return the bearer token of a call, empty for a missing one."""
+    scheme, _, token = str(headers.get("authorization", "")).partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+async def _beginning_with(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for each in others:
+        yield each
+
+
+async def serve(proxy: ConnectProxy, key: bytes, certificate: bytes) -> tuple[grpc.aio.Server, int, int]:
+    """Serve on two free ports of 127.0.0.1; return the server, the port with TLS and the one without."""
     server = grpc.aio.server(options=_UNLIMITED)
     server.add_generic_rpc_handlers((proxy,))
     port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, certificate)]))
+    plain = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    return server, int(port)
+    return server, int(port), int(plain)
 
 
 def _with_runtime(answer: bytes, runtime: str) -> bytes:
@@ -151,43 +180,7 @@ def _with_runtime(answer: bytes, runtime: str) -> bytes:
 
     Open-source Spark leaves it out; protobuf merges a message that comes twice.
     """
-    if _SPARK_VERSION_FIELD not in _top_fields(answer):
+    if not any(number == _SPARK_VERSION_FIELD for number, _ in fields(answer)):
         return answer
-    inner = _field(_DBR_VERSION_FIELD, runtime.encode())
-    return answer + _field(_SPARK_VERSION_FIELD, inner)
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _top_fields(message: bytes) -> set[int]:
-    """Return the numbers of the top-level fields that hold text or messages."""
-    found, at = set(), 0
-    while at < len(message):
-        key, at = _read_varint(message, at)
-        if key & 7 != _LENGTH_DELIMITED:
-            break  # no number comes before the field that is looked for
-        found.add(key >> 3)
-        length, at = _read_varint(message, at)
-        at += length
-    return found
-
-
-def _read_varint(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if not byte & 0x80:
-            return value, at
+    inner = field(_DBR_VERSION_FIELD, runtime.encode())
+    return answer + field(_SPARK_VERSION_FIELD, inner)

@@ -8,13 +8,14 @@ import logging
 import secrets
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.connect.program import TOKEN_VARIABLE
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
+    from collections.abc import Callable, Coroutine
 
     from kedro_databricks_hybrid.sandbox.identity.users import User
     from kedro_databricks_hybrid.sandbox.kernel.environment import NotebookEnvironment
@@ -40,27 +41,35 @@ class ConnectServer:
     Attributes:
         port: Its port on 127.0.0.1.
         token: The token of its callers.
+        process: The process of the server.
+        environment: The environment in which it runs.
+        is_serverless: Whether it has the limits of serverless compute.
+        is_of_task: Whether the environment is that of a task, which deletes it.
     """
 
     port: int
     token: str
     process: Process
     environment: NotebookEnvironment
+    is_serverless: bool
+    is_of_task: bool
 
     async def end(self) -> None:
-        """End the process and its children, and delete its files."""
+        """End the process and its children, and delete its files unless they belong to a task."""
         with contextlib.suppress(ProcessLookupError):
             self.process.terminate()  # namespace.py then kills all its children
         await self.process.wait()
-        await asyncio.to_thread(self.environment.remove)
+        if not self.is_of_task:
+            await asyncio.to_thread(self.environment.remove)
 
 
 class ConnectServers:
-    """Starts servers on demand, and ends the servers of a cluster when it terminates."""
+    """Starts servers on demand, and ends them with their cluster or their task."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._starting: dict[tuple[str, str], asyncio.Task[ConnectServer]] = {}
+        self._tasks: dict[str, _Launch] = {}
         sandbox.clusters.on_terminate(self._end_cluster)
 
     async def server(self, compute: str, user: User, runtime_version: str) -> ConnectServer:
@@ -69,11 +78,41 @@ class ConnectServers:
         Raises:
             ConnectServerError: It did not start.
         """
-        key = (compute, user.name)
+        return await self._known((compute, user.name), lambda: self._start(compute, user, runtime_version))
+
+    def add_task(self, environment: NotebookEnvironment, variables: dict[str, str]) -> None:
+        """Register a task on serverless compute; its server starts on demand in the task's environment."""
+        launch = _Launch("serverless compute", environment, variables, is_serverless=True, is_of_task=True)
+        self._tasks[environment.access.token] = launch
+
+    def is_task(self, token: str) -> bool:
+        """Tell whether a token is that of a task on serverless compute."""
+        return token in self._tasks
+
+    async def of_task(self, token: str) -> ConnectServer:
+        """Return the server of the task with this token, started if none runs.
+
+        Raises:
+            ConnectServerError: It did not start.
+        """
+        launch = self._tasks[token]
+        return await self._known((launch.environment.name, launch.user), launch.start)
+
+    async def end_task(self, environment: NotebookEnvironment) -> None:
+        """End the server of a task, if one has started."""
+        self._tasks.pop(environment.access.token, None)
+        keys = [key for key in self._starting if key[0] == environment.name]
+        for key in keys:
+            self._starting[key].cancel()  # has no effect on a running server, which _end ends
+        await self._end(keys)
+
+    async def _known(
+        self, key: tuple[str, str], start: Callable[[], Coroutine[Any, Any, ConnectServer]]
+    ) -> ConnectServer:
+        """Return the server with a key, started if none runs."""
         starting = self._starting.get(key)
         if starting is None or _has_ended(starting):
-            starting = asyncio.create_task(self._start(compute, user, runtime_version))
-            self._starting[key] = starting
+            starting = self._starting[key] = asyncio.create_task(start())
         return await asyncio.shield(starting)
 
     async def close(self) -> None:
@@ -94,24 +133,57 @@ class ConnectServers:
         cluster_id = None if compute == SERVERLESS else compute
         environment = self._sandbox.notebook_environment(name, user, cluster_id)
         await asyncio.to_thread(environment.make)
-        token, port = secrets.token_hex(24), _free_port()
         variables = await asyncio.to_thread(environment.variables, user.name, runtime_version)
-        with (environment.folder / _LOG_FILE).open("wb") as log:
+        launch = _Launch(compute, environment, variables, is_serverless=cluster_id is None, is_of_task=False)
+        return await launch.start()
+
+
+@dataclass(frozen=True)
+class _Launch:
+    """The arguments with which a server starts."""
+
+    compute: str
+    environment: NotebookEnvironment
+    variables: dict[str, str]
+    is_serverless: bool
+    is_of_task: bool
+
+    async def start(self) -> ConnectServer:
+        """Start the process and wait until it serves.
+
+        Raises:
+            ConnectServerError: It did not start.
+        """
+        token, port = secrets.token_hex(24), _free_port()
+        log_file = self.environment.folder / _LOG_FILE
+        with log_file.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                *environment.inside([environment.python, "-m", _PROGRAM, str(port)]),
-                env={**variables, TOKEN_VARIABLE: token},
+                *self.environment.inside([self.environment.python, "-m", _PROGRAM, str(port)]),
+                env={**self.variables, TOKEN_VARIABLE: token},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
             )
-        server = ConnectServer(port, token, process, environment)
-        if process.stdout is not None and (await process.stdout.readline()).strip() == b"ready":
-            _LOG.info("Spark Connect for %s on %s serves on port %s", user.name, compute, port)
+        server = ConnectServer(port, token, process, self.environment, self.is_serverless, self.is_of_task)
+        try:
+            line = await process.stdout.readline() if process.stdout is not None else b""
+        except asyncio.CancelledError:
+            await server.end()
+            raise
+        if line.strip() == b"ready":
+            _LOG.info("Spark Connect for %s on %s serves on port %s", self.user, self.compute, port)
             return server
-        log_text = (environment.folder / _LOG_FILE).read_text(encoding="utf-8", errors="replace")
-        _LOG.error("Spark Connect on %s did not start: %s", compute, log_text[-_LOG_TAIL:])
+        log_text = log_file.read_text(encoding="utf-8", errors="replace")
+        _LOG.error("Spark Connect on %s did not start: %s", self.compute, log_text[-_LOG_TAIL:])
         await server.end()
-        raise ConnectServerError(f"Spark Connect did not start on {compute}; see the sandbox's server.log.")
+        raise ConnectServerError(
+            f"Spark Connect did not start on {self.compute}; see the sandbox's server.log."
+        )
+
+    @property
+    def user(self) -> str:
+        """The name of the user of the server."""
+        return self.environment.access.user.name
 
 
 def _has_ended(starting: asyncio.Task[ConnectServer]) -> bool:

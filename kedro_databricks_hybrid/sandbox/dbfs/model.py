@@ -27,6 +27,8 @@ PARTIAL_DELETE = (
 
 # Not verified against a live workspace: status and code of the two, and the text of the second.
 ROOT_DISABLED = "Public DBFS root is disabled. Access is denied on path: {path}"
+# The entries of a disabled root, as `dbutils.fs.ls` lists them.
+MOUNTED = ("Volumes", "Workspace", "databricks-datasets")
 VOLUMES_ELSEWHERE = "Path {path} is in a volume; volumes are served by the Files API."
 
 
@@ -44,10 +46,10 @@ class Dbfs:
         return resolve(self._root, self.names(path), follow=follow)
 
     def names(self, path: str) -> tuple[str, ...]:
-        """Return the names in a DBFS path, or refuse it if the root is disabled."""
+        """Return the names in a DBFS path; if the root is disabled, refuse every path but the root."""
         names = segments(path.removeprefix("dbfs:"))
         shown = "/" + "/".join(names)
-        if not self._sandbox.public_dbfs_root:
+        if names and not self._sandbox.public_dbfs_root:
             raise denied(ROOT_DISABLED.format(path=shown))
         if names[:1] == ("Volumes",):
             raise invalid(VOLUMES_ELSEWHERE.format(path=shown))
@@ -64,6 +66,8 @@ class Dbfs:
         names = self.names(path)
         if not disk_path.is_dir():
             return [_describe(names, disk_path)]
+        if not self._sandbox.public_dbfs_root:
+            return [_describe((name,), disk_path) for name in MOUNTED]
         found = [self._child((*names, child.name)) for child in checksum_files.visible(disk_path)]
         return [child for child in found if child is not None]
 

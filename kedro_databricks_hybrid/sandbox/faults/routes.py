@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.core.errors import invalid, missing
 from kedro_databricks_hybrid.sandbox.core.fields import body, query
+from kedro_databricks_hybrid.sandbox.core.workspace_kinds import KINDS
 from kedro_databricks_hybrid.sandbox.volumes.upload_model import UPLOADS
 
 if TYPE_CHECKING:
@@ -55,7 +56,14 @@ def switch_routes(sandbox: Sandbox) -> list[Route]:
 
     async def show(request: Request) -> Response:
         del request
-        return JSONResponse({"public-dbfs-root": sandbox.public_dbfs_root, "uploads": sandbox.uploads})
+        return JSONResponse(
+            {
+                "like": sandbox.like,
+                "public-dbfs-root": sandbox.public_dbfs_root,
+                "task-environments": sandbox.task_environments,
+                "uploads": sandbox.uploads,
+            }
+        )
 
     async def change(request: Request) -> Response:
         fields = await body(request)
@@ -64,8 +72,21 @@ def switch_routes(sandbox: Sandbox) -> list[Route]:
             if uploads not in UPLOADS:
                 raise invalid(f"uploads must be one of: {', '.join(UPLOADS)}.")
             sandbox.uploads = uploads
+        if fields.has("like"):
+            await _become(sandbox, fields.text("like"))
         if fields.has("public-dbfs-root"):
             sandbox.public_dbfs_root = fields.flag("public-dbfs-root")
+        if fields.has("task-environments"):
+            sandbox.task_environments = fields.flag("task-environments")
         return await show(request)
 
     return [Route(SWITCHES_PATH, show, methods=["GET"]), Route(SWITCHES_PATH, change, methods=["POST"])]
+
+
+async def _become(sandbox: Sandbox, like: str) -> None:
+    if like not in KINDS:
+        raise invalid(f"like must be one of: {', '.join(KINDS)}.")
+    if KINDS[like].access_mode is None:
+        for cluster in sandbox.clusters.all():
+            await sandbox.clusters.terminate(cluster.cluster_id)
+    sandbox.like = like

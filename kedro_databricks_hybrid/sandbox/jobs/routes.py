@@ -52,7 +52,7 @@ class JobsApi:
 
     async def create(self, request: Request) -> Response:
         """Create a job."""
-        settings = (await body(request)).without({"access_control_list"})
+        settings = self._checked((await body(request)).without({"access_control_list"}))
         return JSONResponse({"job_id": await self._jobs.create(request.state.user.name, settings)})
 
     async def get(self, request: Request) -> Response:
@@ -79,7 +79,7 @@ class JobsApi:
     async def reset(self, request: Request) -> Response:
         """Replace a job's settings."""
         fields = await body(request)
-        self._job(request, fields)["settings"] = checked(fields.mapping("new_settings"))
+        self._job(request, fields)["settings"] = self._checked(fields.mapping("new_settings"))
         await self._jobs.save()
         return JSONResponse({})
 
@@ -88,7 +88,7 @@ class JobsApi:
         fields = await body(request)
         job = self._job(request, fields)
         new, removed = fields.mapping("new_settings"), fields.items("fields_to_remove")
-        job["settings"] = checked(merged(job["settings"], new, removed))
+        job["settings"] = self._checked(merged(job["settings"], new, removed))
         await self._jobs.save()
         return JSONResponse({})
 
@@ -125,6 +125,13 @@ class JobsApi:
         run.parameters = parameters_of_run(given, fields.mapping("job_parameters"))
         run.overriding = {name: value for name in OVERRIDES if (value := fields.without(set()).get(name))}
         return run
+
+    def _checked(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return the settings of a job; refuse what is invalid or not supported by the workspace."""
+        found = checked(settings)
+        if found.get("tasks"):
+            self._runs_api.read(found)
+        return found
 
     def _job(self, request: Request, fields: Fields) -> Job:
         return self._jobs.get(request.state.user.name, fields.number("job_id"))

@@ -13,22 +13,29 @@ from kedro_databricks_hybrid.sandbox.core.pages import limit, page, paged_arrays
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs import runs
 from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, TaskRun
-from kedro_databricks_hybrid.sandbox.jobs.settings import read_settings
+from kedro_databricks_hybrid.sandbox.jobs.settings import Settings, read_settings
 from kedro_databricks_hybrid.sandbox.kernel.access import NOTEBOOK_HEADER
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
 
-    from kedro_databricks_hybrid.sandbox.clusters.model import Clusters
     from kedro_databricks_hybrid.sandbox.core.fields import Fields
     from kedro_databricks_hybrid.sandbox.identity.users import User
     from kedro_databricks_hybrid.sandbox.jobs.worker import JobWork
+    from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 _DEFAULT_NAME = "Untitled"
 _ARRAYS = ("tasks", "job_clusters", "job_parameters", "repair_history")
 _MAX_TOKEN = 64
 _MAX_PAGE = 25
 _DEFAULT_PAGE = 20
+# Not verified against a live workspace: the code, and the message after its first sentence.
+NO_TASK_ENVIRONMENT = (
+    "A task environment can not be provided for notebook task {key}. Please use the %pip magic command to "
+    "install notebook-scoped Python libraries and Python wheel packages"
+)
 _MANY_TASKS = (
     "Retrieving the output of runs with multiple tasks is not supported. "
     "Please retrieve the output of each individual task run instead."
@@ -38,10 +45,25 @@ _MANY_TASKS = (
 class RunsApi:
     """The handlers of runs."""
 
-    def __init__(self, runs: Runs, work: JobWork, clusters: Clusters) -> None:
+    def __init__(self, runs: Runs, work: JobWork, sandbox: Sandbox) -> None:
         self._runs = runs
         self._work = work
-        self._clusters = clusters
+        self._sandbox = sandbox
+        self._clusters = sandbox.clusters
+
+    def read(self, given: Mapping[str, Any]) -> Settings:
+        """Return the settings of a job or run; refuse what is invalid or not supported by the workspace."""
+        settings = read_settings(given)
+        if settings.makes_clusters:
+            self._clusters.check_offered()
+        for task in settings.tasks:
+            if (
+                task.kind == "notebook_task"
+                and "environment_key" in task.compute
+                and not self._sandbox.task_environments
+            ):
+                raise invalid(NO_TASK_ENVIRONMENT.format(key=task.key))
+        return settings
 
     async def start(self, user: User, run: Run, limit: int = 0) -> None:
         """Begin a run, or refuse its settings.
@@ -51,7 +73,7 @@ class RunsApi:
             run: The run, without its tasks.
             limit: How many runs of its job may be active at once; 0 for any number.
         """
-        settings = read_settings(run.given)
+        settings = self.read(run.given)
         for task in settings.tasks:
             if "existing_cluster_id" in task.compute:
                 refusal = self._clusters.get(task.compute["existing_cluster_id"]).refusal_of(user.name)

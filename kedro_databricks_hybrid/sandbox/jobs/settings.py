@@ -67,6 +67,11 @@ class Settings:
     git_source: dict[str, Any] = field(default_factory=dict)
     timeout: int = 0
 
+    @property
+    def makes_clusters(self) -> bool:
+        """Whether its runs create job clusters."""
+        return bool(self.job_clusters) or any("new_cluster" in task.compute for task in self.tasks)
+
 
 def read_settings(values: Mapping[str, Any]) -> Settings:
     """Return the settings in a request.

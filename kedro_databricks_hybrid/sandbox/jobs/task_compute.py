@@ -8,7 +8,7 @@ import shutil
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.clusters import libraries
+from kedro_databricks_hybrid.sandbox.clusters import libraries, runtimes
 from kedro_databricks_hybrid.sandbox.clusters.libraries import PipFailedError
 from kedro_databricks_hybrid.sandbox.core.fields import Fields
 from kedro_databricks_hybrid.sandbox.jobs.runs import TaskFailedError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from kedro_databricks_hybrid.sandbox.clusters.libraries import Libraries
     from kedro_databricks_hybrid.sandbox.clusters.model import Cluster
+    from kedro_databricks_hybrid.sandbox.connect.gateway import Connect
     from kedro_databricks_hybrid.sandbox.identity.users import User
     from kedro_databricks_hybrid.sandbox.jobs.runs import Run, TaskRun
     from kedro_databricks_hybrid.sandbox.jobs.settings import Settings, Task
@@ -104,7 +105,7 @@ class Compute:
 
     @asynccontextmanager
     async def environment(
-        self, task: Task, one: TaskRun
+        self, task: Task, one: TaskRun, connect: Connect
     ) -> AsyncIterator[tuple[NotebookEnvironment, dict[str, str]]]:
         """Give the task an environment and its variables; delete them afterwards."""
         made = self._sandbox.notebook_environment(str(one.run_id), self._user, one.cluster_id or None)
@@ -116,9 +117,13 @@ class Compute:
                 variables = await asyncio.to_thread(made.variables, self._user.name, version)
             else:
                 variables = await self._serverless(task, made)
+                if runtimes.speaks_connect():
+                    remote = await connect.open_task(made, variables)
+                    variables = {**variables, "SPARK_REMOTE": remote}
             yield made, variables
         finally:
             await asyncio.wait([making])
+            await connect.close_task(made)
             self._sandbox.notebook_accesses.remove(made.access)
             await asyncio.to_thread(made.remove)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from kedro_databricks_hybrid.sandbox.repos.git import GitFailedError
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.clusters.libraries import Libraries
+    from kedro_databricks_hybrid.sandbox.connect.gateway import Connect
     from kedro_databricks_hybrid.sandbox.identity.users import User
     from kedro_databricks_hybrid.sandbox.jobs.settings import Settings, Task
     from kedro_databricks_hybrid.sandbox.kernel.access import NotebookAccess
@@ -34,13 +36,15 @@ _LOG = logging.getLogger(__name__)
 class JobWork:
     """Performs the active runs."""
 
-    def __init__(self, sandbox: Sandbox, libraries: Libraries, runs: Runs) -> None:
+    def __init__(self, sandbox: Sandbox, libraries: Libraries, connect: Connect, runs: Runs) -> None:
         self._sandbox = sandbox
         self._libraries = libraries
+        self._connect = connect
         self._runs = runs
         self._active: dict[int, asyncio.Task[None]] = {}
         self._tasks: dict[int, asyncio.Task[State]] = {}
         self._queued: dict[int, asyncio.Event] = {}
+        self._slots: dict[int, asyncio.Semaphore] = {}
         sandbox.clusters.on_terminate(self._lose_cluster)
         sandbox.notebook_accesses.on_end(self._stop_runs_of)
 
@@ -173,6 +177,18 @@ class JobWork:
     async def _run_task(self, task: Task, run: Run, one: TaskRun, compute: Compute, user: User) -> State:
         if one.retries:
             await asyncio.sleep(task.pause)
+        async with self._slot():
+            return await self._do_now(task, run, one, compute, user)
+
+    def _slot(self) -> AbstractAsyncContextManager[object]:
+        """Return the context of a running task, which waits if the workspace limits the tasks at once.
+
+        Not verified against a live workspace: that further tasks wait instead of being refused.
+        """
+        limit = self._sandbox.kind.max_tasks
+        return self._slots.setdefault(limit, asyncio.Semaphore(limit)) if limit else nullcontext()
+
+    async def _do_now(self, task: Task, run: Run, one: TaskRun, compute: Compute, user: User) -> State:
         task = with_parameters(task, run, one)
         one.resolved = {task.kind: task.settings}
         clock = None
@@ -181,7 +197,7 @@ class JobWork:
         try:
             await compute.prepare(task, one)
             program = await asyncio.to_thread(program_of, self._sandbox, user, task, compute.checkout)
-            async with compute.environment(task, one) as (environment, variables):
+            async with compute.environment(task, one, self._connect) as (environment, variables):
                 process = TaskProcess(environment, variables, program)
                 one.output = process.output
                 one.state = State("RUNNING", message="In run")

@@ -27,9 +27,6 @@ _DOCUMENT = "unity_catalog"
 _NAME = re.compile(r"[^\s./\\\x00-\x1f\x7f]{1,255}")
 _KINDS = ("Catalog", "Schema", "Volume")
 
-# What a new workspace has, so that /Volumes/main/default/data can be used at once.
-DEFAULT_VOLUME = ("main", "default", "data")
-
 
 class VolumeFiles:
     """Files and folders in existing volumes.
@@ -156,9 +153,15 @@ class UnityCatalog:
     """Catalogs, schemas and volumes by their full names in lower case.
 
     A full name is a tuple of one name (catalog), two (schema) or three (volume).
+
+    Args:
+        store: The store of their records.
+        layout: The folders of the files of volumes.
+        owner: The owner of the first objects.
+        first: The full names of the objects in a new workspace, parents first.
     """
 
-    def __init__(self, store: Store, layout: Layout, owner: str) -> None:
+    def __init__(self, store: Store, layout: Layout, owner: str, first: tuple[tuple[str, ...], ...]) -> None:
         self._store = store
         self._root = layout.volumes
         saved = store.load(_DOCUMENT)
@@ -166,9 +169,14 @@ class UnityCatalog:
             tuple(full_name.split(".")): details for full_name, details in saved.get("objects", {}).items()
         }
         if not saved:
-            for length in (1, 2, 3):
-                self._add(DEFAULT_VOLUME[:length], owner, "Made by the sandbox")
-            store.save_now(_DOCUMENT, self._as_document())
+            self.provide(first, owner)
+
+    def provide(self, full_names: tuple[tuple[str, ...], ...], owner: str) -> None:
+        """Add the missing ones of these objects; parents come first."""
+        for full_name in full_names:
+            if full_name not in self._objects:
+                self._add(full_name, owner, "Made by the sandbox")
+        self._store.save_now(_DOCUMENT, self._as_document())
 
     def get(self, full_name: tuple[str, ...]) -> dict[str, Any]:
         """Describe an object; refuse if it or one of its parents is missing."""

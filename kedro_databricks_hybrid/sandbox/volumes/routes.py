@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -142,15 +143,51 @@ class _UnityCatalogApi:
         return names
 
 
-def unity_catalog_routes(catalog: UnityCatalog) -> list[Route]:
+class _Metastore:
+    """The handlers of the metastore; without Unity Catalog, none is assigned to the workspace."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    async def assignment(self, request: Request) -> Response:
+        del request
+        return JSONResponse(
+            {
+                "metastore_id": self._id(),
+                "workspace_id": int(self._sandbox.org_id),
+                "default_catalog_name": self._sandbox.kind.default_catalog,
+            }
+        )
+
+    async def summary(self, request: Request) -> Response:
+        del request
+        shown = {"metastore_id": self._id(), "name": "sandbox", "owner": self._sandbox.user.name}
+        return JSONResponse({**shown, "privilege_model_version": "1.0", "delta_sharing_scope": "INTERNAL"})
+
+    def _id(self) -> str:
+        """Return the id of the metastore; refuse if none is assigned."""
+        if not self._sandbox.kind.metastore:
+            raise ApiError(404, "METASTORE_DOES_NOT_EXIST", NO_METASTORE)
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, self._sandbox.org_id))
+
+
+# Not verified against a live workspace: the status. Code and message are verified.
+NO_METASTORE = "No metastore assigned for the current workspace."
+
+
+def unity_catalog_routes(sandbox: Sandbox) -> list[Route]:
     """Return the routes of this family."""
-    found = []
+    metastore = _Metastore(sandbox)
+    found = [
+        Route(f"{_UNITY_CATALOG}/current-metastore-assignment", metastore.assignment, methods=["GET"]),
+        Route(f"{_UNITY_CATALOG}/metastore_summary", metastore.summary, methods=["GET"]),
+    ]
     for kind, parents in (
         ("catalogs", ()),
         ("schemas", ("catalog_name",)),
         ("volumes", ("catalog_name", "schema_name")),
     ):
-        api = _UnityCatalogApi(catalog, kind, parents)
+        api = _UnityCatalogApi(sandbox.unity_catalog, kind, parents)
         found += [
             Route(f"{_UNITY_CATALOG}/{kind}", api.create, methods=["POST"]),
             Route(f"{_UNITY_CATALOG}/{kind}", api.list_all, methods=["GET"]),

@@ -35,7 +35,13 @@ class Entry:
 
 
 class Tree:
-    """Finds the objects that a user may see."""
+    """Finds the objects that a user may see.
+
+    Attributes:
+        partial_git_info: Whether Git folders outside /Repos are shown as folders with only an id and a path.
+    """
+
+    partial_git_info = False
 
     def __init__(self, root: Path, access: Access, repos: Repos) -> None:
         self._root = root
@@ -56,7 +62,8 @@ class Tree:
         """
         disk_path = self.disk_path(user, names)
         if disk_path.is_dir():
-            return Entry(names, disk_path, "DIRECTORY" if self._repos.at(names) is None else "REPO")
+            is_repo = self._repos.at(names) is not None and not self.is_partial(names)
+            return Entry(names, disk_path, "REPO" if is_repo else "DIRECTORY")
         if disk_path.is_file() and notebook_files.language_of(disk_path) is None:
             return Entry(names, disk_path, "FILE")
         for extension in notebook_files.EXTENSIONS if names else ():
@@ -104,7 +111,7 @@ class Tree:
 
     def describe(self, entry: Entry) -> dict[str, Any]:
         """Return an object as the API shows it."""
-        repo = self._repos.at(entry.names) if entry.kind == "REPO" else None
+        repo = self._repos.at(entry.names) if entry.kind in {"REPO", "DIRECTORY"} else None
         number = repo.repo_id if repo is not None else _number_of(entry.path)
         shown: dict[str, Any] = {
             "object_type": entry.kind,
@@ -120,6 +127,10 @@ class Tree:
         if entry.language is not None:
             shown["language"] = entry.language
         return shown
+
+    def is_partial(self, names: tuple[str, ...]) -> bool:
+        """Tell whether a Git folder at this path is shown as a folder, with only an id and a path."""
+        return self.partial_git_info and names[:1] != ("Repos",)
 
     @staticmethod
     def _is_notebook(disk_path: Path) -> bool:

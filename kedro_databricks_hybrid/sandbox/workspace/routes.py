@@ -130,6 +130,11 @@ class _ObjectsApi:
         repo = self._sandbox.repos.around(entry.names)
         if repo is None:
             return
+        if self._tree.is_partial(repo.names):
+            shown["git_info"] = {"id": repo.repo_id, "path": repo.path}
+            if entry.names == repo.names:
+                shown["directory_info"] = {"is_git_folder": True}
+            return
         checkout = await self._sandbox.repos.checkout_of(repo)
         shown["git_info"] = {
             "id": repo.repo_id,

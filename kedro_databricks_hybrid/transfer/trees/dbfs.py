@@ -9,6 +9,7 @@ then the size of the draft differs, and the file is sent again from the start.
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import re
@@ -60,9 +61,12 @@ class DbfsTree:
         return PurePosixPath("/dbfs", *self._base.parts[1:])
 
     def check(self) -> None:
-        """Request the status of /, which is refused if the DBFS root is disabled."""
-        with explained(f"use {self.root}"):
-            self._api.get_status("/")
+        """Request the status of the root, which is refused if DBFS is disabled; it need not exist.
+
+        Not of `/`: some workspaces return that although they refuse every path below it.
+        """
+        with contextlib.suppress(NotFoundError), explained(f"use {self.root}"):
+            self._api.get_status(str(self._base))
 
     def read(self, path: PurePosixPath) -> bytes | None:
         """Return a file's content, one request for each block."""

@@ -58,8 +58,8 @@ class VolumeTree:
         except NotFoundError as error:
             raise TransferError(
                 f"The volume {volume} does not exist, or you have no access to it.",
-                hint=f"Create it (CREATE VOLUME {'.'.join(volume.parts[2:])}) or set another data.root "
-                "in databricks.yml.",
+                hint=f"Create it (`kedro databricks init`, or CREATE VOLUME {'.'.join(volume.parts[2:])}), "
+                "or set another data.root in databricks.yml.",
             ) from error
 
     def read(self, path: PurePosixPath) -> bytes | None:

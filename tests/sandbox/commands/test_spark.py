@@ -165,6 +165,8 @@ def _git_folder_of_the_starter(server: ServerProcess, scratch: Path) -> str:
     kedro = [sys.executable, "-m", "kedro", "new", "--starter=pyspark-iris", "--name=iris-databricks"]
     project, bare = scratch / "iris-databricks", scratch / "remote.git"
     subprocess.run(kedro, cwd=scratch, check=True, capture_output=True)
+    with (project / "conf" / "databricks" / "databricks.yml").open("a") as settings:
+        settings.write("  root: dbfs:/root/projects/{project}/data\n")  # as `kedro databricks init` does
     for command in (
         ["git", "init", "-q", "--bare", "-b", "main", str(bare)],
         ["git", "init", "-q", "-b", "main"],

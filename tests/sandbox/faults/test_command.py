@@ -58,14 +58,20 @@ def test_switches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return CliRunner().invoke(sandbox, ["switch", *arguments]).output
 
     with serve(home) as server:
-        assert switch() == "The sandbox has a public DBFS root and takes multipart uploads.\n"
+        assert switch() == "The sandbox is like guide, has a public DBFS root and takes multipart uploads.\n"
         assert "has no public DBFS root" in switch("--no-public-dbfs-root")
-        assert server.http.get("/api/2.0/dbfs/list", params={"path": "/"}).status_code == 403
+        assert server.http.get("/api/2.0/dbfs/list", params={"path": "/tmp"}).status_code == 403
         assert "resumable uploads" in switch("--uploads=resumable")
+        assert "It refuses an environment" in switch("--no-task-environments")
+        assert "environment" not in switch("--task-environments")
     with serve(home) as server:
-        assert switch() == "The sandbox has no public DBFS root and takes resumable uploads.\n"
+        assert switch() == "The sandbox is like guide, has no public DBFS root and takes resumable uploads.\n"
         assert "has a public DBFS root" in switch("--public-dbfs-root")
-        assert server.http.get("/api/2.0/dbfs/list", params={"path": "/"}).status_code == 200
+        assert server.http.get("/api/2.0/dbfs/list", params={"path": "/tmp"}).status_code == 200
+        assert "is like free-edition, has no" in switch("--like=free-edition")
+        started = CliRunner().invoke(sandbox, ["start", "--like=standard"]).output
+        assert "is already running" in started
+        assert "is like standard, has no" in switch()
 
 
 def test_every_effect_is_offered() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult
     from pyspark import SparkContext
-    from pyspark.sql import SparkSession
 
-NAMES = frozenset({"spark", "sc", "sqlContext"})
+IS_CONNECT = "SPARK_REMOTE" in os.environ
+"""Whether sessions use Spark Connect, as on serverless compute."""
+
+NAMES = frozenset({"spark"} if IS_CONNECT else {"spark", "sc", "sqlContext"})
 
 _RUNS_CODE = frozenset({"exec", "eval"})  # the code may use one of them
 _LISTS_NAMES = frozenset({"globals", "locals", "vars", "user_ns"})  # by a string
@@ -53,7 +56,9 @@ def start() -> None:
     if "spark" in _defined and not _is_stopped(_defined["spark"]):
         return
     session = SparkSession.builder.getOrCreate()
-    fresh = {"spark": session, "sc": session.sparkContext, "sqlContext": session}
+    fresh: dict[str, Any] = {"spark": session}
+    if not IS_CONNECT:
+        fresh |= {"sc": session.sparkContext, "sqlContext": session}
     names = get_ipython().user_ns
     for name, value in fresh.items():
         if name not in names or names[name] is _defined.get(name):
@@ -91,5 +96,5 @@ def _running_context() -> SparkContext | None:
     return SparkContext._active_spark_context  # noqa: SLF001 - PySpark has no public one
 
 
-def _is_stopped(spark: SparkSession) -> bool:
-    return spark.sparkContext._jsc is None  # noqa: SLF001 - PySpark has no public one
+def _is_stopped(spark: Any) -> bool:  # noqa: ANN401 - a session of either kind
+    return bool(spark.is_stopped) if IS_CONNECT else spark.sparkContext._jsc is None  # noqa: SLF001 - PySpark has no public one

@@ -17,6 +17,7 @@ from kedro_databricks_hybrid.sandbox.kernel.inside import (
     lazy_spark,
     magics,
     notebook_context,
+    serverless_messages,
 )
 from kedro_databricks_hybrid.sandbox.kernel.inside.display import display, display_html
 
@@ -45,6 +46,8 @@ def prepare(shell: InteractiveShell) -> None:
     shell.ast_transformers.append(lazy_spark.SparkOnDemand())
     shell.user_ns.update(dbutils=dbutils.DBUtils(), display=display, displayHTML=display_html)
     magics.register(shell)
+    if lazy_spark.IS_CONNECT:
+        serverless_messages.use()
     shell.events.register("pre_run_cell", lazy_spark.name_jobs)
     shell.events.register("post_run_cell", lazy_spark.stop_jobs_if_cancelled)
 

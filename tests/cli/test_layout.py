@@ -1,0 +1,203 @@
+"""The data root, code folder and compute that init chooses on each kind of workspace, and its errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError
+
+if TYPE_CHECKING:
+    from tests.site import Site
+
+HOME = "/Workspace/Users/user@example.com/tiny-shop"
+PROPOSED = "workspace.default.tiny-shop"
+
+
+@pytest.fixture
+def newcomer(stranger: Site) -> Site:
+    """Return a project that is not prepared for Databricks, on a Free Edition workspace."""
+    stranger.sandbox.like = "free-edition"
+    return stranger
+
+
+def settings(site: Site, env: str) -> str:
+    """Return the content of a databricks.yml without its comments."""
+    lines = (site.project / f"conf/{env}/databricks.yml").read_text().splitlines()
+    return "\n".join(line for line in lines if not line.strip().startswith("#"))
+
+
+def volumes(site: Site, catalog: str = "workspace") -> list[str]:
+    """Return the names of the volumes in a catalog's default schema."""
+    return [str(each.name) for each in site.workspace().client.volumes.list(catalog, "default")]
+
+
+def refuse_volumes(monkeypatch: pytest.MonkeyPatch, site: Site, code: str, message: str) -> None:
+    """Make the workspace refuse to create volumes."""
+
+    async def create(*_: object) -> None:
+        raise ApiError(403 if code == "PERMISSION_DENIED" else 400, code, message)
+
+    monkeypatch.setattr(site.sandbox.unity_catalog, "create", create)
+
+
+def test_on_free_edition(newcomer: Site) -> None:
+    """It creates a volume for the project, puts the code into the home folder and runs serverless."""
+    said = newcomer.call("init", "--yes").output
+    assert f"Created the volume {PROPOSED}" in said
+    assert settings(newcomer, "databricks") == "data:\n  root: /Volumes/workspace/default/tiny-shop"
+    assert "folder: /Workspace/Users/{user}/{project}" in settings(newcomer, "base")
+    assert "cluster: serverless" in settings(newcomer, "base")
+    assert volumes(newcomer) == ["tiny-shop"]
+    assert f"Created the Git folder {HOME} from" in said
+    newcomer.commit({}, "Prepared")
+    pushed = newcomer.call("push").output
+    assert f"Databricks has {newcomer.repository.head()} on main in {HOME}" in pushed
+    assert "Everything is already prepared" in newcomer.call("init").output
+    newcomer.call("status")
+
+
+def test_on_a_standard_workspace(stranger: Site) -> None:
+    """The volume is in the default catalog; no compute is written, as there are clusters."""
+    stranger.sandbox.like = "standard"
+    stranger.call("init", "--yes")
+    assert settings(stranger, "databricks") == "data:\n  root: /Volumes/main/default/tiny-shop"
+    assert "folder: /Workspace/Users/{user}/{project}" in settings(stranger, "base")
+    assert "cluster" not in settings(stranger, "base")
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "workspace.default.mine", "/Volumes/workspace/default/mine/{project}"]
+)
+@pytest.mark.usefixtures("at_a_terminal")
+def test_a_person_is_asked(newcomer: Site, answer: str) -> None:
+    """Enter accepts the default; the answer may be a volume or a data root; it asks again after nonsense."""
+    said = newcomer.call("init", input=f"nonsense\n{answer}\n").output
+    assert "[/Volumes/workspace/default/tiny-shop]" in said
+    assert "'nonsense' does not name a volume" in said
+    root = {
+        "": "/Volumes/workspace/default/tiny-shop",
+        "workspace.default.mine": "/Volumes/workspace/default/mine/{project}/data",
+    }.get(answer, answer)
+    assert settings(newcomer, "databricks") == f"data:\n  root: {root}"
+
+
+def test_a_program_is_not_asked(newcomer: Site) -> None:
+    """Without a terminal the error names --yes; nothing is written or created."""
+    said = newcomer.call("init", status=1).output
+    assert "Use --yes for /Volumes/workspace/default/tiny-shop" in said
+    assert newcomer.git("status", "--porcelain") == ""
+    assert volumes(newcomer) == []
+
+
+def test_without_a_data_root_push_and_run_name_init(newcomer: Site) -> None:
+    """Nothing is pushed without one; a push of the code alone needs none."""
+    for command in ("push", "run"):
+        assert (
+            "`kedro databricks init --yes` takes the default one." in newcomer.call(command, status=1).output
+        )
+    assert newcomer.git("ls-remote", "origin") == ""
+    newcomer.call("push", "--no-data")
+
+
+@pytest.mark.usefixtures("at_a_terminal")
+def test_push_asks_a_person(newcomer: Site) -> None:
+    """It creates the volume and writes the file; then the user must commit the file."""
+    said = newcomer.call("push", input="\n", status=1).output
+    assert "Wrote conf/databricks/databricks.yml: data.root is /Volumes/workspace/default/tiny-shop" in said
+    assert "Commit conf/base/databricks.yml and conf/databricks/databricks.yml, then" in said
+    assert volumes(newcomer) == ["tiny-shop"]
+    newcomer.commit({}, "Data root")
+    newcomer.call("push")
+
+
+@pytest.mark.parametrize("option", ["--data-root=/Volumes/main/default/data/x", "--volume=main.default.data"])
+def test_an_option_wins_over_what_is_written(site: Site, option: str) -> None:
+    """The file keeps its comments, and the output names the old and the new value."""
+    file = site.project / "conf/databricks/databricks.yml"
+    site.commit({"conf/databricks/databricks.yml": "# Ours.\ndata:\n  root: dbfs:/root/x  # old\n"})
+    said = site.call("init", option).output
+    root = "/Volumes/main/default/data/x" if "root" in option else "/Volumes/main/default/data/{project}/data"
+    assert f"data.root is {root} and was dbfs:/root/x" in said
+    assert file.read_text() == f"# Ours.\ndata:\n  root: {root}  # old\n"
+    assert site.git("diff", "--name-only") == ".gitignore\nconf/databricks/databricks.yml\nrequirements.txt"
+
+
+def test_a_root_that_cannot_be_used_is_refused_before_anything_is_written(newcomer: Site) -> None:
+    """From an option and from a file."""
+    said = newcomer.call("init", "--data-root=dbfs:/root/x", status=1).output
+    assert "Public DBFS root is disabled" in said
+    assert "--volume=<catalog>.<schema>.<volume>" in said
+    newcomer.commit({"conf/databricks/databricks.yml": "data:\n  root: dbfs:/root/x\n"})
+    assert "Public DBFS root is disabled" in newcomer.call("init", status=1).output
+    assert newcomer.git("status", "--porcelain") == ""
+
+
+def test_a_git_folder_at_the_guides_place_is_used(stranger: Site) -> None:
+    """If it is a clone of this repository, the code stays there."""
+    stranger.call("push", "--no-data")
+    stranger.sandbox.like = "standard"
+    said = stranger.call("init", "--yes").output
+    assert f"{stranger.path} is already a Git folder of this repository" in said
+    assert "folder: /Workspace/Repos/{user}/{project}" in settings(stranger, "base")
+    assert "Created the Git folder" not in said
+
+
+def test_without_unity_catalog_and_dbfs_a_volume_is_needed(stranger: Site) -> None:
+    """Init has no default then."""
+    stranger.sandbox.public_dbfs_root = False
+    said = stranger.call("init", "--yes", status=1).output
+    assert "has no Unity Catalog, and its DBFS root is disabled" in said
+    assert stranger.git("status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    ("volume", "hint"),
+    [
+        ("nowhere.default.x", "GRANT USE CATALOG ON CATALOG nowhere TO `user@example.com`"),
+        ("workspace.nowhere.x", "CREATE SCHEMA workspace.nowhere"),
+    ],
+)
+def test_a_missing_catalog_or_schema(newcomer: Site, volume: str, hint: str) -> None:
+    """The hint says how to get it, and nothing is written."""
+    said = newcomer.call("init", f"--volume={volume}", status=1).output
+    assert "does not exist" in said
+    assert hint in said
+    assert newcomer.git("status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "hint"),
+    [
+        (
+            "PERMISSION_DENIED",
+            "User does not have CREATE VOLUME on Schema 'workspace.default'.",
+            "CREATE VOLUME ON SCHEMA workspace.default, TO `user@example.com`",
+        ),
+        (
+            "TABLE_ALREADY_EXISTS",
+            "Table 'workspace.default.tiny-shop' already exists",
+            "Rename or drop what has that name",
+        ),
+        ("QUOTA_EXCEEDED", "Cannot create 1 Volume(s): estimated count exceeds 10000", "Drop a volume"),
+    ],
+)
+def test_a_volume_that_cannot_be_created(
+    newcomer: Site, monkeypatch: pytest.MonkeyPatch, code: str, message: str, hint: str
+) -> None:
+    """The error has Databricks' message and a hint; nothing is written."""
+    refuse_volumes(monkeypatch, newcomer, code, message)
+    said = newcomer.call("init", "--yes", status=1).output
+    assert message in said
+    assert hint in said
+    assert said.strip().count("\n") <= 2
+    assert newcomer.git("status", "--porcelain") == ""
+
+
+def test_a_dry_run_prints_the_calls(newcomer: Site) -> None:
+    """And creates nothing."""
+    said = newcomer.call("init", "--yes", "--dry-run").output
+    assert f"Would call POST /api/2.1/unity-catalog/volumes for {PROPOSED}" in said
+    assert "+  root: /Volumes/workspace/default/tiny-shop" in said
+    assert volumes(newcomer) == []
