@@ -46,6 +46,7 @@ class Contexts:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._contexts: dict[str, Context] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         sandbox.clusters.on_terminate(self._lose_cluster)
         for leftover in sandbox.layout.kernels.iterdir():
             if leftover.name.isdigit():  # of a killed server
@@ -63,8 +64,9 @@ class Contexts:
         ]
 
     async def close(self) -> None:
-        """End every context."""
+        """End every context, and wait for those that are being ended."""
         await self._close(list(self._contexts.values()), "The workspace is shutting down.")
+        await asyncio.gather(*self._closing)
 
     async def evict(self) -> None:
         """Evict every context, as a cluster at its limit evicts idle ones."""
@@ -164,7 +166,11 @@ class Contexts:
         for context in contexts:
             self._contexts.pop(context.id, None)
             self._sandbox.notebook_accesses.remove(context.access)
-        await asyncio.gather(*(context.close(reason) for context in contexts))
+        closing = [asyncio.create_task(context.close(reason)) for context in contexts]
+        self._closing.update(closing)
+        for task in closing:
+            task.add_done_callback(self._closing.discard)
+        await asyncio.gather(*closing)
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -236,12 +236,7 @@ def _ended(work: asyncio.Task[State], one: TaskRun) -> State:
     error = work.exception()
     if error is not None:
         _LOG.error("Task %s failed in the sandbox", one.key, exc_info=error)
-        return State(
-            "INTERNAL_ERROR",
-            "FAILED",
-            SANDBOX_FAILED,
-            "INTERNAL_ERROR",
-        )
+        return State("INTERNAL_ERROR", "FAILED", SANDBOX_FAILED, "INTERNAL_ERROR")
     return work.result()
 
 

@@ -52,7 +52,7 @@ class Reply:
 
 
 class _Specification(KernelSpecManager):  # type: ignore[misc, unused-ignore]
-    """Finds the one kernel that there is, in the given environment."""
+    """Finds one kernel, in the given environment."""
 
     environment: NotebookEnvironment
 

@@ -20,7 +20,7 @@ from databricks.sdk.service.workspace import ImportFormat
 
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError
-from tests.sandbox.notebooks import open_notebook
+from tests.sandbox.notebooks import is_gone, open_notebook
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -159,6 +159,18 @@ def test_a_context_is_evicted(running: Running, workspace: WorkspaceClient) -> N
     with pytest.raises(BadRequest, match="execution context not found"):
         workspace.command_execution.command_status(RUNNING_ID, notebook.context, command)
     assert workspace.clusters.get(RUNNING_ID).state is State.RUNNING
+
+
+def test_the_server_stops_while_a_context_is_evicted(running: Running, http: httpx.Client) -> None:
+    """It waits until the process has ended and the files are deleted."""
+    notebook = open_notebook(http)
+    pid = int(notebook.text("import os; os.getpid()"))
+    running.sandbox.faults.add("evict-contexts", path="/api/1.2/contexts/status")
+    while notebook.ask("GET", "contexts/status").status_code == 200:
+        assert running.server.thread.is_alive()
+    running.stop()
+    assert is_gone(pid)
+    assert not (running.sandbox.layout.kernels / notebook.context).exists()
 
 
 def test_a_token_expires(running: Running, workspace: WorkspaceClient) -> None:

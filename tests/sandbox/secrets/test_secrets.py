@@ -151,7 +151,7 @@ def test_what_is_no_scope(api: SecretsAPI, http: httpx.Client, monkeypatch: pyte
     for fields, words in (
         ({"scope": "a:b"}, "alphanumeric characters"),
         ({"scope": "a", "initial_manage_principal": "admins"}, "only supported principal"),
-        ({"scope": "a", "scope_backend_type": "AZURE_KEYVAULT"}, "backend DATABRICKS only"),
+        ({"scope": "a", "scope_backend_type": "AZURE_KEYVAULT"}, "only scopes with the backend DATABRICKS"),
     ):
         answer = http.post(base, json=fields)
         assert answer.status_code == 400

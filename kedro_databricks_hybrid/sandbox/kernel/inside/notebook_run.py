@@ -71,8 +71,7 @@ def absolute(path: str) -> str:
     if not _folders or not _folders[-1].startswith("/Workspace/"):
         raise WorkflowException(
             _FAILED.format(
-                "FAILED",
-                f"The path {path} is relative, but its caller is not a workspace notebook.",
+                "FAILED", f"The path {path} is relative, but its caller is not a workspace notebook."
             )
         )
     return posixpath.normpath(posixpath.join(_folders[-1], path))
