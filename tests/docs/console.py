@@ -18,7 +18,8 @@ ELISION = "..."
 HOME = "/home/me"  # what the page calls the folder that it is performed in
 _BLOCK = re.compile(r"^```(console|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _KEDROS_FIRST_LINE = re.compile(r"^\[[^\n]*INFO +Using .*?configuration\.\s*\n", re.MULTILINE | re.DOTALL)
-_PROGRESS = re.compile(r"(Sending|Receiving): \d+ of ")  # lines of slow transfers
+# Lines of slow transfers, and of a checkout: a reader of the page has a release, which an index has.
+_LEFT_OUT = re.compile(r"(Sending|Receiving): \d+ of |No index has this build of ")
 _CHANGING = [
     (r"\b\d{8}-\d{6}-[0-9a-z]{4,8}\b", "<run>"),
     (r"\b\d\d/\d\d/\d\d \d\d:\d\d:\d\d\b", "<time>"),
@@ -72,7 +73,7 @@ def perform(step: Step, shell: Shell) -> list[str]:
     done = shell.ok(step.text)
     printed = _KEDROS_FIRST_LINE.sub("", done.out + done.err).replace(str(shell.home.parent), HOME)
     lines = [line.rstrip() for line in printed.rstrip("\n").split("\n")] if printed.strip() else []
-    return [line for line in lines if not _PROGRESS.match(line)]
+    return [line for line in lines if not _LEFT_OUT.match(line)]
 
 
 def same(shown: tuple[str, ...] | list[str], printed: list[str]) -> bool:

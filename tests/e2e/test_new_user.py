@@ -42,6 +42,8 @@ def test_the_defaults_lead_to_a_run(tmp_path: Path) -> None:
         assert "You can see no all-purpose cluster, so this runs on serverless compute, as a job." in ran
         assert "Model has accuracy of 0.960 on test data." in ran
         assert "Completed 3 out of 3 tasks" in ran
+        for name in ("pyspark.enabled", "maxRecordsPerBatch"):  # few can be set on serverless compute
+            assert f"Spark refuses the setting spark.sql.execution.arrow.{name}" in " ".join(ran.split())
         shell.ok("git switch -q -c feat/modified-classifier")
         guide_edit.apply(shell.folder / "src" / "iris_databricks" / "nodes.py")
         shell.ok("git commit -q -a -m Modify")
