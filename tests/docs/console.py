@@ -19,7 +19,7 @@ HOME = "/home/me"  # what the page calls the folder that it is performed in
 _BLOCK = re.compile(r"^```(console|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _KEDROS_FIRST_LINE = re.compile(r"^\[[^\n]*INFO +Using .*?configuration\.\s*\n", re.MULTILINE | re.DOTALL)
 # Lines of slow transfers, and of a checkout: a reader of the page has a release, which an index has.
-_LEFT_OUT = re.compile(r"(Sending|Receiving): \d+ of |No index has this build of ")
+_LEFT_OUT = re.compile(r"(Sending|Receiving): \d+ of |kedro-databricks-hybrid is not from a package index")
 _CHANGING = [
     (r"\b\d{8}-\d{6}-[0-9a-z]{4,8}\b", "<run>"),
     (r"\b\d\d/\d\d/\d\d \d\d:\d\d:\d\d\b", "<time>"),
