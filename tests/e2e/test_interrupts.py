@@ -1,4 +1,4 @@
-"""Ctrl-C at a terminal and `--timeout`, on the cluster and as a job: the question, and what is still running afterwards."""
+"""Ctrl-C at a terminal and `--timeout`, on the cluster and as a job: the question, and what keeps running."""
 
 from __future__ import annotations
 
