@@ -186,9 +186,3 @@ def test_a_catalog_without_datasets_or_that_cannot_be_read(site: Site) -> None:
     assert "The catalog has no datasets." in site.call("catalog").output
     site.write({"conf/databricks/databricks.yml": "data: {rot: x}\n"})
     assert "Did you mean data.root" in site.call("catalog", status=1).output
-
-
-def test_a_volume_where_the_root_is_chosen(site: Site) -> None:
-    """--volume has no effect then, and a warning says so."""
-    said = site.call("init", "--volume=main.default.data", "--dry-run").output
-    assert "--volume has no effect: the data root is already dbfs:/root/projects/tiny/data." in said

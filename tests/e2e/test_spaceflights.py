@@ -27,7 +27,7 @@ def test_all_outputs_equal_those_of_a_local_run(sandbox_home: Path, tmp_path: Pa
     Shell(here, sandbox_home, {"JAVA_HOME": local.get("JAVA_HOME", "")}).ok("kedro run")
     shell = prepared(spaceflights.copy_to(tmp_path / "there"), sandbox_home)
     shell.ok(f"kedro databricks push --all-data {PROFILE}")
-    ran = shell.ok(f"kedro databricks run {PROFILE}")
+    ran = shell.ok(f"kedro databricks run --cluster=sandbox {PROFILE}")  # other tests may have stopped it
     assert "Completed 11 out of 11 tasks" in ran.out
     assert spaceflights.KEY not in ran.out + ran.err
     shell.ok(f"kedro databricks pull --data {PROFILE}")
