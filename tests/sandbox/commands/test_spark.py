@@ -127,6 +127,20 @@ def test_a_displayed_data_frame_is_a_table(notebook: Notebook) -> None:
     assert notebook.results("display(spark.range(2))")["data"] == [[0], [1]]
 
 
+def test_a_notebook_in_sql(server: ServerProcess, notebook: Notebook) -> None:
+    """Its cells run as SQL, each of any number of statements, or in the language that they name."""
+    cells = [
+        "-- a view; with a semicolon in this comment\ncreate or replace temp view v as select ';' as x;\n",
+        "-- MAGIC %python\n-- MAGIC first = spark.table('v').first()[0]",
+        "select 1;\nselect x, 2 as y from v /* ; */",
+    ]
+    source = "-- Databricks notebook source\n" + "\n\n-- COMMAND ----------\n\n".join(cells)
+    address = "/api/2.0/workspace-files/import-file/Shared/query.sql"
+    server.http.post(address, content=source).raise_for_status()
+    assert notebook.results("%run /Shared/query")["data"] == [[";", 2]]
+    assert notebook.text("first, _sqldf.columns") == "(';', ['x', 'y'])\n"
+
+
 def test_tables_are_kept_in_the_context(notebook: Notebook) -> None:
     """A managed table can be written and read."""
     notebook.text("spark.range(4).write.mode('overwrite').saveAsTable('four')")

@@ -13,7 +13,7 @@ from databricks.sdk.service import compute, jobs
 from databricks.sdk.service.jobs import RunLifeCycleState as Life
 from databricks.sdk.service.jobs import RunResultState as Result
 from databricks.sdk.service.jobs import TerminationCodeCode as Code
-from databricks.sdk.service.workspace import ImportFormat
+from databricks.sdk.service.workspace import ImportFormat, Language
 
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID, STOPPED_ID
 from kedro_databricks_hybrid.sandbox.clusters.runtimes import nearest_runtime
@@ -241,18 +241,25 @@ def test_notebooks_that_a_commit_lacks(workspace: WorkspaceClient, remote: Remot
         assert said.startswith(f'Unable to access the notebook "{path}".')
 
 
-def test_a_file_and_a_damaged_notebook_are_no_tasks(workspace: WorkspaceClient) -> None:
-    """A file without a header is not a notebook; an .ipynb that is not JSON is an error."""
-    for name in ("plain.txt", "damaged.ipynb"):
-        content = base64.b64encode(b"{").decode()
-        workspace.workspace.import_(f"/Shared/{name}", content=content, format=ImportFormat.AUTO)
+def test_notebooks_in_other_languages(workspace: WorkspaceClient) -> None:
+    """SQL runs, here a cell in Python; Scala and R are refused in one line, a file is no notebook."""
+    put_notebook(workspace, "-- MAGIC %python\n-- MAGIC dbutils.notebook.exit('ran')", language=Language.SQL)
+    put_notebook(workspace, "val x = 1", path="/Shared/scala", language=Language.SCALA)
+    put_notebook(workspace, "x <- 1", path="/Shared/r", language=Language.R)
+    put_script(workspace, "1")
     tasks = [
-        jobs.SubmitTask(name, notebook_task=jobs.NotebookTask(path))
-        for name, path in (("plain", "/Shared/plain.txt"), ("damaged", "/Shared/damaged"))
+        jobs.SubmitTask(
+            path.rpartition("/")[2].replace(".", "-"),
+            notebook_task=jobs.NotebookTask(path),
+            existing_cluster_id=RUNNING_ID,
+        )
+        for path in ("/Shared/notebook", "/Shared/scala", "/Shared/r", "/Shared/script.py")
     ]
-    plain, damaged = finished(workspace, *tasks).tasks or []
-    assert [state(task)[2] for task in (plain, damaged)] == [
-        Code.RESOURCE_NOT_FOUND,
-        Code.RUN_EXECUTION_ERROR,
-    ]
-    assert "notebook" in (workspace.jobs.get_run_output(damaged.run_id or 0).error or "").lower()
+    sql, scala, r, script = finished(workspace, *tasks).tasks or []
+    assert state(sql)[1] is Result.SUCCESS
+    for task, language in ((scala, "Scala"), (r, "R")):
+        assert state(task)[2] is Code.RUN_EXECUTION_ERROR
+        said = workspace.jobs.get_run_output(task.run_id or 0).error
+        path = f"/Shared/{language.lower()}"
+        assert said == f"The notebook {path} is in {language}; the sandbox runs notebooks in Python and SQL."
+    assert state(script)[2] is Code.RESOURCE_NOT_FOUND

@@ -102,7 +102,9 @@ def test_a_notebook_includes_another(server: ServerProcess, notebook: Notebook) 
     [
         ("%run", "%run needs the path of a notebook."),
         ("%run /Shared/nothing", "Notebook not found: /Shared/nothing"),
-        ("%run /Shared/query", "Notebook not found: /Shared/query"),
+        ("%run /Shared/scala", "The sandbox does not run notebooks in Scala: /Shared/scala"),
+        ("%scala\nval x = 1", "The sandbox does not run cells in Scala."),
+        ("%r\nx <- 1", "The sandbox does not run cells in R."),
         (
             "dbutils.notebook.run('child', 60)",
             "The path child is relative, but its caller is not",
@@ -112,7 +114,7 @@ def test_a_notebook_includes_another(server: ServerProcess, notebook: Notebook) 
 )
 def test_notebooks_that_cannot_run(server: ServerProcess, notebook: Notebook, code: str, words: str) -> None:
     """The error names the path, or what the call lacks."""
-    put(server, "/Shared/query", "select 1", "SQL")
+    put(server, "/Shared/scala", "val x = 1", "SCALA")
     results = notebook.results(code)
     assert results["resultType"] == "error"
     assert words in results["cause"]
