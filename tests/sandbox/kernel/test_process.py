@@ -151,7 +151,7 @@ def test_a_long_home_works(tmp_path: Path) -> None:
     home = tmp_path / ("long" * 30) / "and blanks"
     home.mkdir(parents=True)
     with serve(home) as server:
-        assert open_notebook(server.http).text("1 + 1") == "2\n"
+        assert open_notebook(server.http).text("1 + 1") == "2"
 
 
 def test_sockets_that_a_killed_server_left_elsewhere_are_removed(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_notebook_logs_in_as_its_user(running: Running) -> None:
     """The SDK logs in without settings, older code too; the token ends with the notebook."""
     notebook = open_notebook(running.http("other@example.com"))
     code = "from databricks.sdk import WorkspaceClient\nprint(WorkspaceClient().current_user.me().user_name)"
-    assert notebook.text(code) == "other@example.com\n"
+    assert notebook.text(code) == "other@example.com"
     code = """
 context = dbutils.notebook.entry_point.getDbutils().notebook().getContext()
 from dbruntime.databricks_repl_context import get_context
@@ -121,7 +121,7 @@ def test_dbfs_by_access_mode(running: Running, mode: compute.DataSecurityMode | 
     running.sandbox.public_dbfs_root = mode is not None
     made = workspace.clusters.create(spark_version=nearest_runtime(), data_security_mode=mode).result()
     notebook = open_notebook(running.http(), str(made.cluster_id))
-    assert notebook.text("import os; print(os.path.exists('/dbfs'))") == "False\n"
+    assert notebook.text("import os; print(os.path.exists('/dbfs'))") == "False"
     written = notebook.results("dbutils.fs.put('dbfs:/a', 'text')")["resultType"]
     assert written == ("error" if mode is None else "text")
     assert (running.sandbox.layout.dbfs / "a").exists() == (mode is not None)
