@@ -113,6 +113,11 @@ class Tree:
         self._access.check(user, disk_path.relative_to(real_root).parts)
         return disk_path
 
+    def check_place(self, names: tuple[str, ...]) -> None:
+        """Refuse what is in /Repos, but in none of its Git folders."""
+        if names[:1] == ("Repos",) and self._repos.around(names) is None:
+            raise ApiError(400, "DIRECTORY_PROTECTED", "Top-level folder can only contain repos")
+
     def parent(self, user: User, names: tuple[str, ...]) -> Path:
         """Return the path on disk of an object's folder; refuse a missing one."""
         parent = self.disk_path(user, names[:-1])
@@ -149,6 +154,7 @@ class Tree:
         """
         if not names:
             raise invalid("The root folder cannot be replaced.")
+        self.check_place(names)
         self.parent(user, names)
         if notebook_files.language_of(file, disk_name) is None:
             if notebook_files.is_jupyter(disk_name):

@@ -123,8 +123,8 @@ class _ObjectsApi:
     def _mkdirs(self, user: User, names: tuple[str, ...]) -> None:
         if names == ("Users",) or (names[:1] == ("Users",) and names[1] != user.name):
             self._tree.find(user, "/" + "/".join(names[:2]))
-        if names[:1] == ("Repos",) and len(names) > 2 and self._sandbox.repos.around(names) is None:
-            raise invalid(NO_PLAIN_FOLDER_UNDER_REPOS.format(path="/" + "/".join(names)))
+        if len(names) > 2:
+            self._tree.check_place(names)
         for length in range(1, len(names) + 1):
             entry = self._tree.seek(user, names[:length])
             if entry is not None and not entry.is_folder:
@@ -149,10 +149,6 @@ class _ObjectsApi:
             "branch": checkout.branch or "",
             "head_commit_id": checkout.commit or "",
         }
-
-
-# Not verified against a live workspace: that a plain folder is refused there, and the message.
-NO_PLAIN_FOLDER_UNDER_REPOS = "Cannot create folder {path}: under /Repos/<folder> there are Git folders only."
 
 
 def routes(sandbox: Sandbox) -> list[Route]:

@@ -155,8 +155,14 @@ def test_mkdirs(api: WorkspaceAPI) -> None:
 def test_plain_folders_do_not_go_under_repos(api: WorkspaceAPI) -> None:
     """A folder of /Repos holds Git folders only."""
     api.mkdirs("/Repos/team")
-    with pytest.raises(InvalidParameterValue, match="Git folders only"):
-        api.mkdirs("/Repos/team/plain")
+    for call in (
+        lambda: api.mkdirs("/Repos/team/plain"),
+        lambda: put(api, "/Repos/team/a.txt"),
+        lambda: put(api, "/Repos/a.txt"),
+    ):
+        with pytest.raises(BadRequest, match="Top-level folder can only contain repos") as refusal:
+            call()
+        assert refusal.value.error_code == "DIRECTORY_PROTECTED"
 
 
 def test_delete(api: WorkspaceAPI, home: Path) -> None:
