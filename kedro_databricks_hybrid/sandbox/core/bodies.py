@@ -1,12 +1,13 @@
-"""Read the parameters of a request into a pydantic model, and refuse invalid ones in the words of the API.
+"""Read the parameters of a request, and refuse invalid ones in the words of the API.
 
-An API family declares a subclass of `Body` for each request, with its fields in the order in which they are
-checked. The first invalid field decides the answer.
+A handler declares the parameters that it reads as those of its function, see `endpoints`. What has parts, such
+as the settings of a job, is a subclass of `Body`. The first invalid field decides the answer.
 """
 
 from __future__ import annotations
 
 import base64
+import inspect
 import io
 import json
 import math
@@ -19,10 +20,10 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from kedro_databricks_hybrid.sandbox.core.errors import ApiError, absent, malformed
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError, absent, invalid, malformed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from starlette.types import Message
 
@@ -91,8 +92,12 @@ Base64 = Annotated[bytes, BeforeValidator(_as_bytes)]
 Object = Annotated[dict[str, Any], Field(default_factory=dict)]
 """An object, empty if it was not given."""
 
-Array = Annotated[list[Any], Field(default_factory=list)]
-"""An array, empty if it was not given."""
+Entry = TypeVar("Entry")
+ArrayOf = Annotated[list[Entry], Field(default_factory=list)]
+"""An array of entries of a type, empty if it was not given."""
+
+Array = ArrayOf[Any]
+"""An array of anything."""
 
 AnyBody = TypeVar("AnyBody", bound=Body)
 
@@ -112,21 +117,37 @@ def parse(model: type[AnyBody], values: Mapping[str, Any]) -> AnyBody:
 def _refusal(error: ValidationError) -> ApiError:
     """Translate the first error of pydantic into an answer of the API."""
     first = error.errors(include_url=False, include_input=False)[0]
-    name, kind = str(first["loc"][-1]), first["type"]
+    (*_, outer, name), kind = (None, *first["loc"]), first["type"]
+    if isinstance(name, int):
+        return invalid(f"{outer} must be {_KINDS[kind].split()[-1]}s.")
     if kind in {"missing", "string_too_short"}:
-        return absent(name)
+        return absent(str(name))
     reason = f"must be {_KINDS[kind]}" if kind in _KINDS else first["ctx"]["error"]
     return malformed(f"Could not parse request object: field '{name}' {reason}")
 
 
-def query(request: Request, model: type[AnyBody]) -> AnyBody:
+def model_of(handler: Callable[..., object], *without: str) -> type[Body]:
+    """Return the model of a function's parameters, but those named."""
+    fields: dict[str, Any] = {"__annotations__": {}, "__module__": handler.__module__}
+    for name, one in inspect.signature(handler).parameters.items():
+        if name not in without:
+            fields["__annotations__"][name] = (
+                one.annotation
+            )  # a string, which pydantic looks up in the module
+            if one.default is not one.empty:
+                fields[name] = one.default
+    made: type[Body] = type(handler.__name__, (Body,), fields)
+    return made
+
+
+async def query(request: Request) -> dict[str, Any]:
     """Return the parameters in the path and in the query string."""
-    return parse(model, {**request.query_params, **request.path_params})
+    return {**request.query_params, **request.path_params}
 
 
-async def body(request: Request, model: type[AnyBody], too_large: ApiError | None = None) -> AnyBody:
+async def body(request: Request, too_large: ApiError | None = None) -> dict[str, Any]:
     """Return the parameters in the path and in the JSON body; for the arguments see `json_object`."""
-    return parse(model, await json_object(request, too_large) | request.path_params)
+    return await json_object(request, too_large) | request.path_params
 
 
 async def json_object(request: Request, too_large: ApiError | None = None) -> dict[str, Any]:
@@ -173,8 +194,8 @@ def _check_plain(values: object) -> None:
 
 @asynccontextmanager
 async def form(
-    request: Request, model: type[AnyBody], limit: int, too_large: ApiError
-) -> AsyncIterator[tuple[AnyBody, BinaryIO]]:
+    request: Request, limit: int, too_large: ApiError
+) -> AsyncIterator[tuple[dict[str, str], BinaryIO]]:
     """Give the parameters of a multipart form, and its one file, which is kept on disk if it is large."""
     seen = 0
 
@@ -196,7 +217,7 @@ async def form(
         # Some clients send the file as a field without a file name.
         content = texts.pop("content", texts.pop("contents", ""))
         file = uploads[0].file if uploads else io.BytesIO(content.encode(errors="replace"))
-        yield parse(model, texts), file
+        yield texts, file
     finally:
         await parts.close()
 

@@ -121,8 +121,10 @@ class JobWork:
         if limit:
             await self._wait_in_queue(run, limit)
         clock = None
-        if settings.timeout:
-            clock = asyncio.get_running_loop().call_later(settings.timeout, self.stop, run, runs.TIMED_OUT)
+        if settings.timeout_seconds:
+            clock = asyncio.get_running_loop().call_later(
+                settings.timeout_seconds, self.stop, run, runs.TIMED_OUT
+            )
         compute = Compute(self._sandbox, self._libraries, run, settings, user)
         try:
             try:
@@ -176,7 +178,7 @@ class JobWork:
 
     async def _run_task(self, task: Task, run: Run, one: TaskRun, compute: Compute, user: User) -> State:
         if one.retries:
-            await asyncio.sleep(task.pause)
+            await asyncio.sleep(task.min_retry_interval_millis / 1000)
         async with self._slot():
             return await self._do_now(task, run, one, compute, user)
 
@@ -192,8 +194,10 @@ class JobWork:
         task = with_parameters(task, run, one)
         one.resolved = {task.kind: task.settings}
         clock = None
-        if task.timeout:
-            clock = asyncio.get_running_loop().call_later(task.timeout, self._stop_task, one, runs.TIMED_OUT)
+        if task.timeout_seconds:
+            clock = asyncio.get_running_loop().call_later(
+                task.timeout_seconds, self._stop_task, one, runs.TIMED_OUT
+            )
         try:
             await compute.prepare(task, one)
             program = await asyncio.to_thread(program_of, self._sandbox, user, task, compute.checkout)
@@ -216,9 +220,9 @@ def _may_start(task: Task, by_key: dict[str, TaskRun]) -> bool:
 
 
 def _is_retried(task: Task, one: TaskRun) -> bool:
-    if one.state.result == "TIMEDOUT" and not task.given.get("retry_on_timeout"):
+    if one.state.result == "TIMEDOUT" and not task.retry_on_timeout:
         return False
-    may = task.retries < 0 or one.retries < task.retries
+    may = task.max_retries < 0 or one.retries < task.max_retries
     return may and one.state.result in {"FAILED", "TIMEDOUT"}
 
 
