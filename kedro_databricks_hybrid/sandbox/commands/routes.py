@@ -6,11 +6,10 @@ Not verified against a live workspace: the messages and limits in the constants 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.commands.model import Command, Context
-from kedro_databricks_hybrid.sandbox.core.bodies import limited_body
+from kedro_databricks_hybrid.sandbox.core.bodies import body
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, LegacyError
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
@@ -27,10 +26,6 @@ MAX_CONTEXTS = 145
 """Contexts that a cluster holds; at the limit the one that is idle for longest is evicted."""
 
 MAX_COMMAND_BYTES = 6 * 1024 * 1024
-_MAX_BODY_BYTES = 4 * MAX_COMMAND_BYTES
-
-_BAD_REQUEST = 400
-_FORBIDDEN = 403
 _UNKNOWN_CLUSTER = "ClusterNotFoundException: Cluster {} does not exist"
 _STOPPED_CLUSTER = "ClusterNotRunningException: Cluster {} is not running (it is {})"
 _UNKNOWN_CONTEXT = "ContextNotFoundException: execution context not found: {} does not exist"
@@ -82,7 +77,7 @@ class Contexts:
         version = self._running_cluster(cluster_id)
         refusal = self._sandbox.clusters.get(cluster_id).refusal_of(user.name)
         if refusal:
-            raise LegacyError(_FORBIDDEN, f"PERMISSION_DENIED: {refusal}")
+            raise LegacyError(f"PERMISSION_DENIED: {refusal}", 403)
         await self._make_room(cluster_id)
         name = str(new_id(19))
         environment = self._sandbox.notebook_environment(name, user, cluster_id)
@@ -106,10 +101,9 @@ class Contexts:
             _check_language(_required(given, "language"))
         code = _required(given, "command")
         if len(code.encode(errors="replace")) > MAX_COMMAND_BYTES:
-            msg = f"requirement failed: command is larger than {MAX_COMMAND_BYTES} bytes"
-            raise LegacyError(_BAD_REQUEST, msg)
+            raise LegacyError(f"requirement failed: command is larger than {MAX_COMMAND_BYTES} bytes")
         if context.status == "Error":
-            raise LegacyError(_BAD_REQUEST, _LOST_CONTEXT.format(context.id, context.error))
+            raise LegacyError(_LOST_CONTEXT.format(context.id, context.error))
         return {"id": context.submit(code).id}
 
     async def _command_status(self, user: User, given: dict[str, Any]) -> dict[str, Any]:
@@ -127,9 +121,9 @@ class Contexts:
         try:
             cluster = self._sandbox.clusters.get(cluster_id)
         except ApiError as error:
-            raise LegacyError(_BAD_REQUEST, _UNKNOWN_CLUSTER.format(cluster_id)) from error
+            raise LegacyError(_UNKNOWN_CLUSTER.format(cluster_id)) from error
         if cluster.state != "RUNNING":
-            raise LegacyError(_BAD_REQUEST, _STOPPED_CLUSTER.format(cluster_id, cluster.state))
+            raise LegacyError(_STOPPED_CLUSTER.format(cluster_id, cluster.state))
         return cluster.runtime_version
 
     def _context(self, user: User, given: dict[str, Any]) -> Context:
@@ -138,7 +132,7 @@ class Contexts:
         context = self._contexts.get(name)
         if context is None or (context.cluster_id, context.user) != (cluster_id, user.name):
             self._running_cluster(cluster_id)
-            raise LegacyError(_BAD_REQUEST, _UNKNOWN_CONTEXT.format(name))
+            raise LegacyError(_UNKNOWN_CONTEXT.format(name))
         return context
 
     def _command(self, context: Context, given: dict[str, Any]) -> Command:
@@ -146,7 +140,7 @@ class Contexts:
         try:
             return context.commands[name]
         except KeyError:
-            raise LegacyError(_BAD_REQUEST, _UNKNOWN_COMMAND.format(name)) from None
+            raise LegacyError(_UNKNOWN_COMMAND.format(name)) from None
 
     async def _make_room(self, cluster_id: str) -> None:
         """Evict idle contexts until the cluster can hold one more."""
@@ -154,7 +148,7 @@ class Contexts:
         idle = sorted((context for context in present if not context.busy), key=lambda context: context.used)
         excess = len(present) + 1 - MAX_CONTEXTS
         if excess > len(idle):
-            raise LegacyError(_BAD_REQUEST, _TOO_MANY.format(MAX_CONTEXTS))
+            raise LegacyError(_TOO_MANY.format(MAX_CONTEXTS))
         await self._close(idle[: max(excess, 0)], "The execution context was evicted.")
 
     async def _lose_cluster(self, cluster_id: str) -> None:
@@ -174,26 +168,20 @@ class Contexts:
 
 async def _body(request: Request) -> dict[str, Any]:
     try:
-        content = await limited_body(request, _MAX_BODY_BYTES)
-        fields = json.loads(content) if content.strip() else {}
+        return await body(request)
     except ApiError as error:
-        raise LegacyError(error.status, error.message) from error
-    except (ValueError, RecursionError) as error:
-        raise LegacyError(_BAD_REQUEST, "requirement failed: the body is not valid JSON") from error
-    if not isinstance(fields, dict):
-        raise LegacyError(_BAD_REQUEST, "requirement failed: the body is not a JSON object")
-    return fields
+        raise LegacyError(f"requirement failed: {error.message}", error.status) from error
 
 
 def _required(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name)
     if value is None or value == "":
-        raise LegacyError(_BAD_REQUEST, f"requirement failed: missing {name}")
+        raise LegacyError(f"requirement failed: missing {name}")
     if not isinstance(value, str):
-        raise LegacyError(_BAD_REQUEST, f"requirement failed: {name} is not a string")
+        raise LegacyError(f"requirement failed: {name} is not a string")
     return value
 
 
 def _check_language(language: str) -> None:
     if language.lower() != "python":
-        raise LegacyError(_BAD_REQUEST, _LANGUAGE.format(language))
+        raise LegacyError(_LANGUAGE.format(language))

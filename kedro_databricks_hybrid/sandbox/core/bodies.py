@@ -1,7 +1,7 @@
 """Read the parameters of a request, and refuse invalid ones in the words of the API.
 
-A handler declares the parameters that it reads as those of its function, see `endpoints`. What has parts, such
-as the settings of a job, is a subclass of `Body`. The first invalid field decides the answer.
+Handlers declare the parameters that they read as those of their function, see `endpoints`. What has parts,
+such as the settings of a job, is a subclass of `Body`. The first invalid field decides the answer.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import base64
 import inspect
 import io
 import json
-import math
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import from_json
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 MAX_JSON_BYTES = 24 * 1024 * 1024  # ten megabytes in base64, and room to spare
 _MAX_INTEGER = 2**63 - 1
-_MAX_DEPTH = 32
 _FORM_OVERHEAD = 64 * 1024
 # What a field must be, by the type of pydantic's error; any other error says it itself.
 _KINDS = {
@@ -127,13 +126,11 @@ def _refusal(error: ValidationError) -> ApiError:
 
 
 def model_of(handler: Callable[..., object], *without: str) -> type[Body]:
-    """Return the model of a function's parameters, but those named."""
+    """Return the model of a function's parameters but those named; pydantic finds the types in its module."""
     fields: dict[str, Any] = {"__annotations__": {}, "__module__": handler.__module__}
     for name, one in inspect.signature(handler).parameters.items():
         if name not in without:
-            fields["__annotations__"][name] = (
-                one.annotation
-            )  # a string, which pydantic looks up in the module
+            fields["__annotations__"][name] = one.annotation
             if one.default is not one.empty:
                 fields[name] = one.default
     made: type[Body] = type(handler.__name__, (Body,), fields)
@@ -146,50 +143,22 @@ async def query(request: Request) -> dict[str, Any]:
 
 
 async def body(request: Request, too_large: ApiError | None = None) -> dict[str, Any]:
-    """Return the parameters in the path and in the JSON body; for the arguments see `json_object`."""
-    return await json_object(request, too_large) | request.path_params
-
-
-async def json_object(request: Request, too_large: ApiError | None = None) -> dict[str, Any]:
-    """Return the JSON object in the body, whatever its content type; an empty body is an empty object.
+    """Return the parameters in the path and in the JSON body, whatever its content type; it may be empty.
 
     Args:
         request: The request.
         too_large: How to refuse a body that is larger than any body of this API may be.
     """
     content = await limited_body(request, MAX_JSON_BYTES, too_large)
-    if not content.strip():
-        return {}
     try:
-        values = json.loads(content)
-        _check_plain(values)
-    except (ValueError, RecursionError) as error:
+        values = from_json(content if content.strip() else b"{}")  # refuses lone surrogates and deep nesting
+        json.dumps(values, allow_nan=False)  # refuses infinite numbers
+    except ValueError as error:
         msg = "Invalid JSON given in the body of the request - failed to parse given JSON"
         raise malformed(msg) from error
     if not isinstance(values, dict):
-        msg = "Invalid JSON given in the body of the request - expected a map"
-        raise malformed(msg)
-    return values
-
-
-def _check_plain(values: object) -> None:
-    """Refuse what cannot be written as JSON again: infinite numbers, lone surrogates, deep nesting."""
-    level = [values]
-    for _ in range(_MAX_DEPTH):
-        below: list[object] = []
-        for value in level:
-            if isinstance(value, dict):
-                below += [*value.keys(), *value.values()]
-            elif isinstance(value, list):
-                below += value
-            elif isinstance(value, str) and not value.isascii():
-                value.encode()  # a UnicodeEncodeError is a ValueError
-            elif isinstance(value, float) and not math.isfinite(value):
-                raise ValueError("not a finite number")
-        if not below:
-            return
-        level = below
-    raise ValueError("nested too deeply")
+        raise malformed("Invalid JSON given in the body of the request - expected a map")
+    return values | request.path_params
 
 
 @asynccontextmanager

@@ -43,7 +43,7 @@ def routes(faults: Faults) -> list[Route]:
         return {"faults": [fault.describe() for fault in faults.rules]}
 
     async def add(given: dict[str, Any]) -> dict[str, Any]:
-        return faults.add(given.get("effect", ""), **given).describe()
+        return faults.add(**{"effect": "", **given}).describe()
 
     async def clear(number: Integer | None = None) -> None:
         if number is not None and number not in {fault.number for fault in faults.rules}:

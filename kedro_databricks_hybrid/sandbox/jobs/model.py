@@ -5,7 +5,7 @@ from __future__ import annotations
 import zoneinfo
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from kedro_databricks_hybrid.sandbox.core.bodies import Array, Body, Flag, Integer, Object, Required
 from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
@@ -74,15 +74,6 @@ class _Schedule(Body):
         return self
 
 
-class _Queue(Body):
-    enabled: Flag = False
-
-
-class _RunAs(Body):
-    user_name: str = ""
-    service_principal_name: str = ""
-
-
 class JobSettings(Settings):
     """The settings of a saved job, which may have no tasks."""
 
@@ -92,13 +83,13 @@ class JobSettings(Settings):
     webhook_notifications: Object
     notification_settings: Object
     health: Object
-    queue: _Queue = _Queue()
+    queue: dict[str, Flag | None] = Field(default_factory=dict)
     tags: Annotated[Object, AfterValidator(_checked_tags)]
     parameters: Annotated[Array, AfterValidator(checked_parameters)]
     schedule: _Schedule | None = None
     trigger: Any = None
     continuous: Any = None
-    run_as: _RunAs = _RunAs()
+    run_as: dict[str, str | None] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check_job(self) -> JobSettings:

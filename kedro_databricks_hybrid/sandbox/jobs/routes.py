@@ -133,7 +133,7 @@ class _Api:
         active = [one for one in self._runs.all() if one.job_id == run.job_id and not one.state.is_final]
         if len(active) < limit:
             await self._runs_api.start(user, run)
-        elif settings.queue.enabled:
+        elif settings.queue.get("enabled"):
             await self._runs_api.start(user, run, limit=limit)
         else:
             run.state, run.end = runs.TOO_MANY, now()

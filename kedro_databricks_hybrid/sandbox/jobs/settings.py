@@ -102,39 +102,28 @@ class Task(Body):
         """The keys of the tasks that it depends on."""
         return tuple(one.task_key for one in self.depends_on)
 
-    @property
-    def compute(self) -> dict[str, Any]:
-        """The field that names its compute, as given; empty on serverless compute of its own."""
-        return {name: value for name in _COMPUTE if (value := getattr(self, name)) is not None}
-
-    @property
-    def condition(self) -> str:
-        """With which results of the tasks that it depends on it starts."""
-        return self.run_if or "ALL_SUCCESS"
-
     @model_validator(mode="after")
     def _check(self) -> Task:
         if len(self.key) > _MAX_KEY:
             raise invalid(f"task_key is longer than {_MAX_KEY} characters.")
-        if sum(getattr(self, name) is not None for name in KINDS) != 1:
-            kinds = ", ".join(KINDS)
-            raise invalid(
-                f"Task {self.key} must be exactly one of: {kinds} (the sandbox runs no other kind)."
-            )
+        if [getattr(self, name) for name in KINDS].count(None) != len(KINDS) - 1:
+            kinds = f"{', '.join(KINDS)} (the sandbox runs no other kind)"
+            raise invalid(f"Task {self.key} must be exactly one of: {kinds}.")
         parse(KINDS[self.kind], self.settings)
         if len(str(self.settings).encode(errors="replace")) > MAX_PARAMETER_BYTES:
             raise invalid(f"The parameters of task {self.key} are larger than {MAX_PARAMETER_BYTES} bytes.")
         for library in self.libraries:
             libraries.check(library)
-        if self.condition not in task_order.CONDITIONS:
+        if self.run_if not in {"", *task_order.CONDITIONS}:
             raise invalid(f"run_if of task {self.key} must be one of: {', '.join(task_order.CONDITIONS)}.")
         if self.max_retries < -1 or self.min_retry_interval_millis < 0:
             raise invalid(
                 f"max_retries of task {self.key} is at least -1, min_retry_interval_millis at least 0."
             )
-        if len(self.compute) > 1:
-            raise invalid(f"Task {self.key} names more than one of: {', '.join(self.compute)}.")
-        if not self.compute and self.kind != "notebook_task":
+        compute = [name for name in _COMPUTE if getattr(self, name) is not None]
+        if len(compute) > 1:
+            raise invalid(f"Task {self.key} names more than one of: {', '.join(compute)}.")
+        if not compute and self.kind != "notebook_task":
             raise invalid(f"An environment is required for serverless task {self.key}: set environment_key.")
         return self
 
@@ -219,8 +208,9 @@ class Settings(Body):
                 if name not in keys:
                     raise invalid(f"Task {task.key} depends on task {name[:100]}, which does not exist.")
             for kind, known in (("job_cluster_key", self.clusters), ("environment_key", self.specs)):
-                if kind in task.compute and task.compute[kind] not in known:
-                    raise invalid(f"{kind} {task.compute[kind][:100]} of task {task.key} is not defined.")
+                key = getattr(task, kind)
+                if key is not None and key not in known:
+                    raise invalid(f"{kind} {key[:100]} of task {task.key} is not defined.")
         try:
             TopologicalSorter({task.key: task.after for task in self.tasks}).prepare()
         except CycleError as error:

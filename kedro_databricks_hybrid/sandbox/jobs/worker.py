@@ -157,7 +157,7 @@ class JobWork:
                 one = by_key[waiting.pop(task.key).key]
                 one.start = now()
                 before = [by_key[key].state for key in task.after]
-                one.ending = one.ending or task_order.refusal(task.condition, before)
+                one.ending = one.ending or task_order.refusal(task.run_if or "ALL_SUCCESS", before)
                 if one.ending is not None:
                     _settle(one, one.ending)
                     continue
