@@ -8,22 +8,21 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from kedro_databricks_hybrid.sandbox.clusters.model import Clusters
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.core.store import Store
-from kedro_databricks_hybrid.sandbox.core.workspace_kinds import DEFAULT_KIND, KINDS, Kind
+from kedro_databricks_hybrid.sandbox.core.users import DEFAULT_USER, Access, Users
+from kedro_databricks_hybrid.sandbox.core.workspace_kinds import DEFAULT_KIND, KINDS, UPLOADS, Kind
 from kedro_databricks_hybrid.sandbox.faults.rules import Faults
 from kedro_databricks_hybrid.sandbox.identity.tokens import AccessTokens, Tokens
-from kedro_databricks_hybrid.sandbox.identity.users import DEFAULT_USER, Access, Users
 from kedro_databricks_hybrid.sandbox.kernel.access import NotebookAccess, NotebookAccesses
 from kedro_databricks_hybrid.sandbox.kernel.environment import NotebookEnvironment
 from kedro_databricks_hybrid.sandbox.repos.credentials import GitCredentials
 from kedro_databricks_hybrid.sandbox.repos.model import Repos
 from kedro_databricks_hybrid.sandbox.secrets.model import Secrets
 from kedro_databricks_hybrid.sandbox.volumes.model import UnityCatalog
-from kedro_databricks_hybrid.sandbox.volumes.upload_model import UPLOADS
 from kedro_databricks_hybrid.sandbox.workspace.model import Tree
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.core.layout import Layout
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
 
 _DOCUMENT = "workspace"
 Value = TypeVar("Value")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.clusters import runtimes
-from kedro_databricks_hybrid.sandbox.core.bodies import Array, Integer, Required
+from kedro_databricks_hybrid.sandbox.core import runtimes
+from kedro_databricks_hybrid.sandbox.core.bodies import Array, Integer, Required, without
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint, endpoints
 from kedro_databricks_hybrid.sandbox.core.pages import Page, Token, limited
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.clusters.libraries import Libraries
     from kedro_databricks_hybrid.sandbox.clusters.model import Cluster, Clusters
     from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
 
 _NODE_TYPE = "sandbox.local"
 _MAX_PAGE = 100
@@ -72,14 +72,14 @@ class _Api:
         self, user: User, given: dict[str, Any], spark_version: Required, cluster_name: str = ""
     ) -> dict[str, Any]:
         runtimes.check(spark_version)
-        cluster = await self._clusters.create(cluster_name, user.name, _attributes(given))
+        cluster = await self._clusters.create(cluster_name, user.name, without(given, *_KEPT_ELSEWHERE))
         return {"cluster_id": cluster.cluster_id}
 
     async def edit(
         self, given: dict[str, Any], cluster_id: Required, spark_version: Required, cluster_name: str = ""
     ) -> None:
         runtimes.check(spark_version)
-        await self._clusters.edit(cluster_id, cluster_name, _attributes(given))
+        await self._clusters.edit(cluster_id, cluster_name, without(given, *_KEPT_ELSEWHERE))
 
     async def events(
         self,
@@ -144,10 +144,6 @@ def routes(clusters: Clusters) -> list[Route]:
         endpoint("GET", "/api/2.1/clusters/list", api.list_page),
         *endpoints(table, "/api/2.0/clusters", "/api/2.1/clusters"),
     ]
-
-
-def _attributes(given: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name not in _KEPT_ELSEWHERE}
 
 
 def library_routes(libraries: Libraries, clusters: Clusters) -> list[Route]:

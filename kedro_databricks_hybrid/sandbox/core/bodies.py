@@ -125,6 +125,11 @@ def _refusal(error: ValidationError) -> ApiError:
     return malformed(f"Could not parse request object: field '{name}' {reason}")
 
 
+def without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return all values but those named."""
+    return {name: value for name, value in values.items() if name not in names}
+
+
 def model_of(handler: Callable[..., object], *without: str) -> type[Body]:
     """Return the model of a function's parameters but those named; pydantic finds the types in its module."""
     fields: dict[str, Any] = {"__annotations__": {}, "__module__": handler.__module__}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 ARRAY_PAGE = 100
 """How many entries of an array inside an object one answer holds."""
 
-_MAX_TOKEN_DIGITS = 12
+_TOKEN = re.compile("[0-9]{0,11}")
 
 Entry = TypeVar("Entry")
 
@@ -53,14 +54,12 @@ class Page:
 
 
 def _position(token: object) -> object:
-    if isinstance(token, str) and not (
-        token.isascii() and token.isdigit() and len(token) < _MAX_TOKEN_DIGITS
-    ):
+    if isinstance(token, str) and not _TOKEN.fullmatch(token):
         raise invalid("Invalid page token")
-    return token
+    return 0 if token == "" else token
 
 
-Token = Annotated[Integer, BeforeValidator(lambda token: _position(token or "0"))]
+Token = Annotated[Integer, BeforeValidator(_position)]
 """The token of a page, which is the position of its first entry; other tokens are refused."""
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 MAX_FORM_BYTES = 2 * 1024 * 1024 * 1024

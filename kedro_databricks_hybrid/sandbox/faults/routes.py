@@ -12,8 +12,7 @@ from pydantic import ConfigDict
 from kedro_databricks_hybrid.sandbox.core.bodies import Body, Flag, Integer, parse
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import invalid, missing
-from kedro_databricks_hybrid.sandbox.core.workspace_kinds import KINDS
-from kedro_databricks_hybrid.sandbox.volumes.upload_model import UPLOADS
+from kedro_databricks_hybrid.sandbox.core.workspace_kinds import KINDS, UPLOADS
 
 if TYPE_CHECKING:
     from starlette.routing import Route

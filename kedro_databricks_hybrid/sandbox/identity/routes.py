@@ -9,7 +9,7 @@ from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint
 if TYPE_CHECKING:
     from starlette.routing import Route
 
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 DISCOVERY_PATH = "/.well-known/databricks-config"

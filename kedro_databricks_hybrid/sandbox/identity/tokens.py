@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
     from kedro_databricks_hybrid.sandbox.core.store import Store
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
 
 _DOCUMENT = "tokens"
 _NEVER = -1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.core.bodies import Array, Body, Flag, Integer, Object, parse
+from kedro_databricks_hybrid.sandbox.core.bodies import Array, Body, Flag, Integer, Object, parse, without
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
 from kedro_databricks_hybrid.sandbox.core.pages import ARRAY_PAGE, Page, Token, limited, paged_arrays
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.jobs.runs import Runs
     from kedro_databricks_hybrid.sandbox.jobs.settings import Settings
     from kedro_databricks_hybrid.sandbox.jobs.worker import JobWork
@@ -68,8 +68,8 @@ class _Api:
         self._runs_api = runs_api
 
     async def create(self, user: User, given: dict[str, Any]) -> dict[str, Any]:
-        settings = {name: value for name, value in given.items() if name != "access_control_list"}
-        return {"job_id": await self._jobs.create(user.name, self._checked(settings))}
+        settings = self._checked(without(given, "access_control_list"))
+        return {"job_id": await self._jobs.create(user.name, settings)}
 
     async def get(
         self, request: Request, user: User, job_id: Integer, page_token: Token = 0
@@ -240,7 +240,7 @@ def _in_list(job: Job, expand: bool, is_first_version: bool) -> dict[str, Any]:
     settings = shown["settings"]
     arrays = {name: settings[name] for name in KEYED_ARRAYS if isinstance(settings.get(name), list)}
     if not expand:
-        settings = {name: value for name, value in settings.items() if name not in KEYED_ARRAYS}
+        settings = without(settings, *KEYED_ARRAYS)
     elif not is_first_version:
         shown["has_more"] = any(len(array) > ARRAY_PAGE for array in arrays.values())
         settings |= {name: array[:ARRAY_PAGE] for name, array in arrays.items()}

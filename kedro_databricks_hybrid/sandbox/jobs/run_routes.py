@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.core.bodies import Flag, Integer
+from kedro_databricks_hybrid.sandbox.core.bodies import Flag, Integer, without
 from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
 from kedro_databricks_hybrid.sandbox.core.pages import Page, Token, limited, paged_arrays
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.jobs.settings import Settings
     from kedro_databricks_hybrid.sandbox.jobs.worker import JobWork
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
@@ -93,10 +93,9 @@ class RunsApi:
         """Start a run without a job."""
         run = self.repeated(user, idempotency_token)
         if run is None:
-            settings = {name: value for name, value in given.items() if name != "idempotency_token"}
             by_notebook = hasattr(request.state, "notebook") and NOTEBOOK_HEADER in request.headers
             kind = "WORKFLOW_RUN" if by_notebook else "SUBMIT_RUN"
-            name = run_name or DEFAULT_NAME
+            name, settings = run_name or DEFAULT_NAME, without(given, "idempotency_token")
             run = Run(new_id(), new_id(), name, user.name, kind, settings, [], idempotency_token, now())
             await self.start(user, run)
             if by_notebook:

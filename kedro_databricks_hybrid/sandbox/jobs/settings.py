@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from kedro_databricks_hybrid.sandbox.clusters import libraries, runtimes
+from kedro_databricks_hybrid.sandbox.clusters import libraries
+from kedro_databricks_hybrid.sandbox.core import runtimes
 from kedro_databricks_hybrid.sandbox.core.bodies import Array, ArrayOf, Body, Flag, Integer, Required, parse
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
 from kedro_databricks_hybrid.sandbox.jobs import task_order

@@ -8,8 +8,9 @@ import shutil
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.clusters import libraries, runtimes
+from kedro_databricks_hybrid.sandbox.clusters import libraries
 from kedro_databricks_hybrid.sandbox.clusters.libraries import PipFailedError
+from kedro_databricks_hybrid.sandbox.core import runtimes
 from kedro_databricks_hybrid.sandbox.jobs.runs import TaskFailedError
 from kedro_databricks_hybrid.sandbox.jobs.settings import Spec
 from kedro_databricks_hybrid.sandbox.jobs.task_process import CHECKOUT
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.clusters.libraries import Libraries
     from kedro_databricks_hybrid.sandbox.clusters.model import Cluster
     from kedro_databricks_hybrid.sandbox.connect.gateway import Connect
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.jobs.runs import Run, TaskRun
     from kedro_databricks_hybrid.sandbox.jobs.settings import Settings, Task
     from kedro_databricks_hybrid.sandbox.kernel.environment import NotebookEnvironment

@@ -25,7 +25,7 @@ from kedro_databricks_hybrid.sandbox.repos.git import GitFailedError
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.clusters.libraries import Libraries
     from kedro_databricks_hybrid.sandbox.connect.gateway import Connect
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.jobs.settings import Settings, Task
     from kedro_databricks_hybrid.sandbox.kernel.access import NotebookAccess
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
@@ -120,11 +120,9 @@ class JobWork:
     async def _perform(self, run: Run, settings: Settings, user: User, limit: int) -> None:
         if limit:
             await self._wait_in_queue(run, limit)
-        clock = None
+        clock, loop = None, asyncio.get_running_loop()
         if settings.timeout_seconds:
-            clock = asyncio.get_running_loop().call_later(
-                settings.timeout_seconds, self.stop, run, runs.TIMED_OUT
-            )
+            clock = loop.call_later(settings.timeout_seconds, self.stop, run, runs.TIMED_OUT)
         compute = Compute(self._sandbox, self._libraries, run, settings, user)
         try:
             try:
@@ -193,11 +191,9 @@ class JobWork:
     async def _do_now(self, task: Task, run: Run, one: TaskRun, compute: Compute, user: User) -> State:
         task = with_parameters(task, run, one)
         one.resolved = {task.kind: task.settings}
-        clock = None
+        clock, loop = None, asyncio.get_running_loop()
         if task.timeout_seconds:
-            clock = asyncio.get_running_loop().call_later(
-                task.timeout_seconds, self._stop_task, one, runs.TIMED_OUT
-            )
+            clock = loop.call_later(task.timeout_seconds, self._stop_task, one, runs.TIMED_OUT)
         try:
             await compute.prepare(task, one)
             program = await asyncio.to_thread(program_of, self._sandbox, user, task, compute.checkout)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
     from kedro_databricks_hybrid.sandbox.core.store import Store
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
 
 _DOCUMENT = "git_credentials"
 _MAX_TOKEN_LENGTH = 10_000

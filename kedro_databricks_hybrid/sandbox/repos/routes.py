@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.repos.credentials import GitCredential
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 

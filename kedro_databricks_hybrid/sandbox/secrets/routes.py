@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.secrets.model import Secrets
 
 PATH = "/api/2.0/secrets"

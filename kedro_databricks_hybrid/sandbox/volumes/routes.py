@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.volumes.model import UnityCatalog
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
@@ -142,40 +142,33 @@ class _UnityCatalogApi:
         return names
 
 
-class _Metastore:
-    """The handlers of the metastore; without Unity Catalog, none is assigned to the workspace."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-
-    async def assignment(self) -> dict[str, Any]:
-        return {
-            "metastore_id": self._id(),
-            "workspace_id": int(self._sandbox.org_id),
-            "default_catalog_name": self._sandbox.kind.default_catalog,
-        }
-
-    async def summary(self) -> dict[str, Any]:
-        shown = {"metastore_id": self._id(), "name": "sandbox", "owner": self._sandbox.user.name}
-        return {**shown, "privilege_model_version": "1.0", "delta_sharing_scope": "INTERNAL"}
-
-    def _id(self) -> str:
-        """Return the id of the metastore; refuse if none is assigned."""
-        if not self._sandbox.kind.metastore:
-            raise ApiError(404, "METASTORE_DOES_NOT_EXIST", NO_METASTORE)
-        return str(uuid.uuid5(uuid.NAMESPACE_OID, self._sandbox.org_id))
-
-
 # Not verified against a live workspace: the status. Code and message are verified.
 NO_METASTORE = "No metastore assigned for the current workspace."
 
 
 def unity_catalog_routes(sandbox: Sandbox) -> list[Route]:
     """Return the routes of this family."""
-    metastore = _Metastore(sandbox)
+
+    def metastore_id() -> str:
+        """Return the id of the metastore; without Unity Catalog, none is assigned to the workspace."""
+        if not sandbox.kind.metastore:
+            raise ApiError(404, "METASTORE_DOES_NOT_EXIST", NO_METASTORE)
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, sandbox.org_id))
+
+    async def assignment() -> dict[str, Any]:
+        return {
+            "metastore_id": metastore_id(),
+            "workspace_id": int(sandbox.org_id),
+            "default_catalog_name": sandbox.kind.default_catalog,
+        }
+
+    async def summary() -> dict[str, Any]:
+        shown = {"metastore_id": metastore_id(), "name": "sandbox", "owner": sandbox.user.name}
+        return {**shown, "privilege_model_version": "1.0", "delta_sharing_scope": "INTERNAL"}
+
     table: dict[str, Handler] = {
-        "GET /current-metastore-assignment": metastore.assignment,
-        "GET /metastore_summary": metastore.summary,
+        "GET /current-metastore-assignment": assignment,
+        "GET /metastore_summary": summary,
     }
     for kind, parents in (
         ("catalogs", ()),

@@ -29,7 +29,7 @@ from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint, endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, absent, denied, exists, invalid
 from kedro_databricks_hybrid.sandbox.core.layout import names_of
 from kedro_databricks_hybrid.sandbox.core.uploads import received
-from kedro_databricks_hybrid.sandbox.identity.users import no_such_path
+from kedro_databricks_hybrid.sandbox.core.users import no_such_path
 from kedro_databricks_hybrid.sandbox.workspace import notebook_files
 from kedro_databricks_hybrid.sandbox.workspace.model import Entry
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 _TOP_FOLDERS = {("Users",), ("Repos",), ("Shared",)}
