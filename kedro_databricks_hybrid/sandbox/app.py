@@ -8,22 +8,21 @@ import errno
 import ipaddress
 import logging
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
 from kedro_databricks_hybrid.sandbox.clusters.libraries import Libraries
 from kedro_databricks_hybrid.sandbox.clusters.routes import library_routes
 from kedro_databricks_hybrid.sandbox.clusters.routes import routes as clusters_routes
 from kedro_databricks_hybrid.sandbox.commands.routes import Contexts
 from kedro_databricks_hybrid.sandbox.connect.gateway import Connect
+from kedro_databricks_hybrid.sandbox.core.bodies import Array
+from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint
 from kedro_databricks_hybrid.sandbox.core.errors import SANDBOX_FAILED, ApiError, LegacyError, invalid
-from kedro_databricks_hybrid.sandbox.core.fields import body
-from kedro_databricks_hybrid.sandbox.core.get_bodies import GetBodies
 from kedro_databricks_hybrid.sandbox.dbfs.routes import routes as dbfs_routes
 from kedro_databricks_hybrid.sandbox.faults.middleware import FaultsGate
 from kedro_databricks_hybrid.sandbox.faults.routes import routes as faults_routes
@@ -33,10 +32,7 @@ from kedro_databricks_hybrid.sandbox.identity.oauth_routes import routes as oaut
 from kedro_databricks_hybrid.sandbox.identity.routes import DISCOVERY_PATH
 from kedro_databricks_hybrid.sandbox.identity.routes import routes as identity_routes
 from kedro_databricks_hybrid.sandbox.identity.tokens import routes as token_routes
-from kedro_databricks_hybrid.sandbox.jobs.model import Jobs
-from kedro_databricks_hybrid.sandbox.jobs.routes import JobsApi, RepairsApi
 from kedro_databricks_hybrid.sandbox.jobs.routes import routes as jobs_routes
-from kedro_databricks_hybrid.sandbox.jobs.run_routes import RunsApi
 from kedro_databricks_hybrid.sandbox.jobs.runs import Runs
 from kedro_databricks_hybrid.sandbox.jobs.worker import JobWork
 from kedro_databricks_hybrid.sandbox.repos.credentials import routes as credential_routes
@@ -102,12 +98,12 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *oauth_routes(sandbox),
             *clusters_routes(sandbox.clusters),
             *library_routes(libraries, sandbox.clusters),
-            *_job_routes(sandbox, runs, work),
+            *jobs_routes(sandbox, runs, work),
             *contexts.routes(),
             *connect.routes(),
             *faults_routes(sandbox.faults),
             *switch_routes(sandbox),
-            Route("/telemetry-ext", _drop_telemetry, methods=["POST"]),
+            endpoint("POST", "/telemetry-ext", _drop_telemetry),
         ],
         lifespan=lifespan,
         exception_handlers={
@@ -123,18 +119,8 @@ def create_app(sandbox: Sandbox) -> Starlette:
     app.state.connect = connect
     actions = {"terminate-cluster": sandbox.clusters.lose_instances, "evict-contexts": contexts.evict}
     app.add_middleware(FaultsGate, faults=sandbox.faults, actions=actions)
-    app.add_middleware(GetBodies)
     app.add_middleware(Gate, sandbox=sandbox)
     return app
-
-
-def _job_routes(sandbox: Sandbox, runs: Runs, work: JobWork) -> list[Route]:
-    jobs, runs_api = Jobs(sandbox.store), RunsApi(runs, work, sandbox)
-    return [
-        *runs_api.routes(),
-        *RepairsApi(jobs, runs, work).routes(),
-        *jobs_routes(JobsApi(jobs, runs, runs_api)),
-    ]
 
 
 class Gate:
@@ -221,10 +207,9 @@ def _unknown_endpoints() -> Callable[[Request, Exception], Awaitable[Response]]:
     return refuse
 
 
-async def _drop_telemetry(request: Request) -> Response:
+async def _drop_telemetry(protoLogs: Array) -> dict[str, Any]:  # noqa: N803 - Databricks' name
     """Accept what the official command line reports about its use, and keep none of it."""
-    logs = (await body(request)).items("protoLogs")
-    return JSONResponse({"errors": [], "numProtoSuccess": len(logs)})
+    return {"errors": [], "numProtoSuccess": len(protoLogs)}
 
 
 async def _file_error(request: Request, error: Exception) -> Response:

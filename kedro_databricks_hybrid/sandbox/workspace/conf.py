@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
+from kedro_databricks_hybrid.sandbox.core.bodies import Required
+from kedro_databricks_hybrid.sandbox.core.endpoints import endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import malformed
-from kedro_databricks_hybrid.sandbox.core.fields import body, query
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from starlette.routing import Route
 
+    from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
     from kedro_databricks_hybrid.sandbox.core.store import Store
 
 _DOCUMENT = "workspace_conf"
@@ -25,16 +26,14 @@ class _Api:
         self._store = store
         self._settings: dict[str, str] = store.load(_DOCUMENT)
 
-    async def get(self, request: Request) -> Response:
-        keys = query(request).text("keys").split(",")
-        return JSONResponse({key: self._settings.get(key) for key in keys})
+    async def get(self, keys: Required) -> dict[str, Any]:
+        return {key: self._settings.get(key) for key in keys.split(",")}
 
-    async def update(self, request: Request) -> Response:
-        values = (await body(request)).without(set())
-        for key, value in values.items():
+    async def update(self, given: dict[str, Any]) -> Response:
+        for key, value in given.items():
             if not isinstance(value, str):
                 raise malformed(f"Could not parse request object: field '{key}' must be a string")
-        self._settings |= values
+        self._settings |= given
         await self._store.save(_DOCUMENT, self._settings)
         return Response(status_code=204)
 
@@ -42,5 +41,5 @@ class _Api:
 def routes(store: Store) -> list[Route]:
     """Return the routes of this family."""
     api = _Api(store)
-    address = "/api/2.0/workspace-conf"
-    return [Route(address, api.get, methods=["GET"]), Route(address, api.update, methods=["PATCH"])]
+    table: dict[str, Handler] = {"GET ": api.get, "PATCH ": api.update}
+    return endpoints(table, "/api/2.0/workspace-conf")

@@ -13,11 +13,22 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from kedro_databricks_hybrid.sandbox.core.bodies import (
+    Base64,
+    Body,
+    Flag,
+    Integer,
+    Required,
+    body,
+    form,
+    parse,
+    query,
+)
+from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint, endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, exists, invalid
-from kedro_databricks_hybrid.sandbox.core.fields import body, form, query
 from kedro_databricks_hybrid.sandbox.core.layout import names_of, spelled_as
 from kedro_databricks_hybrid.sandbox.core.uploads import new_upload, received, save
-from kedro_databricks_hybrid.sandbox.identity.users import no_such_path
+from kedro_databricks_hybrid.sandbox.core.users import no_such_path
 from kedro_databricks_hybrid.sandbox.workspace import notebook_files
 from kedro_databricks_hybrid.sandbox.workspace.model import Entry
 
@@ -26,8 +37,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from kedro_databricks_hybrid.sandbox.core.fields import Fields
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.workspace.model import Upload
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
@@ -44,6 +55,14 @@ _FILE_TOO_LARGE = ApiError(
 )
 
 
+class _Import(Body):
+    path: Required
+    content: Base64 = b""
+    format: str = ""
+    language: str = ""
+    overwrite: Flag = False
+
+
 class _ObjectsApi:
     """The handlers of this family."""
 
@@ -51,55 +70,42 @@ class _ObjectsApi:
         self._sandbox = sandbox
         self._tree = sandbox.tree
 
-    async def get_status(self, request: Request) -> Response:
-        fields = query(request)
-        path = fields.text("path")
-        entry = await run_in_threadpool(self._tree.find, request.state.user, path)
+    async def get_status(
+        self, user: User, path: Required, return_git_info: Flag = False, return_export_info: Flag = False
+    ) -> dict[str, Any]:
+        entry = await run_in_threadpool(self._tree.find, user, path)
         shown = await run_in_threadpool(self._tree.describe, entry)
         shown["path"] = spelled_as(path, entry.path)
-        if fields.flag("return_export_info") and entry.kind == "NOTEBOOK":
+        if return_export_info and entry.kind == "NOTEBOOK":
             shown["repos_export_format"] = entry.format
-        if fields.flag("return_git_info"):
+        if return_git_info:
             await self._add_git_info(shown, entry)
-        return JSONResponse(shown)
+        return shown
 
-    async def list_folder(self, request: Request) -> Response:
-        fields = query(request)
-        path = fields.text("path")
-        after = fields.number("notebooks_modified_after", 0)
+    def list_folder(
+        self, user: User, path: Required, notebooks_modified_after: Integer = 0
+    ) -> dict[str, Any]:
+        after = notebooks_modified_after
+        entry = self._tree.find(user, path)
+        entries = self._tree.children(user, entry) if entry.is_folder else [entry]
+        shown: list[dict[str, Any]] = []
+        for child in entries:
+            with suppress(FileNotFoundError):  # just deleted
+                shown.append({**self._tree.describe(child), "path": spelled_as(path, child.path)})
+        objects = [item for item in shown if item.get("modified_at", after) >= after]
+        return {"objects": objects} if objects else {}
 
-        def work(user: User) -> list[dict[str, Any]]:
-            entry = self._tree.find(user, path)
-            entries = self._tree.children(user, entry) if entry.is_folder else [entry]
-            shown: list[dict[str, Any]] = []
-            for child in entries:
-                with suppress(FileNotFoundError):  # just deleted
-                    shown.append({**self._tree.describe(child), "path": spelled_as(path, child.path)})
-            return [item for item in shown if item.get("modified_at", after) >= after]
-
-        objects = await run_in_threadpool(work, request.state.user)
-        return JSONResponse({"objects": objects} if objects else {})
-
-    async def mkdirs(self, request: Request) -> Response:
-        names = names_of((await body(request)).text("path"))
-        await run_in_threadpool(self._mkdirs, request.state.user, names)
-        return JSONResponse({})
-
-    async def delete(self, request: Request) -> Response:
-        fields = await body(request)
-        path = fields.text("path")
-        user = request.state.user
-        recursive = fields.flag("recursive")
+    async def delete(self, user: User, path: Required, recursive: Flag = False) -> None:
         entry = await run_in_threadpool(self._deletable, user, path)
         is_folder = entry.is_folder and not entry.disk_path.is_symlink()
-        if is_folder and not recursive and await run_in_threadpool(lambda: any(entry.disk_path.iterdir())):
+        is_empty = not is_folder or not await run_in_threadpool(lambda: any(entry.disk_path.iterdir()))
+        if not (recursive or is_empty):
             raise ApiError(400, "DIRECTORY_NOT_EMPTY", f"Folder ({entry.path}) is not empty")
         if is_folder:
             await self._sandbox.repos.remove_below(entry.names)
             await run_in_threadpool(shutil.rmtree, entry.disk_path, ignore_errors=True)
         else:
             await run_in_threadpool(entry.disk_path.unlink, missing_ok=True)
-        return JSONResponse({})
 
     def _deletable(self, user: User, path: str) -> Entry:
         """Return the object to delete; for a link the link itself, not its target."""
@@ -120,7 +126,8 @@ class _ObjectsApi:
             return entry
         return Entry(names, unresolved, entry.kind)
 
-    def _mkdirs(self, user: User, names: tuple[str, ...]) -> None:
+    def mkdirs(self, user: User, path: Required) -> None:
+        names = names_of(path)
         if names == ("Users",) or (names[:1] == ("Users",) and names[1] != user.name):
             self._tree.find(user, "/" + "/".join(names[:2]))
         if len(names) > 2:
@@ -154,12 +161,13 @@ class _ObjectsApi:
 def routes(sandbox: Sandbox) -> list[Route]:
     """Return the routes of this family."""
     api = _ObjectsApi(sandbox)
-    return [
-        Route("/api/2.0/workspace/get-status", api.get_status, methods=["GET"]),
-        Route("/api/2.0/workspace/list", api.list_folder, methods=["GET"]),
-        Route("/api/2.0/workspace/mkdirs", api.mkdirs, methods=["POST"]),
-        Route("/api/2.0/workspace/delete", api.delete, methods=["POST"]),
-    ]
+    table: dict[str, Handler] = {
+        "GET /get-status": api.get_status,
+        "GET /list": api.list_folder,
+        "POST /mkdirs": api.mkdirs,
+        "POST /delete": api.delete,
+    }
+    return endpoints(table, "/api/2.0/workspace")
 
 
 class _ContentApi:
@@ -173,52 +181,50 @@ class _ContentApi:
         upload = new_upload(self._scratch)
         try:
             if request.headers.get("content-type", "").startswith("multipart/"):
-                async with form(request, MAX_BYTES, _TOO_LARGE) as (fields, file):
+                async with form(request, MAX_BYTES, _TOO_LARGE) as (texts, file):
+                    given = parse(_Import, texts)
                     await run_in_threadpool(save, file, upload)
             else:
-                fields = await body(request, _TOO_LARGE)
-                await run_in_threadpool(upload.write_bytes, fields.content("content"))
-            await run_in_threadpool(self._import, request.state.user, fields, upload)
+                given = parse(_Import, await body(request, _TOO_LARGE))
+                await run_in_threadpool(upload.write_bytes, given.content)
+            await run_in_threadpool(self._import, request.state.user, given, upload)
         finally:
             upload.unlink(missing_ok=True)
         return JSONResponse({})
 
-    async def import_file(self, request: Request) -> Response:
-        path = "/" + request.path_params["path"].lstrip("/")
-        user, overwrite = request.state.user, query(request).flag("overwrite")
+    async def import_file(self, request: Request, user: User, path: str, overwrite: Flag = False) -> None:
+        path = f"/{path.lstrip('/')}"
         if not names_of(path):
             raise invalid("A file name is required.")
         await run_in_threadpool(self._tree.parent, user, names_of(path))
         async with received(request, self._scratch, MAX_FILE_BYTES, _FILE_TOO_LARGE) as file:
             await run_in_threadpool(self._store_file, user, path, file, overwrite=overwrite)
-        return JSONResponse({})
 
-    async def export(self, request: Request) -> Response:
-        fields = query(request)
-        content, file_type = await run_in_threadpool(self._export, request.state.user, fields)
-        if len(content) > MAX_BYTES:
-            raise _TOO_LARGE
-        if fields.flag("direct_download"):
-            return Response(content, media_type=_BYTES)
-        return JSONResponse({"content": base64.b64encode(content).decode(), "file_type": file_type})
-
-    async def read_file(self, request: Request) -> Response:
-        path = "/" + request.path_params["path"].lstrip("/")
-        entry = await run_in_threadpool(self._tree.find, request.state.user, path)
+    def read_file(self, user: User, path: str) -> Response:
+        entry = self._tree.find(user, f"/{path.lstrip('/')}")
         if entry.is_folder:
-            raise invalid(f"{path} is a directory.")
+            raise invalid(f"{entry.path} is a directory.")
         return FileResponse(entry.disk_path, media_type=_BYTES)
 
-    def _import(self, user: User, fields: Fields, file: Path) -> None:
+    def export(
+        self, user: User, path: Required, format: str = "", direct_download: Flag = False
+    ) -> dict[str, Any] | Response:
+        content, file_type = self._exported(user, path, format or "SOURCE")
+        if len(content) > MAX_BYTES:
+            raise _TOO_LARGE
+        if direct_download:
+            return Response(content, media_type=_BYTES)
+        return {"content": base64.b64encode(content).decode(), "file_type": file_type}
+
+    def _import(self, user: User, given: _Import, file: Path) -> None:
         if file.stat().st_size > MAX_BYTES:
             raise _TOO_LARGE
-        path, overwrite = fields.text("path"), fields.flag("overwrite")
-        names = names_of(path)
-        upload = self._tree.receive(user, names, file, _disk_name(fields, names[-1] if names else "", file))
+        names = names_of(given.path)
+        upload = self._tree.receive(user, names, file, _disk_name(given, names[-1] if names else "", file))
         existing = upload.existing
         if existing is not None:
-            if not overwrite or existing.is_folder:
-                raise exists(f"Path ({path}) already exists.")
+            if not given.overwrite or existing.is_folder:
+                raise exists(f"Path ({given.path}) already exists.")
             if existing.kind != upload.kind:
                 raise _type_mismatch(upload)
         self._tree.store(user, upload)
@@ -241,11 +247,10 @@ class _ContentApi:
                 raise _type_mismatch(upload)
         self._tree.store(user, upload)
 
-    def _export(self, user: User, fields: Fields) -> tuple[bytes, str]:
-        kind = fields.text("format", "") or "SOURCE"
+    def _exported(self, user: User, path: str, kind: str) -> tuple[bytes, str]:
         if kind not in _EXPORT_FORMATS:
             raise invalid(f"Format {kind[:50]!r} is not supported.")
-        entry = self._tree.find(user, fields.text("path"))
+        entry = self._tree.find(user, path)
         if entry.is_folder:
             if kind == "JUPYTER":
                 raise invalid(f"Format {kind} is not supported for folders.")
@@ -282,22 +287,22 @@ def content_routes(sandbox: Sandbox) -> list[Route]:
     api = _ContentApi(sandbox)
     return [
         Route("/api/2.0/workspace/import", api.import_object, methods=["POST"]),
-        Route("/api/2.0/workspace/export", api.export, methods=["GET"]),
-        Route("/api/2.0/workspace-files/import-file/{path:path}", api.import_file, methods=["POST"]),
-        Route("/api/2.0/workspace-files/{path:path}", api.read_file, methods=["GET"]),
+        endpoint("GET", "/api/2.0/workspace/export", api.export),
+        endpoint("POST", "/api/2.0/workspace-files/import-file/{path:path}", api.import_file, query),
+        endpoint("GET", "/api/2.0/workspace-files/{path:path}", api.read_file),
     ]
 
 
-def _disk_name(fields: Fields, name: str, file: Path) -> str:
+def _disk_name(given: _Import, name: str, file: Path) -> str:
     """Return the name under which an imported file is stored; give source code the header of a notebook."""
-    kind = fields.text("format", "") or "SOURCE"
+    kind = given.format or "SOURCE"
     if kind in {"AUTO", "RAW"}:
         return name
     if kind == "JUPYTER":
         return notebook_files.jupyter_file_name(name)
     if kind != "SOURCE":
         raise invalid(f"Format {kind[:50]!r} is not supported.")
-    language = fields.text("language", "")
+    language = given.language
     if not language:
         raise _archive_refused(file)
     if language not in notebook_files.LANGUAGES:
