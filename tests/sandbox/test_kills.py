@@ -75,5 +75,5 @@ def test_state_survives_a_kill_at_any_moment(tmp_path: Path) -> None:
             with contextlib.suppress(httpx.TransportError):
                 while True:
                     for kind in WRITES:
-                        acknowledged.append((kind, write(client, kind, f"n{chance.getrandbits(40)}")))  # noqa: PERF401
+                        acknowledged.append((kind, write(client, kind, f"n{chance.getrandbits(40)}")))
             killer.join()
