@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= --numprocesses=4 --dist=loadfile --no-loadscope-reorder --max-worker-restart=1
 READY := $(VENV)/.ready
+LIBRARY := kedro_databricks_hybrid.sandbox.kernel.portable.library
 CONNECT := .venv-connect
 MINUTES ?= 30
 SEED ?=
 
-.PHONY: demo test test-release test-connect quick coverage smoke soak lint baseline types docs tutorial format bench lock clean
+.PHONY: demo test test-release test-connect quick coverage smoke soak lint baseline types docs tutorial format bench lock clean compiler
 
 demo: $(READY)
 	$(BIN)/python -m demo
@@ -92,9 +93,17 @@ $(READY): pyproject.toml requirements/uv.txt requirements/dev.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
 		|| { rm -rf $(VENV); echo "Python's venv module is needed (Debian and Ubuntu: python3-venv)."; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(PYTHON) -m $(LIBRARY) 2>/dev/null & \
+		$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes \
+		-r requirements/dev.txt && wait
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m $(LIBRARY) 2>/dev/null || $(MAKE) --no-print-directory compiler
 	@touch $(READY)
+
+# Where the machine has no C compiler for the library of portable kernels, one comes from PyPI.
+compiler:
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/compiler.txt
+	-@$(BIN)/python -m $(LIBRARY)
 
 $(CONNECT)/.ready: $(READY) pyproject.toml requirements/connect-dev.txt
 	@test -x $(CONNECT)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(CONNECT)
@@ -110,6 +119,7 @@ lock:
 		$(BIN)/$(LOCK) --extra $$extra pyproject.toml --output-file requirements/$$extra.txt || exit 1; \
 	done
 	$(BIN)/$(LOCK) requirements/uv.in --output-file requirements/uv.txt
+	$(BIN)/$(LOCK) requirements/compiler.in --output-file requirements/compiler.txt
 
 clean:
 	rm -rf $(VENV) $(CONNECT) .nox dist .mypy_cache .pytest_cache .ruff_cache

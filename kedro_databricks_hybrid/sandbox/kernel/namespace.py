@@ -58,24 +58,36 @@ class _Ended(BaseException):
 def main(arguments: list[str]) -> int:
     """Run the command that `arguments` describe and return its exit status."""
     parser = argparse.ArgumentParser(prog="namespace.py", allow_abbrev=False)
-    parser.add_argument("--parent", type=int, required=True)
-    parser.add_argument("--bind", nargs=2, action="append", default=[], metavar=("SOURCE", "TARGET"))
-    parser.add_argument("--cwd", default="/")
-    parser.add_argument("command", nargs="+")
+    add_arguments(parser)
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the command, not for its keeper
+    obey_signals()
     try:
-        binds = [
-            (None if source == HIDDEN else Path(source), Path(target)) for source, target in options.bind
-        ]
-        enter(binds)
+        enter(binds_of(options))
         os.chdir(options.cwd)
     except RefusedError as error:
         sys.stderr.write(f"{error}\n")
         return REFUSED
-    _die_with(options.parent, signal.SIGTERM)
-    return _keep(options.command)
+    die_with(options.parent, signal.SIGTERM)
+    return keep(options.command, options.command[0])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every kind of kernel is started with."""
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--bind", nargs=2, action="append", default=[], metavar=("SOURCE", "TARGET"))
+    parser.add_argument("--cwd", default="/")
+    parser.add_argument("command", nargs="+")
+
+
+def binds_of(options: argparse.Namespace) -> list[tuple[Path | None, Path]]:
+    """Return the folders and their targets; a target without a folder is hidden."""
+    return [(None if source == HIDDEN else Path(source), Path(target)) for source, target in options.bind]
+
+
+def obey_signals() -> None:
+    """End the command and all below it at SIGTERM."""
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the command, not for its keeper
 
 
 def enter(binds: list[tuple[Path | None, Path]]) -> None:
@@ -177,13 +189,13 @@ def _fill_root(taken: set[str]) -> None:
         _mount(entry.path, place, None, _MS_BIND | _MS_REC)
 
 
-def _keep(command: list[str]) -> int:
-    """Start the command, wait for it, and leave no process of it behind."""
+def keep(command: list[str], program: str) -> int:
+    """Start a command by its program's file, wait for it, and leave no process of it behind."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what the command leaves behind becomes this process's child
     keeper = os.getpid()
     child = os.fork()
     if child == 0:
-        _become(command, keeper)
+        _become(command, program, keeper)
     status = 128 + signal.SIGTERM
     try:
         while True:
@@ -198,13 +210,13 @@ def _keep(command: list[str]) -> int:
     return status if status >= 0 else 128 - status
 
 
-def _become(command: list[str], keeper: int) -> NoReturn:
+def _become(command: list[str], program: str, keeper: int) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        _die_with(keeper, signal.SIGKILL)
+        die_with(keeper, signal.SIGKILL)
         os.environ.pop("JPY_PARENT_PID", None)  # else ipykernel polls for a parent that is not this one
-        os.execvp(command[0], command)  # noqa: S606
+        os.execvp(program, command)  # noqa: S606
     except BaseException as error:  # noqa: BLE001 - nothing may return into the copy of the keeper
         os.write(2, f"{command[0]} could not be started: {error}\n".encode())
     os._exit(127)
@@ -238,7 +250,7 @@ def _descendants(ancestor: int) -> list[int]:
     return found
 
 
-def _die_with(parent: int, with_signal: signal.Signals) -> None:
+def die_with(parent: int, with_signal: signal.Signals) -> None:
     """Be sent a signal when the parent dies; a parent that is already gone ends this process at once."""
     _prctl(_PR_SET_PDEATHSIG, with_signal)
     if os.getppid() != parent:

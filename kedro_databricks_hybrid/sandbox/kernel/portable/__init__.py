@@ -1,0 +1,1 @@
+"""Kernels without namespaces: a library, loaded before the C library, shows them their folders."""
