@@ -21,6 +21,11 @@ FAULT_EFFECTS = (
     *("status", "delay", "reset-before", "reset-after", "truncate", "stale"),
     *("terminate-cluster", "evict-contexts", "expire-token"),
 )
+_KERNELS = {
+    "namespace": "Its kernels are namespace kernels.",
+    "portable": "Its kernels are portable: statically linked programs do not see /Workspace and /dbfs.",
+    "none": "Nothing can run in it: `kedro databricks doctor` names what to install.",
+}
 _FAULTS_ROUTE = "/sandbox/faults"
 _REQUEST_SECONDS = 30
 
@@ -37,10 +42,15 @@ def sandbox() -> None:
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Port to listen on; the one it had before, or any."
 )
-def start(port: int | None) -> None:
+@click.option(
+    "--kernels",
+    type=click.Choice(["namespace", "portable"]),
+    help="How notebooks see /Workspace, /dbfs and /Volumes; by namespaces where this machine allows them.",
+)
+def start(port: int | None, kernels: str | None) -> None:
     """Start the sandbox; one that runs already is left alone."""
     found = sandbox_process.running()
-    connection = found or sandbox_process.start(port)
+    connection = found or sandbox_process.start(port, kernels)
     say(f"The sandbox {'is running already' if found else 'is ready'} at {connection.host}")
     say("Use it with --profile=sandbox, such as `kedro databricks push --profile=sandbox`.")
 
@@ -55,6 +65,7 @@ def status(as_json: bool) -> None:
     else:
         say(f"The sandbox runs at {connection.host} as process {connection.pid}, for {connection.user}.")
         say(f"Its files are in {connection.home}.")
+        say(_KERNELS[connection.kernels])
 
 
 @sandbox.command(cls=Command)

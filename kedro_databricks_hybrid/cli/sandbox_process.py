@@ -42,11 +42,12 @@ def require_running() -> Connection:
     return found
 
 
-def start(port: int | None) -> Connection:
+def start(port: int | None, kernels: str | None = None) -> Connection:
     """Start the sandbox and return once it answers.
 
     Args:
         port: Where to listen on 127.0.0.1; None takes the port that it had before, or a free one.
+        kernels: The kind of its kernels; None takes what this machine allows.
 
     Raises:
         SandboxError: What it needs is not installed, or it ended; the message holds its last words.
@@ -63,6 +64,8 @@ def start(port: int | None) -> Connection:
     command = [sys.executable, "-m", "kedro_databricks_hybrid.sandbox", "--home", str(home)]
     if port is not None:
         command += ["--port", str(port)]
+    if kernels is not None:
+        command += ["--kernels", kernels]
     with words.open("wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd=home

@@ -19,6 +19,7 @@ from kedro_databricks_hybrid.sandbox.app import create_app
 from kedro_databricks_hybrid.sandbox.connection import Connection
 from kedro_databricks_hybrid.sandbox.core.layout import Layout
 from kedro_databricks_hybrid.sandbox.identity.users import DEFAULT_USER
+from kedro_databricks_hybrid.sandbox.kernel import kinds
 from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 if TYPE_CHECKING:
@@ -50,20 +51,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status."""
     options = _parse(arguments)
     try:
-        serve(options.home or connection.default_home(), options.host, options.port, options.user)
+        home = options.home or connection.default_home()
+        serve(home, options.host, options.port, options.user, options.kernels)
     except StartError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
 
-def serve(home: Path, host: str, port: int, user: str) -> None:
+def serve(home: Path, host: str, port: int, user: str, wanted: str | None = None) -> None:
     """Serve the sandbox in `home` until the process is told to end.
 
     Raises:
-        StartError: The host is not this machine, the port is busy, or the home is in use.
+        StartError: The host is not this machine, the port is busy, the home is in use, or this machine
+            does not allow the kind of kernels that is wanted.
     """
     address = _loopback(host)
+    if wanted and kinds.chosen(wanted).refusal:
+        raise StartError(kinds.chosen(wanted).refusal)
     os.umask(0o077)
     layout = Layout(home.expanduser().absolute())
     try:
@@ -78,24 +83,26 @@ def serve(home: Path, host: str, port: int, user: str) -> None:
         msg = f"A sandbox already runs in {layout.home}{where}."
         raise StartError(msg)
     try:
-        _serve(layout, address, port, user)
+        _serve(layout, address, port, user, wanted)
     finally:
         connection.remove(layout.home)
         lock.release()
 
 
-def _serve(layout: Layout, address: str, port: int, user: str) -> None:
+def _serve(layout: Layout, address: str, port: int, user: str, wanted: str | None) -> None:
     connection.remove(layout.home)
     _log_to(layout.log)
     try:
-        sandbox = Sandbox(layout, user=user)
+        sandbox = Sandbox(layout, user=user, kernels=wanted)
     except ValueError as error:
         raise StartError(str(error)) from error
     listener = _listen(address, port, sandbox.port)
     port = listener.getsockname()[1]
     sandbox.port = port
     sandbox.url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
-    announced = Connection(sandbox.url, sandbox.user.token, sandbox.user.name, os.getpid(), layout.home)
+    announced = Connection(
+        sandbox.url, sandbox.user.token, sandbox.user.name, os.getpid(), layout.home, _kernels(wanted)
+    )
     app = create_app(sandbox)
     config = uvicorn.Config(
         app,
@@ -115,6 +122,15 @@ def _serve(layout: Layout, address: str, port: int, user: str) -> None:
         AnnouncingServer(config, announced).run(sockets=[listener])
     finally:
         listener.close()
+
+
+def _kernels(wanted: str | None) -> str:
+    """Return which kind of kernels there is; where there is none, the log says why."""
+    kernels = kinds.chosen(wanted)
+    if kernels.refusal:
+        logging.getLogger(__name__).warning("No notebook can run: %s", kernels.refusal)
+        return connection.NO_KERNELS
+    return kernels.kind
 
 
 def _listen(address: str, port: int, last_port: int) -> socket.socket:
@@ -163,6 +179,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--home", type=Path, help="where its files are (default: per user)")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
     parser.add_argument("--port", type=int, default=0, help="0: the last one, or a free one")
+    parser.add_argument("--kernels", choices=kinds.KINDS, help="default: what this machine allows")
     parser.add_argument("--user", default=DEFAULT_USER, help="the name of the workspace's user")
     return parser.parse_args(arguments)
 

@@ -20,18 +20,26 @@ from kedro_databricks_hybrid.sandbox.core.atomic import write_atomically
 HOME_VARIABLE = "KEDRO_DATABRICKS_SANDBOX_HOME"
 CONNECTION_FILE = "sandbox.json"
 LOCK_FILE = "sandbox.lock"
+NO_KERNELS = "none"
+"""Stands for the kind of kernels where none can run."""
+
 _LOCK_WAIT_SECONDS = 0.5  # readers hold a shared lock for an instant; a server outwaits them
 
 
 @dataclass(frozen=True)
 class Connection:
-    """What a client needs to use a running sandbox, and the process that serves it."""
+    """What a client needs to use a running sandbox, and the process that serves it.
+
+    Attributes:
+        kernels: How its notebooks see their folders: `namespace`, `portable` or `NO_KERNELS`.
+    """
 
     host: str
     token: str
     user: str
     pid: int
     home: Path
+    kernels: str = "namespace"
 
 
 def default_home() -> Path:
@@ -56,6 +64,7 @@ def read(home: Path | None = None) -> Connection | None:
             user=str(saved["user"]),
             pid=int(saved["pid"]),
             home=home,
+            kernels=str(saved.get("kernels", "namespace")),
         )
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
@@ -69,6 +78,7 @@ def write(connection: Connection) -> None:
         "token": connection.token,
         "user": connection.user,
         "pid": connection.pid,
+        "kernels": connection.kernels,
     }
     write_atomically(connection.home / CONNECTION_FILE, json.dumps(saved, indent=2).encode())
 

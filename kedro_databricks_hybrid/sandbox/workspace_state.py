@@ -34,15 +34,19 @@ class Sandbox:
         layout: Where its files are.
         user: The user who is always there.
         url: The server's own address, once it is known.
+        kernels: Which of `kinds.KINDS` its kernels are, None for what this machine allows.
     """
 
-    def __init__(self, layout: Layout, *, user: str = DEFAULT_USER, url: str = "") -> None:
+    def __init__(
+        self, layout: Layout, *, user: str = DEFAULT_USER, url: str = "", kernels: str | None = None
+    ) -> None:
         layout.make()
         _empty(layout)
         for folder in ("Users", "Repos", "Shared"):
             (layout.workspace / folder).mkdir(mode=0o700, exist_ok=True)
         self.layout = layout
         self.url = url
+        self.kernels = kernels
         self.store = Store(layout.state)
         self.users = Users(self.store, layout)
         self.user = self.users.add(user)
@@ -85,6 +89,7 @@ class Sandbox:
             visible=self._visible(user),
             dbfs=self.public_dbfs_root,
             dbfs_mount=cluster is not None and cluster.mounts_dbfs,
+            kernels=self.kernels,
         )
 
     def library_environment(self, cluster_id: str, user: User) -> NotebookEnvironment:
@@ -92,7 +97,13 @@ class Sandbox:
         access = NotebookAccess(user, self.url, self.org_id, cluster_id)
         folder = self.layout.libraries / cluster_id
         return NotebookEnvironment(
-            folder, self.layout, cluster_id, access, visible=self._visible(user), dbfs=self.public_dbfs_root
+            folder,
+            self.layout,
+            cluster_id,
+            access,
+            visible=self._visible(user),
+            dbfs=self.public_dbfs_root,
+            kernels=self.kernels,
         )
 
     def _visible(self, user: User) -> tuple[str, ...]:

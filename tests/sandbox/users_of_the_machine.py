@@ -1,7 +1,11 @@
-"""Command prefixes that run a command as another kind of user of this machine, without its password."""
+"""Command prefixes that run a command as another kind of user of this machine, without its password.
+
+`python tests/sandbox/users_of_the_machine.py COMMAND` runs it where user namespaces are switched off.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 
 # Becomes user 1000, without privileges, who may (or with "refuse" may not) make user namespaces.
@@ -23,3 +27,6 @@ ALLOWED = [sys.executable, "-c", _ORDINARY, "allow"]
 
 REFUSED = [sys.executable, "-c", _ORDINARY, "refuse"]
 """An ordinary user of a machine on which user namespaces are switched off."""
+
+if __name__ == "__main__":
+    os.execv(REFUSED[0], [*REFUSED, *sys.argv[1:]])  # noqa: S606 - this is what it is for

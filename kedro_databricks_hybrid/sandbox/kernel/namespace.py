@@ -140,18 +140,13 @@ def _unshare() -> None:
 
 def _why_refused(error: OSError) -> str:
     cause = {
-        errno.ENOSPC: "user namespaces are switched off (sysctl user.max_user_namespaces is 0)",
-        errno.EPERM: "the kernel, a container or AppArmor forbids user namespaces to this user "
-        "(sysctl kernel.unprivileged_userns_clone or kernel.apparmor_restrict_unprivileged_userns)",
-        errno.EACCES: "AppArmor restricts user namespaces "
-        "(sysctl kernel.apparmor_restrict_unprivileged_userns is 1)",
+        errno.ENOSPC: "user namespaces are switched off (user.max_user_namespaces is 0)",
+        errno.EPERM: "the kernel, a container or AppArmor forbids user namespaces to this user",
+        errno.EACCES: "AppArmor restricts user namespaces",
         errno.EINVAL: "the kernel is built without user namespaces",
         errno.ENOSYS: "the kernel is built without namespaces",
     }.get(error.errno or 0, str(error))
-    return (
-        "The sandbox cannot show /Workspace, /dbfs and /Volumes at their absolute paths: "
-        f"{cause}. Allow user namespaces, or start the sandbox as root."
-    )
+    return f"Namespace kernels cannot run here: {cause}."
 
 
 def _staging() -> Path:
