@@ -122,4 +122,4 @@ lock:
 	$(BIN)/$(LOCK) requirements/compiler.in --output-file requirements/compiler.txt
 
 clean:
-	rm -rf $(VENV) $(CONNECT) .nox dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf kedro_databricks_hybrid/sandbox/kernel/portable/paths-* $(VENV) $(CONNECT) .nox dist .mypy_cache .pytest_cache .ruff_cache

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from kedro_databricks_hybrid.sandbox.kernel import namespace
 from kedro_databricks_hybrid.sandbox.kernel.portable import library
+from kedro_databricks_hybrid.sandbox.kernel.portable.launch import HAS_SUBREAPER
 
 NAMESPACE, PORTABLE = "namespace", "portable"
 KINDS = (NAMESPACE, PORTABLE)
@@ -53,7 +54,8 @@ class Kernels:
         if self.library is None:
             return [sys.executable, "-I", "-S", namespace.__file__]
         own = ["--library", str(self.library), "--folder", str(folder / "hidden")]
-        return [sys.executable, "-I", "-S", "-c", _LAUNCH, *own]
+        without_packages = ["-S"] if HAS_SUBREAPER else []
+        return [sys.executable, "-I", *without_packages, "-c", _LAUNCH, *own]
 
 
 @cache

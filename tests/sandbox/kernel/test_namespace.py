@@ -24,13 +24,26 @@ _AS = {
 }
 
 
+_WITHOUT_LINUX = """
+import os, sys
+from kedro_databricks_hybrid.sandbox.kernel import namespace
+from kedro_databricks_hybrid.sandbox.kernel.portable import launch
+del os.fork, namespace._call
+launch.HAS_SUBREAPER = False
+sys.exit(launch.main(sys.argv[1:]))
+"""
+ANYWHERE = "portable, without what only Linux has"
+KINDS = (*kinds.KINDS, ANYWHERE)
+
 _MEASURED = f"import sys; from {namespace.__name__} import main; sys.exit(main(sys.argv[1:]))"
 
 
 def _command(
     folder: Path, *command: str, parent: int | None = None, kind: str = kinds.NAMESPACE
 ) -> list[str]:
-    program = kinds.chosen(kind).program(folder / "own")
+    program = kinds.chosen(kinds.PORTABLE if kind == ANYWHERE else kind).program(folder / "own")
+    if kind == ANYWHERE:
+        program = [sys.executable, "-I", "-c", _WITHOUT_LINUX, *program[5:]]
     if kind == kinds.NAMESPACE and "COVERAGE_PROCESS_CONFIG" in os.environ:
         program = [sys.executable, "-I", "-c", _MEASURED]  # coverage.py comes by way of site
     program = [*program, "--parent", str(parent or os.getpid())]
@@ -72,7 +85,7 @@ def test_new_files_at_the_top_stay_off_the_machine(tmp_path: Path) -> None:
     assert not Path("/sandbox-probe").exists()
 
 
-@pytest.mark.parametrize("kind", kinds.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_status_of_the_command_is_passed_on(tmp_path: Path, kind: str) -> None:
     """An exit status stays as it is, a signal becomes 128 and its number."""
     assert _run(_command(tmp_path, "sh", "-c", "exit 3", kind=kind)).returncode == 3
@@ -115,7 +128,7 @@ def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         namespace.enter([])
 
 
-@pytest.mark.parametrize("kind", kinds.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_processes_left_behind_end_with_the_command(tmp_path: Path, kind: str) -> None:
     """A process that the command put into the background, in a session of its own, is killed."""
     done = _run(_command(tmp_path, "sh", "-c", "setsid sleep 300 >/dev/null 2>&1 & echo $!", kind=kind))
@@ -125,8 +138,8 @@ def test_processes_left_behind_end_with_the_command(tmp_path: Path, kind: str) -
 
 @pytest.mark.parametrize(
     ("prefix", "kind"),
-    [*((prefix, kinds.NAMESPACE) for prefix in _AS.values()), (REFUSED, kinds.PORTABLE)],
-    ids=[*_AS, "by a portable kernel"],
+    [*((prefix, kinds.NAMESPACE) for prefix in _AS.values()), (REFUSED, kinds.PORTABLE), ([], ANYWHERE)],
+    ids=[*_AS, kinds.PORTABLE, ANYWHERE],
 )
 def test_nothing_outlives_a_killed_parent(tmp_path: Path, prefix: list[str], kind: str) -> None:
     """SIGKILL of the process that started it ends the command and all below it."""
@@ -152,7 +165,7 @@ def test_nothing_outlives_a_killed_parent(tmp_path: Path, prefix: list[str], kin
     assert all(is_gone(int(pid)) for pid in pids)
 
 
-@pytest.mark.parametrize("kind", kinds.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_nothing_starts_for_a_parent_that_is_gone(tmp_path: Path, kind: str) -> None:
     """A parent that died before it could be watched is noticed: the command does not run."""
     done = _run(_command(tmp_path, "touch", "/Workspace/ran", parent=1, kind=kind))

@@ -13,10 +13,17 @@ import shutil
 import signal
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from kedro_databricks_hybrid.sandbox.kernel import namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+HAS_SUBREAPER = sys.platform.startswith("linux")
+"""Whether the system hands over processes whose parents have ended, and tells of a parent's end."""
 
 BINDS_VARIABLE = "SANDBOX_BINDS"
 PRELOAD_VARIABLE = "DYLD_INSERT_LIBRARIES" if sys.platform == "darwin" else "LD_PRELOAD"
@@ -33,17 +40,31 @@ def main(arguments: list[str]) -> int:
     namespace.add_arguments(parser)
     options = parser.parse_args(arguments)
     folders = Folders(namespace.binds_of(options), options.folder)
-    namespace.obey_signals()
-    namespace.die_with(options.parent, signal.SIGTERM)
-    with tempfile.TemporaryDirectory(prefix="kernel-library-") as scratch:
-        library = options.library
-        if any(separator in str(library) for separator in _SEPARATORS):
-            library = Path(shutil.copyfile(library, Path(scratch) / library.name))
-        os.environ[BINDS_VARIABLE] = folders.encoded()
+    mark = f"#{os.urandom(16).hex()}"
+    if HAS_SUBREAPER:
+        namespace.obey_signals()
+        namespace.die_with(options.parent, signal.SIGTERM)
+    with _loadable(options.library) as library:
+        os.environ[BINDS_VARIABLE] = f"{folders.encoded()} {mark}"
         preloaded = filter(None, (str(library), os.environ.get(PRELOAD_VARIABLE)))
         os.environ[PRELOAD_VARIABLE] = ":".join(preloaded)
         os.chdir(folders.real(options.cwd))
-        return namespace.keep(options.command, folders.real(options.command[0]))
+        program = folders.real(options.command[0])
+        if HAS_SUBREAPER:
+            return namespace.keep(options.command, program)
+        from kedro_databricks_hybrid.sandbox.kernel.portable import keeper
+
+        return keeper.keep(options.command, program, options.parent, mark)
+
+
+@contextmanager
+def _loadable(library: Path) -> Iterator[Path]:
+    """Yield the library at a path that can be preloaded."""
+    if not any(separator in str(library) for separator in _SEPARATORS):
+        yield library
+        return
+    with tempfile.TemporaryDirectory(prefix="kernel-library-") as scratch:
+        yield Path(shutil.copyfile(library, Path(scratch) / library.name))
 
 
 class Folders:

@@ -105,10 +105,7 @@ def _cache() -> Path:
 def main() -> int:
     """Compile the library beside its source, unless it is there; return the exit status."""
     try:
-        ready = SOURCE.parent / file_name()
-        if not ready.is_file():
-            for outdated in SOURCE.parent.glob(f"paths-*{ready.suffix}"):
-                outdated.unlink()
+        if not (SOURCE.parent / file_name()).is_file():
             build(SOURCE.parent)
     except NoLibraryError as error:
         sys.stderr.write(f"{error}\n")

@@ -7,6 +7,7 @@
  *     TARGET=-SOURCE     TARGET is hidden: it shows SOURCE, an empty folder, and nothing can be made or changed there
  *
  * Both are absolute and percent-encoded; SOURCE is free of links. As with mounts, a later one covers an earlier one.
+ * Other words have no meaning here.
  *
  * A path that a program sees is called shown, the one that the kernel of the operating system knows is called real.
  * A shown path below a target is followed link by link, because an absolute link is a shown path too. A path outside

@@ -40,12 +40,14 @@ def test_it_is_compiled_once(nothing_compiled: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_checkout_keeps_it_beside_its_source(nothing_compiled: Path) -> None:
-    """`make` puts it there, and removes that of an earlier source."""
-    outdated = nothing_compiled.with_name(f"paths-old{Path(library.file_name()).suffix}")
-    outdated.touch()
+    """`make` puts it there, and leaves alone what a sandbox of an earlier version may still load."""
+    earlier = nothing_compiled.parent / library.file_name()
     assert library.main() == 0
-    assert library.find() == nothing_compiled.parent / library.file_name()
-    assert not outdated.exists()
+    with nothing_compiled.open("a") as file:
+        file.write("\n")
+    assert library.main() == 0
+    assert library.find() == nothing_compiled.parent / library.file_name() != earlier
+    assert earlier.is_file()
 
 
 def test_without_a_compiler_one_line_says_what_to_install(
@@ -116,7 +118,7 @@ def test_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.processes
 def test_a_library_in_a_folder_with_blanks_is_loaded(tmp_path: Path) -> None:
-    """The dynamic linker separates names by blanks and colons, so it gets a copy; the copy goes afterwards."""
+    """The dynamic linker separates names by blanks and colons, so it gets a copy, for as long as it runs."""
     folder = tmp_path / "with blanks: ü"
     folder.mkdir()
     (folder / "x").write_text("text")
