@@ -8,6 +8,16 @@ from __future__ import annotations
 import os
 import sys
 
+import pytest
+
+from kedro_databricks_hybrid.sandbox.kernel import kinds
+
+MAY_BIND = not kinds.chosen(kinds.NAMESPACE).refusal
+"""Whether the one who runs the tests may make namespaces."""
+
+KINDS = [pytest.param(kinds.NAMESPACE, marks=pytest.mark.namespaces), kinds.PORTABLE]
+"""Both kinds of kernels, as parameters of a test."""
+
 # Becomes user 1000, without privileges, who may (or with "refuse" may not) make user namespaces.
 _ORDINARY = """
 import ctypes, os, sys
@@ -25,7 +35,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
 ALLOWED = [sys.executable, "-c", _ORDINARY, "allow"]
 """An ordinary user."""
 
-REFUSED = [sys.executable, "-c", _ORDINARY, "refuse"]
+REFUSED = [sys.executable, "-c", _ORDINARY, "refuse"] if MAY_BIND else []
 """An ordinary user of a machine on which user namespaces are switched off."""
 
 if __name__ == "__main__":

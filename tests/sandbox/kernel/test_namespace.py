@@ -14,7 +14,7 @@ import pytest
 
 from kedro_databricks_hybrid.sandbox.kernel import kinds, namespace
 from tests.sandbox.notebooks import is_gone
-from tests.sandbox.users_of_the_machine import ALLOWED, REFUSED
+from tests.sandbox.users_of_the_machine import ALLOWED, KINDS, REFUSED
 
 pytestmark = pytest.mark.processes
 
@@ -33,7 +33,6 @@ launch.HAS_SUBREAPER = False
 sys.exit(launch.main(sys.argv[1:]))
 """
 ANYWHERE = "portable, without what only Linux has"
-KINDS = (*kinds.KINDS, ANYWHERE)
 
 _MEASURED = f"import sys; from {namespace.__name__} import main; sys.exit(main(sys.argv[1:]))"
 
@@ -54,6 +53,7 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
 
 
+@pytest.mark.namespaces
 @pytest.mark.parametrize("prefix", _AS.values(), ids=_AS.keys())
 def test_a_folder_lies_at_its_absolute_path(tmp_path: Path, prefix: list[str]) -> None:
     """The command reads and writes the folder there; the machine has no such path."""
@@ -66,6 +66,7 @@ def test_a_folder_lies_at_its_absolute_path(tmp_path: Path, prefix: list[str]) -
     assert not Path("/Workspace").exists()
 
 
+@pytest.mark.namespaces
 @pytest.mark.parametrize("prefix", _AS.values(), ids=_AS.keys())
 def test_the_rest_of_the_machine_is_as_it_was(tmp_path: Path, prefix: list[str]) -> None:
     """Every other top folder is there, links are links, and the user is the same."""
@@ -78,6 +79,7 @@ def test_the_rest_of_the_machine_is_as_it_was(tmp_path: Path, prefix: list[str])
     assert {Path(line).name for line in shown.split()} == links
 
 
+@pytest.mark.namespaces
 def test_new_files_at_the_top_stay_off_the_machine(tmp_path: Path) -> None:
     """The new root is memory: what is written beside the bound folders is gone afterwards."""
     done = _run(_command(tmp_path, "sh", "-c", "echo x > /sandbox-probe && cat /sandbox-probe"))
@@ -85,7 +87,7 @@ def test_new_files_at_the_top_stay_off_the_machine(tmp_path: Path) -> None:
     assert not Path("/sandbox-probe").exists()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, ANYWHERE])
 def test_the_status_of_the_command_is_passed_on(tmp_path: Path, kind: str) -> None:
     """An exit status stays as it is, a signal becomes 128 and its number."""
     assert _run(_command(tmp_path, "sh", "-c", "exit 3", kind=kind)).returncode == 3
@@ -93,6 +95,7 @@ def test_the_status_of_the_command_is_passed_on(tmp_path: Path, kind: str) -> No
     assert _run(_command(tmp_path, "/no/such/program", kind=kind)).returncode == 127
 
 
+@pytest.mark.namespaces
 def test_a_refusal_says_what_is_missing(tmp_path: Path) -> None:
     """Where user namespaces are switched off, one line says so."""
     done = _run([*REFUSED, *_command(tmp_path, "true")])
@@ -128,7 +131,7 @@ def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         namespace.enter([])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, ANYWHERE])
 def test_processes_left_behind_end_with_the_command(tmp_path: Path, kind: str) -> None:
     """A process that the command put into the background, in a session of its own, is killed."""
     done = _run(_command(tmp_path, "sh", "-c", "setsid sleep 300 >/dev/null 2>&1 & echo $!", kind=kind))
@@ -138,8 +141,12 @@ def test_processes_left_behind_end_with_the_command(tmp_path: Path, kind: str) -
 
 @pytest.mark.parametrize(
     ("prefix", "kind"),
-    [*((prefix, kinds.NAMESPACE) for prefix in _AS.values()), (REFUSED, kinds.PORTABLE), ([], ANYWHERE)],
-    ids=[*_AS, kinds.PORTABLE, ANYWHERE],
+    [
+        pytest.param([], kinds.NAMESPACE, marks=pytest.mark.namespaces),
+        pytest.param(ALLOWED, kinds.NAMESPACE, marks=pytest.mark.namespaces),
+        (REFUSED, kinds.PORTABLE),
+        ([], ANYWHERE),
+    ],
 )
 def test_nothing_outlives_a_killed_parent(tmp_path: Path, prefix: list[str], kind: str) -> None:
     """SIGKILL of the process that started it ends the command and all below it."""
@@ -165,7 +172,7 @@ def test_nothing_outlives_a_killed_parent(tmp_path: Path, prefix: list[str], kin
     assert all(is_gone(int(pid)) for pid in pids)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, ANYWHERE])
 def test_nothing_starts_for_a_parent_that_is_gone(tmp_path: Path, kind: str) -> None:
     """A parent that died before it could be watched is noticed: the command does not run."""
     done = _run(_command(tmp_path, "touch", "/Workspace/ran", parent=1, kind=kind))

@@ -14,10 +14,10 @@ import pytest
 
 from kedro_databricks_hybrid.sandbox.kernel import kinds
 from tests.sandbox.kernel import path_operations
+from tests.sandbox.users_of_the_machine import KINDS
 
 pytestmark = pytest.mark.processes
 
-KINDS = [kind for kind in kinds.KINDS if not kinds.chosen(kind).refusal]
 FOLDERS = (
     "/Workspace/a b ü",
     "/Workspace/Users/me/a b ü",

@@ -138,6 +138,7 @@ def test_the_next_server_removes_what_a_killed_one_left(tmp_path: Path) -> None:
         assert "does not exist" in Notebook(server.http, notebook.context).ask("GET", "contexts/status").text
 
 
+@pytest.mark.namespaces
 def test_an_ordinary_user_needs_no_root(tmp_path: Path) -> None:
     """A user without privileges gets the same paths, and stays that user in them."""
     with serve(tmp_path / "home", ALLOWED) as server:

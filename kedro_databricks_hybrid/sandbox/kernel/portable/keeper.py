@@ -1,7 +1,8 @@
 """Keep a command where the system helps less than Linux: it ends with its parent, and leaves no process.
 
 Every process of the command has a mark in its environment, which the library gives to children that are
-started with an environment of their own. Processes that load no library are found as long as their parents live.
+started with an environment of their own. Processes that load no library are found as long as their parents
+live.
 """
 
 from __future__ import annotations
