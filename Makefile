@@ -10,7 +10,7 @@ CONNECT := .venv-connect
 MINUTES ?= 30
 SEED ?=
 
-.PHONY: demo test test-release test-connect quick coverage smoke soak lint baseline types docs tutorial format bench lock clean compiler
+.PHONY: demo test test-release test-connect quick coverage smoke soak lint baseline types docs tutorial format bench lock clean compiler wheel test-portable
 
 demo: $(READY)
 	$(BIN)/python -m demo
@@ -18,6 +18,11 @@ demo: $(READY)
 # Four workers, on two cores too: most tests wait now and then, for a process or a network.
 test: $(READY)
 	$(BIN)/python -m pytest -m "not release" $(PYTEST_ARGS) $(if $(COVERAGE),--cov --cov-append)
+
+# As an ordinary user whom the machine refuses namespaces: what notebooks find, and the guide, on portable kernels.
+test-portable: $(READY)
+	$(BIN)/python -m tests.sandbox.users_of_the_machine $(BIN)/python -m pytest $(PYTEST_ARGS) \
+		tests/sandbox/kernel tests/e2e/test_guide.py tests/e2e/test_spaceflights.py tests/starter -m "not release"
 
 # What only packaging and the starter's own files can break: installs, pins, the template's tests and types.
 test-release: $(READY)
@@ -99,6 +104,13 @@ $(READY): pyproject.toml requirements/uv.txt requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m $(LIBRARY) 2>/dev/null || $(MAKE) --no-print-directory compiler
 	@touch $(READY)
+
+# The wheel to release: it carries the library of portable kernels, compiled for Linux and macOS.
+wheel: $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/compiler.txt
+	$(BIN)/python -m $(LIBRARY) --ready
+	$(BIN)/python -m hatchling build --target wheel
+	rm -r kedro_databricks_hybrid/sandbox/kernel/portable/ready
 
 # Where the machine has no C compiler for the library of portable kernels, one comes from PyPI.
 compiler:

@@ -1,6 +1,6 @@
 """Command prefixes that run a command as another kind of user of this machine, without its password.
 
-`python tests/sandbox/users_of_the_machine.py COMMAND` runs it where user namespaces are switched off.
+`python -m tests.sandbox.users_of_the_machine COMMAND` runs it where user namespaces are switched off.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The library of portable kernels: found ready made, or compiled by this machine.
 
-`python -m kedro_databricks_hybrid.sandbox.kernel.portable.library` compiles it beside its source.
+`python -m kedro_databricks_hybrid.sandbox.kernel.portable.library` compiles it beside its source; with
+`--ready` for every system that the compiler from PyPI knows, in the folder that wheels carry.
 """
 
 from __future__ import annotations
@@ -19,8 +20,18 @@ SOURCE = Path(__file__).with_name("paths.c")
 ZIG = "ziglang"
 """The package on PyPI that brings a C compiler."""
 
+READY = "ready"
+"""The folder beside the source that wheels carry."""
+
+_TARGETS = {
+    ("linux", "x86_64"): "x86_64-linux-gnu.2.17",
+    ("linux", "aarch64"): "aarch64-linux-gnu.2.17",
+    ("darwin", "x86_64"): "x86_64-macos",
+    ("darwin", "arm64"): "aarch64-macos",
+}
+"""Systems and processors, and what the compiler from PyPI calls them: old enough for every machine."""
+
 _OPTIONS = ("-std=gnu11", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror")
-_OLDEST_GLIBC = "2.17"
 _COMPILE_SECONDS = 120
 
 
@@ -28,16 +39,22 @@ class NoLibraryError(Exception):
     """There is no library and no way to compile it; the message is one line for the user."""
 
 
-def file_name() -> str:
-    """Return the library's file name: it tells the source, the system and the processor."""
+def file_name(system: str = sys.platform, machine: str | None = None) -> str:
+    """Return the library's file name: it tells the source, the system and the processor.
+
+    Args:
+        system: As `sys.platform` has it.
+        machine: As `platform.machine` has it; this one by default.
+    """
     digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]
-    suffix = "dylib" if sys.platform == "darwin" else "so"
-    return f"paths-{digest}-{sys.platform}-{platform.machine()}.{suffix}"
+    suffix = "dylib" if system == "darwin" else "so"
+    return f"paths-{digest}-{system}-{machine or _machine()}.{suffix}"
 
 
 def find() -> Path | None:
     """Return the library, None where it has to be compiled first."""
-    places = (folder / file_name() for folder in (SOURCE.parent, _cache()))
+    folders = (SOURCE.parent / READY, SOURCE.parent, _cache())
+    places = (folder / file_name() for folder in folders)
     return next((place for place in places if place.is_file()), None)
 
 
@@ -59,30 +76,29 @@ def build(folder: Path) -> Path:
     if not sys.platform.startswith(("linux", "darwin")):
         raise NoLibraryError(f"Portable kernels need Linux or macOS; this is {sys.platform}.")
     said = []
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for compiler in compilers():
-        handle, draft = tempfile.mkstemp(dir=folder, suffix=".so")
-        os.close(handle)
         try:
-            done = subprocess.run(
-                [*compiler, *_OPTIONS, "-o", draft, str(SOURCE), "-ldl"],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=_COMPILE_SECONDS,
-                check=False,
-            )
-            if done.returncode == 0:
-                return Path(draft).replace(folder / file_name())
-            said.append(f" {compiler[0]} failed: {done.stderr.strip()[-200:]}.")
-        except (OSError, subprocess.TimeoutExpired) as error:
-            said.append(f" {error}.")
-        finally:
-            Path(draft).unlink(missing_ok=True)
+            return _compile(compiler, folder / file_name())
+        except (OSError, subprocess.SubprocessError) as error:  # noqa: PERF203 - the next one may do
+            words = getattr(error, "stderr", None) or str(error)
+            said.append(f" {compiler[0]}: {words.strip()[-200:]}")
     raise NoLibraryError(
         "Portable kernels need a library that is compiled once, and no C compiler is installed that can."
         f" Install one: `pip install {ZIG}`, or your system's gcc or clang.{''.join(said)}"
     )
+
+
+def build_ready(folder: Path) -> None:
+    """Compile the library for every system, into a folder.
+
+    Raises:
+        NoLibraryError: The compiler from PyPI is not installed, or fails.
+    """
+    try:
+        for (system, machine), target in _TARGETS.items():
+            _compile(_zig(target), folder / file_name(system, machine))
+    except subprocess.CalledProcessError as error:
+        raise NoLibraryError(f"The library does not compile: {error.stderr.strip()}") from error
 
 
 def compilers() -> list[list[str]]:
@@ -90,10 +106,41 @@ def compilers() -> list[list[str]]:
     own = (shutil.which(name) for name in ("cc", "gcc", "clang"))
     found = [[path] for path in own if path][:1]
     if importlib.util.find_spec(ZIG):
-        target = f"{platform.machine()}-linux-gnu.{_OLDEST_GLIBC}"
-        on_linux = ["-target", target] if sys.platform.startswith("linux") else []
-        found.append([sys.executable, "-m", ZIG, "cc", *on_linux])
+        found.append(_zig(_TARGETS.get((sys.platform, platform.machine())) if _is_glibc() else None))
     return found
+
+
+def _zig(target: str | None) -> list[str]:
+    return [sys.executable, "-m", ZIG, "cc", "-s", *(["-target", target] if target else [])]
+
+
+def _compile(compiler: list[str], library: Path) -> Path:
+    """Put the library at its place in one step, so that a process beside this one never sees half of it."""
+    library.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=library.parent, suffix=library.suffix)
+    os.close(handle)
+    try:
+        subprocess.run(
+            [*compiler, *_OPTIONS, "-o", draft, str(SOURCE), "-ldl"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_COMPILE_SECONDS,
+            check=True,
+        )
+        Path(draft).chmod(0o755)
+        return Path(draft).replace(library)
+    finally:
+        Path(draft).unlink(missing_ok=True)
+
+
+def _machine() -> str:
+    """Return the processor, and the C library where it is not the one that nearly all have."""
+    return platform.machine() + ("" if _is_glibc() else "-musl")
+
+
+def _is_glibc() -> bool:
+    return not sys.platform.startswith("linux") or platform.libc_ver()[0] == "glibc"
 
 
 def _cache() -> Path:
@@ -105,7 +152,9 @@ def _cache() -> Path:
 def main() -> int:
     """Compile the library beside its source, unless it is there; return the exit status."""
     try:
-        if not (SOURCE.parent / file_name()).is_file():
+        if sys.argv[1:] == ["--ready"]:
+            build_ready(SOURCE.parent / READY)
+        elif not (SOURCE.parent / file_name()).is_file():
             build(SOURCE.parent)
     except NoLibraryError as error:
         sys.stderr.write(f"{error}\n")

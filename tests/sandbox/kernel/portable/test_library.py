@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +76,24 @@ def test_the_compiler_from_pypi_serves_where_there_is_no_other(
     (command,) = library.compilers()
     assert command[:4] == [sys.executable, "-m", "ziglang", "cc"]
     assert command[-1].endswith("-linux-gnu.2.17") == sys.platform.startswith("linux")
+
+
+def test_a_wheel_carries_the_libraries_of_every_system(
+    nothing_compiled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one of this machine is used without a compiler."""
+    compiled = library.build(nothing_compiled.parent / "compiled")
+    ready = nothing_compiled.parent / library.READY
+
+    def compile_nothing(command: list[str], **_: Any) -> None:
+        shutil.copy(compiled, command[command.index("-o") + 1])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "run", compile_nothing)
+        library.build_ready(ready)
+    monkeypatch.setattr(library, "compilers", list)
+    assert library.provide() == ready / library.file_name()
+    assert len(list(ready.iterdir())) == 4
 
 
 def test_a_compiler_that_fails_is_quoted(nothing_compiled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
