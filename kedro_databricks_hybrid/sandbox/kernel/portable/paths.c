@@ -56,19 +56,20 @@ extern char **environ;
 #define REAL(name) real_##name
 #define SUFFIX ""
 #else
-struct function {
-    const char *name;
-    void **real;
-};
-extern struct function __start_replaced[], __stop_replaced[];
 #define HOOK(type, name, params)                                                                             \
     typedef type type_##name params;                                                                         \
-    static type_##name *real_##name;                                                                         \
-    __attribute__((used, section("replaced"))) static struct function function_##name = {                    \
-        #name, (void **)&real_##name};                                                                       \
+    static type_##name *find_##name(void)                                                                    \
+    {                                                                                                        \
+        static type_##name *found;                                                                           \
+        if (!found)                                                                                          \
+            found = (type_##name *)dlsym(RTLD_NEXT, #name);                                                  \
+        return found;                                                                                        \
+    }                                                                                                        \
+    __attribute__((constructor)) static void find_##name##_early(void) { find_##name(); }                    \
     __attribute__((visibility("default"))) type hook_##name params __asm__(#name);                           \
     type hook_##name params
-#define REAL(name) real_##name
+/* Found at the start, for dlsym is nothing for children of vfork; but other libraries may start before this one. */
+#define REAL(name) find_##name()
 #endif
 
 static void start(void);
@@ -1344,10 +1345,6 @@ static __attribute__((constructor)) void start(void)
     if (started)
         return;
     started = 1;
-#ifndef __APPLE__
-    for (struct function *function = __start_replaced; function < __stop_replaced; function++)
-        *function->real = dlsym(RTLD_NEXT, function->name);
-#endif
     system_readlink = REAL(readlink);
     system_readlinkat = REAL(readlinkat);
     system_getcwd = REAL(getcwd);

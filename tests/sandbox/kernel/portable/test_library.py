@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -174,3 +175,24 @@ def test_folders_are_told_in_order(tmp_path: Path) -> None:
     assert folders.encoded().split() == [
         f"/Workspace={tmp_path}/a%20b", users, f"/Workspace/Users/me={inner}"
     ]  # fmt: skip
+
+
+@pytest.mark.release
+def test_the_compiler_from_pypi_compiles_for_every_system(
+    nothing_compiled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With it alone, and pinned as `make` does; the library for this machine then shows a folder."""
+    pins = Path(__file__).resolve().parents[4] / "requirements" / "compiler.txt"
+    folder = nothing_compiled.parent
+    uv = [Path(sys.executable).parent / "uv", "pip", "install", "--quiet", "--target", folder / "zig"]
+    owner = {**os.environ, "HOME": pwd.getpwuid(os.getuid()).pw_dir}  # whose settings and cache uv uses
+    subprocess.run([*uv, "--require-hashes", "-r", pins], env=owner, check=True)
+    monkeypatch.setenv("PYTHONPATH", str(folder / "zig"))
+    library.build_ready(folder / library.READY)
+    assert len(list((folder / library.READY).iterdir())) == 4
+    program = kinds.Kernels(kinds.PORTABLE, library.find()).program(folder / "own")
+    bind = ["--parent", str(os.getpid()), "--bind", str(folder), "/Workspace", "--cwd", "/Workspace"]
+    done = subprocess.run(
+        [*program, *bind, "--", "ls", "/Workspace"], capture_output=True, text=True, check=False
+    )
+    assert "paths.c" in done.stdout.split(), done.stderr
