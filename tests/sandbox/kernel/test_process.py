@@ -14,6 +14,7 @@ import pytest
 import zmq
 
 from kedro_databricks_hybrid.sandbox import connection
+from kedro_databricks_hybrid.sandbox.__main__ import main
 from kedro_databricks_hybrid.sandbox.app import Sandbox
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
 from kedro_databricks_hybrid.sandbox.commands.model import Context
@@ -194,6 +195,17 @@ def test_a_machine_that_refuses_namespaces_has_portable_kernels(tmp_path: Path) 
         server.process.send_signal(signal.SIGKILL)
         assert is_gone(kernel)
         assert is_gone(background)
+
+
+def test_a_kind_that_is_asked_for_and_refused_starts_no_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line says why; without a wish the server starts, and everything except running works."""
+    monkeypatch.setattr(kinds, "_refusal", lambda: "Namespaces are refused here.")
+    monkeypatch.setattr(kinds, "chosen", kinds.chosen.__wrapped__)
+    assert main(["--home", str(tmp_path / "home"), "--kernels", "namespace"]) == 1
+    assert capsys.readouterr().err == "Namespaces are refused here.\n"
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_machine_without_any_kind_of_kernel_says_so(

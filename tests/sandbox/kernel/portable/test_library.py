@@ -184,9 +184,16 @@ def test_the_compiler_from_pypi_compiles_for_every_system(
     """With it alone, and pinned as `make` does; the library for this machine then shows a folder."""
     pins = Path(__file__).resolve().parents[4] / "requirements" / "compiler.txt"
     folder = nothing_compiled.parent
-    uv = [Path(sys.executable).parent / "uv", "pip", "install", "--quiet", "--target", folder / "zig"]
+    uv = [
+        str(Path(sys.executable).parent / "uv"),
+        "pip",
+        "install",
+        "--quiet",
+        "--target",
+        str(folder / "zig"),
+    ]
     owner = {**os.environ, "HOME": pwd.getpwuid(os.getuid()).pw_dir}  # whose settings and cache uv uses
-    subprocess.run([*uv, "--require-hashes", "-r", pins], env=owner, check=True)
+    subprocess.run([*uv, "--require-hashes", "-r", str(pins)], env=owner, check=True)
     monkeypatch.setenv("PYTHONPATH", str(folder / "zig"))
     library.build_ready(folder / library.READY)
     assert len(list((folder / library.READY).iterdir())) == 4
