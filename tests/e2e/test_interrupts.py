@@ -158,7 +158,9 @@ def test_ctrl_c_without_a_network(tiny: Callable[[str], Shell]) -> None:
         shell.ok(f"{FAULT} clear")
     result = followed.finish()
     assert result.status == 130, str(result)
-    assert "may still be running. Follow it again with: kedro databricks attach" in result.errors[0], str(result)
+    assert "may still be running. Follow it again with: kedro databricks attach" in result.errors[0], str(
+        result
+    )
     let_go(shell)
     assert "went on" in shell.ok(f"kedro databricks attach {PROFILE}").out
 
