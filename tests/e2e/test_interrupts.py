@@ -1,4 +1,4 @@
-"""Ctrl-C at a terminal and `--timeout`, on the cluster and as a job: what is asked, and what goes on then."""
+"""Ctrl-C at a terminal and `--timeout`, on the cluster and as a job: the question, and what keeps running."""
 
 from __future__ import annotations
 

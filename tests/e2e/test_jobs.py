@@ -124,7 +124,7 @@ def test_a_workspace_without_environments_for_notebooks(tiny: Callable[[str], Sh
 
 
 def test_a_job_is_followed_and_cancelled_from_elsewhere(tiny: Callable[[str], Shell]) -> None:
-    """On a cluster of its own: detach, attach, cancel; 130 for who follows it; nothing goes on.
+    """On a cluster of its own: detach, attach, cancel; 130 for whoever follows it; nothing keeps running.
 
     The service's own trouble, while its state is asked for, is no failure.
     """

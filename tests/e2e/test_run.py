@@ -55,7 +55,7 @@ def doubled(shell: Shell, name: str) -> bytes:
 
 
 def test_a_failing_node_shows_log_and_traceback(tiny: Callable[[str], Shell]) -> None:
-    """The log so far, the project's own traceback, one Error line and status 1; then the mended code runs."""
+    """The log so far, the project's own traceback, one Error line and status 1; then the fixed code runs."""
     shell = tiny("failing")
     commit_node(shell, 'logging.getLogger("kedro").info("so far so good")\nraise ValueError("not today")')
     failed = shell.run(RUN)

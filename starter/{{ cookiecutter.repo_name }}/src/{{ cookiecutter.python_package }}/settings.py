@@ -2,5 +2,5 @@
 
 from kedro_databricks_hybrid.config_loader import DatabricksConfigLoader
 
-# One catalog for both worlds: paths of the local data folder here, of the data root there.
+# One catalog works locally and on Databricks: paths below data/ point to the data root there.
 CONFIG_LOADER_CLASS = DatabricksConfigLoader
