@@ -23,18 +23,26 @@ if TYPE_CHECKING:
 HOME_VARIABLE = "KEDRO_DATABRICKS_SANDBOX_HOME"
 CONNECTION_FILE = "sandbox.json"
 LOCK_FILE = "sandbox.lock"
+NO_KERNELS = "none"
+"""The kind of kernels of a sandbox that can run none."""
+
 _LOCK_WAIT_SECONDS = 0.5  # `is_home_owned` holds a shared lock for an instant
 
 
 @dataclass(frozen=True)
 class Connection:
-    """Address and login of a running sandbox, and the process that serves it."""
+    """Address and login of a running sandbox, and the process that serves it.
+
+    Attributes:
+        kernels: How its notebooks see their folders: `namespace`, `portable` or `NO_KERNELS`.
+    """
 
     host: str
     token: str
     user: str
     pid: int
     home: Path
+    kernels: str = "namespace"
 
 
 def default_home() -> Path:
@@ -59,6 +67,7 @@ def read(home: Path | None = None) -> Connection | None:
             user=str(saved["user"]),
             pid=int(saved["pid"]),
             home=home,
+            kernels=str(saved.get("kernels", "namespace")),
         )
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
@@ -72,6 +81,7 @@ def write(connection: Connection) -> None:
         "token": connection.token,
         "user": connection.user,
         "pid": connection.pid,
+        "kernels": connection.kernels,
     }
     write_atomically(connection.home / CONNECTION_FILE, json.dumps(saved, indent=2).encode())
 

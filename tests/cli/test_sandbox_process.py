@@ -101,6 +101,7 @@ def test_where_it_runs(home: Path) -> None:
         lock.release()
     assert "runs at http://127.0.0.1:9 as process 42, for ann@example.com." in said
     assert str(home) in said
+    assert "Its kernels are namespace kernels." in said
     assert "dapi-made-up" not in said
     assert "not running" in call("status", status=1).output
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import psutil
 
 from kedro_databricks_hybrid.sandbox import connection
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
@@ -89,9 +90,9 @@ def is_gone(process: int, seconds: float = 5) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            if "State:\tZ" in Path(f"/proc/{process}/status").read_text():
+            if psutil.Process(process).status() == psutil.STATUS_ZOMBIE:
                 return True
-        except (FileNotFoundError, ProcessLookupError):
+        except psutil.NoSuchProcess:
             return True
         time.sleep(0.02)
     return False
