@@ -1,6 +1,7 @@
 """Command prefixes that run a command as another kind of user of this machine.
 
-`python -m tests.sandbox.users_of_the_machine COMMAND` runs a command with user namespaces switched off.
+`python -m tests.sandbox.users_of_the_machine COMMAND` runs a command with user namespaces switched off. If
+the machine refuses them already, it runs the command unchanged.
 """
 
 from __future__ import annotations
@@ -39,4 +40,5 @@ REFUSED = [sys.executable, "-c", _ORDINARY, "refuse"] if MAY_BIND else []
 """An ordinary user of a machine on which user namespaces are switched off."""
 
 if __name__ == "__main__":
-    os.execv(REFUSED[0], [*REFUSED, *sys.argv[1:]])  # noqa: S606 - runs the given command
+    command = [*REFUSED, *sys.argv[1:]]
+    os.execvp(command[0], command)  # noqa: S606 - runs the given command
