@@ -69,13 +69,14 @@ def start(port: int | None, like: str | None = None, kernels: str | None = None)
         command += ["--like", like]
     if kernels is not None:
         command += ["--kernels", kernels]
+    left_behind = connection.last_written(home)  # by a server that was killed; the new one removes it
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd=home
         )
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        if found := connection.read(home):
+        if (found := connection.read(home)) and found != left_behind:
             return found
         if process.poll() is not None:
             break

@@ -56,12 +56,19 @@ def default_home() -> Path:
 def read(home: Path | None = None) -> Connection | None:
     """Return the connection to the sandbox that runs in `home`, or None if none runs.
 
-    The file of a server that was killed is ignored.
+    The file of a server that was killed is ignored. For an instant it is taken for that of a server that just
+    started: compare the result with `last_written` if you start one.
     """
     home = default_home() if home is None else home
+    found = last_written(home)
+    return found if found and is_home_owned(home) else None
+
+
+def last_written(home: Path) -> Connection | None:
+    """Return the content of the connection file, also of a server that was killed; None without a file."""
     try:
         saved = json.loads((home / CONNECTION_FILE).read_bytes())
-        connection = Connection(
+        return Connection(
             host=str(saved["host"]),
             token=str(saved["token"]),
             user=str(saved["user"]),
@@ -71,7 +78,6 @@ def read(home: Path | None = None) -> Connection | None:
         )
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
-    return connection if is_home_owned(home) else None
 
 
 def write(connection: Connection) -> None:

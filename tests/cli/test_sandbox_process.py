@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import threading
@@ -66,6 +67,25 @@ def test_one_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, home:
         sandbox_process.start(None)
     assert str(home / "start.log") in (caught.value.hint or "")
     assert sandbox_process.running() is None
+
+
+def test_what_a_killed_server_left_is_not_the_new_ones(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """The new server owns the home for an instant before it removes the old connection file."""
+    home.mkdir()
+    killed = Connection("http://127.0.0.1:9", "x", "ann", 41, home)
+    connection.write(killed)
+    new = dataclasses.replace(killed, pid=42)
+
+    class Started:
+        def __init__(self, *_: object, **__: object) -> None:
+            self.lock = connection.acquire_home(home)
+            assert connection.read(home) == killed
+
+        def poll(self) -> None:
+            connection.write(new)
+
+    monkeypatch.setattr(subprocess, "Popen", Started)
+    assert sandbox_process.start(None) == new
 
 
 def test_one_that_does_not_stop(

@@ -112,10 +112,11 @@ def serve(home: Path, prefix: list[str] | None = None) -> Iterator[ServerProcess
     """Start a server with a command prefix, and end it afterwards."""
     home.mkdir(exist_ok=True)
     module = [sys.executable, "-m", "kedro_databricks_hybrid.sandbox", "--home", str(home)]
+    left_behind = connection.last_written(home)
     process = subprocess.Popen([*(prefix or []), *module])
     try:
         deadline = time.monotonic() + 30
-        while (found := connection.read(home)) is None:
+        while (found := connection.read(home)) is None or found == left_behind:
             assert process.poll() is None, "the server ended"
             assert time.monotonic() < deadline, "the server did not start"
             time.sleep(0.02)
