@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from starlette.concurrency import run_in_threadpool
@@ -51,13 +52,13 @@ def endpoint(
         read: Returns the parameters of a request; by default POST and PATCH have a JSON body, others a query.
     """
     read = read or (body if method in {"POST", "PATCH"} else query)
-    model = model_of(handler, *_SPECIAL)
+    model = cache(lambda: model_of(handler, *_SPECIAL))  # when the first request needs it
     special = [name for name in _SPECIAL if name in inspect.signature(handler).parameters]
 
     async def answer(request: Request) -> Response:
         given = await read(request)
         known = {"request": request, "user": getattr(request.state, "user", None), "given": given}
-        arguments = vars(parse(model, given)) | {name: known[name] for name in special}
+        arguments = vars(parse(model(), given)) | {name: known[name] for name in special}
         if inspect.iscoroutinefunction(handler):
             found = await handler(**arguments)
         else:
