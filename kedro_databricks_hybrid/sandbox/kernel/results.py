@@ -18,7 +18,7 @@ CUT = "\n\n*** WARNING: max output size exceeded, skipping output. ***\n\n"
 """What stands for the middle of a longer output."""
 
 _HALF = MAX_TEXT // 2
-_MANY = 1000  # pieces of output, after which those that cannot be returned are dropped
+_MANY = 100  # pieces of output, after which those that cannot be returned are dropped
 _TERMINAL_CODES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
 _NOTEBOOK_EXIT = "NotebookExit"
 _PYTHON_RESTART = "PythonRestart"

@@ -91,7 +91,7 @@ def test_long_text_is_cut(notebook: Notebook, more: int) -> None:
     half = MAX_TEXT // 2
     code = f"""
 text = 'a' * {half} + 'b' * {more} + 'c' * {half}
-for start in range(0, len(text), 100): print(text[start:start + 100], end='', flush=True)"""
+for start in range(0, len(text), 500): print(text[start:start + 500], end='', flush=True)"""
     results = notebook.results(code)
     assert results["data"] == "a" * half + (CUT if more else "") + "c" * half
     assert results.get("truncated", False) is (more > 0)

@@ -190,7 +190,7 @@ def test_a_machine_that_refuses_namespaces_has_portable_kernels(tmp_path: Path) 
         assert announced.kernels == "portable"
         notebook = open_notebook(server.http)
         found = notebook.text("import os; os.getcwd(), os.listdir('/Workspace/Users')")
-        assert found == "('/databricks/driver', ['user@example.com'])\n"
+        assert found == "('/databricks/driver', ['user@example.com'])"
         kernel, background = int(notebook.text("os.getpid()")), int(notebook.text(_BACKGROUND))
         server.process.send_signal(signal.SIGKILL)
         assert is_gone(kernel)
