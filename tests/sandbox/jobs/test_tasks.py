@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import io
 import json
@@ -239,6 +240,27 @@ def test_notebooks_that_a_commit_lacks(workspace: WorkspaceClient, remote: Remot
         assert state(task)[2] is Code.RESOURCE_NOT_FOUND
         said = workspace.jobs.get_run_output(task.run_id or 0).error or ""
         assert said.startswith(f'Unable to access the notebook "{path}".')
+
+
+def test_the_import_path_in_a_git_folder(workspace: WorkspaceClient, remote: Remote) -> None:
+    """In /Repos the notebook's folder and the root come first; elsewhere the notebook's folder comes last."""
+    show = "import sys\ndbutils.notebook.exit(repr([sys.path[:2], sys.path[-1], sys.path]))"
+    remote.commit({"notebooks/show.py": f"# Databricks notebook source\n{show}\n"})
+    tasks = []
+    for parent in ("Repos", "Users"):
+        path = f"/{parent}/user@example.com/project"
+        workspace.repos.create(url=str(remote.bare), provider="gitHub", path=path)
+        notebook = jobs.NotebookTask(f"{path}/notebooks/show")
+        tasks.append(jobs.SubmitTask(parent, notebook_task=notebook, existing_cluster_id=RUNNING_ID))
+    shown = []
+    for task in finished(workspace, *tasks).tasks or []:
+        result = workspace.jobs.get_run_output(task.run_id or 0).notebook_output
+        assert result
+        shown.append(ast.literal_eval(str(result.result)))
+    (first, *_), (_, last, every) = shown
+    assert first == [f"/Workspace/Repos/user@example.com/project{below}" for below in ("/notebooks", "")]
+    assert last == "/Workspace/Users/user@example.com/project/notebooks"
+    assert last.removesuffix("/notebooks") not in every
 
 
 def test_notebooks_in_other_languages(workspace: WorkspaceClient) -> None:
