@@ -38,8 +38,8 @@ from kedro_databricks_hybrid.sandbox.jobs.worker import JobWork
 from kedro_databricks_hybrid.sandbox.repos.credentials import routes as credential_routes
 from kedro_databricks_hybrid.sandbox.repos.routes import routes as repos_routes
 from kedro_databricks_hybrid.sandbox.secrets.routes import routes as secrets_routes
+from kedro_databricks_hybrid.sandbox.unity_catalog.routes import routes as unity_catalog_routes
 from kedro_databricks_hybrid.sandbox.volumes.routes import routes as volumes_routes
-from kedro_databricks_hybrid.sandbox.volumes.routes import unity_catalog_routes
 from kedro_databricks_hybrid.sandbox.volumes.upload_model import STORAGE_PATH
 from kedro_databricks_hybrid.sandbox.volumes.upload_routes import routes as upload_routes
 from kedro_databricks_hybrid.sandbox.workspace.conf import routes as conf_routes
