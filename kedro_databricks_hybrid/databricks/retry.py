@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from kedro_databricks_hybrid.databricks.silence import FOLLOWING
+from kedro_databricks_hybrid.databricks.transport import is_busy
+from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import ConnectionFailedError, HybridError, WorkspaceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kedro_databricks_hybrid.databricks.silence import Silence
+
     Answer = TypeVar("Answer")
 
-_WARN_AFTER_SECONDS = 5.0
 _RETRY_PAUSE = 1.0
 _PAUSE_AFTER_NEWS = 0.15
 LONGEST_PAUSE = 1.0
@@ -45,42 +48,28 @@ class Backoff:
 
 
 class OutageRetry:
-    """Repeat a request until Databricks answers; report a long outage once, and once more when it is over.
-
-    The SDK retries for minutes without any output, so a timer in another thread reports the outage.
+    """Repeat a request until Databricks answers, for half an hour at most.
 
     Args:
-        report: Called with one line, also from another thread.
+        silence: Reports it while Databricks does not answer.
     """
 
-    def __init__(self, report: Callable[[str], None]) -> None:
-        self._report = report
+    def __init__(self, silence: Silence) -> None:
+        self._silence = silence
 
     def call(self, request: Callable[[], Answer]) -> Answer:
         """Return the answer to a request.
 
         Raises:
-            HybridError: Databricks refused the request.
+            HybridError: Databricks refused the request, or did not answer for too long.
         """
-        began = time.monotonic()
-        reported = threading.Event()
-        timer = threading.Timer(_WARN_AFTER_SECONDS, self._report_outage, [reported])
-        timer.daemon = True
-        timer.start()
-        try:
+        with self._silence.outlasting(FOLLOWING):
             while (answer := _answered(request)) is None:
+                with translated("reach Databricks"):
+                    self._silence.check()
                 time.sleep(_RETRY_PAUSE)
+            self._silence.heard()
             return answer[0]
-        finally:
-            timer.cancel()
-            if reported.is_set():
-                self._report(f"Databricks answers again, after {time.monotonic() - began:.0f} s.")
-
-    def _report_outage(self, reported: threading.Event) -> None:
-        reported.set()
-        self._report(
-            f"Databricks has not answered for {_WARN_AFTER_SECONDS:.0f} s. The run continues; retrying ..."
-        )
 
 
 def _answered(request: Callable[[], Answer]) -> tuple[Answer] | None:
@@ -94,15 +83,7 @@ def _answered(request: Callable[[], Answer]) -> tuple[Answer] | None:
 
 def is_transient(error: HybridError) -> bool:
     """Tell whether a later retry may succeed: the network failed, or the service is busy or failed itself."""
-    from databricks.sdk.errors import platform
-
-    busy_or_failed = (
-        platform.InternalError,
-        platform.TooManyRequests,
-        platform.TemporarilyUnavailable,
-        platform.DeadlineExceeded,
-    )
-    return isinstance(error, ConnectionFailedError) or isinstance(error.__cause__, busy_or_failed)
+    return isinstance(error, ConnectionFailedError) or is_busy(error.__cause__)
 
 
 def is_gone(error: HybridError) -> bool:

@@ -153,10 +153,10 @@ class JobWork:
             if is_transient(error):
                 raise
             return Ending("failed", error.message)
-        state = run.get("state", {})
-        message = str(state.get("state_message") or "").strip()
-        if state.get("life_cycle_state") not in _FINAL:
-            self._show(f"{state.get('life_cycle_state', 'pending')}: {message}".lower().rstrip(": "))
+        state = run["state"]
+        message = state.get("state_message", "").strip()
+        if state["life_cycle_state"] not in _FINAL:
+            self._show(f"{state['life_cycle_state']}: {message}".lower().rstrip(": "))
             return None
         if state.get("result_state") == "CANCELED":
             return Ending("cancelled", "The run was cancelled.")
@@ -204,7 +204,7 @@ class JobWork:
             except HybridError:
                 continue
             if error := output.get("error"):
-                return str(error), str(output.get("error_trace") or "")
+                return error, output.get("error_trace", "")
         return "", ""
 
     def _show(self, state: str) -> None:
@@ -213,8 +213,8 @@ class JobWork:
             self.say(f"The job run is {state}")
 
     def _get(self, name: str, run_id: int) -> dict[str, Any]:
-        answer = self.workspace.client.api_client.do("GET", f"{API}/{name}", query={"run_id": run_id})
-        return answer if isinstance(answer, dict) else {}
+        answer: Any = self.workspace.client.api_client.do("GET", f"{API}/{name}", query={"run_id": run_id})
+        return dict(answer)
 
     def _post(self, name: str, body: dict[str, Any]) -> None:
         self.workspace.client.api_client.do("POST", f"{API}/{name}", body=body)
@@ -263,14 +263,12 @@ def submit(
     def start() -> JobWork:
         try:
             with translated(f"submit a run {submission.choice.phrase}"):
-                answer = workspace.client.api_client.do("POST", f"{API}/runs/submit", body=body)
+                answer: Any = workspace.client.api_client.do("POST", f"{API}/runs/submit", body=body)
         except WorkspaceError as error:
             if quota.is_likely(error.message):
                 raise WorkspaceError(error.message, hint=quota.HINT) from error
             raise
-        if not isinstance(answer, dict) or "run_id" not in answer:
-            raise WorkspaceError("Databricks accepted the run, but did not return its id.")
-        return JobWork(workspace, int(answer["run_id"]), say)
+        return JobWork(workspace, answer["run_id"], say)
 
     return begin(start, request.run_id, request.full_info, tree)
 
