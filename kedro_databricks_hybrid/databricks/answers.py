@@ -122,7 +122,12 @@ _RUN = Object(
         "run_id": int,
         "job_id": int,
         "run_page_url": LINE,
-        "status": Object(optional={"termination_details": Object(optional={"code": str})}),
+        "status": Object(
+            optional={
+                "termination_details": Object(optional={"code": str}),
+                "queue_details": Object(optional={"message": LINE}),
+            }
+        ),
         "tasks": [Object({"run_id": int})],
     },
 )

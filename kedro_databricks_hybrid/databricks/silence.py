@@ -76,10 +76,10 @@ class Server:
                 hint="Start it: `kedro databricks sandbox start`.",
             )
 
-    def gave_up(self, span: str) -> Exception:
+    def gave_up(self, span: str, problem: str) -> Exception:
         """Return the error after a silence."""
         if self.pid is None:
-            return TimeoutError(f"gave up after {span}")
+            return TimeoutError(f"gave up after {span}{f': {problem}' if problem else ''}")
         return SandboxError(
             f"{self.name} is running, but has not answered for {span}.",
             hint=f"End it with `kill -9 {self.pid}`, then `kedro databricks sandbox start`.",
@@ -107,9 +107,7 @@ class Silence:
         self._most = self._limits.most
         self._lock = threading.RLock()
         self._waiting = 0
-        self._since = 0.0
-        self._due = self._limits.first
-        self._problem = ""
+        self._restart(0.0)
 
     def watch(self, request: Callable[[], Result], progress: Callable[[], object] = lambda: None) -> Result:
         """Return what a request returns.
@@ -139,15 +137,19 @@ class Silence:
             now = time.monotonic()
             if self._due > self._limits.first and self._waiting:
                 self._report(f"{self.server.name} answers again, after {now - self._since:.0f} s.")
-            self._since, self._due, self._problem = now, self._limits.first, ""
+            self._restart(now)
 
-    def failed(self, problem: str) -> None:
-        """Note why the server did not answer a request.
+    def failed(self, problem: str, lacking: str = "answered") -> None:
+        """Note why the server did not answer a request, or what it answered instead.
+
+        Args:
+            problem: The reason, for messages.
+            lacking: What the server has not done.
 
         Raises:
             SandboxError: The sandbox's process has ended.
         """
-        self._problem = problem
+        self._problem, self._lacking = problem, lacking
         self.server.require_running()
 
     def check(self) -> None:
@@ -164,11 +166,11 @@ class Silence:
                 self._due += self._limits.again
                 why = f" ({self._problem})" if self._problem else ""
                 self._report(
-                    f"{self.server.name} has not answered for {lasted:.0f} s{why}; "
+                    f"{self.server.name} has not {self._lacking} for {lasted:.0f} s{why}; "
                     f"giving up after {_span(self._most)}."
                 )
             if lasted >= self._most:
-                raise self.server.gave_up(_span(self._most))
+                raise self.server.gave_up(_span(self._most), self._problem)
 
     @contextmanager
     def outlasting(self, most: float | None = None) -> Iterator[None]:
@@ -189,13 +191,18 @@ class Silence:
         """Count a request that waits; the silence begins with the first."""
         with self._lock:
             if not self._waiting:
-                self._since, self._due, self._problem = time.monotonic(), self._limits.first, ""
+                self._restart(time.monotonic())
             self._waiting += 1
         try:
             yield
         finally:
             with self._lock:
                 self._waiting -= 1
+
+    def _restart(self, now: float) -> None:
+        self._since = now
+        self._due = self._limits.first
+        self._problem, self._lacking = "", "answered"
 
     def _pause(self) -> float:
         """Return the seconds until something is to be done about the silence."""

@@ -135,7 +135,8 @@ class Transport(HTTPAdapter):
                     raise ConnectionError(error, request=request) from error
                 raise
             if response.status_code in _THROTTLED:
-                self._silence.failed(f"{response.status_code} {response.reason}")
+                why = json.loads(response.content).get("message") or str(response.status_code)
+                self._silence.failed(why, "accepted the request")
                 response.headers["Retry-After"] = str(self._hold(response.headers.get("Retry-After")))
         _check(response, stream=stream)
         return response

@@ -39,7 +39,7 @@ _GIT = re.compile(r"\b(git|repo|repository)\b", re.IGNORECASE)  # then the token
 _NO_DISCOVERY = "Invalid URL 'None'"  # the SDK got no OAuth endpoints from the host
 _ME = "/api/2.0/preview/scim/v2/Me"
 _FIRST_ANSWER_SECONDS = 5
-_RETRY_SECONDS = 300
+_RETRY_SECONDS = 270  # less than the longest silence: then the last refusal is known
 _LONGEST_MESSAGE = 2000
 
 
@@ -189,7 +189,7 @@ def translated(action: str) -> Iterator[None]:
     Raises:
         LoginError: 401, or a 403 about the token.
         NotFoundError: 404, or the API's equivalent.
-        ConnectionFailedError: No answer within the time for retries.
+        ConnectionFailedError: No answer, or only refusals to retry later, within the SDK's time for retries.
         UnexpectedAnswerError: The answer is not what the API documents.
         WorkspaceError: Any other error of the API.
     """
@@ -220,6 +220,11 @@ def translated(action: str) -> Iterator[None]:
             hint="Check that the host is a Databricks workspace, and that no proxy answers in its place.",
         ) from error
     except (requests.RequestException, TimeoutError) as error:
+        if isinstance(refusal := error.__cause__, DatabricksError):  # the SDK retried until its time was over
+            raise ConnectionFailedError(
+                f"Could not {action}: {_answer(refusal)}",
+                hint="Databricks is busy, or a limit is reached: try again later.",
+            ) from error
         raise ConnectionFailedError(
             f"Could not {action}: no answer ({network_message(error)}).",
             hint="Check the host, the network and the proxy settings, then try again.",

@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.databricks.retry import is_transient
 from kedro_databricks_hybrid.databricks.workspace import translated
-from kedro_databricks_hybrid.errors import ComputeError, HybridError, NotFoundError, WorkspaceError
+from kedro_databricks_hybrid.errors import (
+    ComputeError,
+    ConnectionFailedError,
+    HybridError,
+    NotFoundError,
+    WorkspaceError,
+)
 from kedro_databricks_hybrid.run import follow, quota
 from kedro_databricks_hybrid.run.compute import ENVIRONMENT_KEY, serverless_environment
 from kedro_databricks_hybrid.run.follow import Ending, Started
@@ -154,7 +160,8 @@ class JobWork:
                 raise
             return Ending("failed", error.message)
         state = run["state"]
-        message = state.get("state_message", "").strip()
+        queued = run.get("status", {}).get("queue_details", {})
+        message = (state.get("state_message") or queued.get("message") or "").strip()
         if state["life_cycle_state"] not in _FINAL:
             self._show(f"{state['life_cycle_state']}: {message}".lower().rstrip(": "))
             return None
@@ -239,12 +246,16 @@ class Submission:
     seconds: float | None = None
 
     def body(self, request: RunRequest, name: str) -> dict[str, Any]:
-        """Return the request body; its idempotency token prevents a second run if it is repeated."""
+        """Return the request body; its idempotency token prevents a second run if it is repeated.
+
+        With a queue, a run that would exceed the workspace's limit of concurrent tasks waits.
+        """
         parameters = {REQUEST: request.as_parameter()}
         limit = {"timeout_seconds": int(self.seconds) + 1} if self.seconds else {}
         return {
             "run_name": name,
             "idempotency_token": request.run_id,
+            "queue": {"enabled": True},
             **settings(self.notebook, parameters, self.choice, self.compute, self.dependencies),
             **limit,
         }
@@ -264,9 +275,9 @@ def submit(
         try:
             with translated(f"submit a run {submission.choice.phrase}"):
                 answer: Any = workspace.client.api_client.do("POST", f"{API}/runs/submit", body=body)
-        except WorkspaceError as error:
+        except (WorkspaceError, ConnectionFailedError) as error:
             if quota.is_likely(error.message):
-                raise WorkspaceError(error.message, hint=quota.HINT) from error
+                raise type(error)(error.message, hint=quota.HINT) from error
             raise
         return JobWork(workspace, answer["run_id"], say)
 

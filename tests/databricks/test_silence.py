@@ -20,10 +20,18 @@ from kedro_databricks_hybrid.sandbox.core.layout import Layout
 from tests.sandbox_server import serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SOON = Limits(first=0.01, again=0.01, most=60)
+
+
+@pytest.fixture
+def unanswered() -> Iterator[Callable[[], bool]]:
+    """Give a request that is answered when the test is over."""
+    over = threading.Event()
+    yield over.wait
+    over.set()
 
 
 def test_a_silence_is_told_until_it_is_over() -> None:
@@ -48,11 +56,11 @@ def test_a_silence_is_told_until_it_is_over() -> None:
     assert quiet.watch(lambda: "answer") == "answer"
 
 
-def test_who_waits_gives_up() -> None:
+def test_who_waits_gives_up(unanswered: Callable[[], bool]) -> None:
     """After the time that was named, while the request still waits."""
     said: list[str] = []
     with pytest.raises(TimeoutError, match=r"gave up after 0\.05 s"):
-        Silence(Limits(0.01, 60, 0.05), said.append).watch(threading.Event().wait)
+        Silence(Limits(0.01, 60, 0.05), said.append).watch(unanswered)
     assert [line.split("; ")[1] for line in said] == ["giving up after 0.05 s."]
 
 
@@ -77,11 +85,11 @@ def test_progress_is_no_silence() -> None:
         (False, r"The sandbox has stopped, and everything that ran in it\. Start it"),
     ],
 )
-def test_the_sandbox_is_looked_at(is_running: bool, told: str) -> None:
+def test_the_sandbox_is_looked_at(unanswered: Callable[[], bool], is_running: bool, told: str) -> None:
     """Whether its process lives decides what is said."""
     server = Server("The sandbox (process 7)", lambda: is_running, 7)
     with pytest.raises(SandboxError, match=told):
-        Silence(Limits(0.01, 60, 0.05), lambda _: None, server).watch(threading.Event().wait)
+        Silence(Limits(0.01, 60, 0.05), lambda _: None, server).watch(unanswered)
 
 
 def test_a_sandbox_that_has_stopped_is_not_waited_for(
