@@ -171,6 +171,7 @@ def _request(project: ProjectOnWorkspace, choice: Choice) -> RunRequest:
             "backend": "job",
             "cluster": choice.name,
         },
+        prefix=project.repository.prefix,
     )
 
 

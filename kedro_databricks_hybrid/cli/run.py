@@ -208,6 +208,7 @@ class _Launch:
                 "data_root": tree.root,
                 **description,
             },
+            prefix=self.project.repository.prefix,
         )
 
     def _is_running(self, run_id: str) -> bool:

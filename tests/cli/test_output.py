@@ -11,14 +11,15 @@ import pytest
 from kedro.logging import RichHandler
 
 from kedro_databricks_hybrid.cli.output import log_printer
-from kedro_databricks_hybrid.run import driver
+from kedro_databricks_hybrid.run.driver.project_logging import LogHandler
+from kedro_databricks_hybrid.run.driver.run_log import RunLog
 
 
 def logged(folder: Path, *records: logging.LogRecord) -> list[dict[str, Any]]:
     """Send records through the driver's handler, as on a cluster, and return the records of the run log."""
-    log = driver.RunLog(str(folder))
+    log = RunLog(str(folder))
     for record in records:
-        driver.LogHandler(log).emit(record)
+        LogHandler(log).emit(record)
     log.close()
     lines = [line for file in sorted(folder.glob("*.jsonl")) for line in file.read_text("utf-8").splitlines()]
     return [json.loads(line) for line in lines][:-1]

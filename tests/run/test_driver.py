@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
+import os
 import sys
 import threading
-from pathlib import Path
+import warnings
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
-from kedro_databricks_hybrid.run import driver
+from kedro_databricks_hybrid.run.driver.output import captured_output
+from kedro_databricks_hybrid.run.driver.process import forget
+from kedro_databricks_hybrid.run.driver.project_logging import project_logging
+from kedro_databricks_hybrid.run.driver.run_log import CHUNK_BYTES, RunLog
 from kedro_databricks_hybrid.run.request import RunRequest
 from tests.project_fixtures import PACKAGE, Project, make_project
 
@@ -38,20 +42,31 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def perform(project: Project, **options: Any) -> list[dict[str, Any]]:
-    """Run a request in a new process, as a cluster would, and return the log."""
+def perform(project: Project, prefix: str = "", **options: Any) -> list[dict[str, Any]]:
+    """Run a request in this process, as in a warm process of a cluster, and return the log."""
+    request = request_of(project, prefix, **options)
+    before = Path.cwd(), dict(os.environ), sys.stdout
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # as a new process has it
+        exec(request.as_command(), {})  # noqa: S102
+    assert (Path.cwd(), dict(os.environ), sys.stdout) == before
+    return records(Path(request.data_root / request.log))
+
+
+def request_of(project: Project, prefix: str = "", **options: Any) -> RunRequest:
+    """Return the request of a run; each has a log of its own."""
     root = project.path.parent / "root"
-    request = RunRequest(
-        run_id="one",
-        project_path=project.path,  # type: ignore[arg-type]
+    runs = len(list(root.glob(".kedro-hybrid/runs/*")))
+    return RunRequest(
+        run_id=f"run-{runs}",
+        project_path=PurePosixPath(project.path),
         package_name=PACKAGE,
-        data_root=root,  # type: ignore[arg-type]
+        data_root=PurePosixPath(root),
         options={"env": None, "conf_source": None, "params": {}, "runner": None, **options},
         user="me@example.com",
         info={"commit": "c0ffee", "branch": "main"},
+        prefix=prefix,
     )
-    subprocess.run([sys.executable, "-c", request.as_command()], check=True, cwd=project.path.parent)
-    return records(root / request.log)
 
 
 def test_the_log_of_a_run(tmp_path: Path) -> None:
@@ -78,7 +93,7 @@ def test_the_log_of_a_failure(tmp_path: Path) -> None:
     assert end["outcome"] == "failed"
     assert end["error"] == "RuntimeError: no luck"
     assert 'raise RuntimeError("no luck")' in end["traceback"]
-    assert "driver.py" not in end["traceback"]
+    assert "run/driver/" not in end["traceback"]
 
 
 def test_an_option_that_the_clusters_kedro_lacks(tmp_path: Path) -> None:
@@ -98,7 +113,7 @@ def test_no_bytecode_is_left_in_the_project(tmp_path: Path) -> None:
 
 def test_a_long_log_is_cut_into_files_that_one_read_answers(tmp_path: Path) -> None:
     """No file exceeds the limit, and no record is lost or torn, from several threads at once."""
-    log = driver.RunLog(str(tmp_path / "log"))
+    log = RunLog(str(tmp_path / "log"))
 
     def add_many() -> None:
         for _ in range(500):
@@ -111,14 +126,14 @@ def test_a_long_log_is_cut_into_files_that_one_read_answers(tmp_path: Path) -> N
         thread.join()
     log.close(outcome="completed")
     files = sorted((tmp_path / "log").glob("*"))
-    assert all(file.stat().st_size <= driver.CHUNK_BYTES + 3000 for file in files)
+    assert all(file.stat().st_size <= CHUNK_BYTES + 3000 for file in files)
     assert [r["n"] for r in records(tmp_path / "log")] == list(range(1, 2002))
 
 
 def test_what_is_printed_in_a_row_is_one_record(tmp_path: Path) -> None:
     """Also without a last line break; another stream or another event begins a new one."""
-    log = driver.RunLog(str(tmp_path / "log"))
-    with driver.captured_output(log):
+    log = RunLog(str(tmp_path / "log"))
+    with captured_output(log):
         print("a", end="")  # noqa: T201
         print("b")  # noqa: T201
         print("c", end="", file=sys.stderr)  # noqa: T201
@@ -131,9 +146,9 @@ def test_what_is_printed_in_a_row_is_one_record(tmp_path: Path) -> None:
 
 def test_much_output_is_cheap_and_whole(tmp_path: Path) -> None:
     """A hundred thousand lines arrive in order, in few files and records of bounded size."""
-    log = driver.RunLog(str(tmp_path / "log"))
+    log = RunLog(str(tmp_path / "log"))
     lines = [f"line {number}\n" for number in range(100_000)]
-    with driver.captured_output(log):
+    with captured_output(log):
         sys.stdout.writelines(lines)
     log.close()
     found = [r["text"] for r in records(tmp_path / "log") if r["event"] == "output"]
@@ -142,22 +157,14 @@ def test_much_output_is_cheap_and_whole(tmp_path: Path) -> None:
     assert max(file.stat().st_size for file in (tmp_path / "log").iterdir()) < 1024 * 1024
 
 
-def test_log_handlers_are_put_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """During a run, records only go to its log; afterwards the process logs as before."""
-    logger = logging.getLogger("tests.driver")
-    handler = logging.StreamHandler(sys.stdout)
-    logger.addHandler(handler)
-    log = driver.RunLog(str(tmp_path / "log"))
-    try:
-        with driver.redirected_logging(log):
-            logger.warning("inside %s", "the run")
-        logger.warning("after it")
-    finally:
-        logger.removeHandler(handler)
-        log.close()
-    printed = capsys.readouterr().out
-    assert "after it" in printed
-    assert "inside" not in printed
+def test_logging_is_put_back(tmp_path: Path) -> None:
+    """During a run, records go to its log; afterwards the process logs as before."""
+    before = logging.root.handlers[:]
+    log = RunLog(str(tmp_path / "log"))
+    with project_logging(log, str(tmp_path), str(tmp_path / "log")):
+        logging.getLogger("tests.driver").warning("inside %s", "the run")
+    log.close()
+    assert logging.root.handlers == before
     assert [r["message"] for r in records(tmp_path / "log") if r["event"] == "log"] == ["inside the run"]
 
 
@@ -165,7 +172,7 @@ def test_modules_are_forgotten_by_their_exact_name(monkeypatch: pytest.MonkeyPat
     """A package whose name only begins the same keeps its modules."""
     for name in ("iris", "iris.nodes", "iris_two"):
         monkeypatch.setitem(sys.modules, name, sys)
-    driver.forget("iris")
+    forget("/nowhere", "iris")
     assert "iris" not in sys.modules
     assert "iris.nodes" not in sys.modules
     assert "iris_two" in sys.modules
@@ -206,3 +213,101 @@ def test_a_session_that_takes_any_arguments_gets_what_kedros_takes(tmp_path: Pat
     records = perform(project)
     assert records[-1]["outcome"] == "completed", records[-1]
     assert "a session of the project's own" in str(records)
+
+
+_FRESH = {
+    f"src/{PACKAGE}/settings.py": """\
+        import os, sys
+        from pathlib import Path
+
+        from kedro.config import OmegaConfigLoader
+        from kedro.framework.hooks import hook_impl
+
+        sys.path.insert(0, str(Path(__file__).parents[3] / "shared"))
+        os.environ["SET_BY"] = "V1"
+        CONFIG_LOADER_CLASS = OmegaConfigLoader
+        CONFIG_LOADER_ARGS = {
+            "base_env": "base",
+            "default_run_env": "local",
+            "custom_resolvers": {"version": lambda: "V1"},
+        }
+
+
+        class Hooks:
+            @hook_impl
+            def before_pipeline_run(self):
+                print("hook V1")
+
+
+        HOOKS = (Hooks(),)
+        """,
+    f"src/{PACKAGE}/pipeline_registry.py": """\
+        import importlib.util
+        import os
+        import sys
+        import warnings
+        from pathlib import Path
+
+        import helpers.deep
+        import in_src
+        import shared_library
+        from kedro.pipeline import node, pipeline
+
+        for name in ("renamed", "again"):
+            found = importlib.util.spec_from_file_location(name, Path(__file__).parents[3] / "shared/odd.py")
+            sys.modules[name] = importlib.util.module_from_spec(found)
+            found.loader.exec_module(sys.modules[name])
+
+
+        def tell(resolved):
+            import again, renamed
+
+            print("own V1;", helpers.deep.VERSION, in_src.VERSION, shared_library.VERSION, renamed.VERSION,
+                  again.VERSION, resolved, os.environ["SET_BY"])
+            seen = vars(warnings).setdefault("seen", {})
+            warnings.warn_explicit("said", UserWarning, "x.py", 1, registry=seen)
+            return 1
+
+
+        def register_pipelines():
+            return {"__default__": pipeline([node(tell, "params:resolved", "one")])}
+        """,
+    "src/helpers/deep.py": 'VERSION = "V1"\n',
+    "src/in_src.py": 'VERSION = "V1"\n',
+    "../shared/shared_library.py": 'VERSION = "V1"\n',
+    "../shared/odd.py": 'VERSION = "V1"\n',
+    "conf/base/parameters.yml": "resolved: ${version:}\n",
+}
+
+
+def printed(log: list[dict[str, Any]], stream: str = "stdout") -> str:
+    """Return what a run printed."""
+    return "".join(record["text"] for record in log if record.get("stream") == stream)
+
+
+def test_a_warm_process_runs_the_current_code_of_the_whole_repository(tmp_path: Path) -> None:
+    """What was imported from the Git folder under any name is forgotten, and what an edit removed is gone."""
+    project = make_project(tmp_path / "repository" / "project")
+    for version in ("V1", "V2"):
+        project.write({name: text.replace("V1", version) for name, text in _FRESH.items()})
+        log = perform(project, prefix="project")
+        assert log[-1]["outcome"] == "completed", log[-1]["traceback"]
+        assert printed(log) == f"hook {version}\nown {version}; {' '.join([version] * 7)}\n"
+        assert "said" in str(log)
+    settings = f"src/{PACKAGE}/settings.py"
+    removed = {
+        ("in_src", "src/in_src.py"): "No module named 'in_src'",
+        ("sys.path", settings): "No module named 'shared_library'",
+        ("SET_BY", settings): "KeyError: 'SET_BY'",
+        ('"version"', settings): "Unsupported interpolation type version",
+        ("HOOKS", settings): "",
+    }
+    for (words, file), error in removed.items():
+        project.write(_FRESH)
+        lines = (project.path / file).read_text("utf-8").splitlines()
+        (project.path / file).unlink()
+        if file == settings:
+            project.write({file: "\n".join(line for line in lines if words not in line)})
+        log = perform(project, prefix="project")
+        assert error in log[-1].get("error", "")
+    assert printed(log).startswith("own")  # the hooks are gone
