@@ -37,6 +37,9 @@ def record_of(message: str, *args: object, **extra: object) -> logging.LogRecord
         record_of("plain words, ein Wörtchen ✓"),
         record_of("Loading [bold]data[/bold] from %s", "x"),
         record_of("Saving data to %s (%s)...", "X_train", "CSVDataset", rich_format=["dark_orange", "blue"]),
+        record_of("Running node: %s", "split([example_iris_data;parameters])", markup=False),
+        record_of("a 1 'b'", highlighter=None),
+        record_of("own level", levelno=25, levelname="NOTICE"),
     ],
 )
 def test_a_record_looks_as_it_does_in_a_local_run(

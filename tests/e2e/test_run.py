@@ -81,7 +81,7 @@ def test_output_of_the_code_is_shown(tiny: Callable[[str], Shell]) -> None:
     )
     ran = shell.ok(RUN)
     assert "to out: äöü ✓" in ran.out
-    assert "to err" in ran.out
+    assert "to err" in ran.err
     assert "x" * 60_000 + "!" in ran.out
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import sys
 import threading
-import warnings
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 import pytest
 
@@ -17,8 +13,8 @@ from kedro_databricks_hybrid.run.driver.output import captured_output
 from kedro_databricks_hybrid.run.driver.process import forget
 from kedro_databricks_hybrid.run.driver.project_logging import project_logging
 from kedro_databricks_hybrid.run.driver.run_log import CHUNK_BYTES, RunLog
-from kedro_databricks_hybrid.run.request import RunRequest
-from tests.project_fixtures import PACKAGE, Project, make_project
+from tests.both_ways import records_in, there
+from tests.project_fixtures import PACKAGE, make_project
 
 pytestmark = pytest.mark.processes
 
@@ -36,42 +32,9 @@ def register_pipelines():
 """
 
 
-def records(folder: Path) -> list[dict[str, Any]]:
-    """Return the records of a run log."""
-    lines = [line for file in sorted(folder.glob("*.jsonl")) for line in file.read_text("utf-8").splitlines()]
-    return [json.loads(line) for line in lines]
-
-
-def perform(project: Project, prefix: str = "", **options: Any) -> list[dict[str, Any]]:
-    """Run a request in this process, as in a warm process of a cluster, and return the log."""
-    request = request_of(project, prefix, **options)
-    before = Path.cwd(), dict(os.environ), sys.stdout
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")  # as a new process has it
-        exec(request.as_command(), {})  # noqa: S102
-    assert (Path.cwd(), dict(os.environ), sys.stdout) == before
-    return records(Path(request.data_root / request.log))
-
-
-def request_of(project: Project, prefix: str = "", **options: Any) -> RunRequest:
-    """Return the request of a run; each has a log of its own."""
-    root = project.path.parent / "root"
-    runs = len(list(root.glob(".kedro-hybrid/runs/*")))
-    return RunRequest(
-        run_id=f"run-{runs}",
-        project_path=PurePosixPath(project.path),
-        package_name=PACKAGE,
-        data_root=PurePosixPath(root),
-        options={"env": None, "conf_source": None, "params": {}, "runner": None, **options},
-        user="me@example.com",
-        info={"commit": "c0ffee", "branch": "main"},
-        prefix=prefix,
-    )
-
-
 def test_the_log_of_a_run(tmp_path: Path) -> None:
     """Numbered from one, nodes and datasets in order, and an end record that says completed."""
-    log = perform(make_project(tmp_path / "project"))
+    log = there(make_project(tmp_path / "project")).records
     assert [record["n"] for record in log] == list(range(1, len(log) + 1))
     assert (log[0]["event"], log[0]["commit"], log[0]["user"]) == ("run", "c0ffee", "me@example.com")
     events = [(r["event"], r.get("node")) for r in log[1:] if r["event"] not in {"log", "output"}]
@@ -89,7 +52,7 @@ def test_the_log_of_a_run(tmp_path: Path) -> None:
 def test_the_log_of_a_failure(tmp_path: Path) -> None:
     """The end record holds the project's traceback, without the driver's own frames."""
     project = make_project(tmp_path / "project").write({f"src/{PACKAGE}/pipeline_registry.py": _FAILING})
-    end = perform(project)[-1]
+    end = there(project).records[-1]
     assert end["outcome"] == "failed"
     assert end["error"] == "RuntimeError: no luck"
     assert 'raise RuntimeError("no luck")' in end["traceback"]
@@ -98,7 +61,7 @@ def test_the_log_of_a_failure(tmp_path: Path) -> None:
 
 def test_an_option_that_the_clusters_kedro_lacks(tmp_path: Path) -> None:
     """It is named instead of ignored."""
-    end = perform(make_project(tmp_path / "project"), from_the_future=True)[-1]
+    end = there(make_project(tmp_path / "project"), options={"from_the_future": True}).records[-1]
     assert (
         end["error"] == "TypeError: The Kedro on the cluster has no option from_the_future; update it there."
     )
@@ -107,7 +70,7 @@ def test_an_option_that_the_clusters_kedro_lacks(tmp_path: Path) -> None:
 def test_no_bytecode_is_left_in_the_project(tmp_path: Path) -> None:
     """It would make the Git folder dirty."""
     project = make_project(tmp_path / "project")
-    perform(project)
+    there(project)
     assert list(project.path.rglob("__pycache__")) == []
 
 
@@ -127,7 +90,7 @@ def test_a_long_log_is_cut_into_files_that_one_read_answers(tmp_path: Path) -> N
     log.close(outcome="completed")
     files = sorted((tmp_path / "log").glob("*"))
     assert all(file.stat().st_size <= CHUNK_BYTES + 3000 for file in files)
-    assert [r["n"] for r in records(tmp_path / "log")] == list(range(1, 2002))
+    assert [r["n"] for r in records_in(tmp_path / "log")] == list(range(1, 2002))
 
 
 def test_what_is_printed_in_a_row_is_one_record(tmp_path: Path) -> None:
@@ -140,7 +103,7 @@ def test_what_is_printed_in_a_row_is_one_record(tmp_path: Path) -> None:
         log.add("saved", dataset="x")
         print("d", end="", file=sys.stderr)  # noqa: T201
     log.close()
-    found = [(r.get("stream"), r.get("text")) for r in records(tmp_path / "log")[:-1]]
+    found = [(r.get("stream"), r.get("text")) for r in records_in(tmp_path / "log")[:-1]]
     assert found == [("stdout", "ab\n"), ("stderr", "c"), (None, None), ("stderr", "d")]
 
 
@@ -151,7 +114,7 @@ def test_much_output_is_cheap_and_whole(tmp_path: Path) -> None:
     with captured_output(log):
         sys.stdout.writelines(lines)
     log.close()
-    found = [r["text"] for r in records(tmp_path / "log") if r["event"] == "output"]
+    found = [r["text"] for r in records_in(tmp_path / "log") if r["event"] == "output"]
     assert "".join(found) == "".join(lines)
     assert len(found) < 100
     assert max(file.stat().st_size for file in (tmp_path / "log").iterdir()) < 1024 * 1024
@@ -165,7 +128,7 @@ def test_logging_is_put_back(tmp_path: Path) -> None:
         logging.getLogger("tests.driver").warning("inside %s", "the run")
     log.close()
     assert logging.root.handlers == before
-    assert [r["message"] for r in records(tmp_path / "log") if r["event"] == "log"] == ["inside the run"]
+    assert [r["message"] for r in records_in(tmp_path / "log") if r["event"] == "log"] == ["inside the run"]
 
 
 def test_modules_are_forgotten_by_their_exact_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +150,7 @@ def test_a_run_that_is_cancelled_while_it_imports_spoils_the_process(tmp_path: P
         project.write(
             {f"src/{PACKAGE}/pipeline_registry.py": _FAILING.replace('raise RuntimeError("no luck")', line)}
         )
-        end = perform(project)[-1]
+        end = there(project).records[-1]
         assert (end["outcome"], end["spoiled"]) == ("cancelled", is_spoiled)
 
 
@@ -210,7 +173,7 @@ def test_a_session_that_takes_any_arguments_gets_what_kedros_takes(tmp_path: Pat
     project = make_project(tmp_path / "project")
     settings = project.path / f"src/{PACKAGE}/settings.py"
     settings.write_text(settings.read_text("utf-8") + _ANY_ARGUMENTS, encoding="utf-8")
-    records = perform(project)
+    records = there(project).records
     assert records[-1]["outcome"] == "completed", records[-1]
     assert "a session of the project's own" in str(records)
 
@@ -280,20 +243,15 @@ _FRESH = {
 }
 
 
-def printed(log: list[dict[str, Any]], stream: str = "stdout") -> str:
-    """Return what a run printed."""
-    return "".join(record["text"] for record in log if record.get("stream") == stream)
-
-
 def test_a_warm_process_runs_the_current_code_of_the_whole_repository(tmp_path: Path) -> None:
     """What was imported from the Git folder under any name is forgotten, and what an edit removed is gone."""
     project = make_project(tmp_path / "repository" / "project")
     for version in ("V1", "V2"):
         project.write({name: text.replace("V1", version) for name, text in _FRESH.items()})
-        log = perform(project, prefix="project")
-        assert log[-1]["outcome"] == "completed", log[-1]["traceback"]
-        assert printed(log) == f"hook {version}\nown {version}; {' '.join([version] * 7)}\n"
-        assert "said" in str(log)
+        ran = there(project, prefix="project")
+        assert ran.completed, ran.records[-1]
+        assert ran.out == f"hook {version}\nown {version}; {' '.join([version] * 7)}\n"
+        assert "said" in str(ran.log)
     settings = f"src/{PACKAGE}/settings.py"
     removed = {
         ("in_src", "src/in_src.py"): "No module named 'in_src'",
@@ -308,6 +266,6 @@ def test_a_warm_process_runs_the_current_code_of_the_whole_repository(tmp_path: 
         (project.path / file).unlink()
         if file == settings:
             project.write({file: "\n".join(line for line in lines if words not in line)})
-        log = perform(project, prefix="project")
-        assert error in log[-1].get("error", "")
-    assert printed(log).startswith("own")  # the hooks are gone
+        ran = there(project, prefix="project")
+        assert error in ran.records[-1].get("error", "")
+    assert ran.out.startswith("own")  # the hooks are gone

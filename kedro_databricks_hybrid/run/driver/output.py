@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .run_log import RunLog
 
 _READ_BYTES = 65_536
+_CATCH_UP = "kedro_databricks_catch_up"  # the attribute by which a run finds the pipes of earlier runs
 _HEAD = struct.Struct(">QH?")  # a part of a record: its thread, its length, and whether it is the last
 
 
@@ -88,7 +89,7 @@ class _Capture:
     """The pipes of one run.
 
     A thread empties them while the run does something else. If a child process outlives the run, such as the
-    Java process of Spark, the thread passes its later output on, which puts it in the next run's log.
+    Java process of Spark, the thread stays and passes its later output on, to the log of the next run.
     """
 
     def __init__(self, log: RunLog) -> None:
@@ -98,6 +99,8 @@ class _Capture:
         self._waiting = select.poll()
         self._takes: dict[int, Callable[[bytes], None]] = {}
         self._saved: dict[int, int] = {}
+        found = (getattr(thread, _CATCH_UP, None) for thread in threading.enumerate())
+        self._earlier: list[Callable[[], None]] = [each for each in found if each]
         _flush()
         for name, number in _NUMBERS.items():
             entry = self._pipe(_PipedText(self, name, number))
@@ -106,11 +109,14 @@ class _Capture:
             os.close(entry)
         self._records = self._pipe(_Parts(log))
         log.catch_up, log.forward = self._catch_up, self._forward
-        threading.Thread(target=self._empty, args=[tuple(self._takes)], name="output", daemon=True).start()
+        thread = threading.Thread(target=self._empty, args=[tuple(self._takes)], name="output", daemon=True)
+        setattr(thread, _CATCH_UP, self._catch_up)
+        thread.start()
 
     def end(self) -> None:
         """Restore the descriptors, and add what child processes have written so far."""
         _flush()
+        self._catch_up()
         for number, saved in self._saved.items():
             os.dup2(saved, number)
             os.close(saved)
@@ -128,7 +134,9 @@ class _Capture:
         return entry
 
     def _catch_up(self) -> None:
-        """Empty the pipes."""
+        """Empty the pipes, first those of earlier runs, which pass on what they hold."""
+        for catch_up in self._earlier:
+            catch_up()
         with self._lock:
             for end, _ in self._waiting.poll(0):
                 self._read(end)

@@ -27,6 +27,7 @@ FILES_FOLDER = "files"
 """The folder beside the log for files that logging.yml has below the project."""
 
 _COMPLETED = "Completed node: %s"  # what Kedro's runners log, also those that call no hooks
+_LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
 _COLUMNS = {"show_time": True, "show_level": True, "show_path": True, "time_format": "[%x %X]"}
 
 
@@ -72,7 +73,7 @@ class LogHandler(logging.Handler):
             "path": record.pathname,
             "line": record.lineno,
         }
-        if logging.getLevelName(record.levelno) == f"Level {record.levelno}" or record.levelno % 10:
+        if _LEVELS.get(record.levelno) != record.levelname:
             fields["level_name"] = record.levelname
         if hasattr(record, "rich_format") and isinstance(record.args, tuple) and not self.formatter:
             arguments = [str(argument) for argument in record.args]
