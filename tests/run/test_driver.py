@@ -269,3 +269,27 @@ def test_a_warm_process_runs_the_current_code_of_the_whole_repository(tmp_path: 
         ran = there(project, prefix="project")
         assert error in ran.records[-1].get("error", "")
     assert ran.out.startswith("own")  # the hooks are gone
+
+
+def test_a_missing_input_is_named_before_the_first_node(tmp_path: Path) -> None:
+    """With the nearest name beside it; the run then does what a local run does."""
+    project = make_project(tmp_path / "project")
+    (project.path / "data/01_raw/raw.csv").rename(project.path / "data/01_raw/raws.csv")
+    ran = there(project)
+    messages = [each["message"] for each in ran.records if each["event"] == "log"]
+    path = project.path / "data/01_raw"
+    said = f"The input raw does not exist: {path}/raw.csv; there is {path}/raws.csv."
+    assert messages.index(said) < next(
+        i for i, each in enumerate(messages) if each.startswith("Loading data")
+    )
+    assert not ran.completed
+
+
+def test_options_that_kedro_refuses_are_no_reason_to_commit(tmp_path: Path) -> None:
+    """The names may be those of another commit than the local one, so the driver gets them."""
+    project = make_project(tmp_path / "project")
+    for options in ("--pipelines=none", "--nodes=none", "--tags=none", "--runner=None"):
+        end = there(project, options).records[-1]
+        assert end["hint"] == "Correct the options, then run again.", options
+    project.write({"conf/base/catalog.yml": "{}\n"})
+    assert "hint" not in there(project).records[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import textwrap
 from pathlib import Path
@@ -120,10 +121,10 @@ def test_output_returns_to_where_it_was(tmp_path: Path, capfd: pytest.CaptureFix
     project = with_node(tmp_path / "project", "import builtins\nbuiltins.kept_stream = sys.stdout")
     try:
         there(project)
-        print("later", file=__builtins__["kept_stream"])
+        print("later", file=vars(builtins)["kept_stream"])
         os.write(1, b"descriptor\n")
     finally:
-        del __builtins__["kept_stream"]
+        del vars(builtins)["kept_stream"]
     assert capfd.readouterr().out == "later\ndescriptor\n"
 
 

@@ -21,6 +21,8 @@ from .run_log import RunLog
 
 __all__ = ["main"]
 
+OPTIONS_HINT = "Correct the options, then run again."
+
 
 def main(request: dict[str, Any]) -> None:
     """Perform a `RunRequest`; the outcome is only in the log's end record."""
@@ -41,6 +43,8 @@ def main(request: dict[str, Any]) -> None:
     except BaseException as error:  # noqa: BLE001 - whatever the project's code raises
         last_line = "".join(traceback.format_exception_only(type(error), error)).strip()[:2000]
         end = {"outcome": "failed", "error": last_line, "traceback": project_traceback(error)}
+        if is_about_options(error):
+            end["hint"] = OPTIONS_HINT
     finally:
         log.close(seconds=round(time.monotonic() - began, 3), **end)
 
@@ -51,6 +55,15 @@ def project_traceback(error: BaseException) -> str:
     while trace and trace.tb_frame.f_code.co_filename.startswith(ours):
         trace = trace.tb_next
     return "".join(traceback.format_exception(type(error), error, trace))
+
+
+def is_about_options(error: BaseException) -> bool:
+    """Tell whether Kedro refused the options of the run: the names of pipelines, nodes or the runner."""
+    frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    ours = str(Path(__file__).with_name("pipeline.py"))
+    refusing = ("kedro/framework/session/session.py", "kedro/pipeline/pipeline.py", "kedro/utils.py", ours)
+    is_in_runner = any(file.endswith("kedro/runner/runner.py") for file in frames)
+    return frames[-1].endswith(refusing) and not is_in_runner
 
 
 def is_in_import(error: BaseException) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import time
 from concurrent import futures
 from pathlib import Path
@@ -43,9 +44,11 @@ class NodeEvents:
         self._began: dict[str, float] = {}
         self._catalog: Any = None
 
-    def before_pipeline_run(self, catalog: Any) -> None:  # noqa: ANN401, D102
+    def before_pipeline_run(self, pipeline: Any, catalog: Any) -> None:  # noqa: ANN401, D102
         self.is_unfinished = True
         self._catalog = catalog
+        for name in sorted(pipeline.inputs()):
+            self._warn_if_missing(name)
 
     def after_pipeline_run(self, run_params: Mapping[str, Any], pipeline: Any) -> None:  # noqa: ANN401, D102
         self.is_unfinished = False
@@ -75,6 +78,19 @@ class NodeEvents:
         else:
             self._note_size(name, node)  # the thread for sizes was not forked
 
+    def _warn_if_missing(self, name: str) -> None:
+        """Warn of an input without a file before the first node runs, with the nearest name beside it."""
+        paths: list[Path] = []
+        with contextlib.suppress(Exception):  # the runner will report it
+            paths = paths_of(self._dataset(name), with_version=False)
+        if not paths or any(path.exists() for path in paths):
+            return
+        path = paths[-1]
+        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, beside, n=1)
+        there = f"; there is {path.with_name(near[0])}" if near else ""
+        self._log.say(f"The input {name} does not exist: {path}{there}.")
+
     def _seconds(self, node: Any) -> float:  # noqa: ANN401
         return round(time.monotonic() - self._began[node.name], 3)
 
@@ -87,20 +103,27 @@ class NodeEvents:
 
 
 def size_of(dataset: object) -> int | None:
-    """Return the size in bytes of a dataset's file or folder; None if it has none.
+    """Return the size in bytes of a dataset's file or folder; None if it has none."""
+    for file in paths_of(dataset, with_version=True):
+        if file.exists():
+            files = file.rglob("*") if file.is_dir() else [file]
+            return sum(each.stat().st_size for each in files if each.is_file())
+    return None
 
-    The path is read from protected attributes, as Kedro's datasets have no public one.
+
+def paths_of(dataset: object, *, with_version: bool) -> list[Path]:
+    """Return where the file or folder of a dataset may be, as paths on this machine.
+
+    With a version it is the file of the version that was loaded or saved, otherwise the folder of all. The
+    path is read from protected attributes, as Kedro's datasets have no public one.
     """
     kept: Any = getattr(dataset, "_dataset", dataset)  # the one inside of a CachedDataset
     found = [getattr(kept, name, "") for name in ("_original_filepath", "_filepath", "_path")]
-    if getattr(kept, "_version", None):
+    if with_version and getattr(kept, "_version", None):
         found = [kept._get_load_path()]  # noqa: SLF001
-    for path in (str(each).removeprefix("dbfs:") for each in found):
-        for file in (Path(f"/dbfs{path}"), Path(path)):
-            if path.startswith("/") and file.exists():
-                files = file.rglob("*") if file.is_dir() else [file]
-                return sum(each.stat().st_size for each in files if each.is_file())
-    return None
+    absolute = [path for path in (str(each).removeprefix("dbfs:") for each in found) if path.startswith("/")]
+    is_pattern = any(set("*?[") & set(path) for path in absolute)
+    return [] if is_pattern else [file for path in absolute for file in (Path(f"/dbfs{path}"), Path(path))]
 
 
 @contextlib.contextmanager
