@@ -26,7 +26,7 @@ _PATTERNS = {
     "spark": ["spark*", "spark*/**", "**/spark*"],
     "databricks": [settings.FILE_NAME],
 }
-_DEFAULT_RUN_ENV = "local"
+_DEFAULT_RUN_ENV = settings.LOCAL_ENV
 # Kedro prints or logs these, or sends them to experiment trackers, so they must not contain secrets.
 _PRINTED = {"catalog", "parameters", "globals", "logging"}
 

@@ -82,6 +82,7 @@ def deploy(
         click.echo(choice.why, err=dry_run)
     refuse_out_of_reach(choice, project.data_root)
     notebook, commit = _notebook(project, dry_run=dry_run)
+    project.require_env_in(commit)
     request = _request(project, choice)
     parameters = deployed.parameters(request, env=project.env, pipelines=pipelines, params=params)
 

@@ -27,6 +27,7 @@ from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import ConnectionFailedError, GitError
 from kedro_databricks_hybrid.git import work_in_progress
 from kedro_databricks_hybrid.project import git_source
+from kedro_databricks_hybrid.project import settings as databricks_yml
 from kedro_databricks_hybrid.project.project import open_project
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def push(
     else:
         source = git_source.source(opened.repository, opened.settings.code, branch)
         _refuse_unsupported(opened.repository, source.commit.sha)
+        if not wip and opened.env != databricks_yml.LOCAL_ENV:
+            opened.require_env_in(source.commit.sha)
         project = opened.on(connect(profile))
         git_source.refuse_unreachable(source, project.workspace)
         if push_data:

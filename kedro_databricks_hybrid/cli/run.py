@@ -105,6 +105,7 @@ def run(
     project = layout.with_data_root(opened.on(workspace))
     root = project.data_root
     code = project.code()
+    project.require_env_in(code.sha)
     run_checks.refuse_unknown_names(project, code, options)
     tell = (lambda line: click.echo(line, err=True)) if as_json else say
     compute_options = ComputeOptions(cluster_name, serverless, as_job)

@@ -51,6 +51,26 @@ class Project:
         """Whether uncommitted files are what runs, instead of commits."""
         return self.settings.code.sync == "files"
 
+    def require_env_in(self, sha: str | None) -> None:
+        """Refuse a commit without the env's folder, as a run would fail on Databricks.
+
+        Args:
+            sha: The commit; one that this repository lacks is not checked.
+
+        Raises:
+            SettingsError: The folder is not in it.
+        """
+        commit = self.repository.commit(sha) if self.env and sha and not self.syncs_files else None
+        folder = f"conf/{self.env}"
+        if commit is None or self.repository.has_folder(commit.sha, folder):
+            return
+        ignored = self.repository.run("check-ignore", "--quiet", f"{folder}/{databricks_yml.FILE_NAME}")
+        force = "--force " if ignored.returncode == 0 else ""
+        raise SettingsError(
+            f"{folder} is not in the commit {commit}, and only commits reach Databricks.",
+            hint=f"Run `git add {force}{folder}`, commit, then push.",
+        )
+
     def on(self, workspace: Workspace) -> ProjectOnWorkspace:
         """Return this project together with a workspace, and so with its paths there."""
         return ProjectOnWorkspace(self.metadata, self.env, self.settings, self.repository, workspace)

@@ -157,3 +157,22 @@ def test_settings_that_cannot_be_imported_are_reported_as_that(site: Site) -> No
     assert said in site.call("push", status=1).stderr
     doctor = {each["check"]: each for each in told(site, "doctor", status=1)}
     assert (doctor["settings.py"]["level"], doctor["settings.py"]["found"]) == ("red", f"{said}.")
+
+
+def test_an_env_that_is_not_in_the_commit_is_refused_at_once(site: Site) -> None:
+    """By push and run, before anything is sent or started; a snapshot of the working tree has it."""
+    site.git("rm", "-r", "-q", "--cached", "conf/databricks")
+    site.git("commit", "-q", "-m", "Forgotten")
+    said = "conf/databricks is not in the commit"
+    refused = site.call("push", status=1).stderr
+    assert said in refused
+    assert "Run `git add conf/databricks`, commit, then push." in refused
+    assert site.requests == []
+    site.git("push", "-q", "origin", "main")
+    site.call("push", "--env=local", "--no-data")
+    assert said in site.call("run", status=1).stderr
+    site.write({".gitignore": "conf/databricks/\n"})
+    assert "`git add --force conf/databricks`" in site.call("run", status=1).stderr
+    site.write({".gitignore": "conf/local/\n"})
+    site.call("push", "--wip", "--no-data")
+    assert site.repository.has_folder(str(site.repo().head_commit_id), "conf/databricks")
