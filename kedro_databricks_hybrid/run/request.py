@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import time
@@ -10,6 +11,7 @@ from importlib import resources
 from pathlib import PurePosixPath
 from typing import Any
 
+from kedro_databricks_hybrid.errors import RunError
 from kedro_databricks_hybrid.run.log import RUNS_FOLDER
 
 _DRIVER = "kedro_databricks_hybrid/run/driver"
@@ -42,6 +44,8 @@ _DRIVER_NAME = "kedro_databricks_driver"
 _NOT_FOR_RUN = {"env", "conf_source", "params", "runner", "runner_params", "is_async", "config"}
 # Kedro's telemetry must not prompt or write into the Git folder.
 _ENVIRONMENT = {"DO_NOT_TRACK": "1", "KEDRO_DISABLE_TELEMETRY": "1"}
+YAML = "$yaml"
+"""The only key of a mapping that stands for a value that JSON cannot hold: its text in YAML."""
 REQUEST = "kedro_request"
 """The parameter that holds the request, as JSON."""
 RUN_ID = "kedro_run_id"
@@ -96,7 +100,7 @@ class RunRequest:
         return json.dumps(self._for_driver(), default=str).replace("{{", "{\\u007b")
 
     def _for_driver(self) -> dict[str, Any]:
-        options = {name: value for name, value in self.options.items() if name in _NOT_FOR_RUN}
+        options = {name: _typed(name, self.options[name]) for name in _NOT_FOR_RUN & self.options.keys()}
         return {
             "project_path": str(self.project_path),
             "code_folder": str(self.project_path.joinpath(*[".."] * len(PurePosixPath(self.prefix).parts))),
@@ -130,10 +134,30 @@ def driver_text() -> str:
 
 def _run_arguments(options: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments for `session.run`; `--pipeline` is the old name of `--pipelines`."""
-    arguments = {name: value for name, value in options.items() if name not in _NOT_FOR_RUN}
+    arguments: dict[str, Any] = {
+        name: _typed(name, each) for name, each in options.items() if name not in _NOT_FOR_RUN
+    }
     one, several = arguments.pop("pipeline", None), arguments.pop("pipelines", None)
     arguments["pipeline_names"] = list(dict.fromkeys(several or ([one] if one else [])))
     return arguments
+
+
+def _typed(name: str, value: object) -> object:
+    """Return an option's value for JSON; as YAML if JSON would change it, such as keys that are numbers.
+
+    Raises:
+        RunError: YAML has no such type either.
+    """
+    import yaml
+
+    with contextlib.suppress(TypeError, ValueError):
+        if json.loads(json.dumps(value)) == value:
+            return value
+    try:
+        return {YAML: yaml.safe_dump(value)}
+    except yaml.representer.RepresenterError as error:
+        message = f"The value of the option {name} cannot be sent to Databricks: {value!r}."
+        raise RunError(message, hint="Use values that YAML can contain.") from error
 
 
 def new_run_id() -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from kedro_databricks_hybrid.errors import RunError
 from kedro_databricks_hybrid.run.driver.output import captured_output
 from kedro_databricks_hybrid.run.driver.process import forget
 from kedro_databricks_hybrid.run.driver.project_logging import project_logging
 from kedro_databricks_hybrid.run.driver.run_log import CHUNK_BYTES, RunLog
-from tests.both_ways import records_in, there
+from tests.both_ways import here, records_in, there
 from tests.project_fixtures import PACKAGE, make_project
 
 pytestmark = pytest.mark.processes
@@ -293,3 +294,51 @@ def test_options_that_kedro_refuses_are_no_reason_to_commit(tmp_path: Path) -> N
         assert end["hint"] == "Correct the options, then run again.", options
     project.write({"conf/base/catalog.yml": "{}\n"})
     assert "hint" not in there(project).records[-1]
+
+
+_TYPES = """\
+run:
+  params:
+    1: one
+    nested: {2: {true: .nan, 3.5: null}, text: "1"}
+    number: 12345678901234567890
+    bytes: !!binary aGk=
+    list: [1, [2.0, "3"], {4: 5}]
+    country: fr
+"""
+
+
+def test_parameters_keep_their_types(tmp_path: Path) -> None:
+    """From --params, --config and in the catalog, as in a local run."""
+    project = make_project(tmp_path / "project").write(
+        {
+            "run.yml": _TYPES,
+            f"src/{PACKAGE}/pipeline_registry.py": """\
+                from kedro.pipeline import node, pipeline
+
+                def tell(parameters, raw):
+                    print(sorted(parameters.items(), key=repr), list(raw.columns))
+                    return 1
+
+                def register_pipelines():
+                    return {"__default__": pipeline([node(tell, ["parameters", "raw"], "told")])}
+                """,
+            "conf/base/catalog.yml": """\
+                raw:
+                  type: pandas.CSVDataset
+                  filepath: data/01_raw/${runtime_params:country}.csv
+                """,
+            "data/01_raw/fr.csv": "prix\n1\n",
+        }
+    )
+    options = "country=fr,a.b=1,c={1: x},d=[.nan],e=2020-01-02,f=true,g=null"
+    for command in (f'--params "{options}"', f"--config {project.path}/run.yml"):
+        local, remote = here(project, command), there(project, command)
+        assert local.completed
+        assert remote.out == local.out
+
+
+def test_an_option_that_cannot_be_sent_is_named(tmp_path: Path) -> None:
+    """It would arrive as text."""
+    with pytest.raises(RunError, match="The value of the option params cannot be sent"):
+        there(make_project(tmp_path / "project"), options={"params": {"made": object()}})

@@ -47,11 +47,12 @@ def _run_session(request: dict[str, Any], project_path: Path) -> None:
     from kedro.framework.project import settings
     from kedro.framework.session import KedroSession
 
-    options = request["options"]
+    options = {name: _restored(value) for name, value in request["options"].items()}
     session_class: Any = getattr(settings, "SESSION_CLASS", KedroSession)
     taken = [takes(session_class, KedroSession, method) for method in ("create", "run")]
     create = {"project_path": project_path, "env": options["env"], "conf_source": options["conf_source"]}
-    run = {**request["run"], "runner": make_runner(options)}
+    run = {name: _restored(value) for name, value in request["run"].items()}
+    run["runner"] = make_runner(options)
     (create if "runtime_params" in taken[0] else run)["runtime_params"] = options["params"]
     names = run.pop("pipeline_names")
     if "pipeline_names" in taken[1]:
@@ -62,6 +63,15 @@ def _run_session(request: dict[str, Any], project_path: Path) -> None:
         run["pipeline_name"] = next(iter(names), None)
     with session_class.create(**accepted(taken[0], create)) as session:
         session.run(**accepted(taken[1], run))
+
+
+def _restored(value: object) -> Any:  # noqa: ANN401
+    """Return an option's value as it was before it was sent: some are YAML, as JSON would change them."""
+    if isinstance(value, dict) and value.keys() == {"$yaml"}:
+        import yaml
+
+        return yaml.safe_load(value["$yaml"])
+    return value
 
 
 def takes(session_class: type, base: type, method: str) -> set[str]:

@@ -206,10 +206,18 @@ def _without_files_in(folder: str, config: dict[str, Any], scratch: str, log: Ru
                 f"Logging handler {name}: {file} lies in the code's folder, so it is kept in {FILES_FOLDER}/ "
                 "beside this run's log instead."
             )
-        elif path.parent.is_dir() and not os.access(path.parent, os.W_OK):
+        elif reason := _why_not_writable(path):
             handlers[name] = {"class": "logging.NullHandler"}
-            log.say(f"Logging handler {name}: {path} cannot be written here, so it is left out.")
+            log.say(f"Logging handler {name} is left out: {path} cannot be written here ({reason}).")
     return {**config, "handlers": handlers}
+
+
+def _why_not_writable(path: Path) -> str | None:
+    try:
+        with path.open("a"):
+            return None
+    except OSError as error:
+        return error.strerror or type(error).__name__
 
 
 def _keep_files(scratch: Path, target: Path) -> None:
