@@ -65,7 +65,7 @@ def here(project: Project, command: str = "", **variables: str) -> Ran:
     )
     found = [(line, _RICH_LINE.match(line.rstrip())) for line in done.stdout.splitlines(keepends=True)]
     out = "".join(line for line, match in found if not match)
-    log = [f"{match[1]} {match[2].rstrip()}" for _, match in found if match]
+    log = [_without_duration(f"{match[1]} {match[2].rstrip()}") for _, match in found if match]
     return Ran(
         done.returncode == 0, out, done.stderr, [line for line in log if "as logging conf" not in line]
     )
@@ -95,9 +95,13 @@ def there(project: Project, command: str = "", **changes: Any) -> Ran:
         records[-1]["outcome"] == "completed",
         texts["stdout"],
         texts["stderr"],
-        [f"{logging.getLevelName(each['level'])} {each['message']}" for each in log],
+        [_without_duration(f"{logging.getLevelName(each['level'])} {each['message']}") for each in log],
         records,
     )
+
+
+def _without_duration(line: str) -> str:
+    return re.sub(r"[\d.]+ sec", "n sec", line)
 
 
 def request_of(project: Project, command: str = "", **changes: Any) -> RunRequest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,7 @@ from kedro_databricks_hybrid.cli.options import (
     say_json,
     warn,
 )
+from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.doctor.checks import examine
 from kedro_databricks_hybrid.doctor.finding import Finding, Level
 from kedro_databricks_hybrid.project.project import open_project
@@ -43,7 +45,8 @@ def doctor(
 
     Red findings stop the workflow, yellow ones are warnings. The exit status is 1 if any finding is red.
     """
-    findings = examine(metadata, lambda: open_project(metadata, env), profile, params, pipelines, warn)
+    log_in = partial(connect, profile, warn)
+    findings = examine(metadata, lambda: open_project(metadata, env), log_in, params, pipelines)
     findings += [Finding("plugins", Level.YELLOW, each.explained()) for each in other_plugins.found()]
     if as_json:
         say_json([{**asdict(each), "level": each.level.value} for each in findings])

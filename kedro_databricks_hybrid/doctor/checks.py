@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.doctor import machine
 from kedro_databricks_hybrid.doctor import project as of_project
 from kedro_databricks_hybrid.doctor import workspace as of_workspace
@@ -28,25 +27,23 @@ if TYPE_CHECKING:
 def examine(
     metadata: ProjectMetadata,
     open_project: Callable[[], Project],
-    profile: str | None,
+    log_in: Callable[[], Workspace],
     params: Mapping[str, Any],
     pipelines: Collection[str],
-    report: Callable[[str], None],
 ) -> list[Finding]:
     """Run every check.
 
     Args:
         metadata: Kedro's description of the project.
         open_project: Opens the project; may raise a HybridError.
-        profile: The profile to log in with.
+        log_in: Connects to the workspace; may raise a HybridError.
         params: The parameters of `--params`, for the catalog.
         pipelines: The pipelines whose inputs are checked; none means all.
-        report: Called with one line when the workspace stops answering, and when it answers again.
 
     Returns:
         The findings, in the order in which a new user fixes them.
     """
-    logging_in = start(partial(connect, profile, report))
+    logging_in = start(log_in)
     groups = [_start(_of_machine(metadata))]
     project, broken = _opened(open_project)
     if project:
