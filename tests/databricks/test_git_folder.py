@@ -86,16 +86,6 @@ def test_a_clone_that_stops_in_the_middle(site: Site) -> None:
     assert f"Databricks has {site.repository.head()}" in site.call("push", "--no-data").output
 
 
-def test_a_git_folder_without_an_id(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that cannot be used is no success."""
-    from databricks.sdk.service.workspace import CreateRepoResponse
-
-    workspace = site.workspace()
-    monkeypatch.setattr(workspace.client.repos, "create", lambda **_: CreateRepoResponse())
-    with pytest.raises(WorkspaceError, match="returned no id"):
-        git_folder.create(workspace, HOME / "x", url=str(site.remote), provider="gitHub")
-
-
 def test_a_git_folder_that_is_gone_while_it_is_read_back(
     pushed: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
