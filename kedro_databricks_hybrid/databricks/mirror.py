@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 MARK = ".kedro-hybrid-files.json"
 """The file that identifies a mirror: which snapshot it holds, and the id of each file's content."""
 
+_NOTEBOOK_ENDINGS = {".py", ".sql", ".scala", ".r", ".ipynb"}
+_NOTEBOOK_MARK = re.compile(rb"\s*(#|--|//) Databricks notebook source\s*$")
 _MARK = Object({"files": {str: str}}, {"sha": str})
 
 
@@ -152,6 +155,8 @@ def sync(workspace: Workspace, path: PurePosixPath, repository: Repository, snap
     _write_mark(workspace, path, Mirrored(None, {**known.files, **dict.fromkeys((*changed, *gone), "")}))
     _make_folders(workspace, sorted({(path / name).parent for name in changed}))
     run_all(lambda name: _delete(workspace, path / name), gone)
+    turned = [name for name in changed if _may_turn(repository, name, known.files.get(name), wanted[name])]
+    run_all(lambda name: _delete(workspace, path / name), turned)
     run_all(lambda name: _send(workspace, path / name, _blob(repository, wanted[name])), changed)
     _prove(workspace, path, changed)
     _write_mark(workspace, path, Mirrored(snapshot.commit.sha, wanted))
@@ -169,6 +174,26 @@ def _files(repository: Repository, sha: str) -> dict[str, str]:
 
 def _blob(repository: Repository, blob: str) -> bytes:
     return repository.run("cat-file", "blob", blob).stdout
+
+
+def _may_turn(repository: Repository, name: str, old: str | None, new: str) -> bool:
+    """Tell whether sending a file turns a notebook into a file or the other way round.
+
+    The two have different names in the workspace, so the old one would stay beside the new one.
+    """
+    if not old or PurePosixPath(name).suffix.lower() not in _NOTEBOOK_ENDINGS:
+        return False
+    before = repository.run("cat-file", "blob", old)
+    if before.returncode:
+        return True  # git has removed what was sent
+    return _is_notebook(name, before.stdout) is not _is_notebook(name, _blob(repository, new))
+
+
+def _is_notebook(name: str, content: bytes) -> bool:
+    """Tell whether Databricks makes a notebook of a file."""
+    if name.lower().endswith(".ipynb"):
+        return content.lstrip().startswith(b"{")
+    return _NOTEBOOK_MARK.match(content.partition(b"\n")[0]) is not None
 
 
 def _refuse_foreign(workspace: Workspace, path: PurePosixPath) -> None:

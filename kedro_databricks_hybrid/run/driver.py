@@ -210,7 +210,7 @@ def size_of(dataset: object) -> int | None:
         found = [kept._get_load_path()]  # noqa: SLF001
     for path in (str(each).removeprefix("dbfs:") for each in found):
         for file in (Path(f"/dbfs{path}"), Path(path)):
-            if path.startswith("/") and file.exists():
+            if path.startswith("/") and os.path.exists(file):  # noqa: PTH110 - /dbfs may answer with Errno 95
                 files = file.rglob("*") if file.is_dir() else [file]
                 return sum(each.stat().st_size for each in files if each.is_file())
     return None
@@ -329,6 +329,15 @@ def is_in_import(error: BaseException) -> bool:
     return any(each.co_name == "<module>" or "<frozen importlib" in each.co_filename for each in codes)
 
 
+def has_lost_workspace(error: BaseException | None) -> bool:
+    """Tell whether files below /Workspace may not be read any more: a process has access for 36 hours."""
+    while error is not None:
+        if isinstance(error, PermissionError) and str(error.filename).startswith("/Workspace/"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def main(request: dict[str, Any]) -> None:
     """Perform a `RunRequest`; the outcome is only in the log's end record."""
     os.environ.update(request["environment"])
@@ -346,5 +355,7 @@ def main(request: dict[str, Any]) -> None:
     except BaseException as error:  # noqa: BLE001 - also SystemExit, as the project may call sys.exit
         last_line = "".join(traceback.format_exception_only(type(error), error)).strip()[:2000]
         end = {"outcome": "failed", "error": last_line, "traceback": project_traceback(error)}
+        if has_lost_workspace(error):
+            end["spoiled"] = True
     finally:
         log.close(seconds=round(time.monotonic() - began, 3), **end)

@@ -61,6 +61,7 @@ class _Path(Body):
 
 class _GetStatus(_Path):
     return_git_info: Flag = False
+    return_export_info: Flag = False
 
 
 class _List(_Path):
@@ -99,6 +100,9 @@ class _ObjectsApi:
         shown = await run_in_threadpool(self._tree.describe, entry)
         if given.return_git_info:
             await self._add_git_info(shown, entry)
+        if given.return_export_info and entry.kind == "NOTEBOOK":
+            is_jupyter = entry.disk_path.suffix == ".ipynb"
+            shown["repos_export_format"] = "JUPYTER" if is_jupyter else "SOURCE"
         return shown
 
     def list_folder(self, request: Request, given: _List) -> dict[str, Any]:
