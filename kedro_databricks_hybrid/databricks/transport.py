@@ -60,7 +60,7 @@ class Answer(Response):
         The SDK prints the request beside a refusal that it cannot read, and a request may hold a token.
         """
         received = super().content or b""
-        return received if self.ok else _refusal(received, f"{self.status_code} {self.reason}")
+        return received if self.ok else _refusal(received, self.status_code, self.reason)
 
     def json(self, **kwargs: Any) -> Any:  # noqa: ANN401 - requests' own signature
         """Return the body's JSON.
@@ -174,8 +174,8 @@ def _check(response: Response, *, stream: bool) -> None:
         raise UnexpectedAnswer("is empty")
 
 
-def _refusal(content: bytes, status: str) -> bytes:
-    """Return the body of a refusal as the JSON object that it is, or else with its text as the message."""
+def _refusal(content: bytes, status: int, reason: str) -> bytes:
+    """Return the body of a refusal as a JSON object, with its text as the message if it is none."""
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):
@@ -189,7 +189,7 @@ def _refusal(content: bytes, status: str) -> bytes:
     elif code := _CODE.match(text := _text(content)):
         fields = code.groupdict()
     else:
-        fields = {"message": f"{status}: {text}" if text else status}
+        fields = {"error_code": f"HTTP_{status}", "message": text or reason}
     return json.dumps(fields).encode()
 
 

@@ -87,6 +87,7 @@ class Outcome:
         error: The last line of the traceback.
         traceback: The whole traceback.
         hint: The next step after a failure.
+        is_spoiled: Whether the process that ran it must not run anything else.
     """
 
     nodes: dict[str, NodeRun] = field(default_factory=dict)
@@ -95,6 +96,7 @@ class Outcome:
     error: str = ""
     traceback: str = ""
     hint: str = "Fix it, commit, then push and run again."
+    is_spoiled: bool = False
 
     @property
     def ended(self) -> bool:
@@ -110,6 +112,7 @@ class Outcome:
             self.error = record.get("error", "")
             self.traceback = record.get("traceback", "")
             self.hint = record.get("hint") or self.hint
+            self.is_spoiled = bool(record.get("spoiled"))
         elif "node" in record:
             node = self.nodes.setdefault(record["node"], NodeRun(record["node"]))
             node.seconds = record.get("seconds", node.seconds)
