@@ -93,9 +93,16 @@ def restarts_python(reply: Reply) -> bool:
 
 
 def error_results(name: str, message: str, traceback: str) -> dict[str, Any]:
-    """Return the results of a command that raised, which do not contain its output."""
-    summary = f'<span class="ansi-red-fg">{html.escape(name)}</span>: {html.escape(plain(message))}'
-    return {"resultType": "error", "summary": summary, "cause": plain(traceback)}
+    """Return the results of a command that raised, which do not contain its output.
+
+    The summary is HTML; the cause has the terminal colours of the traceback.
+    """
+    summary = f"<span class='ansi-red-fg'>{_escaped(name)}</span>: {_escaped(plain(message))}"
+    return {"resultType": "error", "summary": summary, "cause": traceback}
+
+
+def _escaped(text: str) -> str:
+    return html.escape(text).replace("&#x27;", "&#39;")
 
 
 def plain(text: str) -> str:

@@ -13,7 +13,7 @@ from databricks.sdk.service.compute import CommandStatus, ContextStatus, Languag
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID, STOPPED_ID
 from kedro_databricks_hybrid.sandbox.commands import model, routes
 from kedro_databricks_hybrid.sandbox.core import bodies
-from kedro_databricks_hybrid.sandbox.kernel.results import CUT, MAX_TEXT
+from kedro_databricks_hybrid.sandbox.kernel.results import CUT, MAX_TEXT, plain
 from tests.sandbox.notebooks import Notebook, is_cancelled, is_gone, open_notebook
 
 if TYPE_CHECKING:
@@ -68,14 +68,15 @@ def test_names_live_as_long_as_the_context(notebook: Notebook) -> None:
 
 
 def test_an_exception_finishes_with_an_error(notebook: Notebook) -> None:
-    """The status is Finished; the results have a plain traceback and no printed text."""
+    """The status is Finished; the results have a coloured traceback and no printed text."""
     results = notebook.results("print('before')\n1 / 0")
     assert results["resultType"] == "error"
-    assert results["summary"] == '<span class="ansi-red-fg">ZeroDivisionError</span>: division by zero'
-    assert results["cause"].rstrip().endswith("ZeroDivisionError: division by zero")
-    assert "1 / 0" in results["cause"]
-    assert "before\n" not in results["cause"]
-    assert "\x1b" not in results["cause"]
+    assert results["summary"] == "<span class='ansi-red-fg'>ZeroDivisionError</span>: division by zero"
+    assert "\x1b[" in results["cause"]
+    cause = plain(results["cause"])
+    assert cause.rstrip().endswith("ZeroDivisionError: division by zero")
+    assert "1 / 0" in cause
+    assert "before\n" not in cause
     assert "data" not in results
     assert notebook.text("1") == "1"
 
