@@ -37,7 +37,7 @@ CHECKS = {
     "login", "clock", "token", "versions", "Java", "sandbox", "telemetry", "proxy", "settings.py",
     "requirements",
     "Git remote", "Git contents", "Git credential", "Git folder", "cluster", "runtime", "packages",
-    "access mode", "data root",
+    "access mode", "data root", "inputs",
 }  # fmt: skip
 PROVIDER = "gitLabEnterpriseEdition"
 ELSEWHERE = "https://127.0.0.1:9/team/tiny.git"
