@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.core.errors import invalid
+from ..core.errors import invalid
 
 if TYPE_CHECKING:
     from pathlib import Path

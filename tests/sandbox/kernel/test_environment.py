@@ -82,21 +82,61 @@ def _write_wheel(path: Path) -> None:
         wheel.writestr(f"{facts}/RECORD", "")
 
 
-def test_this_package_counts_as_installed(notebook: Notebook) -> None:
-    """Requirements that the sandbox has installed are satisfied, without a network."""
-    said = notebook.text("%pip install --no-index kedro-databricks-hybrid kedro ipython")
-    assert "Requirement already satisfied: kedro-databricks-hybrid" in said
-    assert "Successfully installed" not in said
+@pytest.mark.parametrize("module", ["kedro", "kedro_datasets", "kedro_databricks_hybrid", "omegaconf"])
+def test_a_requirement_that_is_not_installed_is_missing(shared_notebook: Notebook, module: str) -> None:
+    """The packages of the sandbox's own environment are there only if a runtime brings them."""
+    said = shared_notebook.results(f"import {module}")["summary"]
+    assert "ModuleNotFoundError" in said, said
+    assert f"No module named &#x27;{module}&#x27;" in said
+
+
+def test_packages_of_this_machine_are_linked(notebook: Notebook) -> None:
+    """They are installed with what they need, without a network, and can be uninstalled again."""
+    assert "ModuleNotFoundError" in notebook.results("import kedro")["summary"]
+    said = notebook.text("%pip install --no-index kedro-databricks-hybrid 'kedro>=1' ipython")
+    assert "Requirement already satisfied: ipython in /databricks/python/" in said
+    (done,) = [line for line in said.splitlines() if line.startswith("Successfully installed ")]
+    for name in ("kedro", "kedro-databricks-hybrid", "omegaconf"):
+        assert f" {name}-{version(name)}" in done
+    assert " numpy-" not in done
+    assert notebook.text("import kedro_databricks_hybrid.config_loader, kedro; kedro.__version__")
+    where = notebook.text("import sys; kedro.__file__.startswith(sys.prefix)")
+    assert where == "True\n"
+    assert notebook.text("%sh which kedro").startswith("/local_disk0/.ephemeral_nfs/envs/")
+    assert "kedro, version" in notebook.text("%sh kedro --version")
+    satisfied = notebook.text("%pip install --no-index kedro")
+    assert "Requirement already satisfied: kedro in /local_disk0/" in satisfied
+    assert "Successfully uninstalled kedro-" in notebook.text("%pip uninstall --yes kedro")
+    assert find_spec("kedro.framework"), "the files of this machine are still there"
+    assert notebook.text("dbutils.library.restartPython()") == ""
+    assert "ModuleNotFoundError" in notebook.results("import kedro")["summary"]
+
+
+@pytest.mark.parametrize("command", ["%sh pip", "%sh python -m pip", "%pip"])
+def test_what_this_machine_lacks_goes_to_pip(
+    shared_notebook: Notebook, tmp_path: Path, command: str
+) -> None:
+    """Pip fetches another version from the index; nothing is linked if it fails."""
+    package_index.write_wheel(tmp_path, "2.0")
+    lines = f"kdh-probe==2.0\n{'-'.join(('detect', 'secrets'))}>=1\n"
+    (tmp_path / "requirements.txt").write_text(lines)
+    install = f"{command} install --no-input -r {tmp_path}/requirements.txt"
+    refused = shared_notebook.results(f"{install} --no-index")
+    assert refused["resultType"] == "error"
+    assert "detect-secrets" not in shared_notebook.text("%sh pip list --format=freeze")
+    with package_index.served(tmp_path, "reader", "p") as host:
+        said = shared_notebook.text(f"{install} --index-url http://reader:p@{host}/")
+    assert "Successfully installed kdh_probe-2.0" in said.replace("-probe", "_probe")
+    assert f"Successfully installed detect-secrets-{version('detect-secrets')}" in said
+    shared_notebook.text("%pip uninstall --yes kdh-probe detect-secrets")
 
 
 def test_programs_use_the_notebooks_environment(notebook: Notebook, running: Any) -> None:
-    """`pip` and `kedro` in a shell use the notebook's environment, not the sandbox's."""
+    """`pip` in a shell uses the notebook's environment, not the sandbox's."""
     _write_wheel(running.sandbox.layout.workspace / "Shared" / "tiny_thing-1.0-py3-none-any.whl")
     notebook.text("%sh pip install --no-index /Workspace/Shared/tiny_thing-1.0-py3-none-any.whl")
     where = notebook.text("import sys, tiny_thing; tiny_thing.__file__.startswith(sys.prefix)")
     assert where == "True\n"
-    assert notebook.text("%sh which kedro").startswith("/local_disk0/.ephemeral_nfs/envs/")
-    assert "kedro, version" in notebook.text("%sh kedro --version")
 
 
 def test_modules_find_dbutils(notebook: Notebook) -> None:

@@ -1,0 +1,104 @@
+"""What notebook processes see of the Python environment that the sandbox was started from.
+
+A folder of links with the packages that a Databricks Runtime brings, what they need, and what a notebook
+process itself needs. All environments share it, at `/databricks/python`. Other packages of that environment
+can be installed from there; see `inside/pip_program`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import sys
+import tempfile
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from . import packages
+
+PREFIX = "/databricks/python"
+"""Where notebook processes see the folder, as on Databricks."""
+
+MODULES = "databricks_sandbox"
+"""The name under which they import the sandbox's own modules, so that `kedro_databricks_hybrid` is the user's."""
+
+HOST_FOLDERS = "host-folders.txt"
+"""The file in the folder that names those of the host's packages, one a line."""
+
+_NAMES = "runtime_packages.txt"
+_KERNEL = ("ipykernel", "packaging", "pip", "pyspark[connect]", "starlette")
+_PIP = f"""\
+import sys
+
+from {MODULES}.kernel.inside import pip_program
+
+sys.exit(pip_program.main(sys.argv[1:]))
+"""
+_INTERPRETER = "/usr/bin/env python"  # the first on PATH is the environment's
+
+
+def site_packages(prefix: Path | str) -> Path:
+    """Return the folder of an environment's packages."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return Path(prefix, "lib", version, "site-packages")
+
+
+def make(folder: Path) -> None:
+    """Create the folder of links, unless it exists."""
+    if folder.is_dir():
+        return
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    _fill(draft)
+    try:
+        draft.rename(folder)
+    except OSError:  # another thread was faster
+        shutil.rmtree(draft)
+
+
+def _fill(prefix: Path) -> None:
+    folder = site_packages(prefix)
+    folder.mkdir(mode=0o700, parents=True)
+    folders = _host_folders()
+    offered = packages.installed(folders)
+    chosen: dict[str, packages.Package] = {}
+    for requirement in map(Requirement, _names()):
+        packages.choose(requirement, offered, chosen)
+    for package in chosen.values():
+        packages.link(package, folder, _INTERPRETER, whole=True)
+    (prefix / HOST_FOLDERS).write_text("".join(f"{each}\n" for each in folders), encoding="utf-8")
+    modules = folder / MODULES
+    modules.mkdir()
+    sandbox = str(Path(__file__).resolve().parents[1])
+    (modules / "__init__.py").write_text(f"__path__ = [{sandbox!r}]\n", encoding="utf-8")
+    if (folder / "pip").is_symlink():
+        _replace_pip(folder / "pip", prefix / "bin")
+
+
+def _replace_pip(package: Path, programs: Path) -> None:
+    """Let `python -m pip` and the programs run our program, which runs the original."""
+    original = package.readlink()
+    package.unlink()
+    package.mkdir()
+    for entry in original.iterdir():
+        name = "original.py" if entry.name == "__main__.py" else entry.name
+        (package / name).symlink_to(entry)
+    (package / "__main__.py").write_text(_PIP, encoding="utf-8")
+    for program in programs.glob("pip*"):
+        program.write_text(f"#!{_INTERPRETER}\n{_PIP}", encoding="utf-8")
+
+
+def _names() -> list[str]:
+    text = Path(__file__).with_name(_NAMES).read_text(encoding="utf-8")
+    names = [line for line in text.splitlines() if not line.startswith("#")]
+    measured = ["coverage"] if any(name.startswith("COVERAGE_") for name in os.environ) else []
+    return [*names, *_KERNEL, *measured]
+
+
+def _host_folders() -> list[str]:
+    """Return the folders of the packages with which the sandbox runs."""
+    folders = site.getsitepackages()
+    if site.ENABLE_USER_SITE:
+        folders = [*folders, site.getusersitepackages()]
+    return [folder for folder in dict.fromkeys(folders) if Path(folder).is_dir()]
