@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from databricks.sdk.service.compute import Library, PythonPyPiLibrary
 
+from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID, STOPPED_ID
 from kedro_databricks_hybrid.sandbox.core.layout import Layout
 from kedro_databricks_hybrid.sandbox.core.store import Store
 from kedro_databricks_hybrid.sandbox.identity.users import Users
@@ -30,12 +32,16 @@ def token_of(home: Path, name: str) -> str:
 
 @pytest.fixture(scope="session")
 def sandbox_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Run a sandbox, started and stopped by its own commands."""
+    """Run a sandbox, started and stopped by its own commands; its clusters have what small projects need."""
     scratch = tmp_path_factory.mktemp("sandbox")
     project = make_project(scratch / "starter-of-the-sandbox").path
     shell = Shell(project, scratch / "home")
     token_of(shell.home, COLLEAGUE)
     shell.ok("kedro databricks sandbox start")
+    client = shell.client()
+    library = Library(pypi=PythonPyPiLibrary("kedro-databricks-hybrid"))
+    for cluster in (RUNNING_ID, STOPPED_ID):
+        client.libraries.install(cluster, [library])
     yield shell.home
     shell.ok("kedro databricks sandbox stop")
 

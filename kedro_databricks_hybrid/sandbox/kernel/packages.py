@@ -1,4 +1,4 @@
-"""Installed Python packages: find them, choose some with what they need, link them into another environment."""
+"""Installed Python packages: find them, choose some with what they need, link them elsewhere."""
 
 from __future__ import annotations
 
@@ -89,9 +89,9 @@ def installed(folders: Iterable[str | os.PathLike[str]]) -> dict[str, Package]:
         except OSError:
             continue
         for entry in entries:
-            stem, suffix = os.path.splitext(entry.name)
+            stem, dot, suffix = entry.name.rpartition(".")
             parts = stem.split("-")
-            if suffix not in _METADATA or len(parts) < 2:
+            if dot + suffix not in _METADATA or len(parts) < 2:
                 continue
             name = canonicalize_name(parts[0])
             try:
@@ -181,16 +181,16 @@ def _compiled(folder: Path, files: list[str]) -> list[str]:
     """Return the compiled files that are not in a list of files, although their sources are."""
     known = set(files)
     found = []
-    for parent in {os.path.dirname(name) for name in files if name.endswith(".py")}:
-        cache = os.path.join(parent, "__pycache__")
+    for parent in {name.rpartition("/")[0] for name in files if name.endswith(".py")}:
+        inside = f"{parent}/" if parent else ""
         try:
-            names = os.listdir(folder / cache)
+            entries = list(os.scandir(f"{folder}/{inside}__pycache__"))
         except OSError:
             continue
-        for name in names:
-            source = os.path.join(parent, name.partition(".")[0] + ".py")
-            if source in known and os.path.join(cache, name) not in known:
-                found.append(os.path.join(cache, name))
+        for entry in entries:
+            name = f"{inside}__pycache__/{entry.name}"
+            if f"{inside}{entry.name.partition('.')[0]}.py" in known and name not in known:
+                found.append(name)
     return found
 
 

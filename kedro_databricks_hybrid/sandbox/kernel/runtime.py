@@ -12,6 +12,7 @@ import shutil
 import site
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -22,7 +23,7 @@ PREFIX = "/databricks/python"
 """Where notebook processes see the folder, as on Databricks."""
 
 MODULES = "databricks_sandbox"
-"""The name under which they import the sandbox's own modules, so that `kedro_databricks_hybrid` is the user's."""
+"""The name under which they import the sandbox's modules: `kedro_databricks_hybrid` is what the user installs."""
 
 HOST_FOLDERS = "host-folders.txt"
 """The file in the folder that names those of the host's packages, one a line."""
@@ -72,6 +73,7 @@ def _fill(prefix: Path) -> None:
     modules.mkdir()
     sandbox = str(Path(__file__).resolve().parents[1])
     (modules / "__init__.py").write_text(f"__path__ = [{sandbox!r}]\n", encoding="utf-8")
+    _link_coverage_plugins(folder)
     if (folder / "pip").is_symlink():
         _replace_pip(folder / "pip", prefix / "bin")
 
@@ -94,6 +96,18 @@ def _names() -> list[str]:
     names = [line for line in text.splitlines() if not line.startswith("#")]
     measured = ["coverage"] if any(name.startswith("COVERAGE_") for name in os.environ) else []
     return [*names, *_KERNEL, *measured]
+
+
+def _link_coverage_plugins(folder: Path) -> None:
+    """Link the modules of coverage.py's plugins, if this process is measured, for the processes below."""
+    measuring = sys.modules.get("coverage")
+    current = measuring.Coverage.current() if measuring else None
+    for plugin in current.config.plugins if current else ():
+        specification = find_spec(plugin)
+        if specification is not None and specification.origin is not None:
+            module = folder.joinpath(*plugin.split(".")).with_suffix(".py")
+            module.parent.mkdir(exist_ok=True)
+            module.symlink_to(specification.origin)
 
 
 def _host_folders() -> list[str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import os
 import zipfile
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
+from tests.e2e import package_index
 from tests.sandbox.notebooks import Notebook, is_gone, open_notebook
 
 if TYPE_CHECKING:
@@ -82,17 +85,10 @@ def _write_wheel(path: Path) -> None:
         wheel.writestr(f"{facts}/RECORD", "")
 
 
-@pytest.mark.parametrize("module", ["kedro", "kedro_datasets", "kedro_databricks_hybrid", "omegaconf"])
-def test_a_requirement_that_is_not_installed_is_missing(shared_notebook: Notebook, module: str) -> None:
-    """The packages of the sandbox's own environment are there only if a runtime brings them."""
-    said = shared_notebook.results(f"import {module}")["summary"]
-    assert "ModuleNotFoundError" in said, said
-    assert f"No module named &#x27;{module}&#x27;" in said
-
-
 def test_packages_of_this_machine_are_linked(notebook: Notebook) -> None:
     """They are installed with what they need, without a network, and can be uninstalled again."""
-    assert "ModuleNotFoundError" in notebook.results("import kedro")["summary"]
+    for name in ("kedro", "kedro_datasets", "kedro_databricks_hybrid", "omegaconf"):
+        assert is_missing(notebook, name), "no runtime brings it"
     said = notebook.text("%pip install --no-index kedro-databricks-hybrid 'kedro>=1' ipython")
     assert "Requirement already satisfied: ipython in /databricks/python/" in said
     (done,) = [line for line in said.splitlines() if line.startswith("Successfully installed ")]
@@ -109,26 +105,29 @@ def test_packages_of_this_machine_are_linked(notebook: Notebook) -> None:
     assert "Successfully uninstalled kedro-" in notebook.text("%pip uninstall --yes kedro")
     assert find_spec("kedro.framework"), "the files of this machine are still there"
     assert notebook.text("dbutils.library.restartPython()") == ""
-    assert "ModuleNotFoundError" in notebook.results("import kedro")["summary"]
+    assert is_missing(notebook, "kedro")
 
 
-@pytest.mark.parametrize("command", ["%sh pip", "%sh python -m pip", "%pip"])
-def test_what_this_machine_lacks_goes_to_pip(
-    shared_notebook: Notebook, tmp_path: Path, command: str
-) -> None:
+def is_missing(notebook: Notebook, module: str) -> bool:
+    """Tell whether an import fails because there is no such module."""
+    summary: str = notebook.results(f"import {module}").get("summary", "")
+    return "ModuleNotFoundError" in summary and f"No module named &#x27;{module}&#x27;" in summary
+
+
+def test_what_this_machine_lacks_goes_to_pip(notebook: Notebook, tmp_path: Path) -> None:
     """Pip fetches another version from the index; nothing is linked if it fails."""
     package_index.write_wheel(tmp_path, "2.0")
-    lines = f"kdh-probe==2.0\n{'-'.join(('detect', 'secrets'))}>=1\n"
-    (tmp_path / "requirements.txt").write_text(lines)
-    install = f"{command} install --no-input -r {tmp_path}/requirements.txt"
-    refused = shared_notebook.results(f"{install} --no-index")
-    assert refused["resultType"] == "error"
-    assert "detect-secrets" not in shared_notebook.text("%sh pip list --format=freeze")
+    (tmp_path / "requirements.txt").write_text("kdh-probe==2.0\nparse>=1\n")
     with package_index.served(tmp_path, "reader", "p") as host:
-        said = shared_notebook.text(f"{install} --index-url http://reader:p@{host}/")
-    assert "Successfully installed kdh_probe-2.0" in said.replace("-probe", "_probe")
-    assert f"Successfully installed detect-secrets-{version('detect-secrets')}" in said
-    shared_notebook.text("%pip uninstall --yes kdh-probe detect-secrets")
+        for command in ("%pip", "%sh python -m pip"):
+            install = f"{command} install --no-input -r {tmp_path}/requirements.txt"
+            assert notebook.results(f"{install} --no-index")["resultType"] == "error"
+            assert is_missing(notebook, "parse")
+            said = notebook.text(f"{install} --index-url http://reader:p@{host}/")
+            assert "Successfully installed kdh-probe-2.0" in said.replace("_", "-")
+            assert f"Successfully installed parse-{version('parse')}" in said
+            assert notebook.text("%sh python -c 'import kdh_probe, parse'") == ""
+            notebook.text("%sh pip uninstall --yes kdh-probe parse")
 
 
 def test_programs_use_the_notebooks_environment(notebook: Notebook, running: Any) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...core import checksum_files
+from ..spark_defaults import DBFS
 from . import notebook_run
 from .notebook_context import EntryPoint, RefusedError, call_api
-from ..spark_defaults import DBFS
 
 _ROOTS = ("/Volumes", "/Workspace")  # absolute paths outside of DBFS
 

@@ -71,7 +71,7 @@ class _Lines:
         if packages.applies(requirement):
             self.wanted.append(requirement)
 
-    def read(self, file: Path) -> list[str]:
+    def read(self, file: Path) -> None:
         """Add the lines of a requirements file, and of the files that it names."""
         for line in _lines_of(file):
             option, _, value = line.replace("=", " ", 1).partition(" ")
@@ -122,13 +122,11 @@ def _install(options: argparse.Namespace, lines: _Lines) -> int:
             _say_satisfied(lines.wanted, present, chosen)
         if chosen and not options.dry_run:
             names = " ".join(sorted(f"{one.name}-{one.version}" for one in chosen.values()))
-            print(f"Successfully installed {names}")
+            sys.stdout.write(f"Successfully installed {names}\n")
     return status
 
 
-def _chosen(
-    lines: _Lines, present: dict[str, packages.Package]
-) -> tuple[dict[str, packages.Package], bool]:
+def _chosen(lines: _Lines, present: dict[str, packages.Package]) -> tuple[dict[str, packages.Package], bool]:
     """Return the packages of this machine to link, and whether they fulfil all requirements."""
     folders = Path(runtime.PREFIX, runtime.HOST_FOLDERS).read_text(encoding="utf-8").splitlines()
     offered = {
@@ -158,7 +156,9 @@ def _say_satisfied(
         package = present.get(canonicalize_name(requirement.name))
         if package is not None and package.name not in chosen:
             folder = package.information.parent
-            print(f"Requirement already satisfied: {requirement} in {folder} ({package.version})")
+            sys.stdout.write(
+                f"Requirement already satisfied: {requirement} in {folder} ({package.version})\n"
+            )
 
 
 def _unlink(linked: list[Path], target: Path) -> None:
@@ -174,7 +174,7 @@ def _unlink(linked: list[Path], target: Path) -> None:
 
 def _original() -> int:
     """Run the original pip with the arguments of this process."""
-    sys.path[:1] = [path for path in sys.path[:1] if path not in {"", os.getcwd()}]
+    sys.path[:1] = [path for path in sys.path[:1] if path not in {"", str(Path.cwd())}]
     try:
         runpy.run_module("pip.original", run_name="__main__", alter_sys=True)
     except SystemExit as end:
@@ -192,7 +192,9 @@ def _read(arguments: list[str]) -> tuple[argparse.Namespace, _Lines]:
     parser = _Parser(prog="pip install", add_help=False, allow_abbrev=False)
     parser.add_argument("requirements", nargs="*")
     parser.add_argument("--requirement", "-r", action="append", default=[])
-    parser.add_argument("--constraint", "-c", action="append", default=os.getenv("PIP_CONSTRAINT", "").split())
+    parser.add_argument(
+        "--constraint", "-c", action="append", default=os.getenv("PIP_CONSTRAINT", "").split()
+    )
     parser.add_argument("--upgrade", "-U", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--quiet", "-q", action="store_true")
