@@ -95,8 +95,8 @@ class NotebookEnvironment:
 
     @property
     def runtime(self) -> Path:
-        """The packages that all environments see, linked once."""
-        return self.layout.kernels / "runtime"
+        """The packages that all environments see, linked once per start of the sandbox."""
+        return self.layout.scratch / "runtime"
 
     @property
     def packages(self) -> Path:

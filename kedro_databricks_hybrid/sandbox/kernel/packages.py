@@ -148,20 +148,23 @@ def link(package: Package, packages: Path, python: str, *, whole: bool) -> list[
             replace and remove them without touching their targets.
     """
     folder = package.information.parent
-    prefix = str(packages.parents[2])
-    created = []
     files = package.files()
-    for name in _folders(files, package.information.name) if whole else [*files, *_compiled(folder, files)]:
-        source = Path(os.path.normpath(folder / name))
-        target = Path(os.path.normpath(packages / name))
-        if not str(target).startswith(f"{prefix}/") or os.path.lexists(target) or not source.exists():
+    names = _folders(files, package.information.name) if whole else [*files, *_compiled(folder, files)]
+    prefix, programs = f"{packages.parents[2]}/", f"{packages.parents[2]}/bin"
+    created, made = [], set()
+    for name in names:
+        source, target = os.path.normpath(f"{folder}/{name}"), os.path.normpath(f"{packages}/{name}")
+        parent = target.rpartition("/")[0]
+        if not target.startswith(prefix) or not os.path.lexists(source) or os.path.lexists(target):
             continue
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if target.parent == packages.parents[2] / "bin":
-            _add_program(source, target, python)
+        if parent not in made:
+            Path(parent).mkdir(mode=0o700, parents=True, exist_ok=True)
+            made.add(parent)
+        if parent == programs:
+            _add_program(Path(source), Path(target), python)
         else:
-            target.symlink_to(source)
-        created.append(target)
+            os.symlink(source, target)  # noqa: PTH211 - for thousands of files, Path is slow
+        created.append(Path(target))
     return created
 
 

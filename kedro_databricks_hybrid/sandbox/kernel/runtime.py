@@ -23,7 +23,7 @@ PREFIX = "/databricks/python"
 """Where notebook processes see the folder, as on Databricks."""
 
 MODULES = "databricks_sandbox"
-"""The name under which they import the sandbox's modules: `kedro_databricks_hybrid` is what the user installs."""
+"""Their name for the package `sandbox`: `kedro_databricks_hybrid` is there only if a user installs it."""
 
 HOST_FOLDERS = "host-folders.txt"
 """The file in the folder that names those of the host's packages, one a line."""

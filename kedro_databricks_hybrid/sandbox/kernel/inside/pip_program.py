@@ -93,6 +93,8 @@ class _Lines:
 
 def main(arguments: list[str]) -> int:
     """Run pip with the given arguments and return its exit status."""
+    if sys.path[0] in {"", str(Path.cwd())}:  # as pip does
+        del sys.path[0]
     request = None
     if arguments[:1] == ["install"]:
         with suppress(_UnknownError, OSError, UnicodeDecodeError):
@@ -105,7 +107,7 @@ def main(arguments: list[str]) -> int:
 
 def _install(options: argparse.Namespace, lines: _Lines) -> int:
     target = runtime.site_packages(sys.prefix)
-    present = packages.installed(path for path in sys.path if path)
+    present = packages.installed(sys.path)
     chosen, is_complete = _chosen(lines, present)
     linked = [
         path for one in chosen.values() for path in packages.link(one, target, sys.executable, whole=False)
@@ -174,7 +176,6 @@ def _unlink(linked: list[Path], target: Path) -> None:
 
 def _original() -> int:
     """Run the original pip with the arguments of this process."""
-    sys.path[:1] = [path for path in sys.path[:1] if path not in {"", str(Path.cwd())}]
     try:
         runpy.run_module("pip.original", run_name="__main__", alter_sys=True)
     except SystemExit as end:
