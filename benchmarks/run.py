@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.results import Row, comparison, print_header, print_rows
 from kedro_databricks_hybrid.sandbox import connection
+from tests.e2e.commands import provide_package
 from tests.project_fixtures import make_project
 
 if TYPE_CHECKING:
@@ -272,6 +273,7 @@ def main() -> int:
         bench = Bench(Path(folder))
         project = make_project(Path(folder) / "project").path
         bench.shell(project, "kedro databricks sandbox start")
+        provide_package(bench.folder / "sandbox")
         try:
             for name in arguments.only or PARTS:
                 met &= print_rows(*PARTS[name](bench, arguments.rounds))

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from databricks.sdk.service.compute import Library, PythonPyPiLibrary
 
-from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID, STOPPED_ID
 from kedro_databricks_hybrid.sandbox.core.layout import Layout
 from kedro_databricks_hybrid.sandbox.core.store import Store
 from kedro_databricks_hybrid.sandbox.identity.users import Users
-from tests.e2e.commands import Shell
+from tests.e2e.commands import Shell, provide_package
 from tests.project_fixtures import make_project
 
 if TYPE_CHECKING:
@@ -38,10 +36,7 @@ def sandbox_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shell = Shell(project, scratch / "home")
     token_of(shell.home, COLLEAGUE)
     shell.ok("kedro databricks sandbox start")
-    client = shell.client()
-    library = Library(pypi=PythonPyPiLibrary("kedro-databricks-hybrid"))
-    for cluster in (RUNNING_ID, STOPPED_ID):
-        client.libraries.install(cluster, [library])
+    provide_package(shell.home)
     yield shell.home
     shell.ok("kedro databricks sandbox stop")
 

@@ -76,7 +76,7 @@ def test_a_failing_node_on_serverless_compute(tiny: Callable[[str], Shell]) -> N
     write(
         shell,
         cloud=f"data: {{root: {_VOLUME}/serverless-run}}\ncompute: {{cluster: serverless}}\n",
-        **{"requirements.txt": "pyspark\nkedro\n"},
+        **{"requirements.txt": "pyspark\nkedro-databricks-hybrid\n"},
     )
     commit_node(shell, 'print("so far so good", flush=True)\nraise ValueError("not today")')
     shell.ok(f"{PUSH} --env=cloud")
@@ -104,7 +104,7 @@ def test_a_workspace_without_environments_for_notebooks(tiny: Callable[[str], Sh
     write(
         shell,
         cloud=f"data: {{root: {_VOLUME}/no-environment}}\ncompute: {{cluster: serverless}}\n",
-        **{"requirements.txt": f"kedro\n{address}\n"},
+        **{"requirements.txt": f"kedro-databricks-hybrid\n{address}\n"},
     )
     shell.ok(f"kedro databricks notebook --env=cloud {PROFILE}")
     shell.ok("git add .")
@@ -131,7 +131,11 @@ def test_a_job_is_followed_and_cancelled_from_elsewhere(tiny: Callable[[str], Sh
     shell = tiny("cancelled-job")
     cluster = "{spark_version: 17.3.x-scala2.13, node_type_id: local, num_workers: 0}"
     folder = "/Workspace/Repos/{user}/cancelled-job"
-    write(shell, base=f"code: {{folder: '{folder}'}}\ncompute: {{job_cluster: {cluster}}}\n")
+    write(
+        shell,
+        base=f"code: {{folder: '{folder}'}}\ncompute: {{job_cluster: {cluster}}}\n",
+        **{"requirements.txt": "kedro-databricks-hybrid\n"},
+    )
     commit_node(shell, waiting(shell))
     began = now(shell)
     one = run_id(shell.ok(f"{RUN} --job --detach"))

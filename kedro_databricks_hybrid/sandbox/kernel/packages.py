@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
@@ -106,6 +107,7 @@ def choose(
     offered: Mapping[str, Package],
     chosen: dict[str, Package],
     present: Mapping[str, Package] | None = None,
+    constraints: Iterable[Requirement] = (),
 ) -> list[Requirement]:
     """Add the packages that a requirement needs to those chosen, and return what none of the offered fulfils.
 
@@ -114,15 +116,21 @@ def choose(
         offered: The packages to choose from.
         chosen: The packages chosen so far, by normalised name; changed in place.
         present: The packages that need not be chosen.
+        constraints: Versions that packages must have if they are needed.
     """
     given = present or {}
+    allowed: dict[str, SpecifierSet] = {}
+    for each in constraints:
+        name = canonicalize_name(each.name)
+        allowed[name] = each.specifier & allowed.get(name, SpecifierSet())
     unmet: list[Requirement] = []
     waiting, seen = [wanted], set()
     while waiting:
         each = waiting.pop()
         name = canonicalize_name(each.name)
         package = given.get(name) or chosen.get(name) or offered.get(name)
-        if package is None or each.url or not each.specifier.contains(package.version, prereleases=True):
+        versions = each.specifier & allowed.get(name, SpecifierSet())
+        if package is None or each.url or not versions.contains(package.version, prereleases=True):
             unmet.append(each)
             continue
         key = (name, frozenset(each.extras))

@@ -131,20 +131,12 @@ def _install(options: argparse.Namespace, lines: _Lines) -> int:
 def _chosen(lines: _Lines, present: dict[str, packages.Package]) -> tuple[dict[str, packages.Package], bool]:
     """Return the packages of this machine to link, and whether they fulfil all requirements."""
     folders = Path(runtime.PREFIX, runtime.HOST_FOLDERS).read_text(encoding="utf-8").splitlines()
-    offered = {
-        name: package
-        for name, package in packages.installed(folders).items()
-        if all(
-            each.specifier.contains(package.version, prereleases=True)
-            for each in lines.constraints
-            if canonicalize_name(each.name) == name
-        )
-    }
+    offered = packages.installed(folders)
     chosen: dict[str, packages.Package] = {}
     is_complete = True
     for requirement in [*lines.wanted, *lines.needed]:
         trial = dict(chosen)
-        if packages.choose(requirement, offered, trial, present):
+        if packages.choose(requirement, offered, trial, present, lines.constraints):
             is_complete = False
         else:
             chosen = trial
