@@ -38,8 +38,8 @@ _COMMENT = re.compile(r"(^|\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 
 
-class _UnknownError(Exception):
-    """Only the original pip understands this."""
+class UnknownError(Exception):
+    """Only the original pip understands these arguments."""
 
 
 @dataclass
@@ -67,7 +67,7 @@ class _Lines:
         try:
             requirement = Requirement(text)
         except InvalidRequirement as error:
-            raise _UnknownError from error
+            raise UnknownError from error
         if packages.applies(requirement):
             self.wanted.append(requirement)
 
@@ -80,7 +80,7 @@ class _Lines:
             elif option in {"-c", "--constraint"}:
                 self.constrain(file.parent / value.strip())
             elif option in {"-e", "--editable"}:
-                raise _UnknownError
+                raise UnknownError
             elif not line.startswith("-"):
                 self.add(line.partition(" --")[0].strip())  # without --hash
 
@@ -97,8 +97,8 @@ def main(arguments: list[str]) -> int:
         del sys.path[0]
     request = None
     if arguments[:1] == ["install"]:
-        with suppress(_UnknownError, OSError, UnicodeDecodeError):
-            request = _read(arguments[1:])
+        with suppress(UnknownError, OSError, UnicodeDecodeError):
+            request = read(arguments[1:])
     if request is None:
         return _original()
     options, lines = request
@@ -178,10 +178,16 @@ def _original() -> int:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Leave it to the original pip to say what is wrong."""
-        raise _UnknownError(message)
+        raise UnknownError(message)
 
 
-def _read(arguments: list[str]) -> tuple[argparse.Namespace, _Lines]:
+def read(arguments: list[str]) -> tuple[argparse.Namespace, _Lines]:
+    """Return the options and the requirements of `pip install`.
+
+    Raises:
+        UnknownError: An option or a line is none of those that name packages and indexes.
+        OSError: A file cannot be read.
+    """
     parser = _Parser(prog="pip install", add_help=False, allow_abbrev=False)
     parser.add_argument("requirements", nargs="*")
     parser.add_argument("--requirement", "-r", action="append", default=[])
@@ -218,6 +224,6 @@ def _needed_by_wheel(file: Path) -> list[Requirement]:
             name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
             facts = HeaderParser().parsestr(wheel.read(name).decode())
     except (zipfile.BadZipFile, StopIteration, UnicodeDecodeError) as error:
-        raise _UnknownError from error
+        raise UnknownError from error
     found = map(Requirement, facts.get_all("Requires-Dist", []))
     return [each for each in found if packages.applies(each)]
