@@ -140,7 +140,7 @@ class NotebookEnvironment:
             **variables,
             "NO_PROXY": direct,
             "no_proxy": direct,
-            "PATH": os.pathsep.join([f"{self.prefix}/bin", f"{runtime.PREFIX}/bin", *_machine_path()]),
+            "PATH": os.pathsep.join([f"{self.prefix}/bin", *_machine_path()]),
             "HOME": str(self.home),
             "VIRTUAL_ENV": self.prefix,
             "IPYTHONDIR": f"{spark_defaults.LOCAL_DISK}/ipython",
@@ -176,6 +176,7 @@ class NotebookEnvironment:
             folders.insert(0, str(runtime.site_packages(CLUSTER_LIBRARIES)))
         lines = [f"import site; site.addsitedir({folder!r})\n" for folder in folders]
         (packages / "sandbox.pth").write_text("".join(lines), encoding="utf-8")
+        runtime.copy_programs(self.runtime, prefix / "bin", self.python)
         settings = Path(sys.prefix) / "pip.conf"
         if settings.is_file():
             shutil.copyfile(settings, prefix / "pip.conf")

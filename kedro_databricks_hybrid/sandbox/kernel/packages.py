@@ -169,7 +169,7 @@ def link(package: Package, packages: Path, python: str, *, whole: bool) -> list[
             Path(parent).mkdir(mode=0o700, parents=True, exist_ok=True)
             made.add(parent)
         if parent == programs:
-            _add_program(Path(source), Path(target), python)
+            add_program(Path(source), Path(target), python)
         else:
             os.symlink(source, target)  # noqa: PTH211 - for thousands of files, Path is slow
         created.append(Path(target))
@@ -205,7 +205,7 @@ def _compiled(folder: Path, files: list[str]) -> list[str]:
     return found
 
 
-def _add_program(source: Path, target: Path, python: str) -> None:
+def add_program(source: Path, target: Path, python: str) -> None:
     """Copy a Python program, so that it runs with the interpreter of its new environment; link any other."""
     with source.open("rb") as file:
         if not _RUNS_PYTHON.fullmatch(file.readline(_MAX_FIRST_LINE)):

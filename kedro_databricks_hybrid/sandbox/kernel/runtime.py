@@ -37,7 +37,7 @@ from {MODULES}.kernel.inside import pip_program
 
 sys.exit(pip_program.main(sys.argv[1:]))
 """
-_INTERPRETER = "/usr/bin/env python"  # the first on PATH is the environment's
+_INTERPRETER = f"{PREFIX}/bin/python"  # stands for that of the environments, which get copies of the programs
 
 
 def site_packages(prefix: Path | str) -> Path:
@@ -56,6 +56,13 @@ def make(folder: Path) -> None:
         draft.rename(folder)
     except OSError:  # another thread was faster
         shutil.rmtree(draft)
+
+
+def copy_programs(folder: Path, programs: Path, python: str) -> None:
+    """Copy the Python programs of the folder of links into an environment, so that they use its packages."""
+    for program in (folder / "bin").iterdir():
+        if not program.is_symlink():
+            packages.add_program(program, programs / program.name, python)
 
 
 def _fill(prefix: Path) -> None:

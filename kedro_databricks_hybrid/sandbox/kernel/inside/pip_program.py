@@ -122,8 +122,9 @@ def _install(options: argparse.Namespace, lines: _Lines) -> int:
     if status == 0 and not options.quiet:
         if not runs:
             _say_satisfied(lines.wanted, present, chosen)
-        if chosen and not options.dry_run:
-            names = " ".join(sorted(f"{one.name}-{one.version}" for one in chosen.values()))
+        kept = [one for one in chosen.values() if (target / one.information.name).exists()]
+        if kept:
+            names = " ".join(sorted(f"{one.name}-{one.version}" for one in kept))
             sys.stdout.write(f"Successfully installed {names}\n")
     return status
 
