@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -43,7 +44,11 @@ class Package:
         lines = _requires(self.information)
         if not extras:
             lines = [line for line in lines if "extra" not in line.partition(";")[2]]
-        return [each for each in map(Requirement, lines) if applies(each, ("", *extras))]
+        found = []
+        for line in lines:
+            with suppress(InvalidRequirement):  # of a broken package
+                found.append(Requirement(line))
+        return [each for each in found if applies(each, ("", *extras))]
 
     def files(self) -> list[str]:
         """Return its files, relative to the folder in which it is installed."""

@@ -31,7 +31,15 @@ def install(folder: Path, name: str, version: str, *needs: str, files: Iterable[
 def host(tmp_path: Path) -> Path:
     """Return a folder of installed packages."""
     folder = tmp_path / "machine" / "host" / "lib" / "python3" / "site-packages"
-    install(folder, "Big_App", "2.0", "small", "other>=1; extra == 'more'", "gone; sys_platform == 'dos'")
+    install(
+        folder,
+        "Big_App",
+        "2.0",
+        "small",
+        "other>=1; extra == 'more'",
+        "gone; sys_platform == 'dos'",
+        "bad=>1",
+    )
     install(folder, "small", "1.5", "big-app")
     install(folder, "other", "1.0rc1", "absent")
     return folder

@@ -214,7 +214,7 @@ def read(arguments: list[str]) -> tuple[argparse.Namespace, _Lines]:
 
 
 def _lines_of(file: Path) -> list[str]:
-    text = file.read_text(encoding="utf-8").replace("\\\n", " ")
+    text = file.read_text(encoding="utf-8-sig").replace("\\\n", " ")
     lines = [_COMMENT.sub("", line).strip() for line in text.splitlines()]
     return [_VARIABLE.sub(lambda found: os.getenv(found[1], found[0]), line) for line in lines if line]
 
