@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kedro_databricks_hybrid.project import own_package
 from tests.e2e import package_index
 from tests.e2e.test_control import FAULT
 from tests.e2e.test_run import PROFILE, PUSH, RUN, commit_node, doubled
@@ -99,12 +100,13 @@ def test_a_workspace_without_environments_for_notebooks(tiny: Callable[[str], Sh
     shell = tiny("no-environment")
     package_index.write_wheel(tmp_path / "index", "1.0")
     wheel = next((tmp_path / "index").rglob("*.whl"))
-    address = f"{_VOLUME}/{wheel.name}"
-    shell.client().files.upload(address, BytesIO(wheel.read_bytes()), overwrite=True)
+    own = f"kedro_databricks_hybrid-{own_package.version()}-py3-none-any.whl"
+    for name, content in ((wheel.name, wheel.read_bytes()), (own, own_package.wheel())):
+        shell.client().files.upload(f"{_VOLUME}/{name}", BytesIO(content), overwrite=True)
     write(
         shell,
         cloud=f"data: {{root: {_VOLUME}/no-environment}}\ncompute: {{cluster: serverless}}\n",
-        **{"requirements.txt": f"kedro-databricks-hybrid\n{address}\n"},
+        **{"requirements.txt": f"{_VOLUME}/{own}\n{_VOLUME}/{wheel.name}\n"},
     )
     shell.ok(f"kedro databricks notebook --env=cloud {PROFILE}")
     shell.ok("git add .")
