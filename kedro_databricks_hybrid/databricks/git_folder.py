@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # The error message of a checkout that would lose edits; its status and error code are not documented.
 _DIRTY = re.compile(r"conflict|uncommitted|local changes|would be overwritten", re.IGNORECASE)
+# In the message if a clone stops in the middle, which leaves a Git folder with a commit but without files.
+_INCOMPLETE = "Repo may be incomplete"
 _READ_BACK_SECONDS = 10.0
 _NO_SUCH_BRANCH = "kedro-hybrid/no-such-branch"
 # Databricks' message if the remote denies access; a private repository is also reported as missing.
@@ -72,8 +74,8 @@ def find(workspace: Workspace, path: PurePosixPath) -> GitFolder | None:
             status = _status(workspace, path)
     except NotFoundError:
         return None
-    kind = str(status.get("object_type", "object of no type"))
-    if kind in {"REPO", "DIRECTORY"} and "object_id" in status:
+    kind = status["object_type"]
+    if kind in {"REPO", "DIRECTORY"}:
         git = status.get("git_info", {})
         is_complete = git.get("branch") and git.get("head_commit_id") and git.get("url")
         if kind == "REPO" and is_complete:  # saves the request to the repos API
@@ -123,13 +125,17 @@ def create(workspace: Workspace, path: PurePosixPath, *, url: str, provider: str
     try:
         with _hinted(workspace, url, str(path)), translated(f"clone {url} into the Git folder {path}"):
             repo = workspace.client.repos.create(url=url, provider=provider, path=_repos_path(path))
-    except (WorkspaceError, ConnectionFailedError):
-        if created := _created_nevertheless(workspace, path):
+    except (WorkspaceError, ConnectionFailedError) as error:
+        created = _created_nevertheless(workspace, path)
+        if created and _INCOMPLETE in error.message:
+            _delete_incomplete(workspace, created)
+            raise WorkspaceError(
+                error.message, hint="The incomplete Git folder was deleted; try again."
+            ) from error
+        if created:
             return created
         raise
-    if repo.id is None:
-        raise WorkspaceError(f"Databricks created the Git folder {path} but returned no id.")
-    made = GitFolder(repo.id, path, repo.branch or None, repo.head_commit_id or None, repo.url or url)
+    made = GitFolder(repo.id or 0, path, repo.branch or None, repo.head_commit_id or None, repo.url or url)
     return _read_back(workspace, made, Target(branch=made.branch, sha=made.sha))
 
 
@@ -143,6 +149,12 @@ def _created_nevertheless(workspace: Workspace, path: PurePosixPath) -> GitFolde
     except HybridError:
         return None
     return found if found and found.sha else None
+
+
+def _delete_incomplete(workspace: Workspace, folder: GitFolder) -> None:
+    """Delete a Git folder that a failed clone left, as nothing tells later that files are missing in it."""
+    with translated(f"delete the incomplete Git folder {folder.path}"):
+        workspace.client.repos.delete(folder.repo_id)
 
 
 @dataclass(frozen=True)
@@ -245,8 +257,8 @@ def _get(workspace: Workspace, repo_id: int, path: PurePosixPath) -> GitFolder:
 
 def _status(workspace: Workspace, path: PurePosixPath) -> dict[str, Any]:
     query = {"path": str(path), "return_git_info": "true"}
-    answer = workspace.client.api_client.do("GET", "/api/2.0/workspace/get-status", query=query)
-    return answer if isinstance(answer, dict) else {}
+    answer: Any = workspace.client.api_client.do("GET", "/api/2.0/workspace/get-status", query=query)
+    return dict(answer)
 
 
 def _repos_path(path: PurePosixPath) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from kedro_databricks_hybrid.databricks.answers import check_listing, decoded
 from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import GitError
 from kedro_databricks_hybrid.git.repository import NO_CONFIGURATION
@@ -99,11 +99,13 @@ def read(
         ignored = scratch.ignored(untracked)
         wanted = {path: each for path, each in found.items() if path not in ignored}
         contents = run_all(lambda item: _content(workspace, *item), list(wanted.items()))
-        changed = {
-            path: content
-            for path, content in zip(wanted, contents, strict=True)
-            if path not in tracked or not scratch.is_same(path, content, tracked[path], wanted[path])
-        }
+        changed = {}
+        for path, content in zip(wanted, contents, strict=True):
+            edited = (
+                scratch.edited(path, content, tracked[path], wanted[path]) if path in tracked else content
+            )
+            if edited is not None:
+                changed[path] = edited
         asked = [path for path in changed if judge(path) is Verdict.ASK]
         asked = [path for path in asked if not _is_here(repository.top / path, changed[path])]
         left_out = asked if asked and not may_take(asked) else []
@@ -160,16 +162,20 @@ class _Scratch:
         )
         return set(result.stdout.decode("utf-8", "surrogateescape").split("\0")) - {""}
 
-    def is_same(self, path: str, content: bytes, committed: str, found: _Object) -> bool:
-        """Tell whether a file has the commit's content; notebooks may be formatted differently."""
+    def edited(self, path: str, content: bytes, committed: str, found: _Object) -> bytes | None:
+        """Return a file's new content, None if it is the commit's; notebooks may be formatted differently."""
         digest = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
         digest.update(content)
         if digest.hexdigest() == committed:
-            return True
+            return None
         if found.kind != "NOTEBOOK":
-            return False
-        result = self._repository.run("cat-file", "blob", committed)
-        return _same_notebook(path, result.stdout, content)
+            return content
+        before = self._repository.run("cat-file", "blob", committed).stdout
+        if _same_notebook(path, before, content):
+            return None
+        is_source = not path.endswith(".ipynb")
+        # Databricks exports source without a newline at the end.
+        return content.rstrip(b"\n") + b"\n" if is_source and before.endswith(b"\n") else content
 
     def write(self, changed: dict[str, bytes], deleted: list[str]) -> str:
         """Add edits to the index and return the id of the resulting tree."""
@@ -220,7 +226,7 @@ def _walk(workspace: Workspace, folder: GitFolder, scratch: _Scratch) -> Iterato
                     f"The Git folder {folder.path} has {shown(path)}, which git would act on here.",
                     hint="Delete or rename it on Databricks; nothing was saved or discarded.",
                 )
-            kind = entry.object_type.value if entry.object_type else ""
+            kind = _kind(entry)
             if kind == "DIRECTORY":
                 below[f"{path}/"] = address
             elif kind in {"FILE", "NOTEBOOK"}:
@@ -232,7 +238,21 @@ def _walk(workspace: Workspace, folder: GitFolder, scratch: _Scratch) -> Iterato
 
 def _list(workspace: Workspace, address: str) -> list[ObjectInfo]:
     with translated(f"list {address}"):
-        return list(workspace.client.workspace.list(address))
+        listed = list(workspace.client.workspace.list(address))
+        _check(address, listed)
+    return listed
+
+
+def _check(address: str, listed: list[ObjectInfo]) -> None:
+    """Check a listing; a notebook and a file of its name are different files, as one has no extension."""
+    for is_notebook in (False, True):
+        same_kind = [each for each in listed if (_kind(each) == "NOTEBOOK") is is_notebook]
+        paths = [str(each.path).removeprefix("/Workspace") for each in same_kind]
+        check_listing(PurePosixPath(address.removeprefix("/Workspace")), paths)
+
+
+def _kind(entry: ObjectInfo) -> str:
+    return entry.object_type.value if entry.object_type else ""
 
 
 def _with_extensions(objects: Iterable[_Object], tracked: dict[str, str]) -> dict[str, _Object]:
@@ -257,7 +277,7 @@ def _content(workspace: Workspace, path: str, found: _Object) -> bytes:
     if found.kind == "NOTEBOOK":
         kind = ExportFormat.JUPYTER if path.endswith(".ipynb") else ExportFormat.SOURCE
     with translated(f"read {found.address}"):
-        return base64.b64decode(workspace.client.workspace.export(found.address, format=kind).content or "")
+        return decoded(workspace.client.workspace.export(found.address, format=kind).content)
 
 
 def _is_here(path: Path, content: bytes) -> bool:
