@@ -270,6 +270,7 @@ def test_functions_in_spark_run_the_current_code(notebook: Notebook, tmp_path: P
     project = make_project(tmp_path / "project").write(
         {f"src/{PACKAGE}/pipeline_registry.py": _USES_A_FUNCTION}
     )
+    notebook.text("%pip install --no-index kedro-databricks-hybrid")
     found = []
     for number in ("1", "2"):
         project.write({f"src/{PACKAGE}/own.py": f"def number(_):\n    return {number}\n"})
