@@ -18,6 +18,7 @@ from kedro_databricks_hybrid.sandbox.jobs.runs import (
 )
 from kedro_databricks_hybrid.sandbox.kernel.process import Kernel, KernelDiedError
 from kedro_databricks_hybrid.sandbox.kernel.results import plain, restarts_python
+from kedro_databricks_hybrid.sandbox.kernel.runtime import MODULES
 from kedro_databricks_hybrid.sandbox.workspace import notebook_files
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 CHECKOUT = "/databricks/git_source"
 """The folder in which a task finds the files of its run's git_source."""
 
-_MODULE = "kedro_databricks_hybrid.sandbox.kernel.inside.tasks"
+_MODULE = f"{MODULES}.kernel.inside.tasks"
 _NOTEBOOK_MISSING = (
     'Unable to access the notebook "{}". Either it does not exist, or the identity used to run this job, '
     "{}, lacks the required permissions."

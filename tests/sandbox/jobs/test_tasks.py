@@ -52,16 +52,25 @@ import os
 print([os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "AWS_SECRET_ACCESS_KEY")])
 """
 
+IMPORT_KEDRO = """\
+try:
+    import kedro
+except ModuleNotFoundError as error:
+    print(error)
+"""
+
 
 def test_a_python_file(workspace: WorkspaceClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK's waiter succeeds; the task's run has the log, the run itself has none."""
+    """The SDK's waiter succeeds; the task's run has the log, the run itself none; Kedro is not installed."""
     set_variables(monkeypatch)
     source = "import sys, os\nprint(sys.argv, __name__)\nprint(os.path.basename(__file__))\n"
-    put_script(workspace, source + SHOW_VARIABLES)
+    put_script(workspace, source + SHOW_VARIABLES + IMPORT_KEDRO)
     run = workspace.jobs.submit_and_wait(tasks=[script_task()], run_name="mine", timeout=TIMEOUT)
     assert state(run) == (Life.TERMINATED, Result.SUCCESS, Code.SUCCESS)
     said = output(workspace, run)
-    assert said.logs == f"['{SCRIPT}', '--x', 'a b'] __main__\nscript.py\n['3', None]\n"
+    assert (
+        said.logs == f"['{SCRIPT}', '--x', 'a b'] __main__\nscript.py\n['3', None]\nNo module named 'kedro'\n"
+    )
     assert (said.logs_truncated, said.error, said.notebook_output) == (False, None, None)
     assert said.metadata
     assert (said.metadata.run_name, run.run_type) == ("mine", jobs.RunType.SUBMIT_RUN)
@@ -166,15 +175,15 @@ def test_serverless_with_dependencies(workspace: WorkspaceClient, monkeypatch: p
     set_variables(monkeypatch)
     name, content = wheel("ours", ours="VALUE = 7")
     workspace.files.upload(f"/Volumes/main/default/data/{name}", io.BytesIO(content))
-    source = "import os, ours\nprint(ours.VALUE, os.environ['DATABRICKS_RUNTIME_VERSION'])\n"
-    put_script(workspace, source + SHOW_VARIABLES)
+    source = "import os, ours, parse\nprint(ours.VALUE, os.environ['DATABRICKS_RUNTIME_VERSION'])\n"
+    put_script(workspace, source + SHOW_VARIABLES + IMPORT_KEDRO)
+    dependencies = [f"/Volumes/main/default/data/{name}", "parse>=1"]
     environment = jobs.JobEnvironment(
-        "default",
-        compute.Environment(environment_version="4", dependencies=[f"/Volumes/main/default/data/{name}"]),
+        "default", compute.Environment(environment_version="4", dependencies=dependencies)
     )
     task = script_task(existing_cluster_id=None, environment_key="default")
     run = finished(workspace, task, environments=[environment])
-    assert output(workspace, run).logs == "7 client.4.0\n['3', None]\n"
+    assert output(workspace, run).logs == "7 client.4.0\n['3', None]\nNo module named 'kedro'\n"
     environment.spec = compute.Environment(environment_version="4", dependencies=["/Volumes/nothing.whl"])
     run = finished(workspace, task, environments=[environment])
     assert state(run) == (Life.INTERNAL_ERROR, Result.FAILED, Code.LIBRARY_INSTALLATION_ERROR)

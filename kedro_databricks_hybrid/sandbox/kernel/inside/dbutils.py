@@ -10,10 +10,10 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kedro_databricks_hybrid.sandbox.core import checksum_files
-from kedro_databricks_hybrid.sandbox.kernel.inside import notebook_run
-from kedro_databricks_hybrid.sandbox.kernel.inside.notebook_context import EntryPoint, RefusedError, call_api
-from kedro_databricks_hybrid.sandbox.kernel.spark_defaults import DBFS
+from ...core import checksum_files
+from ..spark_defaults import DBFS
+from . import notebook_run
+from .notebook_context import EntryPoint, RefusedError, call_api
 
 _ROOTS = ("/Volumes", "/Workspace")  # absolute paths outside of DBFS
 

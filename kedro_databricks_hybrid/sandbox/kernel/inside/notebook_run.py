@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.kernel.inside.notebook_context import RefusedError, call_api, get_context
-from kedro_databricks_hybrid.sandbox.workspace import notebook_files
+from ...workspace import notebook_files
+from .notebook_context import RefusedError, call_api, get_context
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

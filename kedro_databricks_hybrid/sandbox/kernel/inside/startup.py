@@ -1,6 +1,6 @@
 """The program of a context: an IPython kernel with the names of a Databricks notebook.
 
-python -m kedro_databricks_hybrid.sandbox.kernel.inside.startup -f CONNECTION_FILE
+python -m databricks_sandbox.kernel.inside.startup -f CONNECTION_FILE
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ipykernel.kernelapp import IPKernelApp
 from traitlets.config import Config
 
-from kedro_databricks_hybrid.sandbox.kernel.inside import (
+from . import (
     dbfs_mount,
     dbruntime,
     dbutils,
@@ -20,7 +20,7 @@ from kedro_databricks_hybrid.sandbox.kernel.inside import (
     notebook_context,
     serverless_messages,
 )
-from kedro_databricks_hybrid.sandbox.kernel.inside.display import display, display_html
+from .display import display, display_html
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

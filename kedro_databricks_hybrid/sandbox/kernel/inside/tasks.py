@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from kedro_databricks_hybrid.sandbox.kernel.inside import dbutils, lazy_spark, notebook_context, notebook_run
+from . import dbutils, lazy_spark, notebook_context, notebook_run
 
 
 def open_notebook(notebook: str, folder: str, root: str, parameters: dict[str, str]) -> None:
