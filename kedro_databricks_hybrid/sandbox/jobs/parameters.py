@@ -6,6 +6,7 @@ would get that text as their argument.
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,28 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _REFERENCE = re.compile(r"\{\{\s*([\w.]+(?:\.`[^`]+`)?)\s*\}\}")
+
+
+# The fields of tasks that each parameter of a request replaces.
+_OVERRIDDEN = {
+    "notebook_params": {"notebook_task": "base_parameters"},
+    "python_params": {"spark_python_task": "parameters", "python_wheel_task": "parameters"},
+    "python_named_params": {"python_wheel_task": "named_parameters"},
+    "jar_params": {"spark_jar_task": "parameters"},
+    "spark_submit_params": {"spark_submit_task": "parameters"},
+    "sql_params": {"sql_task": "parameters"},
+    "dbt_commands": {"dbt_task": "commands"},
+}
+
+
+class _Overrides(Body):
+    notebook_params: dict[str, Any] | None = None
+    python_params: list[Any] | None = None
+    python_named_params: dict[str, Any] | None = None
+    jar_params: list[Any] | None = None
+    spark_submit_params: list[Any] | None = None
+    sql_params: dict[str, Any] | None = None
+    dbt_commands: list[Any] | None = None
 
 
 class _Parameter(Body):
@@ -55,6 +78,25 @@ def parameters_of_run(settings: dict[str, Any], given: dict[str, Any]) -> list[d
     for name, value in given.items():
         shown.setdefault(name, {"name": name})["value"] = value
     return list(shown.values())
+
+
+def task_parameters(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the task parameters of a request, as the run shows them."""
+    return {name: given[name] for name in _OVERRIDDEN if given.get(name)}
+
+
+def overridden(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with the task parameters of a request: lists replace, named ones are merged."""
+    changed = copy.deepcopy(settings)
+    tasks = [task for task in changed.get("tasks") or [] if isinstance(task, dict)]
+    for name, value in parse(_Overrides, given):
+        for kind, parameter in _OVERRIDDEN[name].items() if value else ():
+            for own in (task[kind] for task in tasks if isinstance(task.get(kind), dict)):
+                if kind == "python_wheel_task":  # which has a list or named parameters, not both
+                    own.pop("named_parameters" if parameter == "parameters" else "parameters", None)
+                old = own.get(parameter) or {}
+                own[parameter] = {**old, **value} if isinstance(value, dict) else value
+    return changed
 
 
 def with_parameters(task: Task, run: Run, one: TaskRun) -> Task:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.core.bodies import Flag, Integer, without
+from kedro_databricks_hybrid.sandbox.core.bodies import Flag, Integer, Object, without
 from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
 from kedro_databricks_hybrid.sandbox.core.pages import Page, Token, limited, paged_arrays
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs import runs
 from kedro_databricks_hybrid.sandbox.jobs.model import DEFAULT_NAME
+from kedro_databricks_hybrid.sandbox.jobs.parameters import overridden, parameters_of_run, task_parameters
 from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, TaskRun
 from kedro_databricks_hybrid.sandbox.jobs.settings import read_settings
 from kedro_databricks_hybrid.sandbox.kernel.access import NOTEBOOK_HEADER
@@ -87,6 +88,7 @@ class RunsApi:
         request: Request,
         user: User,
         given: dict[str, Any],
+        job_parameters: Object,
         run_name: str = "",
         idempotency_token: str = "",
     ) -> dict[str, Any]:
@@ -95,8 +97,10 @@ class RunsApi:
         if run is None:
             by_notebook = hasattr(request.state, "notebook") and NOTEBOOK_HEADER in request.headers
             kind = "WORKFLOW_RUN" if by_notebook else "SUBMIT_RUN"
-            name, settings = run_name or DEFAULT_NAME, without(given, "idempotency_token")
+            name, settings = run_name or DEFAULT_NAME, overridden(without(given, "idempotency_token"), given)
             run = Run(new_id(), new_id(), name, user.name, kind, settings, [], idempotency_token, now())
+            run.parameters = parameters_of_run(settings, job_parameters)
+            run.overriding = task_parameters(given)
             await self.start(user, run)
             if by_notebook:
                 request.state.notebook.runs.append(run.run_id)
@@ -113,7 +117,7 @@ class RunsApi:
     ) -> dict[str, Any]:
         """Show a run, or the run of one task."""
         run, only = self._runs.find(user.name, run_id)
-        shown = run.describe(only)
+        shown = self._shown(run, only)
         if include_history:
             shown["repair_history"] = [*run.history, run.describe_attempt()]
         if include_resolved_values:
@@ -129,7 +133,7 @@ class RunsApi:
         output = only.output.describe() if only.state.is_final else {}
         if only.state.result == "FAILED" and not output.get("error"):
             output["error"] = only.state.message
-        return {"metadata": run.describe(only), **output}
+        return {"metadata": self._shown(run, only), **output}
 
     async def list_page(
         self,
@@ -159,7 +163,7 @@ class RunsApi:
             and not (active_only and run.state.is_final)
             and not (completed_only and not run.state.is_final)
         ]
-        answer = part.answer("runs", found, Run.describe)
+        answer = part.answer("runs", found, self._shown)
         if not expand_tasks:
             for one in answer.get("runs", []):
                 del one["tasks"]
@@ -182,6 +186,11 @@ class RunsApi:
         if not run.state.is_final:
             raise invalid(f"Cannot delete run {run.run_id} because it is active.")
         await self._runs.remove(run)
+
+    def _shown(self, run: Run, only: TaskRun | None = None) -> dict[str, Any]:
+        """Return a run, or the run of one of its tasks, with the address of its page."""
+        page = f"{self._sandbox.url}/?o={self._sandbox.org_id}#job/{run.job_id}/run/{run.run_id}"
+        return {**run.describe(only), "run_page_url": page}
 
     def table(self) -> dict[str, Handler]:
         """Return the handlers by their methods and paths."""

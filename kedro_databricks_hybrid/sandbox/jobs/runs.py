@@ -144,6 +144,7 @@ class TaskRun:
     Attributes:
         attempt: The number of earlier attempts in this run.
         retries: How many of them this one directly retries; a repair starts from 0 again.
+        ready: When its compute was ready and its program began.
         ending: The state that it is being ended with, if the program does not decide it.
         resolved: Its settings with all parameters and references replaced.
     """
@@ -160,6 +161,7 @@ class TaskRun:
     attempt: int = 0
     retries: int = 0
     resolved: dict[str, Any] = field(default_factory=dict)
+    ready: int = 0
 
 
 @dataclass(eq=False)
@@ -208,7 +210,6 @@ class Run:
             "trigger": "ONE_TIME",
             "attempt_number": 0,
             "job_run_id": self.run_id,
-            "run_page_url": f"/#job/{self.job_id}/run/{self.run_id}",
             "format": "MULTI_TASK",
             "tasks": [self._describe_task(one) for one in ([only] if only else self.tasks)],
             **subject.state.describe(),
@@ -316,12 +317,16 @@ def _loaded_task(saved: dict[str, Any]) -> TaskRun:
 
 
 def _times(subject: Run | TaskRun) -> dict[str, int]:
-    duration = subject.end - subject.start if subject.end else 0
+    """Return times and durations as the API shows them; a run of tasks has only their sum."""
+    setup = execution = 0
+    if isinstance(subject, TaskRun):
+        setup = max((subject.ready or subject.end) - subject.start, 0)
+        execution = max(subject.end - subject.ready, 0) if subject.ready else 0
     return {
         "start_time": subject.start,
         "end_time": subject.end,
-        "setup_duration": 0,
-        "execution_duration": duration,
+        "setup_duration": setup,
+        "execution_duration": execution,
         "cleanup_duration": 0,
-        "run_duration": duration,
+        "run_duration": subject.end - subject.start if subject.end else 0,
     }

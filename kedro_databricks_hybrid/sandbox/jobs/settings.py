@@ -12,7 +12,7 @@ from kedro_databricks_hybrid.sandbox.core import runtimes
 from kedro_databricks_hybrid.sandbox.core.bodies import Array, ArrayOf, Body, Flag, Integer, Required, parse
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
 from kedro_databricks_hybrid.sandbox.jobs import task_order
-from kedro_databricks_hybrid.sandbox.repos.credentials import PROVIDERS, provider_named
+from kedro_databricks_hybrid.sandbox.repos.credentials import provider_named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +35,12 @@ def _of_strings(parameters: dict[str, Any]) -> dict[str, Any]:
             raise invalid(f"Parameter {key[:100]!r} must be a string.")
     return parameters
 
+
+# As the API names the providers here: in its own order and in lower case.
+_PROVIDERS = (
+    "github,gitlab,bitbucketcloud,gitlabenterpriseedition,bitbucketserver,azuredevopsservices,"
+    "githubenterprise,awscodecommit"
+)
 
 _NewCluster = Annotated[dict[str, Any], AfterValidator(_with_runtime)]
 _Named = Annotated[dict[str, Any], AfterValidator(_of_strings), Field(default_factory=dict)]
@@ -166,7 +172,7 @@ class GitSource(Body):
     @model_validator(mode="after")
     def _check(self) -> GitSource:
         if not self.git_provider:
-            raise invalid(f"git_source.git_provider must be one of: {','.join(PROVIDERS)}")
+            raise invalid(f"git_source.git_provider must be one of: {_PROVIDERS}")
         provider_named(self.git_provider)
         if [self.git_branch, self.git_tag, self.git_commit].count(None) != 2:
             raise invalid("git_source needs exactly one of git_branch, git_tag and git_commit.")

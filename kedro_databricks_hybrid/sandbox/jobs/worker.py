@@ -133,7 +133,7 @@ class JobWork:
                 for one in run.tasks:
                     one.ending = one.ending or refused
             if not run.state.is_final and run.state.life_cycle != "TERMINATING":
-                run.state = State("RUNNING", message="In run")
+                run.state = State("RUNNING")
             await self._runs.save(run)
             await self._run_tasks(run, settings, compute, user)
         finally:
@@ -200,7 +200,7 @@ class JobWork:
             async with compute.environment(task, one, self._connect) as (environment, variables):
                 process = TaskProcess(environment, variables, program)
                 one.output = process.output
-                one.state = State("RUNNING", message="In run")
+                one.state, one.ready = State("RUNNING"), now()
                 return await process.run()
         except TaskFailedError as error:
             return error.state

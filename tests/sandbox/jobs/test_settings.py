@@ -65,7 +65,7 @@ def task(**details: Any) -> dict[str, Any]:
         ),
         (
             {"tasks": [task()], "git_source": {"git_url": "https://example.com/r.git", "git_branch": "main"}},
-            "git_source.git_provider must be one of",
+            "git_source.git_provider must be one of: github,gitlab,bitbucketcloud,gitlabenterpriseedition,",
         ),
         ({"tasks": [task()], "git_source": {**GIT, "git_tag": "v1"}}, "needs exactly one of git_branch"),
         ({"tasks": [task()], "max_concurrent_runs": -1}, "max_concurrent_runs must not be negative"),

@@ -151,7 +151,7 @@ def test_an_entry_point_of_a_wheel_on_a_new_cluster(workspace: WorkspaceClient) 
         libraries=[compute.Library(whl=f"/Volumes/main/default/data/{name}")],
     )
     run = finished(workspace, task)
-    assert output(workspace, run).logs == "['main', '--env=base']\n"
+    assert output(workspace, run).logs == "['ours', '--env=base']\n"
     assert run.tasks
     assert run.tasks[0].cluster_instance
     cluster_id = run.tasks[0].cluster_instance.cluster_id

@@ -40,7 +40,7 @@ def run_script(path: str, arguments: list[str]) -> None:
 
 def run_entry_point(package: str, name: str, arguments: list[str]) -> None:
     """Call an entry point of an installed package, or the function of that name in it."""
-    sys.argv = [name, *arguments]
+    sys.argv = [package, *arguments]
     points = [point for point in metadata.distribution(package).entry_points if point.name == name]
     if points:
         _run(points[0].load())
