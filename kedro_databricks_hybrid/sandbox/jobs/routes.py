@@ -103,17 +103,37 @@ class _Api:
         only: Array,
         idempotency_token: str = "",
     ) -> dict[str, Any]:
-        """Start a run of a job; at the limit of concurrent runs queue it, or skip it without a queue."""
-        job = self._jobs.get(user.name, job_id)
+        """Start a run of a job, see `run_job`."""
         run = self._runs_api.repeated(user, idempotency_token)
         if run is None:
-            settings = _chosen(overridden(job["settings"], given), only)
-            name, token = job["settings"]["name"], idempotency_token
-            run = Run(new_id(), job_id, name, user.name, "JOB_RUN", settings, [], token, now())
-            run.parameters = parameters_of_run(settings, job_parameters)
-            run.overriding = task_parameters(given)
-            await self._start(user, run, parse(JobSettings, job["settings"]))
+            given = {**given, "job_parameters": job_parameters, "idempotency_token": idempotency_token}
+            run = await self.run_job(user, self._jobs.get(user.name, job_id), given, only)
         return {"run_id": run.run_id, "number_in_job": run.run_id}
+
+    async def run_by_task(self, user: User, given: dict[str, Any], parent: Run) -> Run:
+        """Start a run of a job for a run_job_task, which gives the parameters of the run.
+
+        Raises:
+            ApiError: The job does not exist, or would run itself.
+        """
+        job = self._jobs.get(user.name, int(given["job_id"]))
+        if job["job_id"] in self._runs.started_by(parent):
+            raise invalid(f"Job {job['job_id']} would run itself.")
+        return await self.run_job(user, job, given, [], parent.run_id)
+
+    async def run_job(
+        self, user: User, job: Job, given: dict[str, Any], only: list[Any], parent: int = 0
+    ) -> Run:
+        """Start a run of a job; at the limit of concurrent runs queue it, or skip it without a queue."""
+        settings = _chosen(overridden(job["settings"], given), only)
+        name, token = job["settings"]["name"], given.get("idempotency_token", "")
+        run = Run(
+            new_id(), job["job_id"], name, user.name, "JOB_RUN", settings, [], token, now(), parent=parent
+        )
+        run.parameters = parameters_of_run(settings, given.get("job_parameters") or {})
+        run.overriding = task_parameters(given)
+        await self._start(user, run, parse(JobSettings, job["settings"]))
+        return run
 
     async def _start(self, user: User, run: Run, settings: JobSettings) -> None:
         limit = settings.max_concurrent_runs
@@ -176,6 +196,7 @@ def routes(sandbox: Sandbox, runs: Runs, work: JobWork) -> list[Route]:
     """Return the routes of jobs and runs."""
     runs_api = RunsApi(runs, work, sandbox)
     api = _Api(Jobs(sandbox.store), runs, work, runs_api)
+    work.start_job = api.run_by_task
     table: dict[str, Handler] = {
         "POST /create": api.create,
         "GET /get": api.get,

@@ -12,7 +12,7 @@ from kedro_databricks_hybrid.sandbox.jobs import runs
 from kedro_databricks_hybrid.sandbox.jobs.model import DEFAULT_NAME
 from kedro_databricks_hybrid.sandbox.jobs.parameters import overridden, parameters_of_run, task_parameters
 from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, TaskRun
-from kedro_databricks_hybrid.sandbox.jobs.settings import read_settings
+from kedro_databricks_hybrid.sandbox.jobs.settings import KINDS, read_settings
 from kedro_databricks_hybrid.sandbox.kernel.access import NOTEBOOK_HEADER
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _ARRAYS = ("tasks", "job_clusters", "job_parameters", "repair_history")
 _MAX_TOKEN = 64
+# Not verified against a live workspace: the key of a task that was submitted without one.
+_ONE_TASK = "main"
+_OF_ONE_TASK = ("existing_cluster_id", "new_cluster", "libraries", "environment_key")
 _MAX_PAGE = 25
 _DEFAULT_PAGE = 20
 # Not verified against a live workspace: the code, and the message after its first sentence.
@@ -52,8 +55,8 @@ class RunsApi:
         """Refuse settings of a job or run that the workspace does not support."""
         if settings.makes_clusters:
             self._clusters.check_offered()
-        for task in settings.tasks:
-            if task.notebook_task and task.environment_key and not self._sandbox.task_environments:
+        for task in settings.all_tasks:
+            if task.kind == "notebook_task" and task.environment_key and not self._sandbox.task_environments:
                 raise invalid(NO_TASK_ENVIRONMENT.format(key=task.key))
 
     async def start(self, user: User, run: Run, limit: int = 0) -> None:
@@ -66,7 +69,7 @@ class RunsApi:
         """
         settings = read_settings(run.given)
         self.check(settings)
-        for task in settings.tasks:
+        for task in settings.all_tasks:
             if task.existing_cluster_id is not None:
                 refusal = self._clusters.get(task.existing_cluster_id).refusal_of(user.name)
                 if refusal:
@@ -97,7 +100,7 @@ class RunsApi:
         if run is None:
             by_notebook = hasattr(request.state, "notebook") and NOTEBOOK_HEADER in request.headers
             kind = "WORKFLOW_RUN" if by_notebook else "SUBMIT_RUN"
-            name, settings = run_name or DEFAULT_NAME, overridden(without(given, "idempotency_token"), given)
+            name, settings = run_name or DEFAULT_NAME, overridden(_with_tasks(given), given)
             run = Run(new_id(), new_id(), name, user.name, kind, settings, [], idempotency_token, now())
             run.parameters = parameters_of_run(settings, job_parameters)
             run.overriding = task_parameters(given)
@@ -121,18 +124,22 @@ class RunsApi:
         if include_history:
             shown["repair_history"] = [*run.history, run.describe_attempt()]
         if include_resolved_values:
-            resolved = {one.run_id: one.resolved for one in [*run.tasks, *run.earlier]}
+            resolved = {one.run_id: one.resolved for one in run.attempts}
             shown["tasks"] = [{**one, "resolved_values": resolved[one["run_id"]]} for one in shown["tasks"]]
         return paged_arrays(request, page_token, shown, shown, _ARRAYS)
 
     async def get_output(self, user: User, run_id: Integer) -> dict[str, Any]:
         """Show the output of a task."""
         run, only = self._runs.find(user.name, run_id)
+        if only is None and run.is_single_task:
+            only = run.tasks[0]
         if only is None:
             raise invalid(_MANY_TASKS)
         output = only.output.describe() if only.state.is_final else {}
         if only.state.result == "FAILED" and not output.get("error"):
             output["error"] = only.state.message
+        if only.child:
+            output["run_job_output"] = {"run_id": only.child}
         return {"metadata": self._shown(run, only), **output}
 
     async def list_page(
@@ -203,3 +210,12 @@ class RunsApi:
             "POST /runs/cancel-all": self.cancel_all,
             "POST /runs/delete": self.delete,
         }
+
+
+def _with_tasks(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a submitted run with an array of tasks, also if its one task has no key."""
+    settings = without(given, "idempotency_token", "format")
+    if settings.get("tasks") or not any(settings.get(kind) for kind in KINDS):
+        return settings
+    task = {name: settings.pop(name) for name in (*KINDS, *_OF_ONE_TASK) if name in settings}
+    return {**settings, "format": "SINGLE_TASK", "tasks": [{"task_key": _ONE_TASK, **task}]}

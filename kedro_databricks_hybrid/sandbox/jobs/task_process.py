@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from kedro_databricks_hybrid.sandbox.jobs.runs import (
     TaskFailedError,
     TaskOutput,
 )
+from kedro_databricks_hybrid.sandbox.kernel.inside import task_values
 from kedro_databricks_hybrid.sandbox.kernel.process import Kernel, KernelDiedError
 from kedro_databricks_hybrid.sandbox.kernel.results import plain, restarts_python
 from kedro_databricks_hybrid.sandbox.workspace import notebook_files
@@ -59,16 +61,40 @@ class Program:
 class TaskProcess:
     """Runs one program; cancelling `run` kills the process and its children.
 
+    Args:
+        environment: Its files, which exist.
+        variables: Its environment variables.
+        program: The program.
+        known: The values that each task of the run has set.
+
     Attributes:
         output: The output so far.
     """
 
-    def __init__(self, environment: NotebookEnvironment, variables: dict[str, str], program: Program) -> None:
+    def __init__(
+        self,
+        environment: NotebookEnvironment,
+        variables: dict[str, str],
+        program: Program,
+        known: dict[str, dict[str, Any]],
+    ) -> None:
         self.output = TaskOutput()
         self._environment = environment
         self._variables = variables
         self._program = program
         self._log = Log()
+        folder = environment.folder / "databricks"
+        self._values = folder / task_values.SET
+        (folder / task_values.KNOWN).write_text(json.dumps(known), encoding="utf-8")
+
+    def values(self) -> dict[str, Any]:
+        """Return the task values that it has set."""
+        try:
+            with self._values.open("rb") as file:
+                found = json.loads(file.read(task_values.MAX_TOTAL_BYTES))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     async def run(self) -> State:
         """Run the program and return how it ended."""
