@@ -32,15 +32,25 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.kernel.process import Message, Reply
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
-CHECKOUT = "/databricks/git_source"
-"""The folder in which a task finds the files of its run's git_source."""
-
 _MODULE = "kedro_databricks_hybrid.sandbox.kernel.inside.tasks"
 _NOTEBOOK_MISSING = (
     'Unable to access the notebook "{}". Either it does not exist, or the identity used to run this job, '
     "{}, lacks the required permissions."
 )
 _IN_WORKSPACE = ("/Users/", "/Repos/", "/Shared/")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """The files of a run's git_source.
+
+    Attributes:
+        files: Their folder on this machine.
+        folder: The folder in which tasks find them.
+    """
+
+    files: Path
+    folder: str
 
 
 @dataclass(frozen=True)
@@ -147,14 +157,14 @@ class TaskProcess:
             self.output.logs_truncated = self._log.cut
 
 
-def program_of(sandbox: Sandbox, user: User, task: Task, checkout: Path | None) -> Program:
+def program_of(sandbox: Sandbox, user: User, task: Task, checkout: Checkout | None) -> Program:
     """Return the program of a task.
 
     Args:
         sandbox: The workspace.
         user: The user who runs it.
         task: The task.
-        checkout: The folder on this machine with the files of the run's git_source.
+        checkout: The files of the run's git_source, None without one.
 
     Raises:
         TaskFailedError: The notebook is missing, or is not a Python notebook.
@@ -167,8 +177,8 @@ def program_of(sandbox: Sandbox, user: User, task: Task, checkout: Path | None) 
         return _workspace_notebook(sandbox, user, settings)
     if task.kind == "spark_python_task":
         path = as_local(str(settings["python_file"]))
-        if not path.startswith("/") and from_git:
-            path = f"{CHECKOUT}/{path}"
+        if not path.startswith("/") and from_git and checkout is not None:
+            path = f"{checkout.folder}/{path}"
         elif path.startswith(_IN_WORKSPACE):
             path = f"/Workspace{path}"
         code = _call("run_script", path.removeprefix("file:"), _arguments(settings))
@@ -193,10 +203,10 @@ def _workspace_notebook(sandbox: Sandbox, user: User, settings: dict[str, Any]) 
     return _notebook(entry.disk_path, "/".join(("/Workspace", *names[:-1])), root, settings)
 
 
-def _git_notebook(user: User, settings: dict[str, Any], checkout: Path) -> Program:
+def _git_notebook(user: User, settings: dict[str, Any], checkout: Checkout) -> Program:
     path = str(settings["notebook_path"])
     try:
-        root = checkout.resolve()
+        root = checkout.files.resolve()
         found = [(root / (path.rstrip("/") + extension)).resolve() for extension in (".py", ".ipynb")]
         inside = [one for one in found if one.is_relative_to(root) and one.is_file()]
         file = next((one for one in inside if notebook_files.language_of(one) == "PYTHON"), None)
@@ -204,8 +214,8 @@ def _git_notebook(user: User, settings: dict[str, Any], checkout: Path) -> Progr
         file = None
     if file is None:
         raise _no_notebook(path, user)
-    folder = f"{CHECKOUT}/{file.parent.relative_to(root)}".removesuffix("/.")
-    return _notebook(file, folder, CHECKOUT, settings)
+    folder = f"{checkout.folder}/{file.parent.relative_to(root)}".removesuffix("/.")
+    return _notebook(file, folder, checkout.folder, settings)
 
 
 def _notebook(file: Path, folder: str, root: str, settings: dict[str, Any]) -> Program:

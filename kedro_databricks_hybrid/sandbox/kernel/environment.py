@@ -51,6 +51,7 @@ class NotebookEnvironment:
         dbfs: Whether it may use the DBFS root.
         dbfs_mount: Whether Python code sees that root at /dbfs.
         kernels: The kind of its kernel, one of `kinds.KINDS`; None for what this machine allows.
+        fixed: Further folders, and the paths at which the process sees them and cannot change them.
     """
 
     folder: Path
@@ -62,6 +63,7 @@ class NotebookEnvironment:
     dbfs: bool = True
     dbfs_mount: bool = True
     kernels: str | None = None
+    fixed: tuple[tuple[Path, str], ...] = ()
 
     @property
     def binds(self) -> list[tuple[Path | None, str]]:
@@ -76,6 +78,7 @@ class NotebookEnvironment:
             (None, "/Workspace/Users"),
             (None, "/Workspace/Repos"),
             *((workspace / name, f"/Workspace/{name}") for name in self.visible),
+            *self.fixed,
             *([(root, "/dbfs")] if self.dbfs and self.dbfs_mount else []),
             (self.layout.volumes, "/Volumes"),
             (self.folder / "databricks", "/databricks"),
@@ -109,6 +112,8 @@ class NotebookEnvironment:
         program = [*kinds.chosen(self.kernels).program(self.folder), "--parent", str(os.getpid())]
         for source, target in self.binds:
             program += ["--bind", str(source or namespace.HIDDEN), target]
+        for _, target in self.fixed:
+            program += ["--read-only", target]
         return [*program, "--cwd", DRIVER_FOLDER, "--", *command]
 
     def make(self) -> None:
