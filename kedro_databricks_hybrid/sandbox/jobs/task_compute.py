@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.clusters.model import Cluster
     from kedro_databricks_hybrid.sandbox.connect.gateway import Connect
     from kedro_databricks_hybrid.sandbox.core.users import User
+    from kedro_databricks_hybrid.sandbox.jobs.environments import Environments
     from kedro_databricks_hybrid.sandbox.jobs.runs import Run, TaskRun
     from kedro_databricks_hybrid.sandbox.jobs.settings import Settings, Task
     from kedro_databricks_hybrid.sandbox.kernel.environment import NotebookEnvironment
@@ -111,12 +112,14 @@ class Compute:
 
     @asynccontextmanager
     async def environment(
-        self, task: Task, one: TaskRun, connect: Connect
+        self, task: Task, one: TaskRun, connect: Connect, environments: Environments
     ) -> AsyncIterator[tuple[NotebookEnvironment, dict[str, str]]]:
         """Give the task an environment and its variables; delete them afterwards."""
         made = self._sandbox.notebook_environment(str(one.run_id), self._user, one.cluster_id or None)
         if self.checkout is not None:
             made = replace(made, fixed=((self.checkout.files, self.checkout.folder),))
+        if not one.cluster_id:  # the programs in an environment that is kept name its folder
+            made = replace(made, python_name="serverless")
         making = asyncio.create_task(asyncio.to_thread(made.make))
         try:
             await asyncio.shield(making)  # a thread cannot be stopped in the middle
@@ -124,7 +127,7 @@ class Compute:
                 version = self._sandbox.clusters.get(one.cluster_id).runtime_version
                 variables = await asyncio.to_thread(made.variables, self._user.name, version)
             else:
-                variables = await self._serverless(task, made)
+                variables = await self._serverless(task, made, environments)
                 if runtimes.speaks_connect():
                     remote = await connect.open_task(made, variables)
                     variables = {**variables, "SPARK_REMOTE": remote}
@@ -143,7 +146,9 @@ class Compute:
             await self._sandbox.clusters.terminate(cluster_id, "JOB_FINISHED")
         await asyncio.to_thread(read_only.remove, self._scratch)
 
-    async def _serverless(self, task: Task, made: NotebookEnvironment) -> dict[str, str]:
+    async def _serverless(
+        self, task: Task, made: NotebookEnvironment, environments: Environments
+    ) -> dict[str, str]:
         spec = self._settings.specs.get(task.environment_key or "", Spec())
         version = spec.environment_version or spec.client or _DEFAULT_VERSION
         variables = await asyncio.to_thread(
@@ -154,8 +159,12 @@ class Compute:
             name = f"requirements-{secrets.token_hex(4)}.txt"
             text = "".join(f"{libraries.as_local(line)}\n" for line in spec.dependencies)
             (made.folder / "databricks" / name).write_text(text, encoding="utf-8")
-            try:
+
+            async def install() -> None:
                 await libraries.pip_install(made, variables, "-r", f"/databricks/{name}")
+
+            try:
+                await environments.fill(made, spec.dependencies, install)
             except PipFailedError as error:
                 raise _library_failed(str(error)) from error
         return variables

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from kedro_databricks_hybrid.sandbox.core.errors import SANDBOX_FAILED, ApiError
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs import control_flow, runs, task_order
+from kedro_databricks_hybrid.sandbox.jobs.environments import Environments
 from kedro_databricks_hybrid.sandbox.jobs.parameters import with_parameters
 from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, State, TaskFailedError, TaskRun
 from kedro_databricks_hybrid.sandbox.jobs.settings import PROGRAMS
@@ -52,6 +53,7 @@ class JobWork:
     def __init__(self, sandbox: Sandbox, libraries: Libraries, connect: Connect, runs: Runs) -> None:
         self._sandbox = sandbox
         self._libraries = libraries
+        self._environments = Environments(sandbox.layout)
         self._connect = connect
         self._runs = runs
         self._active: dict[int, asyncio.Task[None]] = {}
@@ -224,7 +226,10 @@ class JobWork:
         await compute.prepare(task, one)
         program = await asyncio.to_thread(program_of, self._sandbox, user, task, compute.checkout)
         known = {other.key: other.values for other in run.tasks}
-        async with compute.environment(task, one, self._connect) as (environment, variables):
+        async with compute.environment(task, one, self._connect, self._environments) as (
+            environment,
+            variables,
+        ):
             process = TaskProcess(environment, variables, program, known)
             one.output = process.output
             one.state, one.ready = State("RUNNING"), now()

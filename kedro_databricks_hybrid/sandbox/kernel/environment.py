@@ -10,7 +10,7 @@ import sys
 import sysconfig
 import venv
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.sandbox.core.machine_variables import machine_variables
@@ -52,6 +52,7 @@ class NotebookEnvironment:
         dbfs_mount: Whether Python code sees that root at /dbfs.
         kernels: The kind of its kernel, one of `kinds.KINDS`; None for what this machine allows.
         fixed: Further folders, and the paths at which the process sees them and cannot change them.
+        python_name: The name of its Python environment, if it is not the context's id.
     """
 
     folder: Path
@@ -64,6 +65,7 @@ class NotebookEnvironment:
     dbfs_mount: bool = True
     kernels: str | None = None
     fixed: tuple[tuple[Path, str], ...] = ()
+    python_name: str = ""
 
     @property
     def binds(self) -> list[tuple[Path | None, str]]:
@@ -90,7 +92,7 @@ class NotebookEnvironment:
     @property
     def prefix(self) -> str:
         """The Python environment of the context, as the context sees it."""
-        return f"{spark_defaults.LOCAL_DISK}/{_ENVIRONMENTS}/pythonEnv-{self.name}"
+        return f"{spark_defaults.LOCAL_DISK}/{_ENVIRONMENTS}/pythonEnv-{self.python_name or self.name}"
 
     @property
     def python(self) -> str:
@@ -106,6 +108,29 @@ class NotebookEnvironment:
     def packages(self) -> Path:
         """The Python environment of the context, as a path on this machine."""
         return self.folder / "disk" / Path(self.prefix).relative_to(spark_defaults.LOCAL_DISK)
+
+    def on_machine(self, path: str) -> Path:
+        """Return the path on this machine of an absolute path that its process sees.
+
+        Raises:
+            FileNotFoundError: It is hidden.
+        """
+        for source, target in reversed(self.binds):
+            if PurePosixPath(path).is_relative_to(target):
+                if source is None:
+                    raise FileNotFoundError(path)
+                return source / PurePosixPath(path).relative_to(target)
+        return Path(path)
+
+    @staticmethod
+    def visible_packages() -> list[str]:
+        """Return the packages with which the sandbox runs: their folders, names and versions."""
+        return [
+            str(entry)
+            for folder in _package_folders()
+            for entry in sorted(Path(folder).iterdir())
+            if entry.suffix in {".dist-info", ".egg-link", ".pth"}
+        ]
 
     def inside(self, command: list[str]) -> list[str]:
         """Return the command line that runs a command with the folders at their absolute paths."""

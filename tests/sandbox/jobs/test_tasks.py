@@ -16,6 +16,7 @@ from databricks.sdk.service.jobs import RunResultState as Result
 from databricks.sdk.service.jobs import TerminationCodeCode as Code
 from databricks.sdk.service.workspace import ImportFormat
 
+from kedro_databricks_hybrid.sandbox.clusters import libraries
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID, STOPPED_ID
 from kedro_databricks_hybrid.sandbox.core.runtimes import nearest_runtime
 from kedro_databricks_hybrid.sandbox.jobs import runs
@@ -162,7 +163,10 @@ def test_an_entry_point_of_a_wheel_on_a_new_cluster(workspace: WorkspaceClient) 
 
 
 def test_serverless_with_dependencies(workspace: WorkspaceClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The task gets an environment with its dependencies; any `sys.exit` fails it; it must name one."""
+    """The task gets an environment with its dependencies; any `sys.exit` fails it; it must name one.
+
+    The same dependencies are installed once; a wheel with other contents counts as another one.
+    """
     set_variables(monkeypatch)
     name, content = wheel("ours", ours="VALUE = 7")
     workspace.files.upload(f"/Volumes/main/default/data/{name}", io.BytesIO(content))
@@ -177,6 +181,20 @@ def test_serverless_with_dependencies(workspace: WorkspaceClient, monkeypatch: p
     said = output(workspace, run)
     assert (said.logs, said.error) == ("7 client.4.0\n['3', None]\nFalse\n", "SystemExit: 0")
     assert state(run)[1] is Result.FAILED
+    installations: list[object] = []
+    pip_install = libraries.pip_install
+
+    async def counted(*arguments: Any) -> None:
+        installations.append(arguments)
+        await pip_install(*arguments)
+
+    monkeypatch.setattr(libraries, "pip_install", counted)
+    put_script(workspace, "import ours\nprint(ours.VALUE)")
+    name, content = wheel("ours", ours="VALUE = 8")
+    workspace.files.upload(f"/Volumes/main/default/data/{name}", io.BytesIO(content), overwrite=True)
+    for _ in range(2):
+        assert output(workspace, finished(workspace, task, environments=[environment])).logs == "8\n"
+    assert len(installations) == 1
     environment.spec = compute.Environment(environment_version="4", dependencies=["/Volumes/nothing.whl"])
     run = finished(workspace, task, environments=[environment])
     assert state(run) == (Life.INTERNAL_ERROR, Result.FAILED, Code.LIBRARY_INSTALLATION_ERROR)
