@@ -74,7 +74,7 @@ def deploy(
     """
     if serverless and cluster_name:
         raise click.UsageError("--serverless and --cluster exclude each other.")
-    project = open_project(metadata, env).on(connect(profile))
+    project = open_project(metadata, env).on(connect(profile, warn))
     workspace = project.workspace
     compute_options = ComputeOptions(cluster_name, serverless, job=True)
     choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))
@@ -82,6 +82,7 @@ def deploy(
         click.echo(choice.why, err=dry_run)
     refuse_out_of_reach(choice, project.data_root)
     notebook, commit = _notebook(project, dry_run=dry_run)
+    project.require_env_in(commit)
     request = _request(project, choice)
     parameters = deployed.parameters(request, env=project.env, pipelines=pipelines, params=params)
 
@@ -171,6 +172,7 @@ def _request(project: ProjectOnWorkspace, choice: Choice) -> RunRequest:
             "backend": "job",
             "cluster": choice.name,
         },
+        prefix=project.repository.prefix,
     )
 
 

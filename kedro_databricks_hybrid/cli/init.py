@@ -72,7 +72,7 @@ def init(
     root_options = RootOptions(layout.parse_root(given) if given else None, yes)
     opened = open_project(metadata, None)
     source = git_source.source(opened.repository, opened.settings.code)
-    workspace = connect(profile)
+    workspace = connect(profile, warn)
     git_source.refuse_unreachable(source, workspace)
     say(f"Logged in to {workspace.host} as {workspace.user}")
     chosen = layout.choose(opened.on(workspace), source, root_options)
@@ -92,7 +92,7 @@ def init(
     elif not steps:
         say("Everything is already prepared; nothing was changed.")
     else:
-        commit = "commit these files, then " if files else ""
+        commit = "git add -A, commit, then " if files else ""
         say(f"Next: {commit}kedro databricks push{workspace.flags}")
     if as_json:
         said = [step.would if dry_run else step.did for step in steps]
