@@ -8,7 +8,8 @@ import sys
 import sysconfig
 import venv
 from dataclasses import dataclass
-from pathlib import Path
+from importlib import metadata
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.sandbox.core.machine_variables import machine_variables
@@ -47,6 +48,8 @@ class NotebookEnvironment:
         dbfs: Whether it may use the DBFS root.
         dbfs_mount: Whether Python code sees that root at /dbfs.
         kernels: The kind of its kernel, one of `kinds.KINDS`; None for what this machine allows.
+        fixed: Further folders, and the paths at which the process sees them and cannot change them.
+        python_name: The name of its Python environment, if it is not the context's id.
     """
 
     folder: Path
@@ -58,6 +61,8 @@ class NotebookEnvironment:
     dbfs: bool = True
     dbfs_mount: bool = True
     kernels: str | None = None
+    fixed: tuple[tuple[Path, str], ...] = ()
+    python_name: str = ""
 
     @property
     def binds(self) -> list[tuple[Path | None, str]]:
@@ -72,6 +77,7 @@ class NotebookEnvironment:
             (None, "/Workspace/Users"),
             (None, "/Workspace/Repos"),
             *((workspace / name, f"/Workspace/{name}") for name in self.visible),
+            *self.fixed,
             (root if self.dbfs_mount else None, "/dbfs"),
             (self.layout.volumes, "/Volumes"),
             (self.folder / "databricks", "/databricks"),
@@ -84,7 +90,7 @@ class NotebookEnvironment:
     @property
     def prefix(self) -> str:
         """The Python environment of the context, as the context sees it."""
-        return f"{spark_defaults.LOCAL_DISK}/{_ENVIRONMENTS}/pythonEnv-{self.name}"
+        return f"{spark_defaults.LOCAL_DISK}/{_ENVIRONMENTS}/pythonEnv-{self.python_name or self.name}"
 
     @property
     def python(self) -> str:
@@ -106,11 +112,31 @@ class NotebookEnvironment:
         """The Python environment of the context, as a path on this machine."""
         return self.folder / "disk" / Path(self.prefix).relative_to(spark_defaults.LOCAL_DISK)
 
+    def on_machine(self, path: str) -> Path:
+        """Return the path on this machine of an absolute path that its process sees.
+
+        Raises:
+            FileNotFoundError: It is hidden.
+        """
+        for source, target in reversed(self.binds):
+            if PurePosixPath(path).is_relative_to(target):
+                if source is None:
+                    raise FileNotFoundError(path)
+                return source / PurePosixPath(path).relative_to(target)
+        return Path(path)
+
+    @staticmethod
+    def visible_packages() -> list[str]:
+        """Return the names and versions of the packages with which the sandbox runs, which may be linked."""
+        return sorted(f"{each.name} {each.version}" for each in metadata.distributions())
+
     def inside(self, command: list[str]) -> list[str]:
         """Return the command line that runs a command with the folders at their absolute paths."""
         program = [*kinds.chosen(self.kernels).program(self.folder), "--parent", str(os.getpid())]
         for source, target in self.binds:
             program += ["--bind", str(source or namespace.HIDDEN), target]
+        for _, target in self.fixed:
+            program += ["--read-only", target]
         return [*program, "--cwd", DRIVER_FOLDER, "--", *command]
 
     def make(self) -> None:

@@ -6,6 +6,7 @@ python -m databricks_sandbox.kernel.inside.startup -f CONNECTION_FILE
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from ipykernel.kernelapp import IPKernelApp
@@ -41,6 +42,7 @@ def main(arguments: list[str]) -> None:
 
 def prepare(shell: InteractiveShell) -> None:
     """Define Databricks' names in the notebook, and the modules from which other code imports them."""
+    warnings.filterwarnings("ignore", "To exit: use", UserWarning)  # IPython's hint after `sys.exit`
     sys.modules["dbruntime"] = dbruntime  # what `databricks.sdk.runtime` imports from
     sys.modules["dbruntime.sdk_credential_provider"] = dbruntime
     sys.modules["dbruntime.databricks_repl_context"] = notebook_context
