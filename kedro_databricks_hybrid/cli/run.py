@@ -124,11 +124,9 @@ def run(
     try:
         outcome = follow(started, show, resume=resume, seconds=timeout)
         if _has_lost_workspace(started):
-            tell("The Python process may no longer read /Workspace, so this runs again in a new one.")
-            run_id = new_run_id()
-            with starting():
-                started = launch.start(run_id, options, fresh=fresh, seconds=timeout)
-            outcome = follow(started, show, resume=project.attach_command(run_id), seconds=timeout)
+            started = launch.start_again(options, seconds=timeout)
+            resume = project.attach_command(started.run_id)
+            outcome = follow(started, show, resume=resume, seconds=timeout)
     finally:
         if fresh and started.outcome.ended:
             with contextlib.suppress(HybridError):  # the outcome of the run is known already
@@ -175,6 +173,12 @@ class _Launch:
         if not fresh:
             warm.remember_run(run_id)
         return started
+
+    def start_again(self, options: dict[str, Any], *, seconds: float | None) -> Started:
+        """Start the run in a new process, as that of its first try may no longer read /Workspace."""
+        self.say("The Python process may no longer read /Workspace, so this runs again in a new one.")
+        with starting():
+            return self.start(new_run_id(), options, fresh=False, seconds=seconds)
 
     def describe(self) -> None:
         """Print which commit runs on which compute, and warn if it differs from the local project."""

@@ -5,11 +5,13 @@ The SDK has no public way to set the adapter of its session, so this module know
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
 import time
 from collections import Counter
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -94,6 +96,9 @@ class Transport(HTTPAdapter):
         self._not_before = 0.0
         self._slots = threading.BoundedSemaphore(CONCURRENCY)
         self._pages: Counter[str] = Counter()
+        self._date = ""
+        self.seconds = 0
+        """The server's time in its last answer, in seconds since 1970; 0 if it is unknown."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' own signature
         """Send bodies in larger blocks than urllib3's default, where its version allows that."""
@@ -139,7 +144,14 @@ class Transport(HTTPAdapter):
                 self._silence.failed(why, "accepted the request")
                 response.headers["Retry-After"] = str(self._hold(response.headers.get("Retry-After")))
         _check(response, stream=stream)
+        self._note_time(response.headers.get("Date", ""))
         return response
+
+    def _note_time(self, date: str) -> None:
+        if date == self._date:  # as often as not: it changes once a second
+            return
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            self._date, self.seconds = date, int(parsedate_to_datetime(date).timestamp())
 
     def _count_page(self, request: PreparedRequest) -> None:
         """Refuse a listing whose pages do not end."""
@@ -218,14 +230,16 @@ def network_message(error: BaseException) -> str:
     return found["said"].strip() if found else message
 
 
-def mount(api: ApiClient, silence: Silence) -> None:
-    """Send all requests of an API client through a transport.
+def mount(api: ApiClient, silence: Silence) -> Transport:
+    """Send all requests of an API client through a transport, and return it.
 
     Args:
         api: The API client.
         silence: Learns why the server does not answer.
     """
-    _mount(_session_of(api), Transport(silence))
+    transport = Transport(silence)
+    _mount(_session_of(api), transport)
+    return transport
 
 
 def storage_session(api: ApiClient) -> Session:

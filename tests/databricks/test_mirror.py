@@ -253,22 +253,6 @@ def test_a_mark_that_somebody_tampered_with_deletes_nothing(filed: Site, name: s
     assert victim.exists()
 
 
-def test_a_file_that_turns_into_a_notebook_and_back(filed: Site) -> None:
-    """The two have different names there, so the old one is deleted before the new one is sent."""
-    source = "# Databricks notebook source\n"
-    deleted, sent = "POST /api/2.0/workspace/delete", "/tiny-files/n.py"
-    filed.write({"n.py": "n = 1\n"})
-    filed.call("push", "--no-data")
-    for content, turns in ((source + "1\n", True), (source + "2\n", False), ("n = 2\n", True)):
-        filed.requests.clear()
-        filed.write({"n.py": content})
-        filed.call("push", "--no-data")
-        requests = [each for each in filed.requests if each == deleted or each.endswith(sent)]
-        assert requests[-1].endswith(sent)
-        assert (deleted in requests) is turns
-        assert (mirror(filed) / "n.py").read_text() == content
-
-
 def test_a_mark_that_is_none(filed: Site) -> None:
     """The file is named; what it once said is unknown, so nothing is sent or deleted."""
     filed.call("push", "--no-data")

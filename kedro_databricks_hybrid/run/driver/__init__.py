@@ -68,12 +68,6 @@ def is_about_options(error: BaseException) -> bool:
     return frames[-1].endswith(refusing) and not is_in_runner
 
 
-def is_in_import(error: BaseException) -> bool:
-    """Tell whether an import was interrupted, which leaves a package partly imported."""
-    codes = (frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__))
-    return any(each.co_name == "<module>" or "<frozen importlib" in each.co_filename for each in codes)
-
-
 def has_lost_workspace(error: BaseException | None) -> bool:
     """Tell whether files below /Workspace may not be read any more: a process has access for 36 hours."""
     while error is not None:
@@ -81,3 +75,9 @@ def has_lost_workspace(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def is_in_import(error: BaseException) -> bool:
+    """Tell whether an import was interrupted, which leaves a package partly imported."""
+    codes = (frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(each.co_name == "<module>" or "<frozen importlib" in each.co_filename for each in codes)

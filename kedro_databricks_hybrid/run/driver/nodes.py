@@ -84,7 +84,7 @@ class NodeEvents:
         paths: list[Path] = []
         with contextlib.suppress(Exception):  # the runner will report it
             paths = paths_of(self._dataset(name), with_version=False)
-        if not paths or any(_exists(path) for path in paths):
+        if not paths or any(map(_exists, paths)):
             return
         path = paths[-1]
         beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -113,7 +113,8 @@ def size_of(dataset: object) -> int | None:
 
 
 def _exists(path: Path) -> bool:
-    return os.path.exists(path)  # noqa: PTH110 - /dbfs may answer with Errno 95
+    """Tell whether a path exists; Path.exists raises the Errno 95 of compute that does not support /dbfs."""
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def paths_of(dataset: object, *, with_version: bool) -> list[Path]:
