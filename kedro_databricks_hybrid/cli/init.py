@@ -15,7 +15,7 @@ from kedro_databricks_hybrid.cli.options import Command, json_option, profile_op
 from kedro_databricks_hybrid.databricks import git_folder
 from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import LoginError
-from kedro_databricks_hybrid.git.repository import is_local
+from kedro_databricks_hybrid.git.remotes import is_local
 from kedro_databricks_hybrid.project import git_source, scaffold
 from kedro_databricks_hybrid.project.project import open_project
 

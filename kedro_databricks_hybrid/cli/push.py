@@ -155,15 +155,16 @@ def _push_to_remote(project: ProjectOnWorkspace, source: Source, *, wip: bool) -
     edited = repository.edited_paths() if wip else []
     if edited:
         snapshot = work_in_progress.take(repository, project.workspace.user, source.branch)
-        with waiting(f"Pushing {snapshot.branch} to {source.shown_url}"):
+        with waiting(f"Pushing {snapshot.branch} to {source.shown_pushed_to}"):
             work_in_progress.push(repository, remote, snapshot)
         count = with_count(len(edited), "uncommitted edit")
-        say(f"Pushed {snapshot.branch} to {source.shown_url}, with your {count}: {first_names(edited)}")
+        say(f"Pushed {snapshot.branch} to {source.shown_pushed_to}, with your {count}: {first_names(edited)}")
         return Target(branch=snapshot.branch, sha=snapshot.commit.sha)
     warn_of_edits(project)
-    with waiting(f"Pushing {source.branch} to {source.shown_url}"):
+    pushed_to = source.shown_pushed_to
+    with waiting(f"Pushing {source.branch} to {pushed_to}"):
         is_new = repository.push(remote, source.branch)
-    say(f"Pushed {source.branch} to {source.shown_url}" if is_new else f"{source.shown_url} is up to date.")
+    say(f"Pushed {source.branch} to {pushed_to}" if is_new else f"{pushed_to} is up to date.")
     return Target(branch=source.branch, sha=source.commit.sha)
 
 
@@ -173,15 +174,15 @@ def _say_commit_plan(project: ProjectOnWorkspace, source: Source, *, wip: bool) 
     if edited:
         branch = work_in_progress.branch_name(project.workspace.user, branch)
         count = with_count(len(edited), "uncommitted edit")
-        say(f"Would push {branch} to {source.shown_url}, with your {count}: {first_names(edited)}")
+        say(f"Would push {branch} to {source.shown_pushed_to}, with your {count}: {first_names(edited)}")
     else:
         ref = f"refs/heads/{branch}"
         found = project.repository.at_remote(project.settings.code.remote, ref) or {}
         is_pushed = found.get(ref) == sha
         say(
-            f"{source.shown_url} is up to date."
+            f"{source.shown_pushed_to} is up to date."
             if is_pushed
-            else f"Would push {branch} to {source.shown_url}"
+            else f"Would push {branch} to {source.shown_pushed_to}"
         )
     path = project.git_folder
     folder = git_folder.find(project.workspace, path)
@@ -197,7 +198,7 @@ def _say_commit_plan(project: ProjectOnWorkspace, source: Source, *, wip: bool) 
 def _remove_snapshots(project: ProjectOnWorkspace, source: Source) -> None:
     user, remote = project.workspace.user, project.settings.code.remote
     if work_in_progress.remove(project.repository, remote, user, source.branch):
-        say(f"Removed {work_in_progress.branch_name(user, source.branch)} from {source.shown_url}")
+        say(f"Removed {work_in_progress.branch_name(user, source.branch)} from {source.shown_pushed_to}")
 
 
 def warn_of_edits(project: Project) -> None:

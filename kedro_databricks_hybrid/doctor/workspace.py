@@ -20,7 +20,7 @@ from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.doctor import project as of_project
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
 from kedro_databricks_hybrid.errors import LoginError, WorkspaceError
-from kedro_databricks_hybrid.git.repository import is_local
+from kedro_databricks_hybrid.git.remotes import is_local
 from kedro_databricks_hybrid.project import git_source, runtimes
 
 if TYPE_CHECKING:

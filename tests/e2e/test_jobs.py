@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e import package_index
 from tests.e2e.test_control import FAULT
 from tests.e2e.test_run import PROFILE, PUSH, RUN, commit_node, doubled
 from tests.e2e.test_runs import let_go, run_id, waiting
+from tests.wheels import write_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,9 +76,14 @@ def test_a_failing_node_on_serverless_compute(tiny: Callable[[str], Shell]) -> N
     write(
         shell,
         cloud=f"data: {{root: {_VOLUME}/serverless-run}}\ncompute: {{cluster: serverless}}\n",
-        **{"requirements.txt": "pyspark\nkedro\n"},
+        **{"requirements.txt": "pyspark\nkedro\n./wheels/kdh_probe-1.0-py3-none-any.whl  # ours\n"},
     )
-    commit_node(shell, 'print("so far so good", flush=True)\nraise ValueError("not today")')
+    write_wheel(shell.folder / "wheels", "kdh-probe", "1.0")
+    shell.ok("git add .")
+    commit_node(
+        shell,
+        'import kdh_probe\nprint("probe", kdh_probe.VERSION, flush=True)\nraise ValueError("not today")',
+    )
     shell.ok(f"{PUSH} --env=cloud")
     shell.fails(f"{RUN} --serverless", "cannot reach the data root dbfs:/", "--volume=")
     began = now(shell)
@@ -86,7 +91,7 @@ def test_a_failing_node_on_serverless_compute(tiny: Callable[[str], Shell]) -> N
     assert failed.status == 1, str(failed)
     assert "Serverless compute runs no commands, so this run becomes a job." in failed.out
     assert "Not installed from requirements.txt, as the runtime has it: pyspark" in failed.out
-    assert "so far so good" in failed.out
+    assert "probe 1.0" in failed.out
     assert "ValueError: not today" in failed.errors[0]
     assert f'File "{shell.folder / "src/tiny_shop/pipeline_registry.py"}"' in failed.err
     (run,) = jobs_of(shell, began)
@@ -97,8 +102,7 @@ def test_a_failing_node_on_serverless_compute(tiny: Callable[[str], Shell]) -> N
 def test_a_workspace_without_environments_for_notebooks(tiny: Callable[[str], Shell], tmp_path: Path) -> None:
     """The notebook itself installs the requirements with %pip, and the output says so; also after deploy."""
     shell = tiny("no-environment")
-    package_index.write_wheel(tmp_path / "index", "1.0")
-    wheel = next((tmp_path / "index").rglob("*.whl"))
+    wheel = write_wheel(tmp_path, "kdh-probe", "1.0")
     address = f"{_VOLUME}/{wheel.name}"
     shell.client().files.upload(address, BytesIO(wheel.read_bytes()), overwrite=True)
     write(
