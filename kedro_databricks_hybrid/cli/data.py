@@ -9,6 +9,7 @@ from kedro.framework.cli.utils import split_string
 
 from kedro_databricks_hybrid.cli.options import (
     Command,
+    connect,
     env_option,
     json_option,
     profile_option,
@@ -16,7 +17,6 @@ from kedro_databricks_hybrid.cli.options import (
 )
 from kedro_databricks_hybrid.cli.output import in_bytes, print_table
 from kedro_databricks_hybrid.cli.startup_files import startup_files_option
-from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.project.project import open_project
 from kedro_databricks_hybrid.transfer import local
 from kedro_databricks_hybrid.transfer.plan import local_time

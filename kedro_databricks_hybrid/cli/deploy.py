@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kedro_databricks_hybrid.cli.follow import follow, record_printer, report, starting
-from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json, warn
+from kedro_databricks_hybrid.cli.options import (
+    Command,
+    connect,
+    env_option,
+    profile_option,
+    say,
+    say_json,
+    warn,
+)
 from kedro_databricks_hybrid.cli.run_job import with_requirements
 from kedro_databricks_hybrid.databricks import clusters
-from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import WorkspaceError
 from kedro_databricks_hybrid.project import git_source, notebook
 from kedro_databricks_hybrid.project import settings as databricks_yml

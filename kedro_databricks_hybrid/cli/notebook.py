@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, warn
-from kedro_databricks_hybrid.databricks.workspace import connect, translated
+from kedro_databricks_hybrid.cli.options import Command, connect, env_option, profile_option, say, warn
+from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import HybridError, NotFoundError, SettingsError
 from kedro_databricks_hybrid.project import notebook as project_notebook
 from kedro_databricks_hybrid.project import scaffold

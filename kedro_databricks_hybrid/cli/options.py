@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import IO
 
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+
     Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -84,6 +86,22 @@ def json_option(function: Function) -> Function:
     """Add --json, which moves all other output to stderr."""
     text = "Print the result as one line of JSON; other output goes to stderr."
     return click.option("--json", "as_json", is_flag=True, help=text)(function)
+
+
+def connect(profile: str | None) -> Workspace:
+    """Log in to a workspace, and say if variables of the environment beat the profile.
+
+    Raises:
+        LoginError: As `workspace.connect`.
+        ConnectionFailedError: As `workspace.connect`.
+    """
+    from kedro_databricks_hybrid.databricks import workspace
+
+    found = workspace.connect(profile)
+    if found.overriding:
+        names = " and ".join(found.overriding)
+        warn(f"{names} of the environment is used, not the profile {profile}'s own login.")
+    return found
 
 
 def say(line: str) -> None:

@@ -9,6 +9,7 @@ import click
 
 from kedro_databricks_hybrid.cli.options import (
     Command,
+    connect,
     env_option,
     json_option,
     profile_option,
@@ -20,7 +21,6 @@ from kedro_databricks_hybrid.cli.startup_files import consent, startup_files_opt
 from kedro_databricks_hybrid.databricks import git_folder, git_folder_rescue
 from kedro_databricks_hybrid.databricks.git_folder import Target
 from kedro_databricks_hybrid.databricks.git_folder_rescue import EditHandling
-from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.project import git_source
 from kedro_databricks_hybrid.project.project import open_project
 

@@ -11,6 +11,7 @@ import click
 from kedro_databricks_hybrid.cli import layout
 from kedro_databricks_hybrid.cli.options import (
     Command,
+    connect,
     env_option,
     json_option,
     profile_option,
@@ -22,7 +23,6 @@ from kedro_databricks_hybrid.cli.output import first_names, waiting, with_count
 from kedro_databricks_hybrid.cli.pull import edit_handling, rescue_options
 from kedro_databricks_hybrid.databricks import git_folder, git_folder_rescue, mirror
 from kedro_databricks_hybrid.databricks.git_folder import Target
-from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import ConnectionFailedError, GitError
 from kedro_databricks_hybrid.git import work_in_progress
 from kedro_databricks_hybrid.project import git_source

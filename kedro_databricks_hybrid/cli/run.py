@@ -13,10 +13,9 @@ from kedro.framework.cli.project import run as kedro_run
 
 from kedro_databricks_hybrid.cli import layout, run_job
 from kedro_databricks_hybrid.cli.follow import follow, record_printer, report, starting
-from kedro_databricks_hybrid.cli.options import Command, profile_option, say, warn
+from kedro_databricks_hybrid.cli.options import Command, connect, profile_option, say, warn
 from kedro_databricks_hybrid.cli.push import push, warn_of_edits
 from kedro_databricks_hybrid.databricks import clusters
-from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import ComputeError, HybridError
 from kedro_databricks_hybrid.git import work_in_progress
 from kedro_databricks_hybrid.project.project import open_project

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from kedro_databricks_hybrid.cli.follow import follow, record_printer, report
-from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json
+from kedro_databricks_hybrid.cli.options import Command, connect, env_option, profile_option, say, say_json
 from kedro_databricks_hybrid.cli.output import print_table
-from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import RunError
 from kedro_databricks_hybrid.project.project import open_project
 from kedro_databricks_hybrid.run import history

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json
+from kedro_databricks_hybrid.cli.options import Command, connect, env_option, profile_option, say, say_json
 from kedro_databricks_hybrid.cli.output import first_names, with_count
 from kedro_databricks_hybrid.databricks import clusters, git_folder, git_folder_edits
-from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import HybridError
 from kedro_databricks_hybrid.git import work_in_progress
 from kedro_databricks_hybrid.git.remotes import without_credentials

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kedro_databricks_hybrid import __version__
+from kedro_databricks_hybrid.databricks import login
 from kedro_databricks_hybrid.databricks.client import Client, defer_services
 from kedro_databricks_hybrid.errors import (
     ConnectionFailedError,
@@ -31,6 +32,7 @@ SANDBOX_PROFILE = "sandbox"
 # What the SDK appends to every login error: names of variables, and the host.
 _CONFIGURATION = re.compile(r"[. ]*\bConfig: \S+=.*$")
 _GIT = re.compile(r"\b(git|repo|repository)\b", re.IGNORECASE)  # then the token is a Git provider's
+_SEVERAL = re.compile(r"more than one authorization method configured: (\w[\w -]*)")
 _NO_DISCOVERY = "Invalid URL 'None'"  # the SDK got no OAuth endpoints from the host
 _ME = "/api/2.0/preview/scim/v2/Me"
 _FIRST_ANSWER_SECONDS = 5
@@ -39,11 +41,19 @@ _RETRY_SECONDS = 300
 
 @dataclass(frozen=True)
 class Workspace:
-    """A workspace after a successful login: the SDK's client and the user's name."""
+    """A workspace after a successful login.
+
+    Args:
+        client: The SDK's client.
+        user: The user's name.
+        profile: The profile that the command names; None without one.
+        overriding: The variables of the environment that were used instead of the profile's own login.
+    """
 
     client: Client
     user: str
     profile: str | None
+    overriding: tuple[str, ...] = ()
 
     @property
     def host(self) -> str:
@@ -72,7 +82,14 @@ def connect(profile: str | None) -> Workspace:
         LoginError: No login was found, it is not accepted, or the sandbox is not running.
         ConnectionFailedError: The host does not answer.
     """
-    return _logged_in(_config(profile), profile)
+    config, overriding = _config(profile)
+    try:
+        return replace(_logged_in(config, profile), overriding=overriding)
+    except LoginError as error:
+        if not overriding:
+            raise
+        hint = f"{' and '.join(overriding)} of the environment beat the profile {profile}: unset them."
+        raise LoginError(error.message, hint=hint) from error
 
 
 def connect_with(host: str, token: str) -> Workspace:
@@ -108,10 +125,12 @@ def _user_name(client: Client) -> str | None:
     return answer.get("userName") if isinstance(answer, dict) else None
 
 
-def _config(profile: str | None) -> Config:
+def _config(profile: str | None) -> tuple[Config, tuple[str, ...]]:
+    """Return the SDK's configuration, and the variables of the environment that beat the profile."""
     defer_services()
     from databricks.sdk.core import Config
 
+    overriding: tuple[str, ...] = ()
     if profile == SANDBOX_PROFILE:
         running = connection.read()
         if running is None:
@@ -125,25 +144,38 @@ def _config(profile: str | None) -> Config:
             retry_timeout_seconds=_FIRST_ANSWER_SECONDS,
         )
     else:
+        found = login.find(profile, login.attributes_of(Config))
+        trimmed: dict[str, Any] = found.trimmed_host()
+        if "workspace_id" in trimmed and not hasattr(Config, "workspace_id"):
+            del trimmed["workspace_id"]  # older SDKs know only hosts of one workspace
+        section = found.profile if trimmed else profile
         try:
-            config = Config(profile=profile, retry_timeout_seconds=_FIRST_ANSWER_SECONDS)
+            config = Config(profile=section, retry_timeout_seconds=_FIRST_ANSWER_SECONDS, **trimmed)
         except ValueError as error:
-            sought = (
-                f"profile {profile!r} of ~/.databrickscfg" if profile else "environment or ~/.databrickscfg"
-            )
-            message = _CONFIGURATION.sub("", _one_line(error))
-            if _NO_DISCOVERY in message:
-                raise ConnectionFailedError(
-                    f"The host of the Databricks login in the {sought} does not return its OAuth endpoints.",
-                    hint="Check the host, the network and the proxy settings, then try again.",
-                ) from None
-            known = "" if "cannot configure default credentials" in message else f": {message}"
-            raise LoginError(
-                f"No Databricks login was found in the {sought}{known}.",
-                hint="Run `databricks auth login`, name a profile with --profile, "
-                "or try without an account: `kedro databricks sandbox start`, then --profile=sandbox.",
-            ) from None
-    return config.with_user_agent_extra("kedro-databricks-hybrid", __version__)
+            raise _not_configured(_CONFIGURATION.sub("", _one_line(error)), found) from None
+        overriding = found.overriding
+    return config.with_user_agent_extra("kedro-databricks-hybrid", __version__), overriding
+
+
+def _not_configured(message: str, found: login.Login) -> HybridError:
+    """Return the error for a login that the SDK cannot use, by its message."""
+    if _NO_DISCOVERY in message:
+        return ConnectionFailedError(
+            f"The host of the Databricks login in the {found.shown} does not return its OAuth endpoints.",
+            hint="Check the host, the network and the proxy settings, then try again.",
+        )
+    if several := _SEVERAL.search(message):
+        fix = f"unset {', '.join(found.variables)}" if found.variables else f"edit {found.file}"
+        return LoginError(
+            f"The login in the {found.shown} has more than one authorization method: {several[1].strip()}.",
+            hint=f"Choose one with auth_type (DATABRICKS_AUTH_TYPE), or {fix}.",
+        )
+    known = "" if "cannot configure default credentials" in message else f": {message}"
+    return LoginError(
+        f"No Databricks login was found in the {found.shown}{known}.",
+        hint="Run `databricks auth login`, name a profile with --profile, "
+        "or try without an account: `kedro databricks sandbox start`, then --profile=sandbox.",
+    )
 
 
 @contextmanager

@@ -38,7 +38,11 @@ def login(workspace: Workspace) -> Finding:
     """Report the user, the workspace and the profile of the login."""
     profile = workspace.profile or workspace.client.config.profile
     by = f"profile {profile}" if profile else "the environment"
-    return green("login", f"{workspace.user} at {workspace.host}, by {by}")
+    found = f"{workspace.user} at {workspace.host}, by {by}"
+    if workspace.overriding:
+        names = " ".join(workspace.overriding)
+        return yellow("login", f"{found}, but with {names} of the environment", f"unset {names}")
+    return green("login", found)
 
 
 def clock(workspace: Workspace) -> Finding:
