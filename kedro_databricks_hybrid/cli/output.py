@@ -242,7 +242,7 @@ def first_names(names: Collection[object]) -> str:
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[int] = (), err: bool = False
 ) -> None:
-    """Print a heading and the rows, each column as wide as its longest cell.
+    """Print a heading and the rows, each column as wide as its longest cell, control characters as escapes.
 
     Args:
         columns: The headings.
@@ -250,7 +250,7 @@ def print_table(
         right: The numbers of the columns that are aligned right, from 0.
         err: Print to stderr instead of stdout.
     """
-    table = [columns, *rows]
+    table = [[shown(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(columns))]
     for row in table:
         cells = [

@@ -25,6 +25,7 @@ from kedro_databricks_hybrid.databricks import git_folder, git_folder_rescue, mi
 from kedro_databricks_hybrid.databricks.git_folder import Target
 from kedro_databricks_hybrid.errors import ConnectionFailedError, GitError
 from kedro_databricks_hybrid.git import work_in_progress
+from kedro_databricks_hybrid.git.unsafe_names import shown
 from kedro_databricks_hybrid.project import git_source
 from kedro_databricks_hybrid.project.project import open_project
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from kedro_databricks_hybrid.databricks.git_folder_rescue import EditHandling
     from kedro_databricks_hybrid.git.repository import Repository
-    from kedro_databricks_hybrid.project.git_source import Source
+    from kedro_databricks_hybrid.project.git_source import Source, Unsupported
     from kedro_databricks_hybrid.project.project import Project, ProjectOnWorkspace
 
     PushData = Callable[[ProjectOnWorkspace], dict[str, Any]] | None
@@ -142,9 +143,13 @@ def _refuse_unsupported(repository: Repository, sha: str) -> None:
     """Refuse submodules, and warn of Git LFS: a Git folder has the contents of neither."""
     found = git_source.find_unsupported(repository, sha)
     git_source.refuse_submodules(found)
+    _warn_of_pointers(found)
+
+
+def _warn_of_pointers(found: Unsupported) -> None:
     if found.lfs_files:
         warn(
-            f"Git folders contain the pointers of Git LFS, not the files: {first_names(found.lfs_files)}. "
+            f"Databricks gets the pointers of Git LFS, not the files: {first_names(found.lfs_files)}. "
             "Keep data in the data folder, which push uploads."
         )
 
@@ -248,7 +253,7 @@ def _say_files_plan(project: ProjectOnWorkspace) -> dict[str, Any]:
     would = mirror.compare(project.workspace, path, project.repository, snapshot)
     for what, names in (("send", would.changed), ("delete", would.gone)):
         for name in names[:_SHOWN]:
-            say(f"Would {what} {name}")
+            say(f"Would {what} {shown(name)}")
         if len(names) > _SHOWN:
             say(f"Would {what} {with_count(len(names) - _SHOWN, 'file')} more")
     say(
@@ -264,6 +269,8 @@ def _sync(project: ProjectOnWorkspace, last: str | None) -> str:
     snapshot = work_in_progress.take(repository, project.workspace.user, _branch(project))
     if snapshot.commit.sha == last:
         return last
+    if last is None:
+        _warn_of_pointers(git_source.find_unsupported(repository, snapshot.commit.sha))
     done = mirror.sync(project.workspace, path, repository, snapshot)
     if done.changed or done.gone or last is None:
         say(
