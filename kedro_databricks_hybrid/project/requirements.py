@@ -36,6 +36,7 @@ FILES = (*REQUIREMENTS_FILES, pyproject.PATH, *(tool.lock for tool in locks.TOOL
 EDIT = "Fix the requirements, commit, then `kedro databricks push`."
 """The next step after requirements that pip cannot install."""
 
+_METADATA = ("pyproject.toml", "setup.py", "setup.cfg")
 _REQUIRE_HASHES = "--require-hashes"
 
 
@@ -302,6 +303,9 @@ def _digest(listing: Listing, files: Files, options: str) -> str:
     digest = hashlib.sha256(options.encode())
     for name, content in listing.files.items():
         digest.update(name.encode() + b"\0" + content + b"\0")
-    for path in listing.paths:
-        digest.update(f"{path}\0{files.identify(path)}\0".encode())
+    for line in listing.lines:
+        # Code of an editable installation is used where it is: only its metadata is installed.
+        names = [f"{line.path}/{name}" for name in _METADATA] if line.option == "-e" else [line.path]
+        for path in names if line.path is not None else []:
+            digest.update(f"{path}\0{files.identify(str(path))}\0".encode())
     return digest.hexdigest()

@@ -256,7 +256,7 @@ class _Reader:
         """Read an included file; return the line if it must stay, None if the file's lines replace it."""
         is_constraint = not options.requirement
         given = str((options.constraint if is_constraint else options.requirement)[0])
-        if _SCHEME.match(given) or _VARIABLE.search(given):
+        if _SCHEME.match(given) or _VARIABLE.search(given) or posixpath.isabs(given):
             self.listing.unclear.append(_COMMENT.sub("", raw).strip())
             return Line(raw)
         path = _joined_path(posixpath.dirname(file), given)

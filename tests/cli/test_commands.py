@@ -50,6 +50,15 @@ def test_a_job_at_a_commit_needs_commits(pushed: Site) -> None:
     assert "Set code.job_source to git_folder, or code.sync to git." in said
 
 
+def test_the_address_that_is_pushed_to_is_told(site: Site) -> None:
+    """It is not the one that Databricks clones if the settings name another."""
+    address = "https://gitlab.example.com/team/tiny.git"
+    site.write({"conf/base/databricks.yml": f"{CODE}  url: {address}\n"})
+    said = site.call("push", "--no-data", "--dry-run").output
+    assert f"Would push main to {site.remote}\n" in said
+    assert f"Would clone {address} into" in said
+
+
 def test_names_from_databricks_cannot_steer_the_terminal(pushed: Site) -> None:
     """Control characters in the names of files are printed as escapes."""
     folder = pushed.sandbox.layout.dbfs / DATA / "08_reporting"

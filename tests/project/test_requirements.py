@@ -65,6 +65,16 @@ INCLUDES: dict[str, str | bytes] = {
 }
 
 
+def test_code_of_an_editable_installation_is_no_change() -> None:
+    """It is used where it is; that of another folder is copied when it is installed."""
+    for line, is_change in (("-e libs/x", False), ("./libs/x", True)):
+        before, after = (
+            found({"requirements.txt": line, "libs/x/setup.py": "", "libs/x/code.py": code}).digest
+            for code in ("1", "2")
+        )
+        assert (before != after) is is_change
+
+
 @pytest.mark.parametrize("name", INCLUDES)
 def test_what_a_file_names_counts_as_well(name: str) -> None:
     """A change in an included file, above the project too, in a folder or a wheel is a change; loops end."""
@@ -225,6 +235,7 @@ UNCLEAR = {
     "./folder": "./folder",
     "-r https://example.com/x.txt": "-r https://example.com/x.txt",
     "-r ${FOLDER}/x.txt": "-r ${FOLDER}/x.txt",
+    "-r /Volumes/a/b/c/x.txt": "-r /Volumes/a/b/c/x.txt",
     "-c https://example.com/x.txt  # theirs": "-c https://example.com/x.txt",
     "no such requirement !": "no such requirement !",
     "--no-such-option x": "--no-such-option x",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import subprocess
@@ -35,17 +36,21 @@ class Generated:
     Args:
         folder: The project; the packages lie beside it.
         random: What chooses.
+        hashed: Whether pip checks hashes, so that each line needs one.
         files: The lines of each file.
     """
 
     folder: Path
     random: random.Random
+    hashed: bool = False
     files: dict[str, list[str]] = field(default_factory=dict)
 
     def write(self) -> None:
         """Write the packages, and the files in encodings of their own."""
         index = self.folder / "wheels"
-        self.files = {"requirements.txt": [f"--find-links {index.as_posix()}", "--no-index"]}
+        options = ["--prefer-binary", "--only-binary :all:", "--trusted-host=example.com", "--no-index"]
+        self.random.shuffle(options)
+        self.files = {"requirements.txt": [f"--find-links {index.as_posix()}", *options]}
         for number in range(PACKAGES):
             name = f"pack-{number}"
             for version in VERSIONS:
@@ -62,7 +67,7 @@ class Generated:
     def _add(self, name: str) -> None:
         """Add one package in a random form to a random file."""
         spelled = self.random.choice((name, name.replace("-", "_"), name.upper(), name.replace("-", ".")))
-        form = self.random.choice(FORMS)
+        form = self.random.choice(HASHED if self.hashed else FORMS)
         file = self.random.choice(("requirements.txt", "requirements.txt", "more.txt", "deep/even more.txt"))
         if file not in self.files:
             self.files[file] = []
@@ -131,6 +136,27 @@ FORMS: tuple[Callable[[str, Generated], list[str]], ...] = (
 )
 
 
+def _digest(name: str, made: Generated) -> str:
+    wheel = made.folder / "wheels" / f"{canonicalize_name(name).replace('-', '_')}-1.5-py3-none-any.whl"
+    return hashlib.sha256(wheel.read_bytes()).hexdigest()
+
+
+def _hashed(name: str, made: Generated) -> list[str]:
+    return [f"{name}[one]==1.5 --hash=sha256:{_digest(name, made)} --hash=sha256:{'0' * 64}  # two"]
+
+
+def _hashed_below(name: str, made: Generated) -> list[str]:
+    return [f"{name}==1.5 ; python_version > '3' \\", f"    --hash=sha256:{_digest(name, made)}"]
+
+
+def _hashed_wheel(name: str, made: Generated) -> list[str]:
+    file = f"wheels/{canonicalize_name(name).replace('-', '_')}-1.5-py3-none-any.whl"
+    return [f"./{file} --hash=sha256:{_digest(name, made)}"]
+
+
+HASHED = (_hashed, _hashed_below, _hashed_wheel)
+
+
 def expected(listing: Listing) -> dict[str, tuple[str, set[str]]]:
     """Return the version and the extras of each package that pip takes of what was read."""
     found = {}
@@ -163,12 +189,12 @@ def report(project: Path) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_what_is_read_is_what_pip_would_take(seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("seed", "hashed"), [(0, False), (1, False), (2, True)])
+def test_what_is_read_is_what_pip_would_take(seed: int, hashed: bool, tmp_path: Path) -> None:
     """Every package in its version and with its extras, whatever file, form and encoding it is in."""
-    Generated(tmp_path, random.Random(seed)).write()  # noqa: S311 - chooses forms
+    Generated(tmp_path, random.Random(seed), hashed).write()  # noqa: S311 - chooses forms
     listing = requirements_file.read("requirements.txt", WorkingTreeFiles(tmp_path))
-    assert (listing.unclear, listing.missing) == ([], [])
+    assert (listing.unclear, listing.missing, listing.has_hashes) == ([], [], hashed)
     taken = {
         canonicalize_name(each["metadata"]["name"]): (
             each["metadata"]["version"],
