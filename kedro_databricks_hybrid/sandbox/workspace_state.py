@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from kedro_databricks_hybrid.sandbox.clusters.model import Clusters
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.core.store import Store
-from kedro_databricks_hybrid.sandbox.core.workspace_kinds import DEFAULT_KIND, KINDS, Kind
+from kedro_databricks_hybrid.sandbox.core.users import DEFAULT_USER, Access, Users
+from kedro_databricks_hybrid.sandbox.core.workspace_kinds import DEFAULT_KIND, KINDS, UPLOADS, Kind
 from kedro_databricks_hybrid.sandbox.faults.rules import Faults
 from kedro_databricks_hybrid.sandbox.identity.tokens import AccessTokens, Tokens
-from kedro_databricks_hybrid.sandbox.identity.users import DEFAULT_USER, Access, Users
 from kedro_databricks_hybrid.sandbox.kernel.access import NotebookAccess, NotebookAccesses
 from kedro_databricks_hybrid.sandbox.kernel.environment import NotebookEnvironment
 from kedro_databricks_hybrid.sandbox.repos.credentials import GitCredentials
 from kedro_databricks_hybrid.sandbox.repos.model import Repos
 from kedro_databricks_hybrid.sandbox.secrets.model import Secrets
 from kedro_databricks_hybrid.sandbox.volumes.model import UnityCatalog
-from kedro_databricks_hybrid.sandbox.volumes.upload_model import UPLOADS
 from kedro_databricks_hybrid.sandbox.workspace.model import Tree
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.core.layout import Layout
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
 
 _DOCUMENT = "workspace"
+Value = TypeVar("Value")
+
+
+class _Kept(Generic[Value]):
+    """A value of the workspace that is the same after a restart."""
+
+    def __init__(self, default: Value) -> None:
+        self._default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, sandbox: Sandbox, owner: type) -> Value:
+        value: Value = sandbox.document.get(self._name, self._default)
+        return value
+
+    def __set__(self, sandbox: Sandbox, value: Value) -> None:
+        sandbox.document[self._name] = value
+        sandbox.store.save_now(_DOCUMENT, sandbox.document)
 
 
 class Sandbox:
@@ -36,10 +54,29 @@ class Sandbox:
         user: The name of the user that it has from the start.
         url: The server's address; set once the server listens.
         like: The kind of workspace, one of KINDS; None for that of the last start.
+        kernels: The kind of its kernels, one of `kernel.kinds.KINDS`; None for what this machine allows.
+
+    Attributes:
+        public_dbfs_root: Whether dbfs:/ may be used; new workspaces on Databricks forbid it.
+        task_environments: Whether notebook tasks on serverless compute may name an environment; not all
+            workspaces allow it.
+        uploads: How large files are uploaded to volumes, one of UPLOADS.
+        port: The port of the last start, 0 if there was none.
     """
 
+    public_dbfs_root = _Kept(default=True)
+    task_environments = _Kept(default=True)
+    uploads = _Kept(UPLOADS[0])
+    port = _Kept(0)
+
     def __init__(
-        self, layout: Layout, *, user: str = DEFAULT_USER, url: str = "", like: str | None = None
+        self,
+        layout: Layout,
+        *,
+        user: str = DEFAULT_USER,
+        url: str = "",
+        like: str | None = None,
+        kernels: str | None = None,
     ) -> None:
         layout.make()
         _empty(layout)
@@ -47,14 +84,15 @@ class Sandbox:
             (layout.workspace / folder).mkdir(mode=0o700, exist_ok=True)
         self.layout = layout
         self.url = url
+        self.kernels = kernels
         self.store = Store(layout.state)
         self.users = Users(self.store, layout)
         self.user = self.users.add(user)
         self.tokens = Tokens(self.store)
         self.access_tokens = AccessTokens()
-        self._document = self.store.load(_DOCUMENT)
-        if "org_id" not in self._document:
-            self._document = {"org_id": str(new_id(16))}
+        self.document = self.store.load(_DOCUMENT)
+        if "org_id" not in self.document:
+            self.document = {"org_id": str(new_id(16))}
             self._become(KINDS[like or DEFAULT_KIND])
         self.faults = Faults()
         self.access = Access(self.users)
@@ -89,6 +127,7 @@ class Sandbox:
             visible=self._visible(user),
             dbfs=self.public_dbfs_root,
             dbfs_mount=cluster is not None and cluster.mounts_dbfs,
+            kernels=self.kernels,
         )
 
     def library_environment(self, cluster_id: str, user: User) -> NotebookEnvironment:
@@ -96,7 +135,13 @@ class Sandbox:
         access = NotebookAccess(user, self.url, self.org_id, cluster_id)
         folder = self.layout.libraries / cluster_id
         return NotebookEnvironment(
-            folder, self.layout, cluster_id, access, visible=self._visible(user), dbfs=self.public_dbfs_root
+            folder,
+            self.layout,
+            cluster_id,
+            access,
+            visible=self._visible(user),
+            dbfs=self.public_dbfs_root,
+            kernels=self.kernels,
         )
 
     def _visible(self, user: User) -> tuple[str, ...]:
@@ -111,7 +156,7 @@ class Sandbox:
     @property
     def org_id(self) -> str:
         """The workspace id, made at the first start."""
-        return str(self._document["org_id"])
+        return str(self.document["org_id"])
 
     @property
     def kind(self) -> Kind:
@@ -124,7 +169,7 @@ class Sandbox:
 
         A new kind changes the DBFS root and the clusters and adds its first catalog; nothing is deleted.
         """
-        return str(self._document.get("like", DEFAULT_KIND))
+        return str(self.document.get("like", DEFAULT_KIND))
 
     @like.setter
     def like(self, name: str) -> None:
@@ -136,48 +181,8 @@ class Sandbox:
             self.unity_catalog.provide(kind.objects, self.user.name)
 
     def _become(self, kind: Kind) -> None:
-        self._document |= {"like": kind.name, "public_dbfs_root": kind.dbfs_root}
-        self.store.save_now(_DOCUMENT, self._document)
-
-    @property
-    def public_dbfs_root(self) -> bool:
-        """Whether dbfs:/ may be used; new workspaces on Databricks forbid it."""
-        return bool(self._document.get("public_dbfs_root", True))
-
-    @public_dbfs_root.setter
-    def public_dbfs_root(self, allowed: bool) -> None:
-        self._document["public_dbfs_root"] = allowed
-        self.store.save_now(_DOCUMENT, self._document)
-
-    @property
-    def task_environments(self) -> bool:
-        """Whether notebook tasks on serverless compute may name an environment; some workspaces forbid it."""
-        return bool(self._document.get("task_environments", True))
-
-    @task_environments.setter
-    def task_environments(self, allowed: bool) -> None:
-        self._document["task_environments"] = allowed
-        self.store.save_now(_DOCUMENT, self._document)
-
-    @property
-    def uploads(self) -> str:
-        """How large files are uploaded to volumes, one of UPLOADS."""
-        return str(self._document.get("uploads", UPLOADS[0]))
-
-    @uploads.setter
-    def uploads(self, kind: str) -> None:
-        self._document["uploads"] = kind
-        self.store.save_now(_DOCUMENT, self._document)
-
-    @property
-    def port(self) -> int:
-        """The port of the last start, 0 if there was none."""
-        return int(self._document.get("port", 0))
-
-    @port.setter
-    def port(self, port: int) -> None:
-        self._document["port"] = port
-        self.store.save_now(_DOCUMENT, self._document)
+        self.document |= {"like": kind.name, "public_dbfs_root": kind.dbfs_root}
+        self.store.save_now(_DOCUMENT, self.document)
 
 
 def _empty(layout: Layout) -> None:

@@ -33,7 +33,7 @@ class ApiError(Exception):
 class LegacyError(Exception):
     """An error of API 1.2: `{"error": message}`, without a code."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
@@ -46,6 +46,11 @@ class LegacyError(Exception):
 def invalid(message: str) -> ApiError:
     """Return the error for a parameter with an invalid value."""
     return ApiError(400, "INVALID_PARAMETER_VALUE", message)
+
+
+def absent(name: str) -> ApiError:
+    """Return the error for a required parameter that is missing or empty."""
+    return invalid(f"Missing required field: {name}")
 
 
 def malformed(message: str) -> ApiError:

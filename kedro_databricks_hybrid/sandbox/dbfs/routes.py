@@ -8,14 +8,24 @@ from __future__ import annotations
 import base64
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from kedro_databricks_hybrid.sandbox.core.bodies import (
+    Base64,
+    Body,
+    Flag,
+    Integer,
+    Required,
+    body,
+    form,
+    parse,
+)
+from kedro_databricks_hybrid.sandbox.core.endpoints import endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, missing
-from kedro_databricks_hybrid.sandbox.core.fields import body, form, query
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.core.uploads import new_upload, save
 from kedro_databricks_hybrid.sandbox.dbfs.model import DEFAULT_READ_BYTES, Dbfs
@@ -25,6 +35,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 MAX_FORM_BYTES = 2 * 1024 * 1024 * 1024
@@ -35,6 +47,12 @@ MAX_BLOCK_BYTES = 1024 * 1024
 IDLE_SECONDS = 600.0
 
 
+class _Put(Body):
+    path: Required
+    overwrite: Flag = False
+    contents: Base64 = b""
+
+
 class _Api:
     """The handlers of this family."""
 
@@ -43,97 +61,70 @@ class _Api:
         self._scratch = sandbox.layout.scratch
         self._streams = DbfsStreams(dbfs, self._scratch)
 
-    async def get_status(self, request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(self._dbfs.status, query(request).text("path")))
+    def get_status(self, path: Required) -> dict[str, Any]:
+        return self._dbfs.status(path)
 
-    async def list_folder(self, request: Request) -> Response:
-        files = await run_in_threadpool(self._dbfs.list_folder, query(request).text("path"))
-        return JSONResponse({"files": files} if files else {})
+    def list_folder(self, path: Required) -> dict[str, Any]:
+        files = self._dbfs.list_folder(path)
+        return {"files": files} if files else {}
 
-    async def mkdirs(self, request: Request) -> Response:
-        await run_in_threadpool(self._dbfs.mkdirs, (await body(request)).text("path"))
-        return JSONResponse({})
+    def mkdirs(self, path: Required) -> None:
+        self._dbfs.mkdirs(path)
 
     async def put(self, request: Request) -> Response:
         upload = new_upload(self._scratch)
         try:
             if request.headers.get("content-type", "").startswith("multipart/"):
-                async with form(request, MAX_FORM_BYTES, _FORM_TOO_LARGE) as (fields, file):
+                async with form(request, MAX_FORM_BYTES, _FORM_TOO_LARGE) as (texts, file):
+                    given = parse(_Put, texts)
                     await run_in_threadpool(save, file, upload)
             else:
-                fields = await body(request)
-                content = fields.content("contents")
-                check_block(content)
-                await run_in_threadpool(upload.write_bytes, content)
-            await run_in_threadpool(
-                self._dbfs.put_in_place, upload, fields.text("path"), overwrite=fields.flag("overwrite")
-            )
+                given = parse(_Put, await body(request))
+                check_block(given.contents)
+                await run_in_threadpool(upload.write_bytes, given.contents)
+            await run_in_threadpool(self._dbfs.put_in_place, upload, given.path, overwrite=given.overwrite)
         finally:
             upload.unlink(missing_ok=True)
         return JSONResponse({})
 
-    async def create(self, request: Request) -> Response:
-        fields = await body(request)
-        handle = await run_in_threadpool(
-            self._streams.create,
-            request.state.user.name,
-            fields.text("path"),
-            overwrite=fields.flag("overwrite"),
-        )
-        return JSONResponse({"handle": handle})
+    def create(self, user: User, path: Required, overwrite: Flag = False) -> dict[str, Any]:
+        return {"handle": self._streams.create(user.name, path, overwrite=overwrite)}
 
-    async def add_block(self, request: Request) -> Response:
-        fields = await body(request)
-        await run_in_threadpool(
-            self._streams.add_block,
-            request.state.user.name,
-            fields.number("handle"),
-            fields.content("data"),
-        )
-        return JSONResponse({})
+    def add_block(self, user: User, handle: Integer, data: Base64 = b"") -> None:
+        self._streams.add_block(user.name, handle, data)
 
-    async def close(self, request: Request) -> Response:
-        handle = (await body(request)).number("handle")
-        await run_in_threadpool(self._streams.close, request.state.user.name, handle)
-        return JSONResponse({})
+    def close(self, user: User, handle: Integer) -> None:
+        self._streams.close(user.name, handle)
 
-    async def read(self, request: Request) -> Response:
-        fields = query(request)
-        data = await run_in_threadpool(
-            self._dbfs.read,
-            fields.text("path"),
-            fields.number("offset", 0),
-            fields.number("length", DEFAULT_READ_BYTES),
-        )
-        return JSONResponse({"bytes_read": len(data), "data": base64.b64encode(data).decode()})
+    def read(
+        self, path: Required, offset: Integer = 0, length: Integer = DEFAULT_READ_BYTES
+    ) -> dict[str, Any]:
+        data = self._dbfs.read(path, offset, length)
+        return {"bytes_read": len(data), "data": base64.b64encode(data).decode()}
 
-    async def delete(self, request: Request) -> Response:
-        fields = await body(request)
-        await run_in_threadpool(self._dbfs.delete, fields.text("path"), recursive=fields.flag("recursive"))
-        return JSONResponse({})
+    def delete(self, path: Required, recursive: Flag = False) -> None:
+        self._dbfs.delete(path, recursive=recursive)
 
-    async def move(self, request: Request) -> Response:
-        fields = await body(request)
-        await run_in_threadpool(self._dbfs.move, fields.text("source_path"), fields.text("destination_path"))
-        return JSONResponse({})
+    def move(self, source_path: Required, destination_path: Required) -> None:
+        self._dbfs.move(source_path, destination_path)
 
 
 def routes(sandbox: Sandbox) -> list[Route]:
     """Return the routes of this family."""
     api = _Api(sandbox, Dbfs(sandbox))
+    table: dict[str, Handler] = {
+        "GET /get-status": api.get_status,
+        "GET /list": api.list_folder,
+        "POST /mkdirs": api.mkdirs,
+        "POST /create": api.create,
+        "POST /add-block": api.add_block,
+        "POST /close": api.close,
+        "GET /read": api.read,
+        "POST /delete": api.delete,
+        "POST /move": api.move,
+    }
     base = "/api/2.0/dbfs"
-    return [
-        Route(f"{base}/get-status", api.get_status, methods=["GET"]),
-        Route(f"{base}/list", api.list_folder, methods=["GET"]),
-        Route(f"{base}/mkdirs", api.mkdirs, methods=["POST"]),
-        Route(f"{base}/put", api.put, methods=["POST"]),
-        Route(f"{base}/create", api.create, methods=["POST"]),
-        Route(f"{base}/add-block", api.add_block, methods=["POST"]),
-        Route(f"{base}/close", api.close, methods=["POST"]),
-        Route(f"{base}/read", api.read, methods=["GET"]),
-        Route(f"{base}/delete", api.delete, methods=["POST"]),
-        Route(f"{base}/move", api.move, methods=["POST"]),
-    ]
+    return [*endpoints(table, base), Route(f"{base}/put", api.put, methods=["POST"])]
 
 
 @dataclass

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-
+from kedro_databricks_hybrid.sandbox.core.bodies import Base64, Required
+from kedro_databricks_hybrid.sandbox.core.endpoints import endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import invalid, malformed
-from kedro_databricks_hybrid.sandbox.core.fields import body, query
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.routing import Route
 
+    from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.secrets.model import Secrets
 
 PATH = "/api/2.0/secrets"
@@ -24,60 +25,64 @@ class _Api:
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
 
-    async def create_scope(self, request: Request) -> Response:
-        fields = await body(request)
-        principal = fields.text("initial_manage_principal", "")
-        if principal not in {"", "users"}:
+    async def create_scope(
+        self,
+        user: User,
+        scope: Required,
+        initial_manage_principal: str = "",
+        scope_backend_type: str = "DATABRICKS",
+    ) -> None:
+        if initial_manage_principal not in {"", "users"}:
             raise invalid("The only supported principal for initial_manage_principal is 'users'")
-        if fields.text("scope_backend_type", "DATABRICKS") != "DATABRICKS":
+        if scope_backend_type != "DATABRICKS":
             raise invalid("The sandbox supports only scopes with the backend DATABRICKS.")
-        await self._secrets.add(request.state.user.name, fields.text("scope"), shared=principal == "users")
-        return JSONResponse({})
+        await self._secrets.add(user.name, scope, shared=initial_manage_principal == "users")
 
-    async def list_scopes(self, request: Request) -> Response:
-        names = self._secrets.scopes(request.state.user.name)
-        return JSONResponse({"scopes": [{"name": name, "backend_type": "DATABRICKS"} for name in names]})
+    async def list_scopes(self, user: User) -> dict[str, Any]:
+        names = self._secrets.scopes(user.name)
+        return {"scopes": [{"name": name, "backend_type": "DATABRICKS"} for name in names]}
 
-    async def delete_scope(self, request: Request) -> Response:
-        await self._secrets.remove(request.state.user.name, (await body(request)).text("scope"))
-        return JSONResponse({})
+    async def delete_scope(self, user: User, scope: Required) -> None:
+        await self._secrets.remove(user.name, scope)
 
-    async def put(self, request: Request) -> Response:
-        fields = await body(request)
-        if fields.has("string_value") == fields.has("bytes_value"):
+    async def put(
+        self,
+        user: User,
+        scope: Required,
+        key: Required,
+        string_value: str | None = None,
+        bytes_value: Base64 | None = None,
+    ) -> None:
+        if (string_value is None) == (bytes_value is None):
             raise malformed("Exactly one of string_value and bytes_value must be given")
-        value = fields.content("bytes_value") or fields.text("string_value", "").encode(errors="replace")
-        await self._secrets.put(request.state.user.name, fields.text("scope"), fields.text("key"), value)
-        return JSONResponse({})
+        value = bytes_value or (string_value or "").encode(errors="replace")
+        await self._secrets.put(user.name, scope, key, value)
 
-    async def get(self, request: Request) -> Response:
-        fields = query(request)
-        scope, key = fields.text("scope"), fields.text("key")
-        value = self._secrets.get(request.state.user.name, scope, key)
+    async def get(self, request: Request, user: User, scope: Required, key: Required) -> dict[str, Any]:
+        value = self._secrets.get(user.name, scope, key)
         if hasattr(request.state, "notebook"):
             request.state.notebook.note(value)
-        return JSONResponse({"key": key, "value": value})
+        return {"key": key, "value": value}
 
-    async def list_secrets(self, request: Request) -> Response:
-        scope = self._secrets.scope(request.state.user.name, query(request).text("scope"))
-        shown = [{"key": key, "last_updated_timestamp": scope.changed[key]} for key in sorted(scope.values)]
-        return JSONResponse({"secrets": shown} if shown else {})
+    async def list_secrets(self, user: User, scope: Required) -> dict[str, Any]:
+        found = self._secrets.scope(user.name, scope)
+        shown = [{"key": key, "last_updated_timestamp": found.changed[key]} for key in sorted(found.values)]
+        return {"secrets": shown} if shown else {}
 
-    async def delete(self, request: Request) -> Response:
-        fields = await body(request)
-        await self._secrets.delete(request.state.user.name, fields.text("scope"), fields.text("key"))
-        return JSONResponse({})
+    async def delete(self, user: User, scope: Required, key: Required) -> None:
+        await self._secrets.delete(user.name, scope, key)
 
 
 def routes(secrets: Secrets) -> list[Route]:
     """Return the routes of this family."""
     api = _Api(secrets)
-    return [
-        Route(f"{PATH}/scopes/create", api.create_scope, methods=["POST"]),
-        Route(f"{PATH}/scopes/list", api.list_scopes, methods=["GET"]),
-        Route(f"{PATH}/scopes/delete", api.delete_scope, methods=["POST"]),
-        Route(f"{PATH}/put", api.put, methods=["POST"]),
-        Route(f"{PATH}/get", api.get, methods=["GET"]),
-        Route(f"{PATH}/list", api.list_secrets, methods=["GET"]),
-        Route(f"{PATH}/delete", api.delete, methods=["POST"]),
-    ]
+    table: dict[str, Handler] = {
+        "POST /scopes/create": api.create_scope,
+        "GET /scopes/list": api.list_scopes,
+        "POST /scopes/delete": api.delete_scope,
+        "POST /put": api.put,
+        "GET /get": api.get,
+        "GET /list": api.list_secrets,
+        "POST /delete": api.delete,
+    }
+    return endpoints(table, PATH)

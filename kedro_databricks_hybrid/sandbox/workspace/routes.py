@@ -14,11 +14,22 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.core.atomic import write_atomically
-from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, exists, invalid
-from kedro_databricks_hybrid.sandbox.core.fields import body, form, query
+from kedro_databricks_hybrid.sandbox.core.bodies import (
+    Base64,
+    Body,
+    Flag,
+    Integer,
+    Required,
+    body,
+    form,
+    parse,
+    query,
+)
+from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint, endpoints
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError, absent, denied, exists, invalid
 from kedro_databricks_hybrid.sandbox.core.layout import names_of
 from kedro_databricks_hybrid.sandbox.core.uploads import received
-from kedro_databricks_hybrid.sandbox.identity.users import no_such_path
+from kedro_databricks_hybrid.sandbox.core.users import no_such_path
 from kedro_databricks_hybrid.sandbox.workspace import notebook_files
 from kedro_databricks_hybrid.sandbox.workspace.model import Entry
 
@@ -27,8 +38,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from kedro_databricks_hybrid.sandbox.core.fields import Fields
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 _TOP_FOLDERS = {("Users",), ("Repos",), ("Shared",)}
@@ -42,6 +53,14 @@ _FILE_TOO_LARGE = ApiError(
 )
 
 
+class _Import(Body):
+    path: Required
+    content: Base64 = b""
+    format: str = "SOURCE"
+    language: str = ""
+    overwrite: Flag = False
+
+
 class _ObjectsApi:
     """The handlers of this family."""
 
@@ -49,53 +68,39 @@ class _ObjectsApi:
         self._sandbox = sandbox
         self._tree = sandbox.tree
 
-    async def get_status(self, request: Request) -> Response:
-        fields = query(request)
-        names = names_of(fields.text("path"))
-        entry = await run_in_threadpool(self._tree.find, request.state.user, names)
+    async def get_status(self, user: User, path: Required, return_git_info: Flag = False) -> dict[str, Any]:
+        entry = await run_in_threadpool(self._tree.find, user, names_of(path))
         shown = await run_in_threadpool(self._tree.describe, entry)
-        if fields.flag("return_git_info"):
+        if return_git_info:
             await self._add_git_info(shown, entry)
-        return JSONResponse(shown)
+        return shown
 
-    async def list_folder(self, request: Request) -> Response:
-        fields = query(request)
-        names = names_of(fields.text("path"))
-        after = fields.number("notebooks_modified_after", 0)
+    def list_folder(
+        self, user: User, path: Required, notebooks_modified_after: Integer = 0
+    ) -> dict[str, Any]:
+        after = notebooks_modified_after
+        entry = self._tree.find(user, names_of(path))
+        is_folder = entry.kind in {"DIRECTORY", "REPO"}
+        entries = self._tree.children(user, entry) if is_folder else [entry]
+        shown: list[dict[str, Any]] = []
+        for child in entries:
+            with suppress(FileNotFoundError):  # just deleted
+                shown.append(self._tree.describe(child))
+        objects = [item for item in shown if item.get("modified_at", after) >= after]
+        return {"objects": objects} if objects else {}
 
-        def work(user: User) -> list[dict[str, Any]]:
-            entry = self._tree.find(user, names)
-            is_folder = entry.kind in {"DIRECTORY", "REPO"}
-            entries = self._tree.children(user, entry) if is_folder else [entry]
-            shown: list[dict[str, Any]] = []
-            for child in entries:
-                with suppress(FileNotFoundError):  # just deleted
-                    shown.append(self._tree.describe(child))
-            return [item for item in shown if item.get("modified_at", after) >= after]
-
-        objects = await run_in_threadpool(work, request.state.user)
-        return JSONResponse({"objects": objects} if objects else {})
-
-    async def mkdirs(self, request: Request) -> Response:
-        names = names_of((await body(request)).text("path"))
-        await run_in_threadpool(self._mkdirs, request.state.user, names)
-        return JSONResponse({})
-
-    async def delete(self, request: Request) -> Response:
-        fields = await body(request)
-        names = names_of(fields.text("path"))
-        user = request.state.user
-        recursive = fields.flag("recursive")
+    async def delete(self, user: User, path: Required, recursive: Flag = False) -> None:
+        names = names_of(path)
         entry = await run_in_threadpool(self._deletable, user, names)
         is_folder = entry.kind in {"DIRECTORY", "REPO"} and not entry.disk_path.is_symlink()
-        if is_folder and not recursive and await run_in_threadpool(lambda: any(entry.disk_path.iterdir())):
+        is_empty = not is_folder or not await run_in_threadpool(lambda: any(entry.disk_path.iterdir()))
+        if not (recursive or is_empty):
             raise ApiError(400, "DIRECTORY_NOT_EMPTY", f"Folder ({entry.path}) is not empty")
         if is_folder:
             await self._sandbox.repos.remove_below(names)
             await run_in_threadpool(shutil.rmtree, entry.disk_path, ignore_errors=True)
         else:
             await run_in_threadpool(entry.disk_path.unlink, missing_ok=True)
-        return JSONResponse({})
 
     def _deletable(self, user: User, names: tuple[str, ...]) -> Entry:
         """Return the object to delete; for a link the link itself, not its target."""
@@ -115,7 +120,8 @@ class _ObjectsApi:
             return entry
         return Entry(names, unresolved, entry.kind)
 
-    def _mkdirs(self, user: User, names: tuple[str, ...]) -> None:
+    def mkdirs(self, user: User, path: Required) -> None:
+        names = names_of(path)
         if names == ("Users",) or (names[:1] == ("Users",) and names[1] != user.name):
             self._tree.find(user, names[:2])
         if names[:1] == ("Repos",) and len(names) > 2 and self._sandbox.repos.around(names) is None:
@@ -153,12 +159,13 @@ NO_PLAIN_FOLDER_UNDER_REPOS = "Cannot create folder {path}: under /Repos/<folder
 def routes(sandbox: Sandbox) -> list[Route]:
     """Return the routes of this family."""
     api = _ObjectsApi(sandbox)
-    return [
-        Route("/api/2.0/workspace/get-status", api.get_status, methods=["GET"]),
-        Route("/api/2.0/workspace/list", api.list_folder, methods=["GET"]),
-        Route("/api/2.0/workspace/mkdirs", api.mkdirs, methods=["POST"]),
-        Route("/api/2.0/workspace/delete", api.delete, methods=["POST"]),
-    ]
+    table: dict[str, Handler] = {
+        "GET /get-status": api.get_status,
+        "GET /list": api.list_folder,
+        "POST /mkdirs": api.mkdirs,
+        "POST /delete": api.delete,
+    }
+    return endpoints(table, "/api/2.0/workspace")
 
 
 class _ContentApi:
@@ -170,46 +177,45 @@ class _ContentApi:
 
     async def import_object(self, request: Request) -> Response:
         if request.headers.get("content-type", "").startswith("multipart/"):
-            async with form(request, MAX_BYTES, _TOO_LARGE) as (fields, file):
+            async with form(request, MAX_BYTES, _TOO_LARGE) as (texts, file):
+                given = parse(_Import, texts)
                 content = await run_in_threadpool(file.read)
         else:
-            fields = await body(request, _TOO_LARGE)
-            content = fields.content("content")
+            given = parse(_Import, await body(request, _TOO_LARGE))
+            content = given.content
         if len(content) > MAX_BYTES:
             raise _TOO_LARGE
-        await run_in_threadpool(self._import, request.state.user, fields, content)
+        await run_in_threadpool(self._import, request.state.user, given, content)
         return JSONResponse({})
 
-    async def import_file(self, request: Request) -> Response:
-        user = request.state.user
-        names = names_of("/" + request.path_params["path"].lstrip("/"))
-        overwrite = query(request).flag("overwrite")
+    async def import_file(self, request: Request, user: User, path: str, overwrite: Flag = False) -> None:
+        names = names_of("/" + path.lstrip("/"))
         await run_in_threadpool(self._check_file_free, user, names, overwrite=overwrite)
         async with received(request, self._scratch, MAX_FILE_BYTES, _FILE_TOO_LARGE) as upload:
             disk_path = await run_in_threadpool(self._check_file_free, user, names, overwrite=overwrite)
             await run_in_threadpool(upload.replace, disk_path)
-        return JSONResponse({})
 
-    async def export(self, request: Request) -> Response:
-        fields = query(request)
-        content, file_type = await run_in_threadpool(self._export, request.state.user, fields)
+    def export(
+        self, user: User, path: Required, format: str = "SOURCE", direct_download: Flag = False
+    ) -> dict[str, Any] | Response:
+        content, file_type = self._exported(user, names_of(path), format)
         if len(content) > MAX_BYTES:
             raise _TOO_LARGE
-        if fields.flag("direct_download"):
+        if direct_download:
             return Response(content, media_type="application/octet-stream")
-        return JSONResponse({"content": base64.b64encode(content).decode(), "file_type": file_type})
+        return {"content": base64.b64encode(content).decode(), "file_type": file_type}
 
-    def _import(self, user: User, fields: Fields, content: bytes) -> None:
-        names = names_of(fields.text("path"))
+    def _import(self, user: User, given: _Import, content: bytes) -> None:
+        names = names_of(given.path)
         if not names:
             raise invalid("The root folder cannot be replaced.")
-        file_name, content = _as_file(fields, names[-1], content)
+        file_name, content = _as_file(given, names[-1], content)
         self._tree.parent(user, names)
         language = notebook_files.language_in(file_name, content)
         object_name = file_name.rsplit(".", 1)[0] if language else file_name
         existing = self._tree.seek(user, (*names[:-1], object_name))
         if existing is not None:
-            _check_overwrite(existing, is_notebook=language is not None, overwrite=fields.flag("overwrite"))
+            _check_overwrite(existing, is_notebook=language is not None, overwrite=given.overwrite)
         disk_path = self._tree.disk_path(user, (*names[:-1], file_name))
         write_atomically(disk_path, content, draft_folder=self._scratch)
         if existing is not None and existing.disk_path != disk_path:
@@ -227,9 +233,8 @@ class _ContentApi:
             raise ApiError(409, "ALREADY_EXISTS", f"The file {path} already exists.")
         return self._tree.disk_path(user, names)
 
-    def _export(self, user: User, fields: Fields) -> tuple[bytes, str]:
-        kind = fields.text("format", "SOURCE")
-        entry = self._tree.find(user, names_of(fields.text("path")))
+    def _exported(self, user: User, names: tuple[str, ...], kind: str) -> tuple[bytes, str]:
+        entry = self._tree.find(user, names)
         if entry.kind in {"DIRECTORY", "REPO"}:
             if kind not in {"SOURCE", "AUTO"}:
                 raise invalid(f"Format {kind[:50]} is not supported for folders.")
@@ -262,21 +267,23 @@ def content_routes(sandbox: Sandbox) -> list[Route]:
     api = _ContentApi(sandbox)
     return [
         Route("/api/2.0/workspace/import", api.import_object, methods=["POST"]),
-        Route("/api/2.0/workspace/export", api.export, methods=["GET"]),
-        Route("/api/2.0/workspace-files/import-file/{path:path}", api.import_file, methods=["POST"]),
+        endpoint("GET", "/api/2.0/workspace/export", api.export),
+        endpoint("POST", "/api/2.0/workspace-files/import-file/{path:path}", api.import_file, query),
     ]
 
 
-def _as_file(fields: Fields, name: str, content: bytes) -> tuple[str, bytes]:
+def _as_file(given: _Import, name: str, content: bytes) -> tuple[str, bytes]:
     """Return the file name and the content under which an imported object is kept."""
-    kind = fields.text("format", "SOURCE")
+    kind = given.format
     if kind in {"AUTO", "RAW"}:
         return name, content
     if kind == "JUPYTER":
         notebook_files.cells_of_jupyter(content)
         return name.removesuffix(".ipynb") + ".ipynb", content
     if kind == "SOURCE":
-        language = fields.text("language")
+        language = given.language
+        if not language:
+            raise absent("language")
         if language not in notebook_files.LANGUAGES:
             raise invalid(f"Unknown language {language[:50]!r}.")
         return name + notebook_files.extension_of(language), notebook_files.with_header(content, language)
