@@ -72,7 +72,7 @@ def _own(wanted: list[Requirement], own: str, extras: dict[str, list[Requirement
 def _refuse_sources(tools: dict[str, Any]) -> None:
     poetry = tools.get("poetry", {})
     if set(poetry.get("dependencies", {})) - {"python"} or poetry.get("source"):
-        raise _unlocked(POETRY, "its dependencies")
+        raise _unlocked(POETRY, "[tool.poetry] dependencies or sources")
     for tool, names in _SOURCES.items():
         if found := [name for name in names if tools.get(tool.name, {}).get(name)]:
             raise _unlocked(tool, f"[tool.{tool.name}] {found[0]}")
@@ -80,7 +80,7 @@ def _refuse_sources(tools: dict[str, Any]) -> None:
 
 def _unlocked(tool: Tool, what: str) -> SettingsError:
     return SettingsError(
-        f"{PATH} has {what} for {tool.name}, which pip does not read, and there is no {tool.lock}.",
+        f"{PATH} has {what}, which only {tool.name} reads, and there is no {tool.lock}.",
         hint=tool.update,
     )
 

@@ -341,7 +341,7 @@ def test_pyproject_without_a_lock_file(text: str, expected: list[str] | None) ->
     ("text", "words"),
     [
         (UV, ("[tool.uv] sources", "no uv.lock", "Run `uv lock`, commit uv.lock")),
-        (POETRY, ("its dependencies for poetry", "Run `poetry lock`, commit poetry.lock")),
+        (POETRY, ("only poetry reads", "Run `poetry lock`, commit poetry.lock")),
         (PDM, ("[tool.pdm] source", "Run `pdm lock`, commit pdm.lock")),
         (f"{HEAD}dynamic = ['dependencies']\n", ("are dynamic", "uv pip compile pyproject.toml -o r")),
         (f"{HEAD}dependencies = ['x ^1']\n", ("pyproject.toml is invalid", "x ^1")),
