@@ -154,9 +154,9 @@ def test_there_are_no_circles() -> None:
     assert set(order) >= set(graph)
 
 
-def test_the_client_knows_the_sandboxs_address_alone() -> None:
-    """The client imports only the module with the sandbox's address."""
-    known = {"sandbox", "sandbox.connection"}
+def test_the_client_knows_the_sandboxs_address_and_kernels_alone() -> None:
+    """The client imports only the module with the sandbox's address, and the one that chooses its kernels."""
+    known = {"sandbox", "sandbox.connection", "sandbox.kernel", "sandbox.kernel.kinds"}
     inside = {
         f"{name} imports {other}"
         for name, module in client().items()

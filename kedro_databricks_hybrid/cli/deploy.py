@@ -11,7 +11,6 @@ import click
 from kedro_databricks_hybrid.cli.follow import follow, record_printer, report, starting
 from kedro_databricks_hybrid.cli.options import (
     Command,
-    connect,
     env_option,
     profile_option,
     say,
@@ -20,6 +19,7 @@ from kedro_databricks_hybrid.cli.options import (
 )
 from kedro_databricks_hybrid.cli.run_job import with_requirements
 from kedro_databricks_hybrid.databricks import clusters
+from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import WorkspaceError
 from kedro_databricks_hybrid.project import git_source, notebook
 from kedro_databricks_hybrid.project import settings as databricks_yml
@@ -82,7 +82,7 @@ def deploy(
     """
     if serverless and cluster_name:
         raise click.UsageError("--serverless and --cluster exclude each other.")
-    project = open_project(metadata, env).on(connect(profile))
+    project = open_project(metadata, env).on(connect(profile, warn))
     workspace = project.workspace
     compute_options = ComputeOptions(cluster_name, serverless, job=True)
     choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))
@@ -90,6 +90,7 @@ def deploy(
         click.echo(choice.why, err=dry_run)
     refuse_out_of_reach(choice, project.data_root)
     notebook, commit = _notebook(project, choice, dry_run=dry_run)
+    project.require_env_in(commit)
     request = _request(project, choice)
     parameters = deployed.parameters(request, env=project.env, pipelines=pipelines, params=params)
 
@@ -174,6 +175,7 @@ def _request(project: ProjectOnWorkspace, choice: Choice) -> RunRequest:
             "backend": "job",
             "cluster": choice.name,
         },
+        prefix=project.repository.prefix,
     )
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kedro_databricks_hybrid.cli.options import say, say_json, warn
+from kedro_databricks_hybrid.cli.options import say, say_json
 from kedro_databricks_hybrid.cli.output import log_printer, print_summary
-from kedro_databricks_hybrid.errors import HybridError, RunCancelledError, RunError
+from kedro_databricks_hybrid.errors import HybridError, RunCancelledError, RunError, SandboxError
 from kedro_databricks_hybrid.run.local_state import Bookmark
 
 if TYPE_CHECKING:
@@ -26,14 +26,17 @@ if TYPE_CHECKING:
 _CANCEL_SECONDS = 5.0
 
 
-def record_printer(project: ProjectOnWorkspace, *, err: bool = False) -> Callable[[Record], None]:
+def record_printer(
+    project: ProjectOnWorkspace, *, err: bool = False, splits: bool = True
+) -> Callable[[Record], None]:
     """Return a function that prints a record of a run log, with local paths.
 
     Args:
         project: The project.
         err: Print to stderr, since stdout is for JSON.
+        splits: Print to stderr what the run printed there, else to stdout.
     """
-    show = log_printer(terminal=sys.stdout.isatty() and not err, err=err)
+    show = log_printer(terminal=sys.stdout.isatty() and not err, err=err, splits=splits)
     return lambda record: show(project.local_paths.in_record(record))
 
 
@@ -71,13 +74,16 @@ def follow(
 
     Raises:
         RunError: The run did not end in time.
-        HybridError: The run can no longer be followed, but is still running.
+        SandboxError: The sandbox has stopped, and the run with it.
+        HybridError: The run can no longer be followed, but may still be running.
     """
     try:
         started.resume(Bookmark(started.run_id), from_start=from_start)
-        outcome = started.follow(show, float("inf") if seconds is None else seconds, warn)
+        outcome = started.follow(show, float("inf") if seconds is None else seconds)
+    except SandboxError:
+        raise
     except HybridError as error:
-        hint = f"The run is still running. Follow it again with: {resume}"
+        hint = f"The run may still be running. Follow it again with: {resume}"
         raise type(error)(error.message, hint=hint) from error
     except KeyboardInterrupt:
         if _detaches():

@@ -13,7 +13,6 @@ from kedro_databricks_hybrid.cli import layout
 from kedro_databricks_hybrid.cli.layout import RootOptions, Step
 from kedro_databricks_hybrid.cli.options import (
     Command,
-    connect,
     json_option,
     profile_option,
     say,
@@ -21,6 +20,7 @@ from kedro_databricks_hybrid.cli.options import (
     warn,
 )
 from kedro_databricks_hybrid.databricks import git_folder
+from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import LoginError
 from kedro_databricks_hybrid.git.remotes import is_local
 from kedro_databricks_hybrid.project import git_source, scaffold
@@ -79,7 +79,7 @@ def init(
     root_options = RootOptions(layout.parse_root(given) if given else None, yes)
     opened = open_project(metadata, None)
     source = git_source.source(opened.repository, opened.settings.code)
-    workspace = connect(profile)
+    workspace = connect(profile, warn)
     git_source.refuse_unreachable(source, workspace)
     say(f"Logged in to {workspace.host} as {workspace.user}")
     chosen = layout.choose(opened.on(workspace), source, root_options)
@@ -99,7 +99,7 @@ def init(
     elif not steps:
         say("Everything is already prepared; nothing was changed.")
     else:
-        commit = "commit these files, then " if files else ""
+        commit = "git add -A, commit, then " if files else ""
         say(f"Next: {commit}kedro databricks push{workspace.flags}")
     if as_json:
         said = [step.would if dry_run else step.did for step in steps]

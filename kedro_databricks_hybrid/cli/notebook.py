@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kedro_databricks_hybrid.cli.options import Command, connect, env_option, profile_option, say, warn
-from kedro_databricks_hybrid.databricks.workspace import translated
+from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, warn
+from kedro_databricks_hybrid.databricks.workspace import connect, translated
 from kedro_databricks_hybrid.errors import HybridError, NotFoundError, SettingsError
 from kedro_databricks_hybrid.project import notebook as project_notebook
 from kedro_databricks_hybrid.project import scaffold
@@ -52,7 +52,7 @@ def notebook(
     if not content.takes_jobs:
         warn(f"Jobs cannot run it: add {DISTRIBUTION} to the project's requirements.")
     try:
-        workspace = connect(profile)
+        workspace = connect(profile, warn)
     except HybridError as error:
         warn(f"Without a login the notebook's address is unknown. {error}")
         return
@@ -63,7 +63,9 @@ def content_for(project: Project) -> project_notebook.Content:
     """Return the content of this project's notebook."""
     root = project.metadata.project_path
     found = local_requirements(root)
-    ready = bool(found and scaffold.is_required(found)) or scaffold.uses_our_loader()
+    ready = bool(found and scaffold.is_required(found)) or scaffold.uses_our_loader(
+        project.metadata.package_name
+    )
     return project_notebook.content_for(found, project.env, takes_jobs=ready)
 
 

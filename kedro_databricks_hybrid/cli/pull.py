@@ -9,7 +9,6 @@ import click
 
 from kedro_databricks_hybrid.cli.options import (
     Command,
-    connect,
     env_option,
     json_option,
     profile_option,
@@ -21,6 +20,7 @@ from kedro_databricks_hybrid.cli.startup_files import consent, startup_files_opt
 from kedro_databricks_hybrid.databricks import git_folder, git_folder_rescue
 from kedro_databricks_hybrid.databricks.git_folder import Target
 from kedro_databricks_hybrid.databricks.git_folder_rescue import EditHandling
+from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.project import git_source
 from kedro_databricks_hybrid.project.project import open_project
 
@@ -96,7 +96,7 @@ def pull(
     opened = open_project(metadata, env)
     repository = opened.repository
     branch = None if tag else branch or repository.branch()
-    project = opened.on(connect(profile))
+    project = opened.on(connect(profile, warn))
     folder = git_folder.get(project.workspace, project.git_folder)
     target = Target(branch, tag, git_source.at_remote(repository, project.settings.code, branch, tag))
     if dry_run:

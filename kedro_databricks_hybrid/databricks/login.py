@@ -47,6 +47,11 @@ class Login:
         """Where the login is from, as words that follow "in the"."""
         return f"profile {self.profile!r} of {self.file}" if self.profile else f"environment or {self.file}"
 
+    @property
+    def shown_overriding(self) -> str:
+        """The variables that are used instead of what a named profile contains, to print them."""
+        return " and ".join(self.overriding)
+
     def trimmed_host(self) -> dict[str, str]:
         """Return the SDK's arguments for a host that was copied from a browser; empty for any other host.
 

@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kedro_databricks_hybrid import __version__
-from kedro_databricks_hybrid.databricks import login
+from kedro_databricks_hybrid.databricks import login, silence
+from kedro_databricks_hybrid.databricks.answers import UnexpectedAnswer
 from kedro_databricks_hybrid.databricks.client import Client, defer_services
+from kedro_databricks_hybrid.databricks.silence import Server, Silence
 from kedro_databricks_hybrid.errors import (
     ConnectionFailedError,
     HybridError,
     LoginError,
     NotFoundError,
+    UnexpectedAnswerError,
     WorkspaceError,
 )
+from kedro_databricks_hybrid.git.unsafe_names import shown
 from kedro_databricks_hybrid.sandbox import connection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from databricks.sdk.core import Config
 
@@ -36,7 +40,8 @@ _SEVERAL = re.compile(r"more than one authorization method configured: (\w[\w -]
 _NO_DISCOVERY = "Invalid URL 'None'"  # the SDK got no OAuth endpoints from the host
 _ME = "/api/2.0/preview/scim/v2/Me"
 _FIRST_ANSWER_SECONDS = 5
-_RETRY_SECONDS = 300
+_RETRY_SECONDS = 270  # less than the longest silence: then the last refusal is known
+_LONGEST_MESSAGE = 2000
 
 
 @dataclass(frozen=True)
@@ -71,25 +76,34 @@ class Workspace:
         return f" --profile={self.profile}" if self.profile else ""
 
 
-def connect(profile: str | None) -> Workspace:
+def connect(profile: str | None, report: Callable[[str], None] = silence.LOG.warning) -> Workspace:
     """Log in to a workspace and get the user's name, so that a wrong login fails at once.
 
     Args:
         profile: A profile of ~/.databrickscfg, or `sandbox`; None for the SDK's unified authentication, which
             all Databricks tools use.
+        report: Called with one line when the workspace stops answering or answers again, and if variables
+            of the environment are used instead of the profile's login.
 
     Raises:
         LoginError: No login was found, it is not accepted, or the sandbox is not running.
         ConnectionFailedError: The host does not answer.
     """
-    config, overriding = _config(profile)
+    if profile == SANDBOX_PROFILE:
+        return _to_sandbox(report)
+    found = _found(profile)
+    with translated("log in"):
+        config = Silence(report=report).watch(lambda: _config(profile, found))
     try:
-        return replace(_logged_in(config, profile), overriding=overriding)
+        logged_in = replace(_logged_in(config, profile, report, Server()), overriding=found.overriding)
     except LoginError as error:
-        if not overriding:
+        if not found.overriding:
             raise
-        hint = f"{' and '.join(overriding)} of the environment beat the profile {profile}: unset them."
+        hint = f"{found.shown_overriding} of the environment beat the profile {profile}: unset them."
         raise LoginError(error.message, hint=hint) from error
+    if found.overriding:
+        report(f"{found.shown_overriding} of the environment is used, not the profile {profile}'s own login.")
+    return logged_in
 
 
 def connect_with(host: str, token: str) -> Workspace:
@@ -99,25 +113,48 @@ def connect_with(host: str, token: str) -> Workspace:
         LoginError: It is not accepted.
         ConnectionFailedError: The host does not answer.
     """
-    defer_services()
-    from databricks.sdk.core import Config
-
-    config = Config(host=host, token=token, auth_type="pat", retry_timeout_seconds=_FIRST_ANSWER_SECONDS)
-    return _logged_in(config.with_user_agent_extra("kedro-databricks-hybrid", __version__), None)
+    return _by_token(host, token, None, silence.LOG.warning, Server())
 
 
-def _logged_in(config: Config, profile: str | None) -> Workspace:
-    logging.getLogger("databricks.sdk").setLevel(logging.ERROR)  # our messages cover what it warns about
+def _to_sandbox(report: Callable[[str], None]) -> Workspace:
+    running = connection.read()
+    if running is None:
+        raise LoginError("The sandbox is not running.", hint="Start it: `kedro databricks sandbox start`.")
+
+    def is_running() -> bool:
+        return connection.read(running.home) == running
+
+    server = Server(f"The sandbox (process {running.pid})", is_running, running.pid)
+    return _by_token(running.host, running.token, SANDBOX_PROFILE, report, server)
+
+
+def _by_token(
+    host: str, token: str, profile: str | None, report: Callable[[str], None], server: Server
+) -> Workspace:
+    action = f"log in to {host}"
+    try:
+        with translated(action):
+            config = Silence(silence.LOGIN, report, server).watch(
+                lambda: _made(host=host, token=token, auth_type="pat")
+            )
+    except ValueError as error:  # the SDK's error if the host demands more than a token
+        raise _login_refused(action, error) from error
+    return _logged_in(config, profile, report, server)
+
+
+def _logged_in(
+    config: Config, profile: str | None, report: Callable[[str], None], server: Server
+) -> Workspace:
     action = f"log in to {config.host}"
     try:
         with translated(action):
-            user = _user_name(Client(config))
+            user = _user_name(Client(config, Silence(silence.LOGIN, report, server)))
     except ValueError as error:  # the SDK's error if OAuth returns no token
         raise _login_refused(action, error) from error
     if not user:
         raise LoginError(f"{config.host} accepted the login but did not return a user name.")
     config.retry_timeout_seconds = _RETRY_SECONDS
-    return Workspace(Client(config), user, profile)
+    return Workspace(Client(config, Silence(silence.LIMITS, report, server)), user, profile)
 
 
 def _user_name(client: Client) -> str | None:
@@ -125,36 +162,20 @@ def _user_name(client: Client) -> str | None:
     return answer.get("userName") if isinstance(answer, dict) else None
 
 
-def _config(profile: str | None) -> tuple[Config, tuple[str, ...]]:
-    """Return the SDK's configuration, and the variables of the environment that beat the profile."""
+def _found(profile: str | None) -> login.Login:
+    """Return the login that the SDK will find."""
     defer_services()
     from databricks.sdk.core import Config
 
-    overriding: tuple[str, ...] = ()
-    if profile == SANDBOX_PROFILE:
-        running = connection.read()
-        if running is None:
-            raise LoginError(
-                "The sandbox is not running.", hint="Start it: `kedro databricks sandbox start`."
-            )
-        config = Config(
-            host=running.host,
-            token=running.token,
-            auth_type="pat",
-            retry_timeout_seconds=_FIRST_ANSWER_SECONDS,
-        )
-    else:
-        found = login.find(profile, login.attributes_of(Config))
-        trimmed: dict[str, Any] = found.trimmed_host()
-        if "workspace_id" in trimmed and not hasattr(Config, "workspace_id"):
-            del trimmed["workspace_id"]  # older SDKs know only hosts of one workspace
-        section = found.profile if trimmed else profile
-        try:
-            config = Config(profile=section, retry_timeout_seconds=_FIRST_ANSWER_SECONDS, **trimmed)
-        except ValueError as error:
-            raise _not_configured(_CONFIGURATION.sub("", _one_line(error)), found) from None
-        overriding = found.overriding
-    return config.with_user_agent_extra("kedro-databricks-hybrid", __version__), overriding
+    return login.find(profile, login.attributes_of(Config))
+
+
+def _config(profile: str | None, found: login.Login) -> Config:
+    trimmed = found.trimmed_host()
+    try:
+        return _made(profile=found.profile if trimmed else profile, **trimmed)
+    except ValueError as error:
+        raise _not_configured(_CONFIGURATION.sub("", _one_line(error)), found) from None
 
 
 def _not_configured(message: str, found: login.Login) -> HybridError:
@@ -178,6 +199,24 @@ def _not_configured(message: str, found: login.Login) -> HybridError:
     )
 
 
+def _made(**login: Any) -> Config:  # noqa: ANN401 - the SDK's own arguments
+    """Return a login; the SDK asks the host for its endpoints.
+
+    Raises:
+        UnexpectedAnswer: The host's answer has other types than the SDK expects.
+        ValueError: There is no login, or it is incomplete.
+    """
+    defer_services()
+    from databricks.sdk.core import Config
+
+    logging.getLogger("databricks.sdk").setLevel(logging.ERROR)  # our messages cover what it warns about
+    try:
+        config = Config(retry_timeout_seconds=_FIRST_ANSWER_SECONDS, **login)
+    except (AttributeError, TypeError, LookupError) as error:
+        raise UnexpectedAnswer(f"does not describe its login: {error}") from error
+    return config.with_user_agent_extra("kedro-databricks-hybrid", __version__)
+
+
 @contextmanager
 def translated(action: str) -> Iterator[None]:
     """Translate the SDK's errors in a block into HybridError.
@@ -189,12 +228,16 @@ def translated(action: str) -> Iterator[None]:
         LoginError: 401, or a 403 about the token.
         NotFoundError: 404, or the API's equivalent.
         ConnectionFailedError: No answer, or only refusals to retry later, within the SDK's time for retries.
+        UnexpectedAnswerError: The answer is not what the API documents.
         WorkspaceError: Any other error of the API.
     """
     import requests
     from databricks.sdk import errors as refusals
     from databricks.sdk.errors.base import DatabricksError
 
+    from kedro_databricks_hybrid.databricks.transport import network_message
+
+    action = shown(action)
     try:
         yield
     except HybridError:
@@ -209,6 +252,11 @@ def translated(action: str) -> Iterator[None]:
         raise NotFoundError(f"Could not {action}: {_answer(error)}") from error
     except DatabricksError as error:
         raise WorkspaceError(f"Could not {action}: {_answer(error)}") from error
+    except UnexpectedAnswer as error:
+        raise UnexpectedAnswerError(
+            f"Could not {action}: Databricks' answer {error}.",
+            hint="Check that the host is a Databricks workspace, and that no proxy answers in its place.",
+        ) from error
     except (requests.RequestException, TimeoutError) as error:
         if isinstance(refusal := error.__cause__, DatabricksError):  # the SDK retried until its time was over
             raise ConnectionFailedError(
@@ -216,7 +264,7 @@ def translated(action: str) -> Iterator[None]:
                 hint="Databricks is busy, or a limit is reached: try again later.",
             ) from error
         raise ConnectionFailedError(
-            f"Could not {action}: no answer ({_network_message(error)}).",
+            f"Could not {action}: no answer ({network_message(error)}).",
             hint="Check the host, the network and the proxy settings, then try again.",
         ) from error
 
@@ -228,19 +276,12 @@ def _login_refused(action: str, error: Exception) -> LoginError:
     )
 
 
-def _network_message(error: Exception) -> str:
-    """Return the operating system's error message of a failed connection, without Python's wrapping."""
-    message = _one_line(error.__cause__ or error)
-    found = re.search(r"\[Errno -?\d+\] (?P<said>[^'\"()\[\]]+)", message)
-    return found["said"].strip() if found else message
-
-
 def _answer(error: Exception) -> str:
     """Return Databricks' message with its error code, on one line."""
-    code = getattr(error, "error_code", None)
+    code = str(getattr(error, "error_code", None) or "")
     message = _CONFIGURATION.sub("", _one_line(error))
     return f"{code}: {message}" if code and code not in message else message
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(str(error).split())[:_LONGEST_MESSAGE] or type(error).__name__

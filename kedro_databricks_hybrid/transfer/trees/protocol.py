@@ -6,15 +6,20 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from kedro_databricks_hybrid.errors import TransferError
+from kedro_databricks_hybrid.git.unsafe_names import shown
 from kedro_databricks_hybrid.parallel import run_all
 from kedro_databricks_hybrid.transfer.files import Listing, RemoteFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kedro_databricks_hybrid.databricks.silence import Silence
     from kedro_databricks_hybrid.transfer.upload_journal import UnfinishedUpload
 
 __all__ = ["Listing", "RemoteFile", "RemoteTree", "base_path", "complete", "walk"]
+
+
+_MOST_FOLDERS = 100_000
 
 
 class RemoteTree(Protocol):
@@ -35,6 +40,10 @@ class RemoteTree(Protocol):
     @property
     def makes_parents(self) -> bool:
         """Whether writing a file also makes the folders above it."""
+
+    @property
+    def silence(self) -> Silence:
+        """Reports it when the root's workspace does not answer."""
 
     def check(self) -> None:
         """Check that the root can be used.
@@ -101,13 +110,13 @@ def base_path(root: str) -> PurePosixPath:
     return PurePosixPath(root.removeprefix("dbfs:"))
 
 
-def complete(chunks: Iterator[bytes], size: int, shown: str) -> Iterator[bytes]:
+def complete(chunks: Iterator[bytes], size: int, path: str) -> Iterator[bytes]:
     """Yield a remote file's content, and check its size at the end.
 
     Args:
         chunks: The content.
         size: Its bytes in the listing.
-        shown: The file's name for messages.
+        path: The file, for the message.
 
     Raises:
         TransferError: The content has another size.
@@ -118,7 +127,7 @@ def complete(chunks: Iterator[bytes], size: int, shown: str) -> Iterator[bytes]:
         yield chunk
     if received != size:
         raise TransferError(
-            f"{shown} has {received} bytes, but is listed with {size}.",
+            f"{shown(path)} has {received} bytes, but is listed with {size}.",
             hint="Something is writing to it: try again later.",
         )
 
@@ -130,6 +139,9 @@ def walk(tree: RemoteTree, start: PurePosixPath, *, skip: PurePosixPath | None =
         tree: The data root.
         start: The folder or file.
         skip: A folder to skip.
+
+    Raises:
+        TransferError: There are more folders than any data root has.
     """
     listing = tree.list(start)
     if listing is None:
@@ -137,7 +149,14 @@ def walk(tree: RemoteTree, start: PurePosixPath, *, skip: PurePosixPath | None =
         return [file] if file else []
     found = list(listing.files)
     folders = [folder for folder in listing.folders if folder != skip]
+    listed = 0
     while folders:
+        listed += len(folders)
+        if listed > _MOST_FOLDERS:
+            raise TransferError(
+                f"{tree.root}/{start} has more than {_MOST_FOLDERS:,} folders.",
+                hint="Name the files to transfer.",
+            )
         listings = [each for each in run_all(tree.list, folders) if each is not None]
         found += [file for each in listings for file in each.files]
         folders = [folder for each in listings for folder in each.folders]

@@ -4,25 +4,45 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
 
+from kedro_databricks_hybrid.run.request import RunRequest
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
 from kedro_databricks_hybrid.sandbox.kernel.results import plain
+from tests.project_fixtures import PACKAGE, make_project
 from tests.sandbox.notebooks import Notebook, ServerProcess, is_gone, open_notebook, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.processes
 
 _USER = "user@example.com"
+_USES_A_FUNCTION = """
+    from kedro.pipeline import node, pipeline
+    from tiny_shop.own import number
+
+
+    def use():
+        from pyspark.sql import SparkSession, functions
+
+        spark = SparkSession.builder.getOrCreate()
+        column = functions.udf(number, "int")("id").alias("number")
+        print("number is", spark.range(1).select(column).first().number)
+        return 1
+
+
+    def register_pipelines():
+        return {"__default__": pipeline([node(use, None, "used")])}
+    """
 
 
 @pytest.fixture(scope="module")
@@ -229,3 +249,26 @@ def test_a_job_has_spark(server: ServerProcess) -> None:
     count, process = output["logs"].split()
     assert count == "3"
     assert is_gone(int(process))
+
+
+def test_functions_in_spark_run_the_current_code(notebook: Notebook, tmp_path: Path) -> None:
+    """Spark's Python processes outlive a run, and a run of another commit must not find its old modules."""
+    project = make_project(tmp_path / "project").write(
+        {f"src/{PACKAGE}/pipeline_registry.py": _USES_A_FUNCTION}
+    )
+    found = []
+    for number in ("1", "2"):
+        project.write({f"src/{PACKAGE}/own.py": f"def number(_):\n    return {number}\n"})
+        request = RunRequest(
+            run_id=number,
+            project_path=PurePosixPath(project.path),
+            package_name=PACKAGE,
+            data_root=PurePosixPath(tmp_path / "root"),
+            options={},
+            user=_USER,
+            info={"commit": number},
+        )
+        notebook.text(request.as_command())
+        log = "".join(each.read_text("utf-8") for each in (tmp_path / "root" / request.log).glob("*.jsonl"))
+        found.append(re.findall(r"number is (\d)", log) or log)
+    assert found == [["1"], ["2"]]

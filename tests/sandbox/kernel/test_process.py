@@ -201,7 +201,7 @@ def test_a_requested_kind_that_is_refused_starts_no_server(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One line names the cause. Without the option, the server starts and works, except for running code."""
-    monkeypatch.setattr(kinds, "_refusal", lambda: "Namespaces are refused here.")
+    monkeypatch.setattr(kinds, "_refusal", lambda _: "Namespaces are refused here.")
     monkeypatch.setattr(kinds, "chosen", kinds.chosen.__wrapped__)
     assert main(["--home", str(tmp_path / "home"), "--kernels", "namespace"]) == 1
     assert capsys.readouterr().err == "Namespaces are refused here.\n"
