@@ -29,7 +29,7 @@ LAYERS = (
 
 # The sandbox from the bottom up. All but the core also know the workspace's state, with the models of all.
 FAMILIES = (
-    *("identity", "secrets", "workspace", "repos", "dbfs", "volumes"),
+    *("identity", "secrets", "workspace", "repos", "dbfs", "volumes", "unity_catalog"),
     *("clusters", "commands", "jobs", "faults", "connect"),
 )
 SANDBOX_LAYERS = (
@@ -50,6 +50,7 @@ ACROSS = {
     ("jobs", "repos.git"): "a job's git source is cloned",
     ("jobs", "workspace.notebook_files"): "notebook tasks read notebooks",
     ("kernel", "workspace.notebook_files"): "%run and dbutils.notebook.run read notebooks",
+    ("volumes", "unity_catalog.model"): "files are in existing volumes",
     ("workspace", "repos.model"): "Git folders are objects of the workspace tree",
 }
 
