@@ -203,7 +203,7 @@ def _pip(
             f"Note: a package needs {', '.join(brought)}, so pip installed it over the runtime's own: "
             "`pip show` on the cluster names that package."
         )
-    return installed is not None
+    return installed is not None or result.is_cut
 
 
 def _variables(options: str) -> tuple[str, list[tuple[str, str, str, bool]]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import uuid
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from kedro_databricks_hybrid.sandbox.clusters.model import Clusters
+from kedro_databricks_hybrid.sandbox.core import read_only
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.core.store import Store
 from kedro_databricks_hybrid.sandbox.core.users import DEFAULT_USER, Access, Users
@@ -197,6 +197,6 @@ def _empty(layout: Layout) -> None:
     """Delete uploads and clones that an earlier server did not finish."""
     for leftover in layout.scratch.iterdir():
         if leftover.is_dir() and not leftover.is_symlink():
-            shutil.rmtree(leftover, ignore_errors=True)
+            read_only.remove(leftover)
         else:
             leftover.unlink(missing_ok=True)
