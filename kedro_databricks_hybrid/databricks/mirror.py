@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -12,7 +13,8 @@ from urllib.parse import quote
 from kedro_databricks_hybrid.databricks.answers import Object, UnexpectedAnswer, fitting
 from kedro_databricks_hybrid.databricks.git_folder import GitFolder
 from kedro_databricks_hybrid.databricks.workspace import translated
-from kedro_databricks_hybrid.errors import NotFoundError, WorkspaceError
+from kedro_databricks_hybrid.errors import GitError, NotFoundError, WorkspaceError
+from kedro_databricks_hybrid.git.links import followed
 from kedro_databricks_hybrid.git.unsafe_names import Verdict, judge, shown
 from kedro_databricks_hybrid.parallel import run_all
 
@@ -114,6 +116,7 @@ def compare(
     """Compare a mirror with a snapshot.
 
     Raises:
+        GitError: The snapshot has a link or a submodule whose files would be missing.
         WorkspaceError: The folder is not a mirror, or its mark was tampered with.
     """
     wanted = _files(repository, snapshot.commit.sha)
@@ -142,6 +145,7 @@ def sync(workspace: Workspace, path: PurePosixPath, repository: Repository, snap
         The difference before the update.
 
     Raises:
+        GitError: As `compare`.
         WorkspaceError: The folder is not a mirror, or a file did not arrive.
     """
     difference = compare(workspace, path, repository, snapshot)
@@ -163,12 +167,27 @@ def sync(workspace: Workspace, path: PurePosixPath, repository: Repository, snap
 
 
 def _files(repository: Repository, sha: str) -> dict[str, str]:
-    found = {}
+    """Return the ids of a snapshot's files by their paths, with what its links lead to.
+
+    Raises:
+        GitError: A link leads out of the repository, or there are submodules: their files would be missing.
+    """
+    found: dict[str, dict[str, str]] = {"100": {}, "120": {}, "160": {}}
     for entry in repository.ask("ls-tree", "-r", "-z", "--full-tree", sha).split("\0"):
         attributes, _, name = entry.partition("\t")
-        if attributes.startswith("100"):  # neither links nor submodules
-            found[name] = attributes.split()[2]
-    return found
+        if attributes:
+            found[attributes[:3]][name] = attributes.split()[2]
+    files, links, submodules = found.values()
+    if submodules:
+        names = ", ".join(map(shown, submodules))
+        raise GitError(
+            f"Submodules, and repositories inside the repository, cannot be sent: {names}.",
+            hint="Put their files into the repository itself, or add them to .gitignore.",
+        )
+    targets = {
+        name: os.fsdecode(repository.run("cat-file", "blob", blob).stdout) for name, blob in links.items()
+    }
+    return followed(files, targets, repository.top.as_posix())
 
 
 def _blob(repository: Repository, blob: str) -> bytes:

@@ -15,6 +15,7 @@ import pytest
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
 from tests.e2e import package_index
 from tests.sandbox.notebooks import Notebook, is_gone, open_notebook
+from tests.wheels import write_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +117,7 @@ def is_missing(notebook: Notebook, module: str) -> bool:
 
 def test_what_this_machine_lacks_goes_to_pip(notebook: Notebook, tmp_path: Path) -> None:
     """Pip fetches another version from the index; nothing is linked if it fails."""
-    package_index.write_wheel(tmp_path, "2.0")
+    write_wheel(tmp_path / "kdh-probe", "kdh-probe", "2.0")
     (tmp_path / "requirements.txt").write_text("kdh-probe==2.0\nparse>=1\n")
     with package_index.served(tmp_path, "reader", "p") as host:
         for command in ("%pip", "%sh python -m pip"):
