@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.databricks.answers import check_listing, decoded
 from kedro_databricks_hybrid.databricks.workspace import translated
@@ -55,7 +55,7 @@ class Edits:
 
 @dataclass(frozen=True)
 class _Object:
-    """A file or notebook in the workspace, with its path in the Git folder."""
+    """A file, a notebook or an object of another kind, with its path in the Git folder."""
 
     path: str
     address: str
@@ -94,22 +94,27 @@ def read(
         )
     with _scratch(repository, folder.sha, keep=keep) as scratch:
         tracked = scratch.tracked()
-        found = _with_extensions(_walk(workspace, folder, scratch), tracked)
+        objects = list(_walk(workspace, folder, scratch))
+        found = _with_extensions(workspace, objects, tracked)
+        unreadable = tuple(each.path for each in objects if each.kind not in {"FILE", "NOTEBOOK"})
         untracked = [path for path in found if path not in tracked]
         ignored = scratch.ignored(untracked)
         wanted = {path: each for path, each in found.items() if path not in ignored}
         contents = run_all(lambda item: _content(workspace, *item), list(wanted.items()))
-        changed = {
-            path: content
-            for path, content in zip(wanted, contents, strict=True)
-            if path not in tracked or not scratch.is_same(path, content, tracked[path], wanted[path])
-        }
+        changed = {}
+        for path, content in zip(wanted, contents, strict=True):
+            edited = (
+                scratch.edited(path, content, tracked[path], wanted[path]) if path in tracked else content
+            )
+            if edited is not None:
+                changed[path] = edited
         asked = [path for path in changed if judge(path) is Verdict.ASK]
         asked = [path for path in asked if not _is_here(repository.top / path, changed[path])]
         left_out = asked if asked and not may_take(asked) else []
         for path in left_out:
             del changed[path]
-        tree = scratch.write(changed, [path for path in tracked if path not in found])
+        deleted = [path for path in tracked if path not in found and not _is_part_of(path, unreadable)]
+        tree = scratch.write(changed, deleted)
         return Edits(folder.sha, tree, scratch.changes(tree), tuple(left_out))
 
 
@@ -160,16 +165,20 @@ class _Scratch:
         )
         return set(result.stdout.decode("utf-8", "surrogateescape").split("\0")) - {""}
 
-    def is_same(self, path: str, content: bytes, committed: str, found: _Object) -> bool:
-        """Tell whether a file has the commit's content; notebooks may be formatted differently."""
+    def edited(self, path: str, content: bytes, committed: str, found: _Object) -> bytes | None:
+        """Return a file's new content, None if it is the commit's; notebooks may be formatted differently."""
         digest = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
         digest.update(content)
         if digest.hexdigest() == committed:
-            return True
+            return None
         if found.kind != "NOTEBOOK":
-            return False
-        result = self._repository.run("cat-file", "blob", committed)
-        return _same_notebook(path, result.stdout, content)
+            return content
+        before = self._repository.run("cat-file", "blob", committed).stdout
+        if _same_notebook(path, before, content):
+            return None
+        is_source = not path.endswith(".ipynb")
+        # Databricks exports source without a newline at the end.
+        return content.rstrip(b"\n") + b"\n" if is_source and before.endswith(b"\n") else content
 
     def write(self, changed: dict[str, bytes], deleted: list[str]) -> str:
         """Add edits to the index and return the id of the resulting tree."""
@@ -204,7 +213,7 @@ def _scratch(repository: Repository, sha: str, *, keep: bool) -> Iterator[_Scrat
 
 
 def _walk(workspace: Workspace, folder: GitFolder, scratch: _Scratch) -> Iterator[_Object]:
-    """Yield the files of a Git folder, level by level, except in folders that git ignores."""
+    """Yield the objects of a Git folder, level by level, except in folders that git ignores."""
     root = PurePosixPath(str(folder.path).removeprefix("/Workspace"))
     level = [str(folder.path)]
     while level:
@@ -223,7 +232,7 @@ def _walk(workspace: Workspace, folder: GitFolder, scratch: _Scratch) -> Iterato
             kind = _kind(entry)
             if kind == "DIRECTORY":
                 below[f"{path}/"] = address
-            elif kind in {"FILE", "NOTEBOOK"}:
+            else:
                 language = entry.language.value if entry.language else None
                 yield _Object(path, address, kind, language, entry.size)
         ignored = scratch.ignored(below)
@@ -249,19 +258,43 @@ def _kind(entry: ObjectInfo) -> str:
     return entry.object_type.value if entry.object_type else ""
 
 
-def _with_extensions(objects: Iterable[_Object], tracked: dict[str, str]) -> dict[str, _Object]:
-    """Return the objects by their file's path; the workspace lists notebooks without an extension."""
-    found = {}
-    for each in objects:
-        path = each.path
-        if each.kind == "NOTEBOOK":
-            own = _EXTENSIONS.get(each.language or "", ".py")
-            known = [
-                f"{path}{ending}" for ending in (own, ".ipynb", own.upper()) if f"{path}{ending}" in tracked
-            ]
-            path = known[0] if known else path + own
-        found[path] = each
-    return found
+def _is_part_of(path: str, objects: tuple[str, ...]) -> bool:
+    """Tell whether a file is one of these objects, which may be shown without its extension."""
+    return any(path == each or path.startswith((f"{each}.", f"{each}/")) for each in objects)
+
+
+def _with_extensions(
+    workspace: Workspace, objects: Sequence[_Object], tracked: dict[str, str]
+) -> dict[str, _Object]:
+    """Return files and notebooks by their file's path; the workspace lists notebooks without an extension.
+
+    A file and a notebook of one name may both exist: then the notebook is of another format.
+    """
+    found = {each.path: each for each in objects if each.kind == "FILE"}
+    new = []
+    for each in (each for each in objects if each.kind == "NOTEBOOK"):
+        paths = [path for path in _paths_of_notebook(each) if path in tracked and path not in found]
+        if paths:
+            found[paths[0]] = each
+        else:
+            new.append(each)
+    paths_of_new = run_all(lambda each: _path_of_new(workspace, each), new)
+    return found | dict(zip(paths_of_new, new, strict=True))
+
+
+def _paths_of_notebook(notebook: _Object) -> list[str]:
+    """Return the paths that a notebook's file may have."""
+    own = _EXTENSIONS.get(notebook.language or "", ".py")
+    return [f"{notebook.path}{ending}" for ending in (own, ".ipynb", own.upper())]
+
+
+def _path_of_new(workspace: Workspace, notebook: _Object) -> str:
+    """Return the path of the file that Databricks makes of a notebook that is not committed."""
+    query = {"path": notebook.address, "return_export_info": "true"}
+    with translated(f"look at {notebook.address}"):
+        status: Any = workspace.client.api_client.do("GET", "/api/2.0/workspace/get-status", query=query)
+    source, jupyter, _ = _paths_of_notebook(notebook)
+    return jupyter if status.get("repos_export_format") == "JUPYTER" else source
 
 
 def _content(workspace: Workspace, path: str, found: _Object) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 
 from kedro_databricks_hybrid.databricks import git_folder
 from kedro_databricks_hybrid.databricks.git_folder import Target
-from kedro_databricks_hybrid.errors import DirtyGitFolderError, NotFoundError, WorkspaceError
+from kedro_databricks_hybrid.errors import NotFoundError, WorkspaceError
 
 if TYPE_CHECKING:
     from tests.site import Site
@@ -71,6 +71,21 @@ def test_a_clone_that_ends_after_its_request(site: Site) -> None:
     assert site.repo().head_commit_id == site.git("rev-parse", "HEAD")
 
 
+def test_a_clone_that_stops_in_the_middle(site: Site) -> None:
+    """What it leaves shows a commit but lacks its files: it is deleted, and never taken for the commit."""
+    blob = site.git("rev-parse", "HEAD:requirements.txt")
+    site.git("update-index", "--add", "--cacheinfo", f"100644,{blob},{'n' * 300}")
+    site.git("commit", "-q", "-m", "A name that no disk can hold")
+    site.git("push", "-q", "origin", "main")
+    said = site.call("push", "--no-data", status=1).output.replace("\n", " ")
+    assert "Repo may be incomplete" in said
+    assert "The incomplete Git folder was deleted" in said
+    assert list(site.workspace().client.repos.list()) == []
+    site.git("rm", "-q", "--cached", "n" * 300)
+    site.git("commit", "-q", "-m", "Without it")
+    assert f"Databricks has {site.repository.head()}" in site.call("push", "--no-data").output
+
+
 def test_a_git_folder_that_is_gone_while_it_is_read_back(
     pushed: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,16 +97,35 @@ def test_a_git_folder_that_is_gone_while_it_is_read_back(
         git_folder.check_out(pushed.workspace(), folder, Target("main"))
 
 
-def test_a_branch_called_conflict_is_none(pushed: Site) -> None:
-    """A checkout that fails for another reason is not reported as blocked by edits."""
-    for name in ("conflict-fix", "uncommitted"):
-        fails(pushed, f"The fetch of {name} timed out.")
-        with pytest.raises(WorkspaceError, match="timed out") as caught:
-            git_folder.check_out(pushed.workspace(), folder_of(pushed), Target(name))
-        assert not isinstance(caught.value, DirtyGitFolderError)
-    fails(pushed, "Your local changes to a.txt would be overwritten by checkout.")
-    with pytest.raises(DirtyGitFolderError):
-        git_folder.check_out(pushed.workspace(), folder_of(pushed), Target("local"))
+@pytest.mark.parametrize("status", [400, 403, 409])
+def test_a_refused_checkout_is_explained_by_the_edits(pushed: Site, status: int) -> None:
+    """Whatever Databricks says; without edits its own words are all there is to say."""
+    pushed.commit({"a.txt": "a\n"})
+    pushed.sandbox.faults.add(
+        "status", method="PATCH", path="/api/2.0/repos/*", status=status, message="Nope", times=0
+    )
+    said = pushed.call("push", "--no-data", status=1).output
+    assert "Git folder /Workspace/Repos/user@example.com/tiny:" in said
+    assert "Nope" in said
+    assert "edits" not in said
+    (pushed.files / "requirements.txt").write_text("theirs\n")
+    said = pushed.call("push", "--no-data", status=1).output
+    edited = "/Workspace/Repos/user@example.com/tiny has edits that a checkout may lose: requirements.txt."
+    assert f"Nope. {edited}" in said
+    assert "`kedro databricks push --save` saves them as a local branch; nothing was discarded." in said
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_failure_that_has_nothing_to_do_with_edits(pushed: Site, status: int) -> None:
+    """A branch that is not there, or a service that fails: no file is compared."""
+    pushed.commit({"a.txt": "a\n"})
+    (pushed.files / "requirements.txt").write_text("theirs\n")
+    pushed.sandbox.faults.add(
+        "status", method="PATCH", path="/api/2.0/repos/*", status=status, message="Nope"
+    )
+    said = pushed.call("push", "--no-data", status=1).output
+    assert "Nope" in said
+    assert "edits" not in said
 
 
 def test_a_repository_called_credentials_is_none(site: Site) -> None:

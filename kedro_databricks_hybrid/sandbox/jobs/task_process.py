@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.clusters.libraries import as_local
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError
-from kedro_databricks_hybrid.sandbox.core.layout import names_of
 from kedro_databricks_hybrid.sandbox.jobs.runs import (
     FAILED,
     MAX_OUTPUT,
@@ -21,6 +20,7 @@ from kedro_databricks_hybrid.sandbox.jobs.runs import (
 from kedro_databricks_hybrid.sandbox.kernel.inside import task_values
 from kedro_databricks_hybrid.sandbox.kernel.process import Kernel, KernelDiedError
 from kedro_databricks_hybrid.sandbox.kernel.results import plain, restarts_python
+from kedro_databricks_hybrid.sandbox.kernel.runtime import MODULES
 from kedro_databricks_hybrid.sandbox.workspace import notebook_files
 
 if TYPE_CHECKING:
@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.kernel.process import Message, Reply
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
-_MODULE = "kedro_databricks_hybrid.sandbox.kernel.inside.tasks"
+_MODULE = f"{MODULES}.kernel.inside.tasks"
 _NOTEBOOK_MISSING = (
     'Unable to access the notebook "{}". Either it does not exist, or the identity used to run this job, '
     "{}, lacks the required permissions."
 )
+_LANGUAGE = "The notebook {} is in {}; the sandbox runs notebooks in Python and SQL."
 _IN_WORKSPACE = ("/Users/", "/Repos/", "/Shared/")
 
 
@@ -192,13 +193,14 @@ def program_of(sandbox: Sandbox, user: User, task: Task, checkout: Checkout | No
 def _workspace_notebook(sandbox: Sandbox, user: User, settings: dict[str, Any]) -> Program:
     path = str(settings["notebook_path"])
     try:
-        names = names_of(path)
-        entry = sandbox.tree.find(user, names)
+        entry = sandbox.tree.find(user, path)
     except ApiError as error:
         raise _no_notebook(path, user) from error
-    if entry.kind != "NOTEBOOK" or entry.language != "PYTHON":
+    if entry.kind != "NOTEBOOK":
         raise _no_notebook(path, user)
-    repo = sandbox.repos.around(names)
+    names = entry.names
+    # As Databricks: in /Repos its root is on Python's path too, elsewhere only the notebook's folder.
+    repo = sandbox.repos.around(names) if names[0] == "Repos" else None
     root = f"/Workspace{repo.path}" if repo else ""
     return _notebook(entry.disk_path, "/".join(("/Workspace", *names[:-1])), root, settings)
 
@@ -207,23 +209,22 @@ def _git_notebook(user: User, settings: dict[str, Any], checkout: Checkout) -> P
     path = str(settings["notebook_path"])
     try:
         root = checkout.files.resolve()
-        found = [(root / (path.rstrip("/") + extension)).resolve() for extension in (".py", ".ipynb")]
-        inside = [one for one in found if one.is_relative_to(root) and one.is_file()]
-        file = next((one for one in inside if notebook_files.language_of(one) == "PYTHON"), None)
+        found = notebook_files.find(root, path.rstrip("/"))
+        file = found.resolve() if found else None
     except (OSError, ValueError, RuntimeError):  # an invalid file name, or links in a circle
         file = None
-    if file is None:
+    if file is None or not file.is_relative_to(root):
         raise _no_notebook(path, user)
     folder = f"{checkout.folder}/{file.parent.relative_to(root)}".removesuffix("/.")
     return _notebook(file, folder, checkout.folder, settings)
 
 
 def _notebook(file: Path, folder: str, root: str, settings: dict[str, Any]) -> Program:
-    try:
-        code = tuple(notebook_files.code_of(file))
-    except ApiError as error:
-        raise TaskFailedError("RUN_EXECUTION_ERROR", error.message) from error
     path = f"{folder}/{file.stem}".removeprefix("/Workspace")
+    language = notebook_files.language_of(file)
+    if language not in notebook_files.RUNNABLE:
+        raise TaskFailedError("RUN_EXECUTION_ERROR", _LANGUAGE.format(path, str(language).title()))
+    code = tuple(notebook_files.code_of(file))
     opening = _call("open_notebook", path, folder, root, settings.get("base_parameters") or {})
     return Program(opening, code, is_notebook=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import io
 import json
@@ -14,7 +15,7 @@ from databricks.sdk.service import compute, jobs
 from databricks.sdk.service.jobs import RunLifeCycleState as Life
 from databricks.sdk.service.jobs import RunResultState as Result
 from databricks.sdk.service.jobs import TerminationCodeCode as Code
-from databricks.sdk.service.workspace import ImportFormat
+from databricks.sdk.service.workspace import ImportFormat, Language
 
 from kedro_databricks_hybrid.sandbox.clusters import libraries
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID, STOPPED_ID
@@ -53,16 +54,25 @@ import os
 print([os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "AWS_SECRET_ACCESS_KEY")])
 """
 
+IMPORT_KEDRO = """\
+try:
+    import kedro
+except ModuleNotFoundError as error:
+    print(error)
+"""
+
 
 def test_a_python_file(workspace: WorkspaceClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK's waiter succeeds; the task's run has the log, the run itself has none."""
+    """The SDK's waiter succeeds; the task's run has the log, the run itself none; Kedro is not installed."""
     set_variables(monkeypatch)
     source = "import sys, os\nprint(sys.argv, __name__)\nprint(os.path.basename(__file__))\n"
-    put_script(workspace, source + SHOW_VARIABLES)
+    put_script(workspace, source + SHOW_VARIABLES + IMPORT_KEDRO)
     run = workspace.jobs.submit_and_wait(tasks=[script_task()], run_name="mine", timeout=TIMEOUT)
     assert state(run) == (Life.TERMINATED, Result.SUCCESS, Code.SUCCESS)
     said = output(workspace, run)
-    assert said.logs == f"['{SCRIPT}', '--x', 'a b'] __main__\nscript.py\n['3', None]\n"
+    assert (
+        said.logs == f"['{SCRIPT}', '--x', 'a b'] __main__\nscript.py\n['3', None]\nNo module named 'kedro'\n"
+    )
     assert (said.logs_truncated, said.error, said.notebook_output) == (False, None, None)
     assert said.metadata
     assert (said.metadata.run_name, run.run_type) == ("mine", jobs.RunType.SUBMIT_RUN)
@@ -170,16 +180,18 @@ def test_serverless_with_dependencies(workspace: WorkspaceClient, monkeypatch: p
     set_variables(monkeypatch)
     name, content = wheel("ours", ours="VALUE = 7")
     workspace.files.upload(f"/Volumes/main/default/data/{name}", io.BytesIO(content))
-    source = "import os, ours\nprint(ours.VALUE, os.environ['DATABRICKS_RUNTIME_VERSION'])\n"
-    put_script(workspace, source + SHOW_VARIABLES + "print('__file__' in globals())\nraise SystemExit(0)\n")
+    source = "import os, ours, parse\nprint(ours.VALUE, os.environ['DATABRICKS_RUNTIME_VERSION'])\n"
+    ending = "print('__file__' in globals())\nraise SystemExit(0)\n"
+    put_script(workspace, source + SHOW_VARIABLES + IMPORT_KEDRO + ending)
+    dependencies = [f"/Volumes/main/default/data/{name}", "parse>=1"]
     environment = jobs.JobEnvironment(
-        "default",
-        compute.Environment(environment_version="4", dependencies=[f"/Volumes/main/default/data/{name}"]),
+        "default", compute.Environment(environment_version="4", dependencies=dependencies)
     )
     task = script_task(existing_cluster_id=None, environment_key="default")
     run = finished(workspace, task, environments=[environment])
     said = output(workspace, run)
-    assert (said.logs, said.error) == ("7 client.4.0\n['3', None]\nFalse\n", "SystemExit: 0")
+    expected = "7 client.4.0\n['3', None]\nNo module named 'kedro'\nFalse\n"
+    assert (said.logs, said.error) == (expected, "SystemExit: 0")
     assert state(run)[1] is Result.FAILED
     installations: list[object] = []
     pip_install = libraries.pip_install
@@ -273,18 +285,46 @@ def test_notebooks_that_a_commit_lacks(workspace: WorkspaceClient, remote: Remot
         assert said.startswith(f'Unable to access the notebook "{path}".')
 
 
-def test_a_file_and_a_damaged_notebook_are_no_tasks(workspace: WorkspaceClient) -> None:
-    """A file without a header is not a notebook; an .ipynb that is not JSON is an error."""
-    for name in ("plain.txt", "damaged.ipynb"):
-        content = base64.b64encode(b"{").decode()
-        workspace.workspace.import_(f"/Shared/{name}", content=content, format=ImportFormat.AUTO)
+def test_the_import_path_in_a_git_folder(workspace: WorkspaceClient, remote: Remote) -> None:
+    """In /Repos the notebook's folder and the root come first; elsewhere the notebook's folder comes last."""
+    show = "import sys\ndbutils.notebook.exit(repr([sys.path[:2], sys.path[-1], sys.path]))"
+    remote.commit({"notebooks/show.py": f"# Databricks notebook source\n{show}\n"})
+    tasks = []
+    for parent in ("Repos", "Users"):
+        path = f"/{parent}/user@example.com/project"
+        workspace.repos.create(url=str(remote.bare), provider="gitHub", path=path)
+        notebook = jobs.NotebookTask(f"{path}/notebooks/show")
+        tasks.append(jobs.SubmitTask(parent, notebook_task=notebook, existing_cluster_id=RUNNING_ID))
+    shown = []
+    for task in finished(workspace, *tasks).tasks or []:
+        result = workspace.jobs.get_run_output(task.run_id or 0).notebook_output
+        assert result
+        shown.append(ast.literal_eval(str(result.result)))
+    (first, *_), (_, last, every) = shown
+    assert first == [f"/Workspace/Repos/user@example.com/project{below}" for below in ("/notebooks", "")]
+    assert last == "/Workspace/Users/user@example.com/project/notebooks"
+    assert last.removesuffix("/notebooks") not in every
+
+
+def test_notebooks_in_other_languages(workspace: WorkspaceClient) -> None:
+    """SQL runs, here a cell in Python; Scala and R are refused in one line, a file is no notebook."""
+    put_notebook(workspace, "-- MAGIC %python\n-- MAGIC dbutils.notebook.exit('ran')", language=Language.SQL)
+    put_notebook(workspace, "val x = 1", path="/Shared/scala", language=Language.SCALA)
+    put_notebook(workspace, "x <- 1", path="/Shared/r", language=Language.R)
+    put_script(workspace, "1")
     tasks = [
-        jobs.SubmitTask(name, notebook_task=jobs.NotebookTask(path))
-        for name, path in (("plain", "/Shared/plain.txt"), ("damaged", "/Shared/damaged"))
+        jobs.SubmitTask(
+            path.rpartition("/")[2].replace(".", "-"),
+            notebook_task=jobs.NotebookTask(path),
+            existing_cluster_id=RUNNING_ID,
+        )
+        for path in ("/Shared/notebook", "/Shared/scala", "/Shared/r", "/Shared/script.py")
     ]
-    plain, damaged = finished(workspace, *tasks).tasks or []
-    assert [state(task)[2] for task in (plain, damaged)] == [
-        Code.RESOURCE_NOT_FOUND,
-        Code.RUN_EXECUTION_ERROR,
-    ]
-    assert "notebook" in (workspace.jobs.get_run_output(damaged.run_id or 0).error or "").lower()
+    sql, scala, r, script = finished(workspace, *tasks).tasks or []
+    assert state(sql)[1] is Result.SUCCESS
+    for task, language in ((scala, "Scala"), (r, "R")):
+        assert state(task)[2] is Code.RUN_EXECUTION_ERROR
+        said = workspace.jobs.get_run_output(task.run_id or 0).error
+        path = f"/Shared/{language.lower()}"
+        assert said == f"The notebook {path} is in {language}; the sandbox runs notebooks in Python and SQL."
+    assert state(script)[2] is Code.RESOURCE_NOT_FOUND

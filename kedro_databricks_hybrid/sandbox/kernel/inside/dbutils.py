@@ -10,10 +10,10 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kedro_databricks_hybrid.sandbox.core import checksum_files
-from kedro_databricks_hybrid.sandbox.kernel.inside import notebook_run, task_values
-from kedro_databricks_hybrid.sandbox.kernel.inside.notebook_context import EntryPoint, RefusedError, call_api
-from kedro_databricks_hybrid.sandbox.kernel.spark_defaults import DBFS
+from ...core import checksum_files
+from ..spark_defaults import DBFS
+from . import notebook_run, task_values
+from .notebook_context import EntryPoint, RefusedError, call_api
 
 _ROOTS = ("/Volumes", "/Workspace")  # absolute paths outside of DBFS
 
@@ -41,6 +41,14 @@ class FileInfo(NamedTuple):
     def isFile(self) -> bool:  # noqa: N802
         """Whether this is a file."""
         return not self.isDir()
+
+
+class MountInfo(NamedTuple):
+    """One mount point of DBFS."""
+
+    mountPoint: str  # noqa: N815
+    source: str
+    encryptionType: str  # noqa: N815
 
 
 class DBUtils:
@@ -121,6 +129,10 @@ class FileSystem:
         else:
             return False
         return True
+
+    def mounts(self) -> list[MountInfo]:
+        """Return what is mounted on DBFS; nothing else can be mounted in the sandbox."""
+        return [MountInfo("/Volumes", "UnityCatalogVolumes", ""), MountInfo("/", "DatabricksRoot", "")]
 
 
 class Widgets:
