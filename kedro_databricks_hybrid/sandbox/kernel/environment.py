@@ -8,6 +8,7 @@ import sys
 import sysconfig
 import venv
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -126,13 +127,8 @@ class NotebookEnvironment:
 
     @staticmethod
     def visible_packages() -> list[str]:
-        """Return the packages with which the sandbox runs: their folders, names and versions."""
-        return [
-            str(entry)
-            for folder in runtime.host_folders()
-            for entry in sorted(Path(folder).iterdir())
-            if entry.suffix in {".dist-info", ".egg-link", ".pth"}
-        ]
+        """Return the names and versions of the packages with which the sandbox runs, which may be linked."""
+        return sorted(f"{each.name} {each.version}" for each in metadata.distributions())
 
     def inside(self, command: list[str]) -> list[str]:
         """Return the command line that runs a command with the folders at their absolute paths."""

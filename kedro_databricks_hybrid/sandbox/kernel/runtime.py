@@ -68,7 +68,7 @@ def copy_programs(folder: Path, programs: Path, python: str) -> None:
 def _fill(prefix: Path) -> None:
     folder = site_packages(prefix)
     folder.mkdir(mode=0o700, parents=True)
-    folders = host_folders()
+    folders = _host_folders()
     offered = packages.installed(folders)
     chosen: dict[str, packages.Package] = {}
     for requirement in map(Requirement, _names()):
@@ -117,7 +117,7 @@ def _link_coverage_plugins(folder: Path) -> None:
             module.symlink_to(specification.origin)
 
 
-def host_folders() -> list[str]:
+def _host_folders() -> list[str]:
     """Return the folders of the packages with which the sandbox runs."""
     folders = site.getsitepackages()
     if site.ENABLE_USER_SITE:

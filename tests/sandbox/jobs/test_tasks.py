@@ -181,8 +181,8 @@ def test_serverless_with_dependencies(workspace: WorkspaceClient, monkeypatch: p
     name, content = wheel("ours", ours="VALUE = 7")
     workspace.files.upload(f"/Volumes/main/default/data/{name}", io.BytesIO(content))
     source = "import os, ours, parse\nprint(ours.VALUE, os.environ['DATABRICKS_RUNTIME_VERSION'])\n"
-    ending = "print('__file__' in globals())\nraise SystemExit(0)\n"
-    put_script(workspace, source + SHOW_VARIABLES + IMPORT_KEDRO + ending)
+    left = "print('__file__' in globals())\nraise SystemExit(0)\n"
+    put_script(workspace, source + SHOW_VARIABLES + IMPORT_KEDRO + left)
     dependencies = [f"/Volumes/main/default/data/{name}", "parse>=1"]
     environment = jobs.JobEnvironment(
         "default", compute.Environment(environment_version="4", dependencies=dependencies)
@@ -190,8 +190,10 @@ def test_serverless_with_dependencies(workspace: WorkspaceClient, monkeypatch: p
     task = script_task(existing_cluster_id=None, environment_key="default")
     run = finished(workspace, task, environments=[environment])
     said = output(workspace, run)
-    expected = "7 client.4.0\n['3', None]\nNo module named 'kedro'\nFalse\n"
-    assert (said.logs, said.error) == (expected, "SystemExit: 0")
+    assert (said.logs, said.error) == (
+        "7 client.4.0\n['3', None]\nNo module named 'kedro'\nFalse\n",
+        "SystemExit: 0",
+    )
     assert state(run)[1] is Result.FAILED
     installations: list[object] = []
     pip_install = libraries.pip_install
