@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections import defaultdict
 from contextlib import suppress
@@ -87,7 +88,7 @@ def key_of(made: NotebookEnvironment, dependencies: Sequence[str]) -> str | None
     Returns:
         A name for a folder; None if the dependencies may change although their lines do not.
     """
-    found: list[object] = [made.prefix, made.visible_packages()]
+    found: list[object] = [sys.prefix, made.prefix, made.visible_packages()]
     try:
         for line in dependencies:
             found += _contents(made, as_local(line.strip()))

@@ -252,16 +252,19 @@ class JobWork:
 
     async def _run_job(self, task: Task, run: Run, one: TaskRun, user: User) -> State:
         """Run another job; the task ends as that run does."""
+        starting = asyncio.ensure_future(self.start_job(user, task.settings, run))
         try:
-            child = await self.start_job(user, task.settings, run)
+            await asyncio.wait([starting])  # a cancelled task does not stop in the middle of starting a run
+            child = starting.result()
+            one.child = child.run_id
+            await self.wait(child)
         except ApiError as error:
             raise TaskFailedError("INVALID_RUN_CONFIGURATION", error.message) from error
-        one.child = child.run_id
-        try:
-            await self.wait(child)
         finally:
-            self.stop(child, one.ending or runs.CANCELLED)
-            await self.wait(child)
+            await asyncio.wait([starting])
+            if starting.exception() is None:
+                self.stop(starting.result(), one.ending or runs.CANCELLED)
+                await self.wait(starting.result())
         if child.state.result in {"SUCCESS", "SUCCESS_WITH_FAILURES"}:
             return runs.SUCCEEDED
         message = f"Run {child.run_id} of job {child.job_id} ended with {child.state.result}."
