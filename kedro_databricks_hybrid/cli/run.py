@@ -213,6 +213,7 @@ class _Launch:
                 **description,
             },
             prefix=self.project.repository.prefix,
+            variables=run_checks.variables(self.project),
         )
 
     def _is_running(self, run_id: str) -> bool:

@@ -176,3 +176,21 @@ def test_an_env_that_is_not_in_the_commit_is_refused_at_once(site: Site) -> None
     site.write({".gitignore": "conf/local/\n"})
     site.call("push", "--wip", "--no-data")
     assert site.repository.has_folder(str(site.repo().head_commit_id), "conf/databricks")
+
+
+def test_kedros_variables_apply_to_the_run(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The path of KEDRO_LOGGING_CONFIG is made relative to the project; a file that git lacks is named."""
+    project = open_project(bootstrap_project(site.project), "databricks").on(site.workspace())
+    site.commit({"conf/other.yml": "version: 1\n"})
+    monkeypatch.chdir(site.project / "conf")
+    monkeypatch.setenv("KEDRO_LOGGING_CONFIG", "other.yml")
+    monkeypatch.setenv("KEDRO_MP_CONTEXT", "spawn")
+    assert run_checks.variables(project) == {
+        "KEDRO_LOGGING_CONFIG": "conf/other.yml",
+        "KEDRO_MP_CONTEXT": "spawn",
+    }
+    monkeypatch.setenv("KEDRO_LOGGING_CONFIG", "/nowhere/logging.yml")
+    assert run_checks.variables(project) == {"KEDRO_MP_CONTEXT": "spawn"}
+    assert "KEDRO_LOGGING_CONFIG has no effect on Databricks" in capsys.readouterr().err
