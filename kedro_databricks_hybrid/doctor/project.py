@@ -70,13 +70,22 @@ def inputs(
     project: ProjectOnWorkspace, params: Mapping[str, Any], pipelines: Collection[str]
 ) -> list[Finding]:
     """Find inputs of the pipelines that exist neither here nor at the data root."""
-    known = project.catalog(params, pipelines).data()
+    catalog = project.catalog(params, pipelines)
+    known = catalog.data()
     root = project.data_tree.root
     found = [
         yellow(
             "inputs", f"{module} cannot be imported here, so the data of its pipelines are unknown: {error}"
         )
         for module, error in known.unknown.items()
+    ]
+    found += [
+        yellow(
+            "credentials",
+            f"{name} (for {', '.join(needing)}) is only in conf/local, which does not reach Databricks",
+            'See "Use secrets" in the documentation (how-to/secrets)',
+        )
+        for name, needing in project.local_credentials(catalog).items()
     ]
     if missing := project.missing_inputs(known):
         listed = ", ".join(map(str, missing))

@@ -95,7 +95,8 @@ class ProjectCatalog:
         try:
             with warnings.catch_warnings(record=True) as caught, _user(options.user):
                 warnings.simplefilter("always")
-                catalog = _without_credentials(config_loader(metadata, options, local=True)["catalog"])
+                self._config = config_loader(metadata, options, local=True)["catalog"]
+                catalog = {name: _without_credentials(each) for name, each in self._config.items()}
                 self._resolver: CatalogConfigResolver = CatalogConfigResolver(
                     catalog, default_runtime_patterns=_IN_MEMORY
                 )
@@ -131,6 +132,14 @@ class ProjectCatalog:
         """Return the names of the catalog's entries and patterns that the chosen pipelines use."""
         names = {name for pipeline in self.chosen for name in pipeline.datasets()}
         return {self._entry(name) for name in names} - {""}
+
+    def credentials(self) -> dict[str, list[str]]:
+        """Return the names of the credentials that the chosen pipelines need, each with its datasets."""
+        found: dict[str, list[str]] = {}
+        for entry in sorted(self.entries()):
+            for name in _credentials_in(self._config.get(entry)):
+                found.setdefault(name, []).append(entry)
+        return found
 
     def data(self) -> ProjectData:
         """Return the paths of the datasets of the chosen pipelines.
@@ -305,14 +314,22 @@ def _paths_in(config: object) -> Iterator[str]:
             yield from _paths_in(value)
 
 
+def _credentials_in(config: object) -> Iterator[str]:
+    """Yield the names of credentials in a dataset's configuration, at any depth, but no patterns."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            if key != "credentials":
+                yield from _credentials_in(value)
+            elif isinstance(value, str) and "{" not in value:
+                yield value
+
+
 def _untranscoded(name: str) -> str:
     return name.partition("@")[0]
 
 
-def _without_credentials(catalog: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: {key: value for key, value in config.items() if key != "credentials"}
-        if isinstance(config, dict)
-        else config
-        for name, config in catalog.items()
-    }
+def _without_credentials(config: Any) -> Any:  # noqa: ANN401
+    """Return a part of the catalog without the names of credentials, at any depth."""
+    if isinstance(config, dict):
+        return {key: _without_credentials(each) for key, each in config.items() if key != "credentials"}
+    return [_without_credentials(each) for each in config] if isinstance(config, list) else config

@@ -426,7 +426,8 @@ def test_what_runs_write_is_nobodys_edit(site: Site) -> None:
     site.commit({".viz/stats.json": '{"y": 2}\n'})
     pushed = site.call("push", "--no-data")
     assert (
-        f"Checked out over what runs wrote in {site.path}: .viz/stats.json, src/__pycache__/x.pyc" in pushed.stdout
+        f"Checked out over what runs wrote in {site.path}: .viz/stats.json, src/__pycache__/x.pyc"
+        in pushed.stdout
     )
     assert (site.files / ".viz/stats.json").read_text() == '{"y": 2}\n'
     site.write({"a.txt": "edited\n", ".viz/stats.json": "{}\n"}, at=site.files)
