@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.cli.options import say, warn
 from kedro_databricks_hybrid.cli.output import first_names, in_bytes, transfer_progress, with_count
+from kedro_databricks_hybrid.config import catalog_paths
 from kedro_databricks_hybrid.project import datasets
 from kedro_databricks_hybrid.project.project import in_data
 from kedro_databricks_hybrid.transfer import local
@@ -56,6 +57,7 @@ def push_data(project: ProjectOnWorkspace, options: PushOptions) -> dict[str, An
     if catalog and known and not options.names_files:
         missing = warn_of_missing(project, known)
         warn_of_credentials(project, catalog)
+        warn_of_unmapped(project, catalog)
     if options.dry_run:
         _say_plan(plan, root)
         return {"root": root, "send": [str(pair.path) for pair in plan.send], "missing": missing}
@@ -104,6 +106,18 @@ def warn_of_credentials(project: ProjectOnWorkspace, catalog: ProjectCatalog) ->
             f"The credentials {name} (for {first_names(needing)}) are only in conf/local, which does not "
             'reach Databricks: see "Use secrets" in the documentation (how-to/secrets).'
         )
+
+
+def warn_of_unmapped(project: ProjectOnWorkspace, catalog: ProjectCatalog) -> None:
+    """Warn of paths in the catalog that stay in the project, and so in the Git folder on Databricks."""
+    mapped = catalog.mapped()
+    if mapped is None:
+        return
+    folder = project.settings.data.local
+    found = catalog_paths.unmapped(catalog.used(), mapped, folder, catalog.written())
+    if found:
+        listed = first_names([f"{value} ({dataset}, {key})" for dataset, key, value in found])
+        warn(f"On Databricks these paths lie in the Git folder, as they are not mapped: {listed}.")
 
 
 def warn_of_missing(project: ProjectOnWorkspace, known: ProjectData) -> list[str]:

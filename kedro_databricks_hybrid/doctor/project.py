@@ -66,6 +66,21 @@ def packages(project_path: Path, runtime: str) -> Finding:
     return yellow("packages", "; ".join(each.reason for each in clash), clash[0].fix)
 
 
+def old_paths(project: Project) -> list[Finding]:
+    """Find lines of the catalog with fixed paths of DBFS, as older projects have them for local data."""
+    found = scaffold.old_paths(project.metadata.project_path, project.settings.data.local)
+    if not found:
+        return []
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return [
+        yellow(
+            "catalog",
+            "paths of DBFS for data that are also here, which only one cluster has",
+            f"{found[0]}{more}",
+        )
+    ]
+
+
 def inputs(
     project: ProjectOnWorkspace, params: Mapping[str, Any], pipelines: Collection[str]
 ) -> list[Finding]:

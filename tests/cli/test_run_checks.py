@@ -227,3 +227,24 @@ def test_credentials_that_only_this_machine_has_are_named(site: Site) -> None:
     assert [each.split()[0] for each in doctor] == ["lake", "warehouse"]
     site.commit({"conf/databricks/credentials.yml": "lake: ${databricks.secret:a,b}\nwarehouse: {}\n"})
     assert said not in site.call("push").stderr
+
+
+def test_paths_that_stay_in_the_git_folder_are_named(site: Site) -> None:
+    """By push, and fixed paths of DBFS in older catalogs by doctor and init, with the line to change."""
+    site.commit({
+        _REGISTRY: _PIPELINES,
+        "conf/base/catalog.yml": (
+            "raw:\n  type: pandas.CSVDataset\n  filepath: /dbfs/FileStore/tiny/data/01_raw/raw.csv\n"
+            "# other: /dbfs/FileStore/tiny/data/01_raw/raw.csv\n"
+            "sales:\n  type: pandas.CSVDataset\n  filepath: output/sales.csv\n"
+            "stock:\n  type: pandas.ExcelDataset\n  filepath: data/stock.xlsx\n  load_args: {sheet: data/x}\n"
+        ),
+    })  # fmt: skip
+    said = (
+        "lie in the Git folder, as they are not mapped: output/sales.csv (sales, filepath), data/x (stock, "
+    )
+    assert said in site.call("push").stderr
+    change = "catalog.yml, line 3: change /dbfs/FileStore/tiny/data/01_raw/raw.csv to data/01_raw/raw.csv"
+    assert f"In conf/base/{change}." in site.call("init", "--dry-run", "--yes").stderr
+    (found,) = (each for each in told(site, "doctor", status=1) if each["check"] == "catalog")
+    assert (found["level"], found["fix"]) == ("yellow", f"conf/base/{change}")
