@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import os
@@ -10,19 +11,22 @@ import shlex
 import subprocess
 import sys
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from kedro.framework.cli.project import run as kedro_run
+from rich.text import Text
 
 from kedro_databricks_hybrid.run.request import RunRequest
 from tests import fork_server
 from tests.project_fixtures import PACKAGE, Project
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+_INDENT = " " * 20
 _RICH_LINE = re.compile(r"(?:\[[^\]]+\]|\s{10,}) (\w+) +(.*?)\s+\S+\.py:\d+$")
 
 
@@ -63,12 +67,29 @@ def here(project: Project, command: str = "", **variables: str) -> Ran:
         errors="backslashreplace",
         check=False,
     )
-    found = [(line, _RICH_LINE.match(line.rstrip())) for line in done.stdout.splitlines(keepends=True)]
-    out = "".join(line for line, match in found if not match)
-    log = [_without_duration(f"{match[1]} {match[2].rstrip()}") for _, match in found if match]
-    return Ran(
-        done.returncode == 0, out, done.stderr, [line for line in log if "as logging conf" not in line]
-    )
+    out, log = _split(done.stdout)
+    log = [_normal(line) for line in log if "as logging conf" not in line]
+    return Ran(done.returncode == 0, _normal(out), done.stderr, log)
+
+
+def _normal(text: str) -> str:
+    """Return text without what differs between two runs."""
+    return re.sub(r"\d+\.\d+ sec", "0 sec", text)
+
+
+def _split(printed: str) -> tuple[str, list[str]]:
+    """Return what was printed without the records in Kedro's columns, and the records without tracebacks."""
+    out, log, is_in_traceback = "", [""], False
+    for line in printed.splitlines(keepends=True):
+        if match := _RICH_LINE.match(line.rstrip()):
+            log.append(f"{match[1]} {match[2]}")
+            is_in_traceback = False
+        elif line.startswith(_INDENT) and log[-1]:
+            is_in_traceback = is_in_traceback or line.strip().startswith(("╭", "Traceback"))
+            log[-1] += "" if is_in_traceback else f" {line}"
+        else:
+            out += line
+    return out, [" ".join(each.split()) for each in log[1:]]
 
 
 def there(project: Project, command: str = "", **changes: Any) -> Ran:
@@ -81,8 +102,7 @@ def there(project: Project, command: str = "", **changes: Any) -> Ran:
     """
     request = request_of(project, command, **changes)
     before = Path.cwd(), dict(os.environ), sys.stdout, sys.path[:]
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")  # as a new process has it
+    with _new_warnings():
         exec(request.as_command(), {})  # noqa: S102
     assert (Path.cwd(), dict(os.environ), sys.stdout, sys.path) == before
     records = records_in(Path(request.data_root / request.log))
@@ -93,15 +113,31 @@ def there(project: Project, command: str = "", **changes: Any) -> Ran:
     log = [each for each in records if each["event"] == "log"]
     return Ran(
         records[-1]["outcome"] == "completed",
-        texts["stdout"],
+        _normal(texts["stdout"]),
         texts["stderr"],
-        [_without_duration(f"{logging.getLevelName(each['level'])} {each['message']}") for each in log],
+        [_normal(_shown(each)) for each in log],
         records,
     )
 
 
-def _without_duration(line: str) -> str:
-    return re.sub(r"[\d.]+ sec", "n sec", line)
+def _shown(record: dict[str, Any]) -> str:
+    """Return level and message of a record as a terminal shows them."""
+    message = Text.from_markup(record["message"]).plain if record.get("markup", True) else record["message"]
+    return " ".join([logging.getLevelName(record["level"]), *message.split()])
+
+
+@contextmanager
+def _new_warnings() -> Iterator[None]:
+    """Show warnings as a new process does, which pytest changes."""
+    found = importlib.util.spec_from_file_location("warnings_as_new", warnings.__file__)
+    assert found is not None
+    assert found.loader is not None
+    as_new: Any = importlib.util.module_from_spec(found)
+    found.loader.exec_module(as_new)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        vars(warnings)["_showwarnmsg_impl"] = as_new._showwarnmsg_impl  # noqa: SLF001
+        yield
 
 
 def request_of(project: Project, command: str = "", **changes: Any) -> RunRequest:

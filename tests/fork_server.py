@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import gc
 import json
+import logging
 import os
 import select
 import signal
@@ -191,6 +192,7 @@ def _become(
     sys.path[0] = str(Path(sys.executable).parent)
     # The modules read the environment on import: repeat that with this command's.
     vars(import_module("rich"))["_console"] = None
+    logging.captureWarnings(capture=False)
     project: Any = import_module("kedro.framework.project")
     project.LOGGING = project._ProjectLogging()  # noqa: SLF001
     try:

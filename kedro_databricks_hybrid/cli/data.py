@@ -15,23 +15,21 @@ from kedro_databricks_hybrid.cli.options import (
     say_json,
     warn,
 )
-from kedro_databricks_hybrid.cli.output import in_bytes, print_table
+from kedro_databricks_hybrid.cli.output import in_bytes, print_table, with_count
 from kedro_databricks_hybrid.cli.startup_files import startup_files_option
 from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.project.project import in_data, open_project
 from kedro_databricks_hybrid.transfer import local
-from kedro_databricks_hybrid.transfer.plan import local_time
+from kedro_databricks_hybrid.transfer.plan import Unit, local_time, units_of
 from kedro_databricks_hybrid.transfer.pull import Pull
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
+    from pathlib import Path, PurePosixPath
 
     from kedro.framework.startup import ProjectMetadata
 
     from kedro_databricks_hybrid.project.project import ProjectOnWorkspace
-    from kedro_databricks_hybrid.transfer.files import LocalFile, RemoteFile
-    from kedro_databricks_hybrid.transfer.plan import Pair
 
 _dry_run_option = click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 _SAME_SIZE = "same size"
@@ -133,33 +131,46 @@ def _refuse_two_selections(options: dict[str, Any]) -> None:
 
 def _print_data(project: ProjectOnWorkspace, chosen: Collection[Path], *, as_json: bool) -> None:
     pull = Pull(project.data_tree, project.data, project.data_key)
-    pairs = pull.pairs([local.inside(project.data, path) for path in chosen])
+    paths = [local.inside(project.data, path) for path in chosen]
+    units = units_of(pull.pairs(paths), with_local=True)
+    shown = [each for unit in units for each in (_files_of(unit) if _is_inside(unit, paths) else [unit])]
     if as_json:
-        say_json([_as_json(pair) for pair in pairs])
+        say_json([_as_json(unit) for unit in shown])
         return
-    print_table(("path", "here", "", "there", "", "state"), [_row(pair) for pair in pairs], right=(1, 3))
+    print_table(("path", "here", "", "there", "", "state"), [_row(unit) for unit in shown], right=(1, 3))
 
 
-def _row(pair: Pair) -> tuple[str, str, str, str, str, str]:
-    return (str(pair.path), *_cells(pair.here), *_cells(pair.there), _state(pair))
+def _is_inside(unit: Unit, paths: Collection[PurePosixPath]) -> bool:
+    """Return whether files of a folder that Spark wrote were asked for, rather than the whole."""
+    return unit.is_folder and any(unit.path in path.parents for path in paths)
 
 
-def _cells(file: LocalFile | RemoteFile | None) -> tuple[str, str]:
-    return (in_bytes(file.size), local_time(file.modified)) if file else ("-", "")
+def _files_of(unit: Unit) -> list[Unit]:
+    return [Unit(pair.path, (pair,)) for pair in unit.pairs]
 
 
-def _state(pair: Pair) -> str:
+def _row(unit: Unit) -> tuple[str, str, str, str, str, str]:
+    name = f"{unit.path}/ ({with_count(len(unit.pairs), 'file')})" if unit.is_folder else str(unit.path)
+    return (name, *_cells(_side(unit, "here")), *_cells(_side(unit, "there")), _state(unit))
+
+
+def _side(unit: Unit, side: str) -> dict[str, int] | None:
+    """Return the size and the time of the local or the remote files of a unit; None if there are none."""
+    files = [file for pair in unit.pairs if (file := getattr(pair, side))]
+    if not files:
+        return None
+    return {"size": sum(file.size for file in files), "modified": max(file.modified for file in files)}
+
+
+def _cells(side: dict[str, int] | None) -> tuple[str, str]:
+    return (in_bytes(side["size"]), local_time(side["modified"])) if side else ("-", "")
+
+
+def _state(unit: Unit) -> str:
     """Return the state; if the remote content was never recorded, only the sizes can be compared."""
-    return _SAME_SIZE if pair.must_be_compared else pair.state.value
+    return _SAME_SIZE if unit.must_be_compared else unit.state.value
 
 
-def _as_json(pair: Pair) -> dict[str, object]:
-    def side(file: LocalFile | RemoteFile | None) -> dict[str, int] | None:
-        return {"size": file.size, "modified": file.modified} if file else None
-
-    return {
-        "path": str(pair.path),
-        "here": side(pair.here),
-        "there": side(pair.there),
-        "state": _state(pair),
-    }
+def _as_json(unit: Unit) -> dict[str, object]:
+    sides = {side: _side(unit, side) for side in ("here", "there")}
+    return {"path": str(unit.path), "files": len(unit.pairs), **sides, "state": _state(unit)}

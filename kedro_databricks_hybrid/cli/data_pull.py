@@ -77,9 +77,13 @@ def pull_data(project: ProjectOnWorkspace, options: PullOptions) -> dict[str, An
         _say_up_to_date(plan, root)
     kept = [str(unit.path) for unit in plan.kept]
     if kept and not options.mine:
+        edited = [unit.path for unit in plan.kept if not unit.is_own]
+        own = [unit.path for unit in plan.kept if unit.is_own]
+        reasons = {"since you edited them": edited, "since this machine has its own": own}
+        said = "; ".join(f"{why}: {first_names(names)}" for why, names in reasons.items() if names)
         raise TransferError(
-            f"Not all files were pulled. Kept, since you edited them: {first_names(kept)}.",
-            hint="`kedro databricks data pull --force` saves your edits and overwrites; --mine keeps them.",
+            f"Not all files were pulled. Kept, {said}.",
+            hint="`kedro databricks data pull --force` saves yours and overwrites them; --mine keeps them.",
         )
     if left_out and choice is None and not sys.stdin.isatty():
         raise TransferError(
@@ -132,6 +136,10 @@ def _outcome(tree: RemoteTree, run: PurePosixPath) -> Outcome:
 
 def _warn_of_kept(plan: PullPlan) -> None:
     for unit in plan.kept[:_SHOWN]:
-        warn(f"You edited {shown(unit.path)}, so it is kept.")
+        warn(
+            f"{shown(unit.path)} here is of this machine, perhaps of a local run, so it is kept."
+            if unit.is_own
+            else f"You edited {shown(unit.path)}, so it is kept."
+        )
     if len(plan.kept) > _SHOWN:
-        warn(f"And {len(plan.kept) - _SHOWN} more that you edited.")
+        warn(f"And {len(plan.kept) - _SHOWN} more are kept.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.cli.options import say, warn
 from kedro_databricks_hybrid.cli.output import first_names, in_bytes, transfer_progress, with_count
+from kedro_databricks_hybrid.config import catalog_paths
 from kedro_databricks_hybrid.git.unsafe_names import shown
 from kedro_databricks_hybrid.project import datasets
 from kedro_databricks_hybrid.project.project import in_data
@@ -18,7 +19,7 @@ from kedro_databricks_hybrid.transfer.push import Push, Selection
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from kedro_databricks_hybrid.project.datasets import ProjectData
+    from kedro_databricks_hybrid.project.datasets import ProjectCatalog, ProjectData
     from kedro_databricks_hybrid.project.project import ProjectOnWorkspace
     from kedro_databricks_hybrid.transfer.plan import PushPlan
 
@@ -46,13 +47,18 @@ class PushOptions:
 def push_data(project: ProjectOnWorkspace, options: PushOptions) -> dict[str, Any]:
     """Push data, print what was done, and return the same for `--json`."""
     began = time.monotonic()
-    known = _known(project, options)
+    catalog = _catalog(project, options)
+    known = catalog.data() if catalog else None
     selection = _selection(project, options, known)
     root = project.data_tree.root
     push = Push(project.data_tree, project.data, project.data_key, transfer_progress("Sending"))
     plan = push.prepare(selection)
     _warn_of_unsent(plan)
-    missing = [] if options.names_files else warn_of_missing(project, known)
+    missing = []
+    if catalog and known and not options.names_files:
+        missing = warn_of_missing(project, known)
+        warn_of_credentials(project, catalog)
+        warn_of_unmapped(project, catalog)
     if options.dry_run:
         _say_plan(plan, root)
         return {"root": root, "send": [str(pair.path) for pair in plan.send], "missing": missing}
@@ -71,10 +77,10 @@ def push_data(project: ProjectOnWorkspace, options: PushOptions) -> dict[str, An
     return result
 
 
-def _known(project: ProjectOnWorkspace, options: PushOptions) -> ProjectData | None:
-    """Return the data of the project's pipelines; None if they are unknown and files were named instead."""
+def _catalog(project: ProjectOnWorkspace, options: PushOptions) -> ProjectCatalog | None:
+    """Return the project's catalog; None if it cannot be read and files were named instead."""
     try:
-        return project.catalog(options.params, options.pipelines).data()
+        return project.catalog(options.params, options.pipelines)
     except datasets.UnknownDataError as error:
         if not options.names_files:
             raise
@@ -94,10 +100,29 @@ def _selection(project: ProjectOnWorkspace, options: PushOptions, known: Project
     return Selection(chosen, in_data(project.data, known.results) if known else [], on_conflict)
 
 
-def warn_of_missing(project: ProjectOnWorkspace, known: ProjectData | None) -> list[str]:
+def warn_of_credentials(project: ProjectOnWorkspace, catalog: ProjectCatalog) -> None:
+    """Warn of credentials that only conf/local has."""
+    for name, needing in project.local_credentials(catalog).items():
+        warn(
+            f"The credentials {name} (for {first_names(needing)}) are only in conf/local, which does not "
+            'reach Databricks: see "Use secrets" in the documentation (how-to/secrets).'
+        )
+
+
+def warn_of_unmapped(project: ProjectOnWorkspace, catalog: ProjectCatalog) -> None:
+    """Warn of paths in the catalog that stay in the project, and so in the Git folder on Databricks."""
+    mapped = catalog.mapped()
+    if mapped is None:
+        return
+    folder = project.settings.data.local
+    found = catalog_paths.unmapped(catalog.used(), mapped, folder, catalog.written())
+    if found:
+        listed = first_names([f"{value} ({dataset}, {key})" for dataset, key, value in found])
+        warn(f"On Databricks these paths lie in the Git folder, as they are not mapped: {listed}.")
+
+
+def warn_of_missing(project: ProjectOnWorkspace, known: ProjectData) -> list[str]:
     """Warn of inputs that exist nowhere or are unknown, and return the names of the missing datasets."""
-    if known is None:
-        return []
     for module, error in known.unknown.items():
         warn(f"{module} cannot be imported here ({error}), so the data of its pipelines are unknown.")
     missing = project.missing_inputs(known)

@@ -84,6 +84,8 @@ def init(
     say(f"Logged in to {workspace.host} as {workspace.user}")
     chosen = layout.choose(opened.on(workspace), source, root_options)
     plan = scaffold.plan(metadata.project_path, metadata.package_name, opened.repository, chosen.values)
+    old_paths = scaffold.old_paths(metadata.project_path, opened.settings.data.local)
+    instructions = [*plan.instructions, *(f"In {each}." for each in old_paths)]
     files = [layout.file_step(metadata.project_path, change) for change in plan.changes]
     credential = _credential_steps(workspace, source, git_token_env, git_user)
     others = [*files, *credential, *_folder_steps(chosen.project, source)]
@@ -92,7 +94,7 @@ def init(
         chosen.check_root()
     _perform(others, dry_run=dry_run)
     steps = [*chosen.steps, *others]
-    for instruction in plan.instructions:
+    for instruction in instructions:
         warn(instruction)
     if dry_run:
         say("Nothing was done." if steps else "There is nothing to do.")
@@ -103,7 +105,7 @@ def init(
         say(f"Next: {commit}kedro databricks push{workspace.flags}")
     if as_json:
         said = [step.would if dry_run else step.did for step in steps]
-        say_json({"dry_run": dry_run, "steps": said, "instructions": plan.instructions})
+        say_json({"dry_run": dry_run, "steps": said, "instructions": instructions})
 
 
 def _perform(steps: list[Step], *, dry_run: bool) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from copy import copy
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import click
-from kedro.framework.cli.project import run as kedro_run
 
 from kedro_databricks_hybrid.cli import layout, run_checks, run_job
 from kedro_databricks_hybrid.cli.follow import follow, record_printer, report, starting
-from kedro_databricks_hybrid.cli.options import Command, profile_option, say, warn
+from kedro_databricks_hybrid.cli.options import profile_option, say, warn
 from kedro_databricks_hybrid.cli.push import push, warn_of_edits
+from kedro_databricks_hybrid.cli.run_options import RunCommand, options_of_run, project_run
 from kedro_databricks_hybrid.databricks import clusters
 from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import ComputeError, HybridError
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.run.follow import Started
 
 
-@click.command(cls=Command)
+@click.command(cls=RunCommand)
 @profile_option
 @click.option("--cluster", "cluster_name", metavar="NAME", help="Name or id of the cluster to run on.")
 @click.option("--serverless", is_flag=True, help="Run on serverless compute (as a job).")
@@ -91,15 +90,17 @@ def run(
             {"job": as_job, "fresh": fresh, "detach": detach, "timeout": timeout, "json": as_json}
         )
     metadata: ProjectMetadata = ctx.obj
+    command = project_run(metadata)
     opened = open_project(metadata, options["env"])
     options["env"] = opened.env
     if push_first:
-        names = run_checks.pipelines_of(options)
-        ctx.invoke(push, profile=profile, env=opened.env, params=options["params"], pipelines=names)
+        chosen = {"params": options.get("params") or {}, "pipelines": run_checks.pipelines_of(options)}
+        ctx.invoke(push, profile=profile, env=opened.env, **chosen)
         opened = open_project(metadata, options["env"])  # push may have asked for the data root
     if by_connect:
         connect_options = ConnectOptions(profile, clusters.SERVERLESS if serverless else cluster_name)
-        run_by_connect(ctx, connect_options, options)
+        known = {each.name: options[each.name] for each in command.params if each.name in options}
+        run_by_connect(ctx, command, connect_options, known)
         return
     workspace = connect(profile, warn)
     project = layout.with_data_root(opened.on(workspace))
@@ -110,12 +111,13 @@ def run(
     compute_options = ComputeOptions(cluster_name, serverless, as_job)
     choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))
     refuse_out_of_reach(choice, project.data_root)
+    sent = options_of_run(command, options, metadata.project_path)
     launch = _Launch(project, code, choice, tell)
     launch.describe()
     run_checks.warn_of_missing_inputs(project, choice, options)
     run_id = new_run_id()
     with starting():
-        started = launch.start(run_id, options, fresh=fresh, seconds=timeout)
+        started = launch.start(run_id, sent, fresh=fresh, seconds=timeout)
     resume = project.attach_command(run_id)
     if detach:
         say(f"Started run {run_id}. Follow it with: {resume}")
@@ -124,7 +126,7 @@ def run(
     try:
         outcome = follow(started, show, resume=resume, seconds=timeout)
         if _has_lost_workspace(started):
-            started = launch.start_again(options, seconds=timeout)
+            started = launch.start_again(sent, seconds=timeout)
             resume = project.attach_command(started.run_id)
             outcome = follow(started, show, resume=resume, seconds=timeout)
     finally:
@@ -229,6 +231,7 @@ class _Launch:
                 **description,
             },
             prefix=self.project.repository.prefix,
+            variables=run_checks.variables(self.project),
         )
 
     def _is_running(self, run_id: str) -> bool:
@@ -236,19 +239,6 @@ class _Launch:
         if not past.command_id:
             return False
         return past.started(self.project.workspace, self.project.data_tree).work.ending() is None
-
-
-def _run_option(option: click.Parameter) -> click.Parameter:
-    """Copy one of Kedro's options; --conf-source is a path on the cluster, so it is not checked here."""
-    copied = copy(option)
-    if copied.name == "conf_source":
-        copied.callback = None
-    if copied.name == "env":
-        copied.envvar = "KEDRO_ENV"
-    return copied
-
-
-run.params += [_run_option(option) for option in kedro_run.params]
 
 
 def refuse_cluster_options(given: Mapping[str, object]) -> None:
@@ -268,9 +258,12 @@ def refuse_cluster_options(given: Mapping[str, object]) -> None:
 
 
 def run_by_connect(
-    ctx: click.Context, connect_options: spark_connect.ConnectOptions, options: dict[str, Any]
+    ctx: click.Context,
+    command: click.Command,
+    connect_options: spark_connect.ConnectOptions,
+    options: dict[str, Any],
 ) -> None:
-    """Run the pipeline in this process with Kedro's own command; the hooks create the Spark session.
+    """Run the pipeline in this process with the project's command; the hooks create the Spark session.
 
     Raises:
         ComputeError: databricks-connect is not installed.
@@ -282,4 +275,4 @@ def run_by_connect(
             'pip install "kedro-databricks-hybrid[connect]".',
         )
     spark_connect.enable(connect_options)
-    ctx.invoke(kedro_run, **options)
+    ctx.invoke(command, **options)

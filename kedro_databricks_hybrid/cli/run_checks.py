@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.cli.data_push import warn_of_missing
+from kedro_databricks_hybrid.cli.options import warn
 from kedro_databricks_hybrid.errors import HybridError
 from kedro_databricks_hybrid.git import work_in_progress
 from kedro_databricks_hybrid.project.datasets import UnknownDataError
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.project.project import ProjectOnWorkspace
     from kedro_databricks_hybrid.run.compute import Choice
 
+_LOGGING = "KEDRO_LOGGING_CONFIG"
+_VARIABLES = (_LOGGING, "KEDRO_LOGGING_MODULE_ALLOWLIST", "KEDRO_MP_CONTEXT")
 _SELECTING = ("tags", "node_names", "from_nodes", "to_nodes", "namespaces", "from_inputs", "to_outputs")
 
 
@@ -23,6 +28,22 @@ def pipelines_of(options: Mapping[str, Any]) -> list[str]:
     """Return the pipelines that the options of `kedro run` name; `--pipeline` is the old spelling."""
     one, several = options.get("pipeline"), options.get("pipelines")
     return list(dict.fromkeys(several or ([one] if one else [])))
+
+
+def variables(project: ProjectOnWorkspace) -> dict[str, str]:
+    """Return Kedro's environment variables that also apply to the run, with paths relative to the project.
+
+    Warns if KEDRO_LOGGING_CONFIG names a file that does not reach Databricks.
+    """
+    found = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+    if config := found.pop(_LOGGING, None):
+        file = Path(config).resolve()
+        repository = project.repository
+        if repository.run("ls-files", "--error-unmatch", str(file)).returncode == 0:
+            found[_LOGGING] = Path(os.path.relpath(file, project.metadata.project_path)).as_posix()
+        else:
+            warn(f"{_LOGGING} has no effect on Databricks: git does not track {config} in this repository.")
+    return found
 
 
 def refuse_unknown_names(project: ProjectOnWorkspace, code: GitFolder, options: Mapping[str, Any]) -> None:

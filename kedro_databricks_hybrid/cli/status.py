@@ -30,7 +30,7 @@ from kedro_databricks_hybrid.git import work_in_progress
 from kedro_databricks_hybrid.git.remotes import without_credentials
 from kedro_databricks_hybrid.parallel import start
 from kedro_databricks_hybrid.project.project import open_project
-from kedro_databricks_hybrid.transfer.plan import State
+from kedro_databricks_hybrid.transfer.plan import State, units_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from kedro_databricks_hybrid.git.repository import Repository
     from kedro_databricks_hybrid.project.project import Project, ProjectOnWorkspace
-    from kedro_databricks_hybrid.transfer.plan import Pair
+    from kedro_databricks_hybrid.transfer.plan import Unit
 
 _NO_ANSWER = (ConnectionFailedError, SandboxError, UnexpectedAnswerError)
 
@@ -231,12 +231,13 @@ def _data(project: ProjectOnWorkspace, params: Mapping[str, Any], pipelines: Col
 
     root = project.data_tree.root
     pairs = Pull(project.data_tree, project.data, project.data_key).pairs([PurePosixPath()])
+    units = units_of(pairs, with_local=True)
     known = project.catalog(params, pipelines).data()
     inputs, results = (
         {local.inside(project.data, path) for path in in_data(project.data, paths)}
         for paths in (known.inputs, known.results)
     )
-    clear = [pair for pair in pairs if not pair.must_be_compared]
+    clear = [unit for unit in units if not unit.must_be_compared]
     upload = _in_state(clear, inputs, State.ONLY_HERE, State.CHANGED_HERE)
     download = _in_state(clear, results, State.ONLY_THERE, State.CHANGED_THERE)
     conflict = _in_state(clear, inputs | results, State.CHANGED_BOTH)
@@ -254,11 +255,11 @@ def _data(project: ProjectOnWorkspace, params: Mapping[str, Any], pipelines: Col
     return Section("data", lines, {**document, "missing": names, "unknown": dict(known.unknown)})
 
 
-def _in_state(pairs: list[Pair], below: set[PurePosixPath], *states: State) -> list[str]:
+def _in_state(units: list[Unit], below: set[PurePosixPath], *states: State) -> list[str]:
     return [
-        str(pair.path)
-        for pair in pairs
-        if pair.state in states and (pair.path in below or any(each in below for each in pair.path.parents))
+        str(unit.path)
+        for unit in units
+        if unit.state in states and (unit.path in below or any(each in below for each in unit.path.parents))
     ]
 
 

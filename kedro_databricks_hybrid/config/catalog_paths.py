@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.project.datasets import PATH_KEYS
+from kedro_databricks_hybrid.project.datasets import NOT_READ, PATH_KEYS, path_in
 from kedro_databricks_hybrid.spark import session as spark_session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 KeyPath = tuple[str | int, ...]
 """The position of a value in a catalog: the dataset's name, then keys and list indexes."""
@@ -56,12 +56,42 @@ def mapped(catalog: Mapping[str, Any], roots: Roots, *, kept: frozenset[KeyPath]
             return {key: walk(each, (*keys, key), inner, is_kept=is_kept) for key, each in value.items()}
         if isinstance(value, list):
             return [walk(each, (*keys, index), kind, is_kept=is_kept) for index, each in enumerate(value)]
-        if isinstance(value, str) and keys[-1] in PATH_KEYS and len(keys) > 1:
-            path = value if is_kept else _remote(value, keys, kind, roots)
-            return _openable(path, roots.spark) if kind == "files" or "schema" in keys else path
+        if isinstance(value, str) and len(keys) > 1 and NOT_READ.isdisjoint(keys[1:]):
+            return _mapped_value(value, keys, kind, roots, is_kept=is_kept)
         return value
 
     return {name: walk(entry, (name,), "files") for name, entry in catalog.items()}
+
+
+def unmapped(
+    catalog: Mapping[str, Any], mapped: Mapping[str, Any], folder: str, written: Collection[str]
+) -> list[tuple[str, str, str]]:
+    """Return the values that are paths in the project, and so in the Git folder on Databricks.
+
+    Args:
+        catalog: The catalog with its paths in the local data folder.
+        mapped: The same catalog with mapped paths.
+        folder: The local data folder, relative to the project.
+        written: The entries that pipelines write: of those, paths outside of the data folder count too.
+
+    Returns:
+        Of each value: its dataset, its key with the outer keys, and itself.
+    """
+
+    def walk(value: Any, there: Any, keys: KeyPath) -> Iterator[tuple[str, str, str]]:  # noqa: ANN401
+        if isinstance(value, (dict, list)):
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, each in pairs:
+                if key not in NOT_READ and type(there) is type(value):
+                    yield from walk(each, there[key], (*keys, key))
+        elif isinstance(value, str) and value == there and (below := _path_below_project(value)):
+            is_data = _below(below, folder) not in {None, ""}
+            is_output = keys[0] in written and keys[-1] in PATH_KEYS
+            if is_data or is_output:
+                yield str(keys[0]), ".".join(map(str, keys[1:])), value
+
+    found = [walk(catalog[name], mapped.get(name), (name,)) for name in catalog]
+    return [each for values in found for each in values]
 
 
 def locations(entry: object) -> list[str]:
@@ -106,6 +136,31 @@ def _kind(entry: Mapping[str, Any], outer: str) -> str:
     if not spark_session.is_spark_type(name):
         return "files"
     return "versions" if entry.get("versioned") else "spark"
+
+
+def _mapped_value(value: str, keys: KeyPath, kind: str, roots: Roots, *, is_kept: bool) -> str:
+    """Return a value with the path that it is or contains mapped."""
+    if keys[-1] in PATH_KEYS:
+        path = value if is_kept else _remote(value, keys, kind, roots)
+        return _openable(path, roots.spark) if kind == "files" or "schema" in keys else path
+    found = path_in(next(str(key) for key in reversed(keys) if isinstance(key, str)), value)
+    is_data = found is not None and _below(found[1], roots.local)
+    if is_kept or found is None or not is_data:
+        return value
+    before, path, after = found
+    kind = "files" if before else kind
+    if kind == "files" and roots.spark == "connect":
+        return value  # only datasets that use fsspec can open files on Databricks from here
+    mapped = _remote(path, keys, kind, roots)
+    return before + (_openable(mapped, roots.spark) if kind == "files" else mapped) + after
+
+
+def _path_below_project(value: str) -> str:
+    """Return the path in a value if it is relative; empty if it is none."""
+    found = path_in("path", value)
+    path = found[1] if found else value
+    is_path = "\n" not in path and not _URL.match(path) and not path.startswith("/")
+    return path if is_path and not PureWindowsPath(path).drive else ""
 
 
 def _remote(path: str, keys: KeyPath, kind: str, roots: Roots) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kedro_databricks_hybrid.databricks.answers import check_listing, decoded
 from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import GitError
-from kedro_databricks_hybrid.git.repository import NO_CONFIGURATION
+from kedro_databricks_hybrid.git.repository import NO_CONFIGURATION, is_written_by_runs
 from kedro_databricks_hybrid.git.unsafe_names import Verdict, judge, shown
 from kedro_databricks_hybrid.parallel import run_all
 
@@ -39,12 +39,19 @@ class Edits:
         tree: The id of the git tree with the Git folder's files.
         paths: The paths that differ, with git's letter: M changed, A new, D deleted.
         left_out: Start-up files that differ too but that the user did not accept; the tree has the commit's.
+        by_runs: Paths that differ too but that runs write, such as caches; the tree has the commit's.
     """
 
     base: str
     tree: str
     paths: dict[str, str]
     left_out: tuple[str, ...] = ()
+    by_runs: tuple[str, ...] = ()
+
+    @property
+    def are_by_runs(self) -> bool:
+        """Whether only runs wrote something."""
+        return bool(self.by_runs) and not self.paths and not self.left_out
 
     def __str__(self) -> str:
         words = {"A": " (new)", "D": " (deleted)"}
@@ -111,11 +118,14 @@ def read(
         asked = [path for path in changed if judge(path) is Verdict.ASK]
         asked = [path for path in asked if not _is_here(repository.top / path, changed[path])]
         left_out = asked if asked and not may_take(asked) else []
-        for path in left_out:
-            del changed[path]
         deleted = [path for path in tracked if path not in found and not _is_part_of(path, unreadable)]
-        tree = scratch.write(changed, deleted)
-        return Edits(folder.sha, tree, scratch.changes(tree), tuple(left_out))
+        by_runs = tuple(path for path in (*changed, *deleted) if is_written_by_runs(path))
+        unsaved = {*left_out, *by_runs}
+        tree = scratch.write(
+            {path: content for path, content in changed.items() if path not in unsaved},
+            [path for path in deleted if path not in unsaved],
+        )
+        return Edits(folder.sha, tree, scratch.changes(tree), tuple(left_out), by_runs)
 
 
 class _Scratch:

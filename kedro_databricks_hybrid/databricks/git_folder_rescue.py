@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kedro_databricks_hybrid.databricks import git_folder, git_folder_edits
 from kedro_databricks_hybrid.databricks.git_folder import CheckoutRefusedError
 from kedro_databricks_hybrid.errors import DirtyGitFolderError, GitError, WorkspaceError
+from kedro_databricks_hybrid.git.unsafe_names import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.git.repository import Repository
 
 BRANCHES = "kedro-hybrid/rescued"
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,10 @@ def check_out(
         return git_folder.check_out(workspace, folder, target)
     except CheckoutRefusedError as error:
         edits = saved.edits if saved else _edits(workspace, repository, folder)
+        if not isinstance(edits, GitError) and edits.are_by_runs:
+            written = ", ".join(map(shown, edits.by_runs[:_SHOWN]))
+            handling.say(f"Checked out over what runs wrote in {folder.path}: {written}")
+            return discard(workspace, repository, folder, target, Saved(None, edits))
         raise _explained(error, edits, folder, saved, handling) from error
 
 

@@ -79,6 +79,7 @@ def _of_project(project: Project) -> dict[str, Check]:
     return {
         "Git remote": lambda: of_project.remote(project),
         "Git contents": lambda: of_project.contents(project),
+        "catalog": lambda: of_project.old_paths(project),
     }
 
 

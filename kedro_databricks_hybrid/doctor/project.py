@@ -110,17 +110,41 @@ def packages(project_path: Path, runtime: str) -> Finding:
     return yellow("packages", f"{told}{more}", clash[0].fix)
 
 
+def old_paths(project: Project) -> list[Finding]:
+    """Find lines of the catalog with fixed paths of DBFS, as older projects have them for local data."""
+    found = scaffold.old_paths(project.metadata.project_path, project.settings.data.local)
+    if not found:
+        return []
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return [
+        yellow(
+            "catalog",
+            "paths of DBFS for data that are also here, which only one cluster has",
+            f"{found[0]}{more}",
+        )
+    ]
+
+
 def inputs(
     project: ProjectOnWorkspace, params: Mapping[str, Any], pipelines: Collection[str]
 ) -> list[Finding]:
     """Find inputs of the pipelines that exist neither here nor at the data root."""
-    known = project.catalog(params, pipelines).data()
+    catalog = project.catalog(params, pipelines)
+    known = catalog.data()
     root = project.data_tree.root
     found = [
         yellow(
             "inputs", f"{module} cannot be imported here, so the data of its pipelines are unknown: {error}"
         )
         for module, error in known.unknown.items()
+    ]
+    found += [
+        yellow(
+            "credentials",
+            f"{name} (for {', '.join(needing)}) is only in conf/local, which does not reach Databricks",
+            'See "Use secrets" in the documentation (how-to/secrets)',
+        )
+        for name, needing in project.local_credentials(catalog).items()
     ]
     if missing := project.missing_inputs(known):
         listed = ", ".join(map(str, missing))

@@ -25,6 +25,13 @@ NO_CONFIGURATION = {
 }
 """Environment variables that make git read no configuration except that of the repository."""
 
+# What Kedro-Viz, Python, tools and Spark write into the folder that they run in.
+_WRITTEN_FOLDERS = {
+    *(".viz", "__pycache__", ".ipynb_checkpoints", ".cache", ".pytest_cache", ".mypy_cache", ".ruff_cache"),
+    *("spark-warehouse", "metastore_db"),
+}
+_WRITTEN_FILE = re.compile(r"\.log(\.\d+)?$|\.pyc$")
+
 # To list changes inside a submodule, git would run in it, with the configuration of that folder.
 _STATUS = ("status", "--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=dirty")
 
@@ -133,7 +140,7 @@ class Repository:
         return _text(self.run("config", "--get", "core.sshCommand").stdout).strip() or None
 
     def edited_paths(self) -> list[str]:
-        """Return the paths, relative to the repository, of changed and new files."""
+        """Return the paths, relative to the repository, of changed and new files that no run wrote."""
         fields = self.ask(*_STATUS).split("\0")
         paths = []
         entries = iter(fields)
@@ -142,7 +149,7 @@ class Repository:
                 paths.append(entry[3:])
                 if entry[0] in "RC":
                     next(entries, None)  # the old name
-        return paths
+        return [path for path in paths if not is_written_by_runs(path)]
 
     def push(self, remote: str, branch: str) -> bool:
         """Push a branch and set its upstream.
@@ -269,6 +276,16 @@ class Repository:
             return subprocess.CompletedProcess(error.cmd, 124, b"", late)
         except FileNotFoundError:
             raise GitError("git is not installed.", hint="Install it, then run the command again.") from None
+
+
+def is_written_by_runs(path: str) -> bool:
+    """Tell whether a file is one that runs write into the project, such as a cache or a log, so no edit.
+
+    Args:
+        path: Relative to the repository; a folder ends with a slash.
+    """
+    parts = path.rstrip("/").split("/")
+    return not _WRITTEN_FOLDERS.isdisjoint(parts) or _WRITTEN_FILE.search(parts[-1]) is not None
 
 
 def _environment() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 
 PATH_KEYS = ("filepath", "path", "filename")
 """The keys of a dataset's configuration that Kedro itself treats as paths."""
+
+_TAKES_A_PATH = re.compile(
+    r"path|file|dir(ectory)?$|folder|database|location|checkpoint|uri$|warehouse|store|^con$", re.IGNORECASE
+)
+_DATABASE = re.compile(r"((?:sqlite|duckdb)(?:\+\w+)?:///)([^/?:][^?]*)(.*)", re.DOTALL)
+
+NOT_READ = frozenset({"type", "metadata", "credentials"})
+"""Keys of a dataset's configuration whose values are no data of the dataset."""
 
 _IN_MEMORY = {"{default}": {"type": "kedro.io.MemoryDataset"}}
 _GLOB = frozenset("*?[")
@@ -90,12 +99,14 @@ class ProjectCatalog:
         from kedro.framework.project import pipelines
         from kedro.io import CatalogConfigResolver
 
+        self._metadata = metadata
         self._project = metadata.project_path
         self._options = options
         try:
             with warnings.catch_warnings(record=True) as caught, _user(options.user):
                 warnings.simplefilter("always")
-                catalog = _without_credentials(config_loader(metadata, options, local=True)["catalog"])
+                self._config = config_loader(metadata, options, local=True)["catalog"]
+                catalog = {name: _without_credentials(each) for name, each in self._config.items()}
                 self._resolver: CatalogConfigResolver = CatalogConfigResolver(
                     catalog, default_runtime_patterns=_IN_MEMORY
                 )
@@ -131,6 +142,32 @@ class ProjectCatalog:
         """Return the names of the catalog's entries and patterns that the chosen pipelines use."""
         names = {name for pipeline in self.chosen for name in pipeline.datasets()}
         return {self._entry(name) for name in names} - {""}
+
+    def credentials(self) -> dict[str, list[str]]:
+        """Return the names of the credentials that the chosen pipelines need, each with its datasets."""
+        found: dict[str, list[str]] = {}
+        for entry in sorted(self.entries()):
+            for name in _credentials_in(self._config.get(entry)):
+                found.setdefault(name, []).append(entry)
+        return found
+
+    def used(self) -> dict[str, Any]:
+        """Return the configurations of the catalog's entries that the chosen pipelines use."""
+        return {name: self._config[name] for name in sorted(self.entries()) if name in self._config}
+
+    def mapped(self) -> dict[str, Any] | None:
+        """Return the catalog as a run on Databricks reads it; None if the env does not map its paths."""
+        try:
+            with warnings.catch_warnings(), _user(self._options.user):
+                warnings.simplefilter("ignore")
+                loader = config_loader(self._metadata, self._options)
+                return dict(loader["catalog"]) if getattr(loader, "maps_data", False) else None
+        except Exception:  # noqa: BLE001 - whatever the project's own loader raises; the run will say it
+            return None
+
+    def written(self) -> set[str]:
+        """Return the names of the entries that the chosen pipelines write."""
+        return {self._entry(name) for name in _outputs(self.chosen)}
 
     def data(self) -> ProjectData:
         """Return the paths of the datasets of the chosen pipelines.
@@ -291,28 +328,53 @@ def _outputs(pipelines: Iterable[Pipeline]) -> set[str]:
     return {name for pipeline in pipelines for name in pipeline.all_outputs()}
 
 
-def _paths_in(config: object) -> Iterator[str]:
+def path_in(key: str, value: str) -> tuple[str, str, str] | None:
+    """Return the path that a value of a dataset's configuration has, with the text before and after it.
+
+    That is the value of a key that Kedro treats as a path, of one whose name says that it takes a path, such
+    as `database` or `checkpointLocation`, or the file of a database's URL, such as `sqlite:///data/shop.db`.
+
+    Args:
+        key: The key of the value, or of the list that it is in.
+        value: The value.
+    """
+    if match := _DATABASE.fullmatch(value):
+        return match[1], match[2], match[3]
+    is_path = key in PATH_KEYS or ("/" in value and _TAKES_A_PATH.search(key))
+    return ("", value, "") if is_path else None
+
+
+def _paths_in(config: object, key: str = "") -> Iterator[str]:
     """Yield the relative paths in a dataset's configuration, at any depth."""
     if isinstance(config, dict):
-        for key, value in config.items():
-            if key in PATH_KEYS and isinstance(value, str):
-                if "://" not in value and not Path(value).is_absolute():
-                    yield value
-            else:
-                yield from _paths_in(value)
+        for name, value in config.items():
+            if name not in NOT_READ:
+                yield from _paths_in(value, str(name))
     elif isinstance(config, list):
         for value in config:
-            yield from _paths_in(value)
+            yield from _paths_in(value, key)
+    elif isinstance(config, str):
+        found = path_in(key, config)
+        if found and "://" not in found[1] and not Path(found[1]).is_absolute():
+            yield found[1]
+
+
+def _credentials_in(config: object) -> Iterator[str]:
+    """Yield the names of credentials in a dataset's configuration, at any depth, but no patterns."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            if key != "credentials":
+                yield from _credentials_in(value)
+            elif isinstance(value, str) and "{" not in value:
+                yield value
 
 
 def _untranscoded(name: str) -> str:
     return name.partition("@")[0]
 
 
-def _without_credentials(catalog: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: {key: value for key, value in config.items() if key != "credentials"}
-        if isinstance(config, dict)
-        else config
-        for name, config in catalog.items()
-    }
+def _without_credentials(config: Any) -> Any:  # noqa: ANN401
+    """Return a part of the catalog without the names of credentials, at any depth."""
+    if isinstance(config, dict):
+        return {key: _without_credentials(each) for key, each in config.items() if key != "credentials"}
+    return [_without_credentials(each) for each in config] if isinstance(config, list) else config

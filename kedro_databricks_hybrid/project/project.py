@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,7 @@ from kedro_databricks_hybrid.transfer.missing import find_missing
 from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from kedro.framework.startup import ProjectMetadata
 
@@ -154,6 +155,26 @@ class ProjectOnWorkspace(Project):
         inputs = {name: in_data(self.data, paths) for name, paths in known.named_inputs.items()}
         return find_missing(self.data_tree, self.data, inputs)
 
+    def local_credentials(self, catalog: ProjectCatalog) -> dict[str, list[str]]:
+        """Return the credentials that the pipelines need and only conf/local has, each with its datasets.
+
+        conf/local is not in Git, so runs on Databricks lack them.
+        """
+        needed = catalog.credentials()
+        if not needed:
+            return {}
+        path, repository = self.metadata.project_path, self.repository
+        envs = [
+            f"conf/{env}" for env in {databricks_yml.BASE_ENV, self.env} - {None, databricks_yml.LOCAL_ENV}
+        ]
+        listed = ("ls-files", "-co", "--exclude-standard", "-z", "--") if self.syncs_files else (
+            "ls-tree", "-r", "-z", "--name-only", "HEAD", "--"
+        )  # fmt: skip
+        names = repository.ask(*listed, *(f"{each}/" for each in envs)).split("\0")
+        sent = _credential_names([path / name for name in names])
+        local = _credential_names((path / f"conf/{databricks_yml.LOCAL_ENV}").rglob("*"))
+        return {name: datasets for name, datasets in needed.items() if name in local - sent}
+
     def code(self) -> GitFolder:
         """Return the code that a run uses: the Git folder, or the mirror of the working tree.
 
@@ -238,6 +259,23 @@ def open_project(metadata: ProjectMetadata, env: str | None) -> Project:
         databricks_yml.require_env(path, env)
     applied = env or databricks_yml.default_env(path)
     return Project(metadata, applied, databricks_yml.load(path, applied), Repository(path))
+
+
+def _credential_names(files: Iterable[Path]) -> set[str]:
+    """Return the names in those of the files that Kedro reads credentials from."""
+    import yaml
+
+    found: set[str] = set()
+    for file in files:
+        is_one = any(part.startswith("credentials") for part in file.parts) and file.suffix in {
+            ".yml",
+            ".yaml",
+        }
+        if is_one and file.is_file():
+            with contextlib.suppress(yaml.YAMLError):
+                content = yaml.safe_load(file.read_text("utf-8", "replace"))
+                found.update(content if isinstance(content, dict) else ())
+    return found
 
 
 def in_data(data: Path, paths: Collection[Path]) -> list[Path]:

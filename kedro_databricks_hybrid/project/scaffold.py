@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -125,6 +126,29 @@ def plan(project_path: Path, package: str, repository: Repository, values: Mappi
                 f"Add to {settings_file}, which was not changed because {error}: {LOADER_LINES}"
             )
     return Plan(changes, instructions)
+
+
+def old_paths(project_path: Path, data: str) -> list[str]:
+    """Return how to change the catalog's lines of older projects with fixed paths of DBFS to local data.
+
+    Args:
+        project_path: The Kedro project.
+        data: The local data folder.
+
+    Returns:
+        An instruction for each line whose folder exists in the local data folder.
+    """
+    conf = project_path / "conf" / settings.BASE_ENV
+    fixed = re.compile(rf"(?:dbfs:/|/dbfs/)[^\s\"'#]*?/({re.escape(data)}/[^\s\"'#]+)")
+    found = []
+    for file in sorted(conf.rglob("catalog*")):
+        lines = _text(file).splitlines() if file.is_file() else []
+        for number, line in enumerate(lines, 1):
+            match = fixed.search(line)
+            if match and not line.lstrip().startswith("#") and (project_path / match[1]).parent.is_dir():
+                name = file.relative_to(project_path).as_posix()
+                found.append(f"{name}, line {number}: change {match[0]} to {match[1]}")
+    return found
 
 
 def settings_changes(project_path: Path, values: Mapping[str, str]) -> list[Change]:

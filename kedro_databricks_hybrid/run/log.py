@@ -122,7 +122,7 @@ class Outcome:
         elif "node" in record:
             node = self.nodes.setdefault(record["node"], NodeRun(record["node"]))
             node.seconds = record.get("seconds", node.seconds)
-            if event in {"saved", "size"}:
+            if event in {"saved", "size"} and not record.get("in_memory"):
                 node.saved[record["dataset"]] = record.get("bytes")
             elif event in {"node_finished", "node_failed"}:
                 node.completed = event == "node_finished"

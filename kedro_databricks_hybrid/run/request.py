@@ -6,13 +6,16 @@ import contextlib
 import json
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.errors import RunError
 from kedro_databricks_hybrid.run.log import RUNS_FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _DRIVER = "kedro_databricks_hybrid/run/driver"
 # Loads the driver's modules through importlib instead of exec: the sandbox starts Spark for a cell that
@@ -69,6 +72,7 @@ class RunRequest:
         user: The user's name at Databricks.
         info: What else the log's first record contains, such as commit, branch and cluster.
         prefix: The project's folder inside its repository, empty at the top.
+        variables: Environment variables of the run.
     """
 
     run_id: str
@@ -79,6 +83,7 @@ class RunRequest:
     user: str
     info: dict[str, str | None]
     prefix: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def log(self) -> PurePosixPath:
@@ -109,6 +114,7 @@ class RunRequest:
             "log_folder": str(self.data_root / self.log),
             "facts": self.full_info,
             "environment": {
+                **self.variables,
                 **_ENVIRONMENT,
                 "KEDRO_DATABRICKS_USER": self.user,
                 "KEDRO_DATABRICKS_BRANCH": self.info.get("branch") or "",

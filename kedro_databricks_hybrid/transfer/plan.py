@@ -49,7 +49,7 @@ class Pair:
     @property
     def must_be_compared(self) -> bool:
         """Whether the remote file has to be read to know its state: the sizes alone do not decide it."""
-        if self.here is None or self.there is None or self.remote_content is not None:
+        if self.here is None or self.there is None or self.remote_content is not None or self._are_empty:
             return False
         return self.there.size in {self.here.size, *(content.size for content in self.base)}
 
@@ -60,11 +60,15 @@ class Pair:
             return State.ONLY_THERE
         if self.there is None:
             return State.ONLY_HERE
-        if self.remote_content == self.here.content:
+        if self.remote_content == self.here.content or self._are_empty:
             return State.SAME
         if self.remote_content in self.base:
             return State.CHANGED_HERE
         return State.CHANGED_THERE if self.here.content in self.base else State.CHANGED_BOTH
+
+    @property
+    def _are_empty(self) -> bool:
+        return self.here is not None and self.there is not None and self.here.size == self.there.size == 0
 
 
 class OnConflict(Enum):
@@ -162,6 +166,7 @@ def pairs_of(
 
 
 _EDITED = {State.CHANGED_HERE, State.CHANGED_BOTH}
+_CHANGED_THERE = {State.CHANGED_THERE, State.CHANGED_BOTH}
 
 
 @dataclass(frozen=True)
@@ -188,6 +193,31 @@ class Unit:
     def is_edited(self) -> bool:
         """Whether replacing it would lose a local change."""
         return any(pair.state in _EDITED or _is_local_only(pair) for pair in self.pairs)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether nothing of it was ever transferred: a local run may have written it."""
+        return not any(pair.base for pair in self.pairs)
+
+    @property
+    def must_be_compared(self) -> bool:
+        """Whether a remote file has to be read to know its state."""
+        return any(pair.must_be_compared for pair in self.pairs)
+
+    @property
+    def state(self) -> State:
+        """How the two sides differ, as a whole."""
+        if not self.is_folder:
+            return self.pairs[0].state
+        if self.is_same:
+            return State.SAME
+        for missing, state in (("here", State.ONLY_THERE), ("there", State.ONLY_HERE)):
+            if not any(getattr(pair, missing) for pair in self.pairs):
+                return state
+        theirs = any(pair.state in _CHANGED_THERE or _is_changed_alone(pair) for pair in self.pairs)
+        if not theirs:
+            return State.CHANGED_HERE
+        return State.CHANGED_BOTH if self.is_edited else State.CHANGED_THERE
 
 
 @dataclass(frozen=True)
@@ -225,13 +255,16 @@ class PullPlan:
         ]
 
 
-def units_of(pairs: Iterable[Pair]) -> list[Unit]:
+def units_of(pairs: Iterable[Pair], *, with_local: bool = False) -> list[Unit]:
     """Group pairs into units: one for each folder that Spark wrote, and one for each other file.
 
-    Local files without a remote one are ignored, unless they are in the way.
+    Args:
+        pairs: The pairs.
+        with_local: Also return units that are only here. Otherwise, local files without a remote one are
+            ignored, unless they are in the way.
     """
     known = sorted(pairs, key=lambda pair: pair.path)
-    there = {pair.path for pair in known if pair.there}
+    there = {pair.path for pair in known if pair.there or with_local}
     folders = spark_folders(there)
     grouped: dict[PurePosixPath, list[Pair]] = {path: [] for path in sorted(there | folders)}
     for pair in known:
@@ -279,6 +312,13 @@ def plan_pull(units: Sequence[Unit], *, force: bool) -> PullPlan:
 def _is_local_only(pair: Pair) -> bool:
     """Return whether a file was created locally, and never had a remote version."""
     return pair.state is State.ONLY_HERE and pair.here is not None and pair.here.content not in pair.base
+
+
+def _is_changed_alone(pair: Pair) -> bool:
+    """Return whether Databricks got a file without a local one, or lost one that both sides had."""
+    if pair.here is None:
+        return pair.remote_content is None or pair.remote_content not in pair.base
+    return pair.there is None and pair.here.content in pair.base
 
 
 def describe_sides(pair: Pair) -> str:

@@ -53,6 +53,22 @@ def test_a_record_looks_as_it_does_in_a_local_run(
     assert capsys.readouterr().out == here
 
 
+def test_columns_are_those_of_the_projects_handler(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a terminal and in plain lines."""
+    shown = RichHandler(show_time=False, show_path=False, log_time_format="%H")
+    log = RunLog(str(tmp_path))
+    LogHandler(log, shown).emit(record_of("plain words"))
+    log.close()
+    there = json.loads((tmp_path / "000001.jsonl").read_text("utf-8").splitlines()[0])
+    shown.handle(record_of("plain words"))
+    here = capsys.readouterr().out
+    for terminal, expected in ((True, here), (False, "INFO     plain words\n")):
+        log_printer(terminal=terminal)(there)
+        assert capsys.readouterr().out == expected
+
+
 def test_brackets_that_are_no_markup_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A message of the project cannot make the command fail."""
     log_printer(terminal=True)(*logged(tmp_path, record_of("ends with [/oops]")))

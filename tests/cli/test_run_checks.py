@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from kedro.framework.startup import bootstrap_project
 
 from kedro_databricks_hybrid.cli import run_checks
@@ -176,3 +177,74 @@ def test_an_env_that_is_not_in_the_commit_is_refused_at_once(site: Site) -> None
     site.write({".gitignore": "conf/local/\n"})
     site.call("push", "--wip", "--no-data")
     assert site.repository.has_folder(str(site.repo().head_commit_id), "conf/databricks")
+
+
+def test_kedros_variables_apply_to_the_run(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The path of KEDRO_LOGGING_CONFIG is made relative to the project; a file that git lacks is named."""
+    project = open_project(bootstrap_project(site.project), "databricks").on(site.workspace())
+    site.commit({"conf/other.yml": "version: 1\n"})
+    monkeypatch.chdir(site.project / "conf")
+    monkeypatch.setenv("KEDRO_LOGGING_CONFIG", "other.yml")
+    monkeypatch.setenv("KEDRO_MP_CONTEXT", "spawn")
+    assert run_checks.variables(project) == {
+        "KEDRO_LOGGING_CONFIG": "conf/other.yml",
+        "KEDRO_MP_CONTEXT": "spawn",
+    }
+    monkeypatch.setenv("KEDRO_LOGGING_CONFIG", "/nowhere/logging.yml")
+    assert run_checks.variables(project) == {"KEDRO_MP_CONTEXT": "spawn"}
+    assert "KEDRO_LOGGING_CONFIG has no effect on Databricks" in capsys.readouterr().err
+
+
+_CREDENTIALS = """\
+raw:
+  type: pandas.CSVDataset
+  filepath: data/01_raw/raw.csv
+other:
+  type: partitions.PartitionedDataset
+  path: data/01_raw
+  credentials: lake
+  dataset:
+    type: pandas.CSVDataset
+    credentials: warehouse
+unused:
+  type: pandas.SQLQueryDataset
+  credentials: unused
+"""
+
+
+def test_credentials_that_only_this_machine_has_are_named(site: Site) -> None:
+    """By push and doctor, with the page that helps; not those of the commit, nor those that nobody needs."""
+    site.commit({_REGISTRY: _PIPELINES, "conf/base/catalog.yml": _CREDENTIALS})
+    keys = {name: {"password": "x"} for name in ("lake", "warehouse", "unused")}
+    site.write({"conf/local/credentials.yml": yaml.safe_dump(keys)})
+    said = "(for other) are only in conf/local, which does not reach Databricks"
+    notes = [line for line in site.call("push").stderr.splitlines() if said in line]
+    assert [line.split()[3] for line in notes] == ["lake", "warehouse"]
+    assert all("how-to/secrets" in line for line in notes)
+    doctor = [each["found"] for each in told(site, "doctor", status=1) if each["check"] == "credentials"]
+    assert [each.split()[0] for each in doctor] == ["lake", "warehouse"]
+    site.commit({"conf/databricks/credentials.yml": "lake: ${databricks.secret:a,b}\nwarehouse: {}\n"})
+    assert said not in site.call("push").stderr
+
+
+def test_paths_that_stay_in_the_git_folder_are_named(site: Site) -> None:
+    """By push, and fixed paths of DBFS in older catalogs by doctor and init, with the line to change."""
+    site.commit({
+        _REGISTRY: _PIPELINES,
+        "conf/base/catalog.yml": (
+            "raw:\n  type: pandas.CSVDataset\n  filepath: /dbfs/FileStore/tiny/data/01_raw/raw.csv\n"
+            "# other: /dbfs/FileStore/tiny/data/01_raw/raw.csv\n"
+            "sales:\n  type: pandas.CSVDataset\n  filepath: output/sales.csv\n"
+            "stock:\n  type: pandas.ExcelDataset\n  filepath: data/stock.xlsx\n  load_args: {sheet: data/x}\n"
+        ),
+    })  # fmt: skip
+    said = (
+        "lie in the Git folder, as they are not mapped: output/sales.csv (sales, filepath), data/x (stock, "
+    )
+    assert said in site.call("push").stderr
+    change = "catalog.yml, line 3: change /dbfs/FileStore/tiny/data/01_raw/raw.csv to data/01_raw/raw.csv"
+    assert f"In conf/base/{change}." in site.call("init", "--dry-run", "--yes").stderr
+    (found,) = (each for each in told(site, "doctor", status=1) if each["check"] == "catalog")
+    assert (found["level"], found["fix"]) == ("yellow", f"conf/base/{change}")

@@ -86,6 +86,54 @@ def test_both_sides_edited(site: Site) -> None:
     assert "1 edit made in the Git folder: conf/base/catalog.yml" in lines
 
 
+_TABLE = """\
+raw:
+  type: pandas.CSVDataset
+  filepath: data/01_raw/raw.csv
+doubled:
+  type: spark.SparkDataset
+  filepath: data/02_intermediate/table
+copied:
+  type: pandas.CSVDataset
+  filepath: data/02_intermediate/copied.csv
+"""
+_TWO_OUTPUTS = """\
+from kedro.pipeline import node, pipeline
+
+
+def register_pipelines():
+    nodes = [node(lambda x: x, "raw", name, name=name) for name in ("doubled", "copied")]
+    return {"__default__": pipeline(nodes)}
+"""
+
+
+def test_results_of_a_local_run_are_in_conflict_everywhere(site: Site) -> None:
+    """In status, data ls and pull, a folder of Spark as one thing, and nobody is said to have edited them."""
+    site.commit({"conf/base/catalog.yml": _TABLE, "src/tiny_shop/pipeline_registry.py": _TWO_OUTPUTS})
+    root = site.sandbox.layout.dbfs / "root/projects/tiny"
+    for place, text, part in ((site.project, "here\n", "0-a"), (root, "there there\n", "0-b")):
+        made = {
+            "copied.csv": text,
+            f"table/part-{part}": text,
+            "table/_SUCCESS": "",
+            f"table/part-1{part}": text,
+        }
+        site.write({f"data/02_intermediate/{name}": content for name, content in made.items()}, at=place)
+    conflicts = ["02_intermediate/copied.csv", "02_intermediate/table"]
+    assert told(site)["data"]["conflict"] == conflicts
+    lines = site.call("data", "ls").stdout.splitlines()
+    assert [line.split("  ")[0] for line in lines if line.endswith("changed on both sides")] == [
+        "02_intermediate/copied.csv", "02_intermediate/table/ (5 files)"
+    ]  # fmt: skip
+    listed = json.loads(site.call("data", "ls", "02_intermediate/table/part-0-a", "--json").stdout)
+    assert [(each["path"], each["state"]) for each in listed] == [
+        ("02_intermediate/table/part-0-a", "only here")
+    ]
+    failed = site.call("data", "pull", status=1)
+    assert "Kept, since this machine has its own: 02_intermediate/copied.csv, 02_inter" in failed.stderr
+    assert "edited" not in failed.stderr
+
+
 def test_status_changes_nothing(site: Site) -> None:
     """It sends only GET requests, and changes no ref, object or file of the project."""
     site.call("push")

@@ -277,3 +277,63 @@ def test_files_can_be_opened(spark: spark_session.SparkLocation, path: str, open
     catalog = {"a": {"type": "pandas.CSVDataset", "filepath": path}}
     kept = frozenset() if path.startswith("data") else frozenset({("a",)})
     assert catalog_paths.mapped(catalog, roots, kept=kept)["a"]["filepath"] == opened
+
+
+_OTHER_KEYS = """\
+table:
+  type: ibis.TableDataset
+  connection: {backend: duckdb, database: data/shop.db}
+  metadata: {file: data/readme.txt}
+  sheet_name: data/2024
+query:
+  type: pandas.SQLQueryDataset
+  sql: select 1 from data/x
+  con: sqlite:///data/shop.db?timeout=3
+  paths: [data/a.csv, other/b.csv]
+stream:
+  type: spark.SparkStreamingDataset
+  filepath: data/stream
+  save_args: {checkpointLocation: data/checkpoints, path_type: data}
+"""
+
+
+@pytest.mark.parametrize("spark", ["local", "cluster"])
+def test_paths_under_other_keys(
+    conf: Path, monkeypatch: pytest.MonkeyPatch, spark: spark_session.SparkLocation
+) -> None:
+    """Keys whose names say that they take a path, and the files of databases; nothing else."""
+    monkeypatch.setattr("kedro_databricks_hybrid.config_loader.spark_location", lambda: spark)
+    catalog = catalog_of(conf, _OTHER_KEYS)
+    assert catalog["table"] == {
+        "type": "ibis.TableDataset",
+        "connection": {"backend": "duckdb", "database": f"{ON_FUSE}/shop.db"},
+        "metadata": {"file": "data/readme.txt"},
+        "sheet_name": "data/2024",
+    }
+    assert catalog["query"]["con"] == f"sqlite:///{ON_FUSE}/shop.db?timeout=3"
+    assert catalog["query"]["sql"] == "select 1 from data/x"
+    assert catalog["query"]["paths"] == [f"{ON_FUSE}/a.csv", "other/b.csv"]
+    assert catalog["stream"]["save_args"] == {
+        "checkpointLocation": f"{ON_DBFS}/checkpoints",
+        "path_type": "data",
+    }
+
+
+def test_a_database_is_no_file_that_is_opened_from_here(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through Databricks Connect, only datasets that use fsspec and Spark reach the data root."""
+    monkeypatch.setattr("kedro_databricks_hybrid.config_loader.spark_location", lambda: "connect")
+    catalog = catalog_of(conf, _OTHER_KEYS)
+    assert catalog["query"]["con"] == "sqlite:///data/shop.db?timeout=3"
+    assert catalog["stream"]["save_args"]["checkpointLocation"] == f"{ON_DBFS}/checkpoints"
+
+
+def test_what_stays_in_the_project_is_found(conf: Path) -> None:
+    """Values below the data folder that are not mapped, and outputs anywhere in the project."""
+    text = f"{_OTHER_KEYS}out: {{type: pandas.CSVDataset, filepath: output/x.csv}}\n"
+    local = catalog_of(conf, text, env="local")
+    mapped = catalog_of(conf, text)
+    found = catalog_paths.unmapped(local, mapped, "data", {"out"})
+    assert found == [
+        ("table", "sheet_name", "data/2024"),
+        ("out", "filepath", "output/x.csv"),
+    ]

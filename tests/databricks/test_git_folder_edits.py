@@ -446,6 +446,32 @@ def test_the_option_takes_start_up_files(pushed: Site) -> None:
     assert "may run" not in pushed.call("data", "pull", "--all").output
 
 
+def test_what_runs_write_is_nobodys_edit(site: Site) -> None:
+    """Caches, logs and .viz/, tracked or not, here and there; a checkout discards them and says so."""
+    written = {".viz/stats.json": "{}\n", "logs/run.log": "a\n"}
+    site.write({".gitignore": "/data/02_intermediate/\n/conf/local/\n", "a.txt": "a\n", **written})
+    site.commit({})
+    site.call("push", "--no-data")
+    changes = {".viz/stats.json": '{"x": 1}\n', "logs/run.log": None, "src/__pycache__/x.pyc": b"x"}
+    for place in (site.files, site.project):
+        site.write(changes, at=place)
+    assert (edits(site).paths, sorted(edits(site).by_runs)) == ({}, sorted(changes))
+    said = site.call("status").stdout
+    assert "edit" not in said
+    site.git("checkout", "-q", "--", ".")
+    site.commit({".viz/stats.json": '{"y": 2}\n'})
+    pushed = site.call("push", "--no-data")
+    assert (
+        f"Checked out over what runs wrote in {site.path}: .viz/stats.json, src/__pycache__/x.pyc"
+        in pushed.stdout
+    )
+    assert (site.files / ".viz/stats.json").read_text() == '{"y": 2}\n'
+    site.write({"a.txt": "edited\n", ".viz/stats.json": "{}\n"}, at=site.files)
+    site.commit({"a.txt": "b\n", ".viz/stats.json": '{"y": 3}\n'})
+    refused = site.call("push", "--no-data", status=1).stderr
+    assert "has edits that a checkout would lose: a.txt." in refused
+
+
 def _age(root: Path) -> None:
     """Make files older than a second: DBFS shows whole seconds, so a newer file may have changed since."""
     for file in root.rglob("*"):

@@ -18,6 +18,7 @@ from kedro_databricks_hybrid.run.driver.output import captured_output
 from kedro_databricks_hybrid.run.driver.process import forget
 from kedro_databricks_hybrid.run.driver.project_logging import project_logging
 from kedro_databricks_hybrid.run.driver.run_log import CHUNK_BYTES, RunLog
+from kedro_databricks_hybrid.run.log import Outcome
 from tests.both_ways import here, records_in, there
 from tests.project_fixtures import PACKAGE, make_project
 
@@ -372,3 +373,16 @@ def test_an_option_that_cannot_be_sent_is_named(tmp_path: Path) -> None:
     """It would arrive as text."""
     with pytest.raises(RunError, match="The value of the option params cannot be sent"):
         there(make_project(tmp_path / "project"), options={"params": {"made": object()}})
+
+
+def test_data_in_memory_are_not_said_to_be_written(tmp_path: Path) -> None:
+    """They count for the time of their node only."""
+    project = make_project(tmp_path / "project").write({"conf/base/catalog.yml": _ONLY_RAW})
+    outcome = Outcome()
+    for record in there(project).records:
+        outcome.take(record)
+    assert outcome.nodes["double"].saved == {}
+    assert outcome.nodes["double"].seconds is not None
+
+
+_ONLY_RAW = "raw:\n  type: pandas.CSVDataset\n  filepath: data/01_raw/raw.csv\n"

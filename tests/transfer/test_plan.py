@@ -21,6 +21,7 @@ from kedro_databricks_hybrid.transfer.plan import (
 
 PATH = PurePosixPath("01_raw/a.csv")
 OLD, MINE, THEIRS = Content("old", 3), Content("mine", 4), Content("theirs", 6)
+EMPTY = Content("", 0)
 
 
 def pair(here: Content | None, there: Content | None, before: Content | None = OLD) -> Pair:
@@ -101,6 +102,35 @@ def test_spark_folders_are_found_by_their_files() -> None:
 def test_a_pull_ignores_files_that_are_only_here() -> None:
     """They are neither counted nor changed."""
     assert plan_pull(units_of([pair(MINE, None)]), force=True).take == ()
+
+
+def _part(name: str, here: Content | None, there: Content | None, before: Content | None = None) -> Pair:
+    path = PurePosixPath("table") / name
+    return Pair(
+        path,
+        LocalFile(path, here) if here else None,
+        RemoteFile(path, there.size, 1) if there else None,
+        there,
+        frozenset([before] if before else []),
+    )
+
+
+@pytest.mark.parametrize(
+    ("parts", "state", "is_own"),
+    [
+        ([_part("part-0", OLD, OLD, OLD)], State.SAME, False),
+        ([_part("part-0", MINE, None), _part("part-1", None, THEIRS)], State.CHANGED_BOTH, True),
+        ([_part("part-0", MINE, None), _part("part-1", None, OLD, OLD)], State.CHANGED_HERE, False),
+        ([_part("part-0", OLD, None, OLD), _part("part-1", None, THEIRS)], State.CHANGED_THERE, False),
+        ([_part("part-0", MINE, None)], State.ONLY_HERE, True),
+        ([_part("part-0", None, THEIRS)], State.ONLY_THERE, True),
+    ],
+)
+def test_a_folder_of_spark_has_one_state(parts: list[Pair], state: State, is_own: bool) -> None:
+    """Each run names its parts anew, so both sides' names say nothing of what changed."""
+    marker = _part("_SUCCESS", EMPTY, EMPTY) if len(parts) > 1 else parts[0]
+    (unit,) = units_of({each.path: each for each in (*parts, marker)}.values(), with_local=True)
+    assert (unit.is_folder, unit.state, unit.is_own, unit.must_be_compared) == (True, state, is_own, False)
 
 
 def test_manifests_merge_to_the_newest_whatever_the_order() -> None:

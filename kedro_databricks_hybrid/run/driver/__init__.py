@@ -7,6 +7,7 @@ supported runtime has.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -48,6 +49,7 @@ def main(request: dict[str, Any]) -> None:
         if has_lost_workspace(error):
             end["spoiled"] = True
     finally:
+        gc.collect()  # ends the processes and closes the files of the run that only cycles keep
         log.close(seconds=round(time.monotonic() - began, 3), **end)
 
 

@@ -66,6 +66,7 @@ class _Sink(io.RawIOBase):
         self._stream = stream
         self._number = number
         self._decoder = _decoder()
+        self._held = b""
 
     def writable(self) -> bool:
         """Return True."""
@@ -76,13 +77,30 @@ class _Sink(io.RawIOBase):
         return self._number
 
     def write(self, data: Any) -> int:  # noqa: ANN401 - any buffer
-        """Send bytes to the run log; it is in the log's next file, even if the line is incomplete."""
+        """Send bytes to the run log; it is in the log's next file, even if the line is incomplete.
+
+        A forked process sends whole lines, as those of several processes would be mixed.
+        """
         content = bytes(data)
+        if self._capture.log.is_here:
+            self._send(content)
+        else:
+            self._held += content
+            if b"\n" in content:
+                self.flush()
+        return len(content)
+
+    def flush(self) -> None:
+        """Send an incomplete line of a forked process."""
+        if self._held:
+            self._held, content = b"", self._held
+            self._send(content)
+
+    def _send(self, content: bytes) -> None:
         if self._capture.has_ended:  # a program kept the stream
             _write_all(self._number, content)
         elif text := self._decoder.decode(content):
             self._capture.log.write(self._stream, text)
-        return len(content)
 
 
 class _Capture:
@@ -190,7 +208,8 @@ class _PipedText:
             _write_all(self._number, data)
         elif text := self._decoder.decode(data):
             now = round(time.time(), 3)
-            self._capture.log.take({"t": now, "event": "output", "stream": self._stream, "text": text})
+            record = {"t": now, "event": "output", "stream": self._stream, "text": text}
+            self._capture.log.take(record, source=-self._number)
 
 
 class _Parts:

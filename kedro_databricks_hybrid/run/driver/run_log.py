@@ -43,6 +43,7 @@ class RunLog:
         # Reentrant, since a garbage collection while it is held may print.
         self._lock = threading.RLock()
         self._pending: list[dict[str, Any]] = []
+        self._open: dict[tuple[str, int], tuple[dict[str, Any], int]] = {}  # lines without an end, by source
         self._chunks: list[bytes] = []
         self._number = 0
         self._file = 0
@@ -75,20 +76,41 @@ class RunLog:
         """Append printed text; consecutive text of one stream becomes one record."""
         self.add("output", stream=stream, text=text)
 
-    def take(self, record: dict[str, Any]) -> None:
-        """Append a record that is complete, of this process or of a forked one."""
+    def take(self, record: dict[str, Any], source: int | None = None) -> None:
+        """Append a record that is complete.
+
+        Args:
+            record: Its fields, except its number.
+            source: What wrote it; None for this thread. The lines of two sources are not mixed.
+        """
+        source = source or threading.get_ident()
         with self._lock:
             if record["event"] == "output":
-                text = record["text"]
-                last = self._pending[-1] if self._pending else {}
-                if last.get("stream") == record["stream"] and last["size"] <= TEXT_LIMIT:
-                    last["text"].append(text)
-                    last["size"] += len(text)
-                    return
-                record = {**record, "text": [text], "size": len(text)}
-            elif record["event"] == "node_finished":
+                self._take_text(record, source)
+                return
+            if record["event"] == "node_finished":
                 self.finished.add(record["node"])
+            for stream in ("stdout", "stderr"):
+                self._open.pop((stream, source), None)
             self._pending.append(record)
+
+    def _take_text(self, record: dict[str, Any], source: int) -> None:
+        """Append text to the incomplete line of its source, to the last record, or as a new record."""
+        text, key = record["text"], (record["stream"], source)
+        last = self._pending[-1] if self._pending else {}
+        if key in self._open:
+            known, index = self._open.pop(key)
+            known["text"][index] += text
+        else:
+            is_continued = last.get("stream") == record["stream"] and last["size"] <= TEXT_LIMIT
+            known = last if is_continued else {**record, "text": [], "size": 0}
+            if not is_continued:
+                self._pending.append(known)
+            index = len(known["text"])
+            known["text"].append(text)
+        known["size"] += len(text)
+        if not text.endswith("\n"):
+            self._open[key] = known, index
 
     def close(self, **end: object) -> None:
         """Write all pending records and the end record, then end.json.
@@ -125,7 +147,7 @@ class RunLog:
 
     def _flush(self) -> bool:
         with self._lock:
-            records, self._pending = self._pending, []
+            records, self._pending, self._open = self._pending, [], {}
         size = 0
         lines: list[bytes] = []
         for record in records:
