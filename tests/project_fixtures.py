@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import textwrap
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import pytest
 
@@ -66,6 +68,35 @@ class Project:
         bootstrap_project(self.path)
         with KedroSession.create(self.path, env=env) as session:
             return session.run(**options)
+
+
+class MemoryFiles:
+    """The files of a project, from a dict of their content."""
+
+    folders_above: ClassVar[list[str]] = []
+
+    def __init__(self, files: Mapping[str, bytes | str]) -> None:
+        self.files = {name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
+
+    def read(self, path: str) -> bytes | None:
+        """Return a file's content."""
+        return self.files.get(path)
+
+    def identify(self, path: str) -> str | None:
+        """Return the content of a file, or of the files in a folder, if there are any."""
+        inside = [self.files[name] for name in self.files if name == path or name.startswith(f"{path}/")]
+        return repr(inside) if inside else None
+
+    @contextmanager
+    def copied(self, is_wanted: Callable[[str], bool]) -> Iterator[tuple[Path, Path]]:
+        """Write the wanted files."""
+        with tempfile.TemporaryDirectory() as folder:
+            top = Path(folder).resolve()
+            for name, content in self.files.items():
+                if is_wanted(Path(name).name):
+                    (top / name).parent.mkdir(parents=True, exist_ok=True)
+                    (top / name).write_bytes(content)
+            yield top, top
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:

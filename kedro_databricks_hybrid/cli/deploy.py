@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kedro_databricks_hybrid.cli.follow import follow, record_printer, report, starting
-from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json, warn
+from kedro_databricks_hybrid.cli.options import (
+    Command,
+    env_option,
+    profile_option,
+    say,
+    say_json,
+    warn,
+)
+from kedro_databricks_hybrid.cli.run_job import with_requirements
 from kedro_databricks_hybrid.databricks import clusters
 from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import WorkspaceError
@@ -17,7 +25,7 @@ from kedro_databricks_hybrid.project import git_source, notebook
 from kedro_databricks_hybrid.project import settings as databricks_yml
 from kedro_databricks_hybrid.project.project import open_project
 from kedro_databricks_hybrid.run import deploy as deployed
-from kedro_databricks_hybrid.run import install, job
+from kedro_databricks_hybrid.run import job
 from kedro_databricks_hybrid.run.compute import (
     WITHOUT_ENVIRONMENT,
     ComputeOptions,
@@ -81,7 +89,7 @@ def deploy(
     if choice.why:
         click.echo(choice.why, err=dry_run)
     refuse_out_of_reach(choice, project.data_root)
-    notebook, commit = _notebook(project, dry_run=dry_run)
+    notebook, commit = _notebook(project, choice, dry_run=dry_run)
     project.require_env_in(commit)
     request = _request(project, choice)
     parameters = deployed.parameters(request, env=project.env, pipelines=pipelines, params=params)
@@ -124,15 +132,17 @@ def _perform(workspace: Workspace, planned: deployed.Plan) -> int:
     return job_id
 
 
-def _notebook(project: ProjectOnWorkspace, *, dry_run: bool) -> tuple[job.Notebook, str | None]:
+def _notebook(
+    project: ProjectOnWorkspace, choice: Choice, *, dry_run: bool
+) -> tuple[job.Notebook, str | None]:
     """Return the project's notebook as a job finds it, and the commit that a run would use now."""
     repository, code_settings = project.repository, project.settings.code
     if project.syncs_files or code_settings.job_source == "git_folder":
         code = project.code()
         if not project.syncs_files:
             notebook.require_for_jobs(repository, code.sha or "")
-        wheel = _wheel(project, code.sha, dry_run=dry_run)
-        return job.Notebook(project.folder / notebook.NAME, wheel=wheel), code.sha
+        made = job.Notebook(project.folder / notebook.NAME)
+        return with_requirements(made, project, code.sha, choice, dry_run=dry_run), code.sha
     source = git_source.source(repository, code_settings)
     git_source.refuse_unreachable(source, project.workspace)
     commit = git_source.at_remote(repository, code_settings, source.branch, None)
@@ -143,16 +153,9 @@ def _notebook(project: ProjectOnWorkspace, *, dry_run: bool) -> tuple[job.Notebo
         at_remote = (commit or "")[:7]
         warn(f"The job runs {at_remote}, the commit of {source.branch} at the Git remote: push your commit.")
     checkout = notebook.git_source(source, branch=source.branch)
-    wheel = _wheel(project, commit if commit and is_local else source.commit.sha, dry_run=dry_run)
-    return job.Notebook(notebook.path_in_repository(repository), checkout, wheel), commit
-
-
-def _wheel(project: ProjectOnWorkspace, sha: str | None, *, dry_run: bool) -> PurePosixPath | None:
-    """Return the wheel of this package that the job installs; None if pip finds it in an index."""
-    requirements = project.requirements(sha)
-    if dry_run:
-        return requirements.own_wheel if requirements else None
-    return install.put_own(project.workspace, requirements)
+    made = job.Notebook(notebook.path_in_repository(repository), checkout)
+    sha = commit if commit and is_local else source.commit.sha
+    return with_requirements(made, project, sha, choice, dry_run=dry_run), commit
 
 
 def _request(project: ProjectOnWorkspace, choice: Choice) -> RunRequest:

@@ -11,11 +11,18 @@ import click
 
 from kedro_databricks_hybrid.cli import layout
 from kedro_databricks_hybrid.cli.layout import RootOptions, Step
-from kedro_databricks_hybrid.cli.options import Command, json_option, profile_option, say, say_json, warn
+from kedro_databricks_hybrid.cli.options import (
+    Command,
+    json_option,
+    profile_option,
+    say,
+    say_json,
+    warn,
+)
 from kedro_databricks_hybrid.databricks import git_folder
 from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import LoginError
-from kedro_databricks_hybrid.git.repository import is_local
+from kedro_databricks_hybrid.git.remotes import is_local
 from kedro_databricks_hybrid.project import git_source, scaffold
 from kedro_databricks_hybrid.project.project import open_project
 

@@ -258,7 +258,7 @@ def first_names(names: Collection[object]) -> str:
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[int] = (), err: bool = False
 ) -> None:
-    """Print a heading and the rows, each column as wide as its longest cell.
+    """Print a heading and the rows, each column as wide as its longest cell, control characters as escapes.
 
     Args:
         columns: The headings.

@@ -26,6 +26,7 @@ from kedro_databricks_hybrid.databricks.git_folder import Target
 from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import ConnectionFailedError, GitError
 from kedro_databricks_hybrid.git import work_in_progress
+from kedro_databricks_hybrid.git.unsafe_names import shown
 from kedro_databricks_hybrid.project import git_source
 from kedro_databricks_hybrid.project import settings as databricks_yml
 from kedro_databricks_hybrid.project.project import open_project
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from kedro_databricks_hybrid.databricks.git_folder_rescue import EditHandling
     from kedro_databricks_hybrid.git.repository import Repository
-    from kedro_databricks_hybrid.project.git_source import Source
+    from kedro_databricks_hybrid.project.git_source import Source, Unsupported
     from kedro_databricks_hybrid.project.project import Project, ProjectOnWorkspace
 
     PushData = Callable[[ProjectOnWorkspace], dict[str, Any]] | None
@@ -150,9 +151,13 @@ def _refuse_unsupported(repository: Repository, sha: str) -> None:
     """Refuse submodules, and warn of Git LFS: a Git folder has the contents of neither."""
     found = git_source.find_unsupported(repository, sha)
     git_source.refuse_submodules(found)
+    _warn_of_pointers(found)
+
+
+def _warn_of_pointers(found: Unsupported) -> None:
     if found.lfs_files:
         warn(
-            f"Git folders contain the pointers of Git LFS, not the files: {first_names(found.lfs_files)}. "
+            f"Databricks gets the pointers of Git LFS, not the files: {first_names(found.lfs_files)}. "
             "Keep data in the data folder, which push uploads."
         )
 
@@ -163,15 +168,16 @@ def _push_to_remote(project: ProjectOnWorkspace, source: Source, *, wip: bool) -
     edited = repository.edited_paths() if wip else []
     if edited:
         snapshot = work_in_progress.take(repository, project.workspace.user, source.branch)
-        with waiting(f"Pushing {snapshot.branch} to {source.shown_url}"):
+        with waiting(f"Pushing {snapshot.branch} to {source.shown_pushed_to}"):
             work_in_progress.push(repository, remote, snapshot)
         count = with_count(len(edited), "uncommitted edit")
-        say(f"Pushed {snapshot.branch} to {source.shown_url}, with your {count}: {first_names(edited)}")
+        say(f"Pushed {snapshot.branch} to {source.shown_pushed_to}, with your {count}: {first_names(edited)}")
         return Target(branch=snapshot.branch, sha=snapshot.commit.sha)
     warn_of_edits(project)
-    with waiting(f"Pushing {source.branch} to {source.shown_url}"):
+    pushed_to = source.shown_pushed_to
+    with waiting(f"Pushing {source.branch} to {pushed_to}"):
         is_new = repository.push(remote, source.branch)
-    say(f"Pushed {source.branch} to {source.shown_url}" if is_new else f"{source.shown_url} is up to date.")
+    say(f"Pushed {source.branch} to {pushed_to}" if is_new else f"{pushed_to} is up to date.")
     return Target(branch=source.branch, sha=source.commit.sha)
 
 
@@ -181,15 +187,15 @@ def _say_commit_plan(project: ProjectOnWorkspace, source: Source, *, wip: bool) 
     if edited:
         branch = work_in_progress.branch_name(project.workspace.user, branch)
         count = with_count(len(edited), "uncommitted edit")
-        say(f"Would push {branch} to {source.shown_url}, with your {count}: {first_names(edited)}")
+        say(f"Would push {branch} to {source.shown_pushed_to}, with your {count}: {first_names(edited)}")
     else:
         ref = f"refs/heads/{branch}"
         found = project.repository.at_remote(project.settings.code.remote, ref) or {}
         is_pushed = found.get(ref) == sha
         say(
-            f"{source.shown_url} is up to date."
+            f"{source.shown_pushed_to} is up to date."
             if is_pushed
-            else f"Would push {branch} to {source.shown_url}"
+            else f"Would push {branch} to {source.shown_pushed_to}"
         )
     path = project.git_folder
     folder = git_folder.find(project.workspace, path)
@@ -205,7 +211,7 @@ def _say_commit_plan(project: ProjectOnWorkspace, source: Source, *, wip: bool) 
 def _remove_snapshots(project: ProjectOnWorkspace, source: Source) -> None:
     user, remote = project.workspace.user, project.settings.code.remote
     if work_in_progress.remove(project.repository, remote, user, source.branch):
-        say(f"Removed {work_in_progress.branch_name(user, source.branch)} from {source.shown_url}")
+        say(f"Removed {work_in_progress.branch_name(user, source.branch)} from {source.shown_pushed_to}")
 
 
 def warn_of_edits(project: Project) -> None:
@@ -254,7 +260,7 @@ def _say_files_plan(project: ProjectOnWorkspace) -> dict[str, Any]:
     would = mirror.compare(project.workspace, path, project.repository, snapshot)
     for what, names in (("send", would.changed), ("delete", would.gone)):
         for name in names[:_SHOWN]:
-            say(f"Would {what} {name}")
+            say(f"Would {what} {shown(name)}")
         if len(names) > _SHOWN:
             say(f"Would {what} {with_count(len(names) - _SHOWN, 'file')} more")
     say(
@@ -270,6 +276,8 @@ def _sync(project: ProjectOnWorkspace, last: str | None) -> str:
     snapshot = work_in_progress.take(repository, project.workspace.user, _branch(project))
     if snapshot.commit.sha == last:
         return last
+    if last is None:
+        _warn_of_pointers(git_source.find_unsupported(repository, snapshot.commit.sha))
     done = mirror.sync(project.workspace, path, repository, snapshot)
     if done.changed or done.gone or last is None:
         say(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.cli.options import warn
 from kedro_databricks_hybrid.databricks import clusters
-from kedro_databricks_hybrid.errors import SettingsError, WorkspaceError
+from kedro_databricks_hybrid.errors import ComputeError, SettingsError, WorkspaceError
 from kedro_databricks_hybrid.project import git_source, notebook, settings
 from kedro_databricks_hybrid.project.requirements import fit
 from kedro_databricks_hybrid.run import install, job
@@ -48,7 +48,7 @@ def start(
     workspace, tree = project.workspace, project.data_tree
     is_at_commit = project.settings.code.job_source == GIT_SOURCE
     if is_at_commit:
-        notebook = _at_commit(project, code)
+        notebook = _at_commit(project, code, choice)
         request = replace(request, project_path=PurePosixPath(".."))
         dependencies: list[str] = []
     else:
@@ -64,8 +64,8 @@ def start(
     return job.submit(workspace, request, tree, replace(submission, notebook=notebook, dependencies=[]), say)
 
 
-def _at_commit(project: ProjectOnWorkspace, code: GitFolder) -> job.Notebook:
-    """Return the project's notebook at the Git folder's commit; it installs the requirements itself."""
+def _at_commit(project: ProjectOnWorkspace, code: GitFolder, choice: Choice) -> job.Notebook:
+    """Return the project's notebook at the Git folder's commit."""
     if project.syncs_files:
         raise SettingsError(
             "With code.sync: files there is no commit that a job could check out.",
@@ -76,8 +76,54 @@ def _at_commit(project: ProjectOnWorkspace, code: GitFolder) -> job.Notebook:
     git_source.refuse_unreachable(source, project.workspace)
     notebook.require_for_jobs(project.repository, sha)
     checkout = notebook.git_source(source, commit=sha)
-    wheel = install.put_own(project.workspace, project.requirements(sha))
-    return job.Notebook(notebook.path_in_repository(project.repository), checkout, wheel)
+    path = notebook.path_in_repository(project.repository)
+    return with_requirements(job.Notebook(path, checkout), project, sha, choice)
+
+
+def with_requirements(
+    made: job.Notebook,
+    project: ProjectOnWorkspace,
+    sha: str | None,
+    choice: Choice,
+    *,
+    dry_run: bool = False,
+) -> job.Notebook:
+    """Return the project's notebook with what its job installs before it starts.
+
+    The notebook installs a requirements file itself: before that only the wheel of this package is needed, if
+    no index has it. Requirements that are in no such file are installed as libraries.
+
+    Args:
+        made: The notebook.
+        project: The project.
+        sha: The commit.
+        choice: The compute.
+        dry_run: Write nothing to the workspace.
+
+    Raises:
+        ComputeError: A job cannot install them.
+    """
+    requirements = project.requirements(sha)
+    if requirements is None:
+        return made
+    if not dry_run:
+        install.put_own(project.workspace, requirements)
+    if requirements.is_for_pip:
+        return replace(made, wheel=requirements.own_wheel)
+    if choice.compute == "serverless":
+        fitting = serverless_dependencies(requirements, project.settings.compute.environment_version)
+    else:
+        fitting = fit(requirements, _runtime(project, choice))
+    if fitting.unhashed:
+        raise ComputeError(
+            f"{requirements.path.name} has hashes, and Git sources or folders without: pip installs them in "
+            "two steps, and a job has one.",
+            hint="Export it without hashes to requirements.txt and commit that.",
+        )
+    if choice.compute == "serverless":
+        return replace(made, dependencies=tuple(fitting.lines or ()))
+    path = install.put_lines(project.workspace, fitting.lines or [], dry_run=dry_run)
+    return replace(made, requirements=path)
 
 
 def _in_folder(
@@ -98,6 +144,8 @@ def _in_folder(
                 "compute.pip_options have no effect on serverless compute: set the package index in the "
                 "workspace's settings."
             )
+        if fitting.needs_pip:
+            return job.Notebook(job.write_notebook(workspace, name, install.cells(requirements, fitting))), []
         return job.Notebook(job.write_notebook(workspace, name, ())), fitting.lines or []
     fitting = fit(requirements, _runtime(project, choice))
     install.tell(fitting, requirements, say)

@@ -27,7 +27,7 @@ from kedro_databricks_hybrid.errors import (
     UnexpectedAnswerError,
 )
 from kedro_databricks_hybrid.git import work_in_progress
-from kedro_databricks_hybrid.git.repository import Repository, without_credentials
+from kedro_databricks_hybrid.git.remotes import without_credentials
 from kedro_databricks_hybrid.parallel import start
 from kedro_databricks_hybrid.project.project import open_project
 from kedro_databricks_hybrid.transfer.plan import State
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from kedro.framework.startup import ProjectMetadata
 
+    from kedro_databricks_hybrid.git.repository import Repository
     from kedro_databricks_hybrid.project.project import Project, ProjectOnWorkspace
     from kedro_databricks_hybrid.transfer.plan import Pair
 
@@ -148,7 +149,7 @@ def _or_error(name: str, ask: Callable[[], Section]) -> Section:
 
 def _remote(project: Project) -> Section:
     repository, settings = project.repository, project.settings.code
-    url = without_credentials(repository.remote_url(settings.remote))
+    url = " and ".join(map(without_credentials, repository.push_urls(settings.remote)))
     branch = repository.branch()
     ref = f"refs/heads/{branch}"
     found = repository.at_remote(settings.remote, ref)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -12,7 +13,8 @@ from urllib.parse import quote
 from kedro_databricks_hybrid.databricks.answers import Object, UnexpectedAnswer, fitting
 from kedro_databricks_hybrid.databricks.git_folder import GitFolder
 from kedro_databricks_hybrid.databricks.workspace import translated
-from kedro_databricks_hybrid.errors import NotFoundError, WorkspaceError
+from kedro_databricks_hybrid.errors import GitError, NotFoundError, WorkspaceError
+from kedro_databricks_hybrid.git.links import followed
 from kedro_databricks_hybrid.git.unsafe_names import Verdict, judge, shown
 from kedro_databricks_hybrid.parallel import run_all
 
@@ -114,6 +116,7 @@ def compare(
     """Compare a mirror with a snapshot.
 
     Raises:
+        GitError: The snapshot has a link or a submodule whose files would be missing.
         WorkspaceError: The folder is not a mirror, or its mark was tampered with.
     """
     wanted = _files(repository, snapshot.commit.sha)
@@ -142,6 +145,7 @@ def sync(workspace: Workspace, path: PurePosixPath, repository: Repository, snap
         The difference before the update.
 
     Raises:
+        GitError: As `compare`.
         WorkspaceError: The folder is not a mirror, or a file did not arrive.
     """
     difference = compare(workspace, path, repository, snapshot)
@@ -155,8 +159,7 @@ def sync(workspace: Workspace, path: PurePosixPath, repository: Repository, snap
     _write_mark(workspace, path, Mirrored(None, {**known.files, **dict.fromkeys((*changed, *gone), "")}))
     _make_folders(workspace, sorted({(path / name).parent for name in changed}))
     run_all(lambda name: _delete(workspace, path / name), gone)
-    turned = [name for name in changed if _may_turn(repository, name, known.files.get(name), wanted[name])]
-    run_all(lambda name: _delete(workspace, path / name), turned)
+    _delete_turned(workspace, path, repository, difference)
     run_all(lambda name: _send(workspace, path / name, _blob(repository, wanted[name])), changed)
     _prove(workspace, path, changed)
     _write_mark(workspace, path, Mirrored(snapshot.commit.sha, wanted))
@@ -164,28 +167,67 @@ def sync(workspace: Workspace, path: PurePosixPath, repository: Repository, snap
 
 
 def _files(repository: Repository, sha: str) -> dict[str, str]:
-    found = {}
+    """Return the ids of a snapshot's files by their paths, with what its links lead to.
+
+    Raises:
+        GitError: A link leads out of the repository, or there are submodules: their files would be missing.
+    """
+    found: dict[str, dict[str, str]] = {"100": {}, "120": {}, "160": {}}
     for entry in repository.ask("ls-tree", "-r", "-z", "--full-tree", sha).split("\0"):
         attributes, _, name = entry.partition("\t")
-        if attributes.startswith("100"):  # neither links nor submodules
-            found[name] = attributes.split()[2]
-    return found
+        if attributes:
+            found[attributes[:3]][name] = attributes.split()[2]
+    files, links, submodules = found.values()
+    if submodules:
+        names = ", ".join(map(shown, submodules))
+        raise GitError(
+            f"Submodules, and repositories inside the repository, cannot be sent: {names}.",
+            hint="Put their files into the repository itself, or add them to .gitignore.",
+        )
+    targets = {
+        name: os.fsdecode(repository.run("cat-file", "blob", blob).stdout) for name, blob in links.items()
+    }
+    return followed(files, targets, repository.top.as_posix())
 
 
 def _blob(repository: Repository, blob: str) -> bytes:
     return repository.run("cat-file", "blob", blob).stdout
 
 
-def _may_turn(repository: Repository, name: str, old: str | None, new: str) -> bool:
-    """Tell whether sending a file turns a notebook into a file or the other way round.
+def _delete_turned(
+    workspace: Workspace, path: PurePosixPath, repository: Repository, difference: Difference
+) -> None:
+    """Delete the files that are about to become notebooks, and the notebooks that are about to become files.
 
     The two have different names in the workspace, so the old one would stay beside the new one.
     """
-    if not old or PurePosixPath(name).suffix.lower() not in _NOTEBOOK_ENDINGS:
+    known, wanted = difference.known.files, difference.wanted
+    turned = [
+        name for name in difference.changed if _may_turn(repository, name, known.get(name), wanted[name])
+    ]
+    kinds = _kinds(workspace, path, turned)
+
+    def delete(name: str) -> None:
+        address = path / name
+        old, kind = address, "FILE"
+        if not _is_notebook(name, _blob(repository, wanted[name])):
+            if not _is_only_source(PurePosixPath(name), wanted):
+                return
+            old, kind = address.with_suffix(""), "NOTEBOOK"
+        if kinds.get(old) == kind:
+            with translated(f"delete {old}"):
+                workspace.client.workspace.delete(str(old))
+
+    run_all(delete, turned)
+
+
+def _may_turn(repository: Repository, name: str, old: str | None, new: str) -> bool:
+    """Tell whether sending a file turns a notebook into a file or the other way round."""
+    if old is None or PurePosixPath(name).suffix.lower() not in _NOTEBOOK_ENDINGS:
         return False
-    before = repository.run("cat-file", "blob", old)
-    if before.returncode:
-        return True  # git has removed what was sent
+    before = repository.run("cat-file", "blob", old) if old else None
+    if before is None or before.returncode:
+        return True  # the last push was interrupted, or git has removed what was sent
     return _is_notebook(name, before.stdout) is not _is_notebook(name, _blob(repository, new))
 
 
@@ -194,6 +236,17 @@ def _is_notebook(name: str, content: bytes) -> bool:
     if name.lower().endswith(".ipynb"):
         return content.lstrip().startswith(b"{")
     return _NOTEBOOK_MARK.match(content.partition(b"\n")[0]) is not None
+
+
+def _is_only_source(name: PurePosixPath, names: Iterable[str]) -> bool:
+    """Tell whether no other file can be the notebook that a file was."""
+    others = (PurePosixPath(other) for other in names)
+    return not any(
+        other != name
+        and other.with_suffix("") == name.with_suffix("")
+        and other.suffix.lower() in _NOTEBOOK_ENDINGS
+        for other in others
+    )
 
 
 def _refuse_foreign(workspace: Workspace, path: PurePosixPath) -> None:
@@ -255,15 +308,22 @@ def _delete(workspace: Workspace, address: PurePosixPath) -> None:
 
 def _prove(workspace: Workspace, path: PurePosixPath, sent: list[str]) -> None:
     """Verify that every file that was sent is listed in its folder."""
+    found = _kinds(workspace, path, sent)
+    for address in (path / name for name in sent):
+        if found.keys().isdisjoint({address, address.with_suffix("")}):
+            raise WorkspaceError(f"{address} was sent, but Databricks does not show it.", hint="Push again.")
 
-    def names(folder: PurePosixPath) -> set[str]:
+
+def _kinds(workspace: Workspace, path: PurePosixPath, names: list[str]) -> dict[PurePosixPath, str]:
+    """Return the kinds of all objects in the folders of files."""
+
+    def kinds(folder: PurePosixPath) -> dict[PurePosixPath, str]:
         with translated(f"list {folder}"):
             listed = list(workspace.client.workspace.list(str(folder)))
-        return {PurePosixPath(str(each.path)).name for each in listed}
+        return {
+            folder / PurePosixPath(str(each.path)).name: each.object_type.value if each.object_type else ""
+            for each in listed
+        }
 
-    folders = sorted({(path / name).parent for name in sent})
-    there = dict(zip(folders, run_all(names, folders), strict=True))
-    for name in sent:
-        address = path / name
-        if there[address.parent].isdisjoint({address.name, address.stem}):
-            raise WorkspaceError(f"{address} was sent, but Databricks does not show it.", hint="Push again.")
+    folders = sorted({(path / name).parent for name in names})
+    return {address: kind for each in run_all(kinds, folders) for address, kind in each.items()}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kedro_databricks_hybrid import __version__
-from kedro_databricks_hybrid.databricks import silence
+from kedro_databricks_hybrid.databricks import login, silence
 from kedro_databricks_hybrid.databricks.answers import UnexpectedAnswer
 from kedro_databricks_hybrid.databricks.client import Client, defer_services
 from kedro_databricks_hybrid.databricks.silence import Server, Silence
@@ -36,6 +36,7 @@ SANDBOX_PROFILE = "sandbox"
 # What the SDK appends to every login error: names of variables, and the host.
 _CONFIGURATION = re.compile(r"[. ]*\bConfig: \S+=.*$")
 _GIT = re.compile(r"\b(git|repo|repository)\b", re.IGNORECASE)  # then the token is a Git provider's
+_SEVERAL = re.compile(r"more than one authorization method configured: (\w[\w -]*)")
 _NO_DISCOVERY = "Invalid URL 'None'"  # the SDK got no OAuth endpoints from the host
 _ME = "/api/2.0/preview/scim/v2/Me"
 _FIRST_ANSWER_SECONDS = 5
@@ -45,11 +46,19 @@ _LONGEST_MESSAGE = 2000
 
 @dataclass(frozen=True)
 class Workspace:
-    """A workspace after a successful login: the SDK's client and the user's name."""
+    """A workspace after a successful login.
+
+    Args:
+        client: The SDK's client.
+        user: The user's name.
+        profile: The profile that the command names; None without one.
+        overriding: The variables of the environment that were used instead of the profile's own login.
+    """
 
     client: Client
     user: str
     profile: str | None
+    overriding: tuple[str, ...] = ()
 
     @property
     def host(self) -> str:
@@ -73,7 +82,8 @@ def connect(profile: str | None, report: Callable[[str], None] = silence.LOG.war
     Args:
         profile: A profile of ~/.databrickscfg, or `sandbox`; None for the SDK's unified authentication, which
             all Databricks tools use.
-        report: Called with one line when the workspace stops answering, and when it answers again.
+        report: Called with one line when the workspace stops answering or answers again, and if variables
+            of the environment are used instead of the profile's login.
 
     Raises:
         LoginError: No login was found, it is not accepted, or the sandbox is not running.
@@ -81,9 +91,19 @@ def connect(profile: str | None, report: Callable[[str], None] = silence.LOG.war
     """
     if profile == SANDBOX_PROFILE:
         return _to_sandbox(report)
+    found = _found(profile)
     with translated("log in"):
-        config = Silence(report=report).watch(lambda: _config(profile))
-    return _logged_in(config, profile, report, Server())
+        config = Silence(report=report).watch(lambda: _config(profile, found))
+    try:
+        logged_in = replace(_logged_in(config, profile, report, Server()), overriding=found.overriding)
+    except LoginError as error:
+        if not found.overriding:
+            raise
+        hint = f"{found.shown_overriding} of the environment beat the profile {profile}: unset them."
+        raise LoginError(error.message, hint=hint) from error
+    if found.overriding:
+        report(f"{found.shown_overriding} of the environment is used, not the profile {profile}'s own login.")
+    return logged_in
 
 
 def connect_with(host: str, token: str) -> Workspace:
@@ -142,23 +162,41 @@ def _user_name(client: Client) -> str | None:
     return answer.get("userName") if isinstance(answer, dict) else None
 
 
-def _config(profile: str | None) -> Config:
+def _found(profile: str | None) -> login.Login:
+    """Return the login that the SDK will find."""
+    defer_services()
+    from databricks.sdk.core import Config
+
+    return login.find(profile, login.attributes_of(Config))
+
+
+def _config(profile: str | None, found: login.Login) -> Config:
+    trimmed = found.trimmed_host()
     try:
-        return _made(profile=profile)
+        return _made(profile=found.profile if trimmed else profile, **trimmed)
     except ValueError as error:
-        sought = f"profile {profile!r} of ~/.databrickscfg" if profile else "environment or ~/.databrickscfg"
-        message = _CONFIGURATION.sub("", _one_line(error))
-        if _NO_DISCOVERY in message:
-            raise ConnectionFailedError(
-                f"The host of the Databricks login in the {sought} does not return its OAuth endpoints.",
-                hint="Check the host, the network and the proxy settings, then try again.",
-            ) from None
-        known = "" if "cannot configure default credentials" in message else f": {message}"
-        raise LoginError(
-            f"No Databricks login was found in the {sought}{known}.",
-            hint="Run `databricks auth login`, name a profile with --profile, "
-            "or try without an account: `kedro databricks sandbox start`, then --profile=sandbox.",
-        ) from None
+        raise _not_configured(_CONFIGURATION.sub("", _one_line(error)), found) from None
+
+
+def _not_configured(message: str, found: login.Login) -> HybridError:
+    """Return the error for a login that the SDK cannot use, by its message."""
+    if _NO_DISCOVERY in message:
+        return ConnectionFailedError(
+            f"The host of the Databricks login in the {found.shown} does not return its OAuth endpoints.",
+            hint="Check the host, the network and the proxy settings, then try again.",
+        )
+    if several := _SEVERAL.search(message):
+        fix = f"unset {', '.join(found.variables)}" if found.variables else f"edit {found.file}"
+        return LoginError(
+            f"The login in the {found.shown} has more than one authorization method: {several[1].strip()}.",
+            hint=f"Choose one with auth_type (DATABRICKS_AUTH_TYPE), or {fix}.",
+        )
+    known = "" if "cannot configure default credentials" in message else f": {message}"
+    return LoginError(
+        f"No Databricks login was found in the {found.shown}{known}.",
+        hint="Run `databricks auth login`, name a profile with --profile, "
+        "or try without an account: `kedro databricks sandbox start`, then --profile=sandbox.",
+    )
 
 
 def _made(**login: Any) -> Config:  # noqa: ANN401 - the SDK's own arguments

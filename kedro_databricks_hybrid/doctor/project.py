@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
-from kedro_databricks_hybrid.git.repository import error_summary, is_local
-from kedro_databricks_hybrid.project import git_source, runtimes, scaffold
-from kedro_databricks_hybrid.project.requirements import DISTRIBUTION, local_requirements
+from kedro_databricks_hybrid.errors import GitError
+from kedro_databricks_hybrid.git.project_files import CommitFiles
+from kedro_databricks_hybrid.git.remotes import is_local, without_credentials
+from kedro_databricks_hybrid.git.repository import Repository, error_summary
+from kedro_databricks_hybrid.project import git_source, locks, runtimes, scaffold
+from kedro_databricks_hybrid.project.requirements import DISTRIBUTION, conflict_with_own, local_requirements
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
+    from kedro_databricks_hybrid.project.git_source import Source
     from kedro_databricks_hybrid.project.project import Project, ProjectOnWorkspace
+    from kedro_databricks_hybrid.project.requirements import Requirements
 
 _REMOTE_SECONDS = 4.0
+_SHOWN = 5
+_WANTS_LOGIN = re.compile(
+    r"could not read (username|password)|authentication failed|error: 40[13]", re.IGNORECASE
+)
 
 
 def config_loader(package: str) -> Finding:
@@ -30,12 +40,20 @@ def config_loader(package: str) -> Finding:
 
 
 def requirements(project_path: Path) -> Finding:
-    """Find requirements that are missing, or that would replace the runtime's Spark."""
+    """Find requirements that are missing, would replace the runtime's Spark, or cannot be installed."""
     found = local_requirements(project_path)
     if found is None:
         return red(
             "requirements", "no requirements.txt, so Kedro would not be installed", "kedro databricks init"
         )
+    if finding := _broken(project_path, found) or _doubtful(project_path, found):
+        return finding
+    unused = [each.lock for each in locks.TOOLS if found.tool != each and (project_path / each.lock).exists()]
+    unread = f"; {', '.join(unused)} is not read" if unused else ""
+    return green("requirements", f"{found.path} replaces no package that the runtime must provide{unread}")
+
+
+def _broken(project_path: Path, found: Requirements) -> Finding | None:
     name, listing = found.path, found.listing
     if listing.missing:
         missing = ", ".join(listing.missing)
@@ -49,8 +67,32 @@ def requirements(project_path: Path) -> Finding:
             "; ".join(each.fix for each in clash) + local,
         )
     if not scaffold.is_required(found):
-        return red("requirements", f"{name} lacks {DISTRIBUTION}", "kedro databricks init")
-    return green("requirements", f"{name} replaces no package that the runtime must provide")
+        is_added = scaffold.can_add(project_path, found)
+        fix = "kedro databricks init" if is_added else scaffold.how_to_require(found)
+        return red("requirements", f"{name} lacks {DISTRIBUTION}", fix)
+    if conflict := conflict_with_own(listing):
+        return red("requirements", f"pip cannot install them: {conflict}", f"Edit {name}")
+    return None
+
+
+def _doubtful(project_path: Path, found: Requirements) -> Finding | None:
+    if left := _not_committed(project_path, found):
+        fix = f"git add --force {left[0]}, and commit it"
+        return yellow("requirements", f"not in the commit: {', '.join(left[:_SHOWN])}", fix)
+    if unclear := found.listing.unclear:
+        shown = ", ".join(unclear[:_SHOWN])
+        return yellow("requirements", f"not checked: what {found.path} installs by {shown}")
+    return None
+
+
+def _not_committed(project_path: Path, found: Requirements) -> list[str]:
+    """Return the files and folders that the requirements consist of and name, but the commit lacks."""
+    try:
+        files = CommitFiles(Repository(project_path), "HEAD")
+    except GitError:  # another check says it
+        return []
+    named = dict.fromkeys([*found.listing.files, *found.listing.paths])
+    return [path for path in named if files.identify(path) is None]
 
 
 def packages(project_path: Path, runtime: str) -> Finding:
@@ -63,7 +105,9 @@ def packages(project_path: Path, runtime: str) -> Finding:
     clash = [each for each in judged if each.verdict is runtimes.Verdict.CONFLICTS]
     if not clash:
         return green("packages", f"the requirements fit the versions in {shown}")
-    return yellow("packages", "; ".join(each.reason for each in clash), clash[0].fix)
+    more = f"; {len(clash) - _SHOWN} more" if len(clash) > _SHOWN else ""
+    told = "; ".join(each.reason for each in clash[:_SHOWN])
+    return yellow("packages", f"{told}{more}", clash[0].fix)
 
 
 def inputs(
@@ -87,26 +131,48 @@ def inputs(
     return [*found, green("inputs", f"all {len(known.named_inputs)} are here or in {root}")]
 
 
-def remote(project: Project) -> Finding:
-    """Ask the Git remote for the branch, and compare it with the local one."""
+def remote(project: Project) -> list[Finding]:
+    """Ask the Git remote for the branch, and the address that Databricks clones if it is another one."""
     repository, settings = project.repository, project.settings.code
     source = git_source.source(repository, settings)
+    asked = repository.asked_at(settings.remote)
+    found = [_at_remote(repository, source, asked, source.shown_pushed_to)]
+    if source.url not in source.pushed_to and not is_local(source.url) and not project.syncs_files:
+        found.append(address(repository, source))
+    return found
+
+
+def _at_remote(repository: Repository, source: Source, asked: str, shown: str) -> Finding:
     ref = f"refs/heads/{source.branch}"
-    result = repository.run("ls-remote", "--", settings.remote, ref, seconds=_REMOTE_SECONDS)
+    result = repository.run("ls-remote", "--", asked, ref, seconds=_REMOTE_SECONDS)
     if result.returncode != 0:
         return red(
             "Git remote",
-            f"{source.shown_url} does not answer: {error_summary(result.stderr)}",
-            f"git ls-remote {settings.remote}",
+            f"{shown} does not answer: {error_summary(result.stderr)}",
+            f"git ls-remote {without_credentials(asked)}",
         )
     remote_sha = result.stdout.decode().partition("\t")[0]
     provider = "a local folder" if is_local(source.url) else source.provider
-    where = f"{source.shown_url} ({provider})"
+    where = f"{shown} ({provider})"
     if remote_sha == source.commit.sha:
         return green("Git remote", f"{where} has {source.commit} on {source.branch}")
     return yellow(
         "Git remote", f"{where} does not have {source.commit} on {source.branch}", "kedro databricks push"
     )
+
+
+def address(repository: Repository, source: Source) -> Finding:
+    """Ask the address that Databricks clones; that it wants a login says that it is there."""
+    check, ref = "Git address", f"refs/heads/{source.branch}"
+    variables = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "SSH_ASKPASS": "true"}
+    result = repository.run("ls-remote", "--", source.url, ref, seconds=_REMOTE_SECONDS, variables=variables)
+    if result.returncode == 0:
+        return green(check, f"{source.shown_url}, which Databricks clones, answers")
+    said = error_summary(result.stderr)
+    if _WANTS_LOGIN.search(said):
+        return green(check, f"{source.shown_url}, which Databricks clones, wants a login, as expected")
+    fix = "Set code.url in conf/base/databricks.yml to the repository's address for HTTPS"
+    return red(check, f"{source.shown_url}, which Databricks clones, does not answer: {said}", fix)
 
 
 def contents(project: Project) -> Finding:

@@ -21,7 +21,7 @@ from kedro_databricks_hybrid.doctor import project as of_project
 from kedro_databricks_hybrid.doctor import spark_code
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
 from kedro_databricks_hybrid.errors import LoginError, WorkspaceError
-from kedro_databricks_hybrid.git.repository import is_local
+from kedro_databricks_hybrid.git.remotes import is_local
 from kedro_databricks_hybrid.project import git_source, runtimes
 
 if TYPE_CHECKING:
@@ -39,7 +39,11 @@ def login(workspace: Workspace) -> Finding:
     """Report the user, the workspace and the profile of the login."""
     profile = workspace.profile or workspace.client.config.profile
     by = f"profile {profile}" if profile else "the environment"
-    return green("login", f"{workspace.user} at {workspace.host}, by {by}")
+    found = f"{workspace.user} at {workspace.host}, by {by}"
+    if workspace.overriding:
+        names = " ".join(workspace.overriding)
+        return yellow("login", f"{found}, but with {names} of the environment", f"unset {names}")
+    return green("login", found)
 
 
 def clock(workspace: Workspace) -> Finding:

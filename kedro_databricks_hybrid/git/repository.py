@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import posixpath
 import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
 from kedro_databricks_hybrid.errors import GitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 NO_CONFIGURATION = {
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -24,22 +24,6 @@ NO_CONFIGURATION = {
     "GIT_CONFIG_PARAMETERS": "",
 }
 """Environment variables that make git read no configuration except that of the repository."""
-
-_SCP_LIKE = re.compile(r"^(?:[^@/:]+@)?(?P<host>[^/:]{2,}):(?P<path>(?!/).+)$")
-
-# Git providers by host name; the first match wins. The values are those that Databricks' repos and
-# git-credentials APIs accept.
-_PROVIDERS = (
-    (re.compile(r"^(www\.)?github\.com$"), "gitHub"),
-    (re.compile(r"^(www\.)?gitlab\.com$"), "gitLab"),
-    (re.compile(r"^(www\.)?bitbucket\.org$"), "bitbucketCloud"),
-    (re.compile(r"^(dev\.azure\.com|.+\.visualstudio\.com)$"), "azureDevOpsServices"),
-    (re.compile(r"^git-codecommit\..+\.amazonaws\.com$"), "awsCodeCommit"),
-    (re.compile(r"github"), "gitHubEnterprise"),
-    (re.compile(r"gitlab"), "gitLabEnterpriseEdition"),
-    (re.compile(r"bitbucket"), "bitbucketServer"),
-)
-
 
 # To list changes inside a submodule, git would run in it, with the configuration of that folder.
 _STATUS = ("status", "--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=dirty")
@@ -122,14 +106,14 @@ class Repository:
             )
         return name
 
-    def remote_url(self, remote: str) -> str:
-        """Return the URL that `git push` to this remote uses.
+    def push_urls(self, remote: str) -> list[str]:
+        """Return the URLs that `git push` to this remote uses, after the rules of `insteadOf`.
 
         Raises:
             GitError: The repository has no remote of that name.
         """
         try:
-            return self.ask("remote", "get-url", "--push", remote).strip()
+            return self.ask("remote", "get-url", "--push", "--all", remote).splitlines()
         except GitError:
             others = ", ".join(self.ask("remote").split())
             found = f"this repository has {others}" if others else "this repository has no remote"
@@ -137,6 +121,16 @@ class Repository:
                 f"There is no Git remote called {remote!r}: {found}.",
                 hint=f"Run `git remote add {remote} <url>`, or set code.remote in conf/base/databricks.yml.",
             ) from None
+
+    def asked_at(self, remote: str) -> str:
+        """Return what `git ls-remote` asks for pushed commits: the remote, or the URL that it pushes to."""
+        urls = self.push_urls(remote)
+        fetched = self.run("remote", "get-url", remote)
+        return remote if _text(fetched.stdout).strip() in urls else urls[0]
+
+    def ssh_command(self) -> str | None:
+        """Return the command that git runs for ssh; None for `ssh`."""
+        return _text(self.run("config", "--get", "core.sshCommand").stdout).strip() or None
 
     def edited_paths(self) -> list[str]:
         """Return the paths, relative to the repository, of changed and new files."""
@@ -180,7 +174,7 @@ class Repository:
             *refs: Full names such as `refs/heads/main`; annotated tags are resolved to their commit.
         """
         peeled = [f"{ref}^{{}}" for ref in refs if ref.startswith("refs/tags/")]
-        result = self.run("ls-remote", "--", remote, *refs, *peeled)
+        result = self.run("ls-remote", "--", self.asked_at(remote), *refs, *peeled)
         if result.returncode != 0:
             return None
         found = [line.split("\t", 1) for line in _text(result.stdout).splitlines() if "\t" in line]
@@ -199,11 +193,20 @@ class Repository:
         """
         return self.files_at(sha, [path]).get(path)
 
-    def files_at(self, sha: str, paths: Sequence[str]) -> dict[str, bytes]:
-        """Return the content of those files that a commit has, by path, with one git command."""
-        names = [f"{self.prefix}/{path}" if self.prefix else path for path in paths]
-        asked = "".join(f"{sha}:{name}\n" for name in names)
-        answer = io.BytesIO(self.run("cat-file", "--batch", given=asked).stdout)
+    def files_at(self, sha: str, paths: Sequence[str], prefix: str | None = None) -> dict[str, bytes]:
+        """Return the content of those files that a commit has, by path, with one git command.
+
+        A symbolic link has the content of the file of the commit that it leads to.
+
+        Args:
+            sha: The commit.
+            paths: POSIX paths; `..` leads above the folder.
+            prefix: The folder in the repository that they are relative to; None for the Kedro project's.
+        """
+        named = {path: self._named_at(sha, path, prefix) for path in paths}
+        paths = [path for path in paths if not named[path].startswith(f"{sha}:../")]  # git would end there
+        asked = "".join(f"{named[path]}\n" for path in paths)
+        answer = io.BytesIO(self.run("cat-file", "--batch", "--follow-symlinks", given=asked).stdout)
         found = {}
         for path in paths:
             kind, _, size = answer.readline().rstrip().rpartition(b" ")
@@ -214,10 +217,16 @@ class Repository:
                     found[path] = content
         return found
 
-    def reader(self, sha: str, likely: Sequence[str]) -> Callable[[str], bytes | None]:
-        """Return a function that reads a commit's file by path; the `likely` ones are read in advance."""
-        read = self.files_at(sha, likely)
-        return lambda path: read.get(path) if path in likely else self.file_at(sha, path)
+    def id_at(self, sha: str, path: str) -> str | None:
+        """Return the id of the content of a file or folder in a commit; None if it has neither."""
+        name = self._named_at(sha, path, None)
+        result = self.run("rev-parse", "--quiet", "--verify", "--end-of-options", name)
+        return _text(result.stdout).strip() if result.returncode == 0 else None
+
+    def _named_at(self, sha: str, path: str, prefix: str | None) -> str:
+        """Return how git names a path in a commit; one above the repository is no file of any commit."""
+        name = posixpath.normpath(posixpath.join(self.prefix if prefix is None else prefix, path))
+        return f"{sha}:{'' if name == '.' else name}"
 
     def ask(
         self, *arguments: str, given: str | bytes = b"", variables: Mapping[str, str] | None = None
@@ -260,51 +269,6 @@ class Repository:
             return subprocess.CompletedProcess(error.cmd, 124, b"", late)
         except FileNotFoundError:
             raise GitError("git is not installed.", hint="Install it, then run the command again.") from None
-
-
-def without_credentials(url: str) -> str:
-    """Return a remote's URL without user name and password, to print it."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or "@" not in parts.netloc:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def is_local(url: str) -> bool:
-    """Tell whether a remote is a folder on this machine."""
-    return url.startswith("file:") or (
-        urlsplit(url).scheme in {"", *"abcdefghijklmnopqrstuvwxyz"} and not _SCP_LIKE.match(url)
-    )
-
-
-def clone_url(url: str, top: Path) -> str:
-    """Return a remote's URL in the form that Databricks can clone.
-
-    Databricks only clones over HTTPS, so SSH URLs are rewritten; a relative local remote becomes absolute.
-
-    Args:
-        url: The output of `git remote get-url`.
-        top: The repository's top folder, the base of relative paths.
-    """
-    if is_local(url):
-        return url if url.startswith("file:") else str((top / url).resolve())
-    if "://" not in url and (match := _SCP_LIKE.match(url)):
-        host, path = match["host"], match["path"]
-    else:
-        parts = urlsplit(url)
-        if parts.scheme not in {"ssh", "git", "git+ssh"}:
-            return without_credentials(url)
-        host, path = parts.hostname or "", parts.path.lstrip("/")
-    if host == "ssh.dev.azure.com":  # git@ssh.dev.azure.com:v3/<organisation>/<project>/<repository>
-        _, organisation, project, repository = path.split("/", 3)
-        return f"https://dev.azure.com/{organisation}/{project}/_git/{repository}"
-    return f"https://{host}/{path}"
-
-
-def provider_of(url: str) -> str | None:
-    """Return Databricks' name of a clone URL's Git provider; None if its host does not tell."""
-    host = urlsplit(url).hostname or ""
-    return next((name for pattern, name in _PROVIDERS if pattern.search(host)), None)
 
 
 def _environment() -> dict[str, str]:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.databricks import git_folder
 from kedro_databricks_hybrid.errors import GitError, WorkspaceError
-from kedro_databricks_hybrid.git.repository import (
-    Commit,
-    Repository,
+from kedro_databricks_hybrid.git.remotes import (
     clone_url,
     is_local,
+    is_same,
     provider_of,
+    ssh_host,
     without_credentials,
 )
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from kedro_databricks_hybrid.databricks.git_folder import GitFolder
     from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.git.repository import Commit, Repository
     from kedro_databricks_hybrid.project.settings import Code
 
 _LOCAL_REMOTE_PROVIDER = "gitHub"
@@ -41,12 +42,19 @@ class Source:
         branch: Its branch.
         url: The remote's URL, in the form that Databricks clones, without credentials.
         provider: Databricks' name for the Git provider.
+        pushed_to: The URLs that `git push` uses, which may be others.
     """
 
     commit: Commit
     branch: str
     url: str
     provider: str
+    pushed_to: tuple[str, ...] = ()
+
+    @property
+    def shown_pushed_to(self) -> str:
+        """The URLs that `git push` uses, without credentials, to print them."""
+        return " and ".join(map(without_credentials, self.pushed_to))
 
     @property
     def shown_url(self) -> str:
@@ -72,15 +80,26 @@ def source(repository: Repository, settings: Code, branch: str | None = None) ->
         raise GitError(f"There is no local branch {branch!r}.", hint="`git branch` lists the local branches.")
     else:
         commit = named
-    url = clone_url(repository.remote_url(settings.remote), repository.top)
+    urls = tuple(repository.push_urls(settings.remote))
+    url = settings.url or _clone_url(repository, settings, urls)
     found = _LOCAL_REMOTE_PROVIDER if is_local(url) else provider_of(url)
     provider = settings.provider or found
     if provider is None:
         raise GitError(
             f"The Git provider of {without_credentials(url)} is not known by its host.",
-            hint="Set code.provider in conf/base/databricks.yml, such as gitLabEnterpriseEdition.",
+            hint="Set code.provider in conf/base/databricks.yml, such as gitLabEnterpriseEdition. "
+            "If the address is wrong, set code.url.",
         )
-    return Source(commit, branch, url, provider)
+    return Source(commit, branch, url, provider, urls)
+
+
+def _clone_url(repository: Repository, settings: Code, urls: tuple[str, ...]) -> str:
+    """Return the first URL in the form that Databricks clones; git pushes to all of them."""
+
+    def resolve(host: str) -> str:
+        return ssh_host(host, repository.ssh_command())
+
+    return clone_url(urls[0], repository.top, settings.provider, resolve)
 
 
 def refuse_unreachable(source: Source, workspace: Workspace) -> None:
@@ -132,19 +151,12 @@ def refuse_other_repository(folder: GitFolder, source: Source) -> None:
     Raises:
         WorkspaceError: The folder is a clone of another repository.
     """
-    if folder.url and not _same_repository(folder.url, source.url):
+    if folder.url and not is_same(folder.url, source.url):
         raise WorkspaceError(
             f"The Git folder {folder.path} is a clone of {without_credentials(folder.url)}, "
             f"and this project's remote is {source.shown_url}.",
             hint="Set another code.folder in conf/base/databricks.yml, or delete that Git folder.",
         )
-
-
-def _same_repository(one: str, other: str) -> bool:
-    def bare(url: str) -> str:
-        return without_credentials(url).removeprefix("file://").rstrip("/").removesuffix(".git").lower()
-
-    return bare(one) == bare(other)
 
 
 @dataclass(frozen=True)

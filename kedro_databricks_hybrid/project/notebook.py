@@ -15,6 +15,7 @@ from kedro_databricks_hybrid.errors import NotFoundError
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.git.repository import Repository
     from kedro_databricks_hybrid.project.git_source import Source
+    from kedro_databricks_hybrid.project.requirements import Requirements
 
 NAME = PurePosixPath("notebooks/run_on_databricks")
 """Its path in the project without extension, as Databricks lists it."""
@@ -44,16 +45,20 @@ class Content:
         requirements: The requirements file, relative to the project; None if pip cannot install one.
         env: The Kedro env to load; None for Kedro's default.
         takes_jobs: Whether the requirements install this package, so that jobs can run the notebook.
+        has_paths: Whether the file names relative paths, for which pip must run in the project's folder.
     """
 
     requirements: str | None = "requirements.txt"
     env: str | None = "databricks"
     takes_jobs: bool = True
+    has_paths: bool = False
 
     @property
     def cells(self) -> list[str]:
         """The code cells."""
         install = [f"%pip install -r ../{self.requirements}"] if self.requirements else []
+        if self.requirements and self.has_paths:
+            install = ["%cd ..", f"%pip install -r {self.requirements}", f"%cd {NAME.parent}"]
         env = f" --env={self.env}" if self.env else ""
         run = _RUN_OR_JOB if self.takes_jobs else "session.run()"
         return [*install, "%load_ext kedro.ipython", f"%reload_kedro ..{env}", run]
@@ -85,6 +90,19 @@ class Content:
 def takes_jobs(text: str) -> bool:
     """Tell whether a notebook reads a job's parameters."""
     return "ran_as_job()" in text
+
+
+def content_for(required: Requirements | None, env: str | None, *, takes_jobs: bool = True) -> Content:
+    """Return the content of the notebook of a project with these requirements.
+
+    Args:
+        required: The project's requirements; None if it has none.
+        env: The Kedro env to load.
+        takes_jobs: Whether the requirements install this package.
+    """
+    if required is None or not required.is_for_pip:
+        return Content(None, env=env, takes_jobs=takes_jobs)
+    return Content(str(required.path), env, takes_jobs, required.listing.needs_own_folder)
 
 
 def _cell(number: int, kind: str, text: str) -> dict[str, object]:

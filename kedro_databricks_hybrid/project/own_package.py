@@ -15,8 +15,7 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.databricks.workspace import translated
-from kedro_databricks_hybrid.errors import NotFoundError, WorkspaceError
+from kedro_databricks_hybrid.databricks.workspace_files import put_once
 from kedro_databricks_hybrid.project.requirements import DISTRIBUTION
 
 if TYPE_CHECKING:
@@ -34,8 +33,12 @@ def path_for(workspace: Workspace) -> PurePosixPath | None:
     built = version()
     if built is None:
         return None
-    name = f"{_PACKAGE.name}-{built}-py3-none-any.whl"
-    return PurePosixPath("/Workspace/Users", workspace.user, _FOLDER, name)
+    return folder(workspace) / f"{_PACKAGE.name}-{built}-py3-none-any.whl"
+
+
+def folder(workspace: Workspace) -> PurePosixPath:
+    """Return the folder of this package's files in the user's folder."""
+    return PurePosixPath("/Workspace/Users", workspace.user, _FOLDER)
 
 
 def put(workspace: Workspace, path: PurePosixPath) -> None:
@@ -44,16 +47,7 @@ def put(workspace: Workspace, path: PurePosixPath) -> None:
     Raises:
         WorkspaceError: Databricks refused it, or it does not exist afterwards.
     """
-    if _exists(workspace, path):
-        return
-    from databricks.sdk.service.workspace import ImportFormat
-
-    with translated(f"write {path}"):
-        workspace.client.workspace.mkdirs(str(path.parent))
-        content = io.BytesIO(wheel())
-        workspace.client.workspace.upload(str(path), content, format=ImportFormat.AUTO, overwrite=True)
-    if not _exists(workspace, path):
-        raise WorkspaceError(f"{path} was sent, but Databricks does not show it.", hint="Run it again.")
+    put_once(workspace, path, wheel)
 
 
 def wheel() -> bytes:
@@ -72,6 +66,11 @@ def wheel() -> bytes:
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name, _TIMESTAMP), content, zipfile.ZIP_DEFLATED)
     return packed.getvalue()
+
+
+def sha256() -> str:
+    """Return the SHA-256 of the wheel in hexadecimal digits, for pip to check."""
+    return hashlib.sha256(wheel()).hexdigest()
 
 
 @cache
@@ -103,12 +102,3 @@ def _record(files: dict[str, bytes], name: str) -> bytes:
 
     lines = [f"{each},sha256={digest(content)},{len(content)}" for each, content in files.items()]
     return "\n".join([*lines, f"{name},,", ""]).encode()
-
-
-def _exists(workspace: Workspace, path: PurePosixPath) -> bool:
-    try:
-        with translated(f"look for {path}"):
-            workspace.client.workspace.get_status(str(path))
-    except NotFoundError:
-        return False
-    return True

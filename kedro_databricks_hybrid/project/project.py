@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.databricks import git_folder, mirror
 from kedro_databricks_hybrid.errors import SettingsError
+from kedro_databricks_hybrid.git.project_files import CommitFiles
 from kedro_databricks_hybrid.git.repository import Repository
 from kedro_databricks_hybrid.project import settings as databricks_yml
 from kedro_databricks_hybrid.project.datasets import CatalogOptions, ProjectCatalog
@@ -168,13 +169,22 @@ class ProjectOnWorkspace(Project):
 
         Args:
             sha: The commit of the code on the workspace; None if it has none.
+
+        Raises:
+            SettingsError: pip cannot install them, or would install something else.
         """
         from kedro_databricks_hybrid.project import own_package, requirements
 
-        read = self.repository.reader(sha or "", requirements.FILES)
-        found = requirements.find_requirements(self.folder, read, self.settings.compute.pip_options)
-        wheel = own_package.path_for(self.workspace) if found and found.includes_own_package else None
-        return found.with_own_wheel(wheel) if found and wheel else found
+        files = CommitFiles(self.repository, sha or "", requirements.FILES)
+        found = requirements.find_requirements(self.folder, files, self.settings.compute.pip_options)
+        if found is None or not found.includes_own_package:
+            return found
+        if conflict := requirements.conflict_with_own(found.listing):
+            raise SettingsError(f"pip cannot install these requirements: {conflict}.", hint=requirements.EDIT)
+        wheel = own_package.path_for(self.workspace)
+        if wheel is None:
+            return found
+        return found.with_own_wheel(wheel, own_package.sha256() if found.listing.has_hashes else "")
 
     def filled(self, template: str) -> str:
         """Return a path of the settings with its placeholders filled in."""

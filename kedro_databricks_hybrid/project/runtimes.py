@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from kedro_databricks_hybrid.errors import ComputeError
 
 if TYPE_CHECKING:
+    from packaging.markers import Marker
+
     from kedro_databricks_hybrid.project.requirements_file import Listing, Requirement
 
 _KEY = re.compile(r"(\d+)\.(\d+|x)")
@@ -104,9 +106,41 @@ def judge(listing: Listing, runtime: str | None, python: str | None = None) -> l
             requirements are found that replace a part of every runtime.
         python: The Python version on the cluster, such as 3.12; None for the runtime's.
     """
-    version = python or _entry(runtime).get("python")
     shipped = _packages(runtime)
-    return [_judge(each, shipped) for each in listing.requirements if _applies(each, version)]
+    return [
+        _judge(each, shipped)
+        for each in listing.requirements
+        if each.marker is None or marker_applies(each.marker, runtime, python)
+    ]
+
+
+def is_own(name: str) -> bool:
+    """Tell whether a distribution would replace the runtime's own Spark, Delta or Databricks Connect."""
+    return name in _table()["own"]
+
+
+def marker_applies(marker: Marker, runtime: str | None, python: str | None = None, extra: str = "") -> bool:
+    """Tell whether an environment marker holds on a cluster.
+
+    Args:
+        marker: The marker.
+        runtime: The runtime's key; None if it is unknown.
+        python: The Python version on the cluster, such as 3.12; None for the runtime's, and for this
+            machine's if that is unknown.
+        extra: The extra that is installed.
+    """
+    cluster = {
+        "extra": extra,
+        "implementation_name": "cpython",
+        "os_name": "posix",
+        "platform_machine": "x86_64",
+        "platform_system": "Linux",
+        "platform_python_implementation": "CPython",
+        "sys_platform": "linux",
+    }
+    if version := python or _entry(runtime).get("python"):
+        cluster |= {"python_version": version, "python_full_version": f"{version}.0"}
+    return marker.evaluate(cluster)
 
 
 def is_known(runtime: str) -> bool:
@@ -210,24 +244,6 @@ def _judge(requirement: Requirement, shipped: dict[str, str]) -> Judgement:
     reason = f"{text} replaces the runtime's own {name} {version}"
     fix = f"Allow {name}=={version} in {requirement.file}, or choose another runtime"
     return Judgement(requirement, Verdict.CONFLICTS, reason, fix, version)
-
-
-def _applies(requirement: Requirement, python: str | None) -> bool:
-    """Tell whether a requirement's marker holds on a cluster; an unknown Python counts as this one."""
-    if requirement.marker is None:
-        return True
-    cluster = {
-        "extra": "",
-        "implementation_name": "cpython",
-        "os_name": "posix",
-        "platform_machine": "x86_64",
-        "platform_system": "Linux",
-        "platform_python_implementation": "CPython",
-        "sys_platform": "linux",
-    }
-    if python:
-        cluster |= {"python_version": python, "python_full_version": f"{python}.0"}
-    return requirement.marker.evaluate(cluster)
 
 
 def _packages(runtime: str | None) -> dict[str, str]:

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 from kedro_databricks_hybrid.errors import SettingsError
 from kedro_databricks_hybrid.project import notebook, settings, settings_py, yaml_edit
 from kedro_databricks_hybrid.project.datasets import imported_settings
-from kedro_databricks_hybrid.project.requirements import DISTRIBUTION, REQUIREMENTS_FILES, local_requirements
+from kedro_databricks_hybrid.project.requirements import (
+    DISTRIBUTION,
+    REQUIREMENTS_FILES,
+    conflict_with_own,
+    local_requirements,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,16 +98,21 @@ def plan(project_path: Path, package: str, repository: Repository, values: Mappi
         SettingsError: A databricks.yml cannot be edited.
     """
     changes, instructions = settings_changes(project_path, values), []
-    required = local_requirements(project_path)
+    required, added = None, None
+    try:
+        required = local_requirements(project_path)
+        added = _requirements(project_path, required)
+        if required and not is_required(required) and not added:
+            instructions.append(how_to_require(required))
+        if required and (conflict := conflict_with_own(required.listing)):
+            instructions.append(f"pip cannot install the requirements: {conflict}.")
+    except SettingsError as error:  # of files that are the user's to edit
+        instructions.append(str(error))
     if not _has_notebook(project_path) and not (project_path / notebook.PATH).exists():
-        file = str(required.path) if required else REQUIREMENTS_FILES[0]
-        is_for_pip = required is None or required.is_for_pip
-        text = notebook.Content(file if is_for_pip else None).as_source()
-        changes.append(Change(notebook.PATH, text, "Wrote"))
-    added = _requirements(project_path, required)
+        is_new = added and required is None
+        content = notebook.Content() if is_new else notebook.content_for(required, notebook.Content.env)
+        changes.append(Change(notebook.PATH, content.as_source(), "Wrote"))
     changes += [each for each in (_gitignore(project_path, repository), added) if each]
-    if required and not added and not is_required(required):
-        instructions.append(f"Add {DISTRIBUTION} to the project's requirements: {required.path} lacks it.")
     settings_file = f"src/{package}/settings.py"
     try:
         before = _text(project_path / settings_file)
@@ -173,6 +183,23 @@ def is_required(requirements: Requirements) -> bool:
     return DISTRIBUTION in listing.names or bool(listing.unclear)
 
 
+def can_add(project_path: Path, requirements: Requirements) -> bool:
+    """Tell whether `init` adds this package to these requirements itself."""
+    return _requirements(project_path, requirements) is not None
+
+
+def how_to_require(requirements: Requirements) -> str:
+    """Return what the user does to add this package to requirements that `init` does not edit."""
+    file = requirements.path
+    if requirements.tool:
+        return f"{file.name} lacks {DISTRIBUTION}: run `{requirements.tool.add(DISTRIBUTION)}`."
+    if not requirements.is_for_pip:
+        return f'{file.name} lacks {DISTRIBUTION}: add "{DISTRIBUTION}" to dependencies in [project].'
+    if _is_compiled(requirements):
+        return f"{file} lacks {DISTRIBUTION}: add it to what {file} is compiled from, and compile it again."
+    return f"{file} lacks {DISTRIBUTION}: add it."
+
+
 def uses_our_loader(package: str) -> bool:
     """Tell whether the project that Kedro has loaded uses DatabricksConfigLoader.
 
@@ -208,14 +235,23 @@ def _gitignore(project_path: Path, repository: Repository) -> Change | None:
 
 
 def _requirements(project_path: Path, required: Requirements | None) -> Change | None:
-    """Add this package to a requirements.txt; other files, such as pyproject.toml, are the user's to edit."""
-    name = str(required.path) if required else REQUIREMENTS_FILES[0]
-    text = _text(project_path / name)
-    if not text:
-        return Change(name, f"kedro\n{DISTRIBUTION}\n", "Wrote")
-    if required is None or is_required(required) or not name.endswith(".txt"):
+    """Add this package to a requirements.txt; files that a tool writes are the tool's to edit."""
+    if required is None:
+        return Change(REQUIREMENTS_FILES[0], f"kedro\n{DISTRIBUTION}\n", "Wrote")
+    name = str(required.path)
+    if is_required(required) or not name.endswith(".txt") or _is_compiled(required):
+        return None
+    try:
+        text = (project_path / name).read_bytes().decode("utf-8")
+    except UnicodeDecodeError:  # a line in UTF-8 would not fit
         return None
     return Change(name, _with_lines(text, [DISTRIBUTION]), "Edited")
+
+
+def _is_compiled(required: Requirements) -> bool:
+    """Tell whether a tool such as pip-compile writes the file, or pip wants a hash of each line."""
+    listing = required.listing
+    return listing.has_hashes or any("autogenerated by" in each.raw for each in listing.lines[:5])
 
 
 def _with_lines(text: str, lines: list[str]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.errors import SettingsError
-from kedro_databricks_hybrid.project.settings_checks import PIP_OPTIONS, PLACEHOLDER, PLACEHOLDERS, RULES
+from kedro_databricks_hybrid.project.settings_checks import PIP_OPTIONS, PLACEHOLDER, PLACEHOLDERS, RULES, URL
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -32,7 +32,8 @@ class Code:
         folder: Workspace path of the Git folder; may contain {user}, {project} and {branch}. With Unity
             Catalog, `kedro databricks init` sets it to `/Workspace/Users/{user}/{project}`.
         sync: How `push` sends code: `git`, as commits, or `files`, as a mirror of the working tree.
-        remote: The Git remote to clone the Git folder from.
+        remote: The Git remote to push to, and to clone the Git folder from.
+        url: The HTTPS address that Databricks clones; if not given, it is derived from the remote's URL.
         provider: Databricks' name of the Git provider; if not given, it is derived from the remote's host.
         job_source: The code that jobs run: `git_folder`, or `git_source`, Databricks' own checkout of the
             commit or branch. If not given, the folder for `run --job` and Git for `deploy`.
@@ -41,6 +42,7 @@ class Code:
     folder: str = "/Workspace/Repos/{user}/{project}"
     sync: str = "git"
     remote: str = "origin"
+    url: str | None = None
     provider: str | None = None
     job_source: str | None = None
 
@@ -109,7 +111,15 @@ class Settings:
 _SECTIONS = {"code": Code, "data": Data, "compute": Compute, "job": Job}
 _MAPPINGS = {"compute.job_cluster", "job.tags"}
 _OPTIONAL = {
-    *("code.provider", "code.job_source", "data.root", "compute.cluster", PIP_OPTIONS, "job.name"),
+    *(
+        "code.url",
+        "code.provider",
+        "code.job_source",
+        "data.root",
+        "compute.cluster",
+        PIP_OPTIONS,
+        "job.name",
+    ),
     "job.schedule",
     *_MAPPINGS,
 }
@@ -186,7 +196,7 @@ def check(name: str, value: object, *, where: str) -> None:
         rule = RULES.get(name)
         problem = rule(value) if rule else None
     if problem:
-        shown = "" if name == PIP_OPTIONS else f" is {value!r}, but"  # it may hold a login
+        shown = "" if name in {PIP_OPTIONS, URL} else f" is {value!r}, but"  # it may hold a login
         message = f"{where}: {name}{shown} {problem}."
         raise SettingsError(message)
 
@@ -311,8 +321,8 @@ def _refuse_logins(content: Mapping[Any, Any], where: str, prefix: str = "") -> 
         name = f"{prefix}{key}"
         if isinstance(value, dict):
             _refuse_logins(value, where, prefix=f"{name}.")
-        if name == PIP_OPTIONS:
-            continue  # an index has a URL; its own rule checks it for logins
+        if name in {PIP_OPTIONS, URL}:
+            continue  # addresses; their own rules check them for logins
         words = set(re.split(r"[^a-z]+", str(key).lower()))
         if words & _LOGIN_WORDS or (isinstance(value, str) and _LOGIN_VALUE.search(value)):
             message = f"{where}: {name} looks like part of a login, which this file must not contain."

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath, PureWindowsPath
+from urllib.parse import urlsplit
 
 from kedro_databricks_hybrid.databricks import volume_paths
 
 PLACEHOLDERS = ("user", "project", "branch")
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 PIP_OPTIONS = "compute.pip_options"
+URL = "code.url"
 
 _CODE_PARENTS = ("/Workspace/", "/Repos/", "/Users/")
 _SECRET_REFERENCE = re.compile(r"\{\{secrets/[\w.-]+/[\w.-]+\}\}")
@@ -57,6 +59,15 @@ def _pip_options_problem(value: str) -> str | None:
     return None
 
 
+def _url_problem(value: str) -> str | None:
+    parts = urlsplit(value)
+    if parts.scheme != "https" or not parts.hostname or not parts.path.strip("/"):
+        return "it must be the HTTPS address of a repository, such as https://git.example.com/team/project"
+    if "@" in parts.netloc:
+        return "it must not contain a login: Databricks has its own, the Git credential"
+    return None
+
+
 def _path_problem(value: str) -> str | None:
     if ".." in PurePosixPath(value).parts:
         return "it must not contain .."
@@ -69,6 +80,7 @@ RULES = {
     "code.sync": _sync_problem,
     "code.job_source": _job_source_problem,
     "compute.environment_version": _version_problem,
+    URL: _url_problem,
     PIP_OPTIONS: _pip_options_problem,
     "data.root": _root_problem,
     "data.local": _local_problem,

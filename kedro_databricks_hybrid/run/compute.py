@@ -13,6 +13,7 @@ from kedro_databricks_hybrid.databricks.clusters import NONE_VISIBLE, SERVERLESS
 from kedro_databricks_hybrid.databricks.volume_paths import is_on_volume
 from kedro_databricks_hybrid.errors import ComputeError
 from kedro_databricks_hybrid.project.requirements import fit
+from kedro_databricks_hybrid.project.requirements_file import without_comments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -145,7 +146,8 @@ def serverless_dependencies(requirements: Requirements, version: str) -> Fit:
         requirements: The project's requirements.
         version: The environment's version.
     """
-    return fit(replace(requirements, is_for_pip=False), f"serverless-{version}")
+    fitting = fit(replace(requirements, is_for_pip=False), f"serverless-{version}")
+    return replace(fitting, lines=without_comments(fitting.lines or []))
 
 
 def serverless_environment(version: str, lines: list[str]) -> dict[str, object]:

@@ -7,19 +7,26 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name
+
 from kedro_databricks_hybrid.databricks import clusters
+from kedro_databricks_hybrid.databricks.workspace_files import put_once
 from kedro_databricks_hybrid.errors import HybridError, RunError
 from kedro_databricks_hybrid.project import own_package
-from kedro_databricks_hybrid.project.requirements import DISTRIBUTION, fit
+from kedro_databricks_hybrid.project.requirements import DISTRIBUTION, EDIT, fit
+from kedro_databricks_hybrid.project.runtimes import is_own
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import PurePosixPath
 
     from kedro_databricks_hybrid.databricks.workspace import Workspace
     from kedro_databricks_hybrid.project.requirements import Fit, Requirements
     from kedro_databricks_hybrid.run.context import Context
 
+_SHOWN = 5
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+_INSTALLED = re.compile(r"^Successfully installed (.+)$", re.MULTILINE)
 _SECRET = re.compile(r"\{\{secrets/([\w.-]+)/([\w.-]+)\}\}")
 # On the driver, whose contexts and jobs share /tmp: each writes its own file, atomically.
 _FILE = "/tmp/kedro-hybrid-requirements-{owner}.txt"  # noqa: S108
@@ -54,7 +61,7 @@ import shlex, string, subprocess, sys
 _options = string.Template({options!r}).safe_substitute(globals().get("_secrets", {{}}))
 _install = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-color", "--no-input"]
 _said = subprocess.run(
-    [*_install, *shlex.split(_options), "-r", {path!r}],
+    [*_install, "--progress-bar=off", *shlex.split(_options), "-r", {path!r}],
     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
 ).stdout
 for _value in globals().get("_secrets", {{}}).values():
@@ -78,16 +85,21 @@ def install(context: Context, requirements: Requirements, say: Callable[[str], N
     tell(fitting, requirements, say)
     put_own(context.workspace, requirements)
     say(f"Installing {requirements.path}")
-    if fitting.lines is None:
-        _pip(context, str(requirements.path), requirements)
-        return
-    file, write = _written(fitting.lines, context.context_id)
-    context.run(write)
-    try:
-        _pip(context, file, requirements)
-    finally:
-        with contextlib.suppress(HybridError):
-            context.run(_REMOVE.format(file=file))
+    is_installed = False
+    for options, path, lines in _calls(requirements, fitting, context.context_id):
+        if lines is None:
+            is_installed |= _pip(context, options, path, requirements, say)
+            continue
+        context.run(_WRITE.format(file=path, text=_as_text(lines)))
+        try:
+            is_installed |= _pip(context, options, path, requirements, say)
+        finally:
+            with contextlib.suppress(HybridError):
+                context.run(_REMOVE.format(file=path))
+    if is_installed:
+        # Without a restart, modules that the runtime has imported already stay in use.
+        context.run("dbutils.library.restartPython()")
+        context.wait()
 
 
 def put_own(workspace: Workspace, requirements: Requirements | None) -> PurePosixPath | None:
@@ -102,6 +114,20 @@ def put_own(workspace: Workspace, requirements: Requirements | None) -> PurePosi
     return requirements.own_wheel
 
 
+def put_lines(workspace: Workspace, lines: list[str], *, dry_run: bool = False) -> PurePosixPath:
+    """Upload lines as a requirements file to the user's folder, and return its path.
+
+    Raises:
+        WorkspaceError: Databricks refused it.
+    """
+    content = _as_text(lines).encode()
+    name = f"requirements-{hashlib.sha256(content).hexdigest()[:12]}.txt"
+    path = own_package.folder(workspace) / name
+    if not dry_run:
+        put_once(workspace, path, lambda: content)
+    return path
+
+
 def tell(fitting: Fit, requirements: Requirements, say: Callable[[str], None]) -> None:
     """Report which requirements are left out, and which replace a package of the runtime."""
     if fitting.left_out:
@@ -110,34 +136,51 @@ def tell(fitting: Fit, requirements: Requirements, say: Callable[[str], None]) -
     if requirements.own_wheel:
         wheel = requirements.own_wheel
         say(f"{DISTRIBUTION} is not from a package index here, so its wheel is installed: {wheel}")
-    for reason in fitting.replaced:
+    for reason in fitting.replaced[:_SHOWN]:
         say(f"Note: {reason}")
+    if len(fitting.replaced) > _SHOWN:
+        say(f"Note: {len(fitting.replaced) - _SHOWN} more requirements replace packages of the runtime.")
 
 
 def cells(requirements: Requirements, fitting: Fit) -> list[str]:
     """Return notebook cells that install the requirements as `install` does. Pure."""
-    options, wanted = _variables(requirements.pip_options)
+    _, wanted = _variables(requirements.pip_options)
     found = [_FETCH.format(wanted=wanted)] if wanted else []
-    path = str(requirements.path)
-    if fitting.lines is not None:
-        digest = hashlib.sha256("\n".join(fitting.lines).encode()).hexdigest()
-        path, write = _written(fitting.lines, digest[:16])
-        found.append(write)
-    return [*found, _command(options, path), "dbutils.library.restartPython()"]
+    owner = hashlib.sha256("\n".join([*(fitting.lines or []), *fitting.unhashed]).encode()).hexdigest()[:16]
+    for options, path, lines in _calls(requirements, fitting, owner):
+        if lines is not None:
+            found.append(_WRITE.format(file=path, text=_as_text(lines)))
+        found.append(_command(options, path))
+    return [*found, "dbutils.library.restartPython()"]
 
 
-def _written(lines: list[str], owner: str) -> tuple[str, str]:
-    """Return the requirements file's path on the driver, and the code that writes it."""
-    file = _FILE.format(owner=owner)
-    return file, _WRITE.format(file=file, text="".join(f"{line}\n" for line in lines))
+def _calls(
+    requirements: Requirements, fitting: Fit, owner: str
+) -> Iterator[tuple[str, str, list[str] | None]]:
+    """Yield the calls of pip: options, the path of the requirements file, and the lines to write to it."""
+    options, _ = _variables(requirements.pip_options)
+    if fitting.lines is None:
+        yield options, str(requirements.path), None
+        return
+    options = f"--no-deps {options}".strip() if fitting.is_complete else options
+    yield options, _FILE.format(owner=owner), fitting.lines
+    if fitting.unhashed:
+        yield options, _FILE.format(owner=f"{owner}-unhashed"), fitting.unhashed
+
+
+def _as_text(lines: list[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _command(options: str, path: str) -> str:
     return f'%pip install {options} -r "{path}"'.replace("  ", " ")
 
 
-def _pip(context: Context, path: str, requirements: Requirements) -> None:
-    options, wanted = _variables(requirements.pip_options)
+def _pip(
+    context: Context, options: str, path: str, requirements: Requirements, say: Callable[[str], None]
+) -> bool:
+    """Run pip; return whether it installed anything."""
+    _, wanted = _variables(requirements.pip_options)
     if wanted:
         fetched = context.run(_FETCH.format(wanted=wanted))
         if not fetched.succeeded:
@@ -145,20 +188,22 @@ def _pip(context: Context, path: str, requirements: Requirements) -> None:
                 f"Could not read a secret of compute.pip_options: {_last_line(fetched.text)}",
                 hint="`databricks secrets list-secrets` lists the keys of a scope.",
             )
-    result = context.run(f'%pip install --no-input {options} -r "{path}"'.replace("  ", " "))
-    if not result.succeeded or _pip_errors(result.text):
-        output = context.run(_WHY.format(options=options, path=path)).text
-        reason = (
-            _pip_errors(output) or _pip_errors(result.text) or ("" if wanted else _last_line(result.text))
-        )
+    result = context.run(_command(f"--no-input {options}", path))
+    text = _plain(result.text)
+    if not result.succeeded or _pip_errors(text):
+        output = _plain(context.run(_WHY.format(options=options, path=path)).text)
+        reason = _pip_errors(output) or _pip_errors(text) or ("" if wanted else _last_line(text))
         raise RunError(
             f"pip could not install {requirements.path}: {reason or 'it gave no reason'}",
-            hint="Fix the file, commit it, run `kedro databricks push` and try again.",
+            hint=EDIT,
         )
-    if "Successfully installed" in result.text or result.is_cut:
-        # Without a restart, modules that the runtime has imported already stay in use.
-        context.run("dbutils.library.restartPython()")
-        context.wait()
+    installed = _INSTALLED.search(text)
+    if installed and (brought := [each for each in installed[1].split() if is_own(_name(each))]):
+        say(
+            f"Note: a package needs {', '.join(brought)}, so pip installed it over the runtime's own: "
+            "`pip show` on the cluster names that package."
+        )
+    return installed is not None or result.is_cut
 
 
 def _variables(options: str) -> tuple[str, list[tuple[str, str, str, bool]]]:
@@ -181,9 +226,30 @@ def _variables(options: str) -> tuple[str, list[tuple[str, str, str, bool]]]:
     return _SECRET.sub(variable, options), wanted
 
 
+def _plain(output: str) -> str:
+    """Return output without escape codes, and without what a progress bar has overwritten."""
+    lines = _ESCAPE.sub("", output).replace("\r\n", "\n").split("\n")
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
+
+
 def _pip_errors(output: str) -> str:
-    """Return pip's error lines as one line; empty if there are none."""
-    return " ".join(line.removeprefix("ERROR: ") for line in output.splitlines() if line.startswith("ERROR:"))
+    """Return pip's error lines and what a conflict is caused by, as one line; empty if there are none."""
+    found: list[str] = []
+    is_cause = False
+    for line in map(str.strip, output.splitlines()):
+        if line.startswith("ERROR:"):
+            found.append(line.removeprefix("ERROR:").strip())
+        elif line.startswith("The conflict is caused by:"):
+            is_cause = True
+        elif is_cause and line:
+            found.append(f"{line.rstrip('.')}.")
+        else:
+            is_cause = False
+    return " ".join(each for each in found if not each.startswith("ResolutionImpossible"))
+
+
+def _name(installed: str) -> str:
+    return canonicalize_name(installed.rpartition("-")[0])
 
 
 def _last_line(text: str) -> str:

@@ -73,24 +73,34 @@ class Notebook:
         git_source: Where Databricks checks it out from, in the form of the jobs API.
         wheel: The wheel of this package to install before it starts, so that its %pip need not find it.
         has_environment: Whether it has an environment on serverless compute; some workspaces refuse that.
+        dependencies: Lines for pip that the environment installs on serverless compute.
+        requirements: A requirements file that a cluster installs before the notebook starts.
     """
 
     path: PurePosixPath
     git_source: dict[str, str] | None = None
     wheel: PurePosixPath | None = None
     has_environment: bool = True
+    dependencies: tuple[str, ...] = ()
+    requirements: PurePosixPath | None = None
 
     def without_environment(self) -> Notebook:
         """Return this notebook for a workspace that refuses environments.
 
         Raises:
-            ComputeError: It has a wheel, which then cannot be installed.
+            ComputeError: It has a wheel or dependencies, which then cannot be installed.
         """
         if self.wheel:
             raise ComputeError(
                 "This workspace takes no environment for notebook tasks, so this build of "
                 "kedro-databricks-hybrid, which is in no package index, cannot be installed.",
                 hint="Use a released version of kedro-databricks-hybrid, or a cluster.",
+            )
+        if self.dependencies:
+            raise ComputeError(
+                "This workspace takes no environment for notebook tasks, and the project's notebook installs "
+                "only a requirements file.",
+                hint="Write the requirements to requirements.txt, commit it, or use a cluster.",
             )
         return replace(self, has_environment=False)
 
@@ -123,14 +133,16 @@ def settings(
     found: dict[str, Any] = {"tasks": [task]}
     if choice.compute == "serverless" and notebook.has_environment:
         task["environment_key"] = ENVIRONMENT_KEY
-        lines = [*([str(notebook.wheel)] if notebook.wheel else []), *dependencies]
+        lines = [*([str(notebook.wheel)] if notebook.wheel else []), *notebook.dependencies, *dependencies]
         found["environments"] = [serverless_environment(compute.environment_version, lines)]
     elif choice.compute == "job cluster":
         task["new_cluster"] = compute.job_cluster
     elif choice.cluster:
         task["existing_cluster_id"] = choice.cluster.cluster_id
-    if notebook.wheel and choice.compute != "serverless":
-        task["libraries"] = [{"whl": str(notebook.wheel)}]
+    if choice.compute != "serverless":
+        libraries = {"whl": notebook.wheel, "requirements": notebook.requirements}
+        if given := [{kind: str(path)} for kind, path in libraries.items() if path]:
+            task["libraries"] = given
     if notebook.git_source:
         found["git_source"] = notebook.git_source
     return found

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
+import uuid
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from kedro_databricks_hybrid.sandbox.clusters.model import Clusters
+from kedro_databricks_hybrid.sandbox.core import read_only
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.core.store import Store
 from kedro_databricks_hybrid.sandbox.core.users import DEFAULT_USER, Access, Users
@@ -17,7 +18,7 @@ from kedro_databricks_hybrid.sandbox.kernel.environment import NotebookEnvironme
 from kedro_databricks_hybrid.sandbox.repos.credentials import GitCredentials
 from kedro_databricks_hybrid.sandbox.repos.model import Repos
 from kedro_databricks_hybrid.sandbox.secrets.model import Secrets
-from kedro_databricks_hybrid.sandbox.volumes.model import UnityCatalog
+from kedro_databricks_hybrid.sandbox.unity_catalog.model import UnityCatalog
 from kedro_databricks_hybrid.sandbox.workspace.model import Tree
 
 if TYPE_CHECKING:
@@ -100,7 +101,9 @@ class Sandbox:
         self.repos = Repos(self.store, layout)
         self.tree = Tree(layout.workspace, self.access, self.repos)
         self.tree.partial_git_info = self.kind.partial_git_info
-        self.unity_catalog = UnityCatalog(self.store, layout, self.user.name, self.kind.objects)
+        self.unity_catalog = UnityCatalog(
+            self.store, layout, self.metastore_id, self.user.name, self.kind.objects
+        )
         self.secrets = Secrets(self.store)
         self.notebook_accesses = NotebookAccesses()
         self.clusters = Clusters(self.store, creator=self.user.name, access_mode=self.kind.access_mode)
@@ -159,6 +162,11 @@ class Sandbox:
         return str(self.document["org_id"])
 
     @property
+    def metastore_id(self) -> str:
+        """The id of the metastore of its Unity Catalog."""
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, self.org_id))
+
+    @property
     def kind(self) -> Kind:
         """The kind of this workspace."""
         return KINDS[self.like]
@@ -189,6 +197,6 @@ def _empty(layout: Layout) -> None:
     """Delete uploads and clones that an earlier server did not finish."""
     for leftover in layout.scratch.iterdir():
         if leftover.is_dir() and not leftover.is_symlink():
-            shutil.rmtree(leftover, ignore_errors=True)
+            read_only.remove(leftover)
         else:
             leftover.unlink(missing_ok=True)

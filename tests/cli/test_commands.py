@@ -77,6 +77,25 @@ def test_a_job_at_a_commit_needs_commits(pushed: Site) -> None:
     assert "Set code.job_source to git_folder, or code.sync to git." in said
 
 
+def test_the_address_that_is_pushed_to_is_told(site: Site) -> None:
+    """It is not the one that Databricks clones if the settings name another."""
+    address = "https://gitlab.example.com/team/tiny.git"
+    site.write({"conf/base/databricks.yml": f"{CODE}  url: {address}\n"})
+    said = site.call("push", "--no-data", "--dry-run").output
+    assert f"Would push main to {site.remote}\n" in said
+    assert f"Would clone {address} into" in said
+
+
+def test_names_from_databricks_cannot_steer_the_terminal(pushed: Site) -> None:
+    """Control characters in the names of files are printed as escapes."""
+    folder = pushed.sandbox.layout.dbfs / DATA / "08_reporting"
+    folder.mkdir(parents=True)
+    (folder / "a\x1b[31m\rb.csv").write_text("x")
+    told = pushed.call("data", "ls").stdout
+    assert "\x1b" not in told
+    assert "08_reporting/a\\x1b[31m\\rb.csv" in told
+
+
 def test_what_a_push_would_do(pushed: Site) -> None:
     """Nothing after a push, a checkout after a commit, and a snapshot of uncommitted edits."""
     said = pushed.call("push", "--no-data", "--dry-run").output
@@ -191,6 +210,25 @@ class TestDeploy:
         prepared.git("push", "-q", "origin", "main")
         told = json.loads(prepared.call("deploy", "--dry-run", "--env=prod").stdout.splitlines()[-1])
         assert told["name"] == "tiny-shop-prod"
+
+    def test_requirements_that_the_notebook_cannot_install(self, prepared: Site) -> None:
+        """Those of pyproject.toml become a library of the job, or its environment on serverless compute."""
+        pyproject = (prepared.project / "pyproject.toml").read_text()
+        declared = (
+            f'{pyproject}[project]\nname = "tiny"\ndependencies = ["kedro", "pyspark", "x @ file:libs/x"]\n'
+        )
+        prepared.commit({"pyproject.toml": declared, "requirements.txt": None})
+        prepared.call("push", "--no-data")
+        prepared.call("deploy", "--cluster=sandbox")
+        told = json.loads(prepared.call("deploy", "--cluster=sandbox", "--dry-run").stdout.splitlines()[-1])
+        (library,) = told["tasks"][0]["libraries"]
+        address = f"x @ file://{prepared.path}/libs/x"
+        path = prepared.sandbox.layout.workspace / library["requirements"].removeprefix("/Workspace/")
+        assert path.read_text() == f"kedro\n# pyspark\n{address}\n"
+        prepared.commit({"conf/databricks/databricks.yml": "data:\n  root: /Volumes/main/default/data/x\n"})
+        prepared.call("push", "--no-data")
+        told = json.loads(prepared.call("deploy", "--serverless", "--dry-run").stdout.splitlines()[-1])
+        assert told["environments"][0]["spec"]["dependencies"] == ["kedro", address]
 
     def test_options_that_say_too_little(self, prepared: Site) -> None:
         """A time zone needs a schedule, and a tag needs a value."""

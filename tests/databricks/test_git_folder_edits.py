@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -420,6 +421,7 @@ def test_start_up_files_of_the_data_root_are_asked_about(
     """At a terminal the answer counts, and Enter means no; elsewhere the option has to say it."""
     root = pushed.sandbox.layout.dbfs / "root/projects/tiny/data"
     pushed.write({"08/a.csv": "a", "08/.envrc": "evil", "08/x\u200c.pth": "evil"}, at=root)
+    _age(root)
     dry = json.loads(pushed.call("data", "pull", "--all", "--dry-run", "--json").stdout)
     assert (dry["take"], dry["left_out"]) == (["08/a.csv"], ["08/.envrc", "08/x\u200c.pth"])
     said = pushed.call("data", "pull", "--all", status=1).output
@@ -438,6 +440,13 @@ def test_the_option_takes_start_up_files(pushed: Site) -> None:
     """Of the data root too, and once they are here nobody asks again."""
     root = pushed.sandbox.layout.dbfs / "root/projects/tiny/data"
     pushed.write({"08/.envrc": "mine"}, at=root)
+    _age(root)
     pushed.call("data", "pull", "--all", "--startup-files")
     assert (pushed.project / "data/08/.envrc").read_text() == "mine"
     assert "may run" not in pushed.call("data", "pull", "--all").output
+
+
+def _age(root: Path) -> None:
+    """Make files older than a second: DBFS shows whole seconds, so a newer file may have changed since."""
+    for file in root.rglob("*"):
+        os.utime(file, (1_700_000_000, 1_700_000_000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from pathlib import Path, PurePosixPath
@@ -65,6 +66,71 @@ def test_the_mirror_is_the_working_tree(filed: Site) -> None:
     assert filed.git("ls-remote", "origin") == ""
 
 
+def test_links_are_followed(filed: Site) -> None:
+    """In place of each is what it leads to: a file, a folder, another link, by whatever path."""
+    filed.write({"libs/a/one.txt": "1\n", "libs/a/deep/two.txt": "2\n", "conf/base/notes.txt": "n\n"})
+    links = {
+        "one.txt": "libs/a/one.txt",
+        "libs/b": "a",
+        "conf/shared": "../libs/b",
+        "libs/a/deep/up.txt": "../one.txt",
+        "notes": str(filed.project / "conf" / "base" / "notes.txt"),
+        "again": "./conf/shared/deep/../one.txt",
+    }
+    for name, target in links.items():
+        (filed.project / name).symlink_to(target)
+    filed.call("push", "--no-data")
+    found = mirrored(filed)
+    assert {name: found.get(name) for name in ("one.txt", "again", "notes")} == {
+        "one.txt": b"1\n", "again": b"1\n", "notes": b"n\n",
+    }  # fmt: skip
+    for folder in ("libs/a", "libs/b", "conf/shared"):
+        inside = {
+            name.removeprefix(f"{folder}/"): each
+            for name, each in found.items()
+            if name.startswith(f"{folder}/")
+        }
+        assert inside == {"one.txt": b"1\n", "deep/two.txt": b"2\n", "deep/up.txt": b"1\n"}
+    filed.write({"libs/a/one.txt": "changed\n"})
+    assert "8 files sent" in filed.call("push", "--no-data").output
+    assert mirrored(filed)["conf/shared/deep/up.txt"] == b"changed\n"
+
+
+REFUSED = {
+    "/etc/hostname": "leads out of the repository, to /etc/hostname",
+    "../../elsewhere": "leads out of the repository, to ../../elsewhere",
+    "gone.txt": "leads to conf/gone.txt, which is missing or which git ignores",
+    "ignored.log": "leads to conf/ignored.log, which is missing",
+    "odd": "leads back to itself",
+    "../conf": "leads to a folder that it is in",
+    "../src/back": "leads to a folder that it is in",
+}
+
+
+@pytest.mark.parametrize(("target", "told"), REFUSED.items())
+def test_a_link_that_cannot_be_followed_is_refused(target: str, told: str, filed: Site) -> None:
+    """By its name and before anything is sent: nothing is left out in silence."""
+    filed.write({"conf/ignored.log": "x"})
+    (filed.project / "conf" / "odd").symlink_to(target)
+    (filed.project / "src" / "back").symlink_to("../conf")
+    for options in ((), ("--dry-run",)):
+        said = filed.call("push", "--no-data", *options, status=1).output
+        assert "The symbolic link" in said
+        assert told in said
+        assert ".gitignore" in said
+    assert sends(filed) == []
+
+
+def test_a_repository_inside_is_refused(filed: Site) -> None:
+    """Git keeps only its commit, so its files would be missing."""
+    inner = filed.project / "libs" / "inner"
+    filed.git("clone", "-q", str(filed.project), str(inner))
+    assert "libs/inner" in filed.call("push", "--no-data", status=1).output
+    filed.write({".gitignore": "libs/inner/\n"})
+    filed.call("push", "--no-data")
+    assert "libs/inner/src/tiny_shop/settings.py" not in mirrored(filed)
+
+
 def test_only_what_changed_is_sent_and_deletions_follow(filed: Site) -> None:
     """One edit is one file; a second push without edits sends nothing."""
     notebook = "# Databricks notebook source\n1\n"
@@ -78,6 +144,18 @@ def test_only_what_changed_is_sent_and_deletions_follow(filed: Site) -> None:
     assert len(sends(filed)) == 1
     assert "1 file sent, 2 deleted" in said
     assert mirrored(filed) == kept(filed)
+
+
+def test_a_file_becomes_a_notebook_and_back(filed: Site) -> None:
+    """What it was before is deleted, as the workspace keeps both; the notebook of another file is not."""
+    query = "-- Databricks notebook source\nselect 1\n"
+    for code, shown in (("1\n", "a.py"), ("# Databricks notebook source\n1\n", "a"), ("2\n", "a.py")):
+        filed.write(
+            {"notebooks/a.py": code, "notebooks/b.py": code.splitlines()[-1], "notebooks/b.sql": query}
+        )
+        filed.call("push", "--no-data")
+        listed = filed.workspace().client.workspace.list(f"{FOLDER}/notebooks")
+        assert sorted(str(each.path).rpartition("/")[2] for each in listed) == [shown, "b", "b.py"]
 
 
 def test_a_folder_that_is_not_ours_is_left(filed: Site) -> None:
@@ -241,22 +319,6 @@ def test_a_mark_that_somebody_tampered_with_deletes_nothing(filed: Site, name: s
     assert victim.exists()
 
 
-def test_a_file_that_turns_into_a_notebook_and_back(filed: Site) -> None:
-    """The two have different names there, so the old one is deleted before the new one is sent."""
-    source = "# Databricks notebook source\n"
-    deleted, sent = "POST /api/2.0/workspace/delete", "/tiny-files/n.py"
-    filed.write({"n.py": "n = 1\n"})
-    filed.call("push", "--no-data")
-    for content, turns in ((source + "1\n", True), (source + "2\n", False), ("n = 2\n", True)):
-        filed.requests.clear()
-        filed.write({"n.py": content})
-        filed.call("push", "--no-data")
-        requests = [each for each in filed.requests if each == deleted or each.endswith(sent)]
-        assert requests[-1].endswith(sent)
-        assert (deleted in requests) is turns
-        assert (mirror(filed) / "n.py").read_text() == content
-
-
 def test_a_mark_that_is_none(filed: Site) -> None:
     """The file is named; what it once said is unknown, so nothing is sent or deleted."""
     filed.call("push", "--no-data")
@@ -321,7 +383,7 @@ def test_watching_goes_on_after_an_error(filed: Site, monkeypatch: pytest.Monkey
         filed.git("init", "-q", "nested")
         yield
         yield
-        filed.git("-C", "nested", "commit", "-q", "--allow-empty", "-m", "x")
+        shutil.rmtree(filed.project / "nested")
         filed.write({"after.txt": "x\n"})
         yield
         filed.git("add", "after.txt")

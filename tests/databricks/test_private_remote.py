@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kedro_databricks_hybrid.doctor import project as of_project
+from kedro_databricks_hybrid.doctor.finding import Level
+from kedro_databricks_hybrid.project import git_source
+from kedro_databricks_hybrid.project.settings import Code
 from tests.databricks.git_server import private_remote
 from tests.e2e.terminal import watched_processes
 
@@ -38,6 +42,16 @@ def private(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             }
         )
         yield site
+
+
+def test_an_address_that_wants_a_login_is_there(private: Site) -> None:
+    """Databricks has a login of its own, so that git here has none for it is fine."""
+    private.git("config", "--unset", "credential.helper")
+    url = private.git("remote", "get-url", "origin")
+    source = git_source.source(private.repository, Code(provider="gitHub"))
+    assert source.url == url
+    found = of_project.address(private.repository, source)
+    assert (found.level, "wants a login" in found.found) == (Level.GREEN, True)
 
 
 def credential(site: Site, status: int) -> dict[str, Any]:

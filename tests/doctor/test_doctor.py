@@ -118,6 +118,16 @@ def _an_included_file_is_missing(site: Site) -> None:
     site.write({"requirements.txt": "kedro-databricks-hybrid\n-r more.txt\n"})
 
 
+def _an_older_kedro(site: Site) -> None:
+    site.write({"requirements.txt": "kedro==0.19.15\nkedro-databricks-hybrid\n"})
+
+
+def _no_lock_file(site: Site) -> None:
+    site.git("rm", "-q", "requirements.txt")
+    pyproject = (site.project / "pyproject.toml").read_text()
+    site.write({"pyproject.toml": f"{pyproject}[tool.poetry.dependencies]\nkedro = '^1'\n"})
+
+
 def _plugin_not_required(site: Site) -> None:
     site.write({"requirements.txt": "kedro\n# kedro-databricks-hybrid\n"})
 
@@ -155,6 +165,8 @@ PROBLEMS = (
         (_other_loader, "settings.py", "CONFIG_LOADER_CLASS", "kedro databricks init"),
         (_pyspark_in_an_extra, "requirements", "installs pyspark", "Remove the extra sandbox"),
     ),
+    ((_an_older_kedro, "requirements", "requires kedro==0.19.15", "Edit requirements.txt"),),
+    ((_no_lock_file, "requirements", "no poetry.lock", "Run `poetry lock`"),),
     (
         (_no_remote, "Git remote", "does not answer", "git ls-remote origin"),
         (_no_volume, "data root", "/Volumes/main/default/nowhere does not exist", "CREATE VOLUME"),
@@ -247,6 +259,40 @@ def test_requirements_beside_the_runtimes_own(healthy: Site) -> None:
     assert found["found"] == "pandas>=2 replaces the runtime's own pandas 1.5.3"
     healthy.write({"requirements.txt": "kedro-databricks-hybrid\npandas\n"})
     assert findings(healthy)["packages"]["level"] == "green"
+
+
+def test_the_address_that_databricks_clones(healthy: Site) -> None:
+    """It is asked as well if it is not the one that git pushes to."""
+    healthy.write({"conf/base/databricks.yml": f"{CODE}  url: {ELSEWHERE}\n  provider: gitHub\n"})
+    remote, address = of_project.remote(open_project(bootstrap_project(healthy.project), None))
+    assert (remote.level, str(healthy.remote) in remote.found) == (Level.GREEN, True)
+    assert (address.level, ELSEWHERE in address.found) == (Level.RED, True)
+    assert "code.url" in (address.fix or "")
+
+
+DOUBTFUL = {
+    "./wheels/x-1-py3-none-any.whl": ("not in the commit: wheels/x-1-py3", "git add --force wheels/x-1-py3"),
+    "-e .": ("not checked: what requirements.txt installs by -e .", ""),
+    "-r https://example.com/x.txt": ("not checked: what requirements.txt installs by -r https://", ""),
+}
+
+
+def test_requirements_that_cannot_be_checked(healthy: Site) -> None:
+    """What the commit lacks, and what only pip can read, is yellow and never green."""
+    healthy.write({".gitignore": "*.whl\n", "wheels/x-1-py3-none-any.whl": ""})
+    for line, (told, fix) in DOUBTFUL.items():
+        healthy.write({"requirements.txt": f"kedro-databricks-hybrid\n{line}\n"})
+        found = of_project.requirements(healthy.project)
+        assert found.level is Level.YELLOW
+        assert told in found.found
+        assert fix in (found.fix or "")
+
+
+def test_a_lock_file_that_is_not_read(healthy: Site) -> None:
+    """A requirements file comes first, and the finding says what it hides."""
+    healthy.write({"uv.lock": ""})
+    found = of_project.requirements(healthy.project)
+    assert (found.level, found.found.endswith("; uv.lock is not read")) == (Level.GREEN, True)
 
 
 def test_a_token_that_ends_soon(healthy: Site) -> None:

@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import base64
 import threading
-import zipfile
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-NAME = "kdh_probe"
-
-
-def write_wheel(folder: Path, version: str) -> None:
-    """Write a wheel of one module, which tells its version."""
-    info = f"{NAME}-{version}.dist-info"
-    place = folder / NAME.replace("_", "-")
-    place.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(place / f"{NAME}-{version}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{NAME}.py", f"VERSION = {version!r}\n")
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {version}\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", "")
+    from pathlib import Path
 
 
 @contextmanager

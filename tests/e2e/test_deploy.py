@@ -10,7 +10,8 @@ import pytest
 from databricks.sdk.errors import OperationFailed
 from databricks.sdk.service.jobs import NotebookTask, SubmitTask
 
-from tests.e2e.test_run import PROFILE, PUSH, doubled
+from tests.e2e.test_run import PROFILE, PUSH, commit_node, doubled
+from tests.wheels import write_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,11 +111,17 @@ def test_a_job_is_made_once_and_updated_in_place(tiny: Callable[[str], Shell]) -
 
 
 def test_a_deployed_job_runs(tiny: Callable[[str], Shell]) -> None:
-    """`--run` follows it; started by Databricks it leaves a log of its own; parameters can be changed."""
+    """`--run` follows it; started by Databricks it leaves a log of its own; parameters can be changed.
+
+    Relative paths in its requirements are the project's, not the notebook's.
+    """
     shell = tiny("scheduled")
+    write_wheel(shell.folder / "wheels", "kdh-probe", "1.0")
+    (shell.folder / "requirements.txt").write_text("kedro\n./wheels/kdh_probe-1.0-py3-none-any.whl\n")
     commit_notebook(shell)
-    shell.ok(PUSH)
+    commit_node(shell, 'import kdh_probe\nprint("probe", kdh_probe.VERSION)')
     ran = shell.ok(f"{DEPLOY}=scheduled --run")
+    assert "probe 1.0" in ran.out
     assert "Completed 1 out of 1 tasks" in ran.out
     assert "1 node completed" in ran.out
     assert doubled(shell, "scheduled") == b"a,b\n2,4\n6,8\n"

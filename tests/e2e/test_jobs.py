@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e import package_index
+from kedro_databricks_hybrid.project import own_package
 from tests.e2e.test_control import FAULT
 from tests.e2e.test_run import PROFILE, PUSH, RUN, commit_node, doubled
 from tests.e2e.test_runs import let_go, run_id, waiting
+from tests.wheels import write_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.processes
 
+_WHEEL = "kdh_probe-1.0-py3-none-any.whl"
 _VOLUME = "/Volumes/main/default/data"
 
 
@@ -76,9 +78,14 @@ def test_a_failing_node_on_serverless_compute(tiny: Callable[[str], Shell]) -> N
     write(
         shell,
         cloud=f"data: {{root: {_VOLUME}/serverless-run}}\ncompute: {{cluster: serverless}}\n",
-        **{"requirements.txt": "pyspark\nkedro\n"},
+        **{"requirements.txt": f"pyspark\nkedro-databricks-hybrid\n./wheels/{_WHEEL}  # ours\n"},
     )
-    commit_node(shell, 'print("so far so good", flush=True)\nraise ValueError("not today")')
+    write_wheel(shell.folder / "wheels", "kdh-probe", "1.0")
+    shell.ok("git add .")
+    commit_node(
+        shell,
+        'import kdh_probe\nprint("probe", kdh_probe.VERSION, flush=True)\nraise ValueError("not today")',
+    )
     shell.ok(f"{PUSH} --env=cloud")
     shell.fails(f"{RUN} --serverless", "cannot reach the data root dbfs:/", "--volume=")
     began = now(shell)
@@ -86,7 +93,7 @@ def test_a_failing_node_on_serverless_compute(tiny: Callable[[str], Shell]) -> N
     assert failed.status == 1, str(failed)
     assert "Serverless compute runs no commands, so this run becomes a job." in failed.out
     assert "Not installed from requirements.txt, as the runtime has it: pyspark" in failed.out
-    assert "so far so good" in failed.out
+    assert "probe 1.0" in failed.out
     assert "ValueError: not today" in failed.errors[0]
     assert f'File "{shell.folder / "src/tiny_shop/pipeline_registry.py"}"' in failed.err
     (run,) = jobs_of(shell, began)
@@ -97,14 +104,14 @@ def test_a_failing_node_on_serverless_compute(tiny: Callable[[str], Shell]) -> N
 def test_a_workspace_without_environments_for_notebooks(tiny: Callable[[str], Shell], tmp_path: Path) -> None:
     """The notebook itself installs the requirements with %pip, and the output says so; also after deploy."""
     shell = tiny("no-environment")
-    package_index.write_wheel(tmp_path / "index", "1.0")
-    wheel = next((tmp_path / "index").rglob("*.whl"))
-    address = f"{_VOLUME}/{wheel.name}"
-    shell.client().files.upload(address, BytesIO(wheel.read_bytes()), overwrite=True)
+    wheel = write_wheel(tmp_path, "kdh-probe", "1.0")
+    own = f"kedro_databricks_hybrid-{own_package.version()}-py3-none-any.whl"
+    for name, content in ((wheel.name, wheel.read_bytes()), (own, own_package.wheel())):
+        shell.client().files.upload(f"{_VOLUME}/{name}", BytesIO(content), overwrite=True)
     write(
         shell,
         cloud=f"data: {{root: {_VOLUME}/no-environment}}\ncompute: {{cluster: serverless}}\n",
-        **{"requirements.txt": f"kedro\n{address}\n"},
+        **{"requirements.txt": f"{_VOLUME}/{own}\n{_VOLUME}/{wheel.name}\n"},
     )
     shell.ok(f"kedro databricks notebook --env=cloud {PROFILE}")
     shell.ok("git add .")
@@ -131,7 +138,11 @@ def test_a_job_is_followed_and_cancelled_from_elsewhere(tiny: Callable[[str], Sh
     shell = tiny("cancelled-job")
     cluster = "{spark_version: 17.3.x-scala2.13, node_type_id: local, num_workers: 0}"
     folder = "/Workspace/Repos/{user}/cancelled-job"
-    write(shell, base=f"code: {{folder: '{folder}'}}\ncompute: {{job_cluster: {cluster}}}\n")
+    write(
+        shell,
+        base=f"code: {{folder: '{folder}'}}\ncompute: {{job_cluster: {cluster}}}\n",
+        **{"requirements.txt": "kedro-databricks-hybrid\n"},
+    )
     commit_node(shell, waiting(shell))
     began = now(shell)
     one = run_id(shell.ok(f"{RUN} --job --detach"))

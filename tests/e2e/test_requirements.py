@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,8 @@ from databricks.sdk.service.compute import Library, PythonPyPiLibrary
 
 from tests.e2e import package_index
 from tests.e2e.test_run import PUSH, RUN, commit_node
+from tests.project_fixtures import write_files
+from tests.wheels import write_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,9 +25,28 @@ _PYPROJECT = """
 [project]
 name = "tiny-shop"
 version = "0.1"
+requires-python = ">=3.10"
 dependencies = ["kdh-probe>=1", "pyspark>=3.5"]
 """
-_LOCK = '[[package]]\nname = "kdh-probe"\nversion = "1.0"\n'
+_LOCKED = """\
+[[package]]
+name = "{name}"
+version = "{version}"
+source = {{ registry = "http://{host}/" }}
+wheels = [{{ url = "http://{host}/{file}", hash = "sha256:{digest}" }}]
+"""
+_LOCK = """\
+version = 1
+requires-python = ">=3.10"
+{packages}
+[[package]]
+name = "tiny-shop"
+version = "0.1"
+source = {{ virtual = "." }}
+dependencies = [{{ name = "kdh-probe" }}, {{ name = "pyspark" }}]
+[package.metadata]
+requires-dist = [{{ name = "kdh-probe", specifier = ">=1" }}, {{ name = "pyspark", specifier = ">=3.5" }}]
+"""
 _PASSWORD = "p@ss/w:rd"
 _SETTINGS = """\
 code:
@@ -36,30 +58,107 @@ compute:
 
 
 def test_a_private_index(tiny: Callable[[str], Shell], tmp_path: Path) -> None:
-    """Pip logs in with secrets that nobody sees; the locked version comes; pyspark stays the runtime's."""
+    """Pip logs in with secrets that nobody sees; pyspark stays the runtime's.
+
+    The version that uv locked comes, and its hash is checked.
+    """
     shell = tiny("private-index")
     for version in ("1.0", "2.0"):
-        package_index.write_wheel(tmp_path / "index", version)
+        wheel = write_wheel(tmp_path / "index" / "kdh-probe", "kdh-probe", version)
+    wheel = wheel.with_name(wheel.name.replace("2.0", "1.0"))
     pyproject = shell.folder / "pyproject.toml"
     pyproject.write_text(pyproject.read_text() + _PYPROJECT)
-    (shell.folder / "uv.lock").write_text(_LOCK)
     secrets = shell.client().secrets
     secrets.create_scope("pip")
     secrets.put_secret("pip", "user", string_value="reader")
     secrets.put_secret("pip", "password", string_value="wrong-one")
     with package_index.served(tmp_path / "index", "reader", _PASSWORD) as host:
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        probe = {"name": "kdh-probe", "version": "1.0", "file": f"kdh-probe/{wheel.name}", "digest": digest}
+        spark = {
+            "name": "pyspark",
+            "version": "3.5.1",
+            "file": "pyspark-3.5.1-py3-none-any.whl",
+            "digest": "0" * 64,
+        }
+        packages = "".join(_LOCKED.format(host=host, **each) for each in (probe, spark))
+        (shell.folder / "uv.lock").write_text(_LOCK.format(packages=packages))
+        shell.environment["UV_DEFAULT_INDEX"] = f"http://{host}/"
         (shell.folder / "conf" / "base" / "databricks.yml").write_text(_SETTINGS.format(host=host))
         shell.ok("git add .")
         commit_node(shell, 'import kdh_probe\nprint("probe", kdh_probe.VERSION)')
-        refused = shell.fails(RUN, "pip could not install", "pyproject.toml", "kdh-probe")
+        refused = shell.fails(RUN, "pip could not install", "uv.lock", "kdh-probe")
         secrets.put_secret("pip", "password", string_value=_PASSWORD)
         ran = shell.ok(RUN)
-    assert "Not installed from pyproject.toml, as the runtime has it: pyspark>=3.5" in ran.out
+    assert "Not installed from uv.lock, as the runtime has it: pyspark==3.5.1" in ran.out
     assert "probe 1.0" in ran.out
     assert "Installing" not in shell.ok(RUN).out
     shown = refused.out + refused.err + ran.out + ran.err
     for secret in ("wrong-one", _PASSWORD, "p%40ss"):
         assert secret not in shown
+
+
+_TABLES = {
+    "poetry": """
+[tool.poetry]
+package-mode = false
+[tool.poetry.dependencies]
+python = ">=3.10,<4"
+kdh-probe = {{ path = "wheels/{wheel}" }}
+""",
+    "pdm": """
+[project]
+name = "tiny-shop"
+version = "0.1"
+requires-python = ">=3.10"
+dependencies = ["kdh-probe<2"]
+[tool.pdm]
+distribution = false
+[[tool.pdm.source]]
+name = "pypi"
+url = "file:///${{PROJECT_ROOT}}/wheels"
+type = "find_links"
+""",
+}
+
+
+def test_projects_of_every_kind(tiny: Callable[[str], Shell]) -> None:
+    """Plain, of pip-tools with hashes, of Poetry and of PDM: each gets the version that it asks for."""
+    shell = tiny("kinds")
+    for version in ("1.0", "2.0"):
+        write_wheel(shell.folder / "wheels", "kdh-probe", version)
+    wheel = shell.folder / "wheels" / "kdh_probe-1.0-py3-none-any.whl"
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    shell.ok("git add .")
+    commit_node(shell, 'import kdh_probe\nprint("probe", kdh_probe.VERSION)')
+    pyproject = (shell.folder / "pyproject.toml").read_text()
+    offline = "--no-index\n--find-links ./wheels\n"
+    files = {
+        "requirements.txt": f"{offline}-c pins.txt\nkdh-probe  # ours\npyspark>=3.5\n",
+        "pins.txt": "kdh-probe<2\n",
+    }
+    told = run_with(shell, files)
+    assert "Not installed from requirements.txt, as the runtime has it: pyspark>=3.5" in told
+    hashed = f"{offline}kdh-probe==1.0 \\\n    --hash=sha256:{{}}\npyspark==3.5.1 --hash=sha256:{'0' * 64}\n"
+    run_with(shell, {"requirements.txt": hashed.format(digest)})
+    write_files(shell.folder, {"requirements.txt": hashed.format("1" * 64)})
+    shell.ok("git commit -q -a -m Hash")
+    shell.fails(f"{RUN} --push", "pip could not install", "THESE PACKAGES DO NOT MATCH THE HASHES")
+    for tool, table in _TABLES.items():
+        shell.ok("git rm -q -f --ignore-unmatch requirements.txt pins.txt poetry.lock")
+        write_files(shell.folder, {"pyproject.toml": pyproject + table.format(wheel=wheel.name)})
+        shell.ok(f"{tool} lock", PDM_USE_VENV="0", PDM_CHECK_UPDATE="0", POETRY_VIRTUALENVS_CREATE="false")
+        assert f"Installing /Workspace/Repos/user@example.com/kinds/{tool}.lock" in run_with(shell, {})
+
+
+def run_with(shell: Shell, files: dict[str, str]) -> str:
+    """Commit files, push and run, with the older of two versions; return what was printed."""
+    write_files(shell.folder, files)
+    shell.ok("git add .")
+    shell.ok("git commit -q -m Requirements")
+    ran = shell.ok(f"{RUN} --push")
+    assert "probe 1.0" in ran.out
+    return ran.out
 
 
 def test_libraries_of_the_cluster_are_waited_for(tiny: Callable[[str], Shell]) -> None:

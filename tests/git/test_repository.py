@@ -12,10 +12,7 @@ from kedro_databricks_hybrid.errors import GitError
 from kedro_databricks_hybrid.git.repository import (
     Commit,
     Repository,
-    clone_url,
     error_summary,
-    is_local,
-    provider_of,
 )
 from tests.git_programs import SETTINGS, Programs, repository
 
@@ -105,63 +102,6 @@ def test_a_hook_that_fails_is_quoted(clone: Path) -> None:
     hook.chmod(0o755)
     with pytest.raises(GitError, match="tests are red"):
         Repository(clone).push("origin", "main")
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("git@github.com:team/iris.git", "https://github.com/team/iris.git"),
-        ("ssh://git@gitlab.example.com:2222/team/iris.git", "https://gitlab.example.com/team/iris.git"),
-        ("https://me:secret@github.com/team/iris.git", "https://github.com/team/iris.git"),
-        ("git@ssh.dev.azure.com:v3/org/project/iris", "https://dev.azure.com/org/project/_git/iris"),
-        ("file:///srv/iris.git", "file:///srv/iris.git"),
-    ],
-)
-def test_clone_urls(url: str, expected: str) -> None:
-    """Databricks clones over HTTPS, and credentials stay here."""
-    assert clone_url(url, Path("/nowhere")) == expected
-
-
-def test_a_relative_remote_becomes_absolute(tmp_path: Path) -> None:
-    """The Git folder is not beside the repository."""
-    assert clone_url("../iris.git", tmp_path / "clone") == str(tmp_path / "iris.git")
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("https://github.com/team/iris.git", "gitHub"),
-        ("https://github.example.com/team/iris.git", "gitHubEnterprise"),
-        ("https://gitlab.com/team/iris", "gitLab"),
-        ("https://gitlab.example.com/team/iris", "gitLabEnterpriseEdition"),
-        ("https://bitbucket.org/team/iris", "bitbucketCloud"),
-        ("https://bitbucket.example.com/team/iris", "bitbucketServer"),
-        ("https://dev.azure.com/org/project/_git/iris", "azureDevOpsServices"),
-        ("https://org.visualstudio.com/project/_git/iris", "azureDevOpsServices"),
-        ("https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/iris", "awsCodeCommit"),
-        ("https://git.example.com/team/iris", None),
-    ],
-)
-def test_providers(url: str, expected: str | None) -> None:
-    """The host tells the provider, by the names that Databricks has for them."""
-    assert provider_of(url) == expected
-
-
-@pytest.mark.parametrize(
-    ("url", "local"),
-    [
-        ("/srv/x.git", True),
-        ("../x.git", True),
-        ("file:///x", True),
-        ("C:/x.git", True),
-        ("git@host:x.git", False),
-        ("https://host/x", False),
-        ("ssh://host/x", False),
-    ],
-)
-def test_local_remotes(url: str, local: bool) -> None:
-    """Folders of this machine are told apart from hosts."""
-    assert is_local(url) is local
 
 
 def test_no_credentials_in_gits_words(clone: Path) -> None:

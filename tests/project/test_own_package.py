@@ -14,6 +14,7 @@ from kedro_databricks_hybrid import __version__
 from kedro_databricks_hybrid.project import own_package
 from kedro_databricks_hybrid.project.requirements import find_requirements, fit
 from kedro_databricks_hybrid.run.compute import serverless_dependencies
+from tests.project_fixtures import MemoryFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,14 +74,13 @@ def test_what_an_index_has_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_wheel_takes_the_place_of_the_requirement() -> None:
     """In a file for pip and in a serverless environment; other requirements and extras are kept."""
     text = b"kedro\nkedro-databricks-hybrid[spark,docs]>=0.1  # ours\nnumpy<2\n"
-    found = find_requirements(PurePosixPath("/x"), {"requirements.txt": text}.get)
+    found = find_requirements(PurePosixPath("/x"), MemoryFiles({"requirements.txt": text}))
     assert found is not None
     assert found.includes_own_package
     ours = found.with_own_wheel(WHEEL)
     assert ours.digest != found.digest
-    wanted = ["kedro", f"{WHEEL}[docs]", "numpy<2"]
-    assert fit(ours, "17.3.x-scala2.13").lines == wanted
-    assert serverless_dependencies(ours, "4").lines == wanted
+    assert fit(ours, "17.3.x-scala2.13").lines == ["kedro", f"{WHEEL}[docs]  # ours", "numpy<2"]
+    assert serverless_dependencies(ours, "4").lines == ["kedro", f"{WHEEL}[docs]", "numpy<2"]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,6 @@ def test_the_wheel_takes_the_place_of_the_requirement() -> None:
 )
 def test_a_project_that_asks_for_no_release_is_left(text: bytes) -> None:
     """An address of this package is not replaced."""
-    found = find_requirements(PurePosixPath("/x"), {"requirements.txt": text}.get)
+    found = find_requirements(PurePosixPath("/x"), MemoryFiles({"requirements.txt": text}))
     assert found is not None
     assert not found.includes_own_package

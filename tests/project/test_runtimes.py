@@ -15,6 +15,7 @@ from kedro_databricks_hybrid.project.runtimes import (
     check_connect_to_cluster,
     check_connect_to_serverless,
 )
+from tests.project_fixtures import MemoryFiles
 
 LTS = (
     "12.2.x-scala2.12", "13.3.x-scala2.12", "14.3.x-scala2.12", "15.4.x-scala2.12", "16.4.x-photon-scala2.12",
@@ -25,8 +26,8 @@ LTS = (
 
 def read(**files: str) -> Listing:
     """Read `requirements` among files that are named without their .txt."""
-    content = {f"{name.replace('__', '/')}.txt": text.encode() for name, text in files.items()}
-    return requirements_file.read("requirements.txt", content.get)
+    content = {f"{name.replace('__', '/')}.txt": text for name, text in files.items()}
+    return requirements_file.read("requirements.txt", MemoryFiles(content))
 
 
 def verdicts(text: str, runtime: str | None, python: str | None = None) -> dict[str, Verdict]:

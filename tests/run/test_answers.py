@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from kedro_databricks_hybrid.run import install as run_install
 from kedro_databricks_hybrid.run.context import CommandResult, CommandWork, Context
 from kedro_databricks_hybrid.run.job import JobWork
 from kedro_databricks_hybrid.run.log import RUNS_FOLDER
+from tests.project_fixtures import MemoryFiles
 from tests.run.test_job import NOTEBOOK, ON_CLUSTER, request
 from tests.transfer.conftest import Site, fill, served_site
 
@@ -358,7 +360,7 @@ def install(site: Site, text: bytes, options: str, *answers: tuple[bool, str]) -
     answer(
         site, {"clusters/get": {"cluster_id": "1", "state": "RUNNING", "spark_version": "17.3.x-scala2.13"}}
     )
-    wanted = find_requirements(PurePosixPath("/x"), {"requirements.txt": text}.get, options)
+    wanted = find_requirements(PurePosixPath("/x"), MemoryFiles({"requirements.txt": text}), options)
     assert wanted is not None
     python, said = Python(site.workspace(), *answers), list[str]()
     run_install.install(python, wanted, said.append)  # type: ignore[arg-type]
@@ -394,6 +396,25 @@ def test_a_secret_for_pip_that_cannot_be_read_is_told(site: Site) -> None:
         install(site, b"tidy\n", options, (False, "Traceback\n  ...\nSecret does not exist"))
 
 
+CONFLICT = """\
+INFO: pip is looking at multiple versions
+ERROR: Cannot install kedro==0.19.15 and tidy because these package versions have conflicting dependencies.
+
+The conflict is caused by:
+    The user requested kedro==0.19.15
+    tidy 1.0 depends on kedro>=1
+
+To fix this you could try to:
+1. loosen the range of package versions you've specified
+
+ERROR: ResolutionImpossible: for help visit https://example.com/
+"""
+CONFLICT_TOLD = (
+    "Cannot install kedro==0.19.15 and tidy because these package versions have conflicting dependencies. "
+    "The user requested kedro==0.19.15. tidy 1.0 depends on kedro>=1"
+)
+
+
 @pytest.mark.parametrize(
     ("first", "why", "told"),
     [
@@ -401,12 +422,22 @@ def test_a_secret_for_pip_that_cannot_be_read_is_told(site: Site) -> None:
         ("ERROR: broken", "", "broken"),
         ("a\nCalledProcessError", "fine", "CalledProcessError"),
         ("", "", "it gave no reason"),
+        ("a\rb\r\x1b[31mERROR: red\x1b[0m\x1b[?25h\r\n", "", "red"),
+        ("x", CONFLICT, CONFLICT_TOLD),
     ],
 )
 def test_why_pip_failed_is_told_as_well_as_it_is_known(site: Site, first: str, why: str, told: str) -> None:
     """Its own complaint, or the last line of the command's."""
-    with pytest.raises(RunError, match=rf"pip could not install /x/requirements.txt: {told}\. Fix"):
+    expected = rf"pip could not install /x/requirements.txt: {re.escape(told)}\. Fix"
+    with pytest.raises(RunError, match=expected):
         install(site, b"tidy\n", "", (False, first), (True, why))
+
+
+def test_spark_that_a_package_brings_is_told(site: Site) -> None:
+    """It was in no line that could be left out, and is never replaced in silence."""
+    installed = "\x1b[32mSuccessfully installed tidy-1.0 PySpark-4.0.1\x1b[0m"
+    said, _ = install(site, b"tidy\n", "", (True, installed), (True, ""))
+    assert [line for line in said if "PySpark-4.0.1" in line and "over the runtime's own" in line]
 
 
 def test_words_of_a_refusal_are_databricks_own() -> None:

@@ -23,6 +23,7 @@ from kedro_databricks_hybrid.run import context, install, warm_context
 from kedro_databricks_hybrid.run.context import CommandWork, Context, create_context
 from kedro_databricks_hybrid.run.local_state import ContextStore, StoredContext
 from kedro_databricks_hybrid.run.warm_context import WarmContext
+from tests.project_fixtures import MemoryFiles
 from tests.run.test_warm_context import PROJECT
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def test_an_interrupted_installation_ends_it(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(install, "install", interrupted)
     monkeypatch.setattr(clusters, "wait_for_libraries", lambda *_: None)
     service = Service(ContextStatus.RUNNING)
-    requirements = find_requirements(PROJECT, {"requirements.txt": b"kedro\n"}.get)
+    requirements = find_requirements(PROJECT, MemoryFiles({"requirements.txt": b"kedro\n"}))
     with pytest.raises(KeyboardInterrupt):
         warm_context.fresh_context(cast("Workspace", service), CLUSTER, requirements, lambda _: None)
     assert service.alive == []

@@ -10,11 +10,13 @@ import pytest
 
 from kedro_databricks_hybrid import job_task
 from kedro_databricks_hybrid.databricks.clusters import Cluster
-from kedro_databricks_hybrid.project.requirements import Requirements, find_requirements, fit
+from kedro_databricks_hybrid.project import locks
+from kedro_databricks_hybrid.project.requirements import Fit, Requirements, find_requirements, fit
 from kedro_databricks_hybrid.project.settings import Compute
 from kedro_databricks_hybrid.run import deploy, install, job
 from kedro_databricks_hybrid.run.compute import Choice, serverless_dependencies
 from kedro_databricks_hybrid.run.request import RunRequest
+from tests.project_fixtures import MemoryFiles
 
 NOTEBOOK = job.Notebook(PurePosixPath("/Users/me/notebook"))
 ON_CLUSTER = Choice(is_job=True, compute="cluster", cluster=Cluster("1-small", "small"))
@@ -67,7 +69,7 @@ def test_values_that_jobs_would_fill_in_stay_as_they_are() -> None:
 
 def wants(text: bytes, pip_options: str = "") -> Requirements:
     """Return the requirements of a project whose file says this."""
-    found = find_requirements(PurePosixPath("/x"), {"requirements.txt": text}.get, pip_options)
+    found = find_requirements(PurePosixPath("/x"), MemoryFiles({"requirements.txt": text}), pip_options)
     assert found is not None
     return found
 
@@ -82,9 +84,23 @@ def test_the_notebook_installs_as_interactive_runs_do() -> None:
     private = wants(b"pyspark\nmine\n", "--index-url https://me:{{secrets/s/k}}@example.com/simple")
     fetch, write, pip, _ = install.cells(private, fit(private, ""))
     assert "('_pip_secret_0', 's', 'k', True)" in fetch
-    assert "'mine\\n'" in write
+    assert "'# pyspark\\nmine\\n'" in write
     assert pip.startswith("%pip install --index-url https://me:$_pip_secret_0@example.com/simple -r ")
     assert "%pip" not in job.notebook_text()
+
+
+def test_hashes_are_checked_where_pip_can() -> None:
+    """What a lock file names without a hash is installed afterwards; pip looks for no other package."""
+    lock = Requirements(PurePosixPath("/x/uv.lock"), "", is_for_pip=False, tool=locks.UV)
+    fitting = Fit(
+        ["--require-hashes", "a==1 --hash=sha256:0"], [], [], ["b @ git+https://h/b"], is_complete=True
+    )
+    first, pip, second, last, restart = install.cells(lock, fitting)
+    assert "--require-hashes" in first
+    assert "--require-hashes" not in second
+    assert [each.startswith('%pip install --no-deps -r "/tmp/') for each in (pip, last)] == [True, True]
+    assert pip != last
+    assert restart == "dbutils.library.restartPython()"
 
 
 def test_requirements_of_two_projects_do_not_meet() -> None:
@@ -105,7 +121,7 @@ def test_what_serverless_provides_is_left_out() -> None:
         wants(b"pyspark>=3.5\nkedro-datasets[pandas,spark]>=4\nrich==13.0\n"), "4"
     )
     assert found.left_out == ["pyspark>=3.5", "kedro-datasets[spark]"]
-    assert found.lines == ["kedro-datasets[pandas]>=4", "rich==13.0"]
+    assert found.lines == ["kedro-datasets[pandas]>=4", "s3fs>=2021.4", "rich==13.0"]
     assert serverless_dependencies(wants(b"rich\n"), "4").lines == ["rich"]
 
 

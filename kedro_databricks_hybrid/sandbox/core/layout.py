@@ -54,6 +54,11 @@ class Layout:
         return self.home / "libraries"
 
     @property
+    def environments(self) -> Path:
+        """The Python environments of serverless tasks that are kept for later ones."""
+        return self.home / "environments"
+
+    @property
     def state(self) -> Path:
         """The JSON documents and tables that survive a restart."""
         return self.home / "state"
@@ -79,6 +84,7 @@ class Layout:
             self.git,
             self.kernels,
             self.libraries,
+            self.environments,
             self.state,
             self.scratch,
         ):
@@ -144,3 +150,8 @@ def names_of(path: str) -> tuple[str, ...]:
     """Return the names in a workspace path; `/Workspace/x` and `/x` are the same."""
     names = segments(path)
     return names[1:] if names[:1] == ("Workspace",) else names
+
+
+def spelled_as(asked: str, path: str) -> str:
+    """Return a workspace path as a client wrote it: with /Workspace if that client's path begins with it."""
+    return f"/Workspace{path}".rstrip("/") if f"{asked}/".startswith("/Workspace/") else path

@@ -141,7 +141,7 @@ def test_the_next_server_removes_what_a_killed_one_left(tmp_path: Path) -> None:
 
 @pytest.mark.namespaces
 def test_an_ordinary_user_needs_no_root(tmp_path: Path) -> None:
-    """A user without privileges gets the same paths, and keeps the user id."""
+    """A user without privileges gets the same paths, keeps the user id, and installs packages."""
     with serve(tmp_path / "home", ALLOWED) as server:
         notebook = open_notebook(server.http)
         said = notebook.text(
@@ -149,6 +149,8 @@ def test_an_ordinary_user_needs_no_root(tmp_path: Path) -> None:
         )
         assert said.startswith("(1000, ")
         assert (tmp_path / "home" / "roots" / "dbfs" / "x").read_text() == "y"
+        assert "Successfully installed parse-" in notebook.text("%pip install --no-index parse")
+        assert notebook.text("import parse, pandas") == ""
 
 
 def test_a_long_home_works(tmp_path: Path) -> None:
@@ -156,7 +158,7 @@ def test_a_long_home_works(tmp_path: Path) -> None:
     home = tmp_path / ("long" * 30) / "and blanks"
     home.mkdir(parents=True)
     with serve(home) as server:
-        assert open_notebook(server.http).text("1 + 1") == "2\n"
+        assert open_notebook(server.http).text("1 + 1") == "2"
 
 
 def test_sockets_that_a_killed_server_left_elsewhere_are_removed(tmp_path: Path) -> None:
@@ -190,7 +192,7 @@ def test_a_machine_that_refuses_namespaces_has_portable_kernels(tmp_path: Path) 
         assert announced.kernels == "portable"
         notebook = open_notebook(server.http)
         found = notebook.text("import os; os.getcwd(), os.listdir('/Workspace/Users')")
-        assert found == "('/databricks/driver', ['user@example.com'])\n"
+        assert found == "('/databricks/driver', ['user@example.com'])"
         kernel, background = int(notebook.text("os.getpid()")), int(notebook.text(_BACKGROUND))
         server.process.send_signal(signal.SIGKILL)
         assert is_gone(kernel)

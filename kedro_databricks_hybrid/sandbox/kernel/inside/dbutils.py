@@ -1,4 +1,4 @@
-"""`dbutils` of a notebook: files, secrets, widgets, exit from the notebook, restart of Python.
+"""`dbutils` of a notebook: files, secrets, widgets, task values, exit from the notebook, restart of Python.
 
 Names are as on Databricks, in camel case. Secrets are requested with the notebook's token.
 """
@@ -10,10 +10,10 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kedro_databricks_hybrid.sandbox.core import checksum_files
-from kedro_databricks_hybrid.sandbox.kernel.inside import notebook_run
-from kedro_databricks_hybrid.sandbox.kernel.inside.notebook_context import EntryPoint, RefusedError, call_api
-from kedro_databricks_hybrid.sandbox.kernel.spark_defaults import DBFS
+from ...core import checksum_files
+from ..spark_defaults import DBFS
+from . import notebook_run, task_values
+from .notebook_context import EntryPoint, RefusedError, call_api
 
 _ROOTS = ("/Volumes", "/Workspace")  # absolute paths outside of DBFS
 
@@ -43,6 +43,14 @@ class FileInfo(NamedTuple):
         return not self.isDir()
 
 
+class MountInfo(NamedTuple):
+    """One mount point of DBFS."""
+
+    mountPoint: str  # noqa: N815
+    source: str
+    encryptionType: str  # noqa: N815
+
+
 class DBUtils:
     """The object `dbutils`; every instance has the same widgets.
 
@@ -56,6 +64,7 @@ class DBUtils:
         self.widgets = _WIDGETS
         self.notebook = Notebook()
         self.library = Library()
+        self.jobs = task_values.Jobs()
         self.secrets = SecretsUtility()
 
 
@@ -120,6 +129,10 @@ class FileSystem:
         else:
             return False
         return True
+
+    def mounts(self) -> list[MountInfo]:
+        """Return what is mounted on DBFS; nothing else can be mounted in the sandbox."""
+        return [MountInfo("/Volumes", "UnityCatalogVolumes", ""), MountInfo("/", "DatabricksRoot", "")]
 
 
 class Widgets:

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import re
 import shlex
+import site
 import subprocess
 import sys
+import sysconfig
 from typing import TYPE_CHECKING, Any, cast
 
-from kedro_databricks_hybrid.sandbox.kernel.inside import notebook_run
+from . import notebook_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from IPython.core.interactiveshell import InteractiveShell
 
-_CELL_MAGICS = {"sh", "fs", "sql", "md", "python", "run"}
+_OTHER_LANGUAGES = ("scala", "r")
+_CELL_MAGICS = {"sh", "fs", "sql", "md", "python", "run", *_OTHER_LANGUAGES}
 _FIRST_LINE = re.compile(r"%(\w+)[ \t]*(.*)", re.DOTALL)
+# One statement of SQL: up to a semicolon outside of quotes and comments.
+_STATEMENT = re.compile(
+    r"""(?: '(?:\\.|[^'\\])*' | "(?:\\.|[^"\\])*" | `[^`]*` | --[^\n]* | /\*.*?\*/ | [^;] )+""",
+    re.DOTALL | re.VERBOSE,
+)
+_COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _RESTART_NOTE = (
     "Note: you may need to restart the kernel using %restart_python or "
     "dbutils.library.restartPython() to use updated packages."
@@ -36,6 +45,8 @@ def register(shell: InteractiveShell) -> None:
     define(lambda line, cell: None, "cell", "md")  # noqa: ARG005
     define(lambda line, cell: notebook_run.include(shell, line + cell), "cell", "run")
     define(lambda line: notebook_run.include(shell, line), "line", "run")
+    for language in _OTHER_LANGUAGES:
+        define(_refuse(language), "cell", language)
 
 
 def whole_cell(lines: list[str]) -> list[str]:
@@ -57,6 +68,7 @@ def _pip(line: str) -> None:
     arguments = shlex.split(line)
     _stream([sys.executable, "-m", "pip", *arguments], shown=f"pip {line}")
     if arguments[:1] in (["install"], ["uninstall"]):
+        site.addsitedir(sysconfig.get_path("purelib"))  # for a package that is linked from a checkout
         print(_RESTART_NOTE)  # noqa: T201 - the cell's output
 
 
@@ -67,7 +79,7 @@ def _shell(line: str, cell: str) -> None:
 
 def _restart(line: str) -> None:
     """Restart the Python process."""
-    from kedro_databricks_hybrid.sandbox.kernel.inside.dbutils import Library
+    from .dbutils import Library
 
     del line
     Library().restartPython()
@@ -79,11 +91,30 @@ def _files(shell: InteractiveShell, command: str) -> object:
     return getattr(shell.user_ns["dbutils"].fs, name)(*arguments)
 
 
-def _sql(shell: InteractiveShell, query: str) -> None:
-    """Show the rows of a query."""
-    from kedro_databricks_hybrid.sandbox.kernel.inside.display import display
+def _sql(shell: InteractiveShell, cell: str) -> None:
+    """Run statements of SQL, and show the rows of the last one, which is then `_sqldf`."""
+    from .display import display
 
-    display(shell.user_ns["spark"].sql(query.strip().rstrip(";")))
+    rows = None
+    for statement in statements(cell):
+        rows = shell.user_ns["spark"].sql(statement)
+    if rows is not None:
+        shell.user_ns["_sqldf"] = rows
+        display(rows)
+
+
+def statements(cell: str) -> list[str]:
+    """Return the statements of a cell in SQL, which semicolons separate."""
+    found = [one.strip() for one in _STATEMENT.findall(cell)]
+    return [one for one in found if _COMMENTS.sub("", one).strip()]
+
+
+def _refuse(language: str) -> Callable[[str, str], None]:
+    def refuse(line: str, cell: str) -> None:
+        del line, cell
+        raise NotImplementedError(f"The sandbox does not run cells in {language.title()}.")
+
+    return refuse
 
 
 def _stream(command: list[str], *, shown: str) -> None:

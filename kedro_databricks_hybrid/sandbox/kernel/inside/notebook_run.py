@@ -9,11 +9,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.kernel.inside.notebook_context import RefusedError, call_api, get_context
-from kedro_databricks_hybrid.sandbox.workspace import notebook_files
+from ...workspace import notebook_files
+from .notebook_context import RefusedError, call_api, get_context
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+GIT_SOURCES = "/Workspace/Repos/.internal/"
+"""Where the runs from Git find the files of their commits."""
 
 _JOBS = "/api/2.2/jobs/runs"
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
@@ -68,7 +71,7 @@ def absolute(path: str) -> str:
     """Return the workspace path of a notebook; a relative one starts from the calling notebook's folder."""
     if path.startswith("/"):
         return path
-    if not _folders or not _folders[-1].startswith("/Workspace/"):
+    if not _folders or not _folders[-1].startswith("/Workspace/") or _folders[-1].startswith(GIT_SOURCES):
         raise WorkflowException(
             _FAILED.format(
                 "FAILED", f"The path {path} is relative, but its caller is not a workspace notebook."
@@ -82,6 +85,7 @@ def include(shell: InteractiveShell, line: str) -> None:
 
     Raises:
         FileNotFoundError: The notebook does not exist.
+        NotImplementedError: It is in Scala or R.
     """
     match = _RUN.fullmatch(line.strip())
     path = match["path"].strip("\"' ") if match else ""
@@ -108,11 +112,13 @@ def _file(path: str) -> Path:
     named = posixpath.normpath(posixpath.join(folder, path))
     if not named.startswith(("/Workspace/", "/databricks/")):
         named = f"/Workspace{named}"
-    for extension in (".py", ".ipynb"):
-        file = Path(named + extension)
-        if file.is_file() and notebook_files.language_of(file) == "PYTHON":
-            return file
-    raise FileNotFoundError(f"Notebook not found: {path}")
+    file = notebook_files.find(Path("/"), named)
+    if file is None:
+        raise FileNotFoundError(f"Notebook not found: {path}")
+    language = notebook_files.language_of(file)
+    if language not in notebook_files.RUNNABLE:
+        raise NotImplementedError(f"The sandbox does not run notebooks in {str(language).title()}: {path}")
+    return file
 
 
 def _ended(run_id: int) -> dict[str, Any]:

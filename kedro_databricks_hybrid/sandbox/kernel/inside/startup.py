@@ -1,17 +1,19 @@
 """The program of a context: an IPython kernel with the names of a Databricks notebook.
 
-python -m kedro_databricks_hybrid.sandbox.kernel.inside.startup -f CONNECTION_FILE
+python -m databricks_sandbox.kernel.inside.startup -f CONNECTION_FILE
 """
 
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from ipykernel.kernelapp import IPKernelApp
 from traitlets.config import Config
 
-from kedro_databricks_hybrid.sandbox.kernel.inside import (
+from . import (
+    dbfs_mount,
     dbruntime,
     dbutils,
     lazy_spark,
@@ -19,7 +21,7 @@ from kedro_databricks_hybrid.sandbox.kernel.inside import (
     notebook_context,
     serverless_messages,
 )
-from kedro_databricks_hybrid.sandbox.kernel.inside.display import display, display_html
+from .display import display, display_html
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -33,12 +35,14 @@ def main(arguments: list[str]) -> None:
     settings.IPKernelApp.parent_handle = 1  # namespace.py watches the parent; ipykernel need not poll
     app: Any = IPKernelApp.instance(config=settings)
     app.initialize(arguments)
+    dbfs_mount.refuse_if_missing()
     prepare(app.shell)
     app.start()
 
 
 def prepare(shell: InteractiveShell) -> None:
     """Define Databricks' names in the notebook, and the modules from which other code imports them."""
+    warnings.filterwarnings("ignore", "To exit: use", UserWarning)  # IPython's hint after `sys.exit`
     sys.modules["dbruntime"] = dbruntime  # what `databricks.sdk.runtime` imports from
     sys.modules["dbruntime.sdk_credential_provider"] = dbruntime
     sys.modules["dbruntime.databricks_repl_context"] = notebook_context
