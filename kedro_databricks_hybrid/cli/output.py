@@ -111,28 +111,29 @@ def _rich_printer() -> Callable[[Record], None]:
         return RichHandler(rich_tracebacks=False, **columns)
 
     def show(record: Record) -> None:
-        attributes = {
+        plain = {
             "name": record["name"],
             "levelno": record["level"],
             "levelname": _level_name(record),
-            "msg": record.get("template", record["message"]),
-            "args": tuple(record.get("args", ())),
+            "msg": record["message"],
+            "args": (),
             "created": record["t"],
             "pathname": record["path"],
             "filename": record["path"].rpartition("/")[2],
             "lineno": record["line"],
         }
-        attributes |= {
+        more: dict[str, Any] = {
             name: record[name] for name in ("rich_format", "markup", "highlighter") if name in record
         }
+        if "template" in record:
+            more |= {"msg": record["template"], "args": tuple(record.get("args", ()))}
         columns = dict(record.get("columns", {}))
         if "time_format" in columns:
             columns["log_time_format"] = columns.pop("time_format")
         try:
-            handler(**columns).handle(logging.makeLogRecord(attributes))
-        except (MarkupError, TypeError, ValueError):  # it only looks like markup or a template
-            plain = {**attributes, "msg": record["message"], "args": (), "markup": False}
-            handler().handle(logging.makeLogRecord(plain))
+            handler(**columns).handle(logging.makeLogRecord({**plain, **more}))
+        except (MarkupError, LookupError, TypeError, ValueError):  # it only looks like markup or a template
+            handler().handle(logging.makeLogRecord({**plain, "markup": False}))
         if "traceback" in record:
             click.echo(record["traceback"].rstrip())
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from kedro_databricks_hybrid.cli.output import log_printer
 from kedro_databricks_hybrid.databricks.silence import Silence
 from kedro_databricks_hybrid.errors import RunError
 from kedro_databricks_hybrid.project.project import LocalPaths
@@ -122,6 +123,36 @@ def test_messages_of_records_are_not_changed(tmp_path: Path) -> None:
     record = {"event": "log", "path": "/Workspace/iris/nodes.py", "message": "/Workspace/iris/nodes.py"}
     assert paths.in_record(record)["path"] == str(tmp_path / "nodes.py")
     assert paths.in_record(record)["message"] == "/Workspace/iris/nodes.py"
+
+
+def test_whatever_a_log_holds_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """A template that does not fit its arguments, columns that rich does not know, and what is null."""
+    tree = Memory()
+    known = {
+        "n": 1,
+        "t": 1,
+        "event": "log",
+        "level": 20,
+        "name": "x",
+        "message": "told",
+        "path": "x",
+        "line": 1,
+    }
+    for hostile in (
+        {"template": "%s %s", "args": ["one"]},
+        {"template": "%d", "args": ["one"]},
+        {"template": 5, "args": ["one"], "rich_format": ["[", "no such style"]},
+        {"columns": {"show_time": False, "unknown": 1, "time_format": "%"}},
+        {"traceback": None, "markup": None, "columns": None, "level_name": None, "seconds": "x"},
+        {"message": "[/] told", "markup": True},
+    ):
+        tree.content[PurePosixPath("one/000001.jsonl")] = (
+            json.dumps({**known, "path": "x", "line": 1, **hostile}).encode() + b"\n"
+        )
+        (record,) = RunLogReader(cast("RemoteTree", tree), PurePosixPath("one")).records() or []
+        for terminal in (True, False):
+            log_printer(terminal=terminal)(record)
+            assert "told" in capsys.readouterr().out, hostile
 
 
 def test_names_in_a_log_cannot_act_on_the_terminal() -> None:
