@@ -103,13 +103,14 @@ def run(
         return
     workspace = connect(profile, warn)
     project = layout.with_data_root(opened.on(workspace))
+    root = project.data_root
     code = project.code()
     project.require_env_in(code.sha)
     run_checks.refuse_unknown_names(project, code, options)
     tell = (lambda line: click.echo(line, err=True)) if as_json else say
     compute_options = ComputeOptions(cluster_name, serverless, as_job)
     choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))
-    refuse_out_of_reach(choice, project.data_root)
+    refuse_out_of_reach(choice, root)
     launch = _Launch(project, code, choice, tell)
     launch.describe()
     run_checks.warn_of_missing_inputs(project, choice, options)

@@ -128,7 +128,7 @@ def inputs(
             *found,
             yellow("inputs", f"neither here nor in {root}: {listed}", "Add them, or edit the catalog"),
         ]
-    return [*found, green("inputs", f"none is missing here and in {root}")]
+    return [*found, green("inputs", f"each is here or in {root}")]
 
 
 def remote(project: Project) -> list[Finding]:
