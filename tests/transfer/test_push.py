@@ -317,7 +317,7 @@ def test_the_data_roots_own_path_is_asked_for(site: Site) -> None:
 def test_a_root_without_write_access_is_named(site: Site, data: Path) -> None:
     """The first write is refused, and so is the push."""
     site.line.fault = lambda request: 403 if request.method == "PUT" else None
-    with pytest.raises(WorkspaceError, match="make the folder|Could not write"):
+    with pytest.raises(WorkspaceError, match=r"make the folder|Could not write"):
         pushed(site.push(data, VOLUME))
     assert site.files(VOLUME) == {}
 
