@@ -59,6 +59,9 @@ class DatabricksConfigLoader(OmegaConfigLoader):
         **options: As for OmegaConfigLoader; `base_env` defaults to `base` and `default_run_env` to `local`.
     """
 
+    is_local = False
+    """Whether to leave the catalog's paths in the local data folder, whatever the env."""
+
     def __init__(
         self,
         conf_source: str | Path,
@@ -69,8 +72,6 @@ class DatabricksConfigLoader(OmegaConfigLoader):
         options.setdefault("base_env", settings.BASE_ENV)
         options.setdefault("default_run_env", _DEFAULT_RUN_ENV)
         options["config_patterns"] = {**_PATTERNS, **(options.get("config_patterns") or {})}
-        self.is_local = False
-        """Whether to leave the catalog's paths in the local data folder, whatever the env."""
         self._user: str | None = None
         if on_cluster():
             env = env or os.environ.get("KEDRO_ENV")

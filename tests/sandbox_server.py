@@ -35,9 +35,11 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
 
     async def main_loop(self) -> None:
-        """Serve until `stop_soon` is called."""
-        await self.on_tick(0)
-        await self._stopping.wait()
+        """Serve until `stop_soon` is called; each second, `on_tick` renews the Date header."""
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        while not stopping.done():
+            await self.on_tick(0)
+            await asyncio.wait([stopping], timeout=1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the connections, wait for running requests, and end the application."""

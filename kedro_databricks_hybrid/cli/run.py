@@ -108,11 +108,8 @@ def run(
     project.require_env_in(code.sha)
     run_checks.refuse_unknown_names(project, code, options)
     tell = (lambda line: click.echo(line, err=True)) if as_json else say
-    choice = choose_compute(
-        ComputeOptions(cluster_name, serverless, as_job),
-        project.settings.compute,
-        lambda: clusters.visible(workspace),
-    )
+    compute_options = ComputeOptions(cluster_name, serverless, as_job)
+    choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))
     refuse_out_of_reach(choice, project.data_root)
     sent = options_of_run(command, options, metadata.project_path)
     launch = _Launch(project, code, choice, tell)

@@ -152,7 +152,7 @@ def inputs(
             *found,
             yellow("inputs", f"neither here nor in {root}: {listed}", "Add them, or edit the catalog"),
         ]
-    return [*found, green("inputs", f"all {len(known.named_inputs)} are here or in {root}")]
+    return [*found, green("inputs", f"each is here or in {root}")]
 
 
 def remote(project: Project) -> list[Finding]:

@@ -253,19 +253,21 @@ def config_loader(metadata: ProjectMetadata, options: CatalogOptions, *, local: 
     Args:
         metadata: The project's metadata from Kedro's CLI.
         options: How to read the catalog.
-        local: Whether DatabricksConfigLoader leaves the paths in the local data folder.
+        local: Whether to keep the paths in the local data folder. DatabricksConfigLoader does so in each env;
+            another loader reads the default env.
 
     Raises:
         SettingsError: The project's settings.py cannot be imported.
     """
     settings = imported_settings(metadata.package_name)
+    is_another = not hasattr(settings.CONFIG_LOADER_CLASS, "is_local")
     loader = settings.CONFIG_LOADER_CLASS(
         conf_source=str(metadata.project_path / settings.CONF_SOURCE),
-        env=options.env,
+        env=None if local and is_another else options.env,
         runtime_params=dict(options.params),
         **settings.CONFIG_LOADER_ARGS,
     )
-    if local and hasattr(loader, "is_local"):
+    if local and not is_another:
         loader.is_local = True
     return loader
 

@@ -118,7 +118,7 @@ def test_the_catalog_is_read_with_the_params_of_the_run(site: Site) -> None:
     assert [row["paths"] for row in told(site, "catalog", params)] == [
         {"local": ["data/01_raw/fr.csv"], "databricks": ["/dbfs/root/projects/tiny/data/01_raw/fr.csv"]}
     ]
-    assert "all 1 are here" in site.call("doctor", params, status=1).stdout
+    assert "each is here or in" in site.call("doctor", params, status=1).stdout
     assert told(site, "data", "ls", params, "--pipelines=__default__")[0]["path"] == "01_raw/fr.csv"
 
 

@@ -473,6 +473,6 @@ def test_what_runs_write_is_nobodys_edit(site: Site) -> None:
 
 
 def _age(root: Path) -> None:
-    """Make files older than a second: DBFS shows whole seconds, so a newer file may have changed since."""
+    """Make files older than a second: a time in whole seconds may be that of an earlier version."""
     for file in root.rglob("*"):
         os.utime(file, (1_700_000_000, 1_700_000_000))

@@ -15,7 +15,6 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.service.compute import Library, PythonPyPiLibrary
 
 from kedro_databricks_hybrid.sandbox import connection
-from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID, STOPPED_ID
 from tests import fork_server
 
 if TYPE_CHECKING:
@@ -129,6 +128,8 @@ def _client(home: Path) -> WorkspaceClient:
 
 def provide_package(home: Path) -> None:
     """Install this package, with Kedro, on a sandbox's clusters, for projects that list no requirements."""
+    from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID, STOPPED_ID
+
     client = _client(home)
     for cluster in (RUNNING_ID, STOPPED_ID):
         client.libraries.install(cluster, [Library(pypi=PythonPyPiLibrary("kedro-databricks-hybrid"))])

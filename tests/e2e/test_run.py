@@ -101,10 +101,10 @@ def test_kedros_own_options_work(tiny: Callable[[str], Shell]) -> None:
     assert "Completed 1 out of 1 tasks" in shell.ok(f"{RUN} --nodes=double --runner=ThreadRunner").out
     empty = shell.run(f"{RUN} --tags=nonesuch")
     assert empty.status == 1
-    assert "Pipeline contains no nodes" in empty.errors[0]
+    assert "The pipeline has no tag 'nonesuch'." in empty.errors[0]
     unknown = shell.run(f"{RUN} --pipelines=nonesuch")
     assert unknown.status == 1
-    assert "Failed to find the pipeline named 'nonesuch'" in unknown.errors[0]
+    assert "The project has no pipeline nonesuch. It has __default__." in unknown.errors[0]
 
 
 def test_ctrl_c_cancels_the_run(tiny: Callable[[str], Shell]) -> None:

@@ -192,7 +192,7 @@ def _describe(names: tuple[str, ...], disk_path: Path) -> dict[str, Any]:
         "path": "/" + "/".join(names),
         "is_dir": is_dir,
         "file_size": 0 if is_dir else status.st_size,
-        "modification_time": int(status.st_mtime) * 1000,  # in whole seconds, as cloud storage has it
+        "modification_time": int(status.st_mtime * 1000),
     }
 
 

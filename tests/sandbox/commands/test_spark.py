@@ -265,11 +265,12 @@ def test_a_job_has_spark(server: ServerProcess) -> None:
     assert is_gone(int(process))
 
 
-def test_functions_in_spark_run_the_current_code(notebook: Notebook, tmp_path: Path) -> None:
+def test_functions_in_spark_run_the_current_code(server: ServerProcess, tmp_path: Path) -> None:
     """Spark's Python processes outlive a run, and a run of another commit must not find its old modules."""
     project = make_project(tmp_path / "project").write(
         {f"src/{PACKAGE}/pipeline_registry.py": _USES_A_FUNCTION}
     )
+    notebook = open_notebook(server.http)  # its own: Spark's processes see the packages of its first use
     notebook.text("%pip install --no-index kedro-databricks-hybrid")
     found = []
     for number in ("1", "2"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -231,14 +230,6 @@ def test_list(dbfs: DbfsAPI) -> None:
     assert list(dbfs.list("/d/a")) == []
     with pytest.raises(ResourceDoesNotExist):
         list(dbfs.list("/missing"))
-
-
-def test_modification_time_is_in_whole_seconds(dbfs: DbfsAPI, root: Path) -> None:
-    """In milliseconds, rounded down, in a status and in a listing."""
-    put(dbfs, "/a")
-    os.utime(root / "a", (0, 1_700_000_000.789))
-    for found in (dbfs.get_status("/a"), *(one for one in dbfs.list("/") if one.path == "/a")):
-        assert found.modification_time == 1_700_000_000_000
 
 
 def test_mkdirs_over_a_file(dbfs: DbfsAPI) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import os
 import zipfile
 from importlib.metadata import version
@@ -112,7 +113,7 @@ def test_packages_of_this_machine_are_linked(notebook: Notebook) -> None:
 def is_missing(notebook: Notebook, module: str) -> bool:
     """Tell whether an import fails because there is no such module."""
     summary: str = notebook.results(f"import {module}").get("summary", "")
-    return "ModuleNotFoundError" in summary and f"No module named &#x27;{module}&#x27;" in summary
+    return "ModuleNotFoundError" in summary and f"No module named '{module}'" in html.unescape(summary)
 
 
 def test_what_this_machine_lacks_goes_to_pip(notebook: Notebook, tmp_path: Path) -> None:

@@ -116,11 +116,11 @@ def test_in_a_notebook(running: Running, http: httpx.Client, api: SecretsAPI) ->
     api.put_secret("mine", "k", string_value="hunter2")
     notebook = open_notebook(http)
     assert notebook.text("v = dbutils.secrets.get('mine', 'k'); print(v, len(v)); v") == (
-        "[REDACTED] 7\n'[REDACTED]'\n"
+        "[REDACTED] 7\n'[REDACTED]'"
     )
     assert "hunter2" not in str(notebook.results("raise ValueError(v)"))
     assert notebook.text("dbutils.secrets.list('mine')[0].key, dbutils.secrets.listScopes()[0].name") == (
-        "('k', 'mine')\n"
+        "('k', 'mine')"
     )
     assert "RESOURCE_DOES_NOT_EXIST" in notebook.results("dbutils.secrets.get('mine', 'x')")["summary"]
     with pytest.raises(NotFound):

@@ -44,9 +44,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.parametrize("name", ["begin", "main"])
 def test_an_entry_point_or_a_function(package: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """By the name of an entry point, or of a function in the package's module."""
+    """By the name of an entry point, or of a function of the package, whose name begins the arguments."""
     tasks.run_entry_point(package, name, ["--env=base"])
-    assert capsys.readouterr().out == f"['{name}', '--env=base']\n"
+    assert capsys.readouterr().out == "['their-thing', '--env=base']\n"
 
 
 def test_an_end_with_a_status(package: str) -> None:
