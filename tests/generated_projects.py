@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.project_fixtures import Project
 
 # Each kind of dataset: the form of its data, and its configuration without the path.
-KINDS = {
+KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "csv": ("frame", "csv", {"type": "pandas.CSVDataset", "save_args": {"index": False}}),
     "parquet": ("frame", "parquet", {"type": "pandas.ParquetDataset"}),
     "table": ("frame", "json", {"type": "pandas.JSONDataset"}),
@@ -212,7 +212,7 @@ class _Generator:
         if kind == "csv" and self._random.random() < 0.5:
             return f"made_{name}"  # the factory's
         if kind == "cached":
-            inner = {**config["dataset"], "filepath": place, "save_args": {"index": False}}  # type: ignore[dict-item]
+            inner = {**config["dataset"], "filepath": place, "save_args": {"index": False}}
             self._catalog[name] = {**config, "dataset": inner}
         elif kind == "parts":
             inner = {"type": config["dataset"], "save_args": {"index": False}}
