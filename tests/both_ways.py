@@ -105,19 +105,18 @@ def there(project: Project, command: str = "", **changes: Any) -> Ran:
     with _new_warnings():
         exec(request.as_command(), {})  # noqa: S102
     assert (Path.cwd(), dict(os.environ), sys.stdout, sys.path) == before
-    records = records_in(Path(request.data_root / request.log))
+    return ran_there(records_in(Path(request.data_root / request.log)))
+
+
+def ran_there(records: list[dict[str, Any]]) -> Ran:
+    """Return what a run log says of a run."""
     texts = {
         name: "".join(each["text"] for each in records if each.get("stream") == name)
         for name in ("stdout", "stderr")
     }
-    log = [each for each in records if each["event"] == "log"]
-    return Ran(
-        records[-1]["outcome"] == "completed",
-        _normal(texts["stdout"]),
-        texts["stderr"],
-        [_normal(_shown(each)) for each in log],
-        records,
-    )
+    log = [_normal(_shown(each)) for each in records if each["event"] == "log"]
+    is_completed = records[-1]["outcome"] == "completed"
+    return Ran(is_completed, _normal(texts["stdout"]), texts["stderr"], log, records)
 
 
 def _shown(record: dict[str, Any]) -> str:

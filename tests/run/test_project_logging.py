@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.both_ways import here, there
+from tests.both_ways import here, request_of, there
 from tests.project_fixtures import PACKAGE, Project, make_project
 
 pytestmark = pytest.mark.processes
@@ -113,3 +117,21 @@ def test_log_files(project: Project) -> None:
     inside, read_only = ran.log
     assert "handler inside: logs/info.log lies in the code's folder, so it is kept in files/ beside" in inside
     assert "handler read-only is left out: /proc/self/status/x.log cannot be written here" in read_only
+
+
+_FIRST_RUN = """
+import json, logging, os, pathlib, sys
+sys.stdout = open(os.devnull, "w")
+exec(pathlib.Path(sys.argv[1]).read_text())
+levels = [logging.root.level, len(logging.root.handlers), logging.getLogger("a_library").level]
+pathlib.Path(sys.argv[2]).write_text(json.dumps(levels))
+"""
+
+
+def test_the_first_run_of_a_process_leaves_no_configuration(project: Project, tmp_path: Path) -> None:
+    """Kedro applies the project's file when it is imported, which the first run of a process does."""
+    project.write({"conf/logging.yml": yaml.safe_dump(_PLAIN)})
+    command, found = tmp_path / "command.py", tmp_path / "found.json"
+    command.write_text(request_of(project).as_command(), encoding="utf-8")
+    subprocess.run([sys.executable, "-c", _FIRST_RUN, command, found], check=True, cwd=tmp_path)
+    assert json.loads(found.read_text("utf-8")) == [logging.WARNING, 0, logging.NOTSET]

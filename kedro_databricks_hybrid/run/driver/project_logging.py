@@ -108,10 +108,12 @@ def project_logging(log: RunLog, folder: str, log_folder: str) -> Iterator[None]
         folder: The Git folder, in which no log file is written.
         log_folder: The folder of the run log.
     """
-    with contextlib.redirect_stdout(io.StringIO()):  # on import, Kedro configures logging and says so
+    # Before the import, on which Kedro applies the configuration of the project in the working directory.
+    before = {logger: _State.of(logger) for logger in _loggers()}
+    with contextlib.redirect_stdout(io.StringIO()):  # Kedro says which one it uses
         import kedro.framework.project as framework
 
-    before, logging_before = {logger: _State.of(logger) for logger in _loggers()}, framework.LOGGING
+    logging_before = framework.LOGGING
     configured: set[str] = set()
     has_own = "KEDRO_LOGGING_CONFIG" in os.environ or any(Path("conf").glob("logging.*"))
     with tempfile.TemporaryDirectory() as scratch:
