@@ -122,6 +122,19 @@ def resolve(root: Path, names: tuple[str, ...], *, follow: bool = True) -> Path:
     return resolved
 
 
+def leads_up(root: Path, names: tuple[str, ...]) -> bool:
+    """Whether the last name is a link to a folder that the path goes through, or to one above such a folder.
+
+    Listings leave these links out: a walk that follows them would not end.
+    """
+    path = root.joinpath(*names)
+    if not path.is_symlink():
+        return False
+    target = os.path.realpath(path)
+    through = (root.joinpath(*names[:length]) for length in range(len(names)))
+    return any(Path(os.path.realpath(folder)).is_relative_to(target) for folder in through)
+
+
 def _check_name(name: str, path: str) -> None:
     try:
         encoded = name.encode()

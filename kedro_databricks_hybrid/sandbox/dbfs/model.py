@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core import checksum_files
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, exists, invalid, missing
-from kedro_databricks_hybrid.sandbox.core.layout import resolve, segments
+from kedro_databricks_hybrid.sandbox.core.layout import leads_up, resolve, segments
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
@@ -72,7 +72,9 @@ class Dbfs:
         return [child for child in found if child is not None]
 
     def _child(self, names: tuple[str, ...]) -> dict[str, Any] | None:
-        """Describe an entry; None for a link that leads out or nowhere, or an entry that was just deleted."""
+        """Describe an entry; None for a link that leads out, up or nowhere, or an entry just deleted."""
+        if leads_up(self._root, names):
+            return None
         try:
             return _describe(names, resolve(self._root, names))
         except (ApiError, FileNotFoundError):

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _TOP_FOLDERS = {("Users",), ("Repos",), ("Shared",)}
 MAX_BYTES = 10 * 1024 * 1024
 MAX_FILE_BYTES = 500 * 1024 * 1024
+MAX_EXPORTED = 50_000
+"""How many objects a folder may have to be exported; links can make few folders look like very many."""
+
 _TOO_LARGE = ApiError(
     400, "MAX_NOTEBOOK_SIZE_EXCEEDED", f"The content is larger than the limit of {MAX_BYTES} bytes."
 )
@@ -243,16 +246,19 @@ class _ContentApi:
 
     def _zip(self, user: User, folder: Entry, *, with_files: bool) -> bytes:
         buffer = io.BytesIO()
+        seen = 0
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             waiting = [folder]
             while waiting:
                 for entry in self._tree.children(user, waiting.pop()):
-                    if entry.kind in {"DIRECTORY", "REPO"} and not entry.disk_path.is_symlink():
+                    seen += 1
+                    if entry.kind in {"DIRECTORY", "REPO"}:
                         waiting.append(entry)
                     elif entry.kind == "NOTEBOOK" or (with_files and entry.kind == "FILE"):
-                        inside = [*entry.names[len(folder.names) : -1], entry.disk_path.name]
-                        archive.writestr("/".join(inside), entry.disk_path.read_bytes())
-                    if buffer.tell() > MAX_BYTES:
+                        inside = "/".join(entry.names[len(folder.names) :])
+                        extension = entry.disk_path.suffix if entry.kind == "NOTEBOOK" else ""
+                        archive.writestr(inside + extension, entry.disk_path.read_bytes())
+                    if buffer.tell() > MAX_BYTES or seen > MAX_EXPORTED:
                         raise _TOO_LARGE
         return buffer.getvalue()
 

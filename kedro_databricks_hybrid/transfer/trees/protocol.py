@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from kedro_databricks_hybrid.databricks.link_loops import LinkLoops
 from kedro_databricks_hybrid.errors import TransferError
 from kedro_databricks_hybrid.parallel import run_all
 from kedro_databricks_hybrid.transfer.files import Listing, RemoteFile
@@ -130,15 +131,26 @@ def walk(tree: RemoteTree, start: PurePosixPath, *, skip: PurePosixPath | None =
         tree: The data root.
         start: The folder or file.
         skip: A folder to skip.
+
+    Raises:
+        TransferError: A link leads to a folder above it.
     """
     listing = tree.list(start)
     if listing is None:
         file = tree.find(start)
         return [file] if file else []
-    found = list(listing.files)
-    folders = [folder for folder in listing.folders if folder != skip]
-    while folders:
-        listings = [each for each in run_all(tree.list, folders) if each is not None]
-        found += [file for each in listings for file in each.files]
-        folders = [folder for each in listings for folder in each.folders]
+    loops = LinkLoops(tree.root, TransferError)
+    found: list[RemoteFile] = []
+    level: list[tuple[PurePosixPath, Listing | None]] = [(start, listing)]
+    while level:
+        folders: list[PurePosixPath] = []
+        for folder, each in level:
+            if each is None:
+                continue
+            if each.folders:
+                names = [file.path.name for file in each.files] + [path.name for path in each.folders]
+                loops.enter(folder, names)
+            found += each.files
+            folders += [path for path in each.folders if path != skip]
+        level = list(zip(folders, run_all(tree.list, folders), strict=True)) if folders else []
     return sorted(found, key=lambda file: file.path)
