@@ -67,7 +67,7 @@ class Repos:
     def __init__(self, store: Store, layout: Layout) -> None:
         self._store = store
         self._layout = layout
-        self.git = Git.below(layout.git)
+        self.git = Git.below(layout.home)
         self._locks = _Locks()
         self._repos: dict[int, Repo] = {}
         for key, saved in store.load(_DOCUMENT).items():
