@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
-import logging
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ from kedro_databricks_hybrid.sandbox import connection
 from kedro_databricks_hybrid.sandbox.app import create_app
 from kedro_databricks_hybrid.sandbox.connection import Connection
 from kedro_databricks_hybrid.sandbox.core.layout import Layout
+from kedro_databricks_hybrid.sandbox.core.server_log import log_to
 from kedro_databricks_hybrid.sandbox.core.workspace_kinds import KINDS
 from kedro_databricks_hybrid.sandbox.identity.users import DEFAULT_USER
 from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
@@ -89,7 +89,7 @@ def serve(home: Path, host: str, port: int, user: str, like: str | None) -> None
 
 def _serve(layout: Layout, address: str, port: int, user: str, like: str | None) -> None:
     connection.remove(layout.home)
-    _log_to(layout.log)
+    log_to(layout.log)
     try:
         sandbox = Sandbox(layout, user=user, like=like)
         app = create_app(sandbox)
@@ -149,13 +149,6 @@ def _loopback(host: str) -> str:
         msg = f"The sandbox listens on this machine only (127.0.0.1), not on {host}."
         raise StartError(msg)
     return name
-
-
-def _log_to(path: Path) -> None:
-    path.touch(mode=0o600)
-    logging.basicConfig(
-        filename=path, format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO
-    )
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

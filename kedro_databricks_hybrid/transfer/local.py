@@ -46,6 +46,9 @@ _DIGESTS_FILE = "digests.json"
 _MOST_LINKS = 10_000
 """How many links to folders one walk follows: a few folders with links to each other look like very many."""
 
+_DEEPEST = 200
+"""How many folders in each other a walk enters; the sandbox refuses deeper paths, too."""
+
 _TOO_FRESH_NS = 2_000_000_000
 """A file that was modified within this time before it was read may change again with the same time stamp."""
 
@@ -216,6 +219,11 @@ class _Walk:
             name: Its path relative to the data folder, with a slash at the end.
             through: The real paths of the folders whose links were followed to get here.
         """
+        if name.count("/") > _DEEPEST:
+            raise TransferError(
+                f"{name[:100]}... has more than {_DEEPEST} folders in each other.",
+                hint="Delete them, or move them up.",
+            )
         with os.scandir(folder) as entries:
             for entry in entries:
                 left = through

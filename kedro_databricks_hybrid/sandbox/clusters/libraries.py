@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import shutil
 import subprocess
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.kernel.spark_defaults import DBFS
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Libraries:
         if self._sandbox.clusters.find(cluster_id) is None:
             del self._installations[cluster_id]
         await self._save()
-        await asyncio.to_thread(shutil.rmtree, self._folder(cluster_id), ignore_errors=True)
+        await asyncio.to_thread(remove_tree, self._folder(cluster_id))
 
     def _folder(self, cluster_id: str) -> Path:
         return self._sandbox.layout.libraries / cluster_id

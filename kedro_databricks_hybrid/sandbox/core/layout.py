@@ -10,6 +10,7 @@ from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
 
 _MAX_NAME_BYTES = 255
 _MAX_PATH_BYTES = 3072
+_MAX_NAMES = 200
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ def segments(path: str) -> tuple[str, ...]:
         _check_name(name, path)
     if len(path.encode(errors="replace")) > _MAX_PATH_BYTES:
         raise invalid(f"Path ({_shown(path)}) is too long")
+    if len(names) > _MAX_NAMES:
+        raise invalid(f"Path ({_shown(path)}) has more than {_MAX_NAMES} names")
     return names
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kedro_databricks_hybrid.sandbox.clusters import libraries, runtimes
 from kedro_databricks_hybrid.sandbox.clusters.libraries import PipFailedError
 from kedro_databricks_hybrid.sandbox.core.fields import Fields
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.jobs.runs import TaskFailedError
 from kedro_databricks_hybrid.sandbox.jobs.task_process import CHECKOUT
 from kedro_databricks_hybrid.sandbox.repos.credentials import provider_named
@@ -134,7 +135,7 @@ class Compute:
                 continue  # permanently deleted meanwhile
             await self._sandbox.clusters.terminate(cluster_id, "JOB_FINISHED")
         if self.checkout is not None:
-            await asyncio.to_thread(shutil.rmtree, self.checkout, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, self.checkout)
 
     def _make(self, environment: NotebookEnvironment) -> None:
         environment.make()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.sandbox.core.machine_variables import machine_variables
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.kernel import namespace, spark_defaults
 from kedro_databricks_hybrid.sandbox.kernel.access import ACCESS_FILE
 from kedro_databricks_hybrid.spark import java
@@ -127,7 +128,7 @@ class NotebookEnvironment:
 
     def remove(self) -> None:
         """Delete the files."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_tree(self.folder)
 
     def variables(self, user: str, runtime_version: str) -> dict[str, str]:
         """Return the environment variables of the context's processes."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import tempfile
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,7 +157,7 @@ class Kernel:
         await self._manager.cleanup_resources()
         sockets = Path(self._manager.ip).parent
         if sockets != self._environment.folder:
-            await asyncio.to_thread(shutil.rmtree, sockets, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, sockets)
 
     async def become_ready(self) -> None:
         """Wait until the process answers.
@@ -245,5 +246,5 @@ def remove_left(folder: Path) -> None:
         sockets = (folder / _SOCKETS_LINK).readlink()
         in_temporary = sockets.parent == Path(tempfile.gettempdir())
         if in_temporary and sockets.name.startswith(_SOCKETS_PREFIX):  # the kernel may change the link
-            shutil.rmtree(sockets, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(sockets)
+    remove_tree(folder)

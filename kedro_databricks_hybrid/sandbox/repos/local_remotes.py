@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # What git appends to the path of a remote to find a repository.
 _ENDINGS = ("", ".git", "/.git", ".git/.git", ".bundle")
 _LONGEST_LINE = 4096
+_MOST_LINKS = 1000  # a repository with more is taken for one that uses the folder
 _DEPTH = 3  # .git/objects/pack/pack-1.pack
 
 
@@ -32,17 +33,25 @@ def comes_from(folder: Path, url: str, working_directory: Path) -> bool:
     path = _local_path(url)
     if path is None:
         return False
+    candidates = [os.path.realpath(f"{working_directory / path}{ending}") for ending in _ENDINGS]
+    if any(_is_below(Path(each), folder) for each in candidates):
+        return True
+    waiting = [Path(each) for each in candidates if _is_repository(Path(each))]
     seen: set[Path] = set()
-    waiting = [Path(f"{working_directory / path}{ending}") for ending in _ENDINGS]
     while waiting:
         real = Path(os.path.realpath(waiting.pop()))
+        if _is_below(real, folder) or len(seen) > _MOST_LINKS:
+            return True
         if real not in seen:
-            if _is_below(real, folder):
-                return True
             seen.add(real)
             with suppress(OSError):
                 waiting += [*_named_by(real), *_links_in(real, _DEPTH)]
     return False
+
+
+def _is_repository(path: Path) -> bool:
+    """Whether git may take this for a repository, or for a file that names one."""
+    return path.is_file() or os.path.lexists(path / "HEAD")
 
 
 def _local_path(url: str) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from kedro_databricks_hybrid.sandbox.core.errors import exists, invalid, missing
 from kedro_databricks_hybrid.sandbox.core.layout import resolve
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.repos import git
 from kedro_databricks_hybrid.sandbox.repos.git import Git, GitFailedError
 
@@ -86,7 +86,7 @@ class Repos:
         known = {self._history(repo) for repo in self._repos.values()}
         for history in self._layout.git.glob("*.git"):
             if history not in known:
-                shutil.rmtree(history, ignore_errors=True)
+                remove_tree(history)
 
     def all(self) -> list[Repo]:
         """Return every Git folder, sorted by path."""
@@ -123,10 +123,10 @@ class Repos:
                 await run_in_threadpool(self._move_in, planned, scratch)
                 self._repos[planned.repo_id] = planned
             except BaseException:
-                shutil.rmtree(history, ignore_errors=True)
+                remove_tree(history)
                 raise
             finally:
-                await run_in_threadpool(shutil.rmtree, scratch, ignore_errors=True)
+                await run_in_threadpool(remove_tree, scratch)
         return planned
 
     async def checkout_of(self, repo: Repo) -> Checkout:
@@ -189,8 +189,8 @@ class Repos:
                 await run_in_threadpool(self._tree(repo).rename, scratch)
             del self._repos[repo.repo_id]
             await self._save(self._repos)
-            await run_in_threadpool(shutil.rmtree, scratch, ignore_errors=True)
-            await run_in_threadpool(shutil.rmtree, self._history(repo), ignore_errors=True)
+            await run_in_threadpool(remove_tree, scratch)
+            await run_in_threadpool(remove_tree, self._history(repo))
         self._locks.by_key.pop(repo.repo_id, None)
 
     async def remove_below(self, names: tuple[str, ...]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from kedro_databricks_hybrid.sandbox.core import checksum_files
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
 from kedro_databricks_hybrid.sandbox.core.layout import leads_up, resolve, segments
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.core.stamps import now
 
 if TYPE_CHECKING:
@@ -206,7 +206,11 @@ class UnityCatalog:
             kind = _KINDS[len(full_name) - 1]
             raise ApiError(400, _taken(kind), f"{kind} '{'.'.join(full_name)}' already exists")
         self._add(full_name, owner, comment)
-        await self._save()
+        try:
+            await self._save()
+        except OSError:
+            del self._objects[full_name]
+            raise
         return self.get(full_name)
 
     async def remove(self, full_name: tuple[str, ...], *, force: bool = False) -> None:
@@ -219,7 +223,7 @@ class UnityCatalog:
         for name in inside:
             del self._objects[name]
         await self._save()
-        await run_in_threadpool(shutil.rmtree, self._root.joinpath(*full_name), ignore_errors=True)
+        await run_in_threadpool(remove_tree, self._root.joinpath(*full_name))
 
     def volume_root(self, full_name: tuple[str, ...]) -> Path:
         """Return the folder on disk of an existing volume."""
@@ -229,13 +233,14 @@ class UnityCatalog:
         return folder
 
     def _add(self, full_name: tuple[str, ...], owner: str, comment: str) -> None:
+        # Before the record: a disk may refuse the name.
+        self._root.joinpath(*full_name).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._objects[full_name] = {
             "id": str(uuid.uuid4()),
             "owner": owner,
             "comment": comment,
             "created_at": now(),
         }
-        self._root.joinpath(*full_name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     async def _save(self) -> None:
         await self._store.save(_DOCUMENT, self._as_document())

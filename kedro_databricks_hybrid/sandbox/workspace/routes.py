@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import shutil
 import zipfile
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from kedro_databricks_hybrid.sandbox.core.atomic import write_atomically
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, exists, invalid
 from kedro_databricks_hybrid.sandbox.core.fields import body, form, query
 from kedro_databricks_hybrid.sandbox.core.layout import names_of
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.core.uploads import received
 from kedro_databricks_hybrid.sandbox.identity.users import no_such_path
 from kedro_databricks_hybrid.sandbox.workspace import notebook_files
@@ -95,7 +95,7 @@ class _ObjectsApi:
             raise ApiError(400, "DIRECTORY_NOT_EMPTY", f"Folder ({entry.path}) is not empty")
         if is_folder:
             await self._sandbox.repos.remove_below(names)
-            await run_in_threadpool(shutil.rmtree, entry.disk_path, ignore_errors=True)
+            await run_in_threadpool(remove_tree, entry.disk_path)
         else:
             await run_in_threadpool(entry.disk_path.unlink, missing_ok=True)
         return JSONResponse({})
