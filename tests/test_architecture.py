@@ -11,7 +11,7 @@ from pathlib import Path
 
 NAME = "kedro_databricks_hybrid"
 PACKAGE = Path(__file__).resolve().parent.parent / NAME
-HEAVY = {"databricks", "pyspark", "pandas", "numpy", "starlette", "uvicorn", "jupyter_client"}
+HEAVY = {"databricks", "pyspark", "pandas", "numpy", "starlette", "pydantic", "uvicorn", "jupyter_client"}
 
 # The rooms of the client from the bottom up. A module imports its own room and the layers below.
 LAYERS = (

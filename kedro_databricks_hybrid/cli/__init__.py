@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from importlib import import_module
+from pathlib import Path
 
 import click
 
 from kedro_databricks_hybrid.cli import other_plugins
+from kedro_databricks_hybrid.cli.options import Failure
+from kedro_databricks_hybrid.errors import HybridError
 
 _COMMANDS = {
     "init": ("kedro_databricks_hybrid.cli.init:init", "Prepare a project and its Git folder on Databricks."),
@@ -40,10 +44,25 @@ _COMMANDS = {
     "data": ("kedro_databricks_hybrid.cli.data:data", "Push, pull and list data without code."),
     "sandbox": ("kedro_databricks_hybrid.cli.sandbox:sandbox", "A local workspace: no account, no Docker."),
 }
+_WITHOUT_PROJECT = {"sandbox"}
 
 
 class CommandsOnDemand(click.Group):
     """A group that imports a command when it is called: Kedro loads every plugin on every command."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that was called; outside a project, most commands name the projects nearby."""
+        name = args[0]
+        if not name.startswith("-") and not ctx.resilient_parsing:
+            known = self.list_commands(ctx)
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                ctx.fail(f"No such command {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+            if ctx.obj is None and name not in _WITHOUT_PROJECT and not {*args} & {*ctx.help_option_names}:
+                raise Failure(_no_project(Path.cwd()))
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order in which a new user needs them, then those of other plugins."""
@@ -66,12 +85,27 @@ class CommandsOnDemand(click.Group):
                 formatter.write_dl([(name, each.get_short_help_str()) for name, each in others.items()])
 
 
+def _no_project(folder: Path) -> HybridError:
+    """Return an error that names the Kedro projects up to two folders below one that is not in a project."""
+    from kedro.utils import is_kedro_project
+
+    below = sorted(file.parent for depth in ("*", "*/*") for file in folder.glob(f"{depth}/pyproject.toml"))
+    names = [str(path.relative_to(folder)) for path in below if is_kedro_project(path)]
+    hint = (
+        f"cd into one of: {', '.join(names)}."
+        if names
+        else "Create one with `kedro new --starter=pyspark-iris`."
+    )
+    return HybridError(f"{folder} is not in a Kedro project.", hint=hint)
+
+
 @click.group(name="kedro-databricks-hybrid")
 def commands() -> None:
     """The group that Kedro merges into its own; it contains the group `databricks`."""
 
 
 @commands.group(name="databricks", cls=CommandsOnDemand)
+@click.version_option(package_name="kedro-databricks-hybrid", message="%(package)s %(version)s")
 def databricks() -> None:
     """Write locally, keep code in Git, run on Databricks."""
 

@@ -48,7 +48,8 @@ def merge_into(group: click.Group) -> None:
 
     Kedro takes a group from the first plugin that has it; the order of the plugins no longer matters then.
     """
-    for entry_point in entry_points(group="kedro.project_commands"):
+    both = (*entry_points(group="kedro.global_commands"), *entry_points(group="kedro.project_commands"))
+    for entry_point in both:
         outer = _loaded(entry_point)
         inner = outer.commands.get(GROUP) if outer else None
         if outer and isinstance(inner, click.Group) and inner is not group:

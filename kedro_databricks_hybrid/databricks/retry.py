@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from kedro_databricks_hybrid.errors import ConnectionFailedError, HybridError, WorkspaceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Answer = TypeVar("Answer")
 
@@ -47,8 +48,6 @@ class Backoff:
 class OutageRetry:
     """Repeat a request until Databricks answers; report a long outage once, and once more when it is over.
 
-    The SDK retries for minutes without any output, so a timer in another thread reports the outage.
-
     Args:
         report: Called with one line, also from another thread.
     """
@@ -63,24 +62,40 @@ class OutageRetry:
             HybridError: Databricks refused the request.
         """
         began = time.monotonic()
-        reported = threading.Event()
-        timer = threading.Timer(_WARN_AFTER_SECONDS, self._report_outage, [reported])
-        timer.daemon = True
-        timer.start()
         try:
-            while (answer := _answered(request)) is None:
-                time.sleep(_RETRY_PAUSE)
-            return answer[0]
+            with delay_reported(self._report, "Databricks has not answered", "The run continues") as reported:
+                while (answer := _answered(request)) is None:
+                    time.sleep(_RETRY_PAUSE)
+                return answer[0]
         finally:
-            timer.cancel()
             if reported.is_set():
                 self._report(f"Databricks answers again, after {time.monotonic() - began:.0f} s.")
 
-    def _report_outage(self, reported: threading.Event) -> None:
+
+@contextmanager
+def delay_reported(report: Callable[[str], None], what: str, meanwhile: str) -> Iterator[threading.Event]:
+    """Report once that a block takes long; the event is then set.
+
+    The SDK retries for minutes without any output, so a timer in another thread reports it.
+
+    Args:
+        report: Called with one line, from another thread.
+        what: What has not happened yet, as it precedes "for 5 s".
+        meanwhile: What is the case until then.
+    """
+    reported = threading.Event()
+
+    def work() -> None:
         reported.set()
-        self._report(
-            f"Databricks has not answered for {_WARN_AFTER_SECONDS:.0f} s. The run continues; retrying ..."
-        )
+        report(f"{what} for {_WARN_AFTER_SECONDS:.0f} s. {meanwhile}; retrying ...")
+
+    timer = threading.Timer(_WARN_AFTER_SECONDS, work)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield reported
+    finally:
+        timer.cancel()
 
 
 def _answered(request: Callable[[], Answer]) -> tuple[Answer] | None:

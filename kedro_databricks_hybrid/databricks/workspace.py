@@ -156,7 +156,7 @@ def translated(action: str) -> Iterator[None]:
     Raises:
         LoginError: 401, or a 403 about the token.
         NotFoundError: 404, or the API's equivalent.
-        ConnectionFailedError: No answer within the SDK's time for retries.
+        ConnectionFailedError: No answer, or only refusals to retry later, within the SDK's time for retries.
         WorkspaceError: Any other error of the API.
     """
     import requests
@@ -178,6 +178,11 @@ def translated(action: str) -> Iterator[None]:
     except DatabricksError as error:
         raise WorkspaceError(f"Could not {action}: {_answer(error)}") from error
     except (requests.RequestException, TimeoutError) as error:
+        if isinstance(refusal := error.__cause__, DatabricksError):  # the SDK retried until its time was over
+            raise ConnectionFailedError(
+                f"Could not {action}: {_answer(refusal)}",
+                hint="Databricks is busy, or a limit is reached: try again later.",
+            ) from error
         raise ConnectionFailedError(
             f"Could not {action}: no answer ({_network_message(error)}).",
             hint="Check the host, the network and the proxy settings, then try again.",

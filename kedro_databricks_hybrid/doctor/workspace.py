@@ -18,6 +18,7 @@ from kedro_databricks_hybrid.databricks import clusters, git_folder
 from kedro_databricks_hybrid.databricks.volume_paths import is_on_volume
 from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.doctor import project as of_project
+from kedro_databricks_hybrid.doctor import spark_code
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
 from kedro_databricks_hybrid.errors import LoginError, WorkspaceError
 from kedro_databricks_hybrid.git.repository import is_local
@@ -142,10 +143,11 @@ def compute(project: ProjectOnWorkspace) -> list[Finding]:
     workspace, wanted = project.workspace, project.settings.compute.cluster
     root = project.data_root if project.settings.data.root else None
     if wanted == clusters.SERVERLESS:
-        return [_serverless(root), _environment(project)]
+        return [_serverless(root), _environment(project), spark_code.serverless(project)]
     chosen = clusters.choose(workspace, wanted)
     if chosen is None:
-        return [_serverless(root, f"{clusters.NONE_VISIBLE}: "), _environment(project)]
+        why = f"{clusters.NONE_VISIBLE}: "
+        return [_serverless(root, why), _environment(project), spark_code.serverless(project)]
     details = clusters.details(workspace, chosen)
     page = f"{workspace.host}/compute/clusters/{details.cluster_id}"
     state = f"{details.name} is {details.state.lower()}"

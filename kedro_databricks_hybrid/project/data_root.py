@@ -6,7 +6,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.databricks import volume_paths
+from kedro_databricks_hybrid.databricks import grants, volume_paths
 from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import NotFoundError, SettingsError, WorkspaceError
 from kedro_databricks_hybrid.transfer.trees.protocol import base_path
@@ -32,7 +32,7 @@ _HINTS = {
         "Check its name, ask for GRANT USE CATALOG ON CATALOG {catalog} TO {user}"
     ),
     r"\bschema '[^']*' does not exist|SCHEMA_DOES_NOT_EXIST": "Create it (CREATE SCHEMA {schema})",
-    r"PERMISSION_DENIED|does not have": (
+    r"PERMISSION_DENIED": (
         "Ask for GRANT USE CATALOG ON CATALOG {catalog}, and for GRANT USE SCHEMA, CREATE VOLUME ON SCHEMA "
         "{schema}, TO {user}"
     ),
@@ -154,16 +154,23 @@ def create_volume(workspace: Workspace, volume: str) -> None:
 def _explained(workspace: Workspace, volume: str) -> Iterator[None]:
     """Add the next step to the error of a refused request."""
     catalog, schema, _ = volume.split(".")
-    names = {"catalog": catalog, "schema": f"{catalog}.{schema}", "user": f"`{workspace.user}`"}
+    names = {
+        "catalog": grants.in_sql(catalog),
+        "schema": grants.in_sql(f"{catalog}.{schema}"),
+        "user": f"`{workspace.user}`",
+    }
     try:
         yield
     except WorkspaceError as error:
-        hints = (hint for words, hint in _HINTS.items() if re.search(words, error.message, re.IGNORECASE))
-        hint = next(hints, None)
+        if grant := grants.missing(error.message):
+            hint: str | None = f"Ask for {grant} TO {names['user']}"
+        else:
+            hints = (hint for words, hint in _HINTS.items() if re.search(words, error.message, re.IGNORECASE))
+            hint = next((hint.format(**names) for hint in hints), None)
         if hint is None or error.hint:
             raise
         elsewhere = "or name another volume with --volume=<catalog>.<schema>.<volume>."
-        raise type(error)(error.message, hint=f"{hint.format(**names)}, {elsewhere}") from error
+        raise type(error)(error.message, hint=f"{hint}, {elsewhere}") from error
 
 
 def _get(workspace: Workspace, path: str) -> dict[str, Any]:

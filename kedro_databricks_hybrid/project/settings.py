@@ -28,7 +28,8 @@ class Code:
     """The project's code on Databricks.
 
     Args:
-        folder: Workspace path of the Git folder; may contain {user}, {project} and {branch}.
+        folder: Workspace path of the Git folder; may contain {user}, {project} and {branch}. With Unity
+            Catalog, `kedro databricks init` sets it to `/Workspace/Users/{user}/{project}`.
         sync: How `push` sends code: `git`, as commits, or `files`, as a mirror of the working tree.
         remote: The Git remote to clone the Git folder from.
         provider: Databricks' name of the Git provider; if not given, it is derived from the remote's host.
@@ -63,7 +64,7 @@ class Compute:
 
     Args:
         cluster: Name or id of an all-purpose cluster, or `serverless`; if not given, the only running or only
-            visible cluster.
+            visible cluster, or serverless compute if none is visible.
         job_cluster: The new cluster of a job, as `new_cluster` of the jobs API: `spark_version`,
             `node_type_id`, `num_workers` and so on.
         environment_version: The version of the serverless environment.

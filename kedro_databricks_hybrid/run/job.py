@@ -15,9 +15,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.databricks.retry import is_transient
+from kedro_databricks_hybrid.databricks.retry import delay_reported, is_transient
 from kedro_databricks_hybrid.databricks.workspace import translated
-from kedro_databricks_hybrid.errors import ComputeError, HybridError, NotFoundError, WorkspaceError
+from kedro_databricks_hybrid.errors import (
+    ComputeError,
+    ConnectionFailedError,
+    HybridError,
+    NotFoundError,
+    WorkspaceError,
+)
 from kedro_databricks_hybrid.run import follow, quota
 from kedro_databricks_hybrid.run.compute import ENVIRONMENT_KEY, serverless_environment
 from kedro_databricks_hybrid.run.follow import Ending, Started
@@ -154,7 +160,8 @@ class JobWork:
                 raise
             return Ending("failed", error.message)
         state = run.get("state", {})
-        message = str(state.get("state_message") or "").strip()
+        queued = run.get("status", {}).get("queue_details", {})
+        message = str(state.get("state_message") or queued.get("message") or "").strip()
         if state.get("life_cycle_state") not in _FINAL:
             self._show(f"{state.get('life_cycle_state', 'pending')}: {message}".lower().rstrip(": "))
             return None
@@ -239,12 +246,16 @@ class Submission:
     seconds: float | None = None
 
     def body(self, request: RunRequest, name: str) -> dict[str, Any]:
-        """Return the request body; its idempotency token prevents a second run if it is repeated."""
+        """Return the request body; its idempotency token prevents a second run if it is repeated.
+
+        With a queue, a run that would exceed the workspace's limit of concurrent tasks waits.
+        """
         parameters = {REQUEST: request.as_parameter()}
         limit = {"timeout_seconds": int(self.seconds) + 1} if self.seconds else {}
         return {
             "run_name": name,
             "idempotency_token": request.run_id,
+            "queue": {"enabled": True},
             **settings(self.notebook, parameters, self.choice, self.compute, self.dependencies),
             **limit,
         }
@@ -262,11 +273,14 @@ def submit(
 
     def start() -> JobWork:
         try:
-            with translated(f"submit a run {submission.choice.phrase}"):
+            with (
+                translated(f"submit a run {submission.choice.phrase}"),
+                delay_reported(say, "Databricks has not accepted the run", "It is busy, or at a limit"),
+            ):
                 answer = workspace.client.api_client.do("POST", f"{API}/runs/submit", body=body)
-        except WorkspaceError as error:
+        except (WorkspaceError, ConnectionFailedError) as error:
             if quota.is_likely(error.message):
-                raise WorkspaceError(error.message, hint=quota.HINT) from error
+                raise type(error)(error.message, hint=quota.HINT) from error
             raise
         if not isinstance(answer, dict) or "run_id" not in answer:
             raise WorkspaceError("Databricks accepted the run, but did not return its id.")

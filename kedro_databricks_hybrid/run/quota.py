@@ -8,7 +8,7 @@ HINT = "Wait until other runs have ended or the quota is renewed, then run again
 """The next step after such an error."""
 
 _PATTERN = re.compile(
-    r"quota|RESOURCE_EXHAUSTED|REQUEST_LIMIT_EXCEEDED|LIMIT_EXCEEDED|(limit|maximum)\b.*\b(reached|exceeded)",
+    r"quota|RESOURCE_EXHAUSTED|REQUEST_LIMIT_EXCEEDED|LIMIT_EXCEEDED|\bMAX_\w+_EXCEEDED|(limit|maximum)\b.*\b(reached|exceeded)",
     re.IGNORECASE,
 )
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kedro_databricks_hybrid.databricks import grants
 from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import MachineError, NotFoundError, TransferError, WorkspaceError
 from kedro_databricks_hybrid.git.unsafe_names import Verdict, judge, shown
@@ -47,13 +48,16 @@ def explained(action: str) -> Iterator[None]:
     except NotFoundError:
         raise
     except WorkspaceError as error:
+        from databricks.sdk.errors import PermissionDenied
+
         if "DBFS root is disabled" in error.message:
             hint = (
                 "Keep the data in a volume: `kedro databricks init --volume=<catalog>.<schema>.<volume>` "
                 "sets data.root."
             )
-        elif "PERMISSION_DENIED" in error.message:
-            hint = "Ask for write access to it, or set another data.root in databricks.yml."
+        elif isinstance(error.__cause__, PermissionDenied):
+            asked = grants.missing(error.message) or "write access to it"
+            hint = f"Ask for {asked}, or set another data.root in databricks.yml."
         else:
             raise
         raise WorkspaceError(f"{error.message.rstrip('.')}.", hint=hint) from error

@@ -6,11 +6,14 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
-from kedro_databricks_hybrid.cli import output
+from kedro_databricks_hybrid.cli import databricks, output
 from kedro_databricks_hybrid.cli.output import log_printer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.site import Site
 
 CODE = "code:\n  folder: /Workspace/Repos/{user}/tiny\n"
@@ -34,6 +37,30 @@ def test_options_that_exclude_each_other(site: Site, command: str, words: str) -
     """The message names them, and no request is sent to Databricks."""
     assert words in " ".join(site.call(*command.split(), status=2).output.split())
     assert site.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        ("push", 1, "is not in a Kedro project. cd into one of: one, shop/two."),
+        ("push --help", 0, "Push the current commit"),
+        ("sandbox --help", 0, "A local workspace"),
+        ("--version", 0, "kedro-databricks-hybrid "),
+        ("stauts", 2, "No such command 'stauts'. Did you mean 'status'?"),
+        ("xyz", 2, "No such command 'xyz'.\n"),
+    ],
+)
+def test_outside_a_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, status: int, words: str
+) -> None:
+    """A command that needs a project names those nearby; the others work."""
+    for path in ("one", "shop/two", "shop/library"):
+        (tmp_path / path).mkdir(parents=True)
+        (tmp_path / path / "pyproject.toml").write_text("" if path.endswith("library") else "[tool.kedro]\n")
+    monkeypatch.chdir(tmp_path)
+    told = CliRunner().invoke(databricks, arguments.split())
+    assert told.exit_code == status, told.output
+    assert words in told.output
 
 
 def test_options_that_are_for_commits(site: Site) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from databricks.sdk.service.catalog import VolumeType
 
+from kedro_databricks_hybrid.databricks import retry, workspace
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError
+from kedro_databricks_hybrid.sandbox.core.workspace_kinds import KINDS
 
 if TYPE_CHECKING:
     from tests.site import Site
@@ -31,6 +35,15 @@ def settings(site: Site, env: str) -> str:
 def volumes(site: Site, catalog: str = "workspace") -> list[str]:
     """Return the names of the volumes in a catalog's default schema."""
     return [str(each.name) for each in site.workspace().client.volumes.list(catalog, "default")]
+
+
+def refusal(site: Site, *command: str) -> str:
+    """Return the last line of a command that fails; it wrote nothing, here or on the workspace."""
+    said = site.call(*command, status=1).output.strip().splitlines()
+    assert site.git("status", "--porcelain") == ""
+    assert not (site.sandbox.layout.workspace / "Users" / "user@example.com" / "tiny-shop").exists()
+    assert [line for line in said if line.startswith("Error: ")] == said[-1:]
+    return said[-1]
 
 
 def refuse_volumes(monkeypatch: pytest.MonkeyPatch, site: Site, code: str, message: str) -> None:
@@ -161,10 +174,95 @@ def test_without_unity_catalog_and_dbfs_a_volume_is_needed(stranger: Site) -> No
 )
 def test_a_missing_catalog_or_schema(newcomer: Site, volume: str, hint: str) -> None:
     """The hint says how to get it, and nothing is written."""
-    said = newcomer.call("init", f"--volume={volume}", status=1).output
+    said = refusal(newcomer, "init", f"--volume={volume}")
     assert "does not exist" in said
     assert hint in said
-    assert newcomer.git("status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    ("deleted", "hint"),
+    [
+        ("catalogs/workspace", "ask for GRANT USE CATALOG ON CATALOG workspace TO `user@example.com`"),
+        ("schemas/workspace.default", "Create it (CREATE SCHEMA workspace.default)"),
+    ],
+)
+def test_the_proposed_catalog_or_schema_is_hidden(newcomer: Site, deleted: str, hint: str) -> None:
+    """Unity Catalog answers as if it did not exist; nothing is written."""
+    api = newcomer.workspace().client.api_client
+    api.do("DELETE", f"/api/2.1/unity-catalog/{deleted}", query={"force": "true"})
+    assert hint in refusal(newcomer, "init", "--yes")
+
+
+def test_no_catalog_is_visible(newcomer: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unity Catalog shows no catalog for data: the error says what to ask for."""
+    kind = replace(newcomer.sandbox.kind, objects=(("system",),))
+    monkeypatch.setitem(KINDS, "free-edition", kind)
+    api = newcomer.workspace().client.api_client
+    api.do("DELETE", "/api/2.1/unity-catalog/catalogs/workspace", query={"force": "true"})
+    api.do("DELETE", "/api/2.1/unity-catalog/catalogs/main", query={"force": "true"})
+    assert (
+        "you can see no catalog for the data. Ask for USE CATALOG on one, then name a volume: --volume="
+        in refusal(newcomer, "init", "--yes")
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "hint"),
+    [
+        (
+            "/api/2.1/unity-catalog/volumes/*",
+            "User does not have READ VOLUME on Volume 'workspace.default.tiny-shop'.",
+            "Ask for GRANT READ VOLUME ON VOLUME workspace.default.`tiny-shop` TO `user@example.com`",
+        ),
+        ("/api/2.0/fs/directories/*", None, "Ask for write access to it"),
+    ],
+)
+def test_a_volume_that_cannot_be_read(newcomer: Site, path: str, message: str | None, hint: str) -> None:
+    """The error names the grant if Databricks does, and nothing is written."""
+    newcomer.workspace().client.volumes.create("workspace", "default", "tiny-shop", VolumeType.MANAGED)
+    rule = {"message": message} if message else {}
+    newcomer.sandbox.faults.add("status", path=path, times=0, status=403, **rule)
+    said = refusal(newcomer, "init", "--yes")
+    assert hint in said
+    assert (message or "Could not use /Volumes/workspace/default/tiny-shop") in said
+
+
+def test_a_volume_that_cannot_be_written(newcomer: Site) -> None:
+    """The push of data ends with one line, which names the grant."""
+    newcomer.call("init", "--yes")
+    newcomer.commit({}, "Prepared")
+    message = "User does not have WRITE VOLUME on Volume 'workspace.default.tiny-shop'."
+    newcomer.sandbox.faults.add(
+        "status", method="PUT", path="/api/2.0/fs/*", times=0, status=403, message=message
+    )
+    said = newcomer.call("push", status=1).output
+    assert f"{message} Ask for GRANT WRITE VOLUME ON VOLUME workspace.default.`tiny-shop`, or set" in said
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(400, "The daily quota of serverless compute is reached."), (429, "The limit of 5 tasks is reached.")],
+)
+def test_a_run_at_a_quota_or_limit(
+    newcomer: Site, monkeypatch: pytest.MonkeyPatch, status: int, message: str
+) -> None:
+    """The error says to wait, and there is no log of a run; Databricks asks to repeat after a status 429."""
+    newcomer.call("init", "--yes")
+    newcomer.commit({}, "Prepared")
+    newcomer.call("push")
+    monkeypatch.setattr(workspace, "_RETRY_SECONDS", 1)
+    monkeypatch.setattr(retry, "_WARN_AFTER_SECONDS", 0.01)
+    newcomer.sandbox.faults.add(
+        "status", path="/api/2.2/jobs/runs/submit", times=0, status=status, retry_after=0, message=message
+    )
+    *before, said = newcomer.call("run", status=1).output.strip().splitlines()
+    busy = "Databricks has not accepted the run for 0 s. It is busy, or at a limit; retrying ..."
+    assert busy in before or status == 400
+    assert said.startswith("Error: Could not submit a run as a job on serverless compute: ")
+    assert said.endswith(
+        f"{message} Wait until other runs have ended or the quota is renewed, then run again."
+    )
+    assert list(newcomer.sandbox.layout.volumes.rglob("runs/*")) == []
 
 
 @pytest.mark.parametrize(
@@ -173,7 +271,12 @@ def test_a_missing_catalog_or_schema(newcomer: Site, volume: str, hint: str) -> 
         (
             "PERMISSION_DENIED",
             "User does not have CREATE VOLUME on Schema 'workspace.default'.",
-            "CREATE VOLUME ON SCHEMA workspace.default, TO `user@example.com`",
+            "Ask for GRANT CREATE VOLUME ON SCHEMA workspace.default TO `user@example.com`",
+        ),
+        (
+            "PERMISSION_DENIED",
+            "Access denied",
+            "and for GRANT USE SCHEMA, CREATE VOLUME ON SCHEMA workspace.default, TO `user@example.com`",
         ),
         (
             "TABLE_ALREADY_EXISTS",
@@ -188,11 +291,9 @@ def test_a_volume_that_cannot_be_created(
 ) -> None:
     """The error has Databricks' message and a hint; nothing is written."""
     refuse_volumes(monkeypatch, newcomer, code, message)
-    said = newcomer.call("init", "--yes", status=1).output
+    said = refusal(newcomer, "init", "--yes")
     assert message in said
     assert hint in said
-    assert said.strip().count("\n") <= 2
-    assert newcomer.git("status", "--porcelain") == ""
 
 
 def test_a_dry_run_prints_the_calls(newcomer: Site) -> None:

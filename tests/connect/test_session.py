@@ -147,6 +147,23 @@ def test_a_machines_oauth_login_and_serverless_are_enough(project: tuple[Project
     assert list((volume / "user@example.com/02_intermediate/copied").glob("*/copied/_SUCCESS"))
 
 
+def test_without_clusters_spark_is_on_serverless_compute(project: tuple[Project, Shell]) -> None:
+    """No setting names a compute and none is visible: both commands say why, and nothing runs here."""
+    made, shell = project
+    made.write({"conf/databricks/databricks.yml": "data: {root: /Volumes/main/default/data/tiny}\n"})
+    copied = shell.home / "roots/Volumes/main/default/data/tiny/02_intermediate/copied"
+    shell.ok("kedro databricks sandbox switch --like=free-edition")
+    try:
+        for command in ("kedro run --env=databricks", f"kedro databricks run --connect {PROFILE}"):
+            shutil.rmtree(copied, ignore_errors=True)
+            ran = shell.ok(command, DATABRICKS_CONFIG_PROFILE="sandbox")
+            assert "You can see no all-purpose cluster, so Spark runs on serverless compute." in ran.err
+            assert "Spark runs on serverless compute of http://127.0.0.1" in ran.err
+            assert len(pd.read_parquet(copied)) == 1
+    finally:
+        shell.ok("kedro databricks sandbox switch --like=guide")
+
+
 def test_versions_on_dbfs_are_found_there(project: tuple[Project, Shell]) -> None:
     """The newest one is loaded, or the one that is asked for, and a new one is written beside them."""
     made, shell = project

@@ -409,12 +409,53 @@ def test_clusters_that_do_not_fit_the_data_root(site: Site) -> None:
 def test_serverless_with_a_volume(site: Site) -> None:
     """Every run becomes a job, and no cluster is checked."""
     found = compute(site, "serverless", root=VOLUME)
-    assert set(found) == {"cluster", "runtime"}
-    assert found["cluster"].level is Level.GREEN
+    assert set(found) == {"cluster", "runtime", "Spark code"}
+    assert (found["cluster"].level, found["Spark code"].level) == (Level.GREEN, Level.GREEN)
     assert (found["runtime"].level, found["runtime"].found) == (
         Level.GREEN,
         "serverless environment version 4",
     )
+
+
+SPARK_CODE = """\
+from functools import cache
+
+import functools
+
+
+@cache
+def session(spark, table):
+    spark.sparkContext.setLogLevel("WARN")
+    self.rdd = functools.cache(table.cache)
+    return (
+        table.select("rdd")
+        .cache()
+        .rdd
+    ), table.persist(level).unpersist()
+"""
+
+
+def test_spark_code_that_serverless_compute_refuses(site: Site) -> None:
+    """Each call is named with its line; ignored files, other files and names that only look alike are not."""
+    site.sandbox.like = "free-edition"  # no cluster is visible, so the compute is serverless
+    nodes = "src/tiny_shop/nodes.py"
+    site.write({nodes: SPARK_CODE, ".gitignore": "ignored.py\n", "src/ignored.py": SPARK_CODE})
+    site.write({"tests/test_nodes.py": SPARK_CODE, "src/tiny_shop/sql.txt": SPARK_CODE})
+    site.write({"conf/base/databricks.yml": CODE})
+
+    def found() -> Finding:
+        return next(each for each in of_workspace.compute(project_of(site)) if each.check == "Spark code")
+
+    said = found()
+    calls = ("8 .sparkContext", "12 .cache()", "13 .rdd", "14 .persist()", "14 .unpersist()")
+    named = ", ".join(f"{nodes}:{call}" for call in calls)
+    assert (said.level, said.found) == (Level.YELLOW, f"serverless compute refuses {named}")
+    site.write({"src/tiny_shop/more.py": "table.rdd\n"})
+    assert found().found.endswith(f"{named.rpartition(', ')[0]} and 1 more")
+    site.write({"src/tiny_shop/more.py": "def\n"})
+    assert found().found.startswith("src/tiny_shop/more.py is not valid Python: invalid syntax")
+    site.write({"src/tiny_shop/more.py": None, nodes: None})
+    assert found() == Finding("Spark code", Level.GREEN, "the source uses no RDDs, sparkContext or caching")
 
 
 @pytest.mark.parametrize(

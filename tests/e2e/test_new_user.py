@@ -1,13 +1,15 @@
-"""A new user on a workspace like Free Edition, with the defaults: from `kedro new` to the second run."""
+"""A new user on a workspace like Free Edition, who takes the defaults: the tutorial's commands there."""
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from demo import guide_edit
+from tests.docs.console import TUTORIAL, perform, steps
 from tests.e2e.commands import Shell
 
 if TYPE_CHECKING:
@@ -15,43 +17,38 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.processes
 
-PROFILE = "--profile=sandbox"
-RUN = f"kedro databricks run {PROFILE}"
 ROOT = "/Volumes/workspace/default/iris-databricks"
+ON_FREE_EDITION = {
+    "kedro databricks sandbox start": "kedro databricks sandbox start --like=free-edition",
+    "kedro databricks init": "kedro databricks init --yes",  # a person presses Enter
+}
 
 
-def test_the_defaults_lead_to_a_run(tmp_path: Path) -> None:
-    """With --profile and --yes only: serverless compute, a volume, the home folder; then the guide's edit."""
-    home = tmp_path / "home"
-    Shell(tmp_path, home).ok("kedro new --starter=pyspark-iris --name=iris-databricks")
-    shell = Shell(tmp_path / "iris-databricks", home)
-    shell.ok("kedro databricks sandbox start --like=free-edition")
+def test_the_tutorial_on_free_edition(tmp_path: Path) -> None:
+    """Every command works: serverless compute, a volume and the home folder, with no other option."""
+    shell = Shell(tmp_path, tmp_path / "home")
+    printed: dict[str, list[str]] = defaultdict(list)
+    *before, last = steps(TUTORIAL.read_text("utf-8"))
     try:
-        shell.ok("git init -q -b main")
-        shell.ok("git add .")
-        shell.ok("git commit -q -m First")
-        shell.ok(f"git init -q --bare -b main {tmp_path / 'remote.git'}")
-        shell.ok(f"git remote add origin {tmp_path / 'remote.git'}")
-        prepared = shell.ok(f"kedro databricks init --yes {PROFILE}").out
-        assert "Created the volume workspace.default.iris-databricks" in prepared
-        assert "/Workspace/Users/user@example.com/iris-databricks from" in prepared
-        shell.ok("git add -A")
-        shell.ok("git commit -q -m Prepared")
-        assert f"to {ROOT};" in shell.ok(f"kedro databricks push {PROFILE}").out
-        ran = shell.ok(RUN).out
-        assert "You can see no all-purpose cluster, so this runs on serverless compute, as a job." in ran
-        assert "Model has accuracy of 0.960 on test data." in ran
-        assert "Completed 3 out of 3 tasks" in ran
-        for name in ("pyspark.enabled", "maxRecordsPerBatch"):  # few can be set on serverless compute
-            assert f"Spark refuses the setting spark.sql.execution.arrow.{name}" in " ".join(ran.split())
-        shell.ok("git switch -q -c feat/modified-classifier")
-        guide_edit.apply(shell.folder / "src" / "iris_databricks" / "nodes.py")
-        shell.ok("git commit -q -a -m Modify")
-        shell.ok(f"kedro databricks push {PROFILE}")
-        again = shell.ok(RUN).out
-        assert "Model has accuracy of 1.000 on test data." in again
-        shell.ok(f"kedro databricks pull --data {PROFILE}")
-        metrics = json.loads((shell.folder / "data/08_reporting/metrics.json").read_text())
-        assert metrics["accuracy"] == pytest.approx(1)
+        for step in before:
+            there = replace(step, text=ON_FREE_EDITION.get(step.text, step.text))
+            printed[step.text].append("\n".join(perform(there, shell)))
     finally:
-        shell.ok("kedro databricks sandbox stop")
+        perform(last, shell)
+    assert printed.keys() >= ON_FREE_EDITION.keys()
+    [prepared] = printed["kedro databricks init"]
+    assert "Created the volume workspace.default.iris-databricks" in prepared
+    assert "/Workspace/Users/user@example.com/iris-databricks from" in prepared
+    [examined] = printed["kedro databricks doctor"]
+    assert {line.split()[0] for line in examined.splitlines()} <= {"green", "yellow"}
+    assert "green  Spark code" in examined
+    assert f"to {ROOT};" in printed["kedro databricks push"][0]
+    [ran], [again] = printed["kedro databricks run --env=databricks"], printed["kedro databricks run"]
+    assert "You can see no all-purpose cluster, so this runs on serverless compute, as a job." in ran
+    assert "Model has accuracy of 0.960 on test data." in ran
+    assert "Completed 3 out of 3 tasks" in ran
+    for name in ("pyspark.enabled", "maxRecordsPerBatch"):  # few can be set on serverless compute
+        assert f"Spark refuses the setting spark.sql.execution.arrow.{name}" in " ".join(ran.split())
+    assert "Model has accuracy of 1.000 on test data." in again
+    metrics = json.loads((shell.folder / "data/08_reporting/metrics.json").read_text())
+    assert metrics["accuracy"] == pytest.approx(1)

@@ -95,8 +95,20 @@ def test_a_job_run_whose_driver_was_short_of_memory(site: Site) -> None:
     assert "Run it again with less data" in said
 
 
+def test_a_job_run_that_waits_in_the_queue(site: Site) -> None:
+    """Databricks' reason is shown once; the run goes on to be followed."""
+    why = "The run was queued because the workspace is at its limit of active task runs."
+    run = {"state": {"life_cycle_state": "QUEUED"}, "status": {"queue_details": {"message": why}}}
+    answer(site, {"runs/get?": run})
+    said: list[str] = []
+    work = JobWork(site.workspace(), 7, said.append)
+    assert (work.ending(), work.ending()) == (None, None)
+    assert said == [f"The job run is queued: {why.lower()}"]
+
+
 def test_a_job_run_at_the_end_of_a_quota(site: Site) -> None:
     """The hint is to wait, whether the run is refused or ends so."""
+    assert "Wait until other runs" in ended(site, "MAX_CONCURRENT_RUNS_EXCEEDED", "Skipped.")
     said = ended(site, "RESOURCE_EXHAUSTED", "The daily quota of serverless compute is reached.")
     assert said.endswith("Wait until other runs have ended or the quota is renewed, then run again.")
     refusal = {"error_code": "QUOTA_EXCEEDED", "message": "The workspace runs 5 tasks already."}

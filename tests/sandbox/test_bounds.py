@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.app import MAX_UNAUTHENTICATED_BYTES, BodyLimit
-from kedro_databricks_hybrid.sandbox.core import removal, server_log
+from kedro_databricks_hybrid.sandbox.core import server_log
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from tests.sandbox.users_of_the_machine import ALLOWED
@@ -130,9 +130,9 @@ def test_deep_folders_of_a_notebook_can_be_deleted(running: Running, http: httpx
     layout = running.sandbox.layout
     for top in (layout.workspace / HOME[1:], layout.dbfs, layout.scratch):
         make_deep(top / "top")
-    for path, top in (("workspace", f"{HOME}/top"), ("dbfs", "/top")):
-        assert http.get(f"/api/2.0/{path}/list", params={"path": top}).status_code == 200
-        answer = http.post(f"/api/2.0/{path}/delete", json={"path": top, "recursive": True})
+    for api, path in (("workspace", f"{HOME}/top"), ("dbfs", "/top")):
+        assert http.get(f"/api/2.0/{api}/list", params={"path": path}).status_code == 200
+        answer = http.post(f"/api/2.0/{api}/delete", json={"path": path, "recursive": True})
         assert answer.status_code == 200, answer.text
     assert not (layout.workspace / HOME[1:] / "top").exists()
     assert not (layout.dbfs / "top").exists()
@@ -166,21 +166,22 @@ def test_read_only_folders_are_deleted(tmp_path: Path) -> None:
     assert done.stdout == "False\n"
 
 
-def test_links_are_deleted_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What they lead to stays; so it does on systems whose functions take no folder."""
-    for name in ("one", "two"):
-        (tmp_path / "kept").mkdir(exist_ok=True)
-        (tmp_path / "kept/file").write_text("x")
-        (tmp_path / name / "sub").mkdir(parents=True)
-        (tmp_path / name / "sub/link").symlink_to(tmp_path / "kept")
-        (tmp_path / name / "link").symlink_to(tmp_path / "kept/file")
-        remove_tree(tmp_path / name)
-        (tmp_path / "link").symlink_to(tmp_path / "kept")
-        remove_tree(tmp_path / "link")
-        (tmp_path / "link").unlink()
-        assert [path.name for path in tmp_path.rglob("*")] == ["kept", "file"]
-        monkeypatch.setattr(os, "supports_dir_fd", set())
-    assert removal.os.supports_dir_fd == set()
+@pytest.mark.parametrize("functions", [os.supports_dir_fd, set()], ids=["this system", "without dir_fd"])
+def test_links_are_deleted_not_followed(
+    tmp_path: Path, functions: set[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they lead to stays, also if a link is given."""
+    monkeypatch.setattr(os, "supports_dir_fd", functions)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/file").write_text("x")
+    (tmp_path / "top/sub").mkdir(parents=True)
+    (tmp_path / "top/sub/link").symlink_to(tmp_path / "kept")
+    (tmp_path / "top/link").symlink_to(tmp_path / "kept/file")
+    (tmp_path / "link").symlink_to(tmp_path / "kept")
+    remove_tree(tmp_path / "top")
+    remove_tree(tmp_path / "link")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "link"]
+    assert (tmp_path / "kept/file").read_text() == "x"
 
 
 def test_the_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from demo import guide_edit
+from kedro_databricks_hybrid.project.notebook import Content
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,6 +100,13 @@ def test_layout(project_source: Path) -> None:
     assert [each.name for each in sorted((project_source / "data").iterdir())] == LAYERS.split()
     assert (project_source / "conf/databricks/databricks.yml").is_file()
     assert "pyspark" not in (project_source / "requirements.txt").read_text(encoding="utf-8")
+
+
+def test_its_notebook_has_the_cells_that_init_writes(project_source: Path) -> None:
+    """Which are right in any Git folder; init writes no second notebook."""
+    notebook = json.loads((project_source / "notebooks/iris.ipynb").read_text(encoding="utf-8"))
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert cells == Content(takes_jobs=False).cells
 
 
 def test_git_takes_the_example_and_no_other_data(new_project: Callable[[str], Path]) -> None:

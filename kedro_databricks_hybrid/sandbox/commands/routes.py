@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.commands.model import Command, Context
+from kedro_databricks_hybrid.sandbox.core.bodies import limited_body
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, LegacyError
-from kedro_databricks_hybrid.sandbox.core.fields import limited_body
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.kernel import process
 

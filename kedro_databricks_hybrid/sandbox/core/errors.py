@@ -48,6 +48,11 @@ def invalid(message: str) -> ApiError:
     return ApiError(400, "INVALID_PARAMETER_VALUE", message)
 
 
+def absent(name: str) -> ApiError:
+    """Return the error for a required parameter that is missing or empty."""
+    return invalid(f"Missing required field: {name}")
+
+
 def malformed(message: str) -> ApiError:
     """Return the error for a body or a field of the wrong type."""
     return ApiError(400, "MALFORMED_REQUEST", message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kedro_databricks_hybrid.sandbox.core.bodies import Body
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
 from kedro_databricks_hybrid.sandbox.core.fields import query
 
@@ -42,6 +43,23 @@ class Page:
     def next(self, total: int) -> dict[str, str]:
         """Return the field that names the next page of `total` entries, none after the last page."""
         return {"next_page_token": str(self.end)} if total > self.end else {}
+
+
+class Paged(Body):
+    """The parameters of a list whose pages are named by tokens; the tokens are positions."""
+
+    page_token: str = ""
+
+    def page(self, size: int) -> Page:
+        """Return the page of at most `size` entries that the request asks for.
+
+        Raises:
+            ApiError: 400 for a token that no answer gave.
+        """
+        position = self.page_token or "0"
+        if not (position.isascii() and position.isdigit() and len(position) < _MAX_TOKEN_DIGITS):
+            raise invalid("Invalid page token")
+        return Page(int(position), size)
 
 
 def page(fields: Fields, size: int, *, cursor: str = "page_token", offset: str = "") -> Page:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import base64
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from kedro_databricks_hybrid.sandbox.core.bodies import Base64, Body, Flag, Integer, Required, body, form
+from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, missing
-from kedro_databricks_hybrid.sandbox.core.fields import body, form, query
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.core.uploads import new_upload, save
 from kedro_databricks_hybrid.sandbox.dbfs.model import DEFAULT_READ_BYTES, Dbfs
@@ -35,6 +36,40 @@ MAX_BLOCK_BYTES = 1024 * 1024
 IDLE_SECONDS = 600.0
 
 
+class _Path(Body):
+    path: Required
+
+
+class _Create(_Path):
+    overwrite: Flag = False
+
+
+class _Put(_Create):
+    contents: Base64 = b""
+
+
+class _Read(_Path):
+    offset: Integer = 0
+    length: Integer = DEFAULT_READ_BYTES
+
+
+class _Delete(_Path):
+    recursive: Flag = False
+
+
+class _Move(Body):
+    source_path: Required
+    destination_path: Required
+
+
+class _Handle(Body):
+    handle: Integer
+
+
+class _Block(_Handle):
+    data: Base64 = b""
+
+
 class _Api:
     """The handlers of this family."""
 
@@ -43,79 +78,50 @@ class _Api:
         self._scratch = sandbox.layout.scratch
         self._streams = DbfsStreams(dbfs, self._scratch)
 
-    async def get_status(self, request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(self._dbfs.status, query(request).text("path")))
+    def get_status(self, request: Request, given: _Path) -> dict[str, Any]:
+        return self._dbfs.status(given.path)
 
-    async def list_folder(self, request: Request) -> Response:
-        files = await run_in_threadpool(self._dbfs.list_folder, query(request).text("path"))
-        return JSONResponse({"files": files} if files else {})
+    def list_folder(self, request: Request, given: _Path) -> dict[str, Any]:
+        files = self._dbfs.list_folder(given.path)
+        return {"files": files} if files else {}
 
-    async def mkdirs(self, request: Request) -> Response:
-        await run_in_threadpool(self._dbfs.mkdirs, (await body(request)).text("path"))
-        return JSONResponse({})
+    def mkdirs(self, request: Request, given: _Path) -> None:
+        self._dbfs.mkdirs(given.path)
 
     async def put(self, request: Request) -> Response:
         upload = new_upload(self._scratch)
         try:
             if request.headers.get("content-type", "").startswith("multipart/"):
-                async with form(request, MAX_FORM_BYTES, _FORM_TOO_LARGE) as (fields, file):
+                async with form(request, _Put, MAX_FORM_BYTES, _FORM_TOO_LARGE) as (given, file):
                     await run_in_threadpool(save, file, upload)
             else:
-                fields = await body(request)
-                content = fields.content("contents")
-                check_block(content)
-                await run_in_threadpool(upload.write_bytes, content)
-            await run_in_threadpool(
-                self._dbfs.put_in_place, upload, fields.text("path"), overwrite=fields.flag("overwrite")
-            )
+                given = await body(request, _Put)
+                check_block(given.contents)
+                await run_in_threadpool(upload.write_bytes, given.contents)
+            await run_in_threadpool(self._dbfs.put_in_place, upload, given.path, overwrite=given.overwrite)
         finally:
             upload.unlink(missing_ok=True)
         return JSONResponse({})
 
-    async def create(self, request: Request) -> Response:
-        fields = await body(request)
-        handle = await run_in_threadpool(
-            self._streams.create,
-            request.state.user.name,
-            fields.text("path"),
-            overwrite=fields.flag("overwrite"),
-        )
-        return JSONResponse({"handle": handle})
+    def create(self, request: Request, given: _Create) -> dict[str, Any]:
+        user = request.state.user.name
+        return {"handle": self._streams.create(user, given.path, overwrite=given.overwrite)}
 
-    async def add_block(self, request: Request) -> Response:
-        fields = await body(request)
-        await run_in_threadpool(
-            self._streams.add_block,
-            request.state.user.name,
-            fields.number("handle"),
-            fields.content("data"),
-        )
-        return JSONResponse({})
+    def add_block(self, request: Request, given: _Block) -> None:
+        self._streams.add_block(request.state.user.name, given.handle, given.data)
 
-    async def close(self, request: Request) -> Response:
-        handle = (await body(request)).number("handle")
-        await run_in_threadpool(self._streams.close, request.state.user.name, handle)
-        return JSONResponse({})
+    def close(self, request: Request, given: _Handle) -> None:
+        self._streams.close(request.state.user.name, given.handle)
 
-    async def read(self, request: Request) -> Response:
-        fields = query(request)
-        data = await run_in_threadpool(
-            self._dbfs.read,
-            fields.text("path"),
-            fields.number("offset", 0),
-            fields.number("length", DEFAULT_READ_BYTES),
-        )
-        return JSONResponse({"bytes_read": len(data), "data": base64.b64encode(data).decode()})
+    def read(self, request: Request, given: _Read) -> dict[str, Any]:
+        data = self._dbfs.read(given.path, given.offset, given.length)
+        return {"bytes_read": len(data), "data": base64.b64encode(data).decode()}
 
-    async def delete(self, request: Request) -> Response:
-        fields = await body(request)
-        await run_in_threadpool(self._dbfs.delete, fields.text("path"), recursive=fields.flag("recursive"))
-        return JSONResponse({})
+    def delete(self, request: Request, given: _Delete) -> None:
+        self._dbfs.delete(given.path, recursive=given.recursive)
 
-    async def move(self, request: Request) -> Response:
-        fields = await body(request)
-        await run_in_threadpool(self._dbfs.move, fields.text("source_path"), fields.text("destination_path"))
-        return JSONResponse({})
+    def move(self, request: Request, given: _Move) -> None:
+        self._dbfs.move(given.source_path, given.destination_path)
 
 
 def routes(sandbox: Sandbox) -> list[Route]:
@@ -123,16 +129,16 @@ def routes(sandbox: Sandbox) -> list[Route]:
     api = _Api(sandbox, Dbfs(sandbox))
     base = "/api/2.0/dbfs"
     return [
-        Route(f"{base}/get-status", api.get_status, methods=["GET"]),
-        Route(f"{base}/list", api.list_folder, methods=["GET"]),
-        Route(f"{base}/mkdirs", api.mkdirs, methods=["POST"]),
+        endpoint("GET", f"{base}/get-status", _Path, api.get_status),
+        endpoint("GET", f"{base}/list", _Path, api.list_folder),
+        endpoint("POST", f"{base}/mkdirs", _Path, api.mkdirs),
         Route(f"{base}/put", api.put, methods=["POST"]),
-        Route(f"{base}/create", api.create, methods=["POST"]),
-        Route(f"{base}/add-block", api.add_block, methods=["POST"]),
-        Route(f"{base}/close", api.close, methods=["POST"]),
-        Route(f"{base}/read", api.read, methods=["GET"]),
-        Route(f"{base}/delete", api.delete, methods=["POST"]),
-        Route(f"{base}/move", api.move, methods=["POST"]),
+        endpoint("POST", f"{base}/create", _Create, api.create),
+        endpoint("POST", f"{base}/add-block", _Block, api.add_block),
+        endpoint("POST", f"{base}/close", _Handle, api.close),
+        endpoint("GET", f"{base}/read", _Read, api.read),
+        endpoint("POST", f"{base}/delete", _Delete, api.delete),
+        endpoint("POST", f"{base}/move", _Move, api.move),
     ]
 
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from kedro_databricks_hybrid.sandbox.core.fields import limited_body
+from kedro_databricks_hybrid.sandbox.core.bodies import limited_body
 from kedro_databricks_hybrid.sandbox.identity.tokens import LIFETIME_SECONDS
 
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from pydantic import Field
 
-from kedro_databricks_hybrid.sandbox.core.errors import invalid
-from kedro_databricks_hybrid.sandbox.core.fields import Fields, body, query
+from kedro_databricks_hybrid.sandbox.core.bodies import Body, Flag, Integer, Required
+from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint
+from kedro_databricks_hybrid.sandbox.core.errors import absent, invalid
 from kedro_databricks_hybrid.sandbox.core.layout import names_of
-from kedro_databricks_hybrid.sandbox.core.pages import page
+from kedro_databricks_hybrid.sandbox.core.pages import Paged
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.repos.credentials import provider_named
 from kedro_databricks_hybrid.sandbox.repos.git import Ref, checked_url
@@ -19,6 +19,7 @@ from kedro_databricks_hybrid.sandbox.repos.model import Repo
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.routing import Route
 
     from kedro_databricks_hybrid.sandbox.repos.credentials import GitCredential
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
@@ -32,6 +33,44 @@ _PROVIDER_OF_HOST = {
 }
 
 
+class _Source(Body):
+    sparse_checkout: dict[str, Any] | None = None
+    git_credential_id: Integer | None = None
+
+    @property
+    def patterns(self) -> tuple[str, ...] | None:
+        """The sparse-checkout patterns, None if no sparse checkout was asked for."""
+        if self.sparse_checkout is None:
+            return None
+        patterns = self.sparse_checkout.get("patterns") or []
+        if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
+            raise invalid("sparse_checkout.patterns must be a list of strings")
+        if any(not pattern or "\0" in pattern or not pattern.isprintable() for pattern in patterns):
+            raise invalid("Invalid sparse-checkout cone pattern")
+        return tuple(patterns)
+
+
+class _Create(_Source):
+    url: Required
+    provider: Required | None = None
+    path: str = ""
+
+
+class _List(Paged):
+    path_prefix: str = ""
+    page_token: str = Field("", alias="next_page_token")
+
+
+class _Repo(Body):
+    repo_id: Integer
+
+
+class _Update(_Repo, _Source):
+    branch: Required | None = None
+    tag: Required | None = None
+    dangerously_force_discard_all: Flag = False
+
+
 class _Api:
     """The handlers of this family."""
 
@@ -39,27 +78,22 @@ class _Api:
         self._sandbox = sandbox
         self._repos = sandbox.repos
 
-    async def create(self, request: Request) -> Response:
-        fields = await body(request)
+    async def create(self, request: Request, given: _Create) -> dict[str, Any]:
         user = request.state.user
-        url = checked_url(fields.text("url"))
-        provider = _provider(fields, url)
-        default_path = f"/Repos/{user.name}/{_name_in(url)}"
-        names = names_of(fields.text("path", default_path) or default_path)
+        url = checked_url(given.url)
+        provider = _provider(given.provider, url)
+        names = names_of(given.path or f"/Repos/{user.name}/{_name_in(url)}")
         _check_path(names)
         self._sandbox.access.check(user, names)
-        sparse = _patterns(fields) if fields.has("sparse_checkout") else None
-        planned = Repo(new_id(), names, url, provider, sparse)
-        credential = self._credential(request, fields, planned)
-        repo = await self._repos.create(planned, credential)
-        return JSONResponse(await self._describe(repo))
+        planned = Repo(new_id(), names, url, provider, given.patterns)
+        credential = self._credential(request, given, planned)
+        return await self._describe(await self._repos.create(planned, credential))
 
-    async def list_page(self, request: Request) -> Response:
-        fields = query(request)
-        prefix = fields.text("path_prefix", "").removeprefix("/Workspace")
+    async def list_page(self, request: Request, given: _List) -> dict[str, Any]:
+        prefix = given.path_prefix.removeprefix("/Workspace")
         if prefix in {"", "/"}:
             prefix = "/Repos"
-        part = page(fields, PAGE_SIZE, cursor="next_page_token")
+        part = given.page(PAGE_SIZE)
         user = request.state.user
         visible = [
             repo
@@ -67,43 +101,39 @@ class _Api:
             if repo.path.startswith(prefix) and self._sandbox.access.may(user, repo.names)
         ]
         shown = [await self._describe(repo) for repo in part.of(visible)]
-        return JSONResponse({**({"repos": shown} if shown else {}), **part.next(len(visible))})
+        return {**({"repos": shown} if shown else {}), **part.next(len(visible))}
 
-    async def get(self, request: Request) -> Response:
-        return JSONResponse(await self._describe(self._named(request)))
+    async def get(self, request: Request, given: _Repo) -> dict[str, Any]:
+        return await self._describe(self._named(request, given))
 
-    async def update(self, request: Request) -> Response:
-        fields = await body(request)
-        repo = self._named(request)
-        if fields.has("branch") and fields.has("tag"):
+    async def update(self, request: Request, given: _Update) -> None:
+        repo = self._named(request, given)
+        if given.branch and given.tag:
             raise invalid("Only one of branch and tag can be specified.")
-        credential = self._credential(request, fields, repo)
-        if fields.has("sparse_checkout"):
-            await self._repos.set_sparse(repo, _patterns(fields))
+        credential = self._credential(request, given, repo)
+        if given.patterns is not None:
+            await self._repos.set_sparse(repo, given.patterns)
             repo = self._repos.get(repo.repo_id)
-        discard = fields.flag("dangerously_force_discard_all")
-        if fields.has("branch"):
-            await self._repos.switch(repo, Ref.branch(fields.text("branch")), credential, discard=discard)
-        elif fields.has("tag"):
-            await self._repos.switch(repo, Ref.tag(fields.text("tag")), credential, discard=discard)
-        elif not fields.has("sparse_checkout"):
+        ref = Ref.branch(given.branch) if given.branch else Ref.tag(given.tag) if given.tag else None
+        if ref is not None:
+            discard = given.dangerously_force_discard_all
+            await self._repos.switch(repo, ref, credential, discard=discard)
+        elif given.patterns is None:
             raise invalid("One of branch and tag must be specified.")
-        return JSONResponse({})
 
-    async def delete(self, request: Request) -> Response:
-        await self._repos.remove(self._named(request))
-        return JSONResponse({})
+    async def delete(self, request: Request, given: _Repo) -> None:
+        await self._repos.remove(self._named(request, given))
 
-    def _named(self, request: Request) -> Repo:
-        repo = self._repos.get(Fields(request.path_params).number("repo_id"))
+    def _named(self, request: Request, given: _Repo) -> Repo:
+        repo = self._repos.get(given.repo_id)
         self._sandbox.access.check(request.state.user, repo.names)
         return repo
 
-    def _credential(self, request: Request, fields: Fields, repo: Repo) -> GitCredential | None:
+    def _credential(self, request: Request, given: _Source, repo: Repo) -> GitCredential | None:
         """Return the credential for the remote; none for a remote on this machine."""
         owner = request.state.user.name
-        if fields.has("git_credential_id"):
-            return self._sandbox.git_credentials.get(owner, fields.number("git_credential_id"))
+        if given.git_credential_id is not None:
+            return self._sandbox.git_credentials.get(owner, given.git_credential_id)
         if urlsplit(repo.url).scheme not in {"https", "http"}:
             return None
         return self._sandbox.git_credentials.default(owner, repo.provider)
@@ -130,20 +160,20 @@ def routes(sandbox: Sandbox) -> list[Route]:
     api = _Api(sandbox)
     base = "/api/2.0/repos"
     return [
-        Route(base, api.create, methods=["POST"]),
-        Route(base, api.list_page, methods=["GET"]),
-        Route(f"{base}/{{repo_id}}", api.get, methods=["GET"]),
-        Route(f"{base}/{{repo_id}}", api.update, methods=["PATCH"]),
-        Route(f"{base}/{{repo_id}}", api.delete, methods=["DELETE"]),
+        endpoint("POST", base, _Create, api.create),
+        endpoint("GET", base, _List, api.list_page),
+        endpoint("GET", f"{base}/{{repo_id}}", _Repo, api.get),
+        endpoint("PATCH", f"{base}/{{repo_id}}", _Update, api.update),
+        endpoint("DELETE", f"{base}/{{repo_id}}", _Repo, api.delete),
     ]
 
 
-def _provider(fields: Fields, url: str) -> str:
-    if fields.has("provider"):
-        return provider_named(fields.text("provider"))
+def _provider(given: str | None, url: str) -> str:
+    if given is not None:
+        return provider_named(given)
     host = urlsplit(url).hostname or ""
     if host not in _PROVIDER_OF_HOST:
-        raise invalid("Missing required field: provider")
+        raise absent("provider")
     return _PROVIDER_OF_HOST[host]
 
 
@@ -154,12 +184,3 @@ def _name_in(url: str) -> str:
 def _check_path(names: tuple[str, ...]) -> None:
     if len(names) < 2 or (names[0] == "Repos" and len(names) != 3):
         raise invalid("Repo path must be in the format /Repos/{folder}/{repo-name}, or outside of /Repos.")
-
-
-def _patterns(fields: Fields) -> tuple[str, ...]:
-    patterns = fields.mapping("sparse_checkout").get("patterns") or []
-    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
-        raise invalid("sparse_checkout.patterns must be a list of strings")
-    if any(not pattern or "\0" in pattern or not pattern.isprintable() for pattern in patterns):
-        raise invalid("Invalid sparse-checkout cone pattern")
-    return tuple(patterns)

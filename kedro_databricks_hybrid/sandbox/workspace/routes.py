@@ -13,8 +13,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.core.atomic import write_atomically
-from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, exists, invalid
-from kedro_databricks_hybrid.sandbox.core.fields import body, form, query
+from kedro_databricks_hybrid.sandbox.core.bodies import (
+    Base64,
+    Body,
+    Flag,
+    Integer,
+    Required,
+    body,
+    form,
+    query,
+)
+from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError, absent, denied, exists, invalid
 from kedro_databricks_hybrid.sandbox.core.layout import names_of
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.core.uploads import received
@@ -27,7 +37,6 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from kedro_databricks_hybrid.sandbox.core.fields import Fields
     from kedro_databricks_hybrid.sandbox.identity.users import User
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
@@ -45,6 +54,42 @@ _FILE_TOO_LARGE = ApiError(
 )
 
 
+class _Path(Body):
+    path: Required
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return names_of(self.path)
+
+
+class _GetStatus(_Path):
+    return_git_info: Flag = False
+
+
+class _List(_Path):
+    notebooks_modified_after: Integer = 0
+
+
+class _Delete(_Path):
+    recursive: Flag = False
+
+
+class _Import(_Path):
+    content: Base64 = b""
+    format: str = "SOURCE"
+    language: str = ""
+    overwrite: Flag = False
+
+
+class _ImportFile(Body):
+    overwrite: Flag = False
+
+
+class _Export(_Path):
+    format: str = "SOURCE"
+    direct_download: Flag = False
+
+
 class _ObjectsApi:
     """The handlers of this family."""
 
@@ -52,53 +97,36 @@ class _ObjectsApi:
         self._sandbox = sandbox
         self._tree = sandbox.tree
 
-    async def get_status(self, request: Request) -> Response:
-        fields = query(request)
-        names = names_of(fields.text("path"))
-        entry = await run_in_threadpool(self._tree.find, request.state.user, names)
+    async def get_status(self, request: Request, given: _GetStatus) -> dict[str, Any]:
+        entry = await run_in_threadpool(self._tree.find, request.state.user, given.names)
         shown = await run_in_threadpool(self._tree.describe, entry)
-        if fields.flag("return_git_info"):
+        if given.return_git_info:
             await self._add_git_info(shown, entry)
-        return JSONResponse(shown)
+        return shown
 
-    async def list_folder(self, request: Request) -> Response:
-        fields = query(request)
-        names = names_of(fields.text("path"))
-        after = fields.number("notebooks_modified_after", 0)
+    def list_folder(self, request: Request, given: _List) -> dict[str, Any]:
+        user, after = request.state.user, given.notebooks_modified_after
+        entry = self._tree.find(user, given.names)
+        is_folder = entry.kind in {"DIRECTORY", "REPO"}
+        entries = self._tree.children(user, entry) if is_folder else [entry]
+        shown: list[dict[str, Any]] = []
+        for child in entries:
+            with suppress(FileNotFoundError):  # just deleted
+                shown.append(self._tree.describe(child))
+        objects = [item for item in shown if item.get("modified_at", after) >= after]
+        return {"objects": objects} if objects else {}
 
-        def work(user: User) -> list[dict[str, Any]]:
-            entry = self._tree.find(user, names)
-            is_folder = entry.kind in {"DIRECTORY", "REPO"}
-            entries = self._tree.children(user, entry) if is_folder else [entry]
-            shown: list[dict[str, Any]] = []
-            for child in entries:
-                with suppress(FileNotFoundError):  # just deleted
-                    shown.append(self._tree.describe(child))
-            return [item for item in shown if item.get("modified_at", after) >= after]
-
-        objects = await run_in_threadpool(work, request.state.user)
-        return JSONResponse({"objects": objects} if objects else {})
-
-    async def mkdirs(self, request: Request) -> Response:
-        names = names_of((await body(request)).text("path"))
-        await run_in_threadpool(self._mkdirs, request.state.user, names)
-        return JSONResponse({})
-
-    async def delete(self, request: Request) -> Response:
-        fields = await body(request)
-        names = names_of(fields.text("path"))
-        user = request.state.user
-        recursive = fields.flag("recursive")
-        entry = await run_in_threadpool(self._deletable, user, names)
+    async def delete(self, request: Request, given: _Delete) -> None:
+        entry = await run_in_threadpool(self._deletable, request.state.user, given.names)
         is_folder = entry.kind in {"DIRECTORY", "REPO"} and not entry.disk_path.is_symlink()
-        if is_folder and not recursive and await run_in_threadpool(lambda: any(entry.disk_path.iterdir())):
+        is_empty = not is_folder or not await run_in_threadpool(lambda: any(entry.disk_path.iterdir()))
+        if not (given.recursive or is_empty):
             raise ApiError(400, "DIRECTORY_NOT_EMPTY", f"Folder ({entry.path}) is not empty")
         if is_folder:
-            await self._sandbox.repos.remove_below(names)
+            await self._sandbox.repos.remove_below(given.names)
             await run_in_threadpool(remove_tree, entry.disk_path)
         else:
             await run_in_threadpool(entry.disk_path.unlink, missing_ok=True)
-        return JSONResponse({})
 
     def _deletable(self, user: User, names: tuple[str, ...]) -> Entry:
         """Return the object to delete; for a link the link itself, not its target."""
@@ -118,7 +146,8 @@ class _ObjectsApi:
             return entry
         return Entry(names, unresolved, entry.kind)
 
-    def _mkdirs(self, user: User, names: tuple[str, ...]) -> None:
+    def mkdirs(self, request: Request, given: _Path) -> None:
+        user, names = request.state.user, given.names
         if names == ("Users",) or (names[:1] == ("Users",) and names[1] != user.name):
             self._tree.find(user, names[:2])
         if names[:1] == ("Repos",) and len(names) > 2 and self._sandbox.repos.around(names) is None:
@@ -157,10 +186,10 @@ def routes(sandbox: Sandbox) -> list[Route]:
     """Return the routes of this family."""
     api = _ObjectsApi(sandbox)
     return [
-        Route("/api/2.0/workspace/get-status", api.get_status, methods=["GET"]),
-        Route("/api/2.0/workspace/list", api.list_folder, methods=["GET"]),
-        Route("/api/2.0/workspace/mkdirs", api.mkdirs, methods=["POST"]),
-        Route("/api/2.0/workspace/delete", api.delete, methods=["POST"]),
+        endpoint("GET", "/api/2.0/workspace/get-status", _GetStatus, api.get_status),
+        endpoint("GET", "/api/2.0/workspace/list", _List, api.list_folder),
+        endpoint("POST", "/api/2.0/workspace/mkdirs", _Path, api.mkdirs),
+        endpoint("POST", "/api/2.0/workspace/delete", _Delete, api.delete),
     ]
 
 
@@ -173,46 +202,45 @@ class _ContentApi:
 
     async def import_object(self, request: Request) -> Response:
         if request.headers.get("content-type", "").startswith("multipart/"):
-            async with form(request, MAX_BYTES, _TOO_LARGE) as (fields, file):
+            async with form(request, _Import, MAX_BYTES, _TOO_LARGE) as (given, file):
                 content = await run_in_threadpool(file.read)
         else:
-            fields = await body(request, _TOO_LARGE)
-            content = fields.content("content")
+            given = await body(request, _Import, _TOO_LARGE)
+            content = given.content
         if len(content) > MAX_BYTES:
             raise _TOO_LARGE
-        await run_in_threadpool(self._import, request.state.user, fields, content)
+        await run_in_threadpool(self._import, request.state.user, given, content)
         return JSONResponse({})
 
     async def import_file(self, request: Request) -> Response:
         user = request.state.user
         names = names_of("/" + request.path_params["path"].lstrip("/"))
-        overwrite = query(request).flag("overwrite")
+        overwrite = query(request, _ImportFile).overwrite
         await run_in_threadpool(self._check_file_free, user, names, overwrite=overwrite)
         async with received(request, self._scratch, MAX_FILE_BYTES, _FILE_TOO_LARGE) as upload:
             disk_path = await run_in_threadpool(self._check_file_free, user, names, overwrite=overwrite)
             await run_in_threadpool(upload.replace, disk_path)
         return JSONResponse({})
 
-    async def export(self, request: Request) -> Response:
-        fields = query(request)
-        content, file_type = await run_in_threadpool(self._export, request.state.user, fields)
+    def export(self, request: Request, given: _Export) -> dict[str, str] | Response:
+        content, file_type = self._exported(request.state.user, given)
         if len(content) > MAX_BYTES:
             raise _TOO_LARGE
-        if fields.flag("direct_download"):
+        if given.direct_download:
             return Response(content, media_type="application/octet-stream")
-        return JSONResponse({"content": base64.b64encode(content).decode(), "file_type": file_type})
+        return {"content": base64.b64encode(content).decode(), "file_type": file_type}
 
-    def _import(self, user: User, fields: Fields, content: bytes) -> None:
-        names = names_of(fields.text("path"))
+    def _import(self, user: User, given: _Import, content: bytes) -> None:
+        names = given.names
         if not names:
             raise invalid("The root folder cannot be replaced.")
-        file_name, content = _as_file(fields, names[-1], content)
+        file_name, content = _as_file(given, names[-1], content)
         self._tree.parent(user, names)
         language = notebook_files.language_in(file_name, content)
         object_name = file_name.rsplit(".", 1)[0] if language else file_name
         existing = self._tree.seek(user, (*names[:-1], object_name))
         if existing is not None:
-            _check_overwrite(existing, is_notebook=language is not None, overwrite=fields.flag("overwrite"))
+            _check_overwrite(existing, is_notebook=language is not None, overwrite=given.overwrite)
         disk_path = self._tree.disk_path(user, (*names[:-1], file_name))
         write_atomically(disk_path, content, draft_folder=self._scratch)
         if existing is not None and existing.disk_path != disk_path:
@@ -230,9 +258,9 @@ class _ContentApi:
             raise ApiError(409, "ALREADY_EXISTS", f"The file {path} already exists.")
         return self._tree.disk_path(user, names)
 
-    def _export(self, user: User, fields: Fields) -> tuple[bytes, str]:
-        kind = fields.text("format", "SOURCE")
-        entry = self._tree.find(user, names_of(fields.text("path")))
+    def _exported(self, user: User, given: _Export) -> tuple[bytes, str]:
+        kind = given.format
+        entry = self._tree.find(user, given.names)
         if entry.kind in {"DIRECTORY", "REPO"}:
             if kind not in {"SOURCE", "AUTO"}:
                 raise invalid(f"Format {kind[:50]} is not supported for folders.")
@@ -268,21 +296,23 @@ def content_routes(sandbox: Sandbox) -> list[Route]:
     api = _ContentApi(sandbox)
     return [
         Route("/api/2.0/workspace/import", api.import_object, methods=["POST"]),
-        Route("/api/2.0/workspace/export", api.export, methods=["GET"]),
+        endpoint("GET", "/api/2.0/workspace/export", _Export, api.export),
         Route("/api/2.0/workspace-files/import-file/{path:path}", api.import_file, methods=["POST"]),
     ]
 
 
-def _as_file(fields: Fields, name: str, content: bytes) -> tuple[str, bytes]:
+def _as_file(given: _Import, name: str, content: bytes) -> tuple[str, bytes]:
     """Return the file name and the content under which an imported object is kept."""
-    kind = fields.text("format", "SOURCE")
+    kind = given.format
     if kind in {"AUTO", "RAW"}:
         return name, content
     if kind == "JUPYTER":
         notebook_files.cells_of_jupyter(content)
         return name.removesuffix(".ipynb") + ".ipynb", content
     if kind == "SOURCE":
-        language = fields.text("language")
+        language = given.language
+        if not language:
+            raise absent("language")
         if language not in notebook_files.LANGUAGES:
             raise invalid(f"Unknown language {language[:50]!r}.")
         return name + notebook_files.extension_of(language), notebook_files.with_header(content, language)

@@ -6,6 +6,7 @@ import io
 import threading
 from typing import TYPE_CHECKING, BinaryIO
 
+from kedro_databricks_hybrid.databricks.grants import in_sql
 from kedro_databricks_hybrid.databricks.volume_paths import split
 from kedro_databricks_hybrid.errors import NotFoundError, TransferError
 from kedro_databricks_hybrid.transfer.checks import explained
@@ -56,9 +57,10 @@ class VolumeTree:
             with explained(f"use {volume}"):
                 self._api.get_directory_metadata(str(volume))
         except NotFoundError as error:
+            name = in_sql(".".join(volume.parts[2:]))
             raise TransferError(
                 f"The volume {volume} does not exist, or you have no access to it.",
-                hint=f"Create it (`kedro databricks init`, or CREATE VOLUME {'.'.join(volume.parts[2:])}), "
+                hint=f"Create it (`kedro databricks init`, or CREATE VOLUME {name}), "
                 "or set another data.root in databricks.yml.",
             ) from error
 

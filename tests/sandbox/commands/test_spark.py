@@ -133,21 +133,31 @@ def test_tables_are_kept_in_the_context(notebook: Notebook) -> None:
     assert notebook.text("spark.table('four').count()") == "4\n"
 
 
-def test_cancelling_ends_the_spark_job(notebook: Notebook) -> None:
+def test_cancelling_ends_the_spark_job(notebook: Notebook, tmp_path: Path) -> None:
     """A cancelled command leaves no job running, and Spark answers afterwards."""
-    code = "sc.parallelize(range(2), 2).map(lambda x: __import__('time').sleep(120)).count()"
+    started = tmp_path / "started"
+    code = f"""
+def wait(x):
+    import pathlib, time
+    pathlib.Path({str(started)!r}).touch()
+    time.sleep(120)
+sc.parallelize(range(2), 2).map(wait).count()
+"""
     running = notebook.submit(code)
-    notebook.wait(running, "Running")
-    time.sleep(3)  # until the job has tasks
+    deadline = time.monotonic() + 120
+    while not started.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     notebook.ask("POST", "commands/cancel", commandId=running).raise_for_status()
     assert notebook.wait(running)["status"] == "Cancelled"
     assert notebook.text("spark.range(7).count()") == "7\n"
     assert notebook.text("sc.statusTracker().getActiveJobsIds()") == "[]\n"
 
 
-def test_the_guides_notebook_runs(server: ServerProcess, notebook: Notebook, tmp_path: Path) -> None:
+def test_the_guides_notebook_runs(server: ServerProcess, tmp_path: Path) -> None:
     """The four cells of Kedro's Databricks guide, on the starter in a Git folder, with data on DBFS."""
     folder = _git_folder_of_the_starter(server, tmp_path)
+    notebook = open_notebook(server.http)  # its own: kedro.ipython changes how values are shown
     said = notebook.text(f'%pip install --no-index -r "{folder}/requirements.txt"')
     assert "Requirement already satisfied: kedro-databricks-hybrid" in said
     assert "Successfully installed" not in said

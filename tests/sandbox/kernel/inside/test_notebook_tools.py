@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.processes
 
 JOBS = "/api/2.2/jobs/runs"
-PICTURE = "from IPython.display import Image, display\ndot = Image(b'dot', format='png')\n"
+PICTURE = "from IPython.display import Image, display as show\ndot = Image(b'dot', format='png')\n"
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_what_is_shown_is_text(notebook: Notebook, code: str, said: str) -> None
 
 def test_several_pictures(notebook: Notebook) -> None:
     """One picture is an image result, several are an images result."""
-    one, two = (notebook.results(f"{PICTURE}{code}") for code in ("display(dot)", "display(dot, dot)"))
+    one, two = (notebook.results(f"{PICTURE}{code}") for code in ("show(dot)", "show(dot, dot)"))
     assert one["resultType"] == "image"
     assert (two["resultType"], two["fileNames"]) == ("images", [one["fileName"]] * 2)
 
