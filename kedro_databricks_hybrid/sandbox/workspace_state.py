@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from kedro_databricks_hybrid.sandbox.clusters.model import Clusters
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
-from kedro_databricks_hybrid.sandbox.core.store import Store
+from kedro_databricks_hybrid.sandbox.core.store import Store, stored
 from kedro_databricks_hybrid.sandbox.core.workspace_kinds import DEFAULT_KIND, KINDS, Kind
 from kedro_databricks_hybrid.sandbox.faults.rules import Faults
 from kedro_databricks_hybrid.sandbox.identity.tokens import AccessTokens, Tokens
@@ -22,10 +25,29 @@ from kedro_databricks_hybrid.sandbox.volumes.upload_model import UPLOADS
 from kedro_databricks_hybrid.sandbox.workspace.model import Tree
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kedro_databricks_hybrid.sandbox.core.layout import Layout
     from kedro_databricks_hybrid.sandbox.identity.users import User
 
 _DOCUMENT = "workspace"
+
+
+def _one_of(names: Iterable[str]) -> Any:  # noqa: ANN401 - a part of an annotation
+    return Field(pattern=f"^({'|'.join(names)})$")
+
+
+@stored
+@dataclass
+class _Settings:
+    """What is saved of the workspace itself; a new one has no id yet."""
+
+    org_id: Annotated[str, Field(pattern="^[0-9]*$")] = ""
+    like: Annotated[str, _one_of(KINDS)] = DEFAULT_KIND
+    public_dbfs_root: bool = True
+    task_environments: bool = True
+    uploads: Annotated[str, _one_of(UPLOADS)] = UPLOADS[0]
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
 
 
 class Sandbox:
@@ -52,9 +74,9 @@ class Sandbox:
         self.user = self.users.add(user)
         self.tokens = Tokens(self.store)
         self.access_tokens = AccessTokens()
-        self._document = self.store.load(_DOCUMENT)
-        if "org_id" not in self._document:
-            self._document = {"org_id": str(new_id(16))}
+        self._settings = self.store.load(_DOCUMENT, _Settings)
+        if not self._settings.org_id:
+            self._settings.org_id = str(new_id(16))
             self._become(KINDS[like or DEFAULT_KIND])
         self.faults = Faults()
         self.access = Access(self.users)
@@ -111,7 +133,7 @@ class Sandbox:
     @property
     def org_id(self) -> str:
         """The workspace id, made at the first start."""
-        return str(self._document["org_id"])
+        return self._settings.org_id
 
     @property
     def kind(self) -> Kind:
@@ -124,7 +146,7 @@ class Sandbox:
 
         A new kind changes the DBFS root and the clusters and adds its first catalog; nothing is deleted.
         """
-        return str(self._document.get("like", DEFAULT_KIND))
+        return self._settings.like
 
     @like.setter
     def like(self, name: str) -> None:
@@ -136,48 +158,48 @@ class Sandbox:
             self.unity_catalog.provide(kind.objects, self.user.name)
 
     def _become(self, kind: Kind) -> None:
-        self._document |= {"like": kind.name, "public_dbfs_root": kind.dbfs_root}
-        self.store.save_now(_DOCUMENT, self._document)
+        self._settings.public_dbfs_root = kind.dbfs_root
+        self._set("like", kind.name)
 
     @property
     def public_dbfs_root(self) -> bool:
         """Whether dbfs:/ may be used; new workspaces on Databricks forbid it."""
-        return bool(self._document.get("public_dbfs_root", True))
+        return self._settings.public_dbfs_root
 
     @public_dbfs_root.setter
     def public_dbfs_root(self, allowed: bool) -> None:
-        self._document["public_dbfs_root"] = allowed
-        self.store.save_now(_DOCUMENT, self._document)
+        self._set("public_dbfs_root", allowed)
 
     @property
     def task_environments(self) -> bool:
         """Whether notebook tasks on serverless compute may name an environment; some workspaces forbid it."""
-        return bool(self._document.get("task_environments", True))
+        return self._settings.task_environments
 
     @task_environments.setter
     def task_environments(self, allowed: bool) -> None:
-        self._document["task_environments"] = allowed
-        self.store.save_now(_DOCUMENT, self._document)
+        self._set("task_environments", allowed)
 
     @property
     def uploads(self) -> str:
         """How large files are uploaded to volumes, one of UPLOADS."""
-        return str(self._document.get("uploads", UPLOADS[0]))
+        return self._settings.uploads
 
     @uploads.setter
     def uploads(self, kind: str) -> None:
-        self._document["uploads"] = kind
-        self.store.save_now(_DOCUMENT, self._document)
+        self._set("uploads", kind)
 
     @property
     def port(self) -> int:
         """The port of the last start, 0 if there was none."""
-        return int(self._document.get("port", 0))
+        return self._settings.port
 
     @port.setter
     def port(self, port: int) -> None:
-        self._document["port"] = port
-        self.store.save_now(_DOCUMENT, self._document)
+        self._set("port", port)
+
+    def _set(self, name: str, value: object) -> None:
+        setattr(self._settings, name, value)
+        self.store.save_now(_DOCUMENT, asdict(self._settings))
 
 
 def _empty(layout: Layout) -> None:

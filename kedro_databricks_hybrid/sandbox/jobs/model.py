@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import zoneinfo
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
 from kedro_databricks_hybrid.sandbox.core.fields import Fields
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
+from kedro_databricks_hybrid.sandbox.core.store import passing, stored
 from kedro_databricks_hybrid.sandbox.jobs.parameters import check_parameters
 from kedro_databricks_hybrid.sandbox.jobs.settings import read_settings
 
@@ -40,12 +42,22 @@ _QUARTZ_FIELDS = {6, 7}
 Job = dict[str, Any]
 
 
+@stored
+@dataclass
+class _Saved:
+    job_id: int
+    creator_user_name: str
+    created_time: int
+    settings: Annotated[dict[str, Any], passing(checked)]
+
+
 class Jobs:
     """Every job of the workspace."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._jobs: dict[str, Job] = store.load(_DOCUMENT)
+        saved = store.load(_DOCUMENT, dict[str, _Saved])
+        self._jobs: dict[str, Job] = {key: dict(vars(job)) for key, job in saved.items()}
 
     async def create(self, user: str, settings: dict[str, Any]) -> int:
         """Save a new job and return its id."""

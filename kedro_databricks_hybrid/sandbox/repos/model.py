@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from starlette.concurrency import run_in_threadpool
 
 from kedro_databricks_hybrid.sandbox.core.errors import exists, invalid, missing
-from kedro_databricks_hybrid.sandbox.core.layout import resolve
+from kedro_databricks_hybrid.sandbox.core.layout import resolve, segments
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
+from kedro_databricks_hybrid.sandbox.core.store import passing, stored
 from kedro_databricks_hybrid.sandbox.repos import git
 from kedro_databricks_hybrid.sandbox.repos.git import Git, GitFailedError
 
@@ -27,12 +28,18 @@ if TYPE_CHECKING:
 _DOCUMENT = "repos"
 
 
+def _check_names(names: tuple[str, ...]) -> None:
+    if segments("/" + "/".join(names)) != names or not names:
+        raise invalid("it is not the path of a folder")
+
+
+@stored
 @dataclass(frozen=True)
 class Repo:
     """One Git folder; `names` is its path in the workspace, without /Workspace."""
 
     repo_id: int
-    names: tuple[str, ...]
+    names: Annotated[tuple[str, ...], passing(_check_names)]
     url: str
     provider: str
     sparse: tuple[str, ...] | None = None
@@ -69,12 +76,11 @@ class Repos:
         self._layout = layout
         self.git = Git.below(layout.home)
         self._locks = _Locks()
-        self._repos: dict[int, Repo] = {}
-        for key, saved in store.load(_DOCUMENT).items():
-            sparse = tuple(saved["sparse"]) if saved["sparse"] is not None else None
-            repo = Repo(**{**saved, "names": tuple(saved["names"]), "sparse": sparse})
-            if self._tree(repo).is_dir() and self._history(repo).is_dir():
-                self._repos[int(key)] = repo
+        self._repos = {
+            key: repo
+            for key, repo in store.load(_DOCUMENT, dict[int, Repo]).items()
+            if self._tree(repo).is_dir() and self._history(repo).is_dir()
+        }
         self._drop_leftovers()
 
     def _drop_leftovers(self) -> None:

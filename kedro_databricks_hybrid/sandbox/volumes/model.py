@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 from starlette.concurrency import run_in_threadpool
 
@@ -13,6 +14,7 @@ from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
 from kedro_databricks_hybrid.sandbox.core.layout import leads_up, resolve, segments
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.core.stamps import now
+from kedro_databricks_hybrid.sandbox.core.store import passing, stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,6 +154,29 @@ def _not_found(kind: str, path: str) -> ApiError:
     return ApiError(404, "NOT_FOUND", f"The {kind} being accessed is not found: {path[:300]}")
 
 
+@stored
+@dataclass(frozen=True)
+class _Object:
+    """A catalog, a schema or a volume; `created_at` is in milliseconds since the epoch."""
+
+    id: str
+    owner: str
+    comment: str
+    created_at: int
+
+
+def _check_full_name(name: str) -> None:
+    names = name.split(".")
+    if len(names) > len(_KINDS) or not all(map(_NAME.fullmatch, names)):
+        raise invalid("it is not the full name of a catalog, schema or volume")
+
+
+@stored
+@dataclass(frozen=True)
+class _Saved:
+    objects: dict[Annotated[str, passing(_check_full_name)], _Object] | None = None
+
+
 class UnityCatalog:
     """Catalogs, schemas and volumes by their full names in lower case.
 
@@ -167,11 +192,9 @@ class UnityCatalog:
     def __init__(self, store: Store, layout: Layout, owner: str, first: tuple[tuple[str, ...], ...]) -> None:
         self._store = store
         self._root = layout.volumes
-        saved = store.load(_DOCUMENT)
-        self._objects: dict[tuple[str, ...], dict[str, Any]] = {
-            tuple(full_name.split(".")): details for full_name, details in saved.get("objects", {}).items()
-        }
-        if not saved:
+        saved = store.load(_DOCUMENT, _Saved)
+        self._objects = {tuple(name.split(".")): each for name, each in (saved.objects or {}).items()}
+        if saved.objects is None:
             self.provide(first, owner)
 
     def provide(self, full_names: tuple[tuple[str, ...], ...], owner: str) -> None:
@@ -235,18 +258,13 @@ class UnityCatalog:
     def _add(self, full_name: tuple[str, ...], owner: str, comment: str) -> None:
         # Before the record: a disk may refuse the name.
         self._root.joinpath(*full_name).mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._objects[full_name] = {
-            "id": str(uuid.uuid4()),
-            "owner": owner,
-            "comment": comment,
-            "created_at": now(),
-        }
+        self._objects[full_name] = _Object(str(uuid.uuid4()), owner, comment, now())
 
     async def _save(self) -> None:
         await self._store.save(_DOCUMENT, self._as_document())
 
     def _as_document(self) -> dict[str, Any]:
-        return {"objects": {".".join(name): details for name, details in self._objects.items()}}
+        return {"objects": {".".join(name): asdict(each) for name, each in self._objects.items()}}
 
 
 # Not verified against a live workspace: the codes for a name that is taken, and for one that is not empty.
@@ -263,26 +281,26 @@ def _no_such(full_name: tuple[str, ...]) -> ApiError:
     return ApiError(404, code, f"{kind} '{'.'.join(full_name)[:300]}' does not exist.")
 
 
-def _describe(full_name: tuple[str, ...], details: dict[str, Any]) -> dict[str, Any]:
+def _describe(full_name: tuple[str, ...], details: _Object) -> dict[str, Any]:
     shown = {
         "name": full_name[-1],
         "full_name": ".".join(full_name),
-        "owner": details["owner"],
-        "comment": details["comment"],
-        "created_at": details["created_at"],
-        "created_by": details["owner"],
+        "owner": details.owner,
+        "comment": details.comment,
+        "created_at": details.created_at,
+        "created_by": details.owner,
     }
     if len(full_name) > 1:
         shown["catalog_name"] = full_name[0]
     else:
         shown["catalog_type"] = "MANAGED_CATALOG"
     if len(full_name) == 2:
-        shown["schema_id"] = details["id"]
+        shown["schema_id"] = details.id
     if len(full_name) == 3:
         shown |= {
             "schema_name": full_name[1],
-            "volume_id": details["id"],
+            "volume_id": details.id,
             "volume_type": "MANAGED",
-            "storage_location": f"sandbox://volumes/{details['id']}",
+            "storage_location": f"sandbox://volumes/{details.id}",
         }
     return shown
