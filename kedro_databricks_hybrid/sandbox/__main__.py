@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import logging
 import os
 import signal
 import socket
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ from kedro_databricks_hybrid.sandbox.core.layout import Layout
 from kedro_databricks_hybrid.sandbox.core.server_log import log_to
 from kedro_databricks_hybrid.sandbox.core.workspace_kinds import KINDS
 from kedro_databricks_hybrid.sandbox.identity.users import DEFAULT_USER
+from kedro_databricks_hybrid.sandbox.kernel import kinds
 from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 if TYPE_CHECKING:
@@ -31,6 +34,21 @@ _GRACE_SECONDS = 3  # for running requests when the server is told to stop
 
 class StartError(Exception):
     """The server cannot start; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class WorkspaceOptions:
+    """The options of a start that describe the workspace.
+
+    Attributes:
+        user: The name of the user that it has from the start.
+        like: The kind of workspace, one of KINDS; None for that of the last start.
+        kernels: The kind of its kernels, one of `kinds.KINDS`; None for what this machine allows.
+    """
+
+    user: str
+    like: str | None
+    kernels: str | None
 
 
 class AnnouncingServer(uvicorn.Server):
@@ -51,22 +69,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status, 1 if the server cannot start."""
     options = _parse(arguments)
     try:
-        serve(
-            options.home or connection.default_home(), options.host, options.port, options.user, options.like
-        )
+        workspace = WorkspaceOptions(options.user, options.like, options.kernels)
+        serve(options.home or connection.default_home(), options.host, options.port, workspace)
     except StartError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
 
-def serve(home: Path, host: str, port: int, user: str, like: str | None) -> None:
+def serve(home: Path, host: str, port: int, options: WorkspaceOptions) -> None:
     """Serve the sandbox in `home` until the process is told to stop.
 
     Raises:
-        StartError: The host is not this machine, the port or the home is in use, or the state is damaged.
+        StartError: The host is not this machine, the port or the home is in use, the state is damaged, or
+            this machine does not allow the requested kind of kernels.
     """
     address = _loopback(host)
+    if options.kernels and kinds.chosen(options.kernels).refusal:
+        raise StartError(kinds.chosen(options.kernels).refusal)
     os.umask(0o077)
     layout = Layout(home.expanduser().absolute())
     try:
@@ -81,17 +101,17 @@ def serve(home: Path, host: str, port: int, user: str, like: str | None) -> None
         msg = f"A sandbox already runs in {layout.home}{where}."
         raise StartError(msg)
     try:
-        _serve(layout, address, port, user, like)
+        _serve(layout, address, port, options)
     finally:
         connection.remove(layout.home)
         lock.release()
 
 
-def _serve(layout: Layout, address: str, port: int, user: str, like: str | None) -> None:
+def _serve(layout: Layout, address: str, port: int, options: WorkspaceOptions) -> None:
     connection.remove(layout.home)
     log_to(layout.log)
     try:
-        sandbox = Sandbox(layout, user=user, like=like)
+        sandbox = Sandbox(layout, user=options.user, like=options.like, kernels=options.kernels)
         app = create_app(sandbox)
     except ValueError as error:
         raise StartError(str(error)) from error
@@ -99,7 +119,8 @@ def _serve(layout: Layout, address: str, port: int, user: str, like: str | None)
     port = listener.getsockname()[1]
     sandbox.port = port
     sandbox.url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
-    announced = Connection(sandbox.url, sandbox.user.token, sandbox.user.name, os.getpid(), layout.home)
+    user, kernel_kind = sandbox.user, _kernel_kind(options.kernels)
+    announced = Connection(sandbox.url, user.token, user.name, os.getpid(), layout.home, kernel_kind)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -118,6 +139,15 @@ def _serve(layout: Layout, address: str, port: int, user: str, like: str | None)
         AnnouncingServer(config, announced).run(sockets=[listener])
     finally:
         listener.close()
+
+
+def _kernel_kind(requested: str | None) -> str:
+    """Return the kind of kernels that is used; if none can run, log the reason."""
+    kernels = kinds.chosen(requested)
+    if kernels.refusal:
+        logging.getLogger(__name__).warning("No notebook can run: %s", kernels.refusal)
+        return connection.NO_KERNELS
+    return kernels.kind
 
 
 def _listen(address: str, port: int, last_port: int) -> socket.socket:
@@ -159,6 +189,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--home", type=Path, help="the folder of its files (default: per user)")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
     parser.add_argument("--port", type=int, default=0, help="0 for the port of the last start, or a free one")
+    parser.add_argument("--kernels", choices=kinds.KINDS, help="default: what this machine allows")
     parser.add_argument("--user", default=DEFAULT_USER, help="the name of the workspace's user")
     parser.add_argument("--like", choices=KINDS, help="the kind of workspace (default: the last one)")
     return parser.parse_args(arguments)

@@ -24,18 +24,26 @@ if TYPE_CHECKING:
 HOME_VARIABLE = "KEDRO_DATABRICKS_SANDBOX_HOME"
 CONNECTION_FILE = "sandbox.json"
 LOCK_FILE = "sandbox.lock"
+NO_KERNELS = "none"
+"""The kind of kernels of a sandbox that can run none."""
+
 _LOCK_WAIT_SECONDS = 0.5  # `is_home_owned` holds a shared lock for an instant
 
 
 @dataclass(frozen=True)
 class Connection:
-    """Address and login of a running sandbox, and the process that serves it."""
+    """Address and login of a running sandbox, and the process that serves it.
+
+    Attributes:
+        kernels: How its notebooks see their folders: `namespace`, `portable` or `NO_KERNELS`.
+    """
 
     host: str
     token: str
     user: str
     pid: int
     home: Path
+    kernels: str = "namespace"
 
 
 def default_home() -> Path:
@@ -49,21 +57,28 @@ def default_home() -> Path:
 def read(home: Path | None = None) -> Connection | None:
     """Return the connection to the sandbox that runs in `home`, or None if none runs.
 
-    The file of a server that was killed is ignored.
+    The file of a server that was killed is ignored. For an instant it is taken for that of a server that just
+    started: compare the result with `last_written` if you start one.
     """
     home = default_home() if home is None else home
+    found = last_written(home)
+    return found if found and is_home_owned(home) else None
+
+
+def last_written(home: Path) -> Connection | None:
+    """Return the content of the connection file, also of a server that was killed; None without a file."""
     try:
         saved = json.loads((home / CONNECTION_FILE).read_bytes())
-        connection = Connection(
+        return Connection(
             host=str(saved["host"]),
             token=str(saved["token"]),
             user=str(saved["user"]),
             pid=int(saved["pid"]),
             home=home,
+            kernels=str(saved.get("kernels", "namespace")),
         )
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
-    return connection if is_home_owned(home) else None
 
 
 def write(connection: Connection) -> None:
@@ -73,6 +88,7 @@ def write(connection: Connection) -> None:
         "token": connection.token,
         "user": connection.user,
         "pid": connection.pid,
+        "kernels": connection.kernels,
     }
     write_atomically(connection.home / CONNECTION_FILE, json.dumps(saved, indent=2).encode())
 

@@ -58,10 +58,17 @@ class Sandbox:
         user: The name of the user that it has from the start.
         url: The server's address; set once the server listens.
         like: The kind of workspace, one of KINDS; None for that of the last start.
+        kernels: The kind of its kernels, one of `kernel.kinds.KINDS`; None for what this machine allows.
     """
 
     def __init__(
-        self, layout: Layout, *, user: str = DEFAULT_USER, url: str = "", like: str | None = None
+        self,
+        layout: Layout,
+        *,
+        user: str = DEFAULT_USER,
+        url: str = "",
+        like: str | None = None,
+        kernels: str | None = None,
     ) -> None:
         layout.make()
         _empty(layout)
@@ -69,6 +76,7 @@ class Sandbox:
             (layout.workspace / folder).mkdir(mode=0o700, exist_ok=True)
         self.layout = layout
         self.url = url
+        self.kernels = kernels
         self.store = Store(layout.state)
         self.users = Users(self.store, layout)
         self.user = self.users.add(user)
@@ -111,6 +119,7 @@ class Sandbox:
             visible=self._visible(user),
             dbfs=self.public_dbfs_root,
             dbfs_mount=cluster is not None and cluster.mounts_dbfs,
+            kernels=self.kernels,
         )
 
     def library_environment(self, cluster_id: str, user: User) -> NotebookEnvironment:
@@ -118,7 +127,13 @@ class Sandbox:
         access = NotebookAccess(user, self.url, self.org_id, cluster_id)
         folder = self.layout.libraries / cluster_id
         return NotebookEnvironment(
-            folder, self.layout, cluster_id, access, visible=self._visible(user), dbfs=self.public_dbfs_root
+            folder,
+            self.layout,
+            cluster_id,
+            access,
+            visible=self._visible(user),
+            dbfs=self.public_dbfs_root,
+            kernels=self.kernels,
         )
 
     def _visible(self, user: User) -> tuple[str, ...]:

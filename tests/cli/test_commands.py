@@ -46,7 +46,7 @@ def test_options_that_exclude_each_other(site: Site, command: str, words: str) -
         ("push --help", 0, "Push the current commit"),
         ("sandbox --help", 0, "A local workspace"),
         ("--version", 0, "kedro-databricks-hybrid "),
-        ("stauts", 2, "No such command 'stauts'. Did you mean 'status'?"),
+        ("statsu", 2, "No such command 'statsu'. Did you mean 'status'?"),
         ("xyz", 2, "No such command 'xyz'.\n"),
     ],
 )

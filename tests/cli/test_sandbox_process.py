@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import threading
@@ -68,6 +69,25 @@ def test_one_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, home:
     assert sandbox_process.running() is None
 
 
+def test_what_a_killed_server_left_is_not_the_new_ones(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """The new server owns the home for an instant before it removes the old connection file."""
+    home.mkdir()
+    killed = Connection("http://127.0.0.1:9", "x", "ann", 41, home)
+    connection.write(killed)
+    new = dataclasses.replace(killed, pid=42)
+
+    class Started:
+        def __init__(self, *_: object, **__: object) -> None:
+            self.lock = connection.acquire_home(home)
+            assert connection.read(home) == killed
+
+        def poll(self) -> None:
+            connection.write(new)
+
+    monkeypatch.setattr(subprocess, "Popen", Started)
+    assert sandbox_process.start(None) == new
+
+
 def test_one_that_does_not_stop(
     monkeypatch: pytest.MonkeyPatch, home: Path, process: subprocess.Popen[bytes]
 ) -> None:
@@ -101,6 +121,7 @@ def test_where_it_runs(home: Path) -> None:
         lock.release()
     assert "runs at http://127.0.0.1:9 as process 42, for ann@example.com." in said
     assert str(home) in said
+    assert "Its kernels are namespace kernels." in said
     assert "dapi-made-up" not in said
     assert "not running" in call("status", status=1).output
 

@@ -29,7 +29,7 @@ _LAST = "kedro databricks run"  # a command that comes again after this one is s
 _SHOWN = {
     "run": (("kedro databricks push", 3, 0), ("kedro databricks run", 1, 13)),
     "status": (("kedro databricks status", 9, 0),),
-    "doctor": (("kedro databricks doctor", 18, 0),),
+    "doctor": (("kedro databricks doctor", 19, 0),),
 }
 _FONTS = re.compile(r"\s*@font-face \{.*?\}\n", re.DOTALL)
 

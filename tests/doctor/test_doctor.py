@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 CODE = "code:\n  folder: /Workspace/Repos/{user}/tiny\n"
 CHECKS = {
-    "login", "clock", "token", "versions", "Java", "telemetry", "proxy", "settings.py", "requirements",
+    "login", "clock", "token", "versions", "Java", "sandbox", "telemetry", "proxy", "settings.py",
+    "requirements",
     "Git remote", "Git contents", "Git credential", "Git folder", "cluster", "runtime", "packages",
     "access mode", "data root",
 }  # fmt: skip

@@ -117,6 +117,9 @@ def test_a_run_on_the_stopped_cluster_starts_it(iris: Shell) -> None:
     assert "Cluster sandbox-stopped is starting" in ran.out
     assert "Cluster sandbox-stopped is running" in ran.out
     assert "Completed 1 out of 1 tasks" in ran.out
+    clusters = iris.client().clusters  # so that the other tests see one running cluster, in any order
+    (stopped,) = [each for each in clusters.list() if each.cluster_name == "sandbox-stopped"]
+    clusters.delete_and_wait(stopped.cluster_id or "")
 
 
 def test_pushing_again_changes_nothing(iris: Shell) -> None:

@@ -35,7 +35,8 @@ def test_its_life(shell: Shell) -> None:
     client.dbfs.mkdirs("/kept")
     shell.ok("kedro databricks sandbox stop")
     shell.fails("kedro databricks sandbox stop", "not running")
-    assert facts["host"] in shell.ok(START).out, "the port stays the same"
+    assert facts["host"] in shell.ok(f"{START} --kernels=portable").out, "the port stays the same"
+    assert "Its kernels are portable" in shell.ok(STATUS).out
     assert "/kept" in [entry.path for entry in shell.client().dbfs.list("/")]
     shell.ok("kedro databricks sandbox reset --yes")
     assert not shell.home.exists()

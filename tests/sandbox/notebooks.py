@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import psutil
 
 from kedro_databricks_hybrid.sandbox import connection
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
@@ -89,9 +90,9 @@ def is_gone(process: int, seconds: float = 5) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            if "State:\tZ" in Path(f"/proc/{process}/status").read_text():
+            if psutil.Process(process).status() == psutil.STATUS_ZOMBIE:
                 return True
-        except (FileNotFoundError, ProcessLookupError):
+        except psutil.NoSuchProcess:
             return True
         time.sleep(0.02)
     return False
@@ -111,10 +112,11 @@ def serve(home: Path, prefix: list[str] | None = None) -> Iterator[ServerProcess
     """Start a server with a command prefix, and end it afterwards."""
     home.mkdir(exist_ok=True)
     module = [sys.executable, "-m", "kedro_databricks_hybrid.sandbox", "--home", str(home)]
+    left_behind = connection.last_written(home)
     process = subprocess.Popen([*(prefix or []), *module])
     try:
         deadline = time.monotonic() + 30
-        while (found := connection.read(home)) is None:
+        while (found := connection.read(home)) is None or found == left_behind:
             assert process.poll() is None, "the server ended"
             assert time.monotonic() < deadline, "the server did not start"
             time.sleep(0.02)

@@ -56,7 +56,7 @@ def wait_until_ready(process: subprocess.Popen[str], home: Path) -> connection.C
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         found = connection.read(home)
-        if found is not None:
+        if found is not None and found.pid == process.pid:
             return found
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)

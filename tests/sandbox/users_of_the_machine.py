@@ -1,8 +1,23 @@
-"""Command prefixes that run a command as another kind of user of this machine."""
+"""Command prefixes that run a command as another kind of user of this machine.
+
+`python -m tests.sandbox.users_of_the_machine COMMAND` runs a command with user namespaces switched off. If
+the machine refuses them already, it runs the command unchanged.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
+
+import pytest
+
+from kedro_databricks_hybrid.sandbox.kernel import kinds
+
+MAY_BIND = not kinds.chosen(kinds.NAMESPACE).refusal
+"""Whether the user who runs the tests can create namespaces."""
+
+KINDS = [pytest.param(kinds.NAMESPACE, marks=pytest.mark.namespaces), kinds.PORTABLE]
+"""Both kinds of kernels, as parameters of a test."""
 
 # Becomes user 1000, without privileges, who may (or with "refuse" may not) make user namespaces.
 _ORDINARY = """
@@ -21,5 +36,9 @@ os.execvp(sys.argv[2], sys.argv[2:])
 ALLOWED = [sys.executable, "-c", _ORDINARY, "allow"]
 """An ordinary user."""
 
-REFUSED = [sys.executable, "-c", _ORDINARY, "refuse"]
+REFUSED = [sys.executable, "-c", _ORDINARY, "refuse"] if MAY_BIND else []
 """An ordinary user of a machine on which user namespaces are switched off."""
+
+if __name__ == "__main__":
+    command = [*REFUSED, *sys.argv[1:]]
+    os.execvp(command[0], command)  # noqa: S606 - runs the given command

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.sandbox.core.machine_variables import machine_variables
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
-from kedro_databricks_hybrid.sandbox.kernel import namespace, spark_defaults
+from kedro_databricks_hybrid.sandbox.kernel import kinds, namespace, spark_defaults
 from kedro_databricks_hybrid.sandbox.kernel.access import ACCESS_FILE
 from kedro_databricks_hybrid.spark import java
 
@@ -51,6 +51,7 @@ class NotebookEnvironment:
         visible: The folders of `/Workspace/Users` and `/Workspace/Repos` that its user may see.
         dbfs: Whether it may use the DBFS root.
         dbfs_mount: Whether Python code sees that root at /dbfs.
+        kernels: The kind of its kernel, one of `kinds.KINDS`; None for what this machine allows.
     """
 
     folder: Path
@@ -61,6 +62,7 @@ class NotebookEnvironment:
     visible: tuple[str, ...] = ()
     dbfs: bool = True
     dbfs_mount: bool = True
+    kernels: str | None = None
 
     @property
     def binds(self) -> list[tuple[Path | None, str]]:
@@ -105,7 +107,7 @@ class NotebookEnvironment:
 
     def inside(self, command: list[str]) -> list[str]:
         """Return the command line that runs a command with the folders at their absolute paths."""
-        program = [sys.executable, "-I", "-S", namespace.__file__, "--parent", str(os.getpid())]
+        program = [*kinds.chosen(self.kernels).program(self.folder), "--parent", str(os.getpid())]
         for source, target in self.binds:
             program += ["--bind", str(source or namespace.HIDDEN), target]
         return [*program, "--cwd", DRIVER_FOLDER, "--", *command]

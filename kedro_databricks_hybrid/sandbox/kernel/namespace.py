@@ -57,24 +57,36 @@ class _Ended(BaseException):
 def main(arguments: list[str]) -> int:
     """Run the command that `arguments` describe and return its exit status."""
     parser = argparse.ArgumentParser(prog="namespace.py", allow_abbrev=False)
-    parser.add_argument("--parent", type=int, required=True)
-    parser.add_argument("--bind", nargs=2, action="append", default=[], metavar=("SOURCE", "TARGET"))
-    parser.add_argument("--cwd", default="/")
-    parser.add_argument("command", nargs="+")
+    add_arguments(parser)
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the command only
+    handle_signals()
     try:
-        binds = [
-            (None if source == HIDDEN else Path(source), Path(target)) for source, target in options.bind
-        ]
-        enter(binds)
+        enter(binds_of(options))
         os.chdir(options.cwd)
     except RefusedError as error:
         sys.stderr.write(f"{error}\n")
         return REFUSED
-    _die_with(options.parent, signal.SIGTERM)
-    return _supervise(options.command)
+    die_with(options.parent, signal.SIGTERM)
+    return supervise(options.command, options.command[0])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of every kind of kernel."""
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--bind", nargs=2, action="append", default=[], metavar=("SOURCE", "TARGET"))
+    parser.add_argument("--cwd", default="/")
+    parser.add_argument("command", nargs="+")
+
+
+def binds_of(options: argparse.Namespace) -> list[tuple[Path | None, Path]]:
+    """Return the source folders and their targets; the source None hides the target."""
+    return [(None if source == HIDDEN else Path(source), Path(target)) for source, target in options.bind]
+
+
+def handle_signals() -> None:
+    """Let SIGTERM end the command and its descendants, and ignore SIGINT."""
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the command only
 
 
 def enter(binds: list[tuple[Path | None, Path]]) -> None:
@@ -127,18 +139,13 @@ def _unshare() -> None:
 
 def _why_refused(error: OSError) -> str:
     cause = {
-        errno.ENOSPC: "user namespaces are switched off (sysctl user.max_user_namespaces is 0)",
-        errno.EPERM: "the kernel, a container or AppArmor forbids user namespaces to this user "
-        "(sysctl kernel.unprivileged_userns_clone or kernel.apparmor_restrict_unprivileged_userns)",
-        errno.EACCES: "AppArmor restricts user namespaces "
-        "(sysctl kernel.apparmor_restrict_unprivileged_userns is 1)",
+        errno.ENOSPC: "user namespaces are switched off (user.max_user_namespaces is 0)",
+        errno.EPERM: "the kernel, a container or AppArmor forbids user namespaces to this user",
+        errno.EACCES: "AppArmor restricts user namespaces",
         errno.EINVAL: "the kernel is built without user namespaces",
         errno.ENOSYS: "the kernel is built without namespaces",
     }.get(error.errno or 0, str(error))
-    return (
-        "The sandbox cannot show /Workspace, /dbfs and /Volumes at their absolute paths: "
-        f"{cause}. Allow user namespaces, or start the sandbox as root."
-    )
+    return f"Namespace kernels cannot run here: {cause}."
 
 
 def _staging() -> Path:
@@ -176,13 +183,18 @@ def _fill_root(taken: set[str]) -> None:
         _mount(entry.path, target, None, _MS_BIND | _MS_REC)
 
 
-def _supervise(command: list[str]) -> int:
-    """Start the command, wait for it, and kill every process that it leaves behind."""
+def supervise(command: list[str], program: str) -> int:
+    """Start the command, wait for it, and kill every process that it leaves behind.
+
+    Args:
+        command: Its arguments, with its name first.
+        program: The file to execute.
+    """
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of the command become this process's children
     parent = os.getpid()
     child = os.fork()
     if child == 0:
-        _execute(command, parent)
+        _execute(command, program, parent)
     status = 128 + signal.SIGTERM
     try:
         while True:
@@ -197,13 +209,13 @@ def _supervise(command: list[str]) -> int:
     return status if status >= 0 else 128 - status
 
 
-def _execute(command: list[str], parent: int) -> NoReturn:
+def _execute(command: list[str], program: str, parent: int) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        _die_with(parent, signal.SIGKILL)
+        die_with(parent, signal.SIGKILL)
         os.environ.pop("JPY_PARENT_PID", None)  # else ipykernel polls for another parent
-        os.execvp(command[0], command)  # noqa: S606
+        os.execvp(program, command)  # noqa: S606
     except BaseException as error:  # noqa: BLE001 - the forked copy must not return
         os.write(2, f"{command[0]} could not be started: {error}\n".encode())
     os._exit(127)
@@ -237,7 +249,7 @@ def _descendants(ancestor: int) -> list[int]:
     return found
 
 
-def _die_with(parent: int, with_signal: signal.Signals) -> None:
+def die_with(parent: int, with_signal: signal.Signals) -> None:
     """Request a signal for the death of the parent; exit at once if the parent is dead already."""
     _prctl(_PR_SET_PDEATHSIG, with_signal)
     if os.getppid() != parent:

@@ -1,4 +1,4 @@
-"""The program that binds folders at absolute paths and kills every process that it started."""
+"""The programs that show folders at absolute paths and kill every process that they started."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from kedro_databricks_hybrid.sandbox.kernel import namespace
+from kedro_databricks_hybrid.sandbox.kernel import kinds, namespace
 from tests.sandbox.notebooks import is_gone
-from tests.sandbox.users_of_the_machine import ALLOWED, REFUSED
+from tests.sandbox.users_of_the_machine import ALLOWED, KINDS, REFUSED
 
 pytestmark = pytest.mark.processes
 
@@ -24,14 +24,28 @@ _AS = {
 }
 
 
+_WITHOUT_LINUX = """
+import os, sys
+from kedro_databricks_hybrid.sandbox.kernel import namespace
+from kedro_databricks_hybrid.sandbox.kernel.portable import launch
+del os.fork, namespace._call
+launch.HAS_SUBREAPER = False
+sys.exit(launch.main(sys.argv[1:]))
+"""
+ANYWHERE = "portable, without the functions that only Linux has"
+
 _MEASURED = f"import sys; from {namespace.__name__} import main; sys.exit(main(sys.argv[1:]))"
 
 
-def _command(folder: Path, *command: str, parent: int | None = None) -> list[str]:
-    program = ["-I", "-S", namespace.__file__]
-    if "COVERAGE_PROCESS_CONFIG" in os.environ:  # which comes by way of site, and counts what is imported
-        program = ["-I", "-c", _MEASURED]
-    program = [sys.executable, *program, "--parent", str(parent or os.getpid())]
+def _command(
+    folder: Path, *command: str, parent: int | None = None, kind: str = kinds.NAMESPACE
+) -> list[str]:
+    program = kinds.chosen(kinds.PORTABLE if kind == ANYWHERE else kind).program(folder / "own")
+    if kind == ANYWHERE:
+        program = [sys.executable, "-I", "-c", _WITHOUT_LINUX, *program[5:]]
+    if kind == kinds.NAMESPACE and "COVERAGE_PROCESS_CONFIG" in os.environ:
+        program = [sys.executable, "-I", "-c", _MEASURED]  # site starts coverage.py
+    program = [*program, "--parent", str(parent or os.getpid())]
     return [*program, "--bind", str(folder), "/Workspace", "--cwd", "/Workspace", "--", *command]
 
 
@@ -39,6 +53,7 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
 
 
+@pytest.mark.namespaces
 @pytest.mark.parametrize("prefix", _AS.values(), ids=_AS.keys())
 def test_a_folder_lies_at_its_absolute_path(tmp_path: Path, prefix: list[str]) -> None:
     """The command reads and writes the folder there; the path does not exist on the machine."""
@@ -51,6 +66,7 @@ def test_a_folder_lies_at_its_absolute_path(tmp_path: Path, prefix: list[str]) -
     assert not Path("/Workspace").exists()
 
 
+@pytest.mark.namespaces
 @pytest.mark.parametrize("prefix", _AS.values(), ids=_AS.keys())
 def test_the_rest_of_the_machine_is_as_it_was(tmp_path: Path, prefix: list[str]) -> None:
     """Every other top folder and link exists, and the user is the same."""
@@ -63,6 +79,7 @@ def test_the_rest_of_the_machine_is_as_it_was(tmp_path: Path, prefix: list[str])
     assert {Path(line).name for line in shown.split()} == links
 
 
+@pytest.mark.namespaces
 def test_new_files_at_the_top_stay_off_the_machine(tmp_path: Path) -> None:
     """The new root is in memory: files outside of bound folders are lost."""
     done = _run(_command(tmp_path, "sh", "-c", "echo x > /sandbox-probe && cat /sandbox-probe"))
@@ -70,19 +87,20 @@ def test_new_files_at_the_top_stay_off_the_machine(tmp_path: Path) -> None:
     assert not Path("/sandbox-probe").exists()
 
 
-def test_the_status_of_the_command_is_passed_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [*KINDS, ANYWHERE])
+def test_the_status_of_the_command_is_passed_on(tmp_path: Path, kind: str) -> None:
     """An exit status is passed on; a signal becomes 128 plus its number."""
-    assert _run(_command(tmp_path, "sh", "-c", "exit 3")).returncode == 3
-    assert _run(_command(tmp_path, "sh", "-c", "kill -9 $$")).returncode == 137
-    assert _run(_command(tmp_path, "/no/such/program")).returncode == 127
+    assert _run(_command(tmp_path, "sh", "-c", "exit 3", kind=kind)).returncode == 3
+    assert _run(_command(tmp_path, "sh", "-c", "kill -9 $$", kind=kind)).returncode == 137
+    assert _run(_command(tmp_path, "/no/such/program", kind=kind)).returncode == 127
 
 
+@pytest.mark.namespaces
 def test_a_refusal_says_what_is_missing(tmp_path: Path) -> None:
-    """If user namespaces are switched off, one line names the setting and the solution."""
+    """If user namespaces are switched off, one line names the setting."""
     done = _run([*REFUSED, *_command(tmp_path, "true")])
     assert done.returncode == namespace.REFUSED
     assert "user.max_user_namespaces is 0" in done.stderr
-    assert "start the sandbox as root" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -96,13 +114,13 @@ def test_a_refusal_says_what_is_missing(tmp_path: Path) -> None:
     ],
 )
 def test_every_kind_of_refusal_is_told(number: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For each error of the kernel, the line names the cause and the solution."""
+    """For each error of the kernel, the line names the cause."""
 
     def refuse(function: str, *_: object) -> None:
         raise OSError(number, os.strerror(number), function)
 
     monkeypatch.setattr(namespace, "_call", refuse)
-    with pytest.raises(namespace.RefusedError, match=f"{words}.*start the sandbox as root"):
+    with pytest.raises(namespace.RefusedError, match=f"cannot run here: .*{words}"):
         namespace.enter([])
 
 
@@ -113,18 +131,27 @@ def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         namespace.enter([])
 
 
-def test_processes_left_behind_end_with_the_command(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [*KINDS, ANYWHERE])
+def test_processes_left_behind_end_with_the_command(tmp_path: Path, kind: str) -> None:
     """A background process of the command in another session is killed."""
-    done = _run(_command(tmp_path, "sh", "-c", "setsid sleep 300 >/dev/null 2>&1 & echo $!"))
+    done = _run(_command(tmp_path, "sh", "-c", "setsid sleep 300 >/dev/null 2>&1 & echo $!", kind=kind))
     assert done.returncode == 0
     assert is_gone(int(done.stdout))
 
 
-@pytest.mark.parametrize("prefix", _AS.values(), ids=_AS.keys())
-def test_nothing_outlives_a_killed_parent(tmp_path: Path, prefix: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("prefix", "kind"),
+    [
+        pytest.param([], kinds.NAMESPACE, marks=pytest.mark.namespaces),
+        pytest.param(ALLOWED, kinds.NAMESPACE, marks=pytest.mark.namespaces),
+        (REFUSED, kinds.PORTABLE),
+        ([], ANYWHERE),
+    ],
+)
+def test_nothing_outlives_a_killed_parent(tmp_path: Path, prefix: list[str], kind: str) -> None:
     """SIGKILL of the parent ends the command and its children."""
     script = "setsid sleep 300 & echo $! > /Workspace/pids; sleep 300 & echo $! >> /Workspace/pids; wait"
-    inner = repr(_command(tmp_path, "sh", "-c", script, parent=-1))
+    inner = repr(_command(tmp_path, "sh", "-c", script, parent=-1, kind=kind))
     parent = subprocess.Popen(
         [
             *prefix,
@@ -145,8 +172,9 @@ def test_nothing_outlives_a_killed_parent(tmp_path: Path, prefix: list[str]) -> 
     assert all(is_gone(int(pid)) for pid in pids)
 
 
-def test_nothing_starts_for_a_parent_that_is_gone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [*KINDS, ANYWHERE])
+def test_nothing_starts_for_a_parent_that_is_gone(tmp_path: Path, kind: str) -> None:
     """If the parent is dead already, the command does not run."""
-    done = _run(_command(tmp_path, "touch", "/Workspace/ran", parent=1))
+    done = _run(_command(tmp_path, "touch", "/Workspace/ran", parent=1, kind=kind))
     assert done.returncode == 128 + signal.SIGTERM
     assert not (tmp_path / "ran").exists()

@@ -8,14 +8,18 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+import httpx
 import psutil
 import pytest
 import zmq
 
+from kedro_databricks_hybrid.sandbox import connection
+from kedro_databricks_hybrid.sandbox.__main__ import main
 from kedro_databricks_hybrid.sandbox.app import Sandbox
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
 from kedro_databricks_hybrid.sandbox.commands.model import Context
 from kedro_databricks_hybrid.sandbox.core.layout import Layout
+from kedro_databricks_hybrid.sandbox.kernel import kinds
 from tests.sandbox.notebooks import Notebook, is_gone, open_notebook, serve
 from tests.sandbox.users_of_the_machine import ALLOWED, REFUSED
 
@@ -135,6 +139,7 @@ def test_the_next_server_removes_what_a_killed_one_left(tmp_path: Path) -> None:
         assert "does not exist" in Notebook(server.http, notebook.context).ask("GET", "contexts/status").text
 
 
+@pytest.mark.namespaces
 def test_an_ordinary_user_needs_no_root(tmp_path: Path) -> None:
     """A user without privileges gets the same paths, and keeps the user id."""
     with serve(tmp_path / "home", ALLOWED) as server:
@@ -177,20 +182,45 @@ def test_files_are_their_owners_alone(tmp_path: Path, name: str) -> None:
         assert file.stat().st_mode & 0o077 == 0
 
 
-def test_a_machine_that_binds_nothing_says_so(tmp_path: Path) -> None:
-    """Without namespaces the context has status Error, and names what is missing."""
+def test_a_machine_that_refuses_namespaces_has_portable_kernels(tmp_path: Path) -> None:
+    """An ordinary user needs nothing else, and background processes end with the server."""
     with serve(tmp_path / "home", REFUSED) as server:
-        fields = {"clusterId": RUNNING_ID, "language": "python"}
-        notebook = Notebook(
-            server.http, server.http.post("/api/1.2/contexts/create", json=fields).json()["id"]
-        )
-        deadline = time.monotonic() + 20
-        while notebook.status() == "Pending":
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        shown = notebook.ask("GET", "contexts/status").json()
-        assert shown["status"] == "Error"
-        assert "user.max_user_namespaces is 0" in shown["error"]
-        refusal = notebook.ask("POST", "commands/execute", language="python", command="1")
-        assert refusal.status_code == 400
-        assert "user.max_user_namespaces is 0" in refusal.json()["error"]
+        announced = connection.read(server.home)
+        assert announced is not None
+        assert announced.kernels == "portable"
+        notebook = open_notebook(server.http)
+        found = notebook.text("import os; os.getcwd(), os.listdir('/Workspace/Users')")
+        assert found == "('/databricks/driver', ['user@example.com'])\n"
+        kernel, background = int(notebook.text("os.getpid()")), int(notebook.text(_BACKGROUND))
+        server.process.send_signal(signal.SIGKILL)
+        assert is_gone(kernel)
+        assert is_gone(background)
+
+
+def test_a_requested_kind_that_is_refused_starts_no_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line names the cause. Without the option, the server starts and works, except for running code."""
+    monkeypatch.setattr(kinds, "_refusal", lambda: "Namespaces are refused here.")
+    monkeypatch.setattr(kinds, "chosen", kinds.chosen.__wrapped__)
+    assert main(["--home", str(tmp_path / "home"), "--kernels", "namespace"]) == 1
+    assert capsys.readouterr().err == "Namespaces are refused here.\n"
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_machine_without_any_kind_of_kernel_says_so(
+    monkeypatch: pytest.MonkeyPatch, http: httpx.Client
+) -> None:
+    """The context has status Error and names the cause."""
+    monkeypatch.setattr(kinds, "chosen", lambda _: kinds.Kernels(kinds.PORTABLE, refusal="No compiler here."))
+    fields = {"clusterId": RUNNING_ID, "language": "python"}
+    notebook = Notebook(http, http.post("/api/1.2/contexts/create", json=fields).json()["id"])
+    deadline = time.monotonic() + 20
+    while notebook.status() == "Pending":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    shown = notebook.ask("GET", "contexts/status").json()
+    assert (shown["status"], shown["error"]) == ("Error", "No compiler here.")
+    refusal = notebook.ask("POST", "commands/execute", language="python", command="1")
+    assert refusal.status_code == 400
+    assert "No compiler here." in refusal.json()["error"]

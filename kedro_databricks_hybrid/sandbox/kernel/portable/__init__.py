@@ -1,0 +1,1 @@
+"""Kernels without namespaces: a library that is loaded before the C library translates their paths."""
