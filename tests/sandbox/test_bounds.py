@@ -159,6 +159,7 @@ print(top.exists())
 """
 
 
+@pytest.mark.namespaces
 def test_read_only_folders_are_deleted(tmp_path: Path) -> None:
     """By a user without privileges, too, who cannot delete files in them otherwise."""
     command = [*ALLOWED, sys.executable, "-c", _READ_ONLY, str(tmp_path / "top")]
