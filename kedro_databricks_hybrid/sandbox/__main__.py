@@ -20,8 +20,8 @@ from kedro_databricks_hybrid.sandbox.app import create_app
 from kedro_databricks_hybrid.sandbox.connection import Connection
 from kedro_databricks_hybrid.sandbox.core.layout import Layout
 from kedro_databricks_hybrid.sandbox.core.server_log import log_to
+from kedro_databricks_hybrid.sandbox.core.users import DEFAULT_USER
 from kedro_databricks_hybrid.sandbox.core.workspace_kinds import KINDS
-from kedro_databricks_hybrid.sandbox.identity.users import DEFAULT_USER
 from kedro_databricks_hybrid.sandbox.kernel import kinds
 from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 

@@ -30,10 +30,7 @@ from kedro_databricks_hybrid.sandbox.identity.oauth_routes import routes as oaut
 from kedro_databricks_hybrid.sandbox.identity.routes import DISCOVERY_PATH
 from kedro_databricks_hybrid.sandbox.identity.routes import routes as identity_routes
 from kedro_databricks_hybrid.sandbox.identity.tokens import routes as token_routes
-from kedro_databricks_hybrid.sandbox.jobs.model import Jobs
-from kedro_databricks_hybrid.sandbox.jobs.routes import JobsApi, RepairsApi
 from kedro_databricks_hybrid.sandbox.jobs.routes import routes as jobs_routes
-from kedro_databricks_hybrid.sandbox.jobs.run_routes import RunsApi
 from kedro_databricks_hybrid.sandbox.jobs.runs import Runs
 from kedro_databricks_hybrid.sandbox.jobs.worker import JobWork
 from kedro_databricks_hybrid.sandbox.repos.credentials import routes as credential_routes
@@ -51,7 +48,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.requests import Request
-    from starlette.routing import Route
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
@@ -100,7 +96,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *oauth_routes(sandbox),
             *clusters_routes(sandbox.clusters),
             *library_routes(libraries, sandbox.clusters),
-            *_job_routes(sandbox, runs, work),
+            *jobs_routes(sandbox, runs, work),
             *contexts.routes(),
             *connect.routes(),
             *faults_routes(sandbox.faults),
@@ -123,15 +119,6 @@ def create_app(sandbox: Sandbox) -> Starlette:
     app.add_middleware(FaultsGate, faults=sandbox.faults, actions=actions)
     app.add_middleware(Gate, sandbox=sandbox)
     return app
-
-
-def _job_routes(sandbox: Sandbox, runs: Runs, work: JobWork) -> list[Route]:
-    jobs, runs_api = Jobs(sandbox.store), RunsApi(runs, work, sandbox)
-    return [
-        *runs_api.routes(),
-        *RepairsApi(jobs, runs, work).routes(),
-        *jobs_routes(JobsApi(jobs, runs, runs_api)),
-    ]
 
 
 class BodyLimit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 from pydantic import Field
 
@@ -11,26 +11,26 @@ from kedro_databricks_hybrid.sandbox.clusters.model import Clusters
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.core.store import Store, stored
-from kedro_databricks_hybrid.sandbox.core.workspace_kinds import DEFAULT_KIND, KINDS, Kind
+from kedro_databricks_hybrid.sandbox.core.users import DEFAULT_USER, Access, Users
+from kedro_databricks_hybrid.sandbox.core.workspace_kinds import DEFAULT_KIND, KINDS, UPLOADS, Kind
 from kedro_databricks_hybrid.sandbox.faults.rules import Faults
 from kedro_databricks_hybrid.sandbox.identity.tokens import AccessTokens, Tokens
-from kedro_databricks_hybrid.sandbox.identity.users import DEFAULT_USER, Access, Users
 from kedro_databricks_hybrid.sandbox.kernel.access import NotebookAccess, NotebookAccesses
 from kedro_databricks_hybrid.sandbox.kernel.environment import NotebookEnvironment
 from kedro_databricks_hybrid.sandbox.repos.credentials import GitCredentials
 from kedro_databricks_hybrid.sandbox.repos.model import Repos
 from kedro_databricks_hybrid.sandbox.secrets.model import Secrets
 from kedro_databricks_hybrid.sandbox.volumes.model import UnityCatalog
-from kedro_databricks_hybrid.sandbox.volumes.upload_model import UPLOADS
 from kedro_databricks_hybrid.sandbox.workspace.model import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from kedro_databricks_hybrid.sandbox.core.layout import Layout
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
 
 _DOCUMENT = "workspace"
+Value = TypeVar("Value")
 
 
 def _one_of(names: Iterable[str]) -> Any:  # noqa: ANN401 - a part of an annotation
@@ -50,6 +50,21 @@ class _Settings:
     port: Annotated[int, Field(ge=0, le=65535)] = 0
 
 
+class _Kept(Generic[Value]):
+    """A value of the workspace that is the same after a restart."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, sandbox: Sandbox, owner: type) -> Value:
+        value: Value = getattr(sandbox.settings, self._name)
+        return value
+
+    def __set__(self, sandbox: Sandbox, value: Value) -> None:
+        setattr(sandbox.settings, self._name, value)
+        sandbox.store.save_now(_DOCUMENT, asdict(sandbox.settings))
+
+
 class Sandbox:
     """One local workspace: files, users, clusters and switches.
 
@@ -59,7 +74,19 @@ class Sandbox:
         url: The server's address; set once the server listens.
         like: The kind of workspace, one of KINDS; None for that of the last start.
         kernels: The kind of its kernels, one of `kernel.kinds.KINDS`; None for what this machine allows.
+
+    Attributes:
+        public_dbfs_root: Whether dbfs:/ may be used; new workspaces on Databricks forbid it.
+        task_environments: Whether notebook tasks on serverless compute may name an environment; not all
+            workspaces allow it.
+        uploads: How large files are uploaded to volumes, one of UPLOADS.
+        port: The port of the last start, 0 if there was none.
     """
+
+    public_dbfs_root = _Kept[bool]()
+    task_environments = _Kept[bool]()
+    uploads = _Kept[str]()
+    port = _Kept[int]()
 
     def __init__(
         self,
@@ -82,9 +109,9 @@ class Sandbox:
         self.user = self.users.add(user)
         self.tokens = Tokens(self.store)
         self.access_tokens = AccessTokens()
-        self._settings = self.store.load(_DOCUMENT, _Settings)
-        if not self._settings.org_id:
-            self._settings.org_id = str(new_id(16))
+        self.settings = self.store.load(_DOCUMENT, _Settings)
+        if not self.settings.org_id:
+            self.settings.org_id = str(new_id(16))
             self._become(KINDS[like or DEFAULT_KIND])
         self.faults = Faults()
         self.access = Access(self.users)
@@ -148,7 +175,7 @@ class Sandbox:
     @property
     def org_id(self) -> str:
         """The workspace id, made at the first start."""
-        return self._settings.org_id
+        return self.settings.org_id
 
     @property
     def kind(self) -> Kind:
@@ -161,7 +188,7 @@ class Sandbox:
 
         A new kind changes the DBFS root and the clusters and adds its first catalog; nothing is deleted.
         """
-        return self._settings.like
+        return self.settings.like
 
     @like.setter
     def like(self, name: str) -> None:
@@ -173,48 +200,8 @@ class Sandbox:
             self.unity_catalog.provide(kind.objects, self.user.name)
 
     def _become(self, kind: Kind) -> None:
-        self._settings.public_dbfs_root = kind.dbfs_root
-        self._set("like", kind.name)
-
-    @property
-    def public_dbfs_root(self) -> bool:
-        """Whether dbfs:/ may be used; new workspaces on Databricks forbid it."""
-        return self._settings.public_dbfs_root
-
-    @public_dbfs_root.setter
-    def public_dbfs_root(self, allowed: bool) -> None:
-        self._set("public_dbfs_root", allowed)
-
-    @property
-    def task_environments(self) -> bool:
-        """Whether notebook tasks on serverless compute may name an environment; some workspaces forbid it."""
-        return self._settings.task_environments
-
-    @task_environments.setter
-    def task_environments(self, allowed: bool) -> None:
-        self._set("task_environments", allowed)
-
-    @property
-    def uploads(self) -> str:
-        """How large files are uploaded to volumes, one of UPLOADS."""
-        return self._settings.uploads
-
-    @uploads.setter
-    def uploads(self, kind: str) -> None:
-        self._set("uploads", kind)
-
-    @property
-    def port(self) -> int:
-        """The port of the last start, 0 if there was none."""
-        return self._settings.port
-
-    @port.setter
-    def port(self, port: int) -> None:
-        self._set("port", port)
-
-    def _set(self, name: str, value: object) -> None:
-        setattr(self._settings, name, value)
-        self.store.save_now(_DOCUMENT, asdict(self._settings))
+        self.settings.like = kind.name
+        self.public_dbfs_root = kind.dbfs_root
 
 
 def _empty(layout: Layout) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from kedro_databricks_hybrid.sandbox.core.layout import Layout
 from kedro_databricks_hybrid.sandbox.core.store import Store
-from kedro_databricks_hybrid.sandbox.identity.users import Users
+from kedro_databricks_hybrid.sandbox.core.users import Users
 from tests.e2e.commands import Shell
 from tests.project_fixtures import make_project
 

@@ -51,7 +51,7 @@ class Notebook:
         answer: dict[str, Any] = self.ask("GET", "commands/status", commandId=command).json()
         return answer
 
-    def wait(self, command: str, *statuses: str, seconds: float = 60) -> dict[str, Any]:
+    def wait(self, command: str, *statuses: str, seconds: float = 200) -> dict[str, Any]:
         """Wait until a command has one of the statuses."""
         deadline = time.monotonic() + seconds
         while (answer := self.command(command))["status"] not in (statuses or _ENDED):

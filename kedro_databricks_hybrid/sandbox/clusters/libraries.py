@@ -17,7 +17,7 @@ from kedro_databricks_hybrid.sandbox.kernel.spark_defaults import DBFS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.kernel.environment import NotebookEnvironment
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.clusters.runtimes import nearest_runtime, runtime_version
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
+from kedro_databricks_hybrid.sandbox.core.runtimes import nearest_runtime, runtime_version
 from kedro_databricks_hybrid.sandbox.core.stamps import now
 from kedro_databricks_hybrid.sandbox.core.store import stored
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-
-from kedro_databricks_hybrid.sandbox.clusters import runtimes
-from kedro_databricks_hybrid.sandbox.core.fields import Fields, body, query
-from kedro_databricks_hybrid.sandbox.core.pages import limit, page
+from kedro_databricks_hybrid.sandbox.core import runtimes
+from kedro_databricks_hybrid.sandbox.core.bodies import Array, Integer, Required, without
+from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint, endpoints
+from kedro_databricks_hybrid.sandbox.core.pages import Page, Token, limited
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from collections.abc import Awaitable, Callable
+
+    from starlette.routing import Route
 
     from kedro_databricks_hybrid.sandbox.clusters.libraries import Libraries
     from kedro_databricks_hybrid.sandbox.clusters.model import Cluster, Clusters
+    from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
+    from kedro_databricks_hybrid.sandbox.core.users import User
 
 _NODE_TYPE = "sandbox.local"
 _MAX_PAGE = 100
@@ -55,75 +57,52 @@ class _Api:
     def __init__(self, clusters: Clusters) -> None:
         self._clusters = clusters
 
-    async def list_all(self, request: Request) -> Response:
-        del request
-        return JSONResponse({"clusters": [describe(cluster) for cluster in self._clusters.all()]})
+    async def list_all(self) -> dict[str, Any]:
+        return {"clusters": [describe(cluster) for cluster in self._clusters.all()]}
 
-    async def list_page(self, request: Request) -> Response:
-        fields = query(request)
-        size = min(max(fields.number("page_size", 20), 1), _MAX_PAGE)
-        part = page(fields, size)
+    async def list_page(self, page_size: Integer = 20, page_token: Token = 0) -> dict[str, Any]:
+        part = Page(page_token, min(max(page_size, 1), _MAX_PAGE))
         clusters = self._clusters.all()
-        shown = [describe(cluster) for cluster in part.of(clusters)]
-        return JSONResponse({"clusters": shown, **part.next(len(clusters))})
+        return {"clusters": [describe(one) for one in part.of(clusters)], **part.next(len(clusters))}
 
-    async def get(self, request: Request) -> Response:
-        return JSONResponse(describe(self._clusters.get(query(request).text("cluster_id"))))
+    async def get(self, cluster_id: Required) -> dict[str, Any]:
+        return describe(self._clusters.get(cluster_id))
 
-    async def create(self, request: Request) -> Response:
-        fields = await body(request)
-        runtimes.check(fields.text("spark_version"))
-        name = fields.text("cluster_name", "")
-        cluster = await self._clusters.create(name, request.state.user.name, _attributes(fields))
-        return JSONResponse({"cluster_id": cluster.cluster_id})
+    async def create(
+        self, user: User, given: dict[str, Any], spark_version: Required, cluster_name: str = ""
+    ) -> dict[str, Any]:
+        runtimes.check(spark_version)
+        cluster = await self._clusters.create(cluster_name, user.name, without(given, *_KEPT_ELSEWHERE))
+        return {"cluster_id": cluster.cluster_id}
 
-    async def edit(self, request: Request) -> Response:
-        fields = await body(request)
-        cluster_id = fields.text("cluster_id")
-        runtimes.check(fields.text("spark_version"))
-        await self._clusters.edit(cluster_id, fields.text("cluster_name", ""), _attributes(fields))
-        return JSONResponse({})
+    async def edit(
+        self, given: dict[str, Any], cluster_id: Required, spark_version: Required, cluster_name: str = ""
+    ) -> None:
+        runtimes.check(spark_version)
+        await self._clusters.edit(cluster_id, cluster_name, without(given, *_KEPT_ELSEWHERE))
 
-    async def start(self, request: Request) -> Response:
-        await self._clusters.start((await body(request)).text("cluster_id"))
-        return JSONResponse({})
-
-    async def restart(self, request: Request) -> Response:
-        await self._clusters.restart((await body(request)).text("cluster_id"))
-        return JSONResponse({})
-
-    async def delete(self, request: Request) -> Response:
-        await self._clusters.terminate((await body(request)).text("cluster_id"))
-        return JSONResponse({})
-
-    async def permanent_delete(self, request: Request) -> Response:
-        await self._clusters.forget((await body(request)).text("cluster_id"))
-        return JSONResponse({})
-
-    async def events(self, request: Request) -> Response:
-        fields = await body(request)
-        events = list(self._clusters.get(fields.text("cluster_id")).events)
-        if fields.text("order", "DESC") == "DESC":
-            events.reverse()
-        part = page(fields, limit(fields, _DEFAULT_EVENT_PAGE, _MAX_EVENT_PAGE), offset="offset")
+    async def events(
+        self,
+        cluster_id: Required,
+        order: str = "DESC",
+        limit: Integer = 0,
+        offset: Integer = 0,
+        page_token: Token = 0,
+    ) -> dict[str, Any]:
+        events = self._clusters.get(cluster_id).events[:: -1 if order == "DESC" else 1]
+        size = limited(limit, _DEFAULT_EVENT_PAGE, _MAX_EVENT_PAGE)
+        part = Page(max(offset, 0) or page_token, size)
         answer: dict[str, Any] = {"events": part.of(events), "total_count": len(events)}
         if following := part.next(len(events)):
-            next_page = {
-                "cluster_id": fields.text("cluster_id"),
-                "order": fields.text("order", "DESC"),
-                "limit": part.size,
-                "offset": part.end,
-            }
+            next_page = {"cluster_id": cluster_id, "order": order, "limit": size, "offset": part.end}
             answer |= {**following, "next_page": next_page}
-        return JSONResponse(answer)
+        return answer
 
-    async def spark_versions(self, request: Request) -> Response:
-        del request
+    async def spark_versions(self) -> dict[str, Any]:
         key, name = runtimes.offered()
-        return JSONResponse({"versions": [{"key": key, "name": name}]})
+        return {"versions": [{"key": key, "name": name}]}
 
-    async def node_types(self, request: Request) -> Response:
-        del request
+    async def node_types(self) -> dict[str, Any]:
         node = {
             "node_type_id": _NODE_TYPE,
             "instance_type_id": _NODE_TYPE,
@@ -133,35 +112,38 @@ class _Api:
             "memory_mb": 8192,
             "is_deprecated": False,
         }
-        return JSONResponse({"node_types": [node]})
+        return {"node_types": [node]}
+
+
+def _one(act: Callable[[str], Awaitable[None]]) -> Handler:
+    """Return a handler that acts on one cluster."""
+
+    async def handler(cluster_id: Required) -> None:
+        await act(cluster_id)
+
+    return handler
 
 
 def routes(clusters: Clusters) -> list[Route]:
     """Return the routes of this family."""
     api = _Api(clusters)
-    found = [
-        Route("/api/2.0/clusters/list", api.list_all, methods=["GET"]),
-        Route("/api/2.1/clusters/list", api.list_page, methods=["GET"]),
+    table: dict[str, Handler] = {
+        "GET /get": api.get,
+        "POST /create": api.create,
+        "POST /edit": api.edit,
+        "POST /start": _one(clusters.start),
+        "POST /restart": _one(clusters.restart),
+        "POST /delete": _one(clusters.terminate),
+        "POST /permanent-delete": _one(clusters.forget),
+        "POST /events": api.events,
+        "GET /spark-versions": api.spark_versions,
+        "GET /list-node-types": api.node_types,
+    }
+    return [
+        endpoint("GET", "/api/2.0/clusters/list", api.list_all),
+        endpoint("GET", "/api/2.1/clusters/list", api.list_page),
+        *endpoints(table, "/api/2.0/clusters", "/api/2.1/clusters"),
     ]
-    for version in ("2.0", "2.1"):
-        base = f"/api/{version}/clusters"
-        found += [
-            Route(f"{base}/get", api.get, methods=["GET"]),
-            Route(f"{base}/create", api.create, methods=["POST"]),
-            Route(f"{base}/edit", api.edit, methods=["POST"]),
-            Route(f"{base}/start", api.start, methods=["POST"]),
-            Route(f"{base}/restart", api.restart, methods=["POST"]),
-            Route(f"{base}/delete", api.delete, methods=["POST"]),
-            Route(f"{base}/permanent-delete", api.permanent_delete, methods=["POST"]),
-            Route(f"{base}/events", api.events, methods=["POST"]),
-            Route(f"{base}/spark-versions", api.spark_versions, methods=["GET"]),
-            Route(f"{base}/list-node-types", api.node_types, methods=["GET"]),
-        ]
-    return found
-
-
-def _attributes(fields: Fields) -> dict[str, Any]:
-    return fields.without(_KEPT_ELSEWHERE)
 
 
 def library_routes(libraries: Libraries, clusters: Clusters) -> list[Route]:
@@ -171,27 +153,22 @@ def library_routes(libraries: Libraries, clusters: Clusters) -> list[Route]:
         statuses = [one.describe() for one in libraries.of(cluster_id)]
         return {"cluster_id": cluster_id, "library_statuses": statuses}
 
-    async def all_statuses(request: Request) -> Response:
-        del request
-        return JSONResponse({"statuses": [shown(cluster.cluster_id) for cluster in clusters.all()]})
+    async def all_statuses() -> dict[str, Any]:
+        return {"statuses": [shown(cluster.cluster_id) for cluster in clusters.all()]}
 
-    async def status(request: Request) -> Response:
-        return JSONResponse(shown(clusters.get(query(request).text("cluster_id")).cluster_id))
+    async def status(cluster_id: Required) -> dict[str, Any]:
+        return shown(clusters.get(cluster_id).cluster_id)
 
-    async def install(request: Request) -> Response:
-        fields = await body(request)
-        await libraries.add(fields.text("cluster_id"), fields.items("libraries"))
-        return JSONResponse({})
+    def change(act: Callable[[str, list[Any]], Awaitable[None]]) -> Handler:
+        async def handler(cluster_id: Required, libraries: Array) -> None:
+            await act(cluster_id, libraries)
 
-    async def uninstall(request: Request) -> Response:
-        fields = await body(request)
-        await libraries.remove(fields.text("cluster_id"), fields.items("libraries"))
-        return JSONResponse({})
+        return handler
 
-    base = "/api/2.0/libraries"
-    return [
-        Route(f"{base}/all-cluster-statuses", all_statuses, methods=["GET"]),
-        Route(f"{base}/cluster-status", status, methods=["GET"]),
-        Route(f"{base}/install", install, methods=["POST"]),
-        Route(f"{base}/uninstall", uninstall, methods=["POST"]),
-    ]
+    table: dict[str, Handler] = {
+        "GET /all-cluster-statuses": all_statuses,
+        "GET /cluster-status": status,
+        "POST /install": change(libraries.add),
+        "POST /uninstall": change(libraries.remove),
+    }
+    return endpoints(table, "/api/2.0/libraries")

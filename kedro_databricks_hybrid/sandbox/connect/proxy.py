@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
-from kedro_databricks_hybrid.sandbox.clusters.runtimes import nearest_runtime, runtime_version
 from kedro_databricks_hybrid.sandbox.connect import serverless_limits
 from kedro_databricks_hybrid.sandbox.connect.protobuf_wire import field, fields
 from kedro_databricks_hybrid.sandbox.connect.servers import SERVERLESS, ConnectServer, ConnectServerError
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError
+from kedro_databricks_hybrid.sandbox.core.runtimes import nearest_runtime, runtime_version
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
     from kedro_databricks_hybrid.sandbox.connect.servers import ConnectServers
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 _LOG = logging.getLogger(__name__)

@@ -1,34 +1,34 @@
-"""Read the parameters of a request into a pydantic model, and refuse invalid ones in the words of the API.
+"""Read the parameters of a request, and refuse invalid ones in the words of the API.
 
-An API family declares a subclass of `Body` for each request, with its fields in the order in which they are
-checked. The first invalid field decides the answer.
+Handlers declare the parameters that they read as those of their function, see `endpoints`. What has parts,
+such as the settings of a job, is a subclass of `Body`. The first invalid field decides the answer.
 """
 
 from __future__ import annotations
 
 import base64
+import inspect
 import io
 import json
-import math
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import from_json
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from kedro_databricks_hybrid.sandbox.core.errors import ApiError, absent, malformed
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError, absent, invalid, malformed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from starlette.types import Message
 
 MAX_JSON_BYTES = 24 * 1024 * 1024  # ten megabytes in base64, and room to spare
 _MAX_INTEGER = 2**63 - 1
-_MAX_DEPTH = 32
 _FORM_OVERHEAD = 64 * 1024
 # What a field must be, by the type of pydantic's error; any other error says it itself.
 _KINDS = {
@@ -91,8 +91,12 @@ Base64 = Annotated[bytes, BeforeValidator(_as_bytes)]
 Object = Annotated[dict[str, Any], Field(default_factory=dict)]
 """An object, empty if it was not given."""
 
-Array = Annotated[list[Any], Field(default_factory=list)]
-"""An array, empty if it was not given."""
+Entry = TypeVar("Entry")
+ArrayOf = Annotated[list[Entry], Field(default_factory=list)]
+"""An array of entries of a type, empty if it was not given."""
+
+Array = ArrayOf[Any]
+"""An array of anything."""
 
 AnyBody = TypeVar("AnyBody", bound=Body)
 
@@ -112,69 +116,60 @@ def parse(model: type[AnyBody], values: Mapping[str, Any]) -> AnyBody:
 def _refusal(error: ValidationError) -> ApiError:
     """Translate the first error of pydantic into an answer of the API."""
     first = error.errors(include_url=False, include_input=False)[0]
-    name, kind = str(first["loc"][-1]), first["type"]
+    (*_, outer, name), kind = (None, *first["loc"]), first["type"]
+    if isinstance(name, int):
+        return invalid(f"{outer} must be {_KINDS[kind].split()[-1]}s.")
     if kind in {"missing", "string_too_short"}:
-        return absent(name)
+        return absent(str(name))
     reason = f"must be {_KINDS[kind]}" if kind in _KINDS else first["ctx"]["error"]
     return malformed(f"Could not parse request object: field '{name}' {reason}")
 
 
-def query(request: Request, model: type[AnyBody]) -> AnyBody:
+def without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return all values but those named."""
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def model_of(handler: Callable[..., object], *without: str) -> type[Body]:
+    """Return the model of a function's parameters but those named; pydantic finds the types in its module."""
+    fields: dict[str, Any] = {"__annotations__": {}, "__module__": handler.__module__}
+    for name, one in inspect.signature(handler).parameters.items():
+        if name not in without:
+            fields["__annotations__"][name] = one.annotation
+            if one.default is not one.empty:
+                fields[name] = one.default
+    made: type[Body] = type(handler.__name__, (Body,), fields)
+    return made
+
+
+async def query(request: Request) -> dict[str, Any]:
     """Return the parameters in the path and in the query string."""
-    return parse(model, {**request.query_params, **request.path_params})
+    return {**request.query_params, **request.path_params}
 
 
-async def body(request: Request, model: type[AnyBody], too_large: ApiError | None = None) -> AnyBody:
-    """Return the parameters in the path and in the JSON body; for the arguments see `json_object`."""
-    return parse(model, await json_object(request, too_large) | request.path_params)
-
-
-async def json_object(request: Request, too_large: ApiError | None = None) -> dict[str, Any]:
-    """Return the JSON object in the body, whatever its content type; an empty body is an empty object.
+async def body(request: Request, too_large: ApiError | None = None) -> dict[str, Any]:
+    """Return the parameters in the path and in the JSON body, whatever its content type; it may be empty.
 
     Args:
         request: The request.
         too_large: How to refuse a body that is larger than any body of this API may be.
     """
     content = await limited_body(request, MAX_JSON_BYTES, too_large)
-    if not content.strip():
-        return {}
     try:
-        values = json.loads(content)
-        _check_plain(values)
-    except (ValueError, RecursionError) as error:
+        values = from_json(content if content.strip() else b"{}")  # refuses lone surrogates and deep nesting
+        json.dumps(values, allow_nan=False)  # refuses infinite numbers
+    except ValueError as error:
         msg = "Invalid JSON given in the body of the request - failed to parse given JSON"
         raise malformed(msg) from error
     if not isinstance(values, dict):
-        msg = "Invalid JSON given in the body of the request - expected a map"
-        raise malformed(msg)
-    return values
-
-
-def _check_plain(values: object) -> None:
-    """Refuse what cannot be written as JSON again: infinite numbers, lone surrogates, deep nesting."""
-    level = [values]
-    for _ in range(_MAX_DEPTH):
-        below: list[object] = []
-        for value in level:
-            if isinstance(value, dict):
-                below += [*value.keys(), *value.values()]
-            elif isinstance(value, list):
-                below += value
-            elif isinstance(value, str) and not value.isascii():
-                value.encode()  # a UnicodeEncodeError is a ValueError
-            elif isinstance(value, float) and not math.isfinite(value):
-                raise ValueError("not a finite number")
-        if not below:
-            return
-        level = below
-    raise ValueError("nested too deeply")
+        raise malformed("Invalid JSON given in the body of the request - expected a map")
+    return values | request.path_params
 
 
 @asynccontextmanager
 async def form(
-    request: Request, model: type[AnyBody], limit: int, too_large: ApiError
-) -> AsyncIterator[tuple[AnyBody, BinaryIO]]:
+    request: Request, limit: int, too_large: ApiError
+) -> AsyncIterator[tuple[dict[str, str], BinaryIO]]:
     """Give the parameters of a multipart form, and its one file, which is kept on disk if it is large."""
     seen = 0
 
@@ -196,7 +191,7 @@ async def form(
         # Some clients send the file as a field without a file name.
         content = texts.pop("content", texts.pop("contents", ""))
         file = uploads[0].file if uploads else io.BytesIO(content.encode(errors="replace"))
-        yield parse(model, texts), file
+        yield texts, file
     finally:
         await parts.close()
 

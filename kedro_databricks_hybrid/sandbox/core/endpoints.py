@@ -1,42 +1,68 @@
-"""Routes whose handlers get the parameters of a request as a model, and return the JSON of the answer."""
+"""Routes to handlers whose parameters are those of the request.
+
+A handler gets by name what its function declares: `request`, `user` (who made the request), `given` (all
+parameters, unchecked), and single parameters, checked by their annotations, see `bodies`. It runs in a thread
+unless it is a coroutine function, and returns a JSON object, None for an empty one, or a response.
+"""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from kedro_databricks_hybrid.sandbox.core.bodies import AnyBody, body, query
+from kedro_databricks_hybrid.sandbox.core.bodies import body, model_of, parse, query
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Mapping
 
     from starlette.requests import Request
 
-    Answer: TypeAlias = dict[str, Any] | Response | None
-    Handler: TypeAlias = Callable[[Request, AnyBody], Answer | Awaitable[Answer]]
+Answer: TypeAlias = dict[str, Any] | Response | None
+Handler: TypeAlias = Callable[..., Answer | Awaitable[Answer]]
+_SPECIAL = ("request", "user", "given")
 
 
-def endpoint(method: str, path: str, model: type[AnyBody], handler: Handler[AnyBody]) -> Route:
-    """Return a route to a handler, which runs in a thread unless it is a coroutine function.
+def endpoints(table: Mapping[str, Handler], *bases: str) -> list[Route]:
+    """Return the routes of a table such as `{"GET /list": list_all}` below each base path."""
+    return [
+        endpoint(method, base + path, handler)
+        for base in bases
+        for (method, _, path), handler in ((one.partition(" "), handler) for one, handler in table.items())
+    ]
+
+
+def endpoint(
+    method: str,
+    path: str,
+    handler: Handler,
+    read: Callable[[Request], Awaitable[dict[str, Any]]] | None = None,
+) -> Route:
+    """Return a route to a handler.
 
     Args:
-        method: GET or DELETE, whose parameters are in the query string, or a method with a JSON body.
-        path: The path as in Starlette's routes; the parameters in it are fields of the model too.
-        model: The model of the parameters.
-        handler: Gets the request and its parameters. Returns a JSON object, None for an empty one, or a
-            response.
+        method: The HTTP method.
+        path: The path as in Starlette's routes; the parameters in it are parameters of the handler too.
+        handler: See the module.
+        read: Returns the parameters of a request; by default POST and PATCH have a JSON body, others a query.
     """
+    read = read or (body if method in {"POST", "PATCH"} else query)
+    model = cache(lambda: model_of(handler, *_SPECIAL))  # when the first request needs it
+    special = [name for name in _SPECIAL if name in inspect.signature(handler).parameters]
 
     async def answer(request: Request) -> Response:
-        given = query(request, model) if method in {"GET", "DELETE"} else await body(request, model)
+        given = await read(request)
+        known = {"request": request, "user": getattr(request.state, "user", None), "given": given}
+        arguments = dict(parse(model(), given)) | {name: known[name] for name in special}
         if inspect.iscoroutinefunction(handler):
-            found = await handler(request, given)
+            found = await handler(**arguments)
         else:
-            found = await run_in_threadpool(handler, request, given)
+            found = await run_in_threadpool(handler, **arguments)
         return found if isinstance(found, Response) else JSONResponse(found or {})
 
     return Route(path, answer, methods=[method])

@@ -33,7 +33,7 @@ class ApiError(Exception):
 class LegacyError(Exception):
     """An error of API 1.2: `{"error": message}`, without a code."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
         self.message = message

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from kedro_databricks_hybrid.sandbox.core.bodies import Body
+from pydantic import BeforeValidator
+
+from kedro_databricks_hybrid.sandbox.core.bodies import Integer
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
-from kedro_databricks_hybrid.sandbox.core.fields import query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from starlette.requests import Request
-
-    from kedro_databricks_hybrid.sandbox.core.fields import Fields
 
 ARRAY_PAGE = 100
 """How many entries of an array inside an object one answer holds."""
 
-_MAX_TOKEN_DIGITS = 12
+_TOKEN = re.compile("[0-9]{0,11}")
 
 Entry = TypeVar("Entry")
 
@@ -44,67 +44,48 @@ class Page:
         """Return the field that names the next page of `total` entries, none after the last page."""
         return {"next_page_token": str(self.end)} if total > self.end else {}
 
-
-class Paged(Body):
-    """The parameters of a list whose pages are named by tokens; the tokens are positions."""
-
-    page_token: str = ""
-
-    def page(self, size: int) -> Page:
-        """Return the page of at most `size` entries that the request asks for.
-
-        Raises:
-            ApiError: 400 for a token that no answer gave.
-        """
-        position = self.page_token or "0"
-        if not (position.isascii() and position.isdigit() and len(position) < _MAX_TOKEN_DIGITS):
-            raise invalid("Invalid page token")
-        return Page(int(position), size)
+    def answer(
+        self, name: str, entries: Sequence[Entry], describe: Callable[[Entry], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Return the entries on this page under a name, and whether more follow."""
+        shown = [describe(one) for one in self.of(entries)]
+        following = self.next(len(entries))
+        return {**({name: shown} if shown else {}), "has_more": bool(following), **following}
 
 
-def page(fields: Fields, size: int, *, cursor: str = "page_token", offset: str = "") -> Page:
-    """Return the page that a request asks for.
-
-    Args:
-        fields: The request's parameters.
-        size: How many entries the page holds.
-        cursor: The parameter with the token of the answer before; these tokens are positions.
-        offset: The parameter with the position itself, in APIs that have one.
-
-    Raises:
-        ApiError: 400 for a token that no answer gave.
-    """
-    position = fields.text(cursor, "") or "0"
-    if not (position.isascii() and position.isdigit() and len(position) < _MAX_TOKEN_DIGITS):
-        msg = "Invalid page token"
-        raise invalid(msg)
-    start = max(fields.number(offset, 0), 0) if offset else 0
-    return Page(start or int(position), size)
+def _position(token: object) -> object:
+    if isinstance(token, str) and not _TOKEN.fullmatch(token):
+        raise invalid("Invalid page token")
+    return 0 if token == "" else token
 
 
-def limit(fields: Fields, default: int, most: int) -> int:
+Token = Annotated[Integer, BeforeValidator(_position)]
+"""The token of a page, which is the position of its first entry; other tokens are refused."""
+
+
+def limited(limit: int, default: int, most: int) -> int:
     """Return the parameter `limit`, where 0 means the default; refuse what is not from 1 to `most`."""
-    size = fields.number("limit", default) or default
+    size = limit or default
     if not 0 < size <= most:
-        msg = f"limit must be between 1 and {most}"
-        raise invalid(msg)
+        raise invalid(f"limit must be between 1 and {most}")
     return size
 
 
 def paged_arrays(
-    request: Request, answer: dict[str, Any], holder: dict[str, Any], names: Iterable[str]
+    request: Request, token: int, answer: dict[str, Any], holder: dict[str, Any], names: Iterable[str]
 ) -> dict[str, Any]:
     """Return an answer with one page of each array; API 2.1 has no pages and shows all entries.
 
     Args:
-        request: The request, which may name a page.
+        request: The request.
+        token: The token of the page.
         answer: The whole answer; gets the token of the next page.
         holder: The part of the answer that holds the arrays; is changed.
         names: The arrays' names.
     """
     if not request.url.path.startswith("/api/2.2/"):
         return answer
-    part = page(query(request), ARRAY_PAGE)
+    part = Page(token, ARRAY_PAGE)
     longest = 0
     for name in names:
         if isinstance(holder.get(name), list):

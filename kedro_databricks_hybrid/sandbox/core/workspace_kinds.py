@@ -46,3 +46,6 @@ KINDS = {
     )
 }
 DEFAULT_KIND = "guide"
+
+UPLOADS = ("multipart", "resumable")
+"""How large files get to volumes: in parts as on AWS and Azure, or in chunks as on Google's cloud."""

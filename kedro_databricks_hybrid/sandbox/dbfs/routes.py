@@ -14,8 +14,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from kedro_databricks_hybrid.sandbox.core.bodies import Base64, Body, Flag, Integer, Required, body, form
-from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint
+from kedro_databricks_hybrid.sandbox.core.bodies import (
+    Base64,
+    Body,
+    Flag,
+    Integer,
+    Required,
+    body,
+    form,
+    parse,
+)
+from kedro_databricks_hybrid.sandbox.core.endpoints import endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, missing
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.core.uploads import new_upload, save
@@ -26,6 +35,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 MAX_FORM_BYTES = 2 * 1024 * 1024 * 1024
@@ -36,38 +47,10 @@ MAX_BLOCK_BYTES = 1024 * 1024
 IDLE_SECONDS = 600.0
 
 
-class _Path(Body):
+class _Put(Body):
     path: Required
-
-
-class _Create(_Path):
     overwrite: Flag = False
-
-
-class _Put(_Create):
     contents: Base64 = b""
-
-
-class _Read(_Path):
-    offset: Integer = 0
-    length: Integer = DEFAULT_READ_BYTES
-
-
-class _Delete(_Path):
-    recursive: Flag = False
-
-
-class _Move(Body):
-    source_path: Required
-    destination_path: Required
-
-
-class _Handle(Body):
-    handle: Integer
-
-
-class _Block(_Handle):
-    data: Base64 = b""
 
 
 class _Api:
@@ -78,24 +61,25 @@ class _Api:
         self._scratch = sandbox.layout.scratch
         self._streams = DbfsStreams(dbfs, self._scratch)
 
-    def get_status(self, request: Request, given: _Path) -> dict[str, Any]:
-        return self._dbfs.status(given.path)
+    def get_status(self, path: Required) -> dict[str, Any]:
+        return self._dbfs.status(path)
 
-    def list_folder(self, request: Request, given: _Path) -> dict[str, Any]:
-        files = self._dbfs.list_folder(given.path)
+    def list_folder(self, path: Required) -> dict[str, Any]:
+        files = self._dbfs.list_folder(path)
         return {"files": files} if files else {}
 
-    def mkdirs(self, request: Request, given: _Path) -> None:
-        self._dbfs.mkdirs(given.path)
+    def mkdirs(self, path: Required) -> None:
+        self._dbfs.mkdirs(path)
 
     async def put(self, request: Request) -> Response:
         upload = new_upload(self._scratch)
         try:
             if request.headers.get("content-type", "").startswith("multipart/"):
-                async with form(request, _Put, MAX_FORM_BYTES, _FORM_TOO_LARGE) as (given, file):
+                async with form(request, MAX_FORM_BYTES, _FORM_TOO_LARGE) as (texts, file):
+                    given = parse(_Put, texts)
                     await run_in_threadpool(save, file, upload)
             else:
-                given = await body(request, _Put)
+                given = parse(_Put, await body(request))
                 check_block(given.contents)
                 await run_in_threadpool(upload.write_bytes, given.contents)
             await run_in_threadpool(self._dbfs.put_in_place, upload, given.path, overwrite=given.overwrite)
@@ -103,43 +87,44 @@ class _Api:
             upload.unlink(missing_ok=True)
         return JSONResponse({})
 
-    def create(self, request: Request, given: _Create) -> dict[str, Any]:
-        user = request.state.user.name
-        return {"handle": self._streams.create(user, given.path, overwrite=given.overwrite)}
+    def create(self, user: User, path: Required, overwrite: Flag = False) -> dict[str, Any]:
+        return {"handle": self._streams.create(user.name, path, overwrite=overwrite)}
 
-    def add_block(self, request: Request, given: _Block) -> None:
-        self._streams.add_block(request.state.user.name, given.handle, given.data)
+    def add_block(self, user: User, handle: Integer, data: Base64 = b"") -> None:
+        self._streams.add_block(user.name, handle, data)
 
-    def close(self, request: Request, given: _Handle) -> None:
-        self._streams.close(request.state.user.name, given.handle)
+    def close(self, user: User, handle: Integer) -> None:
+        self._streams.close(user.name, handle)
 
-    def read(self, request: Request, given: _Read) -> dict[str, Any]:
-        data = self._dbfs.read(given.path, given.offset, given.length)
+    def read(
+        self, path: Required, offset: Integer = 0, length: Integer = DEFAULT_READ_BYTES
+    ) -> dict[str, Any]:
+        data = self._dbfs.read(path, offset, length)
         return {"bytes_read": len(data), "data": base64.b64encode(data).decode()}
 
-    def delete(self, request: Request, given: _Delete) -> None:
-        self._dbfs.delete(given.path, recursive=given.recursive)
+    def delete(self, path: Required, recursive: Flag = False) -> None:
+        self._dbfs.delete(path, recursive=recursive)
 
-    def move(self, request: Request, given: _Move) -> None:
-        self._dbfs.move(given.source_path, given.destination_path)
+    def move(self, source_path: Required, destination_path: Required) -> None:
+        self._dbfs.move(source_path, destination_path)
 
 
 def routes(sandbox: Sandbox) -> list[Route]:
     """Return the routes of this family."""
     api = _Api(sandbox, Dbfs(sandbox))
+    table: dict[str, Handler] = {
+        "GET /get-status": api.get_status,
+        "GET /list": api.list_folder,
+        "POST /mkdirs": api.mkdirs,
+        "POST /create": api.create,
+        "POST /add-block": api.add_block,
+        "POST /close": api.close,
+        "GET /read": api.read,
+        "POST /delete": api.delete,
+        "POST /move": api.move,
+    }
     base = "/api/2.0/dbfs"
-    return [
-        endpoint("GET", f"{base}/get-status", _Path, api.get_status),
-        endpoint("GET", f"{base}/list", _Path, api.list_folder),
-        endpoint("POST", f"{base}/mkdirs", _Path, api.mkdirs),
-        Route(f"{base}/put", api.put, methods=["POST"]),
-        endpoint("POST", f"{base}/create", _Create, api.create),
-        endpoint("POST", f"{base}/add-block", _Block, api.add_block),
-        endpoint("POST", f"{base}/close", _Handle, api.close),
-        endpoint("GET", f"{base}/read", _Read, api.read),
-        endpoint("POST", f"{base}/delete", _Delete, api.delete),
-        endpoint("POST", f"{base}/move", _Move, api.move),
-    ]
+    return [*endpoints(table, base), Route(f"{base}/put", api.put, methods=["POST"])]
 
 
 @dataclass

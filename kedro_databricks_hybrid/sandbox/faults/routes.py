@@ -5,18 +5,17 @@ Not part of Databricks' API.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from pydantic import ConfigDict
 
+from kedro_databricks_hybrid.sandbox.core.bodies import Body, Flag, Integer, parse
+from kedro_databricks_hybrid.sandbox.core.endpoints import endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import invalid, missing
-from kedro_databricks_hybrid.sandbox.core.fields import body, query
-from kedro_databricks_hybrid.sandbox.core.workspace_kinds import KINDS
-from kedro_databricks_hybrid.sandbox.volumes.upload_model import UPLOADS
+from kedro_databricks_hybrid.sandbox.core.workspace_kinds import KINDS, UPLOADS
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from starlette.routing import Route
 
     from kedro_databricks_hybrid.sandbox.faults.rules import Faults
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
@@ -25,68 +24,52 @@ FAULTS_PATH = "/sandbox/faults"
 SWITCHES_PATH = "/sandbox/switches"
 
 
+class _Switches(Body):
+    """The switches, in the order in which they are set: the kind of workspace also sets others."""
+
+    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"))
+
+    like: str | None = None
+    public_dbfs_root: Flag | None = None
+    task_environments: Flag | None = None
+    uploads: str | None = None
+
+
 def routes(faults: Faults) -> list[Route]:
     """Return the routes."""
 
-    async def list_all(request: Request) -> Response:
-        del request
-        return JSONResponse({"faults": [fault.describe() for fault in faults.rules]})
+    async def list_all() -> dict[str, Any]:
+        return {"faults": [fault.describe() for fault in faults.rules]}
 
-    async def add(request: Request) -> Response:
-        values = (await body(request)).without(set())
-        return JSONResponse(faults.add(values.pop("effect", ""), **values).describe())
+    async def add(given: dict[str, Any]) -> dict[str, Any]:
+        return faults.add(**{"effect": "", **given}).describe()
 
-    async def clear(request: Request) -> Response:
-        fields = query(request)
-        number = fields.number("number") if fields.has("number") else None
+    async def clear(number: Integer | None = None) -> None:
         if number is not None and number not in {fault.number for fault in faults.rules}:
             raise missing(f"Fault {number} does not exist.")
         faults.clear(number)
-        return JSONResponse({})
 
-    return [
-        Route(FAULTS_PATH, list_all, methods=["GET"]),
-        Route(FAULTS_PATH, add, methods=["POST"]),
-        Route(FAULTS_PATH, clear, methods=["DELETE"]),
-    ]
+    return endpoints({"GET ": list_all, "POST ": add, "DELETE ": clear}, FAULTS_PATH)
 
 
 def switch_routes(sandbox: Sandbox) -> list[Route]:
     """Return the routes of this family."""
 
-    async def show(request: Request) -> Response:
-        del request
-        return JSONResponse(
-            {
-                "like": sandbox.like,
-                "public-dbfs-root": sandbox.public_dbfs_root,
-                "task-environments": sandbox.task_environments,
-                "uploads": sandbox.uploads,
-            }
-        )
+    async def show() -> dict[str, Any]:
+        return {name.replace("_", "-"): getattr(sandbox, name) for name in _Switches.model_fields}
 
-    async def change(request: Request) -> Response:
-        fields = await body(request)
-        if fields.has("uploads"):
-            uploads = fields.text("uploads")
-            if uploads not in UPLOADS:
-                raise invalid(f"uploads must be one of: {', '.join(UPLOADS)}.")
-            sandbox.uploads = uploads
-        if fields.has("like"):
-            await _become(sandbox, fields.text("like"))
-        if fields.has("public-dbfs-root"):
-            sandbox.public_dbfs_root = fields.flag("public-dbfs-root")
-        if fields.has("task-environments"):
-            sandbox.task_environments = fields.flag("task-environments")
-        return await show(request)
+    async def change(given: dict[str, Any]) -> dict[str, Any]:
+        asked = parse(_Switches, given)
+        if asked.uploads not in {None, *UPLOADS}:
+            raise invalid(f"uploads must be one of: {', '.join(UPLOADS)}.")
+        if asked.like not in {None, *KINDS}:
+            raise invalid(f"like must be one of: {', '.join(KINDS)}.")
+        if asked.like is not None and KINDS[asked.like].access_mode is None:
+            for cluster in sandbox.clusters.all():
+                await sandbox.clusters.terminate(cluster.cluster_id)
+        for name, value in asked:
+            if value is not None:
+                setattr(sandbox, name, value)
+        return await show()
 
-    return [Route(SWITCHES_PATH, show, methods=["GET"]), Route(SWITCHES_PATH, change, methods=["POST"])]
-
-
-async def _become(sandbox: Sandbox, like: str) -> None:
-    if like not in KINDS:
-        raise invalid(f"like must be one of: {', '.join(KINDS)}.")
-    if KINDS[like].access_mode is None:
-        for cluster in sandbox.clusters.all():
-            await sandbox.clusters.terminate(cluster.cluster_id)
-    sandbox.like = like
+    return endpoints({"GET ": show, "POST ": change}, SWITCHES_PATH)

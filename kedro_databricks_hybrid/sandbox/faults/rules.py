@@ -106,7 +106,7 @@ class Faults:
         self.expired: set[str] = set()
         self._numbers = count(1)
 
-    def add(self, effect: str, **details: Any) -> Fault:  # noqa: ANN401 - the fields of Fault
+    def add(self, /, effect: str, **details: Any) -> Fault:  # noqa: ANN401 - the fields of Fault
         """Add a rule and return it; its counters are updated by each request.
 
         Raises:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kedro_databricks_hybrid.sandbox.core.bodies import limited_body
+from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint
 from kedro_databricks_hybrid.sandbox.identity.tokens import LIFETIME_SECONDS
 
 if TYPE_CHECKING:
@@ -32,12 +33,9 @@ _BAD_GRANT = "The sandbox supports only the grant client_credentials"
 def routes(sandbox: Sandbox) -> list[Route]:
     """Return the routes of this family."""
 
-    async def endpoints(request: Request) -> Response:
-        del request
+    async def authorization_server() -> dict[str, Any]:
         base = f"{sandbox.url}{OIDC_PATH}v1"
-        return JSONResponse(
-            {"authorization_endpoint": f"{base}/authorize", "token_endpoint": f"{base}/token"}
-        )
+        return {"authorization_endpoint": f"{base}/authorize", "token_endpoint": f"{base}/token"}
 
     async def token(request: Request) -> Response:
         form = dict(parse_qsl((await limited_body(request, _MAX_BYTES)).decode(errors="replace")))
@@ -57,7 +55,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
         )
 
     return [
-        Route(f"{OIDC_PATH}.well-known/oauth-authorization-server", endpoints, methods=["GET"]),
+        endpoint("GET", f"{OIDC_PATH}.well-known/oauth-authorization-server", authorization_server),
         Route(f"{OIDC_PATH}v1/token", token, methods=["POST"]),
     ]
 

@@ -8,18 +8,18 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-
+from kedro_databricks_hybrid.sandbox.core.bodies import Integer, Required
+from kedro_databricks_hybrid.sandbox.core.endpoints import endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import missing
-from kedro_databricks_hybrid.sandbox.core.fields import body
 from kedro_databricks_hybrid.sandbox.core.stamps import now
 from kedro_databricks_hybrid.sandbox.core.store import stored
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from starlette.routing import Route
 
+    from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
     from kedro_databricks_hybrid.sandbox.core.store import Store
+    from kedro_databricks_hybrid.sandbox.core.users import User
 
 _DOCUMENT = "tokens"
 _NEVER = -1
@@ -84,36 +84,23 @@ class Tokens:
 def routes(tokens: Tokens) -> list[Route]:
     """Return the routes of this family."""
 
-    async def create(request: Request) -> Response:
-        fields = await body(request)
+    async def create(user: User, comment: str = "", lifetime_seconds: Integer = 0) -> dict[str, Any]:
         made = now()
-        seconds = fields.number("lifetime_seconds", 0)
-        token = Token(
-            token_id=secrets.token_hex(32),
-            owner=request.state.user.name,
-            value=f"dapi{secrets.token_hex(16)}",
-            comment=fields.text("comment", ""),
-            creation_time=made,
-            expiry_time=made + seconds * 1000 if seconds > 0 else _NEVER,
-        )
+        expiry = made + lifetime_seconds * 1000 if lifetime_seconds > 0 else _NEVER
+        value = f"dapi{secrets.token_hex(16)}"
+        token = Token(secrets.token_hex(32), user.name, value, comment, made, expiry)
         await tokens.put(token)
-        return JSONResponse({"token_value": token.value, "token_info": token.describe()})
+        return {"token_value": token.value, "token_info": token.describe()}
 
-    async def list_all(request: Request) -> Response:
-        mine = tokens.of(request.state.user.name)
-        return JSONResponse({"token_infos": [each.describe() for each in mine]} if mine else {})
+    async def list_all(user: User) -> dict[str, Any]:
+        mine = tokens.of(user.name)
+        return {"token_infos": [each.describe() for each in mine]} if mine else {}
 
-    async def delete(request: Request) -> Response:
-        fields = await body(request)
-        await tokens.remove(request.state.user.name, fields.text("token_id"))
-        return JSONResponse({})
+    async def delete(user: User, token_id: Required) -> None:
+        await tokens.remove(user.name, token_id)
 
-    base = "/api/2.0/token"
-    return [
-        Route(f"{base}/create", create, methods=["POST"]),
-        Route(f"{base}/list", list_all, methods=["GET"]),
-        Route(f"{base}/delete", delete, methods=["POST"]),
-    ]
+    table: dict[str, Handler] = {"POST /create": create, "GET /list": list_all, "POST /delete": delete}
+    return endpoints(table, "/api/2.0/token")
 
 
 def _is_valid(token: Token) -> bool:

@@ -6,12 +6,14 @@ import zoneinfo
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
+from pydantic import AfterValidator, Field, model_validator
+
+from kedro_databricks_hybrid.sandbox.core.bodies import Array, Body, Flag, Integer, Object, Required, parse
 from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
-from kedro_databricks_hybrid.sandbox.core.fields import Fields
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.core.store import passing, stored
-from kedro_databricks_hybrid.sandbox.jobs.parameters import check_parameters
-from kedro_databricks_hybrid.sandbox.jobs.settings import read_settings
+from kedro_databricks_hybrid.sandbox.jobs.parameters import checked_parameters
+from kedro_databricks_hybrid.sandbox.jobs.settings import Settings
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.core.store import Store
@@ -35,11 +37,74 @@ _SETTING_DEFAULTS: dict[str, Any] = {
 _TASK_DEFAULTS: dict[str, Any] = {"run_if": "ALL_SUCCESS", "timeout_seconds": 0, "email_notifications": {}}
 
 _DOCUMENT = "jobs"
-_DEFAULT_NAME = "Untitled"
+DEFAULT_NAME = "Untitled"
 _MAX_TAGS = 25
 _QUARTZ_FIELDS = {6, 7}
 
 Job = dict[str, Any]
+
+
+def _checked_tags(tags: dict[str, Any]) -> dict[str, Any]:
+    if len(tags) > _MAX_TAGS:
+        raise invalid(f"A job has at most {_MAX_TAGS} tags.")
+    if not all(isinstance(value, str) for value in tags.values()):
+        raise invalid("tags must be strings.")
+    return tags
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+class _Schedule(Body):
+    quartz_cron_expression: Required
+    timezone_id: Required
+    pause_status: str = "UNPAUSED"
+
+    @model_validator(mode="after")
+    def _check(self) -> _Schedule:
+        if len(self.quartz_cron_expression.split()) not in _QUARTZ_FIELDS:
+            raise invalid(f"Invalid quartz_cron_expression: {self.quartz_cron_expression[:100]!r}.")
+        if _is_zone("UTC") and not _is_zone(self.timezone_id):
+            raise invalid(f"Invalid timezone_id: {self.timezone_id[:100]!r}.")
+        if self.pause_status not in {"PAUSED", "UNPAUSED"}:
+            raise invalid("pause_status must be PAUSED or UNPAUSED.")
+        return self
+
+
+class JobSettings(Settings):
+    """The settings of a saved job, which may have no tasks."""
+
+    name: str = ""
+    max_concurrent_runs: Integer = 1
+    email_notifications: Object
+    webhook_notifications: Object
+    notification_settings: Object
+    health: Object
+    queue: dict[str, Flag | None] = Field(default_factory=dict)
+    tags: Annotated[Object, AfterValidator(_checked_tags)]
+    parameters: Annotated[Array, AfterValidator(checked_parameters)]
+    schedule: _Schedule | None = None
+    trigger: Any = None
+    continuous: Any = None
+    run_as: dict[str, str | None] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_job(self) -> JobSettings:
+        if self.max_concurrent_runs < 0:
+            raise invalid("max_concurrent_runs must not be negative.")
+        triggers = [name for name in ("schedule", "trigger", "continuous") if getattr(self, name) is not None]
+        if len(triggers) > 1:
+            raise invalid(f"A job has one of schedule, trigger and continuous, not {' and '.join(triggers)}.")
+        return self
+
+
+def _named(settings: dict[str, Any]) -> dict[str, Any]:
+    return {**settings, "name": parse(JobSettings, settings).name or DEFAULT_NAME}
 
 
 @stored
@@ -48,7 +113,7 @@ class _Saved:
     job_id: int
     creator_user_name: str
     created_time: int
-    settings: Annotated[dict[str, Any], passing(checked)]
+    settings: Annotated[dict[str, Any], passing(_named)]
 
 
 class Jobs:
@@ -66,7 +131,7 @@ class Jobs:
             "job_id": job_id,
             "creator_user_name": user,
             "created_time": now(),
-            "settings": checked(settings),
+            "settings": settings,
         }
         await self.save()
         return job_id
@@ -123,7 +188,7 @@ def merged(settings: dict[str, Any], new: dict[str, Any], removed: list[Any]) ->
         new: Top-level fields to replace; in arrays, entries are replaced or added by their keys.
         removed: Names of top-level fields, or `tasks/KEY` and `job_clusters/KEY`.
     """
-    kept = {name: value for name, value in settings.items() if name not in removed}
+    kept = {name: value for name, value in settings.items() if name not in removed and value is not None}
     for name, key in KEYED_ARRAYS.items():
         keys = {str(path).partition("/")[2] for path in removed if str(path).startswith(f"{name}/")}
         if keys and name in kept:
@@ -131,60 +196,11 @@ def merged(settings: dict[str, Any], new: dict[str, Any], removed: list[Any]) ->
     for name, value in new.items():
         entry_key = KEYED_ARRAYS.get(name)
         if entry_key and isinstance(value, list) and all(isinstance(one, dict) for one in value):
-            entries = {one[entry_key]: one for one in kept.get(name) or []}
-            kept[name] = list((entries | {Fields(one).text(entry_key): one for one in value}).values())
+            entries = {one[entry_key]: one for one in kept.get(name, [])}
+            kept[name] = list((entries | {str(one.get(entry_key)): one for one in value}).values())
         else:
             kept[name] = value
     return kept
-
-
-def checked(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return a job's settings with a name; refuse settings that cannot be run."""
-    fields = Fields(settings)
-    if fields.number("max_concurrent_runs", 1) < 0:
-        raise invalid("max_concurrent_runs must not be negative.")
-    for name in ("email_notifications", "webhook_notifications", "notification_settings", "health", "queue"):
-        fields.mapping(name)
-    Fields(fields.mapping("queue")).flag("enabled")
-    _check_tags(fields.mapping("tags"))
-    check_parameters(fields)
-    if fields.has("schedule"):
-        _check_schedule(Fields(fields.mapping("schedule")))
-    triggers = [name for name in ("schedule", "trigger", "continuous") if fields.has(name)]
-    if len(triggers) > 1:
-        raise invalid(f"A job has one of schedule, trigger and continuous, not {' and '.join(triggers)}.")
-    run_as = Fields(fields.mapping("run_as"))
-    for name in ("user_name", "service_principal_name"):
-        run_as.text(name, "")
-    if settings.get("tasks"):
-        read_settings(settings)
-    return {**settings, "name": fields.text("name", "") or _DEFAULT_NAME}
-
-
-def _check_tags(tags: dict[str, Any]) -> None:
-    if len(tags) > _MAX_TAGS:
-        raise invalid(f"A job has at most {_MAX_TAGS} tags.")
-    if not all(isinstance(value, str) for value in tags.values()):
-        raise invalid("tags must be strings.")
-
-
-def _check_schedule(schedule: Fields) -> None:
-    cron = schedule.text("quartz_cron_expression")
-    if len(cron.split()) not in _QUARTZ_FIELDS:
-        raise invalid(f"Invalid quartz_cron_expression: {cron[:100]!r}.")
-    zone = schedule.text("timezone_id")
-    if _is_zone("UTC") and not _is_zone(zone):
-        raise invalid(f"Invalid timezone_id: {zone[:100]!r}.")
-    if schedule.text("pause_status", "UNPAUSED") not in {"PAUSED", "UNPAUSED"}:
-        raise invalid("pause_status must be PAUSED or UNPAUSED.")
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
 
 
 def _sorted_dependencies(task: dict[str, Any]) -> dict[str, Any]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from kedro_databricks_hybrid.sandbox.core.bodies import Body, Required, parse
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
-from kedro_databricks_hybrid.sandbox.core.fields import Fields
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.jobs.runs import Run, TaskRun
@@ -22,19 +21,22 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _REFERENCE = re.compile(r"\{\{\s*([\w.]+(?:\.`[^`]+`)?)\s*\}\}")
 
 
-def check_parameters(settings: Fields) -> None:
+class _Parameter(Body):
+    name: Required
+    default: str = ""
+
+
+def checked_parameters(given: list[Any]) -> list[Any]:
     """Refuse parameters of a job without a valid, unique name or with a default that is not a string."""
-    names = []
-    for one in settings.items("parameters"):
-        if not isinstance(one, dict):
-            raise invalid("parameters must be objects with a name and a default.")
-        name = Fields(one).text("name")
-        Fields(one).text("default", "")
+    if not all(isinstance(one, dict) for one in given):
+        raise invalid("parameters must be objects with a name and a default.")
+    names = [parse(_Parameter, one).name for one in given]
+    for name in names:
         if not _NAME.fullmatch(name):
             raise invalid(f"Job parameter name {name[:100]!r} may hold letters, digits and _-. only.")
-        names.append(name)
     if len(set(names)) < len(names):
         raise invalid("Job parameter names must be unique.")
+    return given
 
 
 def parameters_of_run(settings: dict[str, Any], given: dict[str, Any]) -> list[dict[str, str]]:
@@ -66,12 +68,12 @@ def with_parameters(task: Task, run: Run, one: TaskRun) -> Task:
         each["name"]: _filled(each.get("value", each.get("default", "")), known) for each in run.parameters
     }
     known |= {f"job.parameters.{name}": value for name, value in parameters.items()}
-    settings = dict(task.settings)
+    settings = task.settings
     if task.kind == "notebook_task":
         settings["base_parameters"] = {**(settings.get("base_parameters") or {}), **parameters}
     elif "named_parameters" in settings:
         settings["named_parameters"] = {**(settings["named_parameters"] or {}), **parameters}
-    return replace(task, settings=_filled(settings, known))
+    return task.model_copy(update={task.kind: _filled(settings, known)})
 
 
 def _references(run: Run, one: TaskRun) -> dict[str, str]:

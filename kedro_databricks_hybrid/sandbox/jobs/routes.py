@@ -9,16 +9,23 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-
+from kedro_databricks_hybrid.sandbox.core.bodies import Array, Body, Flag, Integer, Object, parse, without
+from kedro_databricks_hybrid.sandbox.core.endpoints import endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
-from kedro_databricks_hybrid.sandbox.core.fields import Fields, body, query
-from kedro_databricks_hybrid.sandbox.core.pages import ARRAY_PAGE, limit, page, paged_arrays
+from kedro_databricks_hybrid.sandbox.core.pages import ARRAY_PAGE, Page, Token, limited, paged_arrays
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs import runs
-from kedro_databricks_hybrid.sandbox.jobs.model import KEYED_ARRAYS, Job, Jobs, checked, describe, merged
+from kedro_databricks_hybrid.sandbox.jobs.model import (
+    DEFAULT_NAME,
+    KEYED_ARRAYS,
+    Job,
+    Jobs,
+    JobSettings,
+    describe,
+    merged,
+)
 from kedro_databricks_hybrid.sandbox.jobs.parameters import parameters_of_run
+from kedro_databricks_hybrid.sandbox.jobs.run_routes import RunsApi
 from kedro_databricks_hybrid.sandbox.jobs.runs import Run, State, TaskRun
 from kedro_databricks_hybrid.sandbox.jobs.settings import read_settings
 
@@ -26,146 +33,193 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from starlette.requests import Request
+    from starlette.routing import Route
 
-    from kedro_databricks_hybrid.sandbox.jobs.run_routes import RunsApi
+    from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.jobs.runs import Runs
     from kedro_databricks_hybrid.sandbox.jobs.settings import Settings
     from kedro_databricks_hybrid.sandbox.jobs.worker import JobWork
+    from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 _MAX_PAGE = 100
 _DEFAULT_PAGE = 20
-# Parameters of run-now, and the field of a task that each replaces.
-OVERRIDES = {
+# The field of a task that each parameter of run-now replaces.
+_OVERRIDDEN = {
     "notebook_params": ("notebook_task", "base_parameters"),
     "python_params": ("spark_python_task", "parameters"),
     "python_named_params": ("python_wheel_task", "named_parameters"),
 }
 
 
-class JobsApi:
+class _Overrides(Body):
+    notebook_params: dict[str, Any] | None = None
+    python_params: list[Any] | None = None
+    python_named_params: dict[str, Any] | None = None
+
+
+class _Api:
     """The handlers of saved jobs."""
 
-    def __init__(self, jobs: Jobs, runs: Runs, runs_api: RunsApi) -> None:
+    def __init__(self, jobs: Jobs, runs: Runs, work: JobWork, runs_api: RunsApi) -> None:
         self._jobs = jobs
         self._runs = runs
+        self._work = work
         self._runs_api = runs_api
 
-    async def create(self, request: Request) -> Response:
-        """Create a job."""
-        settings = self._checked((await body(request)).without({"access_control_list"}))
-        return JSONResponse({"job_id": await self._jobs.create(request.state.user.name, settings)})
+    async def create(self, user: User, given: dict[str, Any]) -> dict[str, Any]:
+        settings = self._checked(without(given, "access_control_list"))
+        return {"job_id": await self._jobs.create(user.name, settings)}
 
-    async def get(self, request: Request) -> Response:
-        """Show a job."""
-        shown = describe(self._job(request, query(request)))
-        return JSONResponse(paged_arrays(request, shown, shown["settings"], KEYED_ARRAYS))
+    async def get(
+        self, request: Request, user: User, job_id: Integer, page_token: Token = 0
+    ) -> dict[str, Any]:
+        shown = describe(self._jobs.get(user.name, job_id))
+        return paged_arrays(request, page_token, shown, shown["settings"], KEYED_ARRAYS)
 
-    async def list_page(self, request: Request) -> Response:
-        """Show a page of the user's jobs."""
-        fields = query(request)
-        part = page(fields, limit(fields, _DEFAULT_PAGE, _MAX_PAGE), offset="offset")
-        name = fields.text("name", "").lower()
-        mine = self._jobs.of(request.state.user.name)
-        found = [job for job in mine if name in {"", job["settings"]["name"].lower()}]
-        expand = fields.flag("expand_tasks")
-        shown = [
-            _in_list(describe(job), expand=expand, is_first_version=request.url.path.startswith("/api/2.1/"))
-            for job in part.of(found)
-        ]
-        answer: dict[str, Any] = {"jobs": shown} if shown else {}
-        following = part.next(len(found))
-        return JSONResponse({**answer, "has_more": bool(following), **following})
+    async def list_page(
+        self,
+        request: Request,
+        user: User,
+        name: str = "",
+        limit: Integer = 0,
+        offset: Integer = 0,
+        page_token: Token = 0,
+        expand_tasks: Flag = False,
+    ) -> dict[str, Any]:
+        part = Page(max(offset, 0) or page_token, limited(limit, _DEFAULT_PAGE, _MAX_PAGE))
+        mine = self._jobs.of(user.name)
+        found = [job for job in mine if name.lower() in {"", job["settings"]["name"].lower()}]
+        first_version = request.url.path.startswith("/api/2.1/")
+        return part.answer("jobs", found, lambda job: _in_list(job, expand_tasks, first_version))
 
-    async def reset(self, request: Request) -> Response:
-        """Replace a job's settings."""
-        fields = await body(request)
-        self._job(request, fields)["settings"] = self._checked(fields.mapping("new_settings"))
+    async def reset(self, user: User, job_id: Integer, new_settings: Object) -> None:
+        self._jobs.get(user.name, job_id)["settings"] = self._checked(new_settings)
         await self._jobs.save()
-        return JSONResponse({})
 
-    async def update(self, request: Request) -> Response:
-        """Replace some of a job's settings."""
-        fields = await body(request)
-        job = self._job(request, fields)
-        new, removed = fields.mapping("new_settings"), fields.items("fields_to_remove")
-        job["settings"] = self._checked(merged(job["settings"], new, removed))
+    async def update(
+        self, user: User, job_id: Integer, new_settings: Object, fields_to_remove: Array
+    ) -> None:
+        job = self._jobs.get(user.name, job_id)
+        job["settings"] = self._checked(merged(job["settings"], new_settings, fields_to_remove))
         await self._jobs.save()
-        return JSONResponse({})
 
-    async def delete(self, request: Request) -> Response:
-        """Delete a job."""
-        await self._jobs.remove(self._job(request, await body(request)))
-        return JSONResponse({})
+    async def delete(self, user: User, job_id: Integer) -> None:
+        await self._jobs.remove(self._jobs.get(user.name, job_id))
 
-    async def run_now(self, request: Request) -> Response:
+    async def run_now(
+        self,
+        user: User,
+        given: dict[str, Any],
+        job_id: Integer,
+        job_parameters: Object,
+        only: Array,
+        idempotency_token: str = "",
+    ) -> dict[str, Any]:
         """Start a run of a job; at the limit of concurrent runs queue it, or skip it without a queue."""
-        fields = await body(request)
-        user = request.state.user
-        job = self._job(request, fields)
-        run = self._runs_api.repeated(user, fields)
+        job = self._jobs.get(user.name, job_id)
+        run = self._runs_api.repeated(user, idempotency_token)
         if run is None:
-            run = self._run(job, user.name, fields)
-            limit = Fields(job["settings"]).number("max_concurrent_runs", 1)
-            active = [one for one in self._runs.all() if one.job_id == run.job_id and not one.state.is_final]
-            if len(active) < limit:
-                await self._runs_api.start(user, run)
-            elif (job["settings"].get("queue") or {}).get("enabled"):
-                await self._runs_api.start(user, run, limit=limit)
-            else:
-                run.state, run.end = runs.TOO_MANY, now()
-                await self._runs.add(run)
-        return JSONResponse({"run_id": run.run_id, "number_in_job": run.run_id})
+            settings = _chosen(_overridden(job["settings"], given), only)
+            name, token = job["settings"]["name"], idempotency_token
+            run = Run(new_id(), job_id, name, user.name, "JOB_RUN", settings, [], token, now())
+            run.parameters = parameters_of_run(settings, job_parameters)
+            run.overriding = {name: given[name] for name in _OVERRIDDEN if given.get(name)}
+            await self._start(user, run, parse(JobSettings, job["settings"]))
+        return {"run_id": run.run_id, "number_in_job": run.run_id}
 
-    @staticmethod
-    def _run(job: Job, user: str, fields: Fields) -> Run:
-        """Return a new run of a job."""
-        given = _chosen(overridden(job["settings"], fields), fields.items("only"))
-        token = fields.text("idempotency_token", "")
-        run = Run(new_id(), job["job_id"], given["name"], user, "JOB_RUN", given, [], token, now())
-        run.parameters = parameters_of_run(given, fields.mapping("job_parameters"))
-        run.overriding = {name: value for name in OVERRIDES if (value := fields.without(set()).get(name))}
-        return run
+    async def _start(self, user: User, run: Run, settings: JobSettings) -> None:
+        limit = settings.max_concurrent_runs
+        active = [one for one in self._runs.all() if one.job_id == run.job_id and not one.state.is_final]
+        if len(active) < limit:
+            await self._runs_api.start(user, run)
+        elif settings.queue.get("enabled"):
+            await self._runs_api.start(user, run, limit=limit)
+        else:
+            run.state, run.end = runs.TOO_MANY, now()
+            await self._runs.add(run)
 
-    def _checked(self, settings: dict[str, Any]) -> dict[str, Any]:
+    def _checked(self, given: dict[str, Any]) -> dict[str, Any]:
         """Return the settings of a job; refuse what is invalid or not supported by the workspace."""
-        found = checked(settings)
-        if found.get("tasks"):
-            self._runs_api.read(found)
-        return found
+        settings = parse(JobSettings, given)
+        self._runs_api.check(settings)
+        return {**given, "name": settings.name or DEFAULT_NAME}
 
-    def _job(self, request: Request, fields: Fields) -> Job:
-        return self._jobs.get(request.state.user.name, fields.number("job_id"))
+    async def repair(
+        self,
+        user: User,
+        given: dict[str, Any],
+        run_id: Integer,
+        job_parameters: Object,
+        rerun_tasks: Array,
+        latest_repair_id: Integer = 0,
+        rerun_all_failed_tasks: Flag = False,
+        rerun_dependent_tasks: Flag = False,
+    ) -> dict[str, Any]:
+        """Begin to run tasks again, with the current settings of the job."""
+        run, only = self._runs.find(user.name, run_id)
+        if only is not None or run.kind != "JOB_RUN":
+            raise invalid(f"Run {run_id} is not a run of a job.")
+        if not run.state.is_final:
+            raise invalid(f"Run {run.run_id} cannot be repaired because it is active.")
+        if run.repairs and latest_repair_id != run.repairs[-1]:
+            raise invalid(f"latest_repair_id must be the latest repair of run {run.run_id}.")
+        job = self._jobs.find(run.job_id)
+        changed = _overridden(job["settings"] if job else run.given, given)
+        settings = read_settings(changed)
+        known = {task.key for task in settings.tasks}
+        _check_keys(rerun_tasks, known)
+        keys = set(rerun_tasks)
+        if rerun_all_failed_tasks:
+            keys |= {one.key for one in run.tasks if one.key in known and one.state.result != "SUCCESS"}
+        if rerun_dependent_tasks:
+            keys = _with_dependents(keys, settings)
+        if not keys:
+            raise invalid("No task to repair: set rerun_tasks or rerun_all_failed_tasks.")
+        parameters = {each["name"]: each["value"] for each in run.parameters if "value" in each}
+        run.parameters = parameters_of_run(changed, parameters | job_parameters)
+        run.given = changed
+        _reopen(run, keys)
+        await self._runs.save(run)
+        self._work.begin(run, settings, user)
+        return {"repair_id": run.repairs[-1]}
 
 
-def routes(api: JobsApi) -> list[Route]:
-    """Return the routes of saved jobs."""
-    found = []
-    for version in ("2.1", "2.2"):
-        base = f"/api/{version}/jobs"
-        found += [
-            Route(f"{base}/create", api.create, methods=["POST"]),
-            Route(f"{base}/get", api.get, methods=["GET"]),
-            Route(f"{base}/list", api.list_page, methods=["GET"]),
-            Route(f"{base}/reset", api.reset, methods=["POST"]),
-            Route(f"{base}/update", api.update, methods=["POST"]),
-            Route(f"{base}/delete", api.delete, methods=["POST"]),
-            Route(f"{base}/run-now", api.run_now, methods=["POST"]),
-        ]
-    return found
+def routes(sandbox: Sandbox, runs: Runs, work: JobWork) -> list[Route]:
+    """Return the routes of jobs and runs."""
+    runs_api = RunsApi(runs, work, sandbox)
+    api = _Api(Jobs(sandbox.store), runs, work, runs_api)
+    table: dict[str, Handler] = {
+        "POST /create": api.create,
+        "GET /get": api.get,
+        "GET /list": api.list_page,
+        "POST /reset": api.reset,
+        "POST /update": api.update,
+        "POST /delete": api.delete,
+        "POST /run-now": api.run_now,
+        "POST /runs/repair": api.repair,
+        **runs_api.table(),
+    }
+    return endpoints(table, "/api/2.1/jobs", "/api/2.2/jobs")
 
 
-def overridden(settings: dict[str, Any], fields: Fields) -> dict[str, Any]:
+def _overridden(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """Return a job's settings with the task parameters of one run."""
-    given = copy.deepcopy(settings)
-    for name, (kind, parameter) in OVERRIDES.items():
-        if not fields.has(name):
-            continue
-        value = fields.items(name) if name == "python_params" else fields.mapping(name)
-        for task in given.get("tasks") or []:
-            if kind in task:
+    changed = copy.deepcopy(settings)
+    for name, value in parse(_Overrides, given):
+        kind, parameter = _OVERRIDDEN[name]
+        for task in changed.get("tasks") or [] if value is not None else ():
+            if task.get(kind) is not None:
                 old = task[kind].get(parameter)
                 task[kind][parameter] = {**(old or {}), **value} if isinstance(value, dict) else value
-    return given
+    return changed
+
+
+def _check_keys(keys: list[Any], known: Iterable[str]) -> None:
+    """Refuse keys of tasks that a job does not have."""
+    for key in keys:
+        if not isinstance(key, str) or key not in known:
+            raise invalid(f"The job has no task {str(key)[:100]!r}.")
 
 
 def _chosen(settings: dict[str, Any], only: list[Any]) -> dict[str, Any]:
@@ -173,80 +227,24 @@ def _chosen(settings: dict[str, Any], only: list[Any]) -> dict[str, Any]:
     if not only:
         return settings
     tasks = {task["task_key"]: task for task in settings.get("tasks") or []}
-    unknown = [key for key in only if not isinstance(key, str) or key not in tasks]
-    if unknown:
-        raise invalid(f"The job has no task {str(unknown[0])[:100]!r}.")
+    _check_keys(only, tasks)
     chosen = [task for key, task in tasks.items() if key in only]
     for task in chosen:
         task["depends_on"] = [one for one in task.get("depends_on") or [] if one["task_key"] in only]
     return {**settings, "tasks": chosen}
 
 
-def _in_list(shown: dict[str, Any], *, expand: bool, is_first_version: bool) -> dict[str, Any]:
+def _in_list(job: Job, expand: bool, is_first_version: bool) -> dict[str, Any]:
     """Return a job as a listing shows it."""
+    shown = describe(job)
     settings = shown["settings"]
+    arrays = {name: settings[name] for name in KEYED_ARRAYS if isinstance(settings.get(name), list)}
     if not expand:
-        return {**shown, "settings": Fields(settings).without(set(KEYED_ARRAYS))}
-    if not is_first_version:
-        arrays = {name: settings[name] for name in KEYED_ARRAYS if isinstance(settings.get(name), list)}
+        settings = without(settings, *KEYED_ARRAYS)
+    elif not is_first_version:
         shown["has_more"] = any(len(array) > ARRAY_PAGE for array in arrays.values())
-        shown["settings"] = {**settings, **{name: array[:ARRAY_PAGE] for name, array in arrays.items()}}
-    return shown
-
-
-class RepairsApi:
-    """The handler of `jobs/runs/repair`."""
-
-    def __init__(self, jobs: Jobs, runs: Runs, work: JobWork) -> None:
-        self._jobs = jobs
-        self._runs = runs
-        self._work = work
-
-    async def repair(self, request: Request) -> Response:
-        """Begin to run tasks again, with the current settings of the job."""
-        fields = await body(request)
-        run, only = self._runs.find(request.state.user.name, fields.number("run_id"))
-        if only is not None or run.kind != "JOB_RUN":
-            raise invalid(f"Run {fields.number('run_id')} is not a run of a job.")
-        if not run.state.is_final:
-            raise invalid(f"Run {run.run_id} cannot be repaired because it is active.")
-        if run.repairs and fields.number("latest_repair_id", 0) != run.repairs[-1]:
-            raise invalid(f"latest_repair_id must be the latest repair of run {run.run_id}.")
-        job = self._jobs.find(run.job_id)
-        given = overridden(job["settings"] if job else run.given, fields)
-        settings = read_settings(given)
-        keys = _tasks_to_repair(run, settings, fields)
-        parameters = {each["name"]: each["value"] for each in run.parameters if "value" in each}
-        run.parameters = parameters_of_run(given, parameters | fields.mapping("job_parameters"))
-        run.given = given
-        _reopen(run, settings, keys)
-        await self._runs.save(run)
-        self._work.begin(run, settings, request.state.user)
-        return JSONResponse({"repair_id": run.repairs[-1]})
-
-    def routes(self) -> list[Route]:
-        """Return the routes of repairs."""
-        return [
-            Route(f"/api/{version}/jobs/runs/repair", self.repair, methods=["POST"])
-            for version in ("2.1", "2.2")
-        ]
-
-
-def _tasks_to_repair(run: Run, settings: Settings, fields: Fields) -> set[str]:
-    """Return the keys of the tasks to run again."""
-    known = {task.key for task in settings.tasks}
-    named: list[Any] = fields.items("rerun_tasks")
-    unknown = [key for key in named if not isinstance(key, str) or key not in known]
-    if unknown:
-        raise invalid(f"The job has no task {str(unknown[0])[:100]!r}.")
-    keys = set(named)
-    if fields.flag("rerun_all_failed_tasks"):
-        keys |= {one.key for one in run.tasks if one.key in known and one.state.result != "SUCCESS"}
-    if fields.flag("rerun_dependent_tasks"):
-        keys = _with_dependents(keys, settings)
-    if not keys:
-        raise invalid("No task to repair: set rerun_tasks or rerun_all_failed_tasks.")
-    return keys
+        settings |= {name: array[:ARRAY_PAGE] for name, array in arrays.items()}
+    return {**shown, "settings": settings}
 
 
 def _with_dependents(keys: Iterable[str], settings: Settings) -> set[str]:
@@ -256,17 +254,18 @@ def _with_dependents(keys: Iterable[str], settings: Settings) -> set[str]:
     return found
 
 
-def _reopen(run: Run, settings: Settings, keys: set[str]) -> None:
+def _reopen(run: Run, keys: set[str]) -> None:
     """Reset a run, so that the chosen tasks are run again."""
     run.history.append(run.describe_attempt())
     old = {one.key: one for one in run.tasks}
     tasks = []
-    for task in settings.tasks:
-        before = old.get(task.key)
-        if before is not None and task.key not in keys:
+    for task in run.given["tasks"]:
+        key = task["task_key"]
+        before = old.get(key)
+        if before is not None and key not in keys:
             tasks.append(before)
             continue
-        tasks.append(TaskRun(new_id(), task.key, task.given, attempt=before.attempt + 1 if before else 0))
+        tasks.append(TaskRun(new_id(), key, task, attempt=before.attempt + 1 if before else 0))
     kept = {one.run_id for one in tasks}
     run.earlier += [one for one in run.tasks if one.run_id not in kept]
     run.tasks = tasks

@@ -1,212 +1,233 @@
-"""Read and check the settings of a job or a run, with the errors of the API."""
+"""The settings of a job or a run as models, with the errors of the API."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Annotated, Any
 
-from kedro_databricks_hybrid.sandbox.clusters import libraries, runtimes
+from pydantic import AfterValidator, Field, model_validator
+
+from kedro_databricks_hybrid.sandbox.clusters import libraries
+from kedro_databricks_hybrid.sandbox.core import runtimes
+from kedro_databricks_hybrid.sandbox.core.bodies import Array, ArrayOf, Body, Flag, Integer, Required, parse
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
-from kedro_databricks_hybrid.sandbox.core.fields import Fields
 from kedro_databricks_hybrid.sandbox.jobs import task_order
 from kedro_databricks_hybrid.sandbox.repos.credentials import PROVIDERS, provider_named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-KINDS = ("notebook_task", "spark_python_task", "python_wheel_task")
 MAX_TASKS = 1000
 MAX_PARAMETER_BYTES = 1024 * 1024
 _MAX_KEY = 100
-# The fields that each kind of task requires; any other kind is refused.
-_REQUIRED = {
-    "notebook_task": ("notebook_path",),
-    "spark_python_task": ("python_file",),
-    "python_wheel_task": ("package_name", "entry_point"),
+_COMPUTE = ("existing_cluster_id", "new_cluster", "job_cluster_key", "environment_key")
+
+
+def _with_runtime(cluster: dict[str, Any]) -> dict[str, Any]:
+    if version := cluster.get("spark_version"):  # else a policy may set it
+        runtimes.check(str(version))
+    return cluster
+
+
+def _of_strings(parameters: dict[str, Any]) -> dict[str, Any]:
+    for key, value in parameters.items():
+        if not isinstance(value, str):
+            raise invalid(f"Parameter {key[:100]!r} must be a string.")
+    return parameters
+
+
+_NewCluster = Annotated[dict[str, Any], AfterValidator(_with_runtime)]
+_Named = Annotated[dict[str, Any], AfterValidator(_of_strings), Field(default_factory=dict)]
+
+
+class _Notebook(Body):
+    notebook_path: Required
+    base_parameters: _Named
+
+
+class _Script(Body):
+    python_file: Required
+    parameters: ArrayOf[str]
+
+
+class _Wheel(Body):
+    package_name: Required
+    entry_point: Required
+    parameters: ArrayOf[str]
+    named_parameters: _Named
+
+
+# The kinds of task that run, as they are checked; any other kind is refused.
+KINDS: dict[str, type[Body]] = {
+    "notebook_task": _Notebook,
+    "spark_python_task": _Script,
+    "python_wheel_task": _Wheel,
 }
 
 
-@dataclass(frozen=True)
-class Task:
-    """One task of a job.
-
-    Attributes:
-        key: Its name in the job.
-        kind: One of KINDS.
-        settings: The settings of that kind.
-        after: The keys of the tasks that it depends on.
-        compute: existing_cluster_id, new_cluster, job_cluster_key or environment_key, as given.
-        libraries: The libraries to install on its cluster.
-        timeout: Seconds, 0 for no limit.
-        condition: Its `run_if`: with which results of those tasks it starts.
-        retries: How often to retry it after a failure, -1 for no limit.
-        pause: Seconds before a retry.
-        given: The task as given.
-    """
-
-    key: str
-    kind: str
-    settings: dict[str, Any]
-    after: tuple[str, ...]
-    compute: dict[str, Any]
-    libraries: list[dict[str, Any]]
-    timeout: int
-    condition: str
-    retries: int
-    pause: float
-    given: dict[str, Any]
+class _Dependency(Body):
+    task_key: Required
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The settings of a job or a one-time run."""
+class Task(Body):
+    """One task of a job."""
 
-    tasks: tuple[Task, ...]
-    job_clusters: dict[str, dict[str, Any]]
-    environments: dict[str, dict[str, Any]]
-    git_source: dict[str, Any] = field(default_factory=dict)
-    timeout: int = 0
+    key: Annotated[Required, Field(alias="task_key")]
+    notebook_task: dict[str, Any] | None = None
+    spark_python_task: dict[str, Any] | None = None
+    python_wheel_task: dict[str, Any] | None = None
+    existing_cluster_id: Required | None = None
+    new_cluster: _NewCluster | None = None
+    job_cluster_key: Required | None = None
+    environment_key: Required | None = None
+    libraries: Array
+    depends_on: ArrayOf[_Dependency]
+    run_if: str = ""
+    timeout_seconds: Integer = 0
+    max_retries: Integer = 0
+    min_retry_interval_millis: Integer = 0
+    retry_on_timeout: Flag = False
+
+    @property
+    def kind(self) -> str:
+        """One of KINDS."""
+        return next(name for name in KINDS if getattr(self, name) is not None)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of its kind, as given."""
+        return dict(getattr(self, self.kind))
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """The keys of the tasks that it depends on."""
+        return tuple(one.task_key for one in self.depends_on)
+
+    @model_validator(mode="after")
+    def _check(self) -> Task:
+        if len(self.key) > _MAX_KEY:
+            raise invalid(f"task_key is longer than {_MAX_KEY} characters.")
+        if [getattr(self, name) for name in KINDS].count(None) != len(KINDS) - 1:
+            kinds = f"{', '.join(KINDS)} (the sandbox runs no other kind)"
+            raise invalid(f"Task {self.key} must be exactly one of: {kinds}.")
+        parse(KINDS[self.kind], self.settings)
+        if len(str(self.settings).encode(errors="replace")) > MAX_PARAMETER_BYTES:
+            raise invalid(f"The parameters of task {self.key} are larger than {MAX_PARAMETER_BYTES} bytes.")
+        for library in self.libraries:
+            libraries.check(library)
+        if self.run_if not in {"", *task_order.CONDITIONS}:
+            raise invalid(f"run_if of task {self.key} must be one of: {', '.join(task_order.CONDITIONS)}.")
+        if self.max_retries < -1 or self.min_retry_interval_millis < 0:
+            raise invalid(
+                f"max_retries of task {self.key} is at least -1, min_retry_interval_millis at least 0."
+            )
+        compute = [name for name in _COMPUTE if getattr(self, name) is not None]
+        if len(compute) > 1:
+            raise invalid(f"Task {self.key} names more than one of: {', '.join(compute)}.")
+        if not compute and self.kind != "notebook_task":
+            raise invalid(f"An environment is required for serverless task {self.key}: set environment_key.")
+        return self
+
+
+class _JobCluster(Body):
+    job_cluster_key: Required
+    new_cluster: Annotated[_NewCluster, Field(default_factory=dict)]
+
+
+class Spec(Body):
+    """What a serverless environment consists of."""
+
+    environment_version: str = ""
+    client: str = ""
+    dependencies: list[str] = Field(default_factory=list)
+
+
+class _Environment(Body):
+    environment_key: Required
+    spec: Spec = Spec()
+
+
+class GitSource(Body):
+    """The repository with the files of a run."""
+
+    git_url: Required
+    git_provider: str = ""
+    git_branch: Required | None = None
+    git_tag: Required | None = None
+    git_commit: Required | None = None
+
+    @property
+    def ref(self) -> str:
+        """The branch, tag or commit to check out, in a clone."""
+        if self.git_branch:
+            return f"refs/remotes/origin/{self.git_branch}"
+        return f"refs/tags/{self.git_tag}" if self.git_tag else str(self.git_commit)
+
+    @model_validator(mode="after")
+    def _check(self) -> GitSource:
+        if not self.git_provider:
+            raise invalid(f"git_source.git_provider must be one of: {','.join(PROVIDERS)}")
+        provider_named(self.git_provider)
+        if [self.git_branch, self.git_tag, self.git_commit].count(None) != 2:
+            raise invalid("git_source needs exactly one of git_branch, git_tag and git_commit.")
+        return self
+
+
+class Settings(Body):
+    """The settings that a job and a one-time run share."""
+
+    job_clusters: ArrayOf[_JobCluster]
+    environments: ArrayOf[_Environment]
+    tasks: ArrayOf[Task]
+    git_source: GitSource | None = None
+    timeout_seconds: Integer = 0
+
+    @property
+    def clusters(self) -> dict[str, dict[str, Any]]:
+        """The attributes of its job clusters by their keys."""
+        return {one.job_cluster_key: one.new_cluster for one in self.job_clusters}
+
+    @property
+    def specs(self) -> dict[str, Spec]:
+        """Its serverless environments by their keys."""
+        return {one.environment_key: one.spec for one in self.environments}
 
     @property
     def makes_clusters(self) -> bool:
         """Whether its runs create job clusters."""
-        return bool(self.job_clusters) or any("new_cluster" in task.compute for task in self.tasks)
+        return bool(self.job_clusters) or any(task.new_cluster is not None for task in self.tasks)
+
+    @model_validator(mode="after")
+    def _check(self) -> Settings:
+        keys = {task.key for task in self.tasks}
+        if len(self.tasks) > MAX_TASKS:
+            raise invalid(f"A job has at most {MAX_TASKS} tasks.")
+        if len(keys) < len(self.tasks):
+            raise invalid("Task keys must be unique.")
+        for task in self.tasks:
+            for name in task.after:
+                if name not in keys:
+                    raise invalid(f"Task {task.key} depends on task {name[:100]}, which does not exist.")
+            for kind, known in (("job_cluster_key", self.clusters), ("environment_key", self.specs)):
+                key = getattr(task, kind)
+                if key is not None and key not in known:
+                    raise invalid(f"{kind} {key[:100]} of task {task.key} is not defined.")
+        try:
+            TopologicalSorter({task.key: task.after for task in self.tasks}).prepare()
+        except CycleError as error:
+            raise invalid("The tasks depend on each other in a circle.") from error
+        return self
 
 
-def read_settings(values: Mapping[str, Any]) -> Settings:
-    """Return the settings in a request.
+def read_settings(given: Mapping[str, Any]) -> Settings:
+    """Return the settings of a run.
 
     Raises:
         ApiError: 400, with the message of the API where it is known.
     """
-    fields = Fields(values)
-    clusters = {
-        Fields(one).text("job_cluster_key"): Fields(one).mapping("new_cluster")
-        for one in _objects(fields, "job_clusters")
-    }
-    environments = {
-        Fields(one).text("environment_key"): Fields(one).mapping("spec")
-        for one in _objects(fields, "environments")
-    }
-    for spec in environments.values():
-        for name in ("environment_version", "client"):
-            Fields(spec).text(name, "")
-        if not all(isinstance(line, str) for line in Fields(spec).items("dependencies")):
-            raise invalid("dependencies must be strings.")
-    for cluster in clusters.values():
-        _check_cluster(cluster)
-    tasks = tuple(_task(Fields(one), one) for one in _objects(fields, "tasks"))
-    if not tasks:
+    settings = parse(Settings, given)
+    if not settings.tasks:
         raise invalid(
             "One of job_cluster_key, new_cluster, or existing_cluster_id and a task must be specified."
         )
-    if len(tasks) > MAX_TASKS:
-        raise invalid(f"A job has at most {MAX_TASKS} tasks.")
-    keys = {task.key for task in tasks}
-    if len(keys) < len(tasks):
-        raise invalid("Task keys must be unique.")
-    for task in tasks:
-        _check_references(task, tasks, clusters, environments)
-    _check_order(tasks)
-    return Settings(tasks, clusters, environments, _git_source(fields), fields.number("timeout_seconds", 0))
-
-
-def _task(fields: Fields, given: dict[str, Any]) -> Task:
-    key = fields.text("task_key")
-    if len(key) > _MAX_KEY:
-        raise invalid(f"task_key is longer than {_MAX_KEY} characters.")
-    kinds = [name for name in KINDS if fields.has(name)]
-    if len(kinds) != 1:
-        raise invalid(
-            f"Task {key} must be exactly one of: {', '.join(KINDS)} (the sandbox runs no other kind)."
-        )
-    settings = fields.mapping(kinds[0])
-    for name in _REQUIRED[kinds[0]]:
-        Fields(settings).text(name)
-    if len(str(settings).encode(errors="replace")) > MAX_PARAMETER_BYTES:
-        raise invalid(f"The parameters of task {key} are larger than {MAX_PARAMETER_BYTES} bytes.")
-    _check_parameters(Fields(settings))
-    names = ("existing_cluster_id", "new_cluster", "job_cluster_key", "environment_key")
-    compute = {name: given[name] for name in names if fields.has(name)}
-    for name in compute:
-        _check_cluster(fields.mapping(name)) if name == "new_cluster" else fields.text(name)
-    for library in fields.items("libraries"):
-        libraries.check(library)
-    after = tuple(Fields(one).text("task_key") for one in _objects(fields, "depends_on"))
-    condition = fields.text("run_if", "") or "ALL_SUCCESS"
-    if condition not in task_order.CONDITIONS:
-        raise invalid(f"run_if of task {key} must be one of: {', '.join(task_order.CONDITIONS)}.")
-    retries = fields.number("max_retries", 0)
-    pause = fields.number("min_retry_interval_millis", 0)
-    if retries < -1 or pause < 0:
-        raise invalid(f"max_retries of task {key} is at least -1, min_retry_interval_millis at least 0.")
-    return Task(
-        key, kinds[0], settings, after, compute, fields.items("libraries"),
-        fields.number("timeout_seconds", 0), condition, retries, pause / 1000, given,
-    )  # fmt: skip
-
-
-def _check_cluster(attributes: dict[str, Any]) -> None:
-    version = Fields(attributes).text("spark_version", "")
-    if version:  # a policy may set it otherwise
-        runtimes.check(version)
-
-
-def _check_parameters(settings: Fields) -> None:
-    for name in ("base_parameters", "named_parameters"):
-        for key, value in settings.mapping(name).items():
-            if not isinstance(value, str):
-                raise invalid(f"Parameter {key[:100]!r} must be a string.")
-    if not all(isinstance(value, str) for value in settings.items("parameters")):
-        raise invalid("parameters must be strings.")
-
-
-def _check_references(
-    task: Task,
-    tasks: tuple[Task, ...],
-    clusters: Mapping[str, object],
-    environments: Mapping[str, object],
-) -> None:
-    if len(task.compute) > 1:
-        raise invalid(f"Task {task.key} names more than one of: {', '.join(task.compute)}.")
-    for name in task.after:
-        if name not in {other.key for other in tasks}:
-            raise invalid(f"Task {task.key} depends on task {name[:100]}, which does not exist.")
-    for kind, known in (("job_cluster_key", clusters), ("environment_key", environments)):
-        if kind in task.compute and task.compute[kind] not in known:
-            raise invalid(f"{kind} {task.compute[kind][:100]} of task {task.key} is not defined.")
-    if not task.compute and task.kind != "notebook_task":
-        raise invalid(f"An environment is required for serverless task {task.key}: set environment_key.")
-
-
-def _check_order(tasks: tuple[Task, ...]) -> None:
-    ordered: set[str] = set()
-    waiting = list(tasks)
-    while waiting:
-        ready = [task for task in waiting if ordered.issuperset(task.after)]
-        if not ready:
-            raise invalid("The tasks depend on each other in a circle.")
-        ordered |= {task.key for task in ready}
-        waiting = [task for task in waiting if task.key not in ordered]
-
-
-def _git_source(fields: Fields) -> dict[str, Any]:
-    if not fields.has("git_source"):
-        return {}
-    source = Fields(fields.mapping("git_source"))
-    source.text("git_url")
-    if not source.has("git_provider"):
-        raise invalid(f"git_source.git_provider must be one of: {','.join(PROVIDERS)}")
-    provider_named(source.text("git_provider"))
-    given = [name for name in ("git_branch", "git_tag", "git_commit") if source.has(name)]
-    if len(given) != 1:
-        raise invalid("git_source needs exactly one of git_branch, git_tag and git_commit.")
-    source.text(given[0])
-    return fields.mapping("git_source")
-
-
-def _objects(fields: Fields, name: str) -> list[dict[str, Any]]:
-    found = fields.items(name)
-    if not all(isinstance(one, dict) for one in found):
-        raise invalid(f"{name} must be objects.")
-    return found
+    return settings

@@ -8,11 +8,12 @@ import shutil
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.clusters import libraries, runtimes
+from kedro_databricks_hybrid.sandbox.clusters import libraries
 from kedro_databricks_hybrid.sandbox.clusters.libraries import PipFailedError
-from kedro_databricks_hybrid.sandbox.core.fields import Fields
+from kedro_databricks_hybrid.sandbox.core import runtimes
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.jobs.runs import TaskFailedError
+from kedro_databricks_hybrid.sandbox.jobs.settings import Spec
 from kedro_databricks_hybrid.sandbox.jobs.task_process import CHECKOUT
 from kedro_databricks_hybrid.sandbox.repos.credentials import provider_named
 from kedro_databricks_hybrid.sandbox.repos.git import GitFailedError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.clusters.libraries import Libraries
     from kedro_databricks_hybrid.sandbox.clusters.model import Cluster
     from kedro_databricks_hybrid.sandbox.connect.gateway import Connect
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.jobs.runs import Run, TaskRun
     from kedro_databricks_hybrid.sandbox.jobs.settings import Settings, Task
     from kedro_databricks_hybrid.sandbox.kernel.environment import NotebookEnvironment
@@ -61,24 +62,22 @@ class Compute:
             GitFailedError: The remote cannot be read, or lacks the branch, tag or commit.
         """
         source = self._settings.git_source
-        if not source:
+        if source is None:
             return ""
-        url, git = str(source["git_url"]), self._sandbox.repos.git
-        credential = self._sandbox.git_credentials.default(
-            self._user.name, provider_named(str(source["git_provider"]))
-        )
+        url, git = source.git_url, self._sandbox.repos.git
+        provider = provider_named(source.git_provider)
+        credential = self._sandbox.git_credentials.default(self._user.name, provider)
         self.checkout = self._sandbox.layout.scratch / f"git-source-{self._run.run_id}"
         await git(
             "clone", "--no-checkout", "--no-hardlinks", "--template=", "--", url, str(self.checkout),
             credential=credential, url=url,
         )  # fmt: skip
-        ref = _ref(source)
         history = self.checkout / ".git"
         try:
-            wanted = ("rev-parse", "--verify", "--end-of-options", f"{ref}^{{commit}}")
+            wanted = ("rev-parse", "--verify", "--end-of-options", f"{source.ref}^{{commit}}")
             commit = (await git(*wanted, git_dir=history)).strip()
         except GitFailedError as error:
-            raise GitFailedError(f"{ref.rpartition('/')[2]} is not in {url}") from error
+            raise GitFailedError(f"{source.ref.rpartition('/')[2]} is not in {url}") from error
         await git("checkout", "--quiet", "--detach", commit, "--", git_dir=history, work_tree=self.checkout)
         return commit
 
@@ -144,16 +143,15 @@ class Compute:
             shutil.copytree(self.checkout, inside, symlinks=True, ignore=shutil.ignore_patterns(".git"))
 
     async def _serverless(self, task: Task, made: NotebookEnvironment) -> dict[str, str]:
-        spec = Fields(self._settings.environments.get(task.compute.get("environment_key", ""), {}))
-        version = spec.text("environment_version", spec.text("client", _DEFAULT_VERSION))
+        spec = self._settings.specs.get(task.environment_key or "", Spec())
+        version = spec.environment_version or spec.client or _DEFAULT_VERSION
         variables = await asyncio.to_thread(
             made.variables, self._user.name, _SERVERLESS_RUNTIME.format(version)
         )
         variables["IS_SERVERLESS"] = "TRUE"
-        lines = [str(line) for line in spec.items("dependencies")]
-        if lines:
+        if spec.dependencies:
             name = f"requirements-{secrets.token_hex(4)}.txt"
-            text = "".join(f"{libraries.as_local(line)}\n" for line in lines)
+            text = "".join(f"{libraries.as_local(line)}\n" for line in spec.dependencies)
             (made.folder / "databricks" / name).write_text(text, encoding="utf-8")
             try:
                 await libraries.pip_install(made, variables, "-r", f"/databricks/{name}")
@@ -164,23 +162,20 @@ class Compute:
     async def _cluster(self, task: Task) -> Cluster | None:
         """Return the cluster of a task, None on serverless compute; begin to start one that does not run."""
         clusters = self._sandbox.clusters
-        given = task.compute
-        if "existing_cluster_id" in given:
-            cluster = clusters.find(given["existing_cluster_id"])
+        if task.existing_cluster_id is not None:
+            cluster = clusters.find(task.existing_cluster_id)
             if cluster is None:
-                raise TaskFailedError(
-                    "CLUSTER_ERROR", f"Cluster {given['existing_cluster_id']} does not exist"
-                )
+                raise TaskFailedError("CLUSTER_ERROR", f"Cluster {task.existing_cluster_id} does not exist")
             if cluster.state == "TERMINATING":
                 await clusters.settled(cluster.cluster_id)
             if cluster.state == "TERMINATED":
                 await clusters.start(cluster.cluster_id)
             return cluster
-        if "new_cluster" in given:
-            return await self._new_cluster(f"task {task.key}", given["new_cluster"])
-        if "job_cluster_key" in given:
-            key = given["job_cluster_key"]
-            return await self._new_cluster(f"job {key}", self._settings.job_clusters[key])
+        if task.new_cluster is not None:
+            return await self._new_cluster(f"task {task.key}", task.new_cluster)
+        if task.job_cluster_key is not None:
+            attributes = self._settings.clusters[task.job_cluster_key]
+            return await self._new_cluster(f"job {task.job_cluster_key}", attributes)
         return None
 
     async def _new_cluster(self, key: str, attributes: dict[str, Any]) -> Cluster:
@@ -195,9 +190,3 @@ class Compute:
 
 def _library_failed(reason: str) -> TaskFailedError:
     return TaskFailedError("LIBRARY_INSTALLATION_ERROR", f"Library installation failed: {reason}")
-
-
-def _ref(source: dict[str, Any]) -> str:
-    if "git_branch" in source:
-        return f"refs/remotes/origin/{source['git_branch']}"
-    return f"refs/tags/{source['git_tag']}" if "git_tag" in source else str(source["git_commit"])

@@ -24,7 +24,7 @@ from kedro_databricks_hybrid.sandbox.workspace import notebook_files
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.jobs.settings import Task
     from kedro_databricks_hybrid.sandbox.kernel.environment import NotebookEnvironment
     from kedro_databricks_hybrid.sandbox.kernel.process import Message, Reply

@@ -25,7 +25,7 @@ from kedro_databricks_hybrid.sandbox.repos.git import GitFailedError
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.clusters.libraries import Libraries
     from kedro_databricks_hybrid.sandbox.connect.gateway import Connect
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.jobs.settings import Settings, Task
     from kedro_databricks_hybrid.sandbox.kernel.access import NotebookAccess
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
@@ -120,9 +120,9 @@ class JobWork:
     async def _perform(self, run: Run, settings: Settings, user: User, limit: int) -> None:
         if limit:
             await self._wait_in_queue(run, limit)
-        clock = None
-        if settings.timeout:
-            clock = asyncio.get_running_loop().call_later(settings.timeout, self.stop, run, runs.TIMED_OUT)
+        clock, loop = None, asyncio.get_running_loop()
+        if settings.timeout_seconds:
+            clock = loop.call_later(settings.timeout_seconds, self.stop, run, runs.TIMED_OUT)
         compute = Compute(self._sandbox, self._libraries, run, settings, user)
         try:
             try:
@@ -155,7 +155,7 @@ class JobWork:
                 one = by_key[waiting.pop(task.key).key]
                 one.start = now()
                 before = [by_key[key].state for key in task.after]
-                one.ending = one.ending or task_order.refusal(task.condition, before)
+                one.ending = one.ending or task_order.refusal(task.run_if or "ALL_SUCCESS", before)
                 if one.ending is not None:
                     _settle(one, one.ending)
                     continue
@@ -176,7 +176,7 @@ class JobWork:
 
     async def _run_task(self, task: Task, run: Run, one: TaskRun, compute: Compute, user: User) -> State:
         if one.retries:
-            await asyncio.sleep(task.pause)
+            await asyncio.sleep(task.min_retry_interval_millis / 1000)
         async with self._slot():
             return await self._do_now(task, run, one, compute, user)
 
@@ -191,9 +191,9 @@ class JobWork:
     async def _do_now(self, task: Task, run: Run, one: TaskRun, compute: Compute, user: User) -> State:
         task = with_parameters(task, run, one)
         one.resolved = {task.kind: task.settings}
-        clock = None
-        if task.timeout:
-            clock = asyncio.get_running_loop().call_later(task.timeout, self._stop_task, one, runs.TIMED_OUT)
+        clock, loop = None, asyncio.get_running_loop()
+        if task.timeout_seconds:
+            clock = loop.call_later(task.timeout_seconds, self._stop_task, one, runs.TIMED_OUT)
         try:
             await compute.prepare(task, one)
             program = await asyncio.to_thread(program_of, self._sandbox, user, task, compute.checkout)
@@ -216,9 +216,9 @@ def _may_start(task: Task, by_key: dict[str, TaskRun]) -> bool:
 
 
 def _is_retried(task: Task, one: TaskRun) -> bool:
-    if one.state.result == "TIMEDOUT" and not task.given.get("retry_on_timeout"):
+    if one.state.result == "TIMEDOUT" and not task.retry_on_timeout:
         return False
-    may = task.retries < 0 or one.retries < task.retries
+    may = task.max_retries < 0 or one.retries < task.max_retries
     return may and one.state.result in {"FAILED", "TIMEDOUT"}
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from pydantic import AfterValidator, Field
 
+from kedro_databricks_hybrid.sandbox.core.bodies import Body, Flag, Integer, Required, parse
+from kedro_databricks_hybrid.sandbox.core.endpoints import endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import invalid, missing
-from kedro_databricks_hybrid.sandbox.core.fields import Fields, body
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.core.store import stored
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from starlette.routing import Route
 
+    from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
     from kedro_databricks_hybrid.sandbox.core.store import Store
+    from kedro_databricks_hybrid.sandbox.core.users import User
 
 _DOCUMENT = "git_credentials"
 _MAX_TOKEN_LENGTH = 10_000
@@ -95,7 +97,7 @@ class GitCredentials:
         if credential.is_default_for_provider:
             for other in self.of(credential.owner):
                 if other.git_provider == credential.git_provider:
-                    changed = GitCredential(**{**asdict(other), "is_default_for_provider": False})
+                    changed = replace(other, is_default_for_provider=False)
                     self._credentials[other.credential_id] = changed
         self._credentials[credential.credential_id] = credential
         await self._save()
@@ -111,84 +113,59 @@ class GitCredentials:
         await self._store.save(_DOCUMENT, document)
 
 
+def _checked_token(token: str) -> str:
+    if len(token) > _MAX_TOKEN_LENGTH or not token.isprintable():
+        raise invalid("personal_access_token is not a token")
+    return token
+
+
+class _Fields(Body):
+    git_provider: Annotated[Required, AfterValidator(provider_named)]
+    git_username: str = ""
+    git_email: str = ""
+    token: Annotated[str, Field(alias="personal_access_token"), AfterValidator(_checked_token)] = ""
+    name: str = ""
+    is_default_for_provider: Flag | None = None
+
+
 class _Api:
     """The handlers of this family."""
 
     def __init__(self, credentials: GitCredentials) -> None:
         self._credentials = credentials
 
-    async def create(self, request: Request) -> Response:
-        fields = await body(request)
-        owner = request.state.user.name
-        provider = provider_named(fields.text("git_provider"))
-        if not fields.has("is_default_for_provider"):
-            is_default = self._credentials.default(owner, provider) is None
-        else:
-            is_default = fields.flag("is_default_for_provider")
-        credential = GitCredential(
-            credential_id=new_id(),
-            owner=owner,
-            git_provider=provider,
-            git_username=fields.text("git_username", ""),
-            git_email=fields.text("git_email", ""),
-            token=_token(fields, ""),
-            name=fields.text("name", ""),
-            is_default_for_provider=is_default,
-        )
+    async def create(self, user: User, given: dict[str, Any]) -> dict[str, Any]:
+        fields = parse(_Fields, given).model_dump()
+        if fields["is_default_for_provider"] is None:
+            default = self._credentials.default(user.name, fields["git_provider"])
+            fields["is_default_for_provider"] = default is None
+        credential = GitCredential(new_id(), user.name, **fields)
         await self._credentials.put(credential)
-        return JSONResponse(credential.describe())
+        return credential.describe()
 
-    async def list_all(self, request: Request) -> Response:
-        mine = self._credentials.of(request.state.user.name)
-        return JSONResponse({"credentials": [credential.describe() for credential in mine]} if mine else {})
+    async def list_all(self, user: User) -> dict[str, Any]:
+        mine = self._credentials.of(user.name)
+        return {"credentials": [credential.describe() for credential in mine]} if mine else {}
 
-    async def get(self, request: Request) -> Response:
-        return JSONResponse(self._named(request).describe())
+    async def get(self, user: User, credential_id: Integer) -> dict[str, Any]:
+        return self._credentials.get(user.name, credential_id).describe()
 
-    async def update(self, request: Request) -> Response:
-        fields = await body(request)
-        old = self._named(request)
-        await self._credentials.put(
-            GitCredential(
-                credential_id=old.credential_id,
-                owner=old.owner,
-                git_provider=provider_named(fields.text("git_provider")),
-                git_username=fields.text("git_username", old.git_username),
-                git_email=fields.text("git_email", old.git_email),
-                token=_token(fields, old.token),
-                name=fields.text("name", old.name),
-                is_default_for_provider=fields.flag(
-                    "is_default_for_provider", default=old.is_default_for_provider
-                ),
-            )
-        )
-        return JSONResponse({})
+    async def update(self, user: User, credential_id: Integer, given: dict[str, Any]) -> None:
+        changes = parse(_Fields, given).model_dump(exclude_unset=True)
+        await self._credentials.put(replace(self._credentials.get(user.name, credential_id), **changes))
 
-    async def delete(self, request: Request) -> Response:
-        credential = self._named(request)
-        await self._credentials.remove(credential.owner, credential.credential_id)
-        return JSONResponse({})
-
-    def _named(self, request: Request) -> GitCredential:
-        credential_id = Fields(request.path_params).number("credential_id")
-        return self._credentials.get(request.state.user.name, credential_id)
+    async def delete(self, user: User, credential_id: Integer) -> None:
+        await self._credentials.remove(user.name, credential_id)
 
 
 def routes(credentials: GitCredentials) -> list[Route]:
     """Return the routes of this family."""
     api = _Api(credentials)
-    base = "/api/2.0/git-credentials"
-    return [
-        Route(base, api.create, methods=["POST"]),
-        Route(base, api.list_all, methods=["GET"]),
-        Route(f"{base}/{{credential_id}}", api.get, methods=["GET"]),
-        Route(f"{base}/{{credential_id}}", api.update, methods=["PATCH"]),
-        Route(f"{base}/{{credential_id}}", api.delete, methods=["DELETE"]),
-    ]
-
-
-def _token(fields: Fields, default: str) -> str:
-    token = fields.text("personal_access_token", default)
-    if len(token) > _MAX_TOKEN_LENGTH or not token.isprintable():
-        raise invalid("personal_access_token is not a token")
-    return token
+    table: dict[str, Handler] = {
+        "POST ": api.create,
+        "GET ": api.list_all,
+        "GET /{credential_id}": api.get,
+        "PATCH /{credential_id}": api.update,
+        "DELETE /{credential_id}": api.delete,
+    }
+    return endpoints(table, "/api/2.0/git-credentials")

@@ -35,8 +35,6 @@ _CONFLICT = 409
 _PRECONDITION = "At least one of the pre-conditions you specified did not hold."
 _COPY_BYTES = 4 * 1024 * 1024
 _CHUNK_RANGE = re.compile(r"bytes (?:(?P<first>\d{1,15})-(?P<last>\d{1,15})|\*)/(?P<whole>\d{1,15}|\*)")
-UPLOADS = ("multipart", "resumable")
-"""How large files are uploaded: in parts as on AWS and Azure, or in chunks as on Google's cloud."""
 
 
 @dataclass

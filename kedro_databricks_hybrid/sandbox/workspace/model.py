@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError
 from kedro_databricks_hybrid.sandbox.core.layout import leads_up, resolve
-from kedro_databricks_hybrid.sandbox.identity.users import Access, no_such_path
+from kedro_databricks_hybrid.sandbox.core.users import Access, no_such_path
 from kedro_databricks_hybrid.sandbox.workspace import notebook_files
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.repos.model import Repos
 
 

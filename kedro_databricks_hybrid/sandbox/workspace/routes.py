@@ -21,14 +21,15 @@ from kedro_databricks_hybrid.sandbox.core.bodies import (
     Required,
     body,
     form,
+    parse,
     query,
 )
-from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint
+from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint, endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, absent, denied, exists, invalid
 from kedro_databricks_hybrid.sandbox.core.layout import names_of
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.core.uploads import received
-from kedro_databricks_hybrid.sandbox.identity.users import no_such_path
+from kedro_databricks_hybrid.sandbox.core.users import no_such_path
 from kedro_databricks_hybrid.sandbox.workspace import notebook_files
 from kedro_databricks_hybrid.sandbox.workspace.model import Entry
 
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from kedro_databricks_hybrid.sandbox.identity.users import User
+    from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
+    from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 _TOP_FOLDERS = {("Users",), ("Repos",), ("Shared",)}
@@ -54,40 +56,12 @@ _FILE_TOO_LARGE = ApiError(
 )
 
 
-class _Path(Body):
+class _Import(Body):
     path: Required
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return names_of(self.path)
-
-
-class _GetStatus(_Path):
-    return_git_info: Flag = False
-
-
-class _List(_Path):
-    notebooks_modified_after: Integer = 0
-
-
-class _Delete(_Path):
-    recursive: Flag = False
-
-
-class _Import(_Path):
     content: Base64 = b""
     format: str = "SOURCE"
     language: str = ""
     overwrite: Flag = False
-
-
-class _ImportFile(Body):
-    overwrite: Flag = False
-
-
-class _Export(_Path):
-    format: str = "SOURCE"
-    direct_download: Flag = False
 
 
 class _ObjectsApi:
@@ -97,16 +71,18 @@ class _ObjectsApi:
         self._sandbox = sandbox
         self._tree = sandbox.tree
 
-    async def get_status(self, request: Request, given: _GetStatus) -> dict[str, Any]:
-        entry = await run_in_threadpool(self._tree.find, request.state.user, given.names)
+    async def get_status(self, user: User, path: Required, return_git_info: Flag = False) -> dict[str, Any]:
+        entry = await run_in_threadpool(self._tree.find, user, names_of(path))
         shown = await run_in_threadpool(self._tree.describe, entry)
-        if given.return_git_info:
+        if return_git_info:
             await self._add_git_info(shown, entry)
         return shown
 
-    def list_folder(self, request: Request, given: _List) -> dict[str, Any]:
-        user, after = request.state.user, given.notebooks_modified_after
-        entry = self._tree.find(user, given.names)
+    def list_folder(
+        self, user: User, path: Required, notebooks_modified_after: Integer = 0
+    ) -> dict[str, Any]:
+        after = notebooks_modified_after
+        entry = self._tree.find(user, names_of(path))
         is_folder = entry.kind in {"DIRECTORY", "REPO"}
         entries = self._tree.children(user, entry) if is_folder else [entry]
         shown: list[dict[str, Any]] = []
@@ -116,14 +92,15 @@ class _ObjectsApi:
         objects = [item for item in shown if item.get("modified_at", after) >= after]
         return {"objects": objects} if objects else {}
 
-    async def delete(self, request: Request, given: _Delete) -> None:
-        entry = await run_in_threadpool(self._deletable, request.state.user, given.names)
+    async def delete(self, user: User, path: Required, recursive: Flag = False) -> None:
+        names = names_of(path)
+        entry = await run_in_threadpool(self._deletable, user, names)
         is_folder = entry.kind in {"DIRECTORY", "REPO"} and not entry.disk_path.is_symlink()
         is_empty = not is_folder or not await run_in_threadpool(lambda: any(entry.disk_path.iterdir()))
-        if not (given.recursive or is_empty):
+        if not (recursive or is_empty):
             raise ApiError(400, "DIRECTORY_NOT_EMPTY", f"Folder ({entry.path}) is not empty")
         if is_folder:
-            await self._sandbox.repos.remove_below(given.names)
+            await self._sandbox.repos.remove_below(names)
             await run_in_threadpool(remove_tree, entry.disk_path)
         else:
             await run_in_threadpool(entry.disk_path.unlink, missing_ok=True)
@@ -146,8 +123,8 @@ class _ObjectsApi:
             return entry
         return Entry(names, unresolved, entry.kind)
 
-    def mkdirs(self, request: Request, given: _Path) -> None:
-        user, names = request.state.user, given.names
+    def mkdirs(self, user: User, path: Required) -> None:
+        names = names_of(path)
         if names == ("Users",) or (names[:1] == ("Users",) and names[1] != user.name):
             self._tree.find(user, names[:2])
         if names[:1] == ("Repos",) and len(names) > 2 and self._sandbox.repos.around(names) is None:
@@ -185,12 +162,13 @@ NO_PLAIN_FOLDER_UNDER_REPOS = "Cannot create folder {path}: under /Repos/<folder
 def routes(sandbox: Sandbox) -> list[Route]:
     """Return the routes of this family."""
     api = _ObjectsApi(sandbox)
-    return [
-        endpoint("GET", "/api/2.0/workspace/get-status", _GetStatus, api.get_status),
-        endpoint("GET", "/api/2.0/workspace/list", _List, api.list_folder),
-        endpoint("POST", "/api/2.0/workspace/mkdirs", _Path, api.mkdirs),
-        endpoint("POST", "/api/2.0/workspace/delete", _Delete, api.delete),
-    ]
+    table: dict[str, Handler] = {
+        "GET /get-status": api.get_status,
+        "GET /list": api.list_folder,
+        "POST /mkdirs": api.mkdirs,
+        "POST /delete": api.delete,
+    }
+    return endpoints(table, "/api/2.0/workspace")
 
 
 class _ContentApi:
@@ -202,36 +180,36 @@ class _ContentApi:
 
     async def import_object(self, request: Request) -> Response:
         if request.headers.get("content-type", "").startswith("multipart/"):
-            async with form(request, _Import, MAX_BYTES, _TOO_LARGE) as (given, file):
+            async with form(request, MAX_BYTES, _TOO_LARGE) as (texts, file):
+                given = parse(_Import, texts)
                 content = await run_in_threadpool(file.read)
         else:
-            given = await body(request, _Import, _TOO_LARGE)
+            given = parse(_Import, await body(request, _TOO_LARGE))
             content = given.content
         if len(content) > MAX_BYTES:
             raise _TOO_LARGE
         await run_in_threadpool(self._import, request.state.user, given, content)
         return JSONResponse({})
 
-    async def import_file(self, request: Request) -> Response:
-        user = request.state.user
-        names = names_of("/" + request.path_params["path"].lstrip("/"))
-        overwrite = query(request, _ImportFile).overwrite
+    async def import_file(self, request: Request, user: User, path: str, overwrite: Flag = False) -> None:
+        names = names_of("/" + path.lstrip("/"))
         await run_in_threadpool(self._check_file_free, user, names, overwrite=overwrite)
         async with received(request, self._scratch, MAX_FILE_BYTES, _FILE_TOO_LARGE) as upload:
             disk_path = await run_in_threadpool(self._check_file_free, user, names, overwrite=overwrite)
             await run_in_threadpool(upload.replace, disk_path)
-        return JSONResponse({})
 
-    def export(self, request: Request, given: _Export) -> dict[str, str] | Response:
-        content, file_type = self._exported(request.state.user, given)
+    def export(
+        self, user: User, path: Required, format: str = "SOURCE", direct_download: Flag = False
+    ) -> dict[str, Any] | Response:
+        content, file_type = self._exported(user, names_of(path), format)
         if len(content) > MAX_BYTES:
             raise _TOO_LARGE
-        if given.direct_download:
+        if direct_download:
             return Response(content, media_type="application/octet-stream")
         return {"content": base64.b64encode(content).decode(), "file_type": file_type}
 
     def _import(self, user: User, given: _Import, content: bytes) -> None:
-        names = given.names
+        names = names_of(given.path)
         if not names:
             raise invalid("The root folder cannot be replaced.")
         file_name, content = _as_file(given, names[-1], content)
@@ -258,9 +236,8 @@ class _ContentApi:
             raise ApiError(409, "ALREADY_EXISTS", f"The file {path} already exists.")
         return self._tree.disk_path(user, names)
 
-    def _exported(self, user: User, given: _Export) -> tuple[bytes, str]:
-        kind = given.format
-        entry = self._tree.find(user, given.names)
+    def _exported(self, user: User, names: tuple[str, ...], kind: str) -> tuple[bytes, str]:
+        entry = self._tree.find(user, names)
         if entry.kind in {"DIRECTORY", "REPO"}:
             if kind not in {"SOURCE", "AUTO"}:
                 raise invalid(f"Format {kind[:50]} is not supported for folders.")
@@ -296,8 +273,8 @@ def content_routes(sandbox: Sandbox) -> list[Route]:
     api = _ContentApi(sandbox)
     return [
         Route("/api/2.0/workspace/import", api.import_object, methods=["POST"]),
-        endpoint("GET", "/api/2.0/workspace/export", _Export, api.export),
-        Route("/api/2.0/workspace-files/import-file/{path:path}", api.import_file, methods=["POST"]),
+        endpoint("GET", "/api/2.0/workspace/export", api.export),
+        endpoint("POST", "/api/2.0/workspace-files/import-file/{path:path}", api.import_file, query),
     ]
 
 

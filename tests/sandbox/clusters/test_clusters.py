@@ -17,7 +17,7 @@ from databricks.sdk.service import jobs
 from databricks.sdk.service.compute import DataSecurityMode, EventType, Language, State
 
 from kedro_databricks_hybrid.sandbox.clusters.model import START_FAILURE_TAG
-from kedro_databricks_hybrid.sandbox.clusters.runtimes import nearest_runtime, runtime_version
+from kedro_databricks_hybrid.sandbox.core.runtimes import nearest_runtime, runtime_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable

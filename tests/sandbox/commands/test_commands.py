@@ -12,6 +12,7 @@ from databricks.sdk.service.compute import CommandStatus, ContextStatus, Languag
 
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID, STOPPED_ID
 from kedro_databricks_hybrid.sandbox.commands import model, routes
+from kedro_databricks_hybrid.sandbox.core import bodies
 from kedro_databricks_hybrid.sandbox.kernel.results import MAX_TEXT
 from tests.sandbox.notebooks import Notebook, is_gone, open_notebook
 
@@ -332,7 +333,7 @@ def test_old_commands_make_room(notebook: Notebook, monkeypatch: pytest.MonkeyPa
 
 def test_a_body_that_is_too_large_is_refused(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused before it is read completely, with an error of API 1.2."""
-    monkeypatch.setattr(routes, "_MAX_BODY_BYTES", 10)
+    monkeypatch.setattr(bodies, "MAX_JSON_BYTES", 10)
     refusal = http.post("/api/1.2/contexts/create", json={"clusterId": RUNNING_ID})
     assert 400 <= refusal.status_code < 500
     assert refusal.json()["error"]

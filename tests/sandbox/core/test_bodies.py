@@ -8,6 +8,7 @@ import pytest
 
 from kedro_databricks_hybrid.sandbox.core.bodies import (
     Array,
+    ArrayOf,
     Base64,
     Body,
     Flag,
@@ -32,6 +33,7 @@ class Given(Body):
     tags: Object
     parts: Array
     limit: Integer | None = None
+    names: ArrayOf[str]
 
 
 class Strict(Body):
@@ -88,6 +90,16 @@ def test_the_words_of_a_wrong_type(name: str, wrong: list[Any], kind: str) -> No
             parse(Given, {name: value})
         assert refusal.value.error_code == "MALFORMED_REQUEST"
         assert refusal.value.message == f"Could not parse request object: field '{name}' {kind}"
+
+
+def test_the_words_of_a_wrong_entry() -> None:
+    """The message names the array."""
+    with pytest.raises(ApiError) as refusal:
+        parse(Given, {"names": ["a", 1]})
+    assert (refusal.value.error_code, refusal.value.message) == (
+        "INVALID_PARAMETER_VALUE",
+        "names must be strings.",
+    )
 
 
 @pytest.mark.parametrize("values", [{}, {"path": None}, {"path": ""}])

@@ -12,7 +12,7 @@ from databricks.sdk.service.catalog import VolumeType
 from databricks.sdk.service.workspace import ObjectType
 
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
-from kedro_databricks_hybrid.sandbox.clusters.runtimes import nearest_runtime
+from kedro_databricks_hybrid.sandbox.core.runtimes import nearest_runtime
 from kedro_databricks_hybrid.sandbox.jobs.runs import SUCCEEDED
 from kedro_databricks_hybrid.sandbox.jobs.worker import JobWork
 

@@ -13,7 +13,7 @@ from databricks.sdk.service.jobs import RunResultState as Result
 from databricks.sdk.service.jobs import TerminationCodeCode as Code
 
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
-from kedro_databricks_hybrid.sandbox.clusters.runtimes import nearest_runtime
+from kedro_databricks_hybrid.sandbox.core.runtimes import nearest_runtime
 from tests.sandbox.runs import SCRIPT, TIMEOUT, ended, output, put_notebook, put_script, state, wait_running
 
 if TYPE_CHECKING:

@@ -78,6 +78,16 @@ def test_a_listing_with_tasks_by_version(http: httpx.Client) -> None:
     assert [job.get("has_more") for job in shown] == [None, True]
 
 
+@pytest.mark.parametrize("name", ["tasks", "job_clusters", "environments", "parameters", "tags"])
+def test_an_update_of_settings_with_a_null(http: httpx.Client, name: str) -> None:
+    """Null means that the field was not given."""
+    job_id = create(http, **{name: None})
+    body = {"job_id": job_id, "new_settings": {"name": "new"}, "fields_to_remove": [f"{name}/one"]}
+    http.post(f"{JOBS}/update", json=body).raise_for_status()
+    settings = http.get(f"{JOBS}/get", params={"job_id": job_id}).json()["settings"]
+    assert (settings["name"], name in settings) == ("new", False)
+
+
 def test_jobs_of_others(running: Running, http: httpx.Client) -> None:
     """They cannot be read, run or changed; their runs cannot be cancelled."""
     job_id = create(http, tasks=CHAIN[:1])

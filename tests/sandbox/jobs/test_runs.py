@@ -14,7 +14,7 @@ from databricks.sdk.service.jobs import RunResultState as Result
 from databricks.sdk.service.jobs import TerminationCodeCode as Code
 
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID, START_FAILURE_TAG, STOPPED_ID
-from kedro_databricks_hybrid.sandbox.clusters.runtimes import nearest_runtime
+from kedro_databricks_hybrid.sandbox.core.runtimes import nearest_runtime
 from tests.sandbox.notebooks import is_gone
 from tests.sandbox.runs import (
     TIMEOUT,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
-from kedro_databricks_hybrid.sandbox.clusters.runtimes import nearest_runtime
+from kedro_databricks_hybrid.sandbox.core.runtimes import nearest_runtime
 from kedro_databricks_hybrid.sandbox.jobs import settings
 
 if TYPE_CHECKING:

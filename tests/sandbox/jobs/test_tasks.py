@@ -16,7 +16,7 @@ from databricks.sdk.service.jobs import TerminationCodeCode as Code
 from databricks.sdk.service.workspace import ImportFormat
 
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID, STOPPED_ID
-from kedro_databricks_hybrid.sandbox.clusters.runtimes import nearest_runtime
+from kedro_databricks_hybrid.sandbox.core.runtimes import nearest_runtime
 from kedro_databricks_hybrid.sandbox.jobs import runs
 from tests.sandbox.runs import (
     SCRIPT,

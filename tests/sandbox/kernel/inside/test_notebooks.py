@@ -11,7 +11,7 @@ import pytest
 from databricks.sdk.service import compute, jobs
 from databricks.sdk.service.jobs import RunResultState as Result
 
-from kedro_databricks_hybrid.sandbox.clusters.runtimes import nearest_runtime
+from kedro_databricks_hybrid.sandbox.core.runtimes import nearest_runtime
 from tests.sandbox.notebooks import open_notebook
 from tests.sandbox.runs import TIMEOUT, ended, finished, notebook_task, output, put_notebook, state
 
