@@ -68,7 +68,7 @@ class ContextStore:
 
 def _file_name(key: str) -> str:
     """Return a name that every disk takes for a key that may come from elsewhere."""
-    return f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.json"
+    return f"{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.json"
 
 
 def state_folder() -> Path:

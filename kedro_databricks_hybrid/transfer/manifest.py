@@ -113,7 +113,7 @@ class ManifestCache:
 
 def _copy_name(path: PurePosixPath) -> str:
     """Return a name that every disk takes for the copy of a manifest file, which anyone may have named."""
-    digest = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()
+    digest = hashlib.sha256(path.name.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{digest[:32]}{_SUFFIX}"
 
 

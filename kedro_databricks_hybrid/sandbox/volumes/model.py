@@ -221,7 +221,7 @@ class UnityCatalog:
     async def create(self, full_name: tuple[str, ...], owner: str, comment: str) -> dict[str, Any]:
         """Create an object in its parent, which must exist."""
         for name in full_name:
-            if not _NAME.fullmatch(name) or name in {".", ".."}:
+            if not _NAME.fullmatch(name) or segments(f"/{name}") != (name,):
                 raise invalid(f"{name[:100]!r} is not a valid name.")
         if len(full_name) > 1:
             self.get(full_name[:-1])
