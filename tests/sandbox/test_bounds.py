@@ -173,7 +173,7 @@ def test_links_are_deleted_not_followed(
 ) -> None:
     """What they lead to stays, also if a link is given."""
     monkeypatch.setattr(os, "supports_dir_fd", functions)
-    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept").mkdir(mode=0o755)
     (tmp_path / "kept/file").write_text("x")
     (tmp_path / "top/sub").mkdir(parents=True)
     (tmp_path / "top/sub/link").symlink_to(tmp_path / "kept")
@@ -183,6 +183,7 @@ def test_links_are_deleted_not_followed(
     remove_tree(tmp_path / "link")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "link"]
     assert (tmp_path / "kept/file").read_text() == "x"
+    assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o755
 
 
 def test_the_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,10 +55,14 @@ def _emptied(folder: int, top: int) -> list[str]:
 @contextmanager
 def _opened(name: str, parent: int | None = None) -> Iterator[int]:
     """Open a folder that is not a link, and make it writable."""
-    with suppress(OSError):
-        os.chmod(name, 0o700, dir_fd=parent)
-    descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
     try:
+        descriptor = os.open(name, flags, dir_fd=parent)
+    except PermissionError:  # it cannot be read: only its path can be used
+        os.chmod(name, 0o700, dir_fd=parent)
+        descriptor = os.open(name, flags, dir_fd=parent)
+    try:
+        os.fchmod(descriptor, 0o700)
         yield descriptor
     finally:
         os.close(descriptor)
