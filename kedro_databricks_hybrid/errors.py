@@ -53,6 +53,10 @@ class ConnectionFailedError(HybridError):
     """Databricks could not be reached."""
 
 
+class UnexpectedAnswerError(HybridError):
+    """Databricks' answer is not what its API documents, so it tells nothing about the request."""
+
+
 class WorkspaceError(HybridError):
     """Databricks refused a request."""
 

@@ -5,7 +5,9 @@ The conftest.py of each room that uses them makes the fixtures `site` and `pushe
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 from databricks.sdk.core import Config
 from kedro.framework.startup import bootstrap_project
+from starlette.responses import Response
 
 from kedro_databricks_hybrid.cli import databricks
 from kedro_databricks_hybrid.databricks.client import Client
@@ -32,9 +35,30 @@ if TYPE_CHECKING:
 
 
 class Requests(list[str]):
-    """What a server was asked, in order; `on_request` is called with each before it is answered."""
+    """What a server was asked, in order.
+
+    Attributes:
+        on_request: Called with each request before it is answered.
+        instead: What to answer instead of the sandbox, by the beginning of the request: a body, or nothing
+            until `released` is set.
+    """
 
     on_request: Callable[[str], None] | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.instead: dict[str, bytes | None] = {}
+        self.released = threading.Event()
+
+    async def answered(self, asked: str, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Answer a request if `instead` says so, and return whether it did."""
+        for begins, body in self.instead.items():
+            if asked.startswith(begins):
+                if body is None:
+                    await asyncio.to_thread(self.released.wait)
+                await Response(body or b"", media_type="application/json")(scope, receive, send)
+                return True
+        return False
 
 
 @dataclass
@@ -51,6 +75,8 @@ class Counting:
             self.requests.append(asked)
             if self.requests.on_request:
                 self.requests.on_request(asked)
+            if await self.requests.answered(asked, scope, receive, send):
+                return
         await self.app(scope, receive, send)
 
 
@@ -161,6 +187,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     made.commit({}, "First")
     yield made
     forget_project()
+    made.requests.released.set()
     served.stop()
 
 

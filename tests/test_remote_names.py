@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from kedro_databricks_hybrid.databricks import git_folder_edits
 from kedro_databricks_hybrid.databricks.git_folder import GitFolder
+from kedro_databricks_hybrid.databricks.silence import Silence
 from kedro_databricks_hybrid.errors import HybridError
 from kedro_databricks_hybrid.git.unsafe_names import Verdict, judge
 from kedro_databricks_hybrid.run.local_state import STATE_VARIABLE, Bookmark, ContextStore
@@ -102,14 +103,16 @@ def _pulled(tree: RemoteTree, places: Places, *listings: object) -> list[Path]:
 
 def from_dbfs(name: str, places: Places) -> list[Path]:
     """A file that DBFS lists."""
-    tree = DbfsTree(cast("Any", SimpleNamespace(client=SimpleNamespace(api_client=None))), "dbfs:/root")
+    tree = DbfsTree(
+        cast("Any", SimpleNamespace(client=SimpleNamespace(api_client=None, silence=Silence()))), "dbfs:/root"
+    )
     entries = [FileInfo(path=path, is_dir=False, file_size=1) for path in (name, f"/root/{name}")]
     return _pulled(tree, places, *(SimpleNamespace(list=lambda _, one=one: [one]) for one in entries))
 
 
 def from_volume(name: str, places: Places) -> list[Path]:
     """A file that the Files API lists."""
-    client = SimpleNamespace(api_client=None, files=None)
+    client = SimpleNamespace(api_client=None, files=None, silence=Silence())
     tree = VolumeTree(cast("Any", SimpleNamespace(client=client)), "/Volumes/a/b/c")
     entries = [DirectoryEntry(path=path, is_directory=False) for path in (name, f"/Volumes/a/b/c/{name}")]
     apis = [SimpleNamespace(list_directory_contents=lambda _, one=one: [one]) for one in entries]
@@ -120,8 +123,12 @@ def from_git_folder(name: str, places: Places) -> list[Path]:
     """A file or a notebook that the workspace lists in a Git folder."""
     folder = GitFolder(1, PurePosixPath("/Workspace/Repos/u/p"), "main", "0", "")
     found: list[Path] = []
-    for kind, language in ((ObjectType.FILE, None), (ObjectType.NOTEBOOK, Language.PYTHON)):
-        entry = ObjectInfo(path=f"/Repos/u/p/{name}", object_type=kind, language=language)
+    for path, kind, language in (
+        (f"/Repos/u/p/{name}", ObjectType.FILE, None),
+        (f"/Repos/u/p/{name}", ObjectType.NOTEBOOK, Language.PYTHON),
+        (name, ObjectType.FILE, None),
+    ):
+        entry = ObjectInfo(path=path, object_type=kind, language=language)
         api = SimpleNamespace(list=lambda _, entry=entry: [entry])
         workspace = SimpleNamespace(client=SimpleNamespace(workspace=api))
         scratch = SimpleNamespace(ignored=lambda _: set())

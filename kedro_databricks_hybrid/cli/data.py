@@ -13,6 +13,7 @@ from kedro_databricks_hybrid.cli.options import (
     json_option,
     profile_option,
     say_json,
+    warn,
 )
 from kedro_databricks_hybrid.cli.output import in_bytes, print_table
 from kedro_databricks_hybrid.cli.startup_files import startup_files_option
@@ -62,7 +63,7 @@ def push(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **o
     if options["force"] and options["theirs"]:
         raise click.UsageError("--force and --theirs exclude each other.")
     _refuse_two_selections(options)
-    project = open_project(metadata, env).on(connect(profile))
+    project = open_project(metadata, env).on(connect(profile, warn))
     result = data_push.push_data(project, data_push.PushOptions(**options))
     if as_json:
         say_json({"dry_run": options["dry_run"], **result})
@@ -88,7 +89,7 @@ def pull(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **o
     if options["force"] and options["mine"]:
         raise click.UsageError("--force and --mine exclude each other.")
     _refuse_two_selections(options)
-    project = open_project(metadata, env).on(connect(profile))
+    project = open_project(metadata, env).on(connect(profile, warn))
     result = data_pull.pull_data(project, data_pull.PullOptions(**options))
     if as_json:
         say_json({"dry_run": options["dry_run"], **result})
@@ -104,7 +105,7 @@ def list_data(
     metadata: ProjectMetadata, profile: str | None, env: str | None, paths: tuple[str, ...], as_json: bool
 ) -> None:
     """List local files and files on Databricks side by side, with sizes, times and states."""
-    _print_data(open_project(metadata, env).on(connect(profile)), paths, as_json=as_json)
+    _print_data(open_project(metadata, env).on(connect(profile, warn)), paths, as_json=as_json)
 
 
 def _refuse_two_selections(options: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from kedro_databricks_hybrid.cli.options import say, warn
 from kedro_databricks_hybrid.cli.output import first_names, in_bytes, transfer_progress, with_count
 from kedro_databricks_hybrid.cli.startup_files import consent
 from kedro_databricks_hybrid.errors import TransferError
+from kedro_databricks_hybrid.git.unsafe_names import shown
 from kedro_databricks_hybrid.project import datasets
 from kedro_databricks_hybrid.project.project import in_data
 from kedro_databricks_hybrid.run.log import RUNS_FOLDER, Outcome, RunLogReader
@@ -60,7 +61,7 @@ def pull_data(project: ProjectOnWorkspace, options: PullOptions) -> dict[str, An
     left_out = [str(unit.path) for unit in plan.left_out]
     if options.dry_run:
         for pair in plan.downloads:
-            say(f"Would download {pair.path} ({in_bytes(pair.there.size if pair.there else 0)})")
+            say(f"Would download {shown(pair.path)} ({in_bytes(pair.there.size if pair.there else 0)})")
         say(f"Would download {with_count(len(plan.downloads), 'file')} from {root}.")
         take = [str(pair.path) for pair in plan.downloads]
         return {"root": root, "take": take, "left_out": left_out}
@@ -108,7 +109,7 @@ def _selected(project: ProjectOnWorkspace, options: PullOptions) -> Collection[P
         outcome = _outcome(project.data_tree, run)
         names = sorted({name for node in outcome.nodes.values() for name in node.saved})
         if names:  # a run that was cancelled early wrote nothing
-            say(f"Run {run.name} wrote {', '.join(names)}.")
+            say(f"Run {shown(run.name)} wrote {', '.join(map(shown, names))}.")
             return in_data(project.data, datasets.of_datasets(project.metadata, names))
     return in_data(project.data, datasets.of_project(project.metadata).outputs)
 
@@ -130,6 +131,6 @@ def _outcome(tree: RemoteTree, run: PurePosixPath) -> Outcome:
 
 def _warn_of_kept(plan: PullPlan) -> None:
     for unit in plan.kept[:_SHOWN]:
-        warn(f"You edited {unit.path}, so it is kept.")
+        warn(f"You edited {shown(unit.path)}, so it is kept.")
     if len(plan.kept) > _SHOWN:
         warn(f"And {len(plan.kept) - _SHOWN} more that you edited.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.cli.options import say, warn
 from kedro_databricks_hybrid.cli.output import in_bytes, transfer_progress, with_count
+from kedro_databricks_hybrid.git.unsafe_names import shown
 from kedro_databricks_hybrid.project import datasets
 from kedro_databricks_hybrid.project.project import in_data
 from kedro_databricks_hybrid.transfer import local
@@ -79,7 +80,8 @@ def _selection(project: Project, options: PushOptions) -> Selection:
 
 def _say_plan(plan: PushPlan, root: str) -> None:
     for pair in plan.send:
-        say(f"Would send {pair.path} ({in_bytes(pair.here.size if pair.here else 0)}, {pair.state.value})")
+        size = in_bytes(pair.here.size if pair.here else 0)
+        say(f"Would send {shown(pair.path)} ({size}, {pair.state.value})")
     for folder in plan.make:
         say(f"Would create {folder}/")
     files, folders = with_count(len(plan.send), "file"), with_count(len(plan.make), "folder")

@@ -74,7 +74,7 @@ def deploy(
     """
     if serverless and cluster_name:
         raise click.UsageError("--serverless and --cluster exclude each other.")
-    project = open_project(metadata, env).on(connect(profile))
+    project = open_project(metadata, env).on(connect(profile, warn))
     workspace = project.workspace
     compute_options = ComputeOptions(cluster_name, serverless, job=True)
     choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))

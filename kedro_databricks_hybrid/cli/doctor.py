@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kedro_databricks_hybrid.cli import other_plugins
-from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json
+from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json, warn
 from kedro_databricks_hybrid.doctor.checks import examine
 from kedro_databricks_hybrid.doctor.finding import Finding, Level
 from kedro_databricks_hybrid.project.project import open_project
@@ -27,7 +27,7 @@ def doctor(metadata: ProjectMetadata, profile: str | None, env: str | None, as_j
 
     Red findings stop the workflow, yellow ones are warnings. The exit status is 1 if any finding is red.
     """
-    findings = examine(metadata.project_path, lambda: open_project(metadata, env), profile)
+    findings = examine(metadata.project_path, lambda: open_project(metadata, env), profile, warn)
     findings += [Finding("plugins", Level.YELLOW, each.explained()) for each in other_plugins.found()]
     if as_json:
         say_json([{**asdict(each), "level": each.level.value} for each in findings])
@@ -39,6 +39,6 @@ def doctor(metadata: ProjectMetadata, profile: str | None, env: str | None, as_j
 
 
 def _show(finding: Finding) -> None:
-    level = click.style(f"{finding.level.value:<6}", fg=finding.level.value)
+    level = click.style(f"{finding.level.value:<6} ", fg=finding.level.value)
     fix = f"  ->  {finding.fix}" if finding.fix else ""
-    say(f"{level} {finding.check:<14} {finding.found}{fix}")
+    say(f"{finding.check:<14} {finding.found}{fix}", level)

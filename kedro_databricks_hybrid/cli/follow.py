@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kedro_databricks_hybrid.cli.options import say, say_json, warn
+from kedro_databricks_hybrid.cli.options import say, say_json
 from kedro_databricks_hybrid.cli.output import log_printer, print_summary
-from kedro_databricks_hybrid.errors import HybridError, RunCancelledError, RunError
+from kedro_databricks_hybrid.errors import HybridError, RunCancelledError, RunError, SandboxError
 from kedro_databricks_hybrid.run.local_state import Bookmark
 
 if TYPE_CHECKING:
@@ -71,13 +71,16 @@ def follow(
 
     Raises:
         RunError: The run did not end in time.
-        HybridError: The run can no longer be followed, but is still running.
+        SandboxError: The sandbox has stopped, and the run with it.
+        HybridError: The run can no longer be followed, but may still be running.
     """
     try:
         started.resume(Bookmark(started.run_id), from_start=from_start)
-        outcome = started.follow(show, float("inf") if seconds is None else seconds, warn)
+        outcome = started.follow(show, float("inf") if seconds is None else seconds)
+    except SandboxError:
+        raise
     except HybridError as error:
-        hint = f"The run is still running. Follow it again with: {resume}"
+        hint = f"The run may still be running. Follow it again with: {resume}"
         raise type(error)(error.message, hint=hint) from error
     except KeyboardInterrupt:
         if _detaches():

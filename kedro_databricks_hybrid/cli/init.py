@@ -72,7 +72,7 @@ def init(
     root_options = RootOptions(layout.parse_root(given) if given else None, yes)
     opened = open_project(metadata, None)
     source = git_source.source(opened.repository, opened.settings.code)
-    workspace = connect(profile)
+    workspace = connect(profile, warn)
     git_source.refuse_unreachable(source, workspace)
     say(f"Logged in to {workspace.host} as {workspace.user}")
     chosen = layout.choose(opened.on(workspace), source, root_options)

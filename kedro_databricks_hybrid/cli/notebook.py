@@ -52,7 +52,7 @@ def notebook(
     if not content.takes_jobs:
         warn(f"Jobs cannot run it: add {DISTRIBUTION} to the project's requirements.")
     try:
-        workspace = connect(profile)
+        workspace = connect(profile, warn)
     except HybridError as error:
         warn(f"Without a login the notebook's address is unknown. {error}")
         return

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from kedro_databricks_hybrid.errors import HybridError, MachineError
+from kedro_databricks_hybrid.git.unsafe_names import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import IO
 
     Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+# Control characters except line feeds and tabs, surrogates, and what changes the direction of text.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
 class Failure(click.ClickException):
@@ -27,7 +33,7 @@ class Failure(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Print only the message; Kedro's version of this method adds a traceback notice."""
         click.echo(
-            click.style("Error: ", fg="red", bold=True, reset=True) + self.message,
+            click.style("Error: ", fg="red", bold=True, reset=True) + _printable(self.message),
             err=True,
             file=file,
             color=_colour(),
@@ -86,10 +92,15 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help=text)(function)
 
 
-def say(line: str) -> None:
-    """Print one line of progress or result: on stdout, or on stderr if stdout is for JSON."""
+def say(line: str, label: str = "") -> None:
+    """Print one line of progress or result: on stdout, or on stderr if stdout is for JSON.
+
+    Args:
+        line: The line; control characters in it are replaced with escapes.
+        label: What to print before it, with click's styles.
+    """
     context = click.get_current_context(silent=True)
-    click.echo(line, err=bool(context and context.params.get("as_json")))
+    click.echo(label + _printable(line), err=bool(context and context.params.get("as_json")))
 
 
 def say_json(document: object) -> None:
@@ -99,4 +110,9 @@ def say_json(document: object) -> None:
 
 def warn(line: str) -> None:
     """Print a warning on stderr."""
-    click.echo(click.style("Note: ", fg="yellow") + line, err=True)
+    click.echo(click.style("Note: ", fg="yellow") + _printable(line), err=True)
+
+
+def _printable(text: str) -> str:
+    """Return a text in which nothing from Databricks can move the cursor or hide other text."""
+    return _UNPRINTABLE.sub(lambda found: shown(found[0]), text)

@@ -71,7 +71,7 @@ def print_summary(outcome: Outcome, description: Mapping[str, str | None], *, er
     click.echo(f"\n{with_count(completed, 'node')} completed in {outcome.seconds:.1f} s.", err=err)
     for label, name in (("Data", "data_root"), ("Page", "page")):
         if description.get(name):
-            click.echo(f"{label}: {description[name]}", err=err)
+            click.echo(f"{label}: {shown(str(description[name]))}", err=err)
 
 
 def _node_row(node: NodeRun) -> tuple[str, str, str]:
@@ -116,8 +116,9 @@ def _rich_printer() -> Callable[[Record], None]:
             attributes["rich_format"] = record["rich_format"]
         try:
             handler.handle(logging.makeLogRecord(attributes))
-        except MarkupError:  # square brackets that only look like markup
-            handler.handle(logging.makeLogRecord({**attributes, "markup": False}))
+        except (MarkupError, TypeError, ValueError):  # it only looks like markup or a template
+            plain = {**attributes, "msg": record["message"], "args": (), "markup": False}
+            handler.handle(logging.makeLogRecord(plain))
         if "traceback" in record:
             click.echo(record["traceback"].rstrip())
 
@@ -250,7 +251,7 @@ def print_table(
         right: The numbers of the columns that are aligned right, from 0.
         err: Print to stderr instead of stdout.
     """
-    table = [columns, *rows]
+    table = [[shown(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(columns))]
     for row in table:
         cells = [

@@ -96,7 +96,7 @@ def pull(
     opened = open_project(metadata, env)
     repository = opened.repository
     branch = None if tag else branch or repository.branch()
-    project = opened.on(connect(profile))
+    project = opened.on(connect(profile, warn))
     folder = git_folder.get(project.workspace, project.git_folder)
     target = Target(branch, tag, git_source.at_remote(repository, project.settings.code, branch, tag))
     if dry_run:

@@ -87,7 +87,7 @@ def push(
     if opened.syncs_files:
         if branch or wip or save or force or (watch and dry_run):
             raise click.UsageError("With code.sync: files, push sends the working tree as it is.")
-        project = opened.on(connect(profile))
+        project = opened.on(connect(profile, warn))
         if push_data:
             project = layout.with_data_root(project)
         result = _push_working_tree(project, push_data, watch=watch, dry_run=dry_run)
@@ -96,7 +96,7 @@ def push(
     else:
         source = git_source.source(opened.repository, opened.settings.code, branch)
         _refuse_unsupported(opened.repository, source.commit.sha)
-        project = opened.on(connect(profile))
+        project = opened.on(connect(profile, warn))
         git_source.refuse_unreachable(source, project.workspace)
         if push_data:
             project = layout.with_data_root(project)

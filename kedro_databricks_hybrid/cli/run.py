@@ -100,7 +100,7 @@ def run(
         connect_options = ConnectOptions(profile, clusters.SERVERLESS if serverless else cluster_name)
         run_by_connect(ctx, connect_options, options)
         return
-    workspace = connect(profile)
+    workspace = connect(profile, warn)
     project = layout.with_data_root(opened.on(workspace))
     root = project.data_root
     code = project.code()

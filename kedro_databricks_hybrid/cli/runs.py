@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kedro_databricks_hybrid.cli.follow import follow, record_printer, report
-from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json
+from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json, warn
 from kedro_databricks_hybrid.cli.output import print_table
 from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import RunError
@@ -32,7 +32,7 @@ _COLUMNS = ("run", "outcome", "seconds", "commit", "branch", "user")
 @click.pass_obj
 def runs(metadata: ProjectMetadata, profile: str | None, env: str | None, count: int, as_json: bool) -> None:
     """List the latest runs, the newest first: commit, user, duration, outcome."""
-    tree = open_project(metadata, env).on(connect(profile)).data_tree
+    tree = open_project(metadata, env).on(connect(profile, warn)).data_tree
     rows = [_row(run) for run in history.latest(tree, count)]
     if as_json:
         say_json([dict(zip(_COLUMNS, row, strict=True)) for row in rows])
@@ -50,7 +50,7 @@ def runs(metadata: ProjectMetadata, profile: str | None, env: str | None, count:
 @click.pass_obj
 def logs(metadata: ProjectMetadata, profile: str | None, env: str | None, run_id: str | None) -> None:
     """Print the log of a run, by default your last one; the cluster need not exist any more."""
-    project = open_project(metadata, env).on(connect(profile))
+    project = open_project(metadata, env).on(connect(profile, warn))
     found = history.find(project.data_tree, run_id, project.workspace.user)
     reader = found.started(project.workspace, project.data_tree).reader
     show = record_printer(project)
@@ -80,7 +80,7 @@ def attach(
 
     If this machine has followed the run before, printing resumes where it stopped.
     """
-    project = open_project(metadata, env).on(connect(profile))
+    project = open_project(metadata, env).on(connect(profile, warn))
     found = history.find(project.data_tree, run_id, project.workspace.user)
     started = found.started(project.workspace, project.data_tree)
     resume = project.attach_command(found.run_id)
@@ -95,7 +95,7 @@ def attach(
 @click.pass_obj
 def cancel(metadata: ProjectMetadata, profile: str | None, env: str | None, run_id: str | None) -> None:
     """Cancel a run in progress, by default your last one."""
-    project = open_project(metadata, env).on(connect(profile))
+    project = open_project(metadata, env).on(connect(profile, warn))
     found = history.find(project.data_tree, run_id, project.workspace.user)
     if found.end:
         raise RunError(f"The run {found.run_id} has ended already: {found.outcome}.")

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json
+from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json, warn
 from kedro_databricks_hybrid.cli.output import first_names, with_count
 from kedro_databricks_hybrid.databricks import clusters, git_folder, git_folder_edits
 from kedro_databricks_hybrid.databricks.workspace import connect
-from kedro_databricks_hybrid.errors import HybridError
+from kedro_databricks_hybrid.errors import (
+    ConnectionFailedError,
+    HybridError,
+    SandboxError,
+    UnexpectedAnswerError,
+)
 from kedro_databricks_hybrid.git import work_in_progress
 from kedro_databricks_hybrid.git.repository import Repository, without_credentials
 from kedro_databricks_hybrid.parallel import start
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.project.project import Project, ProjectOnWorkspace
     from kedro_databricks_hybrid.transfer.plan import Pair
 
+_NO_ANSWER = (ConnectionFailedError, SandboxError, UnexpectedAnswerError)
+
 
 @click.command(cls=Command)
 @profile_option
@@ -35,17 +42,22 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def status(metadata: ProjectMetadata, profile: str | None, env: str | None, as_json: bool) -> None:
-    """Compare code and data on this machine and on Databricks, without changing anything."""
+    """Compare code and data on this machine and on Databricks, without changing anything.
+
+    The exit status is 1 if the workspace did not answer, or not as its API documents.
+    """
     project = open_project(metadata, env)
     local = _local(project)
     if not as_json:
         _show(local)
-    sections = _remote_sections(project.on(connect(profile)))
+    sections = _remote_sections(project.on(connect(profile, warn)))
     if as_json:
         say_json({each.name: each.document for each in (local, *sections)})
-        return
-    for section in sections:
-        _show(section)
+    else:
+        for section in sections:
+            _show(section)
+    if any(section.is_unknown for section in sections):
+        raise SystemExit(1)
 
 
 def _show(section: Section) -> None:
@@ -61,11 +73,13 @@ class Section:
         name: Its heading.
         lines: The lines to print.
         document: The same for `--json`.
+        is_unknown: Whether the workspace did not answer, or not as its API documents.
     """
 
     name: str
     lines: list[str]
     document: dict[str, Any] = field(default_factory=dict)
+    is_unknown: bool = False
 
 
 def _local(project: Project) -> Section:
@@ -112,7 +126,7 @@ def _or_error(name: str, ask: Callable[[], Section]) -> Section:
     try:
         return ask()
     except HybridError as error:
-        return Section(name, [str(error)], {"error": str(error)})
+        return Section(name, [str(error)], {"error": str(error)}, isinstance(error, _NO_ANSWER))
 
 
 def _remote(project: Project) -> Section:
@@ -139,7 +153,8 @@ def _folder(project: ProjectOnWorkspace) -> Section:
     try:
         edits = git_folder_edits.read(project.workspace, folder, repository)
     except HybridError as error:
-        return Section("Git folder", [where, f"edits unknown: {error.message}"], {**document, "edits": None})
+        lines = [where, f"edits unknown: {error.message}"]
+        return Section("Git folder", lines, {**document, "edits": None}, isinstance(error, _NO_ANSWER))
     lines = [where]
     if edits.paths:
         lines.append(f"{with_count(len(edits.paths), 'edit')} made in the Git folder: {edits}")

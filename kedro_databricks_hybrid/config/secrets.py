@@ -35,11 +35,11 @@ def read(scope: str, key: str) -> str:
 
 
 def _by_workspace(scope: str, key: str) -> str:
-    from kedro_databricks_hybrid.databricks import workspace
+    from kedro_databricks_hybrid.databricks import answers, workspace
 
     connected = workspace.connect(os.environ.get("DATABRICKS_CONFIG_PROFILE"))
     with workspace.translated(f"read secret {key} of scope {scope}"):
-        return connected.client.dbutils.secrets.get(scope, key)
+        return answers.text(connected.client.secrets.get_secret(scope, key).value)
 
 
 def _by_dbutils(scope: str, key: str) -> str:

@@ -11,18 +11,20 @@ from functools import cached_property
 from importlib.util import find_spec, module_from_spec
 from typing import TYPE_CHECKING, Any
 
+from kedro_databricks_hybrid.databricks.silence import Silence
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
-    from databricks.sdk.core import Config
-    from databricks.sdk.dbutils import RemoteDbUtils
+    from databricks.sdk.core import ApiClient, Config
     from databricks.sdk.mixins.files import FilesExt
     from databricks.sdk.mixins.workspace import WorkspaceExt
     from databricks.sdk.service.catalog import VolumesAPI
     from databricks.sdk.service.compute import ClustersAPI, CommandExecutionAPI, LibrariesAPI
     from databricks.sdk.service.files import DbfsAPI
     from databricks.sdk.service.settings import TokensAPI
-    from databricks.sdk.service.workspace import GitCredentialsAPI, ReposAPI
+    from databricks.sdk.service.workspace import GitCredentialsAPI, ReposAPI, SecretsAPI
 
 _PACKAGE = "databricks.sdk"
 
@@ -32,14 +34,14 @@ class Client:
 
     Args:
         config: The login; the client keeps a copy, as WorkspaceClient does.
+        silence: Reports it when Databricks does not answer.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, silence: Silence | None = None) -> None:
         defer_services()
-        from databricks.sdk.core import ApiClient
-
         self.config = config.copy()  # type: ignore[no-untyped-call]
-        self.api_client = ApiClient(self.config)
+        self.silence = silence or Silence()
+        self.api_client = _api_client(self.config, self.silence)
 
     @property
     def workspace_headers(self) -> dict[str, str]:
@@ -67,13 +69,6 @@ class Client:
         from databricks.sdk.service.files import DbfsAPI
 
         return DbfsAPI(self.api_client)  # type: ignore[no-untyped-call]
-
-    @cached_property
-    def dbutils(self) -> RemoteDbUtils:
-        """The part of dbutils that works outside of Databricks."""
-        from databricks.sdk.dbutils import RemoteDbUtils
-
-        return RemoteDbUtils(self.config)
 
     @cached_property
     def files(self) -> FilesExt:
@@ -104,6 +99,13 @@ class Client:
         return ReposAPI(self.api_client)  # type: ignore[no-untyped-call]
 
     @cached_property
+    def secrets(self) -> SecretsAPI:
+        """Secrets."""
+        from databricks.sdk.service.workspace import SecretsAPI
+
+        return SecretsAPI(self.api_client)  # type: ignore[no-untyped-call]
+
+    @cached_property
     def tokens(self) -> TokensAPI:
         """Personal access tokens."""
         from databricks.sdk.service.settings import TokensAPI
@@ -123,6 +125,32 @@ class Client:
         from databricks.sdk.mixins.workspace import WorkspaceExt
 
         return WorkspaceExt(self.api_client)  # type: ignore[no-untyped-call]
+
+
+def _api_client(config: Config, silence: Silence) -> ApiClient:
+    """Return the SDK's API client; it sends its requests through a transport and watches for silences."""
+    from databricks.sdk.core import ApiClient
+    from databricks.sdk.errors.base import DatabricksError
+
+    from kedro_databricks_hybrid.databricks import transport
+
+    class Watched(ApiClient):
+        """An API client whose calls report it when the server does not answer."""
+
+        def do(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the SDK's own signature
+            """Send a request, with the SDK's retries, and return the answer."""
+            data = kwargs.get("data")
+            sent: Callable[[], object] = getattr(data, "tell", lambda: None)
+            try:
+                return silence.watch(lambda: ApiClient.do(self, *args, **kwargs), sent)
+            except DatabricksError as error:
+                if not transport.is_busy(error):
+                    silence.heard()
+                raise
+
+    api = Watched(config)
+    transport.mount(api, silence)
+    return api
 
 
 def defer_services() -> None:

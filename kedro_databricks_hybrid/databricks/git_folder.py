@@ -72,8 +72,8 @@ def find(workspace: Workspace, path: PurePosixPath) -> GitFolder | None:
             status = _status(workspace, path)
     except NotFoundError:
         return None
-    kind = str(status.get("object_type", "object of no type"))
-    if kind in {"REPO", "DIRECTORY"} and "object_id" in status:
+    kind = status["object_type"]
+    if kind in {"REPO", "DIRECTORY"}:
         git = status.get("git_info", {})
         is_complete = git.get("branch") and git.get("head_commit_id") and git.get("url")
         if kind == "REPO" and is_complete:  # saves the request to the repos API
@@ -127,9 +127,7 @@ def create(workspace: Workspace, path: PurePosixPath, *, url: str, provider: str
         if created := _created_nevertheless(workspace, path):
             return created
         raise
-    if repo.id is None:
-        raise WorkspaceError(f"Databricks created the Git folder {path} but returned no id.")
-    made = GitFolder(repo.id, path, repo.branch or None, repo.head_commit_id or None, repo.url or url)
+    made = GitFolder(repo.id or 0, path, repo.branch or None, repo.head_commit_id or None, repo.url or url)
     return _read_back(workspace, made, Target(branch=made.branch, sha=made.sha))
 
 
@@ -245,8 +243,8 @@ def _get(workspace: Workspace, repo_id: int, path: PurePosixPath) -> GitFolder:
 
 def _status(workspace: Workspace, path: PurePosixPath) -> dict[str, Any]:
     query = {"path": str(path), "return_git_info": "true"}
-    answer = workspace.client.api_client.do("GET", "/api/2.0/workspace/get-status", query=query)
-    return answer if isinstance(answer, dict) else {}
+    answer: Any = workspace.client.api_client.do("GET", "/api/2.0/workspace/get-status", query=query)
+    return dict(answer)
 
 
 def _repos_path(path: PurePosixPath) -> str:

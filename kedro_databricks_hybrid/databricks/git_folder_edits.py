@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import posixpath
@@ -12,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from kedro_databricks_hybrid.databricks.answers import check_listing, decoded
 from kedro_databricks_hybrid.databricks.link_loops import LinkLoops
 from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import GitError, WorkspaceError
@@ -346,13 +346,23 @@ def _walk(
         level = [each for path, each in below.items() if path not in ignored]
 
 
-def _kind(entry: ObjectInfo) -> str:
-    return entry.object_type.value if entry.object_type else ""
-
-
 def _list(workspace: Workspace, address: str) -> list[ObjectInfo]:
     with translated(f"list {address}"):
-        return list(workspace.client.workspace.list(address))
+        listed = list(workspace.client.workspace.list(address))
+        _check(address, listed)
+    return listed
+
+
+def _check(address: str, listed: list[ObjectInfo]) -> None:
+    """Check a listing; a notebook and a file of its name are different files, as one has no extension."""
+    for is_notebook in (False, True):
+        same_kind = [each for each in listed if (_kind(each) == "NOTEBOOK") is is_notebook]
+        paths = [str(each.path).removeprefix("/Workspace") for each in same_kind]
+        check_listing(PurePosixPath(address.removeprefix("/Workspace")), paths)
+
+
+def _kind(entry: ObjectInfo) -> str:
+    return entry.object_type.value if entry.object_type else ""
 
 
 def _with_extensions(objects: Iterable[_Object], known: Collection[str]) -> dict[str, _Object]:
@@ -375,7 +385,7 @@ def _content(workspace: Workspace, path: str, found: _Object) -> bytes:
     if found.kind == "NOTEBOOK":
         kind = ExportFormat.JUPYTER if path.endswith(".ipynb") else ExportFormat.SOURCE
     with translated(f"read {found.address}"):
-        return base64.b64decode(workspace.client.workspace.export(found.address, format=kind).content or "")
+        return decoded(workspace.client.workspace.export(found.address, format=kind).content)
 
 
 def _is_here(path: Path, content: bytes) -> bool:

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 _REPEATS = 3
 """How often the same names are listed on one path before it counts as a loop."""
 
-_DEEPEST = 200
-"""How many folders deep a walk goes: more than any path of Databricks has."""
-
 
 class LinkLoops:
     """Notices link loops in one walk, in which folders are entered before those below them.
@@ -44,7 +41,7 @@ class LinkLoops:
             names: The names in it.
 
         Raises:
-            HybridError: The folder is behind a link to a folder above, or very deep; the link is named.
+            HybridError: The folder is behind a link to a folder above, which is named.
         """
         above = self._trails.get(folder.parent, ())
         listed = frozenset(names)
@@ -54,10 +51,5 @@ class LinkLoops:
                 f"{self.root}/{shown(same[1])} seems to be a link to a folder above it: "
                 "the same files are listed below it again and again.",
                 hint="Delete that link on Databricks.",
-            )
-        if len(folder.parts) > _DEEPEST:
-            raise self._error(
-                f"{self.root}/{shown(folder)[:200]}... has more than {_DEEPEST} folders in each other.",
-                hint="Delete them on Databricks, or the link that leads there.",
             )
         self._trails[folder] = (*above, (folder, listed))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from kedro_databricks_hybrid.databricks.answers import Object, UnexpectedAnswer, fitting
 from kedro_databricks_hybrid.databricks.git_folder import GitFolder
 from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import NotFoundError, WorkspaceError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MARK = ".kedro-hybrid-files.json"
 """The file that identifies a mirror: which snapshot it holds, and the id of each file's content."""
+
+_MARK = Object({"files": {str: str}}, {"sha": str})
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,17 @@ def read(workspace: Workspace, path: PurePosixPath) -> Mirrored | None:
             translated(f"read {path / MARK}"),
             workspace.client.workspace.download(str(path / MARK), format=ExportFormat.AUTO) as content,
         ):
-            known: dict[str, Any] = json.loads(content.read())
+            text = workspace.client.silence.watch(content.read)
+        known = fitting(json.loads(text), _MARK)
     except NotFoundError:
         _refuse_foreign(workspace, path)
         return None
-    return Mirrored(known["sha"], known["files"])
+    except (ValueError, RecursionError, UnexpectedAnswer) as error:
+        raise WorkspaceError(
+            f"{path / MARK} is not what this tool writes.",
+            hint="Delete that folder on Databricks, then push again.",
+        ) from error
+    return Mirrored(known.get("sha"), known["files"])
 
 
 def compare(

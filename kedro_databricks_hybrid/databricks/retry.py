@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from kedro_databricks_hybrid.databricks.silence import FOLLOWING
+from kedro_databricks_hybrid.databricks.transport import is_busy
+from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import ConnectionFailedError, HybridError, WorkspaceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from kedro_databricks_hybrid.databricks.silence import Silence
 
     Answer = TypeVar("Answer")
 
-_WARN_AFTER_SECONDS = 5.0
 _RETRY_PAUSE = 1.0
 _PAUSE_AFTER_NEWS = 0.15
 LONGEST_PAUSE = 1.0
@@ -46,56 +48,28 @@ class Backoff:
 
 
 class OutageRetry:
-    """Repeat a request until Databricks answers; report a long outage once, and once more when it is over.
+    """Repeat a request until Databricks answers, for half an hour at most.
 
     Args:
-        report: Called with one line, also from another thread.
+        silence: Reports it while Databricks does not answer.
     """
 
-    def __init__(self, report: Callable[[str], None]) -> None:
-        self._report = report
+    def __init__(self, silence: Silence) -> None:
+        self._silence = silence
 
     def call(self, request: Callable[[], Answer]) -> Answer:
         """Return the answer to a request.
 
         Raises:
-            HybridError: Databricks refused the request.
+            HybridError: Databricks refused the request, or did not answer for too long.
         """
-        began = time.monotonic()
-        try:
-            with delay_reported(self._report, "Databricks has not answered", "The run continues") as reported:
-                while (answer := _answered(request)) is None:
-                    time.sleep(_RETRY_PAUSE)
-                return answer[0]
-        finally:
-            if reported.is_set():
-                self._report(f"Databricks answers again, after {time.monotonic() - began:.0f} s.")
-
-
-@contextmanager
-def delay_reported(report: Callable[[str], None], what: str, meanwhile: str) -> Iterator[threading.Event]:
-    """Report once that a block takes long; the event is then set.
-
-    The SDK retries for minutes without any output, so a timer in another thread reports it.
-
-    Args:
-        report: Called with one line, from another thread.
-        what: What has not happened yet, as it precedes "for 5 s".
-        meanwhile: What is the case until then.
-    """
-    reported = threading.Event()
-
-    def work() -> None:
-        reported.set()
-        report(f"{what} for {_WARN_AFTER_SECONDS:.0f} s. {meanwhile}; retrying ...")
-
-    timer = threading.Timer(_WARN_AFTER_SECONDS, work)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield reported
-    finally:
-        timer.cancel()
+        with self._silence.outlasting(FOLLOWING):
+            while (answer := _answered(request)) is None:
+                with translated("reach Databricks"):
+                    self._silence.check()
+                time.sleep(_RETRY_PAUSE)
+            self._silence.heard()
+            return answer[0]
 
 
 def _answered(request: Callable[[], Answer]) -> tuple[Answer] | None:
@@ -109,15 +83,7 @@ def _answered(request: Callable[[], Answer]) -> tuple[Answer] | None:
 
 def is_transient(error: HybridError) -> bool:
     """Tell whether a later retry may succeed: the network failed, or the service is busy or failed itself."""
-    from databricks.sdk.errors import platform
-
-    busy_or_failed = (
-        platform.InternalError,
-        platform.TooManyRequests,
-        platform.TemporarilyUnavailable,
-        platform.DeadlineExceeded,
-    )
-    return isinstance(error, ConnectionFailedError) or isinstance(error.__cause__, busy_or_failed)
+    return isinstance(error, ConnectionFailedError) or is_busy(error.__cause__)
 
 
 def is_gone(error: HybridError) -> bool:

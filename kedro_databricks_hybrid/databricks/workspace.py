@@ -6,22 +6,27 @@ import logging
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kedro_databricks_hybrid import __version__
+from kedro_databricks_hybrid.databricks import silence
+from kedro_databricks_hybrid.databricks.answers import UnexpectedAnswer
 from kedro_databricks_hybrid.databricks.client import Client, defer_services
+from kedro_databricks_hybrid.databricks.silence import Server, Silence
 from kedro_databricks_hybrid.errors import (
     ConnectionFailedError,
     HybridError,
     LoginError,
     NotFoundError,
+    UnexpectedAnswerError,
     WorkspaceError,
 )
+from kedro_databricks_hybrid.git.unsafe_names import shown
 from kedro_databricks_hybrid.sandbox import connection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from databricks.sdk.core import Config
 
@@ -34,7 +39,8 @@ _GIT = re.compile(r"\b(git|repo|repository)\b", re.IGNORECASE)  # then the token
 _NO_DISCOVERY = "Invalid URL 'None'"  # the SDK got no OAuth endpoints from the host
 _ME = "/api/2.0/preview/scim/v2/Me"
 _FIRST_ANSWER_SECONDS = 5
-_RETRY_SECONDS = 300
+_RETRY_SECONDS = 270  # less than the longest silence: then the last refusal is known
+_LONGEST_MESSAGE = 2000
 
 
 @dataclass(frozen=True)
@@ -61,18 +67,23 @@ class Workspace:
         return f" --profile={self.profile}" if self.profile else ""
 
 
-def connect(profile: str | None) -> Workspace:
+def connect(profile: str | None, report: Callable[[str], None] = silence.LOG.warning) -> Workspace:
     """Log in to a workspace and get the user's name, so that a wrong login fails at once.
 
     Args:
         profile: A profile of ~/.databrickscfg, or `sandbox`; None for the SDK's unified authentication, which
             all Databricks tools use.
+        report: Called with one line when the workspace stops answering, and when it answers again.
 
     Raises:
         LoginError: No login was found, it is not accepted, or the sandbox is not running.
         ConnectionFailedError: The host does not answer.
     """
-    return _logged_in(_config(profile), profile)
+    if profile == SANDBOX_PROFILE:
+        return _to_sandbox(report)
+    with translated("log in"):
+        config = Silence(report=report).watch(lambda: _config(profile))
+    return _logged_in(config, profile, report, Server())
 
 
 def connect_with(host: str, token: str) -> Workspace:
@@ -82,25 +93,48 @@ def connect_with(host: str, token: str) -> Workspace:
         LoginError: It is not accepted.
         ConnectionFailedError: The host does not answer.
     """
-    defer_services()
-    from databricks.sdk.core import Config
-
-    config = Config(host=host, token=token, auth_type="pat", retry_timeout_seconds=_FIRST_ANSWER_SECONDS)
-    return _logged_in(config.with_user_agent_extra("kedro-databricks-hybrid", __version__), None)
+    return _by_token(host, token, None, silence.LOG.warning, Server())
 
 
-def _logged_in(config: Config, profile: str | None) -> Workspace:
-    logging.getLogger("databricks.sdk").setLevel(logging.ERROR)  # our messages cover what it warns about
+def _to_sandbox(report: Callable[[str], None]) -> Workspace:
+    running = connection.read()
+    if running is None:
+        raise LoginError("The sandbox is not running.", hint="Start it: `kedro databricks sandbox start`.")
+
+    def is_running() -> bool:
+        return connection.read(running.home) == running
+
+    server = Server(f"The sandbox (process {running.pid})", is_running, running.pid)
+    return _by_token(running.host, running.token, SANDBOX_PROFILE, report, server)
+
+
+def _by_token(
+    host: str, token: str, profile: str | None, report: Callable[[str], None], server: Server
+) -> Workspace:
+    action = f"log in to {host}"
+    try:
+        with translated(action):
+            config = Silence(silence.LOGIN, report, server).watch(
+                lambda: _made(host=host, token=token, auth_type="pat")
+            )
+    except ValueError as error:  # the SDK's error if the host demands more than a token
+        raise _login_refused(action, error) from error
+    return _logged_in(config, profile, report, server)
+
+
+def _logged_in(
+    config: Config, profile: str | None, report: Callable[[str], None], server: Server
+) -> Workspace:
     action = f"log in to {config.host}"
     try:
         with translated(action):
-            user = _user_name(Client(config))
+            user = _user_name(Client(config, Silence(silence.LOGIN, report, server)))
     except ValueError as error:  # the SDK's error if OAuth returns no token
         raise _login_refused(action, error) from error
     if not user:
         raise LoginError(f"{config.host} accepted the login but did not return a user name.")
     config.retry_timeout_seconds = _RETRY_SECONDS
-    return Workspace(Client(config), user, profile)
+    return Workspace(Client(config, Silence(silence.LIMITS, report, server)), user, profile)
 
 
 def _user_name(client: Client) -> str | None:
@@ -109,40 +143,39 @@ def _user_name(client: Client) -> str | None:
 
 
 def _config(profile: str | None) -> Config:
+    try:
+        return _made(profile=profile)
+    except ValueError as error:
+        sought = f"profile {profile!r} of ~/.databrickscfg" if profile else "environment or ~/.databrickscfg"
+        message = _CONFIGURATION.sub("", _one_line(error))
+        if _NO_DISCOVERY in message:
+            raise ConnectionFailedError(
+                f"The host of the Databricks login in the {sought} does not return its OAuth endpoints.",
+                hint="Check the host, the network and the proxy settings, then try again.",
+            ) from None
+        known = "" if "cannot configure default credentials" in message else f": {message}"
+        raise LoginError(
+            f"No Databricks login was found in the {sought}{known}.",
+            hint="Run `databricks auth login`, name a profile with --profile, "
+            "or try without an account: `kedro databricks sandbox start`, then --profile=sandbox.",
+        ) from None
+
+
+def _made(**login: Any) -> Config:  # noqa: ANN401 - the SDK's own arguments
+    """Return a login; the SDK asks the host for its endpoints.
+
+    Raises:
+        UnexpectedAnswer: The host's answer has other types than the SDK expects.
+        ValueError: There is no login, or it is incomplete.
+    """
     defer_services()
     from databricks.sdk.core import Config
 
-    if profile == SANDBOX_PROFILE:
-        running = connection.read()
-        if running is None:
-            raise LoginError(
-                "The sandbox is not running.", hint="Start it: `kedro databricks sandbox start`."
-            )
-        config = Config(
-            host=running.host,
-            token=running.token,
-            auth_type="pat",
-            retry_timeout_seconds=_FIRST_ANSWER_SECONDS,
-        )
-    else:
-        try:
-            config = Config(profile=profile, retry_timeout_seconds=_FIRST_ANSWER_SECONDS)
-        except ValueError as error:
-            sought = (
-                f"profile {profile!r} of ~/.databrickscfg" if profile else "environment or ~/.databrickscfg"
-            )
-            message = _CONFIGURATION.sub("", _one_line(error))
-            if _NO_DISCOVERY in message:
-                raise ConnectionFailedError(
-                    f"The host of the Databricks login in the {sought} does not return its OAuth endpoints.",
-                    hint="Check the host, the network and the proxy settings, then try again.",
-                ) from None
-            known = "" if "cannot configure default credentials" in message else f": {message}"
-            raise LoginError(
-                f"No Databricks login was found in the {sought}{known}.",
-                hint="Run `databricks auth login`, name a profile with --profile, "
-                "or try without an account: `kedro databricks sandbox start`, then --profile=sandbox.",
-            ) from None
+    logging.getLogger("databricks.sdk").setLevel(logging.ERROR)  # our messages cover what it warns about
+    try:
+        config = Config(retry_timeout_seconds=_FIRST_ANSWER_SECONDS, **login)
+    except (AttributeError, TypeError, LookupError) as error:
+        raise UnexpectedAnswer(f"does not describe its login: {error}") from error
     return config.with_user_agent_extra("kedro-databricks-hybrid", __version__)
 
 
@@ -157,12 +190,16 @@ def translated(action: str) -> Iterator[None]:
         LoginError: 401, or a 403 about the token.
         NotFoundError: 404, or the API's equivalent.
         ConnectionFailedError: No answer, or only refusals to retry later, within the SDK's time for retries.
+        UnexpectedAnswerError: The answer is not what the API documents.
         WorkspaceError: Any other error of the API.
     """
     import requests
     from databricks.sdk import errors as refusals
     from databricks.sdk.errors.base import DatabricksError
 
+    from kedro_databricks_hybrid.databricks.transport import network_message
+
+    action = shown(action)
     try:
         yield
     except HybridError:
@@ -177,6 +214,11 @@ def translated(action: str) -> Iterator[None]:
         raise NotFoundError(f"Could not {action}: {_answer(error)}") from error
     except DatabricksError as error:
         raise WorkspaceError(f"Could not {action}: {_answer(error)}") from error
+    except UnexpectedAnswer as error:
+        raise UnexpectedAnswerError(
+            f"Could not {action}: Databricks' answer {error}.",
+            hint="Check that the host is a Databricks workspace, and that no proxy answers in its place.",
+        ) from error
     except (requests.RequestException, TimeoutError) as error:
         if isinstance(refusal := error.__cause__, DatabricksError):  # the SDK retried until its time was over
             raise ConnectionFailedError(
@@ -184,7 +226,7 @@ def translated(action: str) -> Iterator[None]:
                 hint="Databricks is busy, or a limit is reached: try again later.",
             ) from error
         raise ConnectionFailedError(
-            f"Could not {action}: no answer ({_network_message(error)}).",
+            f"Could not {action}: no answer ({network_message(error)}).",
             hint="Check the host, the network and the proxy settings, then try again.",
         ) from error
 
@@ -196,19 +238,12 @@ def _login_refused(action: str, error: Exception) -> LoginError:
     )
 
 
-def _network_message(error: Exception) -> str:
-    """Return the operating system's error message of a failed connection, without Python's wrapping."""
-    message = _one_line(error.__cause__ or error)
-    found = re.search(r"\[Errno -?\d+\] (?P<said>[^'\"()\[\]]+)", message)
-    return found["said"].strip() if found else message
-
-
 def _answer(error: Exception) -> str:
     """Return Databricks' message with its error code, on one line."""
-    code = getattr(error, "error_code", None)
+    code = str(getattr(error, "error_code", None) or "")
     message = _CONFIGURATION.sub("", _one_line(error))
     return f"{code}: {message}" if code and code not in message else message
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(str(error).split())[:_LONGEST_MESSAGE] or type(error).__name__

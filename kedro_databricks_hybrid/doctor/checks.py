@@ -24,18 +24,24 @@ if TYPE_CHECKING:
     Check = Callable[[], Finding | list[Finding]]
 
 
-def examine(project_path: Path, open_project: Callable[[], Project], profile: str | None) -> list[Finding]:
+def examine(
+    project_path: Path,
+    open_project: Callable[[], Project],
+    profile: str | None,
+    report: Callable[[str], None],
+) -> list[Finding]:
     """Run every check.
 
     Args:
         project_path: The folder of the Kedro project.
         open_project: Opens the project; may raise a HybridError.
         profile: The profile to log in with.
+        report: Called with one line when the workspace stops answering, and when it answers again.
 
     Returns:
         The findings, in the order in which a new user fixes them.
     """
-    logging_in = start(partial(connect, profile))
+    logging_in = start(partial(connect, profile, report))
     groups = [_start(_of_machine(project_path))]
     project, broken = _opened(open_project)
     if project:

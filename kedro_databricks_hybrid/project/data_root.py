@@ -175,8 +175,8 @@ def _explained(workspace: Workspace, volume: str) -> Iterator[None]:
 
 def _get(workspace: Workspace, path: str) -> dict[str, Any]:
     with translated("get the default catalog"):
-        answer = workspace.client.api_client.do("GET", path)
-    return answer if isinstance(answer, dict) else {}
+        answer: Any = workspace.client.api_client.do("GET", path)
+    return dict(answer)
 
 
 def _is_for_data(catalog: dict[str, Any]) -> bool:

@@ -172,7 +172,7 @@ def _named(workspace: Workspace, name: str) -> list[dict[str, Any]]:
 def _settings_of(workspace: Workspace, job_id: int) -> dict[str, Any]:
     with translated(f"read the job {job_id}"):
         answer: Any = workspace.client.api_client.do("GET", f"{API}/get", query={"job_id": job_id})
-    return dict(answer.get("settings", {}))
+    return dict(answer["settings"])
 
 
 def _remove_twins(workspace: Workspace, name: str, job_id: int) -> None:
@@ -185,7 +185,7 @@ def _remove_twins(workspace: Workspace, name: str, job_id: int) -> None:
 
 def _post(workspace: Workspace, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
     answer: Any = workspace.client.api_client.do("POST", f"{API}/{name}", body=dict(body))
-    return answer if isinstance(answer, dict) else {}
+    return dict(answer)
 
 
 def _holds(there: object, wanted: object) -> bool:

@@ -89,6 +89,7 @@ class Started:
 
     def __post_init__(self) -> None:
         self.reader = RunLogReader(self.tree, RUNS_FOLDER / self.run_id)
+        self._retry = OutageRetry(self.tree.silence)
 
     def resume(self, bookmark: Bookmark, *, from_start: bool = False) -> None:
         """Continue with the first record that was not shown yet, and save the position from now on.
@@ -103,23 +104,17 @@ class Started:
             self.reader.next, self._shown = position.file, position.record
             self.outcome.nodes = {name: NodeRun(**node) for name, node in position.nodes.items()}
 
-    def follow(
-        self,
-        show: Callable[[Record], None],
-        seconds: float = float("inf"),
-        report: Callable[[str], None] = lambda _: None,
-    ) -> Outcome:
+    def follow(self, show: Callable[[Record], None], seconds: float = float("inf")) -> Outcome:
         """Read the log to its end, or for a limited time.
 
         Args:
             show: Called with each record, in order, as soon as it is read.
             seconds: Stop after this time; the outcome has not ended then.
-            report: Called with one line when Databricks stops answering, and when it answers again.
 
         Returns:
             The outcome in the log, or the one that Databricks reports if the log has no end record.
         """
-        if ending := self._read(show, seconds, OutageRetry(report)):
+        if ending := self._read(show, seconds):
             self._store_end(ending)
         if self.bookmark and self.outcome.ended:
             self.bookmark.remove()
@@ -135,8 +130,7 @@ class Started:
         try:
             if self._request_cancel():
                 with contextlib.suppress(HybridError):
-                    retry = OutageRetry(lambda _: None)
-                    ending = self._read(show, _CANCEL_SECONDS, retry, _STATUS_AFTER_CANCEL_SECONDS)
+                    ending = self._read(show, _CANCEL_SECONDS, _STATUS_AFTER_CANCEL_SECONDS)
                 if not self.outcome.ended and ending is None:
                     self.work.abandon()
         except HybridError as error:
@@ -180,7 +174,6 @@ class Started:
         self,
         show: Callable[[Record], None],
         seconds: float,
-        retry: OutageRetry,
         status_every: float = _STATUS_EVERY_SECONDS,
     ) -> Ending | None:
         """Read until the end record; if the work ended without one, return what Databricks reports."""
@@ -188,7 +181,7 @@ class Started:
         checked = time.monotonic()
         backoff = Backoff()
         while not self.outcome.ended and time.monotonic() < deadline:
-            if self._take_records(show, retry):
+            if self._take_records(show):
                 checked = time.monotonic()  # new records show that the work is running
                 backoff.restart()
                 continue
@@ -197,16 +190,16 @@ class Started:
                 break
             if time.monotonic() - checked > status_every:
                 checked = time.monotonic()
-                if ending := retry.call(self.work.ending):
+                if ending := self._retry.call(self.work.ending):
                     is_cancelled = ending.outcome == "cancelled"
                     wait = _LAST_OF_CANCELLED_SECONDS if is_cancelled else _LAST_RECORDS_SECONDS
-                    self._take_last_records(show, retry, wait)
+                    self._take_last_records(show, wait)
                     return None if self.outcome.ended else ending
             backoff.sleep()
         return None
 
-    def _take_records(self, show: Callable[[Record], None], retry: OutageRetry) -> bool:
-        records = retry.call(self.reader.records)
+    def _take_records(self, show: Callable[[Record], None]) -> bool:
+        records = self._retry.call(self.reader.records)
         for record in records or []:
             self._times[1:] = [record["t"]]
             self.outcome.take(record)
@@ -218,11 +211,11 @@ class Started:
             self.bookmark.move(LogPosition(self.reader.next, self._shown, nodes))
         return records is not None
 
-    def _take_last_records(self, show: Callable[[Record], None], retry: OutageRetry, seconds: float) -> None:
+    def _take_last_records(self, show: Callable[[Record], None], seconds: float) -> None:
         """Read the records that appear after the work has ended, for some seconds."""
         deadline = time.monotonic() + seconds
         while not self.outcome.ended and time.monotonic() < deadline:
-            if not self._take_records(show, retry):
+            if not self._take_records(show):
                 time.sleep(0.2)
 
     def _store_end(self, ending: Ending) -> None:

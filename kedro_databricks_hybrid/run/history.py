@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from kedro_databricks_hybrid.databricks.answers import SECONDS, Object
 from kedro_databricks_hybrid.databricks.clusters import Cluster
-from kedro_databricks_hybrid.errors import NotFoundError
+from kedro_databricks_hybrid.errors import NotFoundError, RunError
 from kedro_databricks_hybrid.parallel import CONCURRENCY, run_all
 from kedro_databricks_hybrid.run.context import CommandWork, Context
 from kedro_databricks_hybrid.run.follow import Started
 from kedro_databricks_hybrid.run.job import JobWork
-from kedro_databricks_hybrid.run.log import END_FILE, RUN_FILE, RUNS_FOLDER
+from kedro_databricks_hybrid.run.log import END, END_FILE, RUN_FILE, RUNS_FOLDER, parse
 
 if TYPE_CHECKING:
+    from kedro_databricks_hybrid.databricks.answers import Shape
     from kedro_databricks_hybrid.databricks.workspace import Workspace
     from kedro_databricks_hybrid.run.follow import Work
     from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
+
+UNREADABLE = "unreadable"
+"""The outcome to show of a run whose run.json or end.json is not what a run writes."""
+
+_TEXTS = ("user", "commit", "branch", "cluster", "cluster_id", "context_id", "command_id", "job_run_id")
+_INFO = Object(optional={**dict.fromkeys(_TEXTS, str), "t": SECONDS}, keeps_others=True)
 
 
 @dataclass(frozen=True)
@@ -83,13 +90,13 @@ def find(tree: RemoteTree, run_id: str | None, user: str) -> PastRun:
 def read(tree: RemoteTree, run_id: str) -> PastRun:
     """Read a run's run.json and end.json."""
     folder = RUNS_FOLDER / run_id
-    info = _json(tree, folder / RUN_FILE) or _first_record(tree, folder)
-    return PastRun(run_id, info, _json(tree, folder / END_FILE), info.get("command_id"))
+    info = _json(tree, folder / RUN_FILE, _INFO) or _first_record(tree, folder)
+    return PastRun(run_id, info, _json(tree, folder / END_FILE, END), info.get("command_id"))
 
 
 def end_of(tree: RemoteTree, run_id: str) -> dict[str, Any] | None:
     """Return a run's end record with a single request; None if it has none."""
-    return _json(tree, RUNS_FOLDER / run_id / END_FILE)
+    return _json(tree, RUNS_FOLDER / run_id / END_FILE, END)
 
 
 def _names(tree: RemoteTree) -> list[str]:
@@ -98,26 +105,31 @@ def _names(tree: RemoteTree) -> list[str]:
 
 
 def _read_all(tree: RemoteTree, names: list[str]) -> list[PastRun]:
-    return run_all(lambda name: read(tree, name), names)
+    def read_or_skip(name: str) -> PastRun:
+        try:
+            return read(tree, name)
+        except RunError:
+            return PastRun(name, {}, {"outcome": UNREADABLE, "seconds": 0.0}, None)
+
+    return run_all(read_or_skip, names)
 
 
 def _first_record(tree: RemoteTree, folder: PurePosixPath) -> dict[str, Any]:
     """Return the log's first record, in case the client ended before it wrote run.json."""
     first = tree.read(folder / "000001.jsonl")
-    found: dict[str, Any] = json.loads(first.splitlines()[0]) if first else {}
+    found: dict[str, Any] = parse(first.splitlines()[0], _INFO, f"{tree.root}/{folder}") if first else {}
     return found
 
 
 def _work(workspace: Workspace, info: dict[str, Any]) -> Work:
     """Return the job run or command that performs a run."""
-    if job_run := info.get("job_run_id"):
+    if (job_run := info.get("job_run_id", "")).isdecimal():
         return JobWork(workspace, int(job_run))
     cluster = Cluster(str(info.get("cluster_id", "")), str(info.get("cluster", "")))
     context = Context(workspace, cluster, str(info.get("context_id", "")))
     return CommandWork(context, str(info.get("command_id") or ""))
 
 
-def _json(tree: RemoteTree, path: PurePosixPath) -> dict[str, Any] | None:
+def _json(tree: RemoteTree, path: PurePosixPath, shape: Shape) -> dict[str, Any] | None:
     content = tree.read(path)
-    found: dict[str, Any] | None = json.loads(content) if content else None
-    return found
+    return parse(content, shape, f"{tree.root}/{path}") if content else None

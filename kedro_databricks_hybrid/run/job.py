@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.databricks.retry import delay_reported, is_transient
+from kedro_databricks_hybrid.databricks.retry import is_transient
 from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import (
     ComputeError,
@@ -159,11 +159,11 @@ class JobWork:
             if is_transient(error):
                 raise
             return Ending("failed", error.message)
-        state = run.get("state", {})
+        state = run["state"]
         queued = run.get("status", {}).get("queue_details", {})
-        message = str(state.get("state_message") or queued.get("message") or "").strip()
-        if state.get("life_cycle_state") not in _FINAL:
-            self._show(f"{state.get('life_cycle_state', 'pending')}: {message}".lower().rstrip(": "))
+        message = (state.get("state_message") or queued.get("message") or "").strip()
+        if state["life_cycle_state"] not in _FINAL:
+            self._show(f"{state['life_cycle_state']}: {message}".lower().rstrip(": "))
             return None
         if state.get("result_state") == "CANCELED":
             return Ending("cancelled", "The run was cancelled.")
@@ -211,7 +211,7 @@ class JobWork:
             except HybridError:
                 continue
             if error := output.get("error"):
-                return str(error), str(output.get("error_trace") or "")
+                return error, output.get("error_trace", "")
         return "", ""
 
     def _show(self, state: str) -> None:
@@ -220,8 +220,8 @@ class JobWork:
             self.say(f"The job run is {state}")
 
     def _get(self, name: str, run_id: int) -> dict[str, Any]:
-        answer = self.workspace.client.api_client.do("GET", f"{API}/{name}", query={"run_id": run_id})
-        return answer if isinstance(answer, dict) else {}
+        answer: Any = self.workspace.client.api_client.do("GET", f"{API}/{name}", query={"run_id": run_id})
+        return dict(answer)
 
     def _post(self, name: str, body: dict[str, Any]) -> None:
         self.workspace.client.api_client.do("POST", f"{API}/{name}", body=body)
@@ -273,18 +273,13 @@ def submit(
 
     def start() -> JobWork:
         try:
-            with (
-                translated(f"submit a run {submission.choice.phrase}"),
-                delay_reported(say, "Databricks has not accepted the run", "It is busy, or at a limit"),
-            ):
-                answer = workspace.client.api_client.do("POST", f"{API}/runs/submit", body=body)
+            with translated(f"submit a run {submission.choice.phrase}"):
+                answer: Any = workspace.client.api_client.do("POST", f"{API}/runs/submit", body=body)
         except (WorkspaceError, ConnectionFailedError) as error:
             if quota.is_likely(error.message):
                 raise type(error)(error.message, hint=quota.HINT) from error
             raise
-        if not isinstance(answer, dict) or "run_id" not in answer:
-            raise WorkspaceError("Databricks accepted the run, but did not return its id.")
-        return JobWork(workspace, int(answer["run_id"]), say)
+        return JobWork(workspace, answer["run_id"], say)
 
     return begin(start, request.run_id, request.full_info, tree)
 

@@ -7,7 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from kedro_databricks_hybrid.databricks.answers import (
+    LINE,
+    SECONDS,
+    SIZE,
+    Between,
+    Object,
+    UnexpectedAnswer,
+    fitting,
+)
+from kedro_databricks_hybrid.errors import RunError
+from kedro_databricks_hybrid.git.unsafe_names import shown
+
 if TYPE_CHECKING:
+    from kedro_databricks_hybrid.databricks.answers import Shape
     from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 RUNS_FOLDER = PurePosixPath(".kedro-hybrid/runs")
@@ -21,6 +34,29 @@ END_FILE = "end.json"
 
 Record = dict[str, Any]
 """One line of a run log: `n` (from 1), `t` (seconds since 1970), `event`, and the fields of that event."""
+
+_DURATION = Between(-1e9, 1e9)  # clocks are set back
+_NODE = {"node": LINE, "seconds": _DURATION}
+_TEXTS = dict.fromkeys(("error", "traceback", "hint"), str)
+
+END = Object({"outcome": str, "seconds": _DURATION}, _TEXTS, keeps_others=True)
+"""The shape of an end record and of end.json."""
+
+_EVENTS = {
+    "log": Object(
+        {"level": int, "name": str, "message": str, "path": str, "line": int},
+        {"traceback": str, "args": [str]},
+        keeps_others=True,
+    ),
+    "output": Object({"text": str}, keeps_others=True),
+    "node_started": Object({"node": LINE}, keeps_others=True),
+    "node_finished": Object(_NODE, keeps_others=True),
+    "node_failed": Object(_NODE, _TEXTS, keeps_others=True),
+    "saved": Object({**_NODE, "dataset": LINE}, keeps_others=True),
+    "size": Object({"node": LINE, "dataset": LINE, "bytes": SIZE}, keeps_others=True),
+    "end": END,
+}
+_RECORD = Object({"n": int, "t": SECONDS, "event": str}, keeps_others=True)
 
 
 @dataclass
@@ -84,7 +120,7 @@ class Outcome:
 
 
 class RunLogReader:
-    """Reads the numbered files of a run log in order; `next` is the number of the next file.
+    """Read the numbered files of a run log in order; `next` is the number of the next file.
 
     Args:
         tree: The data root.
@@ -97,9 +133,52 @@ class RunLogReader:
         self.next = 1
 
     def records(self) -> list[Record] | None:
-        """Return the records of the next file; None if it does not exist yet."""
-        content = self._tree.read(self._folder / f"{self.next:06d}.jsonl")
+        """Return the records of the next file; None if it does not exist yet.
+
+        Raises:
+            RunError: The file has something else than records.
+        """
+        path = self._folder / f"{self.next:06d}.jsonl"
+        content = self._tree.read(path)
         if content is None or not content.endswith(b"\n"):
             return None
         self.next += 1
-        return [json.loads(line) for line in content.splitlines()]
+        return [_record(line, f"{self._tree.root}/{path}") for line in content.splitlines()]
+
+
+def parse(content: bytes, shape: Shape, path: str) -> Any:  # noqa: ANN401 - JSON
+    """Return the JSON of a file of a run log.
+
+    Args:
+        content: The file's content, or one line of it.
+        shape: Its shape.
+        path: The file, for the message.
+
+    Raises:
+        RunError: It is not what a run writes.
+    """
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        raise _damaged(path, "is not JSON") from None
+    return _checked(document, shape, path)
+
+
+def _record(line: bytes, path: str) -> Record:
+    found: Record = parse(line, _RECORD, path)
+    record: Record = _checked(found, _EVENTS.get(found["event"], object), path)
+    return record
+
+
+def _checked(document: object, shape: Shape, path: str) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return fitting(document, shape)
+    except UnexpectedAnswer as error:
+        raise _damaged(path, str(error)) from None
+
+
+def _damaged(path: str, why: str) -> RunError:
+    return RunError(
+        f"{shown(path)} is not what a run writes: it {why}.",
+        hint="Delete that run's folder, or name another run: `kedro databricks runs` lists them.",
+    )

@@ -78,7 +78,7 @@ def writing(target: Path) -> Iterator[None]:
         file = target if any(map(is_draft, named.parts)) else named
         hint = _HINTS.get(error.errno or 0)
         raise MachineError.of(error, file) or TransferError(
-            f"{file} cannot be written: {error.strerror}.",
+            f"{shown(str(file))} cannot be written: {error.strerror}.",
             hint=f"{hint}, then pull again." if hint else "Pull again.",
         ) from error
 

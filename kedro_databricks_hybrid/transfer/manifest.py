@@ -56,7 +56,9 @@ def from_bytes(content: bytes | None) -> Entries:
             path_of(path): Entry(Version(int(size), int(modified)), str(digest))
             for path, (digest, size, modified) in files.items()
         }
-    except (ValueError, TypeError, KeyError, AttributeError, OSError, EOFError, zlib.error):
+    except (ValueError, TypeError, LookupError, AttributeError, OSError, EOFError, ArithmeticError):
+        return {}
+    except (RecursionError, zlib.error):
         return {}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from kedro_databricks_hybrid.git.unsafe_names import Verdict, judge
+from kedro_databricks_hybrid.git.unsafe_names import Verdict, judge, shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -287,7 +287,7 @@ def describe_sides(pair: Pair) -> str:
     there = (
         f"there {pair.there.size} bytes of {local_time(pair.there.modified)}" if pair.there else "not there"
     )
-    return f"{pair.path} ({here}, {there})"
+    return f"{shown(pair.path)} ({here}, {there})"
 
 
 def local_time(milliseconds: int) -> str:

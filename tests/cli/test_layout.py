@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from databricks.sdk.service.catalog import VolumeType
 
-from kedro_databricks_hybrid.databricks import retry, workspace
+from kedro_databricks_hybrid.databricks import silence, workspace
+from kedro_databricks_hybrid.databricks.silence import Limits
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError
 from kedro_databricks_hybrid.sandbox.core.workspace_kinds import KINDS
 
@@ -251,13 +253,15 @@ def test_a_run_at_a_quota_or_limit(
     newcomer.commit({}, "Prepared")
     newcomer.call("push")
     monkeypatch.setattr(workspace, "_RETRY_SECONDS", 1)
-    monkeypatch.setattr(retry, "_WARN_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(silence, "LIMITS", Limits(first=0.3))
     newcomer.sandbox.faults.add(
         "status", path="/api/2.2/jobs/runs/submit", times=0, status=status, retry_after=0, message=message
     )
     *before, said = newcomer.call("run", status=1).output.strip().splitlines()
-    busy = "Databricks has not accepted the run for 0 s. It is busy, or at a limit; retrying ..."
-    assert busy in before or status == 400
+    busy = (
+        rf"Note: Databricks has not accepted the request for \d s \({message}\); giving up after 5 minutes\."
+    )
+    assert re.search(busy, "\n".join(before)) or status == 400
     assert said.startswith("Error: Could not submit a run as a job on serverless compute: ")
     assert said.endswith(
         f"{message} Wait until other runs have ended or the quota is renewed, then run again."

@@ -241,6 +241,17 @@ def test_a_mark_that_somebody_tampered_with_deletes_nothing(filed: Site, name: s
     assert victim.exists()
 
 
+def test_a_mark_that_is_none(filed: Site) -> None:
+    """The file is named; what it once said is unknown, so nothing is sent or deleted."""
+    filed.call("push", "--no-data")
+    for text in ("{", "[]", '{"sha": 5, "files": {}}', '{"files": {"a": 7}}', '{"files": ["a"]}'):
+        (mirror(filed) / databricks_mirror.MARK).write_text(text)
+        said = filed.call("push", "--no-data", status=1).output
+        assert (
+            f"/tiny-files/{databricks_mirror.MARK} is not what this tool writes. Delete that folder" in said
+        )
+
+
 def test_beside_a_git_folder_at_home() -> None:
     """Outside of /Repos the mirror is beside the Git folder."""
     beside = databricks_mirror.path_beside(PurePosixPath("/Workspace/Users/ann/shop"), "ann")

@@ -131,14 +131,6 @@ def test_a_job_run_whose_task_says_nothing_is_told_by_its_state(site: Site) -> N
     assert said.startswith("TIMEDOUT: It took too long. See ")
 
 
-def test_a_submitted_run_without_a_number_is_told(site: Site) -> None:
-    """Nobody could follow it."""
-    answer(site, {"runs/submit": {}})
-    submission = job.Submission(NOTEBOOK, ON_CLUSTER, Compute())
-    with pytest.raises(WorkspaceError, match="accepted the run, but did not return its id"):
-        job.submit(site.workspace(), request(), site.tree(), submission, lambda _: None)
-
-
 def deployed(**changes: Any) -> dict[str, Any]:
     """Return the wanted settings of a job."""
     task = {"task_key": "kedro", "notebook_task": {"notebook_path": "/Users/user@example.com/x"}}
@@ -197,8 +189,8 @@ def test_a_context_that_is_gone_is_ended_already(site: Site) -> None:
 
 
 def test_a_context_in_error_says_where_to_look(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Elsewhere in the cluster's log, here in the sandbox's; also where it has no status at all."""
-    answer(site, {"contexts/status": {"id": "x"}})
+    """Elsewhere in the cluster's log, here in the sandbox's; also where its status is unknown to the SDK."""
+    answer(site, {"contexts/status": {"id": "x", "status": "Strange"}})
     there = site.workspace()
     with pytest.raises(ComputeError, match=r"status Error\).*See server.log in the folder"):
         Context(there, SMALL, "x").wait()
@@ -250,6 +242,19 @@ def test_ones_own_last_run_is_found_behind_those_of_others(
         history.find(site.tree(), None, "nobody")
 
 
+def test_runs_that_cannot_be_read_hide_no_others(site: Site) -> None:
+    """They are listed as such; who asks for one of them is told the file."""
+    for number, (run, end) in enumerate([(b"{", None), (b'{"user": 5}', None), (b"{}", b"[]")]):
+        files = {f"20261124-{number}/run.json": run, f"20261124-{number}/end.json": end}
+        fill(site.folder() / RUNS_FOLDER, {name: content for name, content in files.items() if content})
+    fill(site.folder() / RUNS_FOLDER, {"20261123-1/run.json": b'{"user": "me"}'})
+    found = {run.run_id: run.outcome for run in history.latest(site.tree(), 9)}
+    assert found == {**{f"20261124-{number}": "unreadable" for number in range(3)}, "20261123-1": "no end"}
+    assert history.find(site.tree(), None, "me").run_id == "20261123-1"
+    with pytest.raises(RunError, match=r"/20261124-1/run\.json is not what a run writes: it has user"):
+        history.find(site.tree(), "20261124-1", "me")
+
+
 def test_a_login_that_is_nobodys_is_refused(site: Site) -> None:
     """Its paths could not be told."""
     answer(site, {"scim/v2/Me": {}})
@@ -275,17 +280,6 @@ def test_an_error_of_ours_stays_what_it_is() -> None:
         workspace.translated("do this"),
     ):
         raise TimeoutError
-
-
-def test_a_secret_is_fetched_as_the_clients_user(site: Site) -> None:
-    """By the same API as a notebook's dbutils."""
-    client = site.workspace().client
-    for path, body in (
-        ("scopes/create", {"scope": "shop"}),
-        ("put", {"scope": "shop", "key": "token", "string_value": "dapi-made-up"}),
-    ):
-        client.api_client.do("POST", f"/api/2.0/secrets/{path}", body=body)
-    assert client.dbutils.secrets.get("shop", "token") == "dapi-made-up"
 
 
 class Python:
@@ -315,7 +309,9 @@ class Python:
 
 def install(site: Site, text: bytes, options: str, *answers: tuple[bool, str]) -> tuple[list[str], list[str]]:
     """Install requirements on a cluster; return what was said and what was run."""
-    answer(site, {"clusters/get": {"cluster_id": "1-small", "spark_version": "17.3.x-scala2.13"}})
+    answer(
+        site, {"clusters/get": {"cluster_id": "1", "state": "RUNNING", "spark_version": "17.3.x-scala2.13"}}
+    )
     wanted = find_requirements(PurePosixPath("/x"), {"requirements.txt": text}.get, options)
     assert wanted is not None
     python, said = Python(site.workspace(), *answers), list[str]()

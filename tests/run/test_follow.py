@@ -20,6 +20,7 @@ import pytest
 from kedro_databricks_hybrid.cli.follow import follow
 from kedro_databricks_hybrid.databricks import retry
 from kedro_databricks_hybrid.databricks.retry import OutageRetry
+from kedro_databricks_hybrid.databricks.silence import Limits, Silence
 from kedro_databricks_hybrid.errors import (
     ComputeError,
     ConnectionFailedError,
@@ -56,8 +57,8 @@ class Endless:
 class Lost(Memory):
     """A data root whose first requests fail, each with another error."""
 
-    def __init__(self, *troubles: Exception) -> None:
-        super().__init__()
+    def __init__(self, *troubles: Exception, silence: Silence | None = None) -> None:
+        super().__init__(silence)
         self.troubles = list(troubles)
         self.asked = 0
 
@@ -121,22 +122,36 @@ def test_the_beginning_is_shown_when_asked_for() -> None:
         assert shown == [1, 2]
 
 
-def test_an_outage_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outage_is_retried() -> None:
     """It is reported once, and when it is over; no record is lost or doubled."""
-    monkeypatch.setattr(retry, "_WARN_AFTER_SECONDS", 0.02)
-    monkeypatch.setattr(retry, "_RETRY_PAUSE", 0.1)
-    tree = Lost(ConnectionFailedError("no answer"), ConnectionFailedError("no answer"))
+    said: list[str] = []
+    silence = Silence(Limits(first=0.0), said.append)
+    tree = Lost(ConnectionFailedError("no answer"), ConnectionFailedError("no answer"), silence=silence)
     log_of(tree)
     shown: list[int] = []
-    said: list[str] = []
     run = Started(Endless(), cast("RemoteTree", tree), "one")
-    outcome = run.follow(lambda record: shown.append(record["n"]), report=said.append)
+    outcome = run.follow(lambda record: shown.append(record["n"]))
     assert outcome.outcome == "completed"
     assert shown == [1, 2, 3, 4]
-    assert [line.split(" for ")[0].split(", after")[0] for line in said] == [
-        "Databricks has not answered",
-        "Databricks answers again",
+    assert said == [
+        "Databricks has not answered for 0 s; giving up after 30 minutes.",
+        "Databricks answers again, after 0 s.",
     ]
+
+
+def test_an_outage_that_lasts_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the time that was named, whether Databricks fails or does not answer."""
+    monkeypatch.setattr(retry, "FOLLOWING", 0.05)
+    said: list[str] = []
+    tree = Lost(
+        *[ConnectionFailedError("no answer") for _ in range(100)],
+        silence=Silence(Limits(first=0.0), said.append),
+    )
+    run = Started(Endless(), cast("RemoteTree", tree), "one")
+    with pytest.raises(ConnectionFailedError, match=r"no answer \(gave up after 0\.05 s\)"):
+        run.follow(lambda _: None)
+    assert said == ["Databricks has not answered for 0 s; giving up after 0.05 s."]
+    assert tree.troubles
 
 
 def test_the_services_own_trouble_is_waited_out() -> None:
@@ -153,7 +168,7 @@ def test_the_services_own_trouble_is_waited_out() -> None:
 def test_a_refusal_is_not_waited_out() -> None:
     """It would be the same the next time."""
     with pytest.raises(NotFoundError):
-        OutageRetry(lambda _: None).call(lambda: Lost(NotFoundError("gone")).read(FOLDER))
+        OutageRetry(Silence()).call(lambda: Lost(NotFoundError("gone")).read(FOLDER))
 
 
 def test_questions_become_rare(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
+import pytest
+
+from kedro_databricks_hybrid.databricks.silence import Silence
+from kedro_databricks_hybrid.errors import RunError
 from kedro_databricks_hybrid.project.project import LocalPaths
 from kedro_databricks_hybrid.run.log import Outcome, RunLogReader
 
@@ -57,8 +62,9 @@ class Memory:
     root = "dbfs:/root"
     driver_path = PurePosixPath("/dbfs/root")
 
-    def __init__(self) -> None:
+    def __init__(self, silence: Silence | None = None) -> None:
         self.content: dict[PurePosixPath, bytes] = {}
+        self.silence = silence or Silence()
 
     def read(self, path: PurePosixPath) -> bytes | None:
         """Return a file."""
@@ -82,12 +88,13 @@ def test_files_are_read_in_order_each_once() -> None:
     folder = PurePosixPath("runs/one")
     reader = RunLogReader(cast("RemoteTree", tree), folder)
     assert reader.records() is None
-    tree.content[folder / "000001.jsonl"] = b'{"n": 1'
+    lines = [json.dumps({"n": number, "t": 1.0, "event": "run"}).encode() + b"\n" for number in (1, 2, 3)]
+    tree.content[folder / "000001.jsonl"] = lines[0][:-5]
     assert reader.records() is None
-    tree.content[folder / "000001.jsonl"] = b'{"n": 1}\n{"n": 2}\n'
-    tree.content[folder / "000002.jsonl"] = b'{"n": 3}\n'
-    assert reader.records() == [{"n": 1}, {"n": 2}]
-    assert reader.records() == [{"n": 3}]
+    tree.content[folder / "000001.jsonl"] = lines[0] + lines[1]
+    tree.content[folder / "000002.jsonl"] = lines[2]
+    found = [reader.records() or [], reader.records() or []]
+    assert [[record["n"] for record in each] for each in found] == [[1, 2], [3]]
     assert reader.records() is None
 
 
@@ -115,3 +122,35 @@ def test_messages_of_records_are_not_changed(tmp_path: Path) -> None:
     record = {"event": "log", "path": "/Workspace/iris/nodes.py", "message": "/Workspace/iris/nodes.py"}
     assert paths.in_record(record)["path"] == str(tmp_path / "nodes.py")
     assert paths.in_record(record)["message"] == "/Workspace/iris/nodes.py"
+
+
+def test_names_in_a_log_cannot_act_on_the_terminal() -> None:
+    """Nor on the file system, as those of datasets name files."""
+    tree = Memory()
+    record = {"n": 1, "t": 1, "event": "saved", "node": "\x1b[2J", "dataset": "a\0", "seconds": 1}
+    tree.content[PurePosixPath("runs/one/000001.jsonl")] = json.dumps(record).encode() + b"\n"
+    (found,) = RunLogReader(cast("RemoteTree", tree), PurePosixPath("runs/one")).records() or []
+    assert (found["node"], found["dataset"]) == (r"\x1b[2J", r"a\x00")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"x", "it is not JSON"),
+        (b"[" * 100_000, "it is not JSON"),
+        (b"[]", "it is a list instead of an object"),
+        (b'{"n": 1, "t": 1}', "it lacks the field event"),
+        (b'{"n": 1, "t": 1e300, "event": "run"}', "it has t, which is a huge number instead"),
+        (b'{"n": true, "t": 1, "event": "run"}', "it has n, which is True instead of a whole number"),
+        (b'{"n": 1, "t": 1, "event": "end", "outcome": "completed"}', "it lacks the field seconds"),
+        (b'{"n": 1, "t": 1, "event": "output"}', "it lacks the field text"),
+        (b'{"n": 1, "t": 1, "event": "log", "message": "x"}', "it lacks the field level"),
+        (b'{"n": 1, "t": 1, "event": "saved", "node": "a", "seconds": 1}', "it lacks the field dataset"),
+    ],
+)
+def test_what_no_run_writes_is_told(line: bytes, told: str) -> None:
+    """With the file, as anybody who may write to the data root can put it there."""
+    tree = Memory()
+    tree.content[PurePosixPath("runs/one/000001.jsonl")] = line + b"\n"
+    with pytest.raises(RunError, match=rf"^dbfs:/root/runs/one/000001.jsonl is not what a run .*: {told}"):
+        RunLogReader(cast("RemoteTree", tree), PurePosixPath("runs/one")).records()

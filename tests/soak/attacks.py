@@ -61,9 +61,9 @@ def hostile_workspace(campaign: Campaign, user: User, chance: Random) -> None:
         result = user.shell.run(
             f"kedro databricks {verb}", DATABRICKS_HOST=address, DATABRICKS_TOKEN=user.token
         )
-    if result.status != 0:
-        failures.must_fail(result)
     assert "Traceback" not in result.out + result.err, str(result)
+    if result.status != 0 and verb != "status":  # which shows errors in their sections
+        failures.must_fail(result)
     assert _local_files(user) == before, str(result)
     failures.arrive(user, verb, surely=False)
 

@@ -9,7 +9,7 @@ import pytest
 from kedro_databricks_hybrid.errors import TransferError, WorkspaceError
 from kedro_databricks_hybrid.sandbox.dbfs import model as dbfs_model
 from kedro_databricks_hybrid.sandbox.volumes import model as volumes_model
-from kedro_databricks_hybrid.transfer.files import BLOCK, Listing
+from kedro_databricks_hybrid.transfer.files import BLOCK
 from kedro_databricks_hybrid.transfer.trees.protocol import walk
 from tests.transfer.bad_line import RESET_AFTER, Fault, Request
 from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
@@ -57,16 +57,6 @@ def test_a_link_loop_is_named(
         monkeypatch.setattr(model, "leads_up", lambda *_: False)
     with pytest.raises(
         TransferError, match=r"(/loop|/a/in/in|/[12]|/b/in/in) seems to be a link to a folder"
-    ):
-        walk(tree, PurePosixPath())
-
-
-def test_folders_that_never_end_are_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each has another name, so none looks like one above it."""
-    tree = site.tree()
-    monkeypatch.setattr(tree, "list", lambda folder: Listing(folders=(folder / f"{len(folder.parts)}",)))
-    with pytest.raises(
-        TransferError, match=r"dbfs:/projects/shop/data/0/1/2/.* more than 200 folders in each"
     ):
         walk(tree, PurePosixPath())
 

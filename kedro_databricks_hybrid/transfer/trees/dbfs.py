@@ -17,10 +17,11 @@ import secrets
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from kedro_databricks_hybrid.databricks.answers import UnexpectedAnswer, check_listing, decoded
+from kedro_databricks_hybrid.databricks.transport import AppendLostError
 from kedro_databricks_hybrid.errors import NotFoundError, TransferError, WorkspaceError
 from kedro_databricks_hybrid.parallel import run_all
 from kedro_databricks_hybrid.transfer.checks import explained
-from kedro_databricks_hybrid.transfer.concurrency import AppendLostError
 from kedro_databricks_hybrid.transfer.files import BLOCK, STATE_FOLDER, Listing, RemoteFile, path_of
 from kedro_databricks_hybrid.transfer.trees.protocol import base_path, complete
 from kedro_databricks_hybrid.transfer.upload_journal import UnfinishedUpload
@@ -51,6 +52,7 @@ class DbfsTree:
 
         self.root = root
         self._client = workspace.client
+        self.silence = workspace.client.silence
         # Not the client's dbfs: the SDK's mixin requests a status before each listing and removal.
         self._api = DbfsAPI(workspace.client.api_client)  # type: ignore[no-untyped-call]
         self._base = base_path(root)
@@ -71,7 +73,12 @@ class DbfsTree:
     def read(self, path: PurePosixPath) -> bytes | None:
         """Return a file's content, one request for each block."""
         try:
-            return b"".join(self._blocks(path))
+            first = self._block(path, 0, BLOCK)
+            if len(first) < BLOCK:
+                return first
+            with explained(f"look at {self.root}/{path}"):
+                size = self._api.get_status(self._full(path)).file_size or 0
+            return b"".join(self.chunks(path, size))
         except NotFoundError:
             return None
 
@@ -128,9 +135,10 @@ class DbfsTree:
         try:
             with explained(f"list {self.root}/{folder}"):
                 entries = list(self._api.list(self._full(folder)))
+                if [entry.path for entry in entries] == [self._full(folder)]:
+                    return None
+                check_listing(self._base / folder, [entry.path or "" for entry in entries])
         except NotFoundError:
-            return None
-        if any(entry.path == self._full(folder) for entry in entries):
             return None
         return Listing(
             tuple(self._file(entry) for entry in entries if not entry.is_dir),
@@ -146,17 +154,24 @@ class DbfsTree:
             return None
         return None if entry.is_dir else self._file(entry)
 
-    def _blocks(self, path: PurePosixPath, size: int | None = None) -> Iterator[bytes]:
+    def _blocks(self, path: PurePosixPath, size: int) -> Iterator[bytes]:
+        # The last block is never a whole one: an answer that ignores the offset is longer, and noticed.
+        length = BLOCK if size % BLOCK else BLOCK - 1
         offset = 0
-        while size is None or offset < size:
-            with explained(f"read {self.root}/{path}"):
-                answer = self._api.read(self._full(path), length=BLOCK, offset=offset)
-            block = base64.b64decode(answer.data or "")
-            offset += len(block)
-            if block:
-                yield block
-            if len(block) < BLOCK:
+        while offset < size:
+            block = self._block(path, offset, length)
+            if not block:
                 return
+            offset += len(block)
+            yield block
+
+    def _block(self, path: PurePosixPath, offset: int, length: int) -> bytes:
+        with explained(f"read {self.root}/{path}"):
+            answer = self._api.read(self._full(path), length=length, offset=offset)
+            block = decoded(answer.data)
+            if len(block) != answer.bytes_read or len(block) > length:
+                raise UnexpectedAnswer(f"has {len(block)} bytes instead of {answer.bytes_read}")
+        return block
 
     def _draft_upload(self, path: PurePosixPath) -> DraftUpload:
         def new_draft() -> str:

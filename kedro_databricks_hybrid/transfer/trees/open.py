@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.databricks.volume_paths import is_on_volume
-from kedro_databricks_hybrid.transfer.concurrency import keep_pace
 from kedro_databricks_hybrid.transfer.trees.dbfs import DbfsTree
 from kedro_databricks_hybrid.transfer.trees.volumes import VolumeTree
 
@@ -21,5 +20,4 @@ def open_tree(workspace: Workspace, root: str) -> RemoteTree:
         workspace: Its workspace.
         root: `dbfs:/...` or `/Volumes/<catalog>/<schema>/<volume>[/...]`, checked by the settings.
     """
-    keep_pace(workspace.client)
     return VolumeTree(workspace, root) if is_on_volume(root) else DbfsTree(workspace, root)

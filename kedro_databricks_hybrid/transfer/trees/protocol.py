@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from kedro_databricks_hybrid.databricks.link_loops import LinkLoops
 from kedro_databricks_hybrid.errors import TransferError
+from kedro_databricks_hybrid.git.unsafe_names import shown
 from kedro_databricks_hybrid.parallel import run_all
 from kedro_databricks_hybrid.transfer.files import Listing, RemoteFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kedro_databricks_hybrid.databricks.silence import Silence
     from kedro_databricks_hybrid.transfer.upload_journal import UnfinishedUpload
 
 __all__ = ["Listing", "RemoteFile", "RemoteTree", "base_path", "complete", "walk"]
+
+
+_MOST_FOLDERS = 100_000
 
 
 class RemoteTree(Protocol):
@@ -36,6 +41,10 @@ class RemoteTree(Protocol):
     @property
     def makes_parents(self) -> bool:
         """Whether writing a file also makes the folders above it."""
+
+    @property
+    def silence(self) -> Silence:
+        """Reports it when the root's workspace does not answer."""
 
     def check(self) -> None:
         """Check that the root can be used.
@@ -102,13 +111,13 @@ def base_path(root: str) -> PurePosixPath:
     return PurePosixPath(root.removeprefix("dbfs:"))
 
 
-def complete(chunks: Iterator[bytes], size: int, shown: str) -> Iterator[bytes]:
+def complete(chunks: Iterator[bytes], size: int, path: str) -> Iterator[bytes]:
     """Yield a remote file's content, and check its size at the end.
 
     Args:
         chunks: The content.
         size: Its bytes in the listing.
-        shown: The file's name for messages.
+        path: The file, for the message.
 
     Raises:
         TransferError: The content has another size.
@@ -119,7 +128,7 @@ def complete(chunks: Iterator[bytes], size: int, shown: str) -> Iterator[bytes]:
         yield chunk
     if received != size:
         raise TransferError(
-            f"{shown} has {received} bytes, but is listed with {size}.",
+            f"{shown(path)} has {received} bytes, but is listed with {size}.",
             hint="Something is writing to it: try again later.",
         )
 
@@ -133,7 +142,7 @@ def walk(tree: RemoteTree, start: PurePosixPath, *, skip: PurePosixPath | None =
         skip: A folder to skip.
 
     Raises:
-        TransferError: A link leads to a folder above it.
+        TransferError: A link leads to a folder above it, or there are more folders than any data root has.
     """
     listing = tree.list(start)
     if listing is None:
@@ -142,6 +151,7 @@ def walk(tree: RemoteTree, start: PurePosixPath, *, skip: PurePosixPath | None =
     loops = LinkLoops(tree.root, TransferError)
     found: list[RemoteFile] = []
     level: list[tuple[PurePosixPath, Listing | None]] = [(start, listing)]
+    listed = 0
     while level:
         folders: list[PurePosixPath] = []
         for folder, each in level:
@@ -152,5 +162,11 @@ def walk(tree: RemoteTree, start: PurePosixPath, *, skip: PurePosixPath | None =
                 loops.enter(folder, names)
             found += each.files
             folders += [path for path in each.folders if path != skip]
+        listed += len(folders)
+        if listed > _MOST_FOLDERS:
+            raise TransferError(
+                f"{tree.root}/{start} has more than {_MOST_FOLDERS:,} folders.",
+                hint="Name the files to transfer.",
+            )
         level = list(zip(folders, run_all(tree.list, folders), strict=True)) if folders else []
     return sorted(found, key=lambda file: file.path)

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from kedro_databricks_hybrid.databricks.retry import Backoff
+from kedro_databricks_hybrid.databricks.transport import storage_session
 from kedro_databricks_hybrid.errors import ConnectionFailedError, WorkspaceError
 from kedro_databricks_hybrid.parallel import run_all
-from kedro_databricks_hybrid.transfer.concurrency import storage_session
 
 if TYPE_CHECKING:
+    from requests import Response
+
     from kedro_databricks_hybrid.databricks.client import Client
     from kedro_databricks_hybrid.transfer.upload import Source
     from kedro_databricks_hybrid.transfer.upload_journal import UnfinishedUpload
@@ -45,7 +47,7 @@ class PartsUpload:
     def __init__(self, client: Client, target: str) -> None:
         self._client = client
         self._api = client.api_client
-        self._storage = storage_session(client)
+        self._storage = storage_session(client.api_client)
         self._target = target
         self._url = f"/api/2.0/fs/files{quote(target)}"
         self._lock = threading.Lock()
@@ -97,7 +99,9 @@ class PartsUpload:
                 }
                 answer = self._do("POST", "/api/2.0/fs/create-abort-upload-url", body=body)
                 signed = answer["abort_upload_url"]
-                self._storage.delete(signed["url"], headers=_headers(signed), timeout=_SECONDS)
+                self._client.silence.watch(
+                    lambda: self._storage.delete(signed["url"], headers=_headers(signed), timeout=_SECONDS)
+                )
             except (DatabricksError, requests.RequestException, KeyError):
                 pass  # the cloud removes the parts later
             unfinished.forget()
@@ -122,7 +126,10 @@ class PartsUpload:
                 source.hash_whole()
                 return
             offset = (number - 1) * PART
-            with source.part(offset, min(PART, source.len - offset)) as part:
+            with (
+                source.part(offset, min(PART, source.len - offset)) as part,
+                self._client.silence.outlasting(),
+            ):
                 etag = self._put(token, number, part)
             with self._lock:
                 etags[number] = etag
@@ -148,7 +155,7 @@ class PartsUpload:
             url, headers = self._signed_url(token, number)
             part.seek(0)
             try:
-                answer = self._storage.put(url, data=part, headers=headers, timeout=_SECONDS)
+                answer = self._store(url, part, headers)
             except requests.RequestException as error:
                 problem = f"no answer ({error})"
             else:
@@ -164,6 +171,11 @@ class PartsUpload:
         raise ConnectionFailedError(
             f"Could not send part {number} of {self._target}: {problem}.",
             hint="Push again: parts that arrived are kept.",
+        )
+
+    def _store(self, url: str, part: Any, headers: dict[str, str]) -> Response:  # noqa: ANN401 - a stream
+        return self._client.silence.watch(
+            lambda: self._storage.put(url, data=part, headers=headers, timeout=_SECONDS), part.tell
         )
 
     def _signed_url(self, token: str, number: int) -> tuple[str, dict[str, str]]:
@@ -200,8 +212,8 @@ class PartsUpload:
 
     def _do(self, method: str, path: str, **what: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
         headers = {"Content-Type": "application/json", **self._client.workspace_headers}
-        answer = self._api.do(method, path, headers=headers, **what)
-        return answer if isinstance(answer, dict) else {}
+        answer: Any = self._api.do(method, path, headers=headers, **what)
+        return dict(answer)
 
 
 def _headers(signed: dict[str, Any]) -> dict[str, str]:

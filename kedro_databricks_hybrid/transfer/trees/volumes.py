@@ -6,6 +6,7 @@ import io
 import threading
 from typing import TYPE_CHECKING, BinaryIO
 
+from kedro_databricks_hybrid.databricks.answers import UnexpectedAnswer, check_listing
 from kedro_databricks_hybrid.databricks.grants import in_sql
 from kedro_databricks_hybrid.databricks.volume_paths import split
 from kedro_databricks_hybrid.errors import NotFoundError, TransferError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import PurePosixPath
 
-    from databricks.sdk.service.files import DirectoryEntry
+    from databricks.sdk.service.files import DirectoryEntry, FilesAPI
 
     from kedro_databricks_hybrid.databricks.workspace import Workspace
 
@@ -39,6 +40,7 @@ class VolumeTree:
 
         self.root = root
         self._client = workspace.client
+        self.silence = workspace.client.silence
         self._api = workspace.client.files
         # Not the client's files: the SDK's mixin requests a signed URL before a download.
         self._plain = FilesAPI(workspace.client.api_client)  # type: ignore[no-untyped-call]
@@ -118,6 +120,9 @@ class VolumeTree:
         try:
             with explained(f"list {self._base / folder}"):
                 entries = list(self._api.list_directory_contents(str(self._base / folder)))
+                for entry in entries:
+                    entry.path = self._own_spelling(entry.path or "")
+                check_listing(self._base / folder, [entry.path or "" for entry in entries])
         except NotFoundError:
             return None
         return Listing(
@@ -133,11 +138,9 @@ class VolumeTree:
     def _stream(self, path: PurePosixPath, size: int = 0) -> Iterator[bytes]:
         api = self._plain if size < _IN_PARTS else self._api
         with explained(f"read {self._base / path}"):
-            answer = api.download(str(self._base / path)).contents
-            if answer is None:
-                return
+            answer = self._client.silence.watch(lambda: _open(api, str(self._base / path)))
             with answer:
-                while chunk := answer.read(BLOCK):
+                while chunk := self._client.silence.watch(lambda: answer.read(BLOCK)):
                     yield chunk
 
     def _upload_in_parts(self, target: str, source: Source, unfinished: UnfinishedUpload) -> None:
@@ -149,9 +152,29 @@ class VolumeTree:
             source.seek(0)
             self._plain.upload(target, source, overwrite=True)  # type: ignore[arg-type]
 
+    def _own_spelling(self, path: str) -> str:
+        """Return a path with the volume as the root has it: Unity Catalog returns its name in lower case."""
+        volume, _ = split(self._base) or (self._base, None)
+        start = len(str(volume))
+        return f"{volume}{path[start:]}" if path[:start].casefold() == str(volume).casefold() else path
+
     def _relative(self, entry: DirectoryEntry) -> PurePosixPath:
-        # Unity Catalog returns the volume's names in lower case.
-        return path_of("/".join((entry.path or "").split("/")[len(self._base.parts) :]))
+        return path_of((entry.path or "").removeprefix(f"{self._base}/"))
 
     def _file(self, entry: DirectoryEntry) -> RemoteFile:
         return RemoteFile(self._relative(entry), entry.file_size or 0, entry.last_modified or 0)
+
+
+def _open(api: FilesAPI, path: str) -> BinaryIO:
+    """Begin to download a file.
+
+    Raises:
+        UnexpectedAnswer: The cloud storage does not say how long the file is, which the SDK needs.
+    """
+    try:
+        content = api.download(path).contents
+    except (TypeError, ValueError):
+        raise UnexpectedAnswer("does not tell the length of the file") from None
+    if content is None:
+        raise UnexpectedAnswer("has no content")
+    return content
