@@ -11,7 +11,7 @@ CONNECT := .venv-connect
 MINUTES ?= 30
 SEED ?=
 
-.PHONY: demo test test-release test-connect quick coverage smoke soak lint baseline types docs tutorial format bench lock clean compiler wheel test-portable
+.PHONY: demo test test-release test-connect quick coverage smoke soak lint baseline types docs tutorial format bench lock clean wheel test-portable
 
 # PORTABLE=1 runs it on portable kernels, as an ordinary user whom the machine refuses namespaces.
 demo: $(READY)
@@ -95,31 +95,30 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The environment: pinned versions with hashes. pip installs uv, and uv installs the rest.
+# Before a command: install the C compiler from PyPI in a temporary folder, because it takes 400 MB.
+WITH_COMPILER = folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 1' HUP INT TERM \
+	&& $(BIN)/uv pip install --quiet --python $(BIN)/python --target "$$folder" --require-hashes \
+	-r requirements/compiler.txt && PYTHONPATH="$$folder" ZIG_GLOBAL_CACHE_DIR="$$folder/cache"
+
+# The environment: pinned versions with hashes. pip installs uv, and uv installs the rest. Meanwhile the library of portable
+# kernels is compiled, by the machine's compiler if there is one.
 $(READY): pyproject.toml requirements/uv.txt requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 		|| { echo "Python 3.10 or newer is needed; name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
 		|| { rm -rf $(VENV); echo "Python's venv module is needed (Debian and Ubuntu: python3-venv)."; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-	@$(PYTHON) -m $(LIBRARY) 2>/dev/null & \
+	@($(BIN)/python -m $(LIBRARY) 2>/dev/null || { $(WITH_COMPILER) $(BIN)/python -m $(LIBRARY); }) & \
 		$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes \
 		-r requirements/dev.txt && wait
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m $(LIBRARY) 2>/dev/null || $(MAKE) --no-print-directory compiler
 	@touch $(READY)
 
 # Build the wheel to release, with the library of portable kernels compiled for Linux and macOS.
 wheel: $(READY)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/compiler.txt
-	$(BIN)/python -m $(LIBRARY) --ready
+	@$(WITH_COMPILER) $(BIN)/python -m $(LIBRARY) --ready
 	$(BIN)/python -m hatchling build --target wheel
 	rm -r kedro_databricks_hybrid/sandbox/kernel/portable/ready
-
-# Compile the library of portable kernels with a C compiler from PyPI, for machines that have no compiler.
-compiler:
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/compiler.txt
-	-@$(BIN)/python -m $(LIBRARY)
 
 $(CONNECT)/.ready: $(READY) pyproject.toml requirements/connect-dev.txt
 	@test -x $(CONNECT)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(CONNECT)

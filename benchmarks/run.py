@@ -1,8 +1,9 @@
 """Compare `kedro databricks run` on the warm sandbox with local runs, on the same machine.
 
-    python -m benchmarks.run [--rounds 3] [--only starter|overhead|chatty|latency]
+    python -m benchmarks.run [--rounds 3] [--only starter|portable|overhead|chatty|latency]
 
 - starter: a second run, compared with a cold local `kedro run` of the same project
+- portable: a second run on portable kernels, compared with one on namespace kernels
 - overhead: the time that a run adds to `session.run()` in the same kernel, before and after the nodes
 - chatty: a node that prints 100,000 lines, compared with `session.run()` in the same kernel
 - latency: the time from a record on the cluster to its line on the terminal
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -30,7 +32,7 @@ from kedro_databricks_hybrid.sandbox import connection
 from tests.project_fixtures import make_project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SAME_KERNEL = "in the same kernel"
 PROFILE = "--profile=sandbox"
@@ -179,6 +181,20 @@ def starter(bench: Bench, rounds: int) -> list[Row]:
     return [row.held_to(">= 5", met=theirs >= 5 * ours)]
 
 
+def portable(bench: Bench, rounds: int) -> list[Row]:
+    """Compare a second run on portable kernels with one on namespace kernels."""
+    seconds: dict[str, list[float]] = {"namespace": [], "portable": []}
+    with ExitStack() as stack:
+        benches = {kind: stack.enter_context(running(bench.folder / kind, kind)) for kind in seconds}
+        projects = {kind: each.project("iris") for kind, each in benches.items()}
+        for _ in range(rounds):
+            for kind, each in benches.items():
+                seconds[kind].append(each.shell(projects[kind], RUN))
+    theirs, ours = (median(each) for each in seconds.values())
+    row = comparison("the starter, second run on portable kernels", "namespace kernels", theirs, ours)
+    return [row.held_to("<= 1.1 of it", met=ours <= 1.1 * theirs)]
+
+
 def overhead(bench: Bench, rounds: int) -> list[Row]:
     """Measure the time that a run adds before the first node and after the last one."""
     project = bench.project("overhead", _STAMP)
@@ -245,6 +261,18 @@ def latency(bench: Bench, rounds: int) -> list[Row]:
     ]
 
 
+@contextmanager
+def running(folder: Path, kernels: str | None = None) -> Iterator[Bench]:
+    """Start a sandbox in a folder, with a kind of kernels or this machine's default; stop it at the end."""
+    bench = Bench(folder)
+    project = make_project(folder / "project").path
+    bench.shell(project, f"kedro databricks sandbox start{f' --kernels={kernels}' if kernels else ''}")
+    try:
+        yield bench
+    finally:
+        bench.shell(project, "kedro databricks sandbox stop")
+
+
 def stamps(text: str) -> list[float]:
     """Return the time stamps in a text."""
     return [float(found) for found in re.findall(r"STAMP (\S+)", text)]
@@ -252,6 +280,7 @@ def stamps(text: str) -> list[float]:
 
 PARTS: dict[str, Callable[[Bench, int], list[Row]]] = {
     "starter": starter,
+    "portable": portable,
     "overhead": overhead,
     "chatty": chatty,
     "latency": latency,
@@ -268,15 +297,9 @@ def main() -> int:
     arguments = parser.parse_args()
     print_header()
     met = True
-    with tempfile.TemporaryDirectory(prefix="benchmark-run-") as folder:
-        bench = Bench(Path(folder))
-        project = make_project(Path(folder) / "project").path
-        bench.shell(project, "kedro databricks sandbox start")
-        try:
-            for name in arguments.only or PARTS:
-                met &= print_rows(*PARTS[name](bench, arguments.rounds))
-        finally:
-            bench.shell(project, "kedro databricks sandbox stop")
+    with tempfile.TemporaryDirectory(prefix="benchmark-run-") as folder, running(Path(folder)) as bench:
+        for name in arguments.only or PARTS:
+            met &= print_rows(*PARTS[name](bench, arguments.rounds))
     return 0 if met else 1
 
 

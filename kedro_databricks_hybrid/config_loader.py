@@ -26,7 +26,7 @@ _PATTERNS = {
     "spark": ["spark*", "spark*/**", "**/spark*"],
     "databricks": [settings.FILE_NAME],
 }
-_DEFAULT_RUN_ENV = "local"
+_DEFAULT_RUN_ENV = settings.LOCAL_ENV
 # Kedro prints or logs these, or sends them to experiment trackers, so they must not contain secrets.
 _PRINTED = {"catalog", "parameters", "globals", "logging"}
 
@@ -69,6 +69,8 @@ class DatabricksConfigLoader(OmegaConfigLoader):
         options.setdefault("base_env", settings.BASE_ENV)
         options.setdefault("default_run_env", _DEFAULT_RUN_ENV)
         options["config_patterns"] = {**_PATTERNS, **(options.get("config_patterns") or {})}
+        self.is_local = False
+        """Whether to leave the catalog's paths in the local data folder, whatever the env."""
         self._user: str | None = None
         if on_cluster():
             env = env or os.environ.get("KEDRO_ENV")
@@ -102,7 +104,7 @@ class DatabricksConfigLoader(OmegaConfigLoader):
     @property
     def maps_data(self) -> bool:
         """Whether the catalog's paths are mapped to the data root in this env."""
-        return self._own_settings().get("data", {}).get("root") is not None
+        return not self.is_local and self._own_settings().get("data", {}).get("root") is not None
 
     @property
     def data_root(self) -> str | None:

@@ -70,9 +70,11 @@ def complete(request: dict[str, Any], notebook_folder: Path) -> dict[str, Any]:
         run["pipeline_names"] = [name.strip() for name in pipelines.split(",")]
     if parameters := _parameter(PARAMETERS):
         options["params"] = _parsed(parameters)
+    code_folder = request.get("code_folder") or request["project_path"]  # jobs of earlier versions lack it
     return {
         **request,
         "project_path": str((notebook_folder / request["project_path"]).resolve()),
+        "code_folder": str((notebook_folder / code_folder).resolve()),
         "log_folder": f"{request['data_root']}/{_LOGS}/{run_id}",
         "facts": facts,
         "options": options,

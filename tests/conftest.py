@@ -28,15 +28,16 @@ _SHORT_LIVED_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the files whose tests take longest: none of them is left over for one worker at the end."""
-    _without_namespaces(config, items)
+    for mark, kind in (("namespaces", kinds.NAMESPACE), ("bubblewrap", kinds.BUBBLEWRAP)):
+        _without_refused_kernels(config, items, mark, kind)
     slow = {item.path for item in items if item.get_closest_marker("processes")}
     items.sort(key=lambda item: item.path not in slow)
 
 
-def _without_namespaces(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of namespace kernels if the machine refuses namespaces."""
-    deselected = [item for item in items if item.get_closest_marker("namespaces")]
-    if deselected and kinds.chosen(kinds.NAMESPACE).refusal:
+def _without_refused_kernels(config: pytest.Config, items: list[pytest.Item], mark: str, kind: str) -> None:
+    """Leave out the tests of a kind of kernels that the machine refuses."""
+    deselected = [item for item in items if item.get_closest_marker(mark)]
+    if deselected and kinds.chosen(kind).refusal:
         config.hook.pytest_deselected(items=deselected)
         items[:] = [item for item in items if item not in deselected]
 

@@ -189,7 +189,8 @@ def _become(
     os.environ.update(variables)
     sys.argv = arguments
     sys.path[0] = str(Path(sys.executable).parent)
-    # The module configured logging from the environment on import: repeat that with this command's.
+    # The modules read the environment on import: repeat that with this command's.
+    vars(import_module("rich"))["_console"] = None
     project: Any = import_module("kedro.framework.project")
     project.LOGGING = project._ProjectLogging()  # noqa: SLF001
     try:

@@ -29,7 +29,7 @@ LAYERS = (
 
 # The sandbox from the bottom up. All but the core also know the workspace's state, with the models of all.
 FAMILIES = (
-    *("identity", "secrets", "workspace", "repos", "dbfs", "volumes"),
+    *("identity", "secrets", "workspace", "repos", "dbfs", "volumes", "unity_catalog"),
     *("clusters", "commands", "jobs", "faults", "connect"),
 )
 SANDBOX_LAYERS = (
@@ -50,6 +50,7 @@ ACROSS = {
     ("jobs", "repos.git"): "a job's git source is cloned",
     ("jobs", "workspace.notebook_files"): "notebook tasks read notebooks",
     ("kernel", "workspace.notebook_files"): "%run and dbutils.notebook.run read notebooks",
+    ("volumes", "unity_catalog.model"): "files are in existing volumes",
     ("workspace", "repos.model"): "Git folders are objects of the workspace tree",
 }
 
@@ -154,9 +155,9 @@ def test_there_are_no_circles() -> None:
     assert set(order) >= set(graph)
 
 
-def test_the_client_knows_the_sandboxs_address_alone() -> None:
-    """The client imports only the module with the sandbox's address."""
-    known = {"sandbox", "sandbox.connection"}
+def test_the_client_knows_the_sandboxs_address_and_kernels_alone() -> None:
+    """The client imports only the module with the sandbox's address, and the one that chooses its kernels."""
+    known = {"sandbox", "sandbox.connection", "sandbox.kernel", "sandbox.kernel.kinds"}
     inside = {
         f"{name} imports {other}"
         for name, module in client().items()

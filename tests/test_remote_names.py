@@ -176,7 +176,7 @@ def served_volume(name: str, places: Places) -> list[Path]:
 def served_catalog(name: str, places: Places) -> list[Path]:
     """The folder of a catalog of the sandbox."""
     with contextlib.suppress(OSError):
-        asyncio.run(places.sandbox.unity_catalog.create((name,), "x", ""))
+        asyncio.run(places.sandbox.unity_catalog.create((name,), "x", {}))
     return list(places.layout.volumes.iterdir())
 
 

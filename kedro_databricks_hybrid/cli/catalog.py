@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 from kedro.config import MissingConfigException
 
-from kedro_databricks_hybrid.cli.options import Command, env_option, say, say_json
+from kedro_databricks_hybrid.cli.options import Command, catalog_options, env_option, say, say_json
 from kedro_databricks_hybrid.cli.output import print_table
 from kedro_databricks_hybrid.config import catalog_paths
 from kedro_databricks_hybrid.errors import HybridError, SettingsError
 from kedro_databricks_hybrid.project import settings
+from kedro_databricks_hybrid.project.datasets import (
+    CatalogOptions,
+    ProjectCatalog,
+    config_loader,
+    imported_settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,9 +32,16 @@ _IN_MEMORY = "MemoryDataset"
 
 @click.command(cls=Command)
 @env_option
+@catalog_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def catalog(metadata: ProjectMetadata, env: str | None, as_json: bool) -> None:
+def catalog(
+    metadata: ProjectMetadata,
+    env: str | None,
+    params: dict[str, Any],
+    pipelines: list[str],
+    as_json: bool,
+) -> None:
     """Show the path or table of each dataset in each env.
 
     Without --env, these are Kedro's default env and every env that has a databricks.yml. A name with braces
@@ -37,8 +50,11 @@ def catalog(metadata: ProjectMetadata, env: str | None, as_json: bool) -> None:
     if env:
         settings.require_env(metadata.project_path, env)
     envs = [env] if env else _envs(metadata)
-    read = {each: _catalog(metadata, each) for each in envs}
+    read = {each: _catalog(metadata, CatalogOptions(each, params)) for each in envs}
     names = list(dict.fromkeys(name for entries in read.values() for name in entries))
+    if pipelines:
+        used = ProjectCatalog(metadata, CatalogOptions(env, params, pipelines)).entries()
+        names = [name for name in names if name in used]
     rows = [_Row(name, {each: entries.get(name) for each, entries in read.items()}) for name in names]
     if as_json:
         say_json([row.document() for row in rows])
@@ -84,35 +100,29 @@ def _locations(entry: object) -> list[str]:
 
 def _envs(metadata: ProjectMetadata) -> list[str]:
     """Return Kedro's default env, and those that have a databricks.yml."""
-    from kedro.framework.project import settings as project_settings
-
+    project_settings = imported_settings(metadata.package_name)
     conf = metadata.project_path / project_settings.CONF_SOURCE
     default = project_settings.CONFIG_LOADER_ARGS.get("default_run_env") or "local"
     others = sorted(path.parent.name for path in conf.glob(f"*/{settings.FILE_NAME}"))
     return [default, *(each for each in others if each not in {default, settings.BASE_ENV})]
 
 
-def _catalog(metadata: ProjectMetadata, env: str) -> dict[str, Any]:
+def _catalog(metadata: ProjectMetadata, options: CatalogOptions) -> dict[str, Any]:
     """Return the entries of an env's catalog by name, read with the project's config loader."""
-    from kedro.framework.project import settings as project_settings
-
-    conf = metadata.project_path / project_settings.CONF_SOURCE
+    conf = metadata.project_path / imported_settings(metadata.package_name).CONF_SOURCE
+    what = f"The catalog of env {options.env} cannot be read"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a run shows them again
-            loader = project_settings.CONFIG_LOADER_CLASS(
-                conf_source=str(conf), env=env, **project_settings.CONFIG_LOADER_ARGS
-            )
-            found: dict[str, Any] = loader["catalog"]
-    except (HybridError, MissingConfigException) as error:
-        if isinstance(error, HybridError):
-            raise
-        if not (conf / env).is_dir():  # conf/local is usually not in Git
+            found: dict[str, Any] = config_loader(metadata, options)["catalog"]
+    except HybridError:
+        raise
+    except MissingConfigException as error:
+        if not (conf / str(options.env)).is_dir():  # conf/local is usually not in Git
             return {}
-        raise SettingsError(f"The catalog of env {env} cannot be read: {error}") from error
+        raise SettingsError(f"{what}: {error}") from error
     except Exception as error:  # resolvers, YAML and the project's config loader may raise anything
         message = " ".join(str(error).split())
-        raise SettingsError(
-            f"The catalog of env {env} cannot be read: {type(error).__name__}: {message}"
-        ) from error
+        hint = "Give its value with --params, as for the run." if "Runtime parameter" in message else None
+        raise SettingsError(f"{what}: {type(error).__name__}: {message}", hint=hint) from error
     return {name: entry for name, entry in found.items() if not name.startswith("_")}

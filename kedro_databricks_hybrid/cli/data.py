@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
-from kedro.framework.cli.utils import split_string
 
 from kedro_databricks_hybrid.cli.options import (
     Command,
+    catalog_options,
     env_option,
     json_option,
     profile_option,
@@ -18,13 +18,14 @@ from kedro_databricks_hybrid.cli.options import (
 from kedro_databricks_hybrid.cli.output import in_bytes, print_table
 from kedro_databricks_hybrid.cli.startup_files import startup_files_option
 from kedro_databricks_hybrid.databricks.workspace import connect
-from kedro_databricks_hybrid.project.project import open_project
+from kedro_databricks_hybrid.project.project import in_data, open_project
 from kedro_databricks_hybrid.transfer import local
 from kedro_databricks_hybrid.transfer.plan import local_time
 from kedro_databricks_hybrid.transfer.pull import Pull
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from pathlib import Path
 
     from kedro.framework.startup import ProjectMetadata
 
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.transfer.files import LocalFile, RemoteFile
     from kedro_databricks_hybrid.transfer.plan import Pair
 
-_pipelines_option = click.option(
-    "--pipelines", metavar="NAMES", default="", callback=split_string, help="Data of these pipelines only."
-)
 _dry_run_option = click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 _SAME_SIZE = "same size"
 
@@ -48,7 +46,7 @@ def data() -> None:
 @click.argument("paths", nargs=-1)
 @profile_option
 @env_option
-@_pipelines_option
+@catalog_options
 @click.option("--all", "everything", is_flag=True, help="The whole data folder.")
 @click.option("--force", is_flag=True, help="Overwrite files that changed on Databricks.")
 @click.option("--theirs", is_flag=True, help="Of files that changed on both sides, keep Databricks' version.")
@@ -73,7 +71,7 @@ def push(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **o
 @click.argument("paths", nargs=-1)
 @profile_option
 @env_option
-@_pipelines_option
+@catalog_options
 @click.option("--all", "everything", is_flag=True, help="Everything below the data root.")
 @click.option("--force", is_flag=True, help="Overwrite files that you edited; your edits are saved first.")
 @click.option("--mine", is_flag=True, help="Keep files that you edited, and exit with status 0.")
@@ -99,13 +97,32 @@ def pull(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **o
 @click.argument("paths", nargs=-1)
 @profile_option
 @env_option
+@catalog_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def list_data(
-    metadata: ProjectMetadata, profile: str | None, env: str | None, paths: tuple[str, ...], as_json: bool
+    metadata: ProjectMetadata,
+    profile: str | None,
+    env: str | None,
+    paths: tuple[str, ...],
+    params: dict[str, Any],
+    pipelines: list[str],
+    as_json: bool,
 ) -> None:
-    """List local files and files on Databricks side by side, with sizes, times and states."""
-    _print_data(open_project(metadata, env).on(connect(profile, warn)), paths, as_json=as_json)
+    """List local files and files on Databricks side by side, with sizes, times and states.
+
+    All of them, or those in PATHS, or with --pipelines those that these pipelines read and write.
+    """
+    if paths and pipelines:
+        raise click.UsageError("PATHS and --pipelines exclude each other.")
+    project = open_project(metadata, env).on(connect(profile, warn))
+    chosen = [project.data]
+    if paths:
+        chosen = local.named(project.data, paths)
+    elif pipelines:
+        known = project.catalog(params, pipelines).data()
+        chosen = in_data(project.data, (*known.inputs, *known.outputs))
+    _print_data(project, chosen, as_json=as_json)
 
 
 def _refuse_two_selections(options: dict[str, Any]) -> None:
@@ -114,8 +131,7 @@ def _refuse_two_selections(options: dict[str, Any]) -> None:
         raise click.UsageError("PATHS, --pipelines and --all exclude each other.")
 
 
-def _print_data(project: ProjectOnWorkspace, paths: Collection[str], *, as_json: bool) -> None:
-    chosen = local.named(project.data, paths) if paths else [project.data]
+def _print_data(project: ProjectOnWorkspace, chosen: Collection[Path], *, as_json: bool) -> None:
     pull = Pull(project.data_tree, project.data, project.data_key)
     pairs = pull.pairs([local.inside(project.data, path) for path in chosen])
     if as_json:

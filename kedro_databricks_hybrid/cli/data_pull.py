@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.cli.options import say, warn
@@ -12,14 +12,13 @@ from kedro_databricks_hybrid.cli.output import first_names, in_bytes, transfer_p
 from kedro_databricks_hybrid.cli.startup_files import consent
 from kedro_databricks_hybrid.errors import TransferError
 from kedro_databricks_hybrid.git.unsafe_names import shown
-from kedro_databricks_hybrid.project import datasets
 from kedro_databricks_hybrid.project.project import in_data
 from kedro_databricks_hybrid.run.log import RUNS_FOLDER, Outcome, RunLogReader
 from kedro_databricks_hybrid.transfer import local
 from kedro_databricks_hybrid.transfer.pull import Pull
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from pathlib import Path, PurePosixPath
 
     from kedro_databricks_hybrid.project.project import ProjectOnWorkspace
@@ -35,6 +34,7 @@ class PullOptions:
     """The options of `kedro databricks data pull`."""
 
     paths: Collection[str] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
     pipelines: Collection[str] = ()
     everything: bool = False
     force: bool = False
@@ -103,15 +103,16 @@ def _selected(project: ProjectOnWorkspace, options: PullOptions) -> Collection[P
         return local.named(project.data, options.paths)
     if options.everything:
         return [project.data]
+    catalog = project.catalog(options.params, options.pipelines)
     if options.pipelines:
-        return in_data(project.data, datasets.of_project(project.metadata, options.pipelines).outputs)
+        return in_data(project.data, catalog.data().outputs)
     for run in _last_runs(project.data_tree):
         outcome = _outcome(project.data_tree, run)
         names = sorted({name for node in outcome.nodes.values() for name in node.saved})
         if names:  # a run that was cancelled early wrote nothing
             say(f"Run {shown(run.name)} wrote {', '.join(map(shown, names))}.")
-            return in_data(project.data, datasets.of_datasets(project.metadata, names))
-    return in_data(project.data, datasets.of_project(project.metadata).outputs)
+            return in_data(project.data, catalog.paths(names))
+    return in_data(project.data, catalog.data().outputs)
 
 
 def _last_runs(tree: RemoteTree) -> list[PurePosixPath]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.cli.options import say, warn
-from kedro_databricks_hybrid.cli.output import in_bytes, transfer_progress, with_count
+from kedro_databricks_hybrid.cli.output import first_names, in_bytes, transfer_progress, with_count
 from kedro_databricks_hybrid.git.unsafe_names import shown
 from kedro_databricks_hybrid.project import datasets
 from kedro_databricks_hybrid.project.project import in_data
@@ -16,9 +16,10 @@ from kedro_databricks_hybrid.transfer.plan import OnConflict, describe_sides
 from kedro_databricks_hybrid.transfer.push import Push, Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
-    from kedro_databricks_hybrid.project.project import Project, ProjectOnWorkspace
+    from kedro_databricks_hybrid.project.datasets import ProjectData
+    from kedro_databricks_hybrid.project.project import ProjectOnWorkspace
     from kedro_databricks_hybrid.transfer.plan import PushPlan
 
 _SHOWN = 5
@@ -29,28 +30,38 @@ class PushOptions:
     """The options of `kedro databricks data push`."""
 
     paths: Collection[str] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
     pipelines: Collection[str] = ()
     everything: bool = False
     force: bool = False
     theirs: bool = False
     dry_run: bool = False
 
+    @property
+    def names_files(self) -> bool:
+        """Whether files are chosen instead of datasets."""
+        return bool(self.paths) or self.everything
+
 
 def push_data(project: ProjectOnWorkspace, options: PushOptions) -> dict[str, Any]:
     """Push data, print what was done, and return the same for `--json`."""
     began = time.monotonic()
-    selection = _selection(project, options)
+    known = _known(project, options)
+    selection = _selection(project, options, known)
     root = project.data_tree.root
     push = Push(project.data_tree, project.data, project.data_key, transfer_progress("Sending"))
     plan = push.prepare(selection)
     _warn_of_unsent(plan)
+    missing = [] if options.names_files else warn_of_missing(project, known)
     if options.dry_run:
         _say_plan(plan, root)
-        return {"root": root, "send": [str(pair.path) for pair in plan.send]}
+        return {"root": root, "send": [str(pair.path) for pair in plan.send], "missing": missing}
     done = push.perform(plan)
     result = {"root": root, "sent": done.sent, "bytes": done.sent_bytes, "unchanged": len(plan.same)}
+    result["missing"] = missing
     if not (plan.send or plan.make):
-        say(f"Everything in {root} is up to date ({with_count(len(plan.same), 'file')}).")
+        everything = "Everything else" if missing else "Everything"
+        say(f"{everything} in {root} is up to date ({with_count(len(plan.same), 'file')}).")
         return result
     say(
         f"Sent {with_count(done.sent, 'file')} ({in_bytes(done.sent_bytes)}) to {root}; "
@@ -60,22 +71,40 @@ def push_data(project: ProjectOnWorkspace, options: PushOptions) -> dict[str, An
     return result
 
 
-def _selection(project: Project, options: PushOptions) -> Selection:
+def _known(project: ProjectOnWorkspace, options: PushOptions) -> ProjectData | None:
+    """Return the data of the project's pipelines; None if they are unknown and files were named instead."""
+    try:
+        return project.catalog(options.params, options.pipelines).data()
+    except datasets.UnknownDataError as error:
+        if not options.names_files:
+            raise
+        warn(f"{error.message} So results on Databricks are protected only if both sides changed.")
+        return None
+
+
+def _selection(project: ProjectOnWorkspace, options: PushOptions, known: ProjectData | None) -> Selection:
     on_conflict = (
         OnConflict.MINE if options.force else OnConflict.THEIRS if options.theirs else OnConflict.REFUSE
     )
-    if not options.paths and not options.everything:
-        inputs = datasets.of_project(project.metadata, options.pipelines).inputs
-        return Selection(in_data(project.data, inputs), (), on_conflict)
+    if known and not options.names_files:
+        return Selection(in_data(project.data, known.inputs), (), on_conflict)
     chosen = local.named(project.data, options.paths) if options.paths else None
     for path in chosen or ():
         local.require(path)
-    try:
-        results = in_data(project.data, datasets.of_project(project.metadata).results)
-    except datasets.UnknownDataError as error:
-        warn(f"{error.message} So results on Databricks are protected only if both sides changed.")
-        results = []
-    return Selection(chosen, results, on_conflict)
+    return Selection(chosen, in_data(project.data, known.results) if known else [], on_conflict)
+
+
+def warn_of_missing(project: ProjectOnWorkspace, known: ProjectData | None) -> list[str]:
+    """Warn of inputs that exist nowhere or are unknown, and return the names of the missing datasets."""
+    if known is None:
+        return []
+    for module, error in known.unknown.items():
+        warn(f"{module} cannot be imported here ({error}), so the data of its pipelines are unknown.")
+    missing = project.missing_inputs(known)
+    if missing:
+        listed = first_names(missing)
+        warn(f"These inputs of the pipelines are neither here nor in {project.data_tree.root}: {listed}.")
+    return [each.dataset for each in missing]
 
 
 def _say_plan(plan: PushPlan, root: str) -> None:

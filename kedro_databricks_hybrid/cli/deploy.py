@@ -82,6 +82,7 @@ def deploy(
         click.echo(choice.why, err=dry_run)
     refuse_out_of_reach(choice, project.data_root)
     notebook, commit = _notebook(project, dry_run=dry_run)
+    project.require_env_in(commit)
     request = _request(project, choice)
     parameters = deployed.parameters(request, env=project.env, pipelines=pipelines, params=params)
 
@@ -171,6 +172,7 @@ def _request(project: ProjectOnWorkspace, choice: Choice) -> RunRequest:
             "backend": "job",
             "cluster": choice.name,
         },
+        prefix=project.repository.prefix,
     )
 
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kedro_databricks_hybrid.cli import other_plugins
-from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json, warn
+from kedro_databricks_hybrid.cli.options import (
+    Command,
+    catalog_options,
+    env_option,
+    profile_option,
+    say,
+    say_json,
+    warn,
+)
+from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.doctor.checks import examine
 from kedro_databricks_hybrid.doctor.finding import Finding, Level
 from kedro_databricks_hybrid.project.project import open_project
@@ -20,14 +30,23 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @profile_option
 @env_option
+@catalog_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def doctor(metadata: ProjectMetadata, profile: str | None, env: str | None, as_json: bool) -> None:
+def doctor(
+    metadata: ProjectMetadata,
+    profile: str | None,
+    env: str | None,
+    params: dict[str, Any],
+    pipelines: list[str],
+    as_json: bool,
+) -> None:
     """Check everything that the workflow needs, and name the command that fixes each problem.
 
     Red findings stop the workflow, yellow ones are warnings. The exit status is 1 if any finding is red.
     """
-    findings = examine(metadata.project_path, lambda: open_project(metadata, env), profile, warn)
+    log_in = partial(connect, profile, warn)
+    findings = examine(metadata, lambda: open_project(metadata, env), log_in, params, pipelines)
     findings += [Finding("plugins", Level.YELLOW, each.explained()) for each in other_plugins.found()]
     if as_json:
         say_json([{**asdict(each), "level": each.level.value} for each in findings])

@@ -26,14 +26,17 @@ if TYPE_CHECKING:
 _CANCEL_SECONDS = 5.0
 
 
-def record_printer(project: ProjectOnWorkspace, *, err: bool = False) -> Callable[[Record], None]:
+def record_printer(
+    project: ProjectOnWorkspace, *, err: bool = False, splits: bool = True
+) -> Callable[[Record], None]:
     """Return a function that prints a record of a run log, with local paths.
 
     Args:
         project: The project.
         err: Print to stderr, since stdout is for JSON.
+        splits: Print to stderr what the run printed there, else to stdout.
     """
-    show = log_printer(terminal=sys.stdout.isatty() and not err, err=err)
+    show = log_printer(terminal=sys.stdout.isatty() and not err, err=err, splits=splits)
     return lambda record: show(project.local_paths.in_record(record))
 
 

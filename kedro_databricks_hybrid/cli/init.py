@@ -92,7 +92,7 @@ def init(
     elif not steps:
         say("Everything is already prepared; nothing was changed.")
     else:
-        commit = "commit these files, then " if files else ""
+        commit = "git add -A, commit, then " if files else ""
         say(f"Next: {commit}kedro databricks push{workspace.flags}")
     if as_json:
         said = [step.would if dry_run else step.did for step in steps]

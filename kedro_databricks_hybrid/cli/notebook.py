@@ -64,7 +64,9 @@ def content_for(project: Project) -> project_notebook.Content:
     root = project.metadata.project_path
     found = local_requirements(root)
     file = str(found.path) if found and found.is_for_pip else None
-    ready = bool(found and scaffold.is_required(found)) or scaffold.uses_our_loader()
+    ready = bool(found and scaffold.is_required(found)) or scaffold.uses_our_loader(
+        project.metadata.package_name
+    )
     return project_notebook.Content(file, project.env, takes_jobs=ready)
 
 

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from kedro.framework.cli.utils import _split_params, split_string
 
 from kedro_databricks_hybrid.errors import HybridError, MachineError
 from kedro_databricks_hybrid.git.unsafe_names import shown
@@ -84,6 +85,26 @@ def env_option(function: Function) -> Function:
         envvar="KEDRO_ENV",
         help="Kedro env whose databricks.yml applies; `databricks` by default if the project has it.",
     )(function)
+
+
+def catalog_options(function: Function) -> Function:
+    """Add --params and --pipelines, which change what is read from the catalog."""
+    params = click.option(
+        "--params",
+        metavar="PARAMS",
+        type=click.UNPROCESSED,
+        default="",
+        callback=_split_params,
+        help="Parameters as for `kedro run --params`, for ${runtime_params:} in the catalog.",
+    )
+    pipelines = click.option(
+        "--pipelines",
+        metavar="NAMES",
+        default="",
+        callback=split_string,
+        help="Data of these pipelines only.",
+    )
+    return params(pipelines(function))
 
 
 def json_option(function: Function) -> Function:

@@ -9,8 +9,8 @@ import logging
 import sys
 import time
 from contextlib import contextmanager
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,12 +30,13 @@ _CLEAR_LINE = "\r\x1b[K"
 _NAMES_SHOWN = 5
 
 
-def log_printer(*, terminal: bool, err: bool = False) -> Callable[[Record], None]:
+def log_printer(*, terminal: bool, err: bool = False, splits: bool = False) -> Callable[[Record], None]:
     """Return a function that prints one record of a run log.
 
     Args:
         terminal: Print in Kedro's columns and colours.
         err: Print to stderr instead of stdout.
+        splits: Print to stderr what the run printed there, as a local run does.
     """
     show_log = _rich_printer() if terminal else partial(_print_plain, err=err)
     in_line = False  # whether the last output did not end its line
@@ -43,7 +44,7 @@ def log_printer(*, terminal: bool, err: bool = False) -> Callable[[Record], None
     def show(record: Record) -> None:
         nonlocal in_line
         if record["event"] == "output":
-            click.echo(record["text"], nl=False, err=err)
+            click.echo(record["text"], nl=False, err=err or (splits and record["stream"] == "stderr"))
             in_line = not record["text"].endswith("\n")
         elif record["event"] in {"log", "end"}:
             if in_line:
@@ -87,24 +88,33 @@ def _with_size(name: str, size: int | None) -> str:
 
 def _print_plain(record: Record, *, err: bool) -> None:
     when = time.strftime("%x %X", time.localtime(record["t"]))
-    level = logging.getLevelName(record["level"])
+    level = _level_name(record)
     source = f"{record['path'].rpartition('/')[2]}:{record['line']}"
-    click.echo(f"[{when}] {level:<8} {record['message']}  {source}", err=err)
+    shown = {"show_time": True, "show_level": True, "show_path": True, **record.get("columns", {})}
+    start = (f"[{when}] " if shown["show_time"] else "") + (f"{level:<8} " if shown["show_level"] else "")
+    end = f"  {source}" if shown["show_path"] else ""
+    click.echo(f"{start}{record['message']}{end}", err=err)
     if "traceback" in record:
         click.echo(record["traceback"].rstrip(), err=err)
+
+
+def _level_name(record: Record) -> str:
+    return str(record.get("level_name") or logging.getLevelName(record["level"]))
 
 
 def _rich_printer() -> Callable[[Record], None]:
     from kedro.logging import RichHandler
     from rich.errors import MarkupError
 
-    handler = RichHandler(rich_tracebacks=False)
+    @cache
+    def handler(**columns: Any) -> RichHandler:  # noqa: ANN401 - the options of rich's handler
+        return RichHandler(rich_tracebacks=False, **columns)
 
     def show(record: Record) -> None:
         attributes = {
             "name": record["name"],
             "levelno": record["level"],
-            "levelname": logging.getLevelName(record["level"]),
+            "levelname": _level_name(record),
             "msg": record.get("template", record["message"]),
             "args": tuple(record.get("args", ())),
             "created": record["t"],
@@ -112,13 +122,17 @@ def _rich_printer() -> Callable[[Record], None]:
             "filename": record["path"].rpartition("/")[2],
             "lineno": record["line"],
         }
-        if "rich_format" in record:
-            attributes["rich_format"] = record["rich_format"]
+        attributes |= {
+            name: record[name] for name in ("rich_format", "markup", "highlighter") if name in record
+        }
+        columns = dict(record.get("columns", {}))
+        if "time_format" in columns:
+            columns["log_time_format"] = columns.pop("time_format")
         try:
-            handler.handle(logging.makeLogRecord(attributes))
+            handler(**columns).handle(logging.makeLogRecord(attributes))
         except (MarkupError, TypeError, ValueError):  # it only looks like markup or a template
             plain = {**attributes, "msg": record["message"], "args": (), "markup": False}
-            handler.handle(logging.makeLogRecord(plain))
+            handler(**columns).handle(logging.makeLogRecord(plain))
         if "traceback" in record:
             click.echo(record["traceback"].rstrip())
 

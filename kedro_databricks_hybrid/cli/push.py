@@ -11,6 +11,7 @@ import click
 from kedro_databricks_hybrid.cli import layout
 from kedro_databricks_hybrid.cli.options import (
     Command,
+    catalog_options,
     env_option,
     json_option,
     profile_option,
@@ -26,6 +27,7 @@ from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import ConnectionFailedError, GitError
 from kedro_databricks_hybrid.git import work_in_progress
 from kedro_databricks_hybrid.project import git_source
+from kedro_databricks_hybrid.project import settings as databricks_yml
 from kedro_databricks_hybrid.project.project import open_project
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ _SHOWN = 5
 @click.command(cls=Command)
 @profile_option
 @env_option
+@catalog_options
 @click.option("--no-data", is_flag=True, help="Push only the code.")
 @click.option(
     "--all-data", is_flag=True, help="Push the whole data folder, not only what the pipelines read."
@@ -64,6 +67,8 @@ def push(
     metadata: ProjectMetadata,
     profile: str | None,
     env: str | None,
+    params: dict[str, Any],
+    pipelines: list[str],
     no_data: bool,
     all_data: bool,
     branch: str | None,
@@ -80,10 +85,11 @@ def push(
     Pushes the branch to its Git remote, checks it out in the Git folder on Databricks (creating the folder if
     it does not exist), verifies that the folder holds this commit, and uploads the input data that changed.
     """
-    if no_data and all_data:
-        raise click.UsageError("--no-data and --all-data exclude each other.")
+    if sum(map(bool, (no_data, all_data, pipelines))) > 1:
+        raise click.UsageError("--no-data, --all-data and --pipelines exclude each other.")
     opened = open_project(metadata, env)
-    push_data: PushData = None if no_data else partial(_push_data, everything=all_data, dry_run=dry_run)
+    options = {"params": params, "pipelines": pipelines, "everything": all_data, "dry_run": dry_run}
+    push_data: PushData = None if no_data else partial(_push_data, options=options)
     if opened.syncs_files:
         if branch or wip or save or force or (watch and dry_run):
             raise click.UsageError("With code.sync: files, push sends the working tree as it is.")
@@ -96,6 +102,8 @@ def push(
     else:
         source = git_source.source(opened.repository, opened.settings.code, branch)
         _refuse_unsupported(opened.repository, source.commit.sha)
+        if not wip and opened.env != databricks_yml.LOCAL_ENV:
+            opened.require_env_in(source.commit.sha)
         project = opened.on(connect(profile, warn))
         git_source.refuse_unreachable(source, project.workspace)
         if push_data:
@@ -210,11 +218,10 @@ def warn_of_edits(project: Project) -> None:
         )
 
 
-def _push_data(project: ProjectOnWorkspace, *, everything: bool, dry_run: bool) -> dict[str, Any]:
+def _push_data(project: ProjectOnWorkspace, options: dict[str, Any]) -> dict[str, Any]:
     from kedro_databricks_hybrid.cli import data_push
 
-    options = data_push.PushOptions(everything=everything, dry_run=dry_run)
-    return data_push.push_data(project, options)
+    return data_push.push_data(project, data_push.PushOptions(**options))
 
 
 def _push_files(project: ProjectOnWorkspace, *, watch: bool) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
-from kedro_databricks_hybrid.cli import layout, run_job
+from kedro_databricks_hybrid.cli import layout, run_checks, run_job
 from kedro_databricks_hybrid.cli.follow import follow, record_printer, report, starting
 from kedro_databricks_hybrid.cli.options import Command, profile_option, say, warn
 from kedro_databricks_hybrid.cli.push import push, warn_of_edits
@@ -94,7 +94,8 @@ def run(
     opened = open_project(metadata, options["env"])
     options["env"] = opened.env
     if push_first:
-        ctx.invoke(push, profile=profile, env=opened.env)
+        names = run_checks.pipelines_of(options)
+        ctx.invoke(push, profile=profile, env=opened.env, params=options["params"], pipelines=names)
         opened = open_project(metadata, options["env"])  # push may have asked for the data root
     if by_connect:
         connect_options = ConnectOptions(profile, clusters.SERVERLESS if serverless else cluster_name)
@@ -104,12 +105,15 @@ def run(
     project = layout.with_data_root(opened.on(workspace))
     root = project.data_root
     code = project.code()
+    project.require_env_in(code.sha)
+    run_checks.refuse_unknown_names(project, code, options)
     tell = (lambda line: click.echo(line, err=True)) if as_json else say
     compute_options = ComputeOptions(cluster_name, serverless, as_job)
     choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))
     refuse_out_of_reach(choice, root)
     launch = _Launch(project, code, choice, tell)
     launch.describe()
+    run_checks.warn_of_missing_inputs(project, choice, options)
     run_id = new_run_id()
     with starting():
         started = launch.start(run_id, options, fresh=fresh, seconds=timeout)
@@ -208,6 +212,7 @@ class _Launch:
                 "data_root": tree.root,
                 **description,
             },
+            prefix=self.project.repository.prefix,
         )
 
     def _is_running(self, run_id: str) -> bool:

@@ -53,7 +53,7 @@ def logs(metadata: ProjectMetadata, profile: str | None, env: str | None, run_id
     project = open_project(metadata, env).on(connect(profile, warn))
     found = history.find(project.data_tree, run_id, project.workspace.user)
     reader = found.started(project.workspace, project.data_tree).reader
-    show = record_printer(project)
+    show = record_printer(project, splits=False)
     outcome = Outcome()
     while (records := reader.records()) is not None:
         for record in records:

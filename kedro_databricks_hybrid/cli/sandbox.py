@@ -29,6 +29,7 @@ FAULT_EFFECTS = (
 )
 _KERNELS = {
     "namespace": "Its kernels are namespace kernels.",
+    "bubblewrap": "Its kernels are namespace kernels, created by bubblewrap.",
     "portable": "Its kernels are portable: statically linked programs do not see /Workspace and /dbfs.",
     "none": "It cannot run code: `kedro databricks doctor` names what to install.",
 }
@@ -52,9 +53,10 @@ def sandbox() -> None:
 @_LIKE
 @click.option(
     "--kernels",
-    type=click.Choice(["namespace", "portable"]),
-    help="How notebooks see /Workspace, /dbfs and /Volumes: by Linux namespaces (the default if this machine "
-    "allows them), or by a library that needs no privileges.",
+    type=click.Choice(["namespace", "bubblewrap", "portable"]),
+    help="How notebooks see /Workspace, /dbfs and /Volumes: by Linux namespaces, which the sandbox or "
+    "bubblewrap creates, or by a library that needs no privileges; by default the first that this machine "
+    "allows.",
 )
 def start(port: int | None, like: str | None, kernels: str | None) -> None:
     """Start the sandbox; if it is already running, only apply --like."""

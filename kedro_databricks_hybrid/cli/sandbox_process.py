@@ -47,7 +47,8 @@ def start(port: int | None, like: str | None = None, kernels: str | None = None)
     Args:
         port: Port on 127.0.0.1; None selects the port of the last start, or a free one.
         like: The kind of workspace, such as `free-edition`; None keeps the kind of the last start.
-        kernels: The kind of its kernels, `namespace` or `portable`; None for what this machine allows.
+        kernels: The kind of its kernels: `namespace`, `bubblewrap`, `portable`, or None for the first of
+            them that this machine allows.
 
     Raises:
         SandboxError: A package is not installed, or the process ended; the message has its last line.

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json, warn
+from kedro_databricks_hybrid.cli.options import (
+    Command,
+    catalog_options,
+    env_option,
+    profile_option,
+    say,
+    say_json,
+    warn,
+)
 from kedro_databricks_hybrid.cli.output import first_names, with_count
 from kedro_databricks_hybrid.databricks import clusters, git_folder, git_folder_edits
 from kedro_databricks_hybrid.databricks.workspace import connect
@@ -25,7 +33,7 @@ from kedro_databricks_hybrid.project.project import open_project
 from kedro_databricks_hybrid.transfer.plan import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import PurePosixPath
 
     from kedro.framework.startup import ProjectMetadata
@@ -39,9 +47,17 @@ _NO_ANSWER = (ConnectionFailedError, SandboxError, UnexpectedAnswerError)
 @click.command(cls=Command)
 @profile_option
 @env_option
+@catalog_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def status(metadata: ProjectMetadata, profile: str | None, env: str | None, as_json: bool) -> None:
+def status(
+    metadata: ProjectMetadata,
+    profile: str | None,
+    env: str | None,
+    params: dict[str, Any],
+    pipelines: list[str],
+    as_json: bool,
+) -> None:
     """Compare code and data on this machine and on Databricks, without changing anything.
 
     The exit status is 1 if the workspace did not answer, or not as its API documents.
@@ -50,7 +66,8 @@ def status(metadata: ProjectMetadata, profile: str | None, env: str | None, as_j
     local = _local(project)
     if not as_json:
         _show(local)
-    sections = _remote_sections(project.on(connect(profile, warn)))
+    on_workspace = project.on(connect(profile, warn))
+    sections = _remote_sections(on_workspace, lambda: _data(on_workspace, params, pipelines))
     if as_json:
         say_json({each.name: each.document for each in (local, *sections)})
     else:
@@ -108,7 +125,7 @@ def _local(project: Project) -> Section:
     return Section("here", lines, document)
 
 
-def _remote_sections(project: ProjectOnWorkspace) -> list[Section]:
+def _remote_sections(project: ProjectOnWorkspace, ask_data: Callable[[], Section]) -> list[Section]:
     """Ask the Git remote and Databricks at the same time; a section that fails shows its error."""
     asked: dict[str, Callable[[], Section]] = {
         "Git remote": lambda: _remote(project),
@@ -117,7 +134,7 @@ def _remote_sections(project: ProjectOnWorkspace) -> list[Section]:
         "last run": lambda: _last_run(project),
     }
     waiting = [start(partial(_or_error, name, ask)) for name, ask in asked.items()]
-    data = _or_error("data", lambda: _data(project))  # it loads the project: not in a thread
+    data = _or_error("data", ask_data)  # it loads the project: not in a thread
     found = [future.result() for future in waiting]
     return [*found[:2], data, *found[2:]]
 
@@ -204,17 +221,16 @@ def _last_run(project: ProjectOnWorkspace) -> Section:
     )
 
 
-def _data(project: ProjectOnWorkspace) -> Section:
+def _data(project: ProjectOnWorkspace, params: Mapping[str, Any], pipelines: Collection[str]) -> Section:
     from pathlib import PurePosixPath
 
-    from kedro_databricks_hybrid.project import datasets
     from kedro_databricks_hybrid.project.project import in_data
     from kedro_databricks_hybrid.transfer import local
     from kedro_databricks_hybrid.transfer.pull import Pull
 
     root = project.data_tree.root
     pairs = Pull(project.data_tree, project.data, project.data_key).pairs([PurePosixPath()])
-    known = datasets.of_project(project.metadata)
+    known = project.catalog(params, pipelines).data()
     inputs, results = (
         {local.inside(project.data, path) for path in in_data(project.data, paths)}
         for paths in (known.inputs, known.results)
@@ -223,14 +239,18 @@ def _data(project: ProjectOnWorkspace) -> Section:
     upload = _in_state(clear, inputs, State.ONLY_HERE, State.CHANGED_HERE)
     download = _in_state(clear, results, State.ONLY_THERE, State.CHANGED_THERE)
     conflict = _in_state(clear, inputs | results, State.CHANGED_BOTH)
+    missing = project.missing_inputs(known)
     lines = [
         f"{len(upload)} to upload, {len(download)} to download, {len(conflict)} in conflict; {root}",
         *(f"{what}: {first_names(paths)}" for what, paths in
           (("upload", upload), ("download", download), ("conflict", conflict)) if paths),
+        *([f"missing here and there: {first_names(missing)}"] if missing else []),
+        *(f"unknown: the data of {module}, which cannot be imported here ({error})"
+          for module, error in known.unknown.items()),
     ]  # fmt: skip
-    return Section(
-        "data", lines, {"root": root, "upload": upload, "download": download, "conflict": conflict}
-    )
+    document = {"root": root, "upload": upload, "download": download, "conflict": conflict}
+    names = [each.dataset for each in missing]
+    return Section("data", lines, {**document, "missing": names, "unknown": dict(known.unknown)})
 
 
 def _in_state(pairs: list[Pair], below: set[PurePosixPath], *states: State) -> list[str]:

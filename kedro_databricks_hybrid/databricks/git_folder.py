@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # The error message of a checkout that would lose edits; its status and error code are not documented.
 _DIRTY = re.compile(r"conflict|uncommitted|local changes|would be overwritten", re.IGNORECASE)
+# In the message if a clone stops in the middle, which leaves a Git folder with a commit but without files.
+_INCOMPLETE = "Repo may be incomplete"
 _READ_BACK_SECONDS = 10.0
 _NO_SUCH_BRANCH = "kedro-hybrid/no-such-branch"
 # Databricks' message if the remote denies access; a private repository is also reported as missing.
@@ -123,8 +125,14 @@ def create(workspace: Workspace, path: PurePosixPath, *, url: str, provider: str
     try:
         with _hinted(workspace, url, str(path)), translated(f"clone {url} into the Git folder {path}"):
             repo = workspace.client.repos.create(url=url, provider=provider, path=_repos_path(path))
-    except (WorkspaceError, ConnectionFailedError):
-        if created := _created_nevertheless(workspace, path):
+    except (WorkspaceError, ConnectionFailedError) as error:
+        created = _created_nevertheless(workspace, path)
+        if created and _INCOMPLETE in error.message:
+            _delete_incomplete(workspace, created)
+            raise WorkspaceError(
+                error.message, hint="The incomplete Git folder was deleted; try again."
+            ) from error
+        if created:
             return created
         raise
     made = GitFolder(repo.id or 0, path, repo.branch or None, repo.head_commit_id or None, repo.url or url)
@@ -141,6 +149,12 @@ def _created_nevertheless(workspace: Workspace, path: PurePosixPath) -> GitFolde
     except HybridError:
         return None
     return found if found and found.sha else None
+
+
+def _delete_incomplete(workspace: Workspace, folder: GitFolder) -> None:
+    """Delete a Git folder that a failed clone left, as nothing tells later that files are missing in it."""
+    with translated(f"delete the incomplete Git folder {folder.path}"):
+        workspace.client.repos.delete(folder.repo_id)
 
 
 @dataclass(frozen=True)

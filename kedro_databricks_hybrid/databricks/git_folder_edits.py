@@ -102,12 +102,15 @@ def read(
         wanted = {path: each for path, each in found.items() if path not in ignored}
         read_all = run_all(lambda item: _content(workspace, *item), list(wanted.items()))
         contents = dict(zip(wanted, read_all, strict=True))
-        changed = {
-            path: content
-            for path, content in contents.items()
-            if not (path in links.texts and links.is_file(path, content, contents))
-            and (path not in tracked or not scratch.is_same(path, content, tracked[path], wanted[path]))
-        }
+        changed = {}
+        for path, content in contents.items():
+            if path in links.texts and links.is_file(path, content, contents):
+                continue
+            edited = (
+                scratch.edited(path, content, tracked[path], wanted[path]) if path in tracked else content
+            )
+            if edited is not None:
+                changed[path] = edited
         asked = [path for path in changed if judge(path) is Verdict.ASK]
         asked = [path for path in asked if not _is_here(repository.top / path, changed[path])]
         left_out = asked if asked and not may_take(asked) else []
@@ -174,16 +177,20 @@ class _Scratch:
         )
         return set(result.stdout.decode("utf-8", "surrogateescape").split("\0")) - {""}
 
-    def is_same(self, path: str, content: bytes, committed: str, found: _Object) -> bool:
-        """Tell whether a file has the commit's content; notebooks may be formatted differently."""
+    def edited(self, path: str, content: bytes, committed: str, found: _Object) -> bytes | None:
+        """Return a file's new content, None if it is the commit's; notebooks may be formatted differently."""
         digest = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
         digest.update(content)
         if digest.hexdigest() == committed:
-            return True
+            return None
         if found.kind != "NOTEBOOK":
-            return False
-        result = self._repository.run("cat-file", "blob", committed)
-        return _same_notebook(path, result.stdout, content)
+            return content
+        before = self._repository.run("cat-file", "blob", committed).stdout
+        if _same_notebook(path, before, content):
+            return None
+        is_source = not path.endswith(".ipynb")
+        # Databricks exports source without a newline at the end.
+        return content.rstrip(b"\n") + b"\n" if is_source and before.endswith(b"\n") else content
 
     def write(self, changed: dict[str, bytes], deleted: list[str]) -> str:
         """Add edits to the index and return the id of the resulting tree."""

@@ -27,6 +27,10 @@ MARK = ".kedro-hybrid-files.json"
 
 _MARK = Object({"files": {str: str}}, {"sha": str})
 
+# The mark of a comment in the languages of notebooks, by the extension of their source files.
+_COMMENTS = {".py": "#", ".r": "#", ".sql": "--", ".scala": "//"}
+_NOTEBOOKS = {*_COMMENTS, ".ipynb"}
+
 
 @dataclass(frozen=True)
 class Mirrored:
@@ -152,8 +156,11 @@ def sync(workspace: Workspace, path: PurePosixPath, repository: Repository, snap
     _write_mark(workspace, path, Mirrored(None, {**known.files, **dict.fromkeys((*changed, *gone), "")}))
     _make_folders(workspace, sorted({(path / name).parent for name in changed}))
     run_all(lambda name: _delete(workspace, path / name), gone)
-    run_all(lambda name: _send(workspace, path / name, _blob(repository, wanted[name])), changed)
-    _prove(workspace, path, changed)
+    notebooks = run_all(lambda name: _send_blob(workspace, path / name, repository, wanted[name]), changed)
+    listed = _prove(workspace, path, changed)
+    for name, is_notebook in zip(changed, notebooks, strict=True):
+        if name in known.files and (is_notebook or _is_only_source(PurePosixPath(name), wanted)):
+            _delete_former(workspace, path / name, listed, is_notebook=is_notebook)
     _write_mark(workspace, path, Mirrored(snapshot.commit.sha, wanted))
     return difference
 
@@ -167,8 +174,12 @@ def _files(repository: Repository, sha: str) -> dict[str, str]:
     return found
 
 
-def _blob(repository: Repository, blob: str) -> bytes:
-    return repository.run("cat-file", "blob", blob).stdout
+def _send_blob(workspace: Workspace, address: PurePosixPath, repository: Repository, blob: str) -> bool:
+    """Send a file of the repository, and return whether Databricks makes it a notebook."""
+    content = repository.run("cat-file", "blob", blob).stdout
+    _send(workspace, address, content)
+    comment = _COMMENTS.get(address.suffix.lower())
+    return comment is not None and content.startswith(f"{comment} Databricks notebook source".encode())
 
 
 def _refuse_foreign(workspace: Workspace, path: PurePosixPath) -> None:
@@ -228,17 +239,42 @@ def _delete(workspace: Workspace, address: PurePosixPath) -> None:
             pass
 
 
-def _prove(workspace: Workspace, path: PurePosixPath, sent: list[str]) -> None:
-    """Verify that every file that was sent is listed in its folder."""
+def _prove(workspace: Workspace, path: PurePosixPath, sent: list[str]) -> dict[PurePosixPath, str]:
+    """Verify that every file that was sent is listed, and return the types of what is in these folders."""
+    from databricks.sdk.service.workspace import ObjectType
 
-    def names(folder: PurePosixPath) -> set[str]:
+    def types(folder: PurePosixPath) -> dict[PurePosixPath, str]:
         with translated(f"list {folder}"):
             listed = list(workspace.client.workspace.list(str(folder)))
-        return {PurePosixPath(str(each.path)).name for each in listed}
+        return {
+            folder / PurePosixPath(str(each.path)).name: (each.object_type or ObjectType.FILE).value
+            for each in listed
+        }
 
     folders = sorted({(path / name).parent for name in sent})
-    there = dict(zip(folders, run_all(names, folders), strict=True))
-    for name in sent:
-        address = path / name
-        if there[address.parent].isdisjoint({address.name, address.stem}):
+    found = {address: kind for each in run_all(types, folders) for address, kind in each.items()}
+    for address in (path / name for name in sent):
+        if found.keys().isdisjoint({address, address.with_suffix("")}):
             raise WorkspaceError(f"{address} was sent, but Databricks does not show it.", hint="Push again.")
+    return found
+
+
+def _is_only_source(name: PurePosixPath, names: Iterable[str]) -> bool:
+    """Tell whether no other file can be the notebook that a file would be."""
+    others = (PurePosixPath(other) for other in names)
+    return not any(
+        other != name and other.with_suffix("") == name.with_suffix("") and other.suffix in _NOTEBOOKS
+        for other in others
+    )
+
+
+def _delete_former(
+    workspace: Workspace, address: PurePosixPath, listed: dict[PurePosixPath, str], *, is_notebook: bool
+) -> None:
+    """Delete the file or notebook that a file was before it became the other; the workspace keeps both."""
+    notebook = address.with_suffix("")
+    if (listed.get(address), listed.get(notebook)) != ("FILE", "NOTEBOOK"):
+        return
+    former = address if is_notebook else notebook
+    with translated(f"delete {former}"):
+        workspace.client.workspace.delete(str(former))

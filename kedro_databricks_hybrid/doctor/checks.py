@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.doctor import machine
 from kedro_databricks_hybrid.doctor import project as of_project
 from kedro_databricks_hybrid.doctor import workspace as of_workspace
@@ -14,9 +13,10 @@ from kedro_databricks_hybrid.errors import HybridError
 from kedro_databricks_hybrid.parallel import start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
     from concurrent.futures import Future
-    from pathlib import Path
+
+    from kedro.framework.startup import ProjectMetadata
 
     from kedro_databricks_hybrid.databricks.workspace import Workspace
     from kedro_databricks_hybrid.project.project import Project, ProjectOnWorkspace
@@ -25,24 +25,26 @@ if TYPE_CHECKING:
 
 
 def examine(
-    project_path: Path,
+    metadata: ProjectMetadata,
     open_project: Callable[[], Project],
-    profile: str | None,
-    report: Callable[[str], None],
+    log_in: Callable[[], Workspace],
+    params: Mapping[str, Any],
+    pipelines: Collection[str],
 ) -> list[Finding]:
     """Run every check.
 
     Args:
-        project_path: The folder of the Kedro project.
+        metadata: Kedro's description of the project.
         open_project: Opens the project; may raise a HybridError.
-        profile: The profile to log in with.
-        report: Called with one line when the workspace stops answering, and when it answers again.
+        log_in: Connects to the workspace; may raise a HybridError.
+        params: The parameters of `--params`, for the catalog.
+        pipelines: The pipelines whose inputs are checked; none means all.
 
     Returns:
         The findings, in the order in which a new user fixes them.
     """
-    logging_in = start(partial(connect, profile, report))
-    groups = [_start(_of_machine(project_path))]
+    logging_in = start(log_in)
+    groups = [_start(_of_machine(metadata))]
     project, broken = _opened(open_project)
     if project:
         groups.append(_start(_of_project(project)))
@@ -53,17 +55,22 @@ def examine(
         groups.append(_start(_of_workspace(workspace)))
         if project:
             groups.append(_start(_of_both(project.on(workspace))))
+    data: list[Finding] = []
+    if workspace and project:  # it imports the project: not in a thread
+        on_workspace = project.on(workspace)
+        data = _checked("inputs", lambda: of_project.inputs(on_workspace, params, pipelines))
     found = [future.result() for group in groups for future in group]
-    return [*broken, *no_login, *(finding for findings in found for finding in findings)]
+    return [*broken, *no_login, *(finding for findings in found for finding in findings), *data]
 
 
-def _of_machine(project_path: Path) -> dict[str, Check]:
+def _of_machine(metadata: ProjectMetadata) -> dict[str, Check]:
+    project_path = metadata.project_path
     return {
         "versions": machine.versions,
         "Java": machine.spark_and_java,
         "sandbox": machine.sandbox_kernels,
         "telemetry": lambda: machine.telemetry(project_path),
-        "settings.py": of_project.config_loader,
+        "settings.py": lambda: of_project.config_loader(metadata.package_name),
         "requirements": lambda: of_project.requirements(project_path),
     }
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
 from kedro_databricks_hybrid.sandbox import connection
+from kedro_databricks_hybrid.sandbox.kernel import kinds
 from kedro_databricks_hybrid.spark import java
 
 if TYPE_CHECKING:
@@ -46,10 +47,10 @@ def spark_and_java() -> Finding:
 
 
 def sandbox_kernels() -> Finding:
-    """Show whether the sandbox is running, and with which kind of kernels."""
+    """Show whether the sandbox is running, and which kind of kernels it uses or would use."""
     found = connection.read()
     if found is None:
-        return green("sandbox", "not running")
+        return _kernels_to_use()
     if found.kernels == connection.NO_KERNELS:
         return red(
             "sandbox",
@@ -57,6 +58,15 @@ def sandbox_kernels() -> Finding:
             "pip install ziglang && kedro databricks sandbox stop && kedro databricks sandbox start",
         )
     return green("sandbox", f"running, with {found.kernels} kernels")
+
+
+def _kernels_to_use() -> Finding:
+    if importlib.util.find_spec("jupyter_client") is None:
+        return green("sandbox", "not installed")
+    kernels = kinds.chosen()
+    if kernels.refusal:
+        return yellow("sandbox", f"not running; it would run no code: {' '.join(kernels.refusal.split())}")
+    return green("sandbox", f"not running; it would use {kernels.kind} kernels")
 
 
 def telemetry(project: Path) -> Finding:

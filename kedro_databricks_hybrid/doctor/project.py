@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
 from kedro_databricks_hybrid.git.repository import error_summary, is_local
@@ -10,16 +10,17 @@ from kedro_databricks_hybrid.project import git_source, runtimes, scaffold
 from kedro_databricks_hybrid.project.requirements import DISTRIBUTION, local_requirements
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from kedro_databricks_hybrid.project.project import Project
+    from kedro_databricks_hybrid.project.project import Project, ProjectOnWorkspace
 
 _REMOTE_SECONDS = 4.0
 
 
-def config_loader() -> Finding:
+def config_loader(package: str) -> Finding:
     """Check whether settings.py sets the config loader that maps the catalog to Databricks."""
-    if scaffold.uses_our_loader():
+    if scaffold.uses_our_loader(package):
         return green("settings.py", "CONFIG_LOADER_CLASS is DatabricksConfigLoader")
     return red(
         "settings.py",
@@ -63,6 +64,27 @@ def packages(project_path: Path, runtime: str) -> Finding:
     if not clash:
         return green("packages", f"the requirements fit the versions in {shown}")
     return yellow("packages", "; ".join(each.reason for each in clash), clash[0].fix)
+
+
+def inputs(
+    project: ProjectOnWorkspace, params: Mapping[str, Any], pipelines: Collection[str]
+) -> list[Finding]:
+    """Find inputs of the pipelines that exist neither here nor at the data root."""
+    known = project.catalog(params, pipelines).data()
+    root = project.data_tree.root
+    found = [
+        yellow(
+            "inputs", f"{module} cannot be imported here, so the data of its pipelines are unknown: {error}"
+        )
+        for module, error in known.unknown.items()
+    ]
+    if missing := project.missing_inputs(known):
+        listed = ", ".join(map(str, missing))
+        return [
+            *found,
+            yellow("inputs", f"neither here nor in {root}: {listed}", "Add them, or edit the catalog"),
+        ]
+    return [*found, green("inputs", f"all {len(known.named_inputs)} are here or in {root}")]
 
 
 def remote(project: Project) -> Finding:

@@ -96,7 +96,7 @@ class Repository:
         if commit is None:
             raise GitError(
                 "This repository has no commit yet, and Databricks runs commits.",
-                hint="Run `git add . && git commit`.",
+                hint="Run `git add -A && git commit`.",
             )
         return commit
 
@@ -185,6 +185,10 @@ class Repository:
             return None
         found = [line.split("\t", 1) for line in _text(result.stdout).splitlines() if "\t" in line]
         return {name.removesuffix("^{}"): sha for sha, name in found}
+
+    def has_folder(self, sha: str, path: str) -> bool:
+        """Tell whether a commit has a folder; its path is relative to the Kedro project's folder."""
+        return bool(self.run("ls-tree", sha, "--", f"{path}/").stdout)
 
     def file_at(self, sha: str, path: str) -> bytes | None:
         """Return a file's content in a commit; None if the file or the commit does not exist.

@@ -1,16 +1,21 @@
-"""Find the local paths of the datasets that the project's pipelines read and write."""
+"""Read a project's pipelines and catalog, and find the local paths of its datasets."""
 
 from __future__ import annotations
 
+import difflib
+import os
 import warnings
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.errors import TransferError
+from kedro_databricks_hybrid.errors import RunError, SettingsError, TransferError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from kedro.framework.startup import ProjectMetadata
     from kedro.io import CatalogConfigResolver
@@ -21,6 +26,8 @@ PATH_KEYS = ("filepath", "path", "filename")
 
 _IN_MEMORY = {"{default}": {"type": "kedro.io.MemoryDataset"}}
 _GLOB = frozenset("*?[")
+_NOT_IMPORTED = "An error occurred while importing the '"  # how Kedro's find_pipelines warns
+_USER = "KEDRO_DATABRICKS_USER"
 
 
 class UnknownDataError(TransferError):
@@ -28,85 +35,173 @@ class UnknownDataError(TransferError):
 
 
 @dataclass(frozen=True)
+class CatalogOptions:
+    """How to read the catalog: the options of `kedro run` that change it.
+
+    Args:
+        env: The Kedro env; None for Kedro's default.
+        params: The parameters of `--params`.
+        pipelines: The chosen pipelines; none means all.
+        user: The user's name at Databricks, for `${databricks.user:}`.
+    """
+
+    env: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    pipelines: Collection[str] = ()
+    user: str | None = None
+
+
+@dataclass(frozen=True)
 class ProjectData:
     """The local paths of the datasets in a project's pipelines; they need not exist.
 
     Args:
-        inputs: Paths that the chosen pipelines read and no pipeline writes.
+        named_inputs: Datasets with paths that the chosen pipelines read and no pipeline writes.
         outputs: Paths that the chosen pipelines write.
         results: Paths that any pipeline writes.
+        unknown: The modules with pipelines that cannot be imported here, each with its error.
     """
 
-    inputs: tuple[Path, ...]
+    named_inputs: Mapping[str, tuple[Path, ...]]
     outputs: tuple[Path, ...]
     results: tuple[Path, ...]
+    unknown: Mapping[str, str]
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Paths that the chosen pipelines read and no pipeline writes."""
+        return tuple(dict.fromkeys(path for paths in self.named_inputs.values() for path in paths))
 
 
-def of_project(metadata: ProjectMetadata, pipeline_names: Collection[str] = ()) -> ProjectData:
-    """Return the paths of a project's datasets.
+class ProjectCatalog:
+    """A project's pipelines and catalog, without credentials, which this machine may not have.
+
+    The catalog is that of the env, but with its paths in the local data folder.
 
     Args:
         metadata: The project's metadata from Kedro's CLI.
-        pipeline_names: The chosen pipelines; none means all.
+        options: How to read the catalog.
 
     Raises:
-        TransferError: The project cannot be loaded, or has no such pipeline.
+        UnknownDataError: The project cannot be loaded.
     """
-    catalog = _Catalog(metadata)
-    everything = catalog.pipelines
-    unknown = sorted(set(pipeline_names) - set(everything))
-    if unknown:
-        raise TransferError(
-            f"The project has no pipeline {', '.join(unknown)}.",
-            hint=f"It has {', '.join(sorted(everything))}.",
-        )
-    chosen = [everything[name] for name in pipeline_names] or list(everything.values())
-    written = _outputs(everything.values())
-    read = {name for pipeline in chosen for name in pipeline.inputs() if _untranscoded(name) not in written}
-    return ProjectData(
-        inputs=catalog.paths(read),
-        outputs=catalog.paths(_outputs_as_named(chosen)),
-        results=catalog.paths(_outputs_as_named(everything.values())),
-    )
 
-
-def of_datasets(metadata: ProjectMetadata, names: Iterable[str]) -> tuple[Path, ...]:
-    """Return the local paths of datasets by their names in the catalog.
-
-    Raises:
-        TransferError: The project cannot be loaded.
-    """
-    return _Catalog(metadata).paths(names)
-
-
-class _Catalog:
-    """The project's catalog and pipelines, without credentials, which this machine may not have."""
-
-    def __init__(self, metadata: ProjectMetadata) -> None:
-        from kedro.framework.project import pipelines, settings
+    def __init__(self, metadata: ProjectMetadata, options: CatalogOptions) -> None:
+        from kedro.framework.project import pipelines
         from kedro.io import CatalogConfigResolver
 
         self._project = metadata.project_path
+        self._options = options
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a run shows them
-                loader = settings.CONFIG_LOADER_CLASS(
-                    conf_source=str(self._project / settings.CONF_SOURCE), **settings.CONFIG_LOADER_ARGS
-                )
+            with warnings.catch_warnings(record=True) as caught, _user(options.user):
+                warnings.simplefilter("always")
+                catalog = _without_credentials(config_loader(metadata, options, local=True)["catalog"])
                 self._resolver: CatalogConfigResolver = CatalogConfigResolver(
-                    _without_credentials(loader["catalog"]), default_runtime_patterns=_IN_MEMORY
+                    catalog, default_runtime_patterns=_IN_MEMORY
                 )
+                self._names = set(catalog)
                 self.pipelines: dict[str, Pipeline] = dict(pipelines)
         except Exception as error:  # whatever the project's own code raises
-            raise UnknownDataError(
-                f"The project cannot be loaded to find its data: {type(error).__name__}: {error}",
-                hint="Fix it, or use --no-data (only code) or --all-data (the whole data folder).",
-            ) from error
+            reason = f"{type(error).__name__}: {error}"
+            hint = "Fix it, or use --no-data (only code) or --all-data (the whole data folder)."
+            if isinstance(error, SettingsError):
+                reason, hint = error.message, error.hint or hint
+            elif "Runtime parameter" in reason:
+                hint = "Give its value with --params, as for the run."
+            message = f"The project cannot be loaded to find its data: {reason}"
+            raise UnknownDataError(message, hint=hint) from error
+        self.unknown = dict(_not_imported(str(each.message)) for each in caught if _is_about_import(each))
+
+    @property
+    def chosen(self) -> list[Pipeline]:
+        """The chosen pipelines.
+
+        Raises:
+            TransferError: The project has no such pipeline.
+        """
+        names = self._options.pipelines
+        if unknown := sorted(set(names) - set(self.pipelines)):
+            raise TransferError(
+                f"The project has no pipeline {', '.join(unknown)}.",
+                hint=_nearest(unknown[0], self.pipelines),
+            )
+        return [self.pipelines[name] for name in names] or list(self.pipelines.values())
+
+    def entries(self) -> set[str]:
+        """Return the names of the catalog's entries and patterns that the chosen pipelines use."""
+        names = {name for pipeline in self.chosen for name in pipeline.datasets()}
+        return {self._entry(name) for name in names} - {""}
+
+    def data(self) -> ProjectData:
+        """Return the paths of the datasets of the chosen pipelines.
+
+        Raises:
+            TransferError: The project has no such pipeline.
+        """
+        chosen = self.chosen
+        written = {_untranscoded(name) for name in _outputs(self.pipelines.values())}
+        read = {
+            name for pipeline in chosen for name in pipeline.inputs() if _untranscoded(name) not in written
+        }
+        found = {name: self.paths([name]) for name in sorted(read)}
+        return ProjectData(
+            named_inputs={name: paths for name, paths in found.items() if paths},
+            outputs=self.paths(_outputs(chosen)),
+            results=self.paths(_outputs(self.pipelines.values())),
+            unknown=self.unknown,
+        )
 
     def paths(self, names: Iterable[str]) -> tuple[Path, ...]:
+        """Return the local paths of datasets by their names in the catalog."""
         configs = [self._resolver.resolve_pattern(name) for name in sorted(names)]
         found = [self._project / path for config in configs for path in _paths_in(config)]
         return tuple(dict.fromkeys(each for path in found for each in self._expanded(path)))
+
+    def refuse_unknown_names(self, given: Mapping[str, Any]) -> None:
+        """Refuse options of `kedro run` that select no node, with the nearest name.
+
+        Args:
+            given: The options, by their names in Kedro's command.
+
+        Raises:
+            RunError: Kedro would refuse them.
+            TransferError: The project has no such pipeline.
+        """
+        default = [each for name, each in self.pipelines.items() if name == "__default__"]
+        chosen = self.chosen if self._options.pipelines else default
+        if not chosen:
+            return  # there is no default pipeline, as Kedro will say
+        pipeline = reduce(add, chosen)
+        node_names = {node.name for node in pipeline.nodes}
+        known: dict[str, tuple[str, str, set[str]]] = {
+            "tags": ("tags", "tag", {tag for node in pipeline.nodes for tag in node.tags}),
+            "node_names": ("node_names", "node", node_names),
+            "from_nodes": ("from_nodes", "node", node_names),
+            "to_nodes": ("to_nodes", "node", node_names),
+            "namespaces": ("node_namespaces", "namespace", {*map(str, _namespaces(pipeline))}),
+            "from_inputs": ("from_inputs", "dataset", pipeline.datasets()),
+            "to_outputs": ("to_outputs", "dataset", pipeline.datasets()),
+        }
+        selected = {
+            known[option][0]: values for option, values in given.items() if option in known and values
+        }
+        try:
+            pipeline.filter(**selected)
+        except ValueError as error:
+            for option, (_, noun, names) in known.items():
+                for name in given.get(option) or ():
+                    if name not in names:
+                        message = f"The pipeline has no {noun} {name!r}."
+                        raise RunError(message, hint=_nearest(name, names)) from error
+            message = f"These options select nothing: {' '.join(str(error).split())}"
+            raise RunError(message, hint="Choose others.") from error
+
+    def _entry(self, name: str) -> str:
+        """Return the name of a dataset's entry, which may be a pattern; empty if it has none."""
+        if name in self._names:
+            return name
+        resolver = self._resolver
+        return resolver.match_dataset_pattern(name) or resolver.match_user_catch_all_pattern(name) or ""
 
     def _expanded(self, path: Path) -> list[Path]:
         """Return the files that a pattern such as `data/01_raw/*.csv` matches, or the path itself."""
@@ -115,11 +210,84 @@ class _Catalog:
         return sorted(self._project.glob(str(path.relative_to(self._project))))
 
 
+def config_loader(metadata: ProjectMetadata, options: CatalogOptions, *, local: bool = False) -> Any:  # noqa: ANN401
+    """Return the project's config loader.
+
+    Args:
+        metadata: The project's metadata from Kedro's CLI.
+        options: How to read the catalog.
+        local: Whether DatabricksConfigLoader leaves the paths in the local data folder.
+
+    Raises:
+        SettingsError: The project's settings.py cannot be imported.
+    """
+    settings = imported_settings(metadata.package_name)
+    loader = settings.CONFIG_LOADER_CLASS(
+        conf_source=str(metadata.project_path / settings.CONF_SOURCE),
+        env=options.env,
+        runtime_params=dict(options.params),
+        **settings.CONFIG_LOADER_ARGS,
+    )
+    if local and hasattr(loader, "is_local"):
+        loader.is_local = True
+    return loader
+
+
+def imported_settings(package: str) -> Any:  # noqa: ANN401 - an object of Kedro without types
+    """Return the project's settings; without the check, Kedro would ignore a settings.py that fails.
+
+    Raises:
+        SettingsError: The project's settings.py cannot be imported.
+    """
+    from kedro.framework.project import settings, validate_settings
+
+    try:
+        validate_settings()
+    except Exception as error:  # whatever the project's own code raises
+        raise SettingsError(
+            f"{package}/settings.py cannot be imported: {type(error).__name__}: {error}.",
+            hint="Fix it, or install what it imports.",
+        ) from error
+    return settings
+
+
+@contextmanager
+def _user(name: str | None) -> Iterator[None]:
+    """Let `${databricks.user:}` stand for a user that is already known."""
+    if name is None or _USER in os.environ:
+        yield
+        return
+    os.environ[_USER] = name
+    try:
+        yield
+    finally:
+        del os.environ[_USER]
+
+
+def _is_about_import(warning: warnings.WarningMessage) -> bool:
+    return str(warning.message).startswith(_NOT_IMPORTED)
+
+
+def _not_imported(message: str) -> tuple[str, str]:
+    """Return the module of Kedro's warning about an import, and the last line of the traceback in it."""
+    return message.removeprefix(_NOT_IMPORTED).partition("'")[0], message.strip().splitlines()[-1]
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    """Return a hint that names the nearest known name, or all."""
+    if near := difflib.get_close_matches(name, known, n=1):
+        return f"Did you mean {near[0]}?"
+    return f"It has {', '.join(sorted(known)) or 'none'}."
+
+
+def _namespaces(pipeline: Pipeline) -> Iterator[str]:
+    """Yield the namespaces of a pipeline, with the outer ones of nested namespaces."""
+    for node in pipeline.nodes:
+        parts = (node.namespace or "").split(".")
+        yield from (".".join(parts[:length]) for length in range(1, len(parts) + 1))
+
+
 def _outputs(pipelines: Iterable[Pipeline]) -> set[str]:
-    return {_untranscoded(name) for name in _outputs_as_named(pipelines)}
-
-
-def _outputs_as_named(pipelines: Iterable[Pipeline]) -> set[str]:
     return {name for pipeline in pipelines for name in pipeline.all_outputs()}
 
 

@@ -12,17 +12,21 @@ from kedro_databricks_hybrid.databricks import git_folder, mirror
 from kedro_databricks_hybrid.errors import SettingsError
 from kedro_databricks_hybrid.git.repository import Repository
 from kedro_databricks_hybrid.project import settings as databricks_yml
+from kedro_databricks_hybrid.project.datasets import CatalogOptions, ProjectCatalog
+from kedro_databricks_hybrid.transfer.missing import find_missing
 from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from kedro.framework.startup import ProjectMetadata
 
     from kedro_databricks_hybrid.databricks.git_folder import GitFolder
     from kedro_databricks_hybrid.databricks.workspace import Workspace
+    from kedro_databricks_hybrid.project.datasets import ProjectData
     from kedro_databricks_hybrid.project.requirements import Requirements
     from kedro_databricks_hybrid.project.settings import Settings
+    from kedro_databricks_hybrid.transfer.missing import MissingInput
     from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
 _KEYS_WITH_PATHS = ("path", "traceback")
@@ -46,6 +50,26 @@ class Project:
     def syncs_files(self) -> bool:
         """Whether uncommitted files are what runs, instead of commits."""
         return self.settings.code.sync == "files"
+
+    def require_env_in(self, sha: str | None) -> None:
+        """Refuse a commit without the env's folder, as a run would fail on Databricks.
+
+        Args:
+            sha: The commit; one that this repository lacks is not checked.
+
+        Raises:
+            SettingsError: The folder is not in it.
+        """
+        commit = self.repository.commit(sha) if self.env and sha and not self.syncs_files else None
+        folder = f"conf/{self.env}"
+        if commit is None or self.repository.has_folder(commit.sha, folder):
+            return
+        ignored = self.repository.run("check-ignore", "--quiet", f"{folder}/{databricks_yml.FILE_NAME}")
+        force = "--force " if ignored.returncode == 0 else ""
+        raise SettingsError(
+            f"{folder} is not in the commit {commit}, and only commits reach Databricks.",
+            hint=f"Run `git add {force}{folder}`, commit, then push.",
+        )
 
     def on(self, workspace: Workspace) -> ProjectOnWorkspace:
         """Return this project together with a workspace, and so with its paths there."""
@@ -110,6 +134,24 @@ class ProjectOnWorkspace(Project):
     def attach_command(self, run_id: str) -> str:
         """Return the command that follows a run again."""
         return f"kedro databricks attach {run_id}{self.workspace.flags}"
+
+    def catalog(self, params: Mapping[str, Any], pipelines: Collection[str] = ()) -> ProjectCatalog:
+        """Read the project's pipelines and catalog.
+
+        Args:
+            params: The parameters of `--params`.
+            pipelines: The chosen pipelines; none means all.
+
+        Raises:
+            UnknownDataError: The project cannot be loaded.
+        """
+        options = CatalogOptions(self.env, params, pipelines, self.workspace.user)
+        return ProjectCatalog(self.metadata, options)
+
+    def missing_inputs(self, known: ProjectData) -> list[MissingInput]:
+        """Return the inputs of pipelines that exist neither in the local data folder nor at the data root."""
+        inputs = {name: in_data(self.data, paths) for name, paths in known.named_inputs.items()}
+        return find_missing(self.data_tree, self.data, inputs)
 
     def code(self) -> GitFolder:
         """Return the code that a run uses: the Git folder, or the mirror of the working tree.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import SettingsError
 from kedro_databricks_hybrid.project import notebook, settings, settings_py, yaml_edit
+from kedro_databricks_hybrid.project.datasets import imported_settings
 from kedro_databricks_hybrid.project.requirements import DISTRIBUTION, REQUIREMENTS_FILES, local_requirements
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def plan(project_path: Path, package: str, repository: Repository, values: Mappi
         if after != before:
             changes.append(Change(settings_file, after, "Edited"))
     except settings_py.CannotEditError as error:
-        if not uses_our_loader():
+        if not _is_known_to_use_our_loader(package):
             instructions.append(
                 f"Add to {settings_file}, which was not changed because {error}: {LOADER_LINES}"
             )
@@ -172,12 +173,21 @@ def is_required(requirements: Requirements) -> bool:
     return DISTRIBUTION in listing.names or bool(listing.unclear)
 
 
-def uses_our_loader() -> bool:
-    """Tell whether the project that Kedro has loaded uses DatabricksConfigLoader."""
-    from kedro.framework.project import settings as kedro_settings
+def uses_our_loader(package: str) -> bool:
+    """Tell whether the project that Kedro has loaded uses DatabricksConfigLoader.
 
-    loader: type = kedro_settings.CONFIG_LOADER_CLASS
+    Raises:
+        SettingsError: Its settings.py cannot be imported.
+    """
+    loader: type = imported_settings(package).CONFIG_LOADER_CLASS
     return any(base.__name__ == "DatabricksConfigLoader" for base in loader.__mro__)
+
+
+def _is_known_to_use_our_loader(package: str) -> bool:
+    try:
+        return uses_our_loader(package)
+    except SettingsError:
+        return False
 
 
 def _has_notebook(project_path: Path) -> bool:

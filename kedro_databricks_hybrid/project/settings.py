@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 FILE_NAME = "databricks.yml"
 BASE_ENV = "base"
 DATABRICKS_ENV = "databricks"
+LOCAL_ENV = "local"
 
 _LOGIN_WORDS = {"host", "token", "password", "pat", "secret", "url", "apikey"}
 _LOGIN_VALUE = re.compile(r"\bhttps?://|\bdapi[0-9a-f]{16}", re.IGNORECASE)

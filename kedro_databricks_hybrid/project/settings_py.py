@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import io
+import tokenize
 from dataclasses import dataclass
 
 MODULE = "kedro_databricks_hybrid.config_loader"
@@ -56,11 +58,19 @@ def with_loader(source: str) -> str:
     if lines and not lines[-1].endswith(("\n", "\r")):
         lines[-1] += newline
     for edit in sorted(_edits(tree), key=lambda each: each.first, reverse=True):
-        lines[edit.first : edit.end] = [f"{line}{newline}" for line in edit.text]
+        text = [*edit.text]
+        text[-1] = "  ".join([text[-1], *_comments(lines[edit.first : edit.end])])
+        lines[edit.first : edit.end] = [f"{line}{newline}" for line in text]
     edited = "".join(lines)
     if not uses_loader(edited):
         raise CannotEditError("it sets the loader in an unusual way")
     return edited
+
+
+def _comments(lines: list[str]) -> list[str]:
+    """Return the comments in the lines of a statement, such as `# noqa: E402`."""
+    tokens = tokenize.generate_tokens(io.StringIO("".join(lines)).readline)
+    return [token.string for token in tokens if token.type == tokenize.COMMENT]
 
 
 def _edits(tree: ast.Module) -> list[_Edit]:

@@ -57,7 +57,7 @@ import pathlib
 
 {driver}
 _request = json.loads(dbutils.widgets.get("{parameter}"))
-_driver["main"](_request)
+_driver.main(_request)
 _end = json.loads(pathlib.Path(_request["log_folder"], "end.json").read_text("utf-8"))
 if _end["outcome"] != "completed":
     raise RuntimeError(_end.get("error") or _end["outcome"])

@@ -8,7 +8,7 @@ import errno
 import ipaddress
 import logging
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,6 +20,8 @@ from kedro_databricks_hybrid.sandbox.clusters.routes import library_routes
 from kedro_databricks_hybrid.sandbox.clusters.routes import routes as clusters_routes
 from kedro_databricks_hybrid.sandbox.commands.routes import Contexts
 from kedro_databricks_hybrid.sandbox.connect.gateway import Connect
+from kedro_databricks_hybrid.sandbox.core.bodies import Array
+from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint
 from kedro_databricks_hybrid.sandbox.core.errors import SANDBOX_FAILED, ApiError, LegacyError, invalid
 from kedro_databricks_hybrid.sandbox.dbfs.routes import routes as dbfs_routes
 from kedro_databricks_hybrid.sandbox.faults.middleware import FaultsGate
@@ -36,16 +38,17 @@ from kedro_databricks_hybrid.sandbox.jobs.worker import JobWork
 from kedro_databricks_hybrid.sandbox.repos.credentials import routes as credential_routes
 from kedro_databricks_hybrid.sandbox.repos.routes import routes as repos_routes
 from kedro_databricks_hybrid.sandbox.secrets.routes import routes as secrets_routes
+from kedro_databricks_hybrid.sandbox.unity_catalog.routes import routes as unity_catalog_routes
 from kedro_databricks_hybrid.sandbox.volumes.routes import routes as volumes_routes
-from kedro_databricks_hybrid.sandbox.volumes.routes import unity_catalog_routes
 from kedro_databricks_hybrid.sandbox.volumes.upload_model import STORAGE_PATH
 from kedro_databricks_hybrid.sandbox.volumes.upload_routes import routes as upload_routes
+from kedro_databricks_hybrid.sandbox.workspace.conf import routes as conf_routes
 from kedro_databricks_hybrid.sandbox.workspace.routes import content_routes
 from kedro_databricks_hybrid.sandbox.workspace.routes import routes as workspace_routes
 from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -58,6 +61,7 @@ MAX_UNAUTHENTICATED_BYTES = 64 * 1024
 """The most bytes of the body of a request that is public; one with a signed address has its own limit."""
 
 _VERSION = re.compile(r"^/api/\d+\.\d+")
+_MOST_ADDRESSES = 1000
 _FULL_DISK_ERRORS = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _BAD_NAME_ERRORS = {errno.ENAMETOOLONG, errno.EINVAL, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.EILSEQ}
 
@@ -85,6 +89,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *identity_routes(sandbox),
             *workspace_routes(sandbox),
             *content_routes(sandbox),
+            *conf_routes(sandbox.store),
             *credential_routes(sandbox.git_credentials),
             *repos_routes(sandbox),
             *dbfs_routes(sandbox),
@@ -101,12 +106,13 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *connect.routes(),
             *faults_routes(sandbox.faults),
             *switch_routes(sandbox),
+            endpoint("POST", "/telemetry-ext", _drop_telemetry),
         ],
         lifespan=lifespan,
         exception_handlers={
             ApiError: _refusal,
             LegacyError: _refusal,
-            HTTPException: _no_such_endpoint,
+            HTTPException: _unknown_endpoints(),
             OSError: _file_error,
             ClientDisconnect: _gone,
             Exception: _internal_error,
@@ -213,10 +219,24 @@ async def _refusal(request: Request, error: Exception) -> Response:
     return error.response()
 
 
-async def _no_such_endpoint(request: Request, error: Exception) -> Response:
-    _LOG.warning("No API found for %s %r (%s)", request.method, request.url.path, error)
-    asked = _VERSION.sub("", request.url.path)
-    return ApiError(404, "ENDPOINT_NOT_FOUND", f"No API found for '{request.method} {asked}'").response()
+def _unknown_endpoints() -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Return a handler that refuses requests without a route, and logs each address once."""
+    logged: set[tuple[str, str]] = set()
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        address = request.method, request.url.path
+        if address not in logged and len(logged) < _MOST_ADDRESSES:
+            logged.add(address)
+            _LOG.warning("No API found for %s %r (%s)", *address, error)
+        asked = _VERSION.sub("", request.url.path)
+        return ApiError(404, "ENDPOINT_NOT_FOUND", f"No API found for '{request.method} {asked}'").response()
+
+    return refuse
+
+
+async def _drop_telemetry(protoLogs: Array) -> dict[str, Any]:  # noqa: N803 - Databricks' name
+    """Accept what the official command line reports about its use, and keep none of it."""
+    return {"errors": [], "numProtoSuccess": len(protoLogs)}
 
 
 async def _file_error(request: Request, error: Exception) -> Response:

@@ -35,7 +35,7 @@ class Connection:
     """Address and login of a running sandbox, and the process that serves it.
 
     Attributes:
-        kernels: How its notebooks see their folders: `namespace`, `portable` or `NO_KERNELS`.
+        kernels: How its notebooks see their folders: `namespace`, `bubblewrap`, `portable` or `NO_KERNELS`.
     """
 
     host: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
@@ -20,7 +21,7 @@ from kedro_databricks_hybrid.sandbox.kernel.environment import NotebookEnvironme
 from kedro_databricks_hybrid.sandbox.repos.credentials import GitCredentials
 from kedro_databricks_hybrid.sandbox.repos.model import Repos
 from kedro_databricks_hybrid.sandbox.secrets.model import Secrets
-from kedro_databricks_hybrid.sandbox.volumes.model import UnityCatalog
+from kedro_databricks_hybrid.sandbox.unity_catalog.model import UnityCatalog
 from kedro_databricks_hybrid.sandbox.workspace.model import Tree
 
 if TYPE_CHECKING:
@@ -119,7 +120,9 @@ class Sandbox:
         self.repos = Repos(self.store, layout)
         self.tree = Tree(layout.workspace, self.access, self.repos)
         self.tree.partial_git_info = self.kind.partial_git_info
-        self.unity_catalog = UnityCatalog(self.store, layout, self.user.name, self.kind.objects)
+        self.unity_catalog = UnityCatalog(
+            self.store, layout, self.metastore_id, self.user.name, self.kind.objects
+        )
         self.secrets = Secrets(self.store)
         self.notebook_accesses = NotebookAccesses()
         self.clusters = Clusters(self.store, creator=self.user.name, access_mode=self.kind.access_mode)
@@ -176,6 +179,11 @@ class Sandbox:
     def org_id(self) -> str:
         """The workspace id, made at the first start."""
         return self.settings.org_id
+
+    @property
+    def metastore_id(self) -> str:
+        """The id of the metastore of its Unity Catalog."""
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, self.org_id))
 
     @property
     def kind(self) -> Kind:

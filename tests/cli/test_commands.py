@@ -187,7 +187,8 @@ class TestDeploy:
 
     def test_a_job_for_another_env_has_another_name(self, prepared: Site) -> None:
         """The name contains the env, so two envs are two jobs."""
-        prepared.write({"conf/prod/databricks.yml": f"data:\n  root: dbfs:/{DATA}\n"})
+        prepared.commit({"conf/prod/databricks.yml": f"data:\n  root: dbfs:/{DATA}\n"})
+        prepared.git("push", "-q", "origin", "main")
         told = json.loads(prepared.call("deploy", "--dry-run", "--env=prod").stdout.splitlines()[-1])
         assert told["name"] == "tiny-shop-prod"
 

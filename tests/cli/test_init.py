@@ -32,7 +32,7 @@ def test_a_stranger_is_prepared(stranger: Site) -> None:
     said = stranger.call("init").output
     assert {line[3:] for line in stranger.git("status", "--porcelain", "-uall").splitlines()} == WRITTEN
     assert all(name in said for name in WRITTEN)
-    assert "commit these files, then kedro databricks push" in said
+    assert "git add -A, commit, then kedro databricks push" in said
     settings = (stranger.project / SETTINGS).read_text()
     assert "CONFIG_LOADER_CLASS = DatabricksConfigLoader" in settings
     assert "HOOKS = (SparkHooks(),)" in settings

@@ -11,14 +11,15 @@ import pytest
 from kedro.logging import RichHandler
 
 from kedro_databricks_hybrid.cli.output import log_printer
-from kedro_databricks_hybrid.run import driver
+from kedro_databricks_hybrid.run.driver.project_logging import LogHandler
+from kedro_databricks_hybrid.run.driver.run_log import RunLog
 
 
 def logged(folder: Path, *records: logging.LogRecord) -> list[dict[str, Any]]:
     """Send records through the driver's handler, as on a cluster, and return the records of the run log."""
-    log = driver.RunLog(str(folder))
+    log = RunLog(str(folder))
     for record in records:
-        driver.LogHandler(log).emit(record)
+        LogHandler(log).emit(record)
     log.close()
     lines = [line for file in sorted(folder.glob("*.jsonl")) for line in file.read_text("utf-8").splitlines()]
     return [json.loads(line) for line in lines][:-1]
@@ -36,6 +37,9 @@ def record_of(message: str, *args: object, **extra: object) -> logging.LogRecord
         record_of("plain words, ein Wörtchen ✓"),
         record_of("Loading [bold]data[/bold] from %s", "x"),
         record_of("Saving data to %s (%s)...", "X_train", "CSVDataset", rich_format=["dark_orange", "blue"]),
+        record_of("Running node: %s", "split([example_iris_data;parameters])", markup=False),
+        record_of("a 1 'b'", highlighter=None),
+        record_of("own level", levelno=25, levelname="NOTICE"),
     ],
 )
 def test_a_record_looks_as_it_does_in_a_local_run(

@@ -71,6 +71,21 @@ def test_a_clone_that_ends_after_its_request(site: Site) -> None:
     assert site.repo().head_commit_id == site.git("rev-parse", "HEAD")
 
 
+def test_a_clone_that_stops_in_the_middle(site: Site) -> None:
+    """What it leaves shows a commit but lacks its files: it is deleted, and never taken for the commit."""
+    blob = site.git("rev-parse", "HEAD:requirements.txt")
+    site.git("update-index", "--add", "--cacheinfo", f"100644,{blob},{'n' * 300}")
+    site.git("commit", "-q", "-m", "A name that no disk can hold")
+    site.git("push", "-q", "origin", "main")
+    said = site.call("push", "--no-data", status=1).output.replace("\n", " ")
+    assert "Repo may be incomplete" in said
+    assert "The incomplete Git folder was deleted" in said
+    assert list(site.workspace().client.repos.list()) == []
+    site.git("rm", "-q", "--cached", "n" * 300)
+    site.git("commit", "-q", "-m", "Without it")
+    assert f"Databricks has {site.repository.head()}" in site.call("push", "--no-data").output
+
+
 def test_a_git_folder_that_is_gone_while_it_is_read_back(
     pushed: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

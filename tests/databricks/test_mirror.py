@@ -80,6 +80,18 @@ def test_only_what_changed_is_sent_and_deletions_follow(filed: Site) -> None:
     assert mirrored(filed) == kept(filed)
 
 
+def test_a_file_becomes_a_notebook_and_back(filed: Site) -> None:
+    """What it was before is deleted, as the workspace keeps both; the notebook of another file is not."""
+    query = "-- Databricks notebook source\nselect 1\n"
+    for code, shown in (("1\n", "a.py"), ("# Databricks notebook source\n1\n", "a"), ("2\n", "a.py")):
+        filed.write(
+            {"notebooks/a.py": code, "notebooks/b.py": code.splitlines()[-1], "notebooks/b.sql": query}
+        )
+        filed.call("push", "--no-data")
+        listed = filed.workspace().client.workspace.list(f"{FOLDER}/notebooks")
+        assert sorted(str(each.path).rpartition("/")[2] for each in listed) == [shown, "b", "b.py"]
+
+
 def test_a_folder_that_is_not_ours_is_left(filed: Site) -> None:
     """Somebody's files there are neither overwritten nor deleted."""
     mirror(filed).mkdir()

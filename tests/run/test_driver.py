@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from kedro_databricks_hybrid.run import driver
-from kedro_databricks_hybrid.run.request import RunRequest
-from tests.project_fixtures import PACKAGE, Project, make_project
+from kedro_databricks_hybrid.errors import RunError
+from kedro_databricks_hybrid.run.driver.output import captured_output
+from kedro_databricks_hybrid.run.driver.process import forget
+from kedro_databricks_hybrid.run.driver.project_logging import project_logging
+from kedro_databricks_hybrid.run.driver.run_log import CHUNK_BYTES, RunLog
+from tests.both_ways import here, records_in, there
+from tests.project_fixtures import PACKAGE, make_project
 
 pytestmark = pytest.mark.processes
 
@@ -32,31 +33,9 @@ def register_pipelines():
 """
 
 
-def records(folder: Path) -> list[dict[str, Any]]:
-    """Return the records of a run log."""
-    lines = [line for file in sorted(folder.glob("*.jsonl")) for line in file.read_text("utf-8").splitlines()]
-    return [json.loads(line) for line in lines]
-
-
-def perform(project: Project, **options: Any) -> list[dict[str, Any]]:
-    """Run a request in a new process, as a cluster would, and return the log."""
-    root = project.path.parent / "root"
-    request = RunRequest(
-        run_id="one",
-        project_path=project.path,  # type: ignore[arg-type]
-        package_name=PACKAGE,
-        data_root=root,  # type: ignore[arg-type]
-        options={"env": None, "conf_source": None, "params": {}, "runner": None, **options},
-        user="me@example.com",
-        info={"commit": "c0ffee", "branch": "main"},
-    )
-    subprocess.run([sys.executable, "-c", request.as_command()], check=True, cwd=project.path.parent)
-    return records(root / request.log)
-
-
 def test_the_log_of_a_run(tmp_path: Path) -> None:
     """Numbered from one, nodes and datasets in order, and an end record that says completed."""
-    log = perform(make_project(tmp_path / "project"))
+    log = there(make_project(tmp_path / "project")).records
     assert [record["n"] for record in log] == list(range(1, len(log) + 1))
     assert (log[0]["event"], log[0]["commit"], log[0]["user"]) == ("run", "c0ffee", "me@example.com")
     events = [(r["event"], r.get("node")) for r in log[1:] if r["event"] not in {"log", "output"}]
@@ -74,16 +53,16 @@ def test_the_log_of_a_run(tmp_path: Path) -> None:
 def test_the_log_of_a_failure(tmp_path: Path) -> None:
     """The end record holds the project's traceback, without the driver's own frames."""
     project = make_project(tmp_path / "project").write({f"src/{PACKAGE}/pipeline_registry.py": _FAILING})
-    end = perform(project)[-1]
+    end = there(project).records[-1]
     assert end["outcome"] == "failed"
     assert end["error"] == "RuntimeError: no luck"
     assert 'raise RuntimeError("no luck")' in end["traceback"]
-    assert "driver.py" not in end["traceback"]
+    assert "run/driver/" not in end["traceback"]
 
 
 def test_an_option_that_the_clusters_kedro_lacks(tmp_path: Path) -> None:
     """It is named instead of ignored."""
-    end = perform(make_project(tmp_path / "project"), from_the_future=True)[-1]
+    end = there(make_project(tmp_path / "project"), options={"from_the_future": True}).records[-1]
     assert (
         end["error"] == "TypeError: The Kedro on the cluster has no option from_the_future; update it there."
     )
@@ -92,13 +71,13 @@ def test_an_option_that_the_clusters_kedro_lacks(tmp_path: Path) -> None:
 def test_no_bytecode_is_left_in_the_project(tmp_path: Path) -> None:
     """It would make the Git folder dirty."""
     project = make_project(tmp_path / "project")
-    perform(project)
+    there(project)
     assert list(project.path.rglob("__pycache__")) == []
 
 
 def test_a_long_log_is_cut_into_files_that_one_read_answers(tmp_path: Path) -> None:
     """No file exceeds the limit, and no record is lost or torn, from several threads at once."""
-    log = driver.RunLog(str(tmp_path / "log"))
+    log = RunLog(str(tmp_path / "log"))
 
     def add_many() -> None:
         for _ in range(500):
@@ -111,61 +90,53 @@ def test_a_long_log_is_cut_into_files_that_one_read_answers(tmp_path: Path) -> N
         thread.join()
     log.close(outcome="completed")
     files = sorted((tmp_path / "log").glob("*"))
-    assert all(file.stat().st_size <= driver.CHUNK_BYTES + 3000 for file in files)
-    assert [r["n"] for r in records(tmp_path / "log")] == list(range(1, 2002))
+    assert all(file.stat().st_size <= CHUNK_BYTES + 3000 for file in files)
+    assert [r["n"] for r in records_in(tmp_path / "log")] == list(range(1, 2002))
 
 
 def test_what_is_printed_in_a_row_is_one_record(tmp_path: Path) -> None:
     """Also without a last line break; another stream or another event begins a new one."""
-    log = driver.RunLog(str(tmp_path / "log"))
-    with driver.captured_output(log):
+    log = RunLog(str(tmp_path / "log"))
+    with captured_output(log):
         print("a", end="")  # noqa: T201
         print("b")  # noqa: T201
         print("c", end="", file=sys.stderr)  # noqa: T201
         log.add("saved", dataset="x")
         print("d", end="", file=sys.stderr)  # noqa: T201
     log.close()
-    found = [(r.get("stream"), r.get("text")) for r in records(tmp_path / "log")[:-1]]
+    found = [(r.get("stream"), r.get("text")) for r in records_in(tmp_path / "log")[:-1]]
     assert found == [("stdout", "ab\n"), ("stderr", "c"), (None, None), ("stderr", "d")]
 
 
 def test_much_output_is_cheap_and_whole(tmp_path: Path) -> None:
     """A hundred thousand lines arrive in order, in few files and records of bounded size."""
-    log = driver.RunLog(str(tmp_path / "log"))
+    log = RunLog(str(tmp_path / "log"))
     lines = [f"line {number}\n" for number in range(100_000)]
-    with driver.captured_output(log):
+    with captured_output(log):
         sys.stdout.writelines(lines)
     log.close()
-    found = [r["text"] for r in records(tmp_path / "log") if r["event"] == "output"]
+    found = [r["text"] for r in records_in(tmp_path / "log") if r["event"] == "output"]
     assert "".join(found) == "".join(lines)
     assert len(found) < 100
     assert max(file.stat().st_size for file in (tmp_path / "log").iterdir()) < 1024 * 1024
 
 
-def test_log_handlers_are_put_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """During a run, records only go to its log; afterwards the process logs as before."""
-    logger = logging.getLogger("tests.driver")
-    handler = logging.StreamHandler(sys.stdout)
-    logger.addHandler(handler)
-    log = driver.RunLog(str(tmp_path / "log"))
-    try:
-        with driver.redirected_logging(log):
-            logger.warning("inside %s", "the run")
-        logger.warning("after it")
-    finally:
-        logger.removeHandler(handler)
-        log.close()
-    printed = capsys.readouterr().out
-    assert "after it" in printed
-    assert "inside" not in printed
-    assert [r["message"] for r in records(tmp_path / "log") if r["event"] == "log"] == ["inside the run"]
+def test_logging_is_put_back(tmp_path: Path) -> None:
+    """During a run, records go to its log; afterwards the process logs as before."""
+    before = logging.root.handlers[:]
+    log = RunLog(str(tmp_path / "log"))
+    with project_logging(log, str(tmp_path), str(tmp_path / "log")):
+        logging.getLogger("tests.driver").warning("inside %s", "the run")
+    log.close()
+    assert logging.root.handlers == before
+    assert [r["message"] for r in records_in(tmp_path / "log") if r["event"] == "log"] == ["inside the run"]
 
 
 def test_modules_are_forgotten_by_their_exact_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A package whose name only begins the same keeps its modules."""
     for name in ("iris", "iris.nodes", "iris_two"):
         monkeypatch.setitem(sys.modules, name, sys)
-    driver.forget("iris")
+    forget("/nowhere", "iris")
     assert "iris" not in sys.modules
     assert "iris.nodes" not in sys.modules
     assert "iris_two" in sys.modules
@@ -180,7 +151,7 @@ def test_a_run_that_is_cancelled_while_it_imports_spoils_the_process(tmp_path: P
         project.write(
             {f"src/{PACKAGE}/pipeline_registry.py": _FAILING.replace('raise RuntimeError("no luck")', line)}
         )
-        end = perform(project)[-1]
+        end = there(project).records[-1]
         assert (end["outcome"], end["spoiled"]) == ("cancelled", is_spoiled)
 
 
@@ -203,6 +174,171 @@ def test_a_session_that_takes_any_arguments_gets_what_kedros_takes(tmp_path: Pat
     project = make_project(tmp_path / "project")
     settings = project.path / f"src/{PACKAGE}/settings.py"
     settings.write_text(settings.read_text("utf-8") + _ANY_ARGUMENTS, encoding="utf-8")
-    records = perform(project)
+    records = there(project).records
     assert records[-1]["outcome"] == "completed", records[-1]
     assert "a session of the project's own" in str(records)
+
+
+_FRESH = {
+    f"src/{PACKAGE}/settings.py": """\
+        import os, sys
+        from pathlib import Path
+
+        from kedro.config import OmegaConfigLoader
+        from kedro.framework.hooks import hook_impl
+
+        sys.path.insert(0, str(Path(__file__).parents[3] / "shared"))
+        os.environ["SET_BY"] = "V1"
+        CONFIG_LOADER_CLASS = OmegaConfigLoader
+        CONFIG_LOADER_ARGS = {
+            "base_env": "base",
+            "default_run_env": "local",
+            "custom_resolvers": {"version": lambda: "V1"},
+        }
+
+
+        class Hooks:
+            @hook_impl
+            def before_pipeline_run(self):
+                print("hook V1")
+
+
+        HOOKS = (Hooks(),)
+        """,
+    f"src/{PACKAGE}/pipeline_registry.py": """\
+        import importlib.util
+        import os
+        import sys
+        import warnings
+        from pathlib import Path
+
+        import helpers.deep
+        import in_src
+        import shared_library
+        from kedro.pipeline import node, pipeline
+
+        for name in ("renamed", "again"):
+            found = importlib.util.spec_from_file_location(name, Path(__file__).parents[3] / "shared/odd.py")
+            sys.modules[name] = importlib.util.module_from_spec(found)
+            found.loader.exec_module(sys.modules[name])
+
+
+        def tell(resolved):
+            import again, renamed
+
+            print("own V1;", helpers.deep.VERSION, in_src.VERSION, shared_library.VERSION, renamed.VERSION,
+                  again.VERSION, resolved, os.environ["SET_BY"])
+            seen = vars(warnings).setdefault("seen", {})
+            warnings.warn_explicit("said", UserWarning, "x.py", 1, registry=seen)
+            return 1
+
+
+        def register_pipelines():
+            return {"__default__": pipeline([node(tell, "params:resolved", "one")])}
+        """,
+    "src/helpers/deep.py": 'VERSION = "V1"\n',
+    "src/in_src.py": 'VERSION = "V1"\n',
+    "../shared/shared_library.py": 'VERSION = "V1"\n',
+    "../shared/odd.py": 'VERSION = "V1"\n',
+    "conf/base/parameters.yml": "resolved: ${version:}\n",
+}
+
+
+def test_a_warm_process_runs_the_current_code_of_the_whole_repository(tmp_path: Path) -> None:
+    """What was imported from the Git folder under any name is forgotten, and what an edit removed is gone."""
+    project = make_project(tmp_path / "repository" / "project")
+    for version in ("V1", "V2"):
+        project.write({name: text.replace("V1", version) for name, text in _FRESH.items()})
+        ran = there(project, prefix="project")
+        assert ran.completed, ran.records[-1]
+        assert ran.out == f"hook {version}\nown {version}; {' '.join([version] * 7)}\n"
+        assert "said" in str(ran.log)
+    settings = f"src/{PACKAGE}/settings.py"
+    removed = {
+        ("in_src", "src/in_src.py"): "No module named 'in_src'",
+        ("sys.path", settings): "No module named 'shared_library'",
+        ("SET_BY", settings): "KeyError: 'SET_BY'",
+        ('"version"', settings): "Unsupported interpolation type version",
+        ("HOOKS", settings): "",
+    }
+    for (words, file), error in removed.items():
+        project.write(_FRESH)
+        lines = (project.path / file).read_text("utf-8").splitlines()
+        (project.path / file).unlink()
+        if file == settings:
+            project.write({file: "\n".join(line for line in lines if words not in line)})
+        ran = there(project, prefix="project")
+        assert error in ran.records[-1].get("error", "")
+    assert ran.out.startswith("own")  # the hooks are gone
+
+
+def test_a_missing_input_is_named_before_the_first_node(tmp_path: Path) -> None:
+    """With the nearest name beside it; the run then does what a local run does."""
+    project = make_project(tmp_path / "project")
+    (project.path / "data/01_raw/raw.csv").rename(project.path / "data/01_raw/raws.csv")
+    ran = there(project)
+    messages = [each["message"] for each in ran.records if each["event"] == "log"]
+    path = project.path / "data/01_raw"
+    said = f"The input raw does not exist: {path}/raw.csv; there is {path}/raws.csv."
+    assert messages.index(said) < next(
+        i for i, each in enumerate(messages) if each.startswith("Loading data")
+    )
+    assert not ran.completed
+
+
+def test_options_that_kedro_refuses_are_no_reason_to_commit(tmp_path: Path) -> None:
+    """The names may be those of another commit than the local one, so the driver gets them."""
+    project = make_project(tmp_path / "project")
+    for options in ("--pipelines=none", "--nodes=none", "--tags=none", "--runner=None"):
+        end = there(project, options).records[-1]
+        assert end["hint"] == "Correct the options, then run again.", options
+    project.write({"conf/base/catalog.yml": "{}\n"})
+    assert "hint" not in there(project).records[-1]
+
+
+_TYPES = """\
+run:
+  params:
+    1: one
+    nested: {2: {true: .nan, 3.5: null}, text: "1"}
+    number: 12345678901234567890
+    bytes: !!binary aGk=
+    list: [1, [2.0, "3"], {4: 5}]
+    country: fr
+"""
+
+
+def test_parameters_keep_their_types(tmp_path: Path) -> None:
+    """From --params, --config and in the catalog, as in a local run."""
+    project = make_project(tmp_path / "project").write(
+        {
+            "run.yml": _TYPES,
+            f"src/{PACKAGE}/pipeline_registry.py": """\
+                from kedro.pipeline import node, pipeline
+
+                def tell(parameters, raw):
+                    print(sorted(parameters.items(), key=repr), list(raw.columns))
+                    return 1
+
+                def register_pipelines():
+                    return {"__default__": pipeline([node(tell, ["parameters", "raw"], "told")])}
+                """,
+            "conf/base/catalog.yml": """\
+                raw:
+                  type: pandas.CSVDataset
+                  filepath: data/01_raw/${runtime_params:country}.csv
+                """,
+            "data/01_raw/fr.csv": "prix\n1\n",
+        }
+    )
+    options = "country=fr,a.b=1,c={1: x},d=[.nan],e=2020-01-02,f=true,g=null"
+    for command in (f'--params "{options}"', f"--config {project.path}/run.yml"):
+        local, remote = here(project, command), there(project, command)
+        assert local.completed
+        assert remote.out == local.out
+
+
+def test_an_option_that_cannot_be_sent_is_named(tmp_path: Path) -> None:
+    """It would arrive as text."""
+    with pytest.raises(RunError, match="The value of the option params cannot be sent"):
+        there(make_project(tmp_path / "project"), options={"params": {"made": object()}})

@@ -19,7 +19,7 @@ from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ENDED = {"Finished", "Cancelled", "Error"}
+_ENDED = {"Finished", "Error"}
 
 
 @dataclass
@@ -83,6 +83,14 @@ def open_notebook(http: httpx.Client, cluster: str = RUNNING_ID) -> Notebook:
         time.sleep(0.01)
     assert notebook.status() == "Running", notebook.ask("GET", "contexts/status").text
     return notebook
+
+
+def is_cancelled(answer: dict[str, Any]) -> bool:
+    """Whether a command was cancelled: it has finished with an error."""
+    results = answer["results"]
+    return (answer["status"], results["resultType"]) == ("Finished", "error") and (
+        "CommandCancelledException" in results["cause"]
+    )
 
 
 def is_gone(process: int, seconds: float = 5) -> bool:

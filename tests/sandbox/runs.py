@@ -30,12 +30,18 @@ def put_script(workspace: WorkspaceClient, source: str) -> None:
     )
 
 
-def put_notebook(workspace: WorkspaceClient, *cells: str, path: str = "/Shared/notebook") -> None:
+def put_notebook(
+    workspace: WorkspaceClient,
+    *cells: str,
+    path: str = "/Shared/notebook",
+    language: Language = Language.PYTHON,
+) -> None:
     """Write a notebook of some cells."""
-    source = "# Databricks notebook source\n" + "\n# COMMAND ----------\n".join(cells)
+    comment = {Language.SQL: "--", Language.SCALA: "//"}.get(language, "#")
+    source = f"{comment} Databricks notebook source\n" + f"\n{comment} COMMAND ----------\n".join(cells)
     content = base64.b64encode(source.encode()).decode()
     workspace.workspace.import_(
-        path, content=content, format=ImportFormat.SOURCE, language=Language.PYTHON, overwrite=True
+        path, content=content, format=ImportFormat.SOURCE, language=language, overwrite=True
     )
 
 

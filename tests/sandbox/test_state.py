@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 RUNS = Path(__file__).with_name("jobs") / "runs_of_the_version_before.json"
 FILES = {
     *("workspace.json", "users.json", "tokens.json", "git_credentials.json", "repos.json", "secrets.json"),
-    *("unity_catalog.json", "clusters.json", "libraries.json", "jobs.json", "runs.db"),
+    *("workspace_conf.json", "unity_catalog.json", "clusters.json", "libraries.json", "jobs.json", "runs.db"),
 }
 LISTS = (
     "/api/2.0/preview/scim/v2/Me",
@@ -43,6 +43,7 @@ LISTS = (
     "/api/2.1/unity-catalog/schemas?catalog_name=main",
     "/api/2.1/unity-catalog/volumes?catalog_name=main&schema_name=default",
     "/api/2.1/unity-catalog/current-metastore-assignment",
+    "/api/2.0/workspace-conf?keys=enableX",
     "/api/2.0/clusters/list",
     f"/api/2.0/clusters/get?cluster_id={STOPPED_ID}",
     "/api/2.0/libraries/all-cluster-statuses",
@@ -71,6 +72,7 @@ def state(running: Running, remote: Remote) -> Path:
         ("2.2/jobs/create", {"name": "x", "tasks": [job], "parameters": [{"name": "p", "default": ""}]}),
     ):
         client.post(f"/api/{path}", json=fields).raise_for_status()
+    client.patch("/api/2.0/workspace-conf", json={"enableX": "true"}).raise_for_status()
     running.stop()
     folder = running.sandbox.layout.state
     (folder / "runs.db").unlink()

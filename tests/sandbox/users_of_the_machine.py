@@ -16,8 +16,12 @@ from kedro_databricks_hybrid.sandbox.kernel import kinds
 MAY_BIND = not kinds.chosen(kinds.NAMESPACE).refusal
 """Whether the user who runs the tests can create namespaces."""
 
-KINDS = [pytest.param(kinds.NAMESPACE, marks=pytest.mark.namespaces), kinds.PORTABLE]
-"""Both kinds of kernels, as parameters of a test."""
+KINDS = [
+    pytest.param(kinds.NAMESPACE, marks=pytest.mark.namespaces),
+    pytest.param(kinds.BUBBLEWRAP, marks=pytest.mark.bubblewrap),
+    kinds.PORTABLE,
+]
+"""The kinds of kernels, as parameters of a test."""
 
 # Becomes user 1000, without privileges, who may (or with "refuse" may not) make user namespaces.
 _ORDINARY = """

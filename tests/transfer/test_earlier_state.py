@@ -3,7 +3,7 @@
 tests/transfer/earlier_state was written on 2026-11-28 by three pushes to DBFS and to a volume: one that
 completed, one that was interrupted after b.csv had arrived, and one that was interrupted while large.bin was
 being sent. `state` is the state folder of the data folder, `manifest` the one below the data root, and
-remote_files.json lists the remote files: size in bytes, modification time in ms.
+remote_files.json lists the remote files: size in bytes, modification time in ms. DBFS has whole seconds.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ _SECONDS_PER_INTERRUPT = 5.0
 _INTERRUPTS = 3  # before the kernel is killed
 _CANCELLED = "CommandCancelledException"
 
-ENDED = {"Finished", "Cancelled", "Error"}
+ENDED = {"Finished", "Error"}
 
 
 @dataclass(eq=False)
@@ -41,6 +41,12 @@ class Command:
         """Set the final status."""
         self.status, self.results = status, results
         self.ended.set()
+
+    def cancel(self) -> None:
+        """End it as Databricks ends a cancelled command: finished, with an error."""
+        self.end(
+            "Finished", error_results(_CANCELLED, "Command cancelled", f"{_CANCELLED}: Command cancelled")
+        )
 
 
 class Context:
@@ -95,7 +101,7 @@ class Context:
         """Remove a command from the queue, or interrupt it; do nothing if it has ended."""
         if command.status == "Queued":
             self._waiting.remove(command)
-            command.end("Cancelled", _cancelled())
+            command.cancel()
         elif command.status == "Running":
             command.status = "Cancelling"
             task = asyncio.create_task(self._interrupt(command))
@@ -152,7 +158,7 @@ class Context:
         output = Output()
         reply = await kernel.execute(command.code, output.add)
         if command.status != "Running":
-            command.end("Cancelled", _cancelled())
+            command.cancel()
         else:
             if restarts_python(reply):
                 await kernel.end()
@@ -181,16 +187,12 @@ class Context:
             task.cancel()
         if self._running is not None:
             if self._running.status == "Cancelling":
-                self._running.end("Cancelled", _cancelled())
+                self._running.cancel()
             else:
                 self._running.end("Error", error_results("ExecutionContextLost", reason, reason))
             self._running = None
         while self._waiting:
-            self._waiting.popleft().end("Cancelled", _cancelled())
+            self._waiting.popleft().cancel()
         if self._kernel is not None:
             kernel, self._kernel = self._kernel, None
             await kernel.end()
-
-
-def _cancelled() -> dict[str, Any]:
-    return error_results(_CANCELLED, "Command cancelled", f"{_CANCELLED}: Command cancelled")

@@ -143,8 +143,9 @@ def model_of(handler: Callable[..., object], *without: str) -> type[Body]:
 
 
 async def query(request: Request) -> dict[str, Any]:
-    """Return the parameters in the path and in the query string."""
-    return {**request.query_params, **request.path_params}
+    """Return the parameters in the path and in the query string; fsspec and dbx send those of GET as JSON."""
+    sent = await body(request) if request.method == "GET" else {}
+    return {**sent, **request.query_params, **request.path_params}
 
 
 async def body(request: Request, too_large: ApiError | None = None) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def endpoint(
     async def answer(request: Request) -> Response:
         given = await read(request)
         known = {"request": request, "user": getattr(request.state, "user", None), "given": given}
-        arguments = dict(parse(model(), given)) | {name: known[name] for name in special}
+        arguments = vars(parse(model(), given)) | {name: known[name] for name in special}
         if inspect.iscoroutinefunction(handler):
             found = await handler(**arguments)
         else:

@@ -160,3 +160,8 @@ def names_of(path: str) -> tuple[str, ...]:
     """Return the names in a workspace path; `/Workspace/x` and `/x` are the same."""
     names = segments(path)
     return names[1:] if names[:1] == ("Workspace",) else names
+
+
+def spelled_as(asked: str, path: str) -> str:
+    """Return a workspace path as a client wrote it: with /Workspace if that client's path begins with it."""
+    return f"/Workspace{path}".rstrip("/") if f"{asked}/".startswith("/Workspace/") else path

@@ -101,6 +101,6 @@ class Access:
         return self._users.named(names[1]) is None
 
 
-def no_such_path(names: tuple[str, ...]) -> ApiError:
-    """Return the error for an object that is not in the workspace."""
-    return missing(f"Path (/{'/'.join(names)}) doesn't exist.")
+def no_such_path(path: str) -> ApiError:
+    """Return the error for an object that is not in the workspace, with the path as the client wrote it."""
+    return missing(f"Path ({path}) doesn't exist.")

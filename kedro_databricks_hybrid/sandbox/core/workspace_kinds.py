@@ -16,6 +16,7 @@ class Kind:
         max_tasks: How many tasks run at once; 0 for any number.
         dbfs_root: Whether dbfs:/ may be used.
         metastore: Whether a Unity Catalog metastore is assigned to it.
+        default_storage: Whether catalogs get storage by default, which only the web page can create.
         partial_git_info: Whether Git folders outside /Repos are shown as folders with only an id and a path.
     """
 
@@ -25,6 +26,7 @@ class Kind:
     max_tasks: int = 0
     dbfs_root: bool = False
     metastore: bool = True
+    default_storage: bool = False
     partial_git_info: bool = True
 
     @property
@@ -42,7 +44,7 @@ KINDS = {
     for kind in (
         Kind("guide", _MAIN, "SINGLE_USER", dbfs_root=True, metastore=False, partial_git_info=False),
         Kind("standard", _MAIN, "USER_ISOLATION"),
-        Kind("free-edition", _FREE, access_mode=None, max_tasks=5),
+        Kind("free-edition", _FREE, access_mode=None, max_tasks=5, default_storage=True),
     )
 }
 DEFAULT_KIND = "guide"

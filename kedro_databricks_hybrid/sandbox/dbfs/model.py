@@ -32,7 +32,7 @@ PARTIAL_DELETE = (
 ROOT_DISABLED = "Public DBFS root is disabled. Access is denied on path: {path}"
 # The entries of a disabled root, as `dbutils.fs.ls` lists them.
 MOUNTED = ("Volumes", "Workspace", "databricks-datasets")
-VOLUMES_ELSEWHERE = "Path {path} is in a volume; volumes are served by the Files API."
+VOLUMES_ELSEWHERE = "No operations allowed on this path."
 
 
 class Dbfs:
@@ -55,7 +55,7 @@ class Dbfs:
         if names and not self._sandbox.public_dbfs_root:
             raise denied(ROOT_DISABLED.format(path=shown))
         if names[:1] == ("Volumes",):
-            raise invalid(VOLUMES_ELSEWHERE.format(path=shown))
+            raise denied(VOLUMES_ELSEWHERE)
         return names
 
     def status(self, path: str) -> dict[str, Any]:
@@ -85,7 +85,12 @@ class Dbfs:
 
     def mkdirs(self, path: str) -> None:
         """Create a folder and its parents."""
-        _make_folder(self.disk_path(path), path)
+        disk_path = self.disk_path(path)
+        file = next((one for one in (disk_path, *disk_path.parents) if one.is_file()), None)
+        if file is not None:
+            named = f"/{file.relative_to(resolve(self._root, ()))}"
+            raise exists(f"Cannot create directory {_shown(path)} because {named} is an existing file.")
+        _make_folder(disk_path, path)
 
     def check_writable(self, path: str, *, overwrite: bool) -> Path:
         """Create the folder of a file to be written and return its path on disk, or refuse."""
@@ -203,7 +208,7 @@ def _describe(names: tuple[str, ...], disk_path: Path) -> dict[str, Any]:
         "path": "/" + "/".join(names),
         "is_dir": is_dir,
         "file_size": 0 if is_dir else status.st_size,
-        "modification_time": int(status.st_mtime * 1000),
+        "modification_time": int(status.st_mtime) * 1000,  # in whole seconds, as cloud storage has it
     }
 
 

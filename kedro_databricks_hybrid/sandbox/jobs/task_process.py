@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.clusters.libraries import as_local
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError
-from kedro_databricks_hybrid.sandbox.core.layout import names_of
 from kedro_databricks_hybrid.sandbox.jobs.runs import (
     FAILED,
     MAX_OUTPUT,
@@ -38,6 +37,7 @@ _NOTEBOOK_MISSING = (
     'Unable to access the notebook "{}". Either it does not exist, or the identity used to run this job, '
     "{}, lacks the required permissions."
 )
+_LANGUAGE = "The notebook {} is in {}; the sandbox runs notebooks in Python and SQL."
 _IN_WORKSPACE = ("/Users/", "/Repos/", "/Shared/")
 
 
@@ -156,13 +156,14 @@ def program_of(sandbox: Sandbox, user: User, task: Task, checkout: Path | None) 
 def _workspace_notebook(sandbox: Sandbox, user: User, settings: dict[str, Any]) -> Program:
     path = str(settings["notebook_path"])
     try:
-        names = names_of(path)
-        entry = sandbox.tree.find(user, names)
+        entry = sandbox.tree.find(user, path)
     except ApiError as error:
         raise _no_notebook(path, user) from error
-    if entry.kind != "NOTEBOOK" or entry.language != "PYTHON":
+    if entry.kind != "NOTEBOOK":
         raise _no_notebook(path, user)
-    repo = sandbox.repos.around(names)
+    names = entry.names
+    # As Databricks: in /Repos its root is on Python's path too, elsewhere only the notebook's folder.
+    repo = sandbox.repos.around(names) if names[0] == "Repos" else None
     root = f"/Workspace{repo.path}" if repo else ""
     return _notebook(entry.disk_path, "/".join(("/Workspace", *names[:-1])), root, settings)
 
@@ -171,23 +172,22 @@ def _git_notebook(user: User, settings: dict[str, Any], checkout: Path) -> Progr
     path = str(settings["notebook_path"])
     try:
         root = checkout.resolve()
-        found = [(root / (path.rstrip("/") + extension)).resolve() for extension in (".py", ".ipynb")]
-        inside = [one for one in found if one.is_relative_to(root) and one.is_file()]
-        file = next((one for one in inside if notebook_files.language_of(one) == "PYTHON"), None)
+        found = notebook_files.find(root, path.rstrip("/"))
+        file = found.resolve() if found else None
     except (OSError, ValueError, RuntimeError):  # an invalid file name, or links in a circle
         file = None
-    if file is None:
+    if file is None or not file.is_relative_to(root):
         raise _no_notebook(path, user)
     folder = f"{CHECKOUT}/{file.parent.relative_to(root)}".removesuffix("/.")
     return _notebook(file, folder, CHECKOUT, settings)
 
 
 def _notebook(file: Path, folder: str, root: str, settings: dict[str, Any]) -> Program:
-    try:
-        code = tuple(notebook_files.code_of(file))
-    except ApiError as error:
-        raise TaskFailedError("RUN_EXECUTION_ERROR", error.message) from error
     path = f"{folder}/{file.stem}".removeprefix("/Workspace")
+    language = notebook_files.language_of(file)
+    if language not in notebook_files.RUNNABLE:
+        raise TaskFailedError("RUN_EXECUTION_ERROR", _LANGUAGE.format(path, str(language).title()))
+    code = tuple(notebook_files.code_of(file))
     opening = _call("open_notebook", path, folder, root, settings.get("base_parameters") or {})
     return Program(opening, code, is_notebook=True)
 

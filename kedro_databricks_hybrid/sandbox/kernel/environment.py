@@ -17,6 +17,7 @@ from kedro_databricks_hybrid.sandbox.core.machine_variables import machine_varia
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.kernel import kinds, namespace, spark_defaults
 from kedro_databricks_hybrid.sandbox.kernel.access import ACCESS_FILE
+from kedro_databricks_hybrid.sandbox.kernel.inside.dbfs_mount import MISSING_VARIABLE
 from kedro_databricks_hybrid.spark import java
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class NotebookEnvironment:
             (None, "/Workspace/Users"),
             (None, "/Workspace/Repos"),
             *((workspace / name, f"/Workspace/{name}") for name in self.visible),
-            *([(root, "/dbfs")] if self.dbfs and self.dbfs_mount else []),
+            (root if self.dbfs_mount else None, "/dbfs"),
             (self.layout.volumes, "/Volumes"),
             (self.folder / "databricks", "/databricks"),
             (self.folder / "disk", spark_defaults.LOCAL_DISK),
@@ -154,6 +155,7 @@ class NotebookEnvironment:
             "SPARK_CONF_DIR": f"/databricks/{_SPARK_CONFIGURATION}",
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_USER": user,
+            **({} if self.dbfs and self.dbfs_mount else {MISSING_VARIABLE: "1"}),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_ROOT_USER_ACTION": "ignore",
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",

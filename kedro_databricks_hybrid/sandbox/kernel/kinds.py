@@ -1,13 +1,14 @@
-"""The two kinds of kernels, which see /Workspace, /dbfs and /Volumes, and the kind that this machine allows.
+"""The kinds of kernels, which see /Workspace, /dbfs and /Volumes, and the kind that this machine allows.
 
-For a namespace kernel, the operating system binds the folders at their paths. A portable kernel loads a
-library that replaces functions of the C library to translate paths. The library needs no privileges and
-works in every dynamically linked program.
+For a namespace kernel, the operating system binds the folders at their paths. Bubblewrap does the same on
+machines that allow it to this program only. A portable kernel loads a library that replaces functions of the
+C library to translate paths. The library needs no privileges and works in every dynamically linked program.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -18,14 +19,16 @@ from kedro_databricks_hybrid.sandbox.kernel import namespace
 from kedro_databricks_hybrid.sandbox.kernel.portable import library
 from kedro_databricks_hybrid.sandbox.kernel.portable.launch import HAS_SUBREAPER
 
-NAMESPACE, PORTABLE = "namespace", "portable"
-KINDS = (NAMESPACE, PORTABLE)
+NAMESPACE, BUBBLEWRAP, PORTABLE = "namespace", "bubblewrap", "portable"
+KINDS = (NAMESPACE, BUBBLEWRAP, PORTABLE)
+"""The kinds in the order in which they are tried."""
 
 _ROOT = Path(__file__).resolve().parents[3]
 _LAUNCH = (
     f"import sys; sys.path.append({str(_ROOT)!r}); "
     "from kedro_databricks_hybrid.sandbox.kernel.portable.launch import main; sys.exit(main(sys.argv[1:]))"
 )
+_BWRAP = "bwrap"
 _TRY_SECONDS = 30
 
 
@@ -51,8 +54,8 @@ class Kernels:
         """
         if self.refusal:
             return [sys.executable, "-I", "-S", "-c", "import sys; sys.exit(sys.argv[1])", self.refusal]
-        if self.library is None:
-            return [sys.executable, "-I", "-S", namespace.__file__]
+        if self.kind != PORTABLE:
+            return _namespace_program(self.kind)
         files = ["--library", str(self.library), "--folder", str(folder / "hidden")]
         without_packages = ["-S"] if HAS_SUBREAPER else []
         return [sys.executable, "-I", *without_packages, "-c", _LAUNCH, *files]
@@ -63,22 +66,38 @@ def chosen(kind: str | None = None) -> Kernels:
     """Return how to start kernels on this machine; compiles the library first if it is missing.
 
     Args:
-        kind: The requested kind; None for namespaces if they are allowed, else portable.
+        kind: The requested kind; None for the first of `KINDS` that is allowed.
     """
-    refusal = ""
-    if kind != PORTABLE:
-        refusal = _refusal()
-        if not refusal or kind == NAMESPACE:
-            return Kernels(NAMESPACE, refusal=refusal)
+    refusals = []
+    for candidate in (NAMESPACE, BUBBLEWRAP):
+        if kind in {None, candidate}:
+            refusal = _refusal(candidate)
+            if kind or not refusal:
+                return Kernels(candidate, refusal=refusal)
+            refusals.append(refusal)
     try:
         return Kernels(PORTABLE, library.provide())
     except library.NoLibraryError as error:
-        return Kernels(PORTABLE, refusal=f"{refusal} {error}".strip())
+        return Kernels(PORTABLE, refusal=" ".join([*refusals, str(error)]))
 
 
-def _refusal() -> str:
-    """Return why this machine refuses namespaces; empty if it allows them."""
-    command = [sys.executable, "-I", "-S", namespace.__file__, "--parent", str(os.getpid())]
+def _namespace_program(kind: str) -> list[str]:
+    program = [sys.executable, "-I", "-S", namespace.__file__]
+    return [*program, "--bubblewrap", shutil.which(_BWRAP) or _BWRAP] if kind == BUBBLEWRAP else program
+
+
+def _refusal(kind: str) -> str:
+    """Return why this machine refuses namespaces to Python or to bubblewrap; empty if it allows them."""
+    if kind == BUBBLEWRAP and not shutil.which(_BWRAP):
+        return "Bubblewrap is not installed."
+    command = [
+        *_namespace_program(kind),
+        "--parent",
+        str(os.getpid()),
+        "--bind",
+        namespace.HIDDEN,
+        "/Workspace",
+    ]
     done = subprocess.run(
         [*command, "--", "true"], capture_output=True, text=True, timeout=_TRY_SECONDS, check=False
     )

@@ -8,7 +8,8 @@ It enters a mount namespace (and as an ordinary user a user namespace), makes a 
 every top folder of the machine and every SOURCE into it, and starts COMMAND there as the same user. A SOURCE
 of `-` hides TARGET: an empty, read-only folder, into which later binds may be made. Nothing is created
 outside of the namespace. It stays COMMAND's parent: when COMMAND ends, when this program gets SIGTERM, or
-when process PID dies, it kills every process that COMMAND started.
+when process PID dies, it kills every process that COMMAND started. With `--bubblewrap BWRAP`, that program
+makes the namespace and the same mounts.
 """
 
 from __future__ import annotations
@@ -57,9 +58,15 @@ class _Ended(BaseException):
 def main(arguments: list[str]) -> int:
     """Run the command that `arguments` describe and return its exit status."""
     parser = argparse.ArgumentParser(prog="namespace.py", allow_abbrev=False)
+    parser.add_argument("--bubblewrap")
     add_arguments(parser)
     options = parser.parse_args(arguments)
     handle_signals()
+    if options.bubblewrap:
+        die_with(options.parent, signal.SIGTERM)
+        mounts = bubblewrap_arguments(binds_of(options), options.cwd)
+        command = [options.bubblewrap, *mounts, "--", *options.command]
+        return supervise(command, command[0], signal.SIG_IGN)  # bubblewrap must survive an interrupt
     try:
         enter(binds_of(options))
         os.chdir(options.cwd)
@@ -183,18 +190,38 @@ def _fill_root(taken: set[str]) -> None:
         _mount(entry.path, target, None, _MS_BIND | _MS_REC)
 
 
-def supervise(command: list[str], program: str) -> int:
+def bubblewrap_arguments(binds: list[tuple[Path | None, Path]], cwd: str) -> list[str]:
+    """Return the arguments with which bubblewrap makes the mounts of `enter` and changes to a folder."""
+    arguments = ["--die-with-parent"]
+    taken = {target.name for _, target in binds if target.parent == Path("/")}
+    for entry in os.scandir("/"):
+        if entry.name in taken:
+            continue
+        if entry.is_symlink():
+            arguments += ["--symlink", str(Path(entry.path).readlink()), entry.path]
+        elif entry.is_dir() or entry.is_file():
+            arguments += ["--dev-bind", entry.path, entry.path]
+    for source, target in binds:
+        shown = ["--bind", os.path.realpath(source)] if source else ["--tmpfs"]
+        arguments += [*shown, str(target)]
+    for target in (target for source, target in binds if source is None):
+        arguments += ["--remount-ro", str(target)]
+    return [*arguments, "--chdir", cwd]
+
+
+def supervise(command: list[str], program: str, interrupts: signal.Handlers = signal.SIG_DFL) -> int:
     """Start the command, wait for it, and kill every process that it leaves behind.
 
     Args:
         command: Its arguments, with its name first.
         program: The file to execute.
+        interrupts: What the command does on SIGINT until it decides itself; ipykernel does.
     """
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of the command become this process's children
     parent = os.getpid()
     child = os.fork()
     if child == 0:
-        _execute(command, program, parent)
+        _execute(command, program, parent, interrupts)
     status = 128 + signal.SIGTERM
     try:
         while True:
@@ -209,9 +236,9 @@ def supervise(command: list[str], program: str) -> int:
     return status if status >= 0 else 128 - status
 
 
-def _execute(command: list[str], program: str, parent: int) -> NoReturn:
+def _execute(command: list[str], program: str, parent: int, interrupts: signal.Handlers) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, interrupts)
     try:
         die_with(parent, signal.SIGKILL)
         os.environ.pop("JPY_PARENT_PID", None)  # else ipykernel polls for another parent

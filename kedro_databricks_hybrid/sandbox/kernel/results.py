@@ -14,16 +14,22 @@ if TYPE_CHECKING:
 MAX_TEXT = 50_000
 """The maximum number of characters that a command returns (`spark.databricks.driver.maxReplOutputLength`)."""
 
+CUT = "\n\n*** WARNING: max output size exceeded, skipping output. ***\n\n"
+"""What stands for the middle of a longer output."""
+
+_HALF = MAX_TEXT // 2
+_MANY = 100  # pieces of output, after which those that cannot be returned are dropped
 _TERMINAL_CODES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
 _NOTEBOOK_EXIT = "NotebookExit"
 _PYTHON_RESTART = "PythonRestart"
 
 
 class Output:
-    """The output of one command so far, up to what it may return."""
+    """The output of one command so far, up to what it may return: its beginning and its end."""
 
     def __init__(self) -> None:
-        self._text: list[str] = []
+        self._start = ""
+        self._end: list[str] = []
         self._length = 0
         self._images: list[str] = []
         self._table: dict[str, Any] | None = None
@@ -40,8 +46,8 @@ class Output:
     def results(self, reply: Reply) -> dict[str, Any]:
         """Return the `results` of an ended command, as `commands/status` shows them."""
         if reply.error == _NOTEBOOK_EXIT:
-            self._write_line(f"Notebook exited: {reply.value}")
-        elif reply.error is not None and not restarts_python(reply):
+            return {"resultType": "text", "data": reply.value}
+        if reply.error is not None and not restarts_python(reply):
             return error_results(reply.error, reply.value, "\n".join(reply.traceback))
         if self._table is not None:
             return {"resultType": "table", "isJsonSchema": True, **self._table}
@@ -49,9 +55,11 @@ class Output:
             if len(self._images) > 1:
                 return {"resultType": "images", "fileNames": self._images}
             return {"resultType": "image", "fileName": self._images[0]}
-        text = "".join(self._text)
-        results = {"resultType": "text", "data": text[:MAX_TEXT]}
-        return {**results, "truncated": True} if len(text) > MAX_TEXT else results
+        text = self._start + "".join(self._end)
+        if self._length > MAX_TEXT:
+            text = f"{text[:_HALF]}{CUT}{text[-_HALF:]}"
+        results = {"resultType": "text", "data": text.rstrip("\n")}
+        return {**results, "truncated": True} if self._length > MAX_TEXT else results
 
     def _show(self, data: dict[str, Any]) -> None:
         picture = next((name for name in ("image/png", "image/jpeg") if name in data), None)
@@ -64,14 +72,19 @@ class Output:
 
     def _write_line(self, text: str) -> None:
         """Write a value on a new line."""
-        if self._text and not self._text[-1].endswith("\n"):
+        last = self._end[-1] if self._end else self._start
+        if last and not last.endswith("\n"):
             self._write("\n")
         self._write(text if text.endswith("\n") else f"{text}\n")
 
     def _write(self, text: str) -> None:
-        if text and self._length <= MAX_TEXT:
-            self._text.append(text[: MAX_TEXT + 1])
-            self._length += len(text)
+        self._length += len(text)
+        room = _HALF - len(self._start)
+        self._start += text[:room]
+        if text[room:]:
+            self._end.append(text[room:])
+        if len(self._end) > _MANY:
+            self._end = ["".join(self._end)[-MAX_TEXT:]]
 
 
 def restarts_python(reply: Reply) -> bool:

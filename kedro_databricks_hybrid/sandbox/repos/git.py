@@ -1,8 +1,7 @@
 """Run git for the workspace: without any user's configuration, without prompts, with a time limit.
 
-Names and addresses are checked before git gets them. When git fails, the repos API answers with the error
-codes that Databricks publishes (GIT_REMOTE_ERROR, GIT_UNKNOWN_REF, GIT_CONFLICT). Not verified against a live
-workspace: the status of each, and the messages.
+Names and addresses are checked before git gets them. When git cannot read a remote, the repos API answers
+with the messages of Databricks.
 """
 
 from __future__ import annotations
@@ -61,8 +60,8 @@ _CONFIGURATION = """\
 TIME_LIMIT_SECONDS = 300.0
 _REF_NAME = re.compile(r"(?!-)[^\s\x00-\x1f\x7f~^:?*\[\\]+")
 _MAX_REF_LENGTH = 250
-# Not verified against a live workspace: status and code of each.
-REMOTE_ERROR = (400, "GIT_REMOTE_ERROR")
+REMOTE_ERROR = (400, "BAD_REQUEST")
+# Not verified against a live workspace: status and code of each, published codes, and their messages.
 UNKNOWN_REF = (404, "GIT_UNKNOWN_REF")
 CONFLICT = (409, "GIT_CONFLICT")
 
@@ -71,6 +70,20 @@ _LOGIN_FAILED = re.compile(
     r"|returned error: 40[13]|access denied|permission denied|invalid credentials",
     re.IGNORECASE,
 )
+_NOT_FOUND = re.compile(r"not found|does not (?:exist|appear to be a git repository)", re.IGNORECASE)
+REMOTE_NOT_FOUND = (
+    "Remote repo not found. Please ensure that:\n1. Your remote Git repo URL is valid.\n"
+    "2. Your personal access token or app password has the correct repo access."
+)
+INVALID_CREDENTIAL = (
+    "Invalid Git provider credentials. Go to User Settings > Git Integration to ensure that:\n"
+    "1. You have entered a username with your Git provider credentials.\n"
+    "2. You have selected the correct Git provider with your credentials.\n"
+    "3. Your personal access token or app password has the correct repo access.\n"
+    "4. Your personal access token has not expired.\n"
+    "5. If you have SSO enabled with your Git provider, be sure to authorize your token."
+)
+_INCOMPLETE = "Failed to clone repo. Repo may be incomplete. Failure reason: {}"
 _MAX_NAMED_FILES = 20
 
 
@@ -247,17 +260,22 @@ def remote_refused(url: str, output: str, credential: GitCredential | None) -> A
         if credential is None:
             return denied(
                 f"Missing Git provider credentials for repository URL {url}. "
-                "Go to User Settings > Linked accounts to add your Git provider credentials."
+                "Go to User Settings > Git Integration to add your Git provider credentials."
             )
-        return denied(
-            f"Invalid Git provider credentials for repository URL {url}. "
-            "Go to User Settings > Linked accounts to update your Git provider credentials."
-        )
-    reason = " ".join(output.replace("fatal: ", "").split())[:500]
+        return denied(INVALID_CREDENTIAL)
+    status, code = REMOTE_ERROR
+    if _NOT_FOUND.search(output):
+        return ApiError(status, code, REMOTE_NOT_FOUND)
+    reason = _in_one_line(output)
     if credential is not None and credential.token:
         reason = reason.replace(credential.token, "***")
-    status, code = REMOTE_ERROR
     return ApiError(status, code, f"Failed to read the remote Git repository {url}: {reason}")
+
+
+def incomplete_clone(output: str) -> ApiError:
+    """Return the error for a clone that stopped in the middle and is left as it is."""
+    status, code = REMOTE_ERROR
+    return ApiError(status, code, _INCOMPLETE.format(_in_one_line(output)))
 
 
 def unknown_ref(kind: str, name: str) -> ApiError:
@@ -271,7 +289,7 @@ def checkout_refused(path: str, output: str) -> ApiError:
     files = [line.strip() for line in output.splitlines() if line.startswith("\t")]
     if not files:
         status, code = REMOTE_ERROR
-        return ApiError(status, code, f"Failed to check out in {path}: {' '.join(output.split())[:500]}")
+        return ApiError(status, code, f"Failed to check out in {path}: {_in_one_line(output)}")
     named = ", ".join(files[:_MAX_NAMED_FILES])
     if len(files) > _MAX_NAMED_FILES:
         named += f" and {len(files) - _MAX_NAMED_FILES} more"
@@ -282,3 +300,7 @@ def checkout_refused(path: str, output: str) -> ApiError:
         f"The Git folder {path} has uncommitted changes that this operation would overwrite: {named}. "
         "Commit or discard your local changes and try again.",
     )
+
+
+def _in_one_line(output: str) -> str:
+    return " ".join(output.replace("fatal: ", "").split())[:500]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from kedro_databricks_hybrid.sandbox.core.errors import ApiError
     from kedro_databricks_hybrid.sandbox.core.layout import Layout
     from kedro_databricks_hybrid.sandbox.core.store import Store
     from kedro_databricks_hybrid.sandbox.repos.credentials import GitCredential
@@ -117,14 +118,15 @@ class Repos:
         """Clone a remote into the workspace.
 
         Raises:
-            ApiError: The parent is missing, the path is taken, or the remote cannot be read.
+            ApiError: The parent is missing, the path is taken, or the remote cannot be read. A clone that is
+                incomplete stays, as on Databricks.
         """
         async with self._locks.hold(planned.names):
             await run_in_threadpool(self._check_free, planned)
             scratch = self._layout.scratch / f"clone-{planned.repo_id}"
             history = self._history(planned)
             try:
-                await self._clone(planned, scratch, credential)
+                failure = await self._clone(planned, scratch, credential)
                 await self._save({**self._repos, planned.repo_id: planned})
                 await run_in_threadpool(self._move_in, planned, scratch)
                 self._repos[planned.repo_id] = planned
@@ -133,6 +135,8 @@ class Repos:
                 raise
             finally:
                 await run_in_threadpool(remove_tree, scratch)
+        if failure is not None:
+            raise failure
         return planned
 
     async def checkout_of(self, repo: Repo) -> Checkout:
@@ -240,8 +244,8 @@ class Repos:
                 "remote Git repo, rename the first repo before creating the second one."
             )
 
-    async def _clone(self, planned: Repo, scratch: Path, credential: GitCredential | None) -> None:
-        """Clone into `scratch`, and move the repository out of it."""
+    async def _clone(self, planned: Repo, scratch: Path, credential: GitCredential | None) -> ApiError | None:
+        """Clone into `scratch`, and move the repository out of it; return why the clone is incomplete."""
         try:
             await self.git(
                 "clone", "--no-checkout", "--no-hardlinks", "--template=", "--", planned.url, str(scratch),
@@ -256,12 +260,13 @@ class Repos:
         try:
             await self.git("rev-parse", "--verify", "HEAD^{commit}", git_dir=history)
         except GitFailedError:
-            return  # an empty remote
+            return None  # an empty remote
         try:
             await self.git("checkout", "--quiet", "HEAD", "--", git_dir=history, work_tree=scratch)
             await self.git("reset", "--hard", git_dir=history, work_tree=scratch)
         except GitFailedError as error:
-            raise git.checkout_refused(planned.path, error.text) from error
+            return git.incomplete_clone(error.text)
+        return None
 
     def _move_in(self, planned: Repo, scratch: Path) -> None:
         self._check_free(planned)

@@ -1,1 +1,1 @@
-"""The Files API, and Unity Catalog as far as volumes need it."""
+"""The Files API."""

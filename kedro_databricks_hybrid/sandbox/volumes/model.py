@@ -1,33 +1,21 @@
-"""The catalogs, schemas and volumes of Unity Catalog, and the files in volumes."""
+"""The files in the volumes of Unity Catalog."""
 
 from __future__ import annotations
 
-import re
-import uuid
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
-
-from starlette.concurrency import run_in_threadpool
+from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core import checksum_files
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
 from kedro_databricks_hybrid.sandbox.core.layout import leads_up, resolve, segments
-from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
-from kedro_databricks_hybrid.sandbox.core.stamps import now
-from kedro_databricks_hybrid.sandbox.core.store import passing, stored
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kedro_databricks_hybrid.sandbox.core.layout import Layout
     from kedro_databricks_hybrid.sandbox.core.pages import Page
-    from kedro_databricks_hybrid.sandbox.core.store import Store
+    from kedro_databricks_hybrid.sandbox.unity_catalog.model import UnityCatalog
 
 MAX_PAGE = 1000
 _VOLUME_DEPTH = 4  # /Volumes/catalog/schema/volume
-_DOCUMENT = "unity_catalog"
-_NAME = re.compile(r"[^\s./\\\x00-\x1f\x7f]{1,255}")
-_KINDS = ("Catalog", "Schema", "Volume")
 
 
 class VolumeFiles:
@@ -152,155 +140,3 @@ def _conflict(message: str) -> ApiError:
 
 def _not_found(kind: str, path: str) -> ApiError:
     return ApiError(404, "NOT_FOUND", f"The {kind} being accessed is not found: {path[:300]}")
-
-
-@stored
-@dataclass(frozen=True)
-class _Object:
-    """A catalog, a schema or a volume; `created_at` is in milliseconds since the epoch."""
-
-    id: str
-    owner: str
-    comment: str
-    created_at: int
-
-
-def _check_full_name(name: str) -> None:
-    names = name.split(".")
-    if len(names) > len(_KINDS) or not all(map(_NAME.fullmatch, names)):
-        raise invalid("it is not the full name of a catalog, schema or volume")
-
-
-@stored
-@dataclass(frozen=True)
-class _Saved:
-    objects: dict[Annotated[str, passing(_check_full_name)], _Object] | None = None
-
-
-class UnityCatalog:
-    """Catalogs, schemas and volumes by their full names in lower case.
-
-    A full name is a tuple of one name (catalog), two (schema) or three (volume).
-
-    Args:
-        store: The store of their records.
-        layout: The folders of the files of volumes.
-        owner: The owner of the first objects.
-        first: The full names of the objects in a new workspace, parents first.
-    """
-
-    def __init__(self, store: Store, layout: Layout, owner: str, first: tuple[tuple[str, ...], ...]) -> None:
-        self._store = store
-        self._root = layout.volumes
-        saved = store.load(_DOCUMENT, _Saved)
-        self._objects = {tuple(name.split(".")): each for name, each in (saved.objects or {}).items()}
-        if saved.objects is None:
-            self.provide(first, owner)
-
-    def provide(self, full_names: tuple[tuple[str, ...], ...], owner: str) -> None:
-        """Add the missing ones of these objects; parents come first."""
-        for full_name in full_names:
-            if full_name not in self._objects:
-                self._add(full_name, owner, "Made by the sandbox")
-        self._store.save_now(_DOCUMENT, self._as_document())
-
-    def get(self, full_name: tuple[str, ...]) -> dict[str, Any]:
-        """Describe an object; refuse if it or one of its parents is missing."""
-        for length in range(1, len(full_name) + 1):
-            if full_name[:length] not in self._objects:
-                raise _no_such(full_name[:length])
-        return _describe(full_name, self._objects[full_name])
-
-    def below(self, parent: tuple[str, ...]) -> list[dict[str, Any]]:
-        """Describe the children of a catalog or schema, or every catalog."""
-        if parent:
-            self.get(parent)
-        inside = [name for name in sorted(self._objects) if name[:-1] == parent]
-        return [_describe(name, self._objects[name]) for name in inside]
-
-    async def create(self, full_name: tuple[str, ...], owner: str, comment: str) -> dict[str, Any]:
-        """Create an object in its parent, which must exist."""
-        for name in full_name:
-            if not _NAME.fullmatch(name) or segments(f"/{name}") != (name,):
-                raise invalid(f"{name[:100]!r} is not a valid name.")
-        if len(full_name) > 1:
-            self.get(full_name[:-1])
-        if full_name in self._objects:
-            kind = _KINDS[len(full_name) - 1]
-            raise ApiError(400, _taken(kind), f"{kind} '{'.'.join(full_name)}' already exists")
-        self._add(full_name, owner, comment)
-        try:
-            await self._save()
-        except OSError:
-            del self._objects[full_name]
-            raise
-        return self.get(full_name)
-
-    async def remove(self, full_name: tuple[str, ...], *, force: bool = False) -> None:
-        """Delete an object with the files of its volumes; with `force` also one that has children."""
-        self.get(full_name)
-        inside = [name for name in self._objects if name[: len(full_name)] == full_name]
-        if len(inside) > 1 and not force:
-            kind = _KINDS[len(full_name) - 1]
-            raise ApiError(400, NOT_EMPTY, f"{kind} '{'.'.join(full_name)}' is not empty.")
-        for name in inside:
-            del self._objects[name]
-        await self._save()
-        await run_in_threadpool(remove_tree, self._root.joinpath(*full_name))
-
-    def volume_root(self, full_name: tuple[str, ...]) -> Path:
-        """Return the folder on disk of an existing volume."""
-        self.get(full_name)
-        folder = self._root.joinpath(*full_name)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder
-
-    def _add(self, full_name: tuple[str, ...], owner: str, comment: str) -> None:
-        # Before the record: a disk may refuse the name.
-        self._root.joinpath(*full_name).mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._objects[full_name] = _Object(str(uuid.uuid4()), owner, comment, now())
-
-    async def _save(self) -> None:
-        await self._store.save(_DOCUMENT, self._as_document())
-
-    def _as_document(self) -> dict[str, Any]:
-        return {"objects": {".".join(name): asdict(each) for name, each in self._objects.items()}}
-
-
-# Not verified against a live workspace: the codes for a name that is taken, and for one that is not empty.
-NOT_EMPTY = "INVALID_STATE"
-
-
-def _taken(kind: str) -> str:
-    return "RESOURCE_ALREADY_EXISTS" if kind == "Volume" else f"{kind.upper()}_ALREADY_EXISTS"
-
-
-def _no_such(full_name: tuple[str, ...]) -> ApiError:
-    kind = _KINDS[len(full_name) - 1]
-    code = "RESOURCE_DOES_NOT_EXIST" if kind == "Volume" else f"{kind.upper()}_DOES_NOT_EXIST"
-    return ApiError(404, code, f"{kind} '{'.'.join(full_name)[:300]}' does not exist.")
-
-
-def _describe(full_name: tuple[str, ...], details: _Object) -> dict[str, Any]:
-    shown = {
-        "name": full_name[-1],
-        "full_name": ".".join(full_name),
-        "owner": details.owner,
-        "comment": details.comment,
-        "created_at": details.created_at,
-        "created_by": details.owner,
-    }
-    if len(full_name) > 1:
-        shown["catalog_name"] = full_name[0]
-    else:
-        shown["catalog_type"] = "MANAGED_CATALOG"
-    if len(full_name) == 2:
-        shown["schema_id"] = details.id
-    if len(full_name) == 3:
-        shown |= {
-            "schema_name": full_name[1],
-            "volume_id": details.id,
-            "volume_type": "MANAGED",
-            "storage_location": f"sandbox://volumes/{details.id}",
-        }
-    return shown

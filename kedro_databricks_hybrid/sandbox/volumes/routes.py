@@ -1,18 +1,16 @@
-"""The Files API over HTTP, and the API of Unity Catalog as far as volumes need it."""
+"""The Files API over HTTP."""
 
 from __future__ import annotations
 
-import uuid
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from pydantic import create_model
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
 
-from kedro_databricks_hybrid.sandbox.core.bodies import Body, Flag, Integer, Required, parse
+from kedro_databricks_hybrid.sandbox.core.bodies import Flag, Integer
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoints
-from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError
 from kedro_databricks_hybrid.sandbox.core.pages import Page, Token
 from kedro_databricks_hybrid.sandbox.core.uploads import received
 from kedro_databricks_hybrid.sandbox.volumes.model import MAX_PAGE, VolumeFiles
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
-    from kedro_databricks_hybrid.sandbox.core.users import User
-    from kedro_databricks_hybrid.sandbox.volumes.model import UnityCatalog
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 MAX_FILE_BYTES = 5 * 1024**3
@@ -98,88 +94,3 @@ def routes(sandbox: Sandbox) -> list[Route]:
         "DELETE /directories{path:path}": _silent(files.delete_folder),
     }
     return endpoints(table, "/api/2.0/fs")
-
-
-class _UnityCatalogApi:
-    """The handlers of one kind of object.
-
-    Args:
-        catalog: All objects.
-        kind: The plural in the address: catalogs, schemas or volumes.
-        parents: The fields that name the parents of such an object.
-    """
-
-    def __init__(self, catalog: UnityCatalog, kind: str, parents: tuple[str, ...]) -> None:
-        self._catalog = catalog
-        self._kind = kind
-        fields: dict[str, Any] = dict.fromkeys(parents, (Required, ...))
-        self._parents = create_model("Parents", __base__=Body, **fields)
-        self._depth = len(parents)
-
-    async def create(
-        self, user: User, given: dict[str, Any], name: Required, comment: str = "", volume_type: str = ""
-    ) -> dict[str, Any]:
-        if self._kind == "volumes" and volume_type != "MANAGED":
-            raise invalid("The sandbox supports managed volumes only.")
-        return await self._catalog.create((*self._parents_in(given), name.lower()), user.name, comment)
-
-    async def list_all(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {self._kind: self._catalog.below(self._parents_in(given))}
-
-    async def get(self, full_name: str) -> dict[str, Any]:
-        return self._catalog.get(self._names(full_name))
-
-    async def delete(self, full_name: str, force: Flag = False) -> None:
-        await self._catalog.remove(self._names(full_name), force=force)
-
-    def _parents_in(self, given: dict[str, Any]) -> tuple[str, ...]:
-        return tuple(name.lower() for _, name in parse(self._parents, given))
-
-    def _names(self, full_name: str) -> tuple[str, ...]:
-        names = tuple(full_name.lower().split("."))
-        if len(names) != self._depth + 1 or not all(names):
-            raise invalid(f"'{full_name[:300]}' is not a full name of {self._kind}.")
-        return names
-
-
-# Not verified against a live workspace: the status. Code and message are verified.
-NO_METASTORE = "No metastore assigned for the current workspace."
-
-
-def unity_catalog_routes(sandbox: Sandbox) -> list[Route]:
-    """Return the routes of this family."""
-
-    def metastore_id() -> str:
-        """Return the id of the metastore; without Unity Catalog, none is assigned to the workspace."""
-        if not sandbox.kind.metastore:
-            raise ApiError(404, "METASTORE_DOES_NOT_EXIST", NO_METASTORE)
-        return str(uuid.uuid5(uuid.NAMESPACE_OID, sandbox.org_id))
-
-    async def assignment() -> dict[str, Any]:
-        return {
-            "metastore_id": metastore_id(),
-            "workspace_id": int(sandbox.org_id),
-            "default_catalog_name": sandbox.kind.default_catalog,
-        }
-
-    async def summary() -> dict[str, Any]:
-        shown = {"metastore_id": metastore_id(), "name": "sandbox", "owner": sandbox.user.name}
-        return {**shown, "privilege_model_version": "1.0", "delta_sharing_scope": "INTERNAL"}
-
-    table: dict[str, Handler] = {
-        "GET /current-metastore-assignment": assignment,
-        "GET /metastore_summary": summary,
-    }
-    for kind, parents in (
-        ("catalogs", ()),
-        ("schemas", ("catalog_name",)),
-        ("volumes", ("catalog_name", "schema_name")),
-    ):
-        api = _UnityCatalogApi(sandbox.unity_catalog, kind, parents)
-        table |= {
-            f"POST /{kind}": api.create,
-            f"GET /{kind}": api.list_all,
-            f"GET /{kind}/{{full_name}}": api.get,
-            f"DELETE /{kind}/{{full_name}}": api.delete,
-        }
-    return endpoints(table, "/api/2.1/unity-catalog")

@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.core.errors import ApiError
-from kedro_databricks_hybrid.sandbox.core.layout import leads_up, resolve
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
+from kedro_databricks_hybrid.sandbox.core.layout import leads_up, names_of, resolve
 from kedro_databricks_hybrid.sandbox.core.users import Access, no_such_path
 from kedro_databricks_hybrid.sandbox.workspace import notebook_files
 
@@ -33,6 +33,35 @@ class Entry:
         """The path as the API shows it."""
         return "/" + "/".join(self.names)
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder, perhaps a Git folder."""
+        return self.kind in {"DIRECTORY", "REPO"}
+
+    @property
+    def format(self) -> str:
+        """The format in which a notebook came: SOURCE or JUPYTER."""
+        return notebook_files.format_of(self.disk_path)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A received file, and the object that it becomes.
+
+    Attributes:
+        file: The file, which is moved into the workspace.
+        names: The path of the object: a notebook has no extension.
+        disk_name: The name of its file in the workspace.
+        kind: FILE or NOTEBOOK.
+        existing: The object at that path, None if it is free.
+    """
+
+    file: Path
+    names: tuple[str, ...]
+    disk_name: str
+    kind: str
+    existing: Entry | None
+
 
 class Tree:
     """Finds the objects that a user may see.
@@ -48,11 +77,11 @@ class Tree:
         self._access = access
         self._repos = repos
 
-    def find(self, user: User, names: tuple[str, ...]) -> Entry:
+    def find(self, user: User, path: str) -> Entry:
         """Return the object at a path; refuse a missing or forbidden one with 404 or 403."""
-        entry = self.seek(user, names)
+        entry = self.seek(user, names_of(path))
         if entry is None:
-            raise no_such_path(names)
+            raise no_such_path(path)
         return entry
 
     def seek(self, user: User, names: tuple[str, ...]) -> Entry | None:
@@ -68,7 +97,7 @@ class Tree:
             return Entry(names, disk_path, "FILE")
         for extension in notebook_files.EXTENSIONS if names else ():
             if len(names[-1].encode()) + len(extension) > _LONGEST_NAME:
-                break
+                continue
             source = self.disk_path(user, (*names[:-1], names[-1] + extension))
             if source.is_file():
                 language = notebook_files.language_of(source)
@@ -84,6 +113,11 @@ class Tree:
         self._access.check(user, disk_path.relative_to(real_root).parts)
         return disk_path
 
+    def check_place(self, names: tuple[str, ...]) -> None:
+        """Refuse what is in /Repos, but in none of its Git folders."""
+        if names[:1] == ("Repos",) and self._repos.around(names) is None:
+            raise ApiError(400, "DIRECTORY_PROTECTED", "Top-level folder can only contain repos")
+
     def parent(self, user: User, names: tuple[str, ...]) -> Path:
         """Return the path on disk of an object's folder; refuse a missing one."""
         parent = self.disk_path(user, names[:-1])
@@ -97,23 +131,58 @@ class Tree:
 
     def children(self, user: User, folder: Entry) -> list[Entry]:
         """Return the objects in a folder that the user may see, by name; links that lead up are left out."""
-        found = []
+        found = {}
         for name in sorted(child.name for child in folder.disk_path.iterdir()):
             if leads_up(self._root, (*folder.names, name)):
                 continue
             with suppress(ApiError, FileNotFoundError):  # forbidden, or just deleted
-                is_notebook = name.endswith(notebook_files.EXTENSIONS) and self._is_notebook(
-                    folder.disk_path / name
-                )
-                shown = name.rsplit(".", 1)[0] if is_notebook else name
+                shown = name.rsplit(".", 1)[0] if self._is_notebook(folder.disk_path / name) else name
                 entry = self.seek(user, (*folder.names, shown))
                 if entry is not None:
-                    found.append(entry)
-        return found
+                    found[entry.path] = entry
+        return [found[path] for path in sorted(found)]
+
+    def receive(self, user: User, names: tuple[str, ...], file: Path, disk_name: str) -> Upload:
+        """Return what a received file becomes: a notebook if its content is one, else a file.
+
+        Args:
+            user: The user who sends it.
+            names: The path that the user asked for.
+            file: The received file.
+            disk_name: The name under which it is stored: that of the path, or with a notebook's extension.
+
+        Raises:
+            ApiError: The folder is missing or forbidden, or an .ipynb file is no notebook.
+        """
+        if not names:
+            raise invalid("The root folder cannot be replaced.")
+        self.check_place(names)
+        self.parent(user, names)
+        if notebook_files.language_of(file, disk_name) is None:
+            if notebook_files.is_jupyter(disk_name):
+                notebook_files.cells_of(file.read_bytes(), "JUPYTER", "PYTHON")  # says why not
+            return Upload(file, names, names[-1], "FILE", self.seek(user, names))
+        names = (*names[:-1], disk_name.rsplit(".", 1)[0])
+        return Upload(file, names, disk_name, "NOTEBOOK", self.seek(user, names))
+
+    def store(self, user: User, upload: Upload) -> None:
+        """Move a received file into the workspace; it replaces the object that exists there."""
+        folder, disk_name = upload.names[:-1], upload.disk_name
+        disk_path = self.disk_path(user, (*folder, disk_name))
+        if disk_path.is_file() and self._is_notebook(disk_path) != (upload.kind == "NOTEBOOK"):
+            other = self.disk_path(user, (*folder, notebook_files.other_name(disk_name)))
+            if upload.kind == "NOTEBOOK":
+                disk_path = other
+            else:
+                disk_path.rename(other)
+        upload.file.replace(disk_path)
+        existing = upload.existing
+        if existing is not None and existing.disk_path != disk_path:
+            existing.disk_path.unlink(missing_ok=True)
 
     def describe(self, entry: Entry) -> dict[str, Any]:
         """Return an object as the API shows it."""
-        repo = self._repos.at(entry.names) if entry.kind in {"REPO", "DIRECTORY"} else None
+        repo = self._repos.at(entry.names) if entry.is_folder else None
         number = repo.repo_id if repo is not None else _number_of(entry.path)
         shown: dict[str, Any] = {
             "object_type": entry.kind,
@@ -136,7 +205,11 @@ class Tree:
 
     @staticmethod
     def _is_notebook(disk_path: Path) -> bool:
-        return disk_path.is_file() and notebook_files.language_of(disk_path) is not None
+        return (
+            notebook_files.extension_in(disk_path.name) is not None
+            and disk_path.is_file()
+            and notebook_files.language_of(disk_path) is not None
+        )
 
 
 _LONGEST_NAME = 255

@@ -9,10 +9,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from kedro_databricks_hybrid.sandbox.core.atomic import write_atomically
 from kedro_databricks_hybrid.sandbox.core.bodies import (
     Base64,
     Body,
@@ -25,10 +24,10 @@ from kedro_databricks_hybrid.sandbox.core.bodies import (
     query,
 )
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint, endpoints
-from kedro_databricks_hybrid.sandbox.core.errors import ApiError, absent, denied, exists, invalid
-from kedro_databricks_hybrid.sandbox.core.layout import names_of
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, exists, invalid
+from kedro_databricks_hybrid.sandbox.core.layout import names_of, spelled_as
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
-from kedro_databricks_hybrid.sandbox.core.uploads import received
+from kedro_databricks_hybrid.sandbox.core.uploads import new_upload, received, save
 from kedro_databricks_hybrid.sandbox.core.users import no_such_path
 from kedro_databricks_hybrid.sandbox.workspace import notebook_files
 from kedro_databricks_hybrid.sandbox.workspace.model import Entry
@@ -40,9 +39,12 @@ if TYPE_CHECKING:
 
     from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
     from kedro_databricks_hybrid.sandbox.core.users import User
+    from kedro_databricks_hybrid.sandbox.workspace.model import Upload
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 _TOP_FOLDERS = {("Users",), ("Repos",), ("Shared",)}
+_EXPORT_FORMATS = {"SOURCE", "JUPYTER", "AUTO"}
+_BYTES = "application/octet-stream"
 MAX_BYTES = 10 * 1024 * 1024
 MAX_FILE_BYTES = 500 * 1024 * 1024
 MAX_EXPORTED = 50_000
@@ -59,7 +61,7 @@ _FILE_TOO_LARGE = ApiError(
 class _Import(Body):
     path: Required
     content: Base64 = b""
-    format: str = "SOURCE"
+    format: str = ""
     language: str = ""
     overwrite: Flag = False
 
@@ -71,9 +73,14 @@ class _ObjectsApi:
         self._sandbox = sandbox
         self._tree = sandbox.tree
 
-    async def get_status(self, user: User, path: Required, return_git_info: Flag = False) -> dict[str, Any]:
-        entry = await run_in_threadpool(self._tree.find, user, names_of(path))
+    async def get_status(
+        self, user: User, path: Required, return_git_info: Flag = False, return_export_info: Flag = False
+    ) -> dict[str, Any]:
+        entry = await run_in_threadpool(self._tree.find, user, path)
         shown = await run_in_threadpool(self._tree.describe, entry)
+        shown["path"] = spelled_as(path, entry.path)
+        if return_export_info and entry.kind == "NOTEBOOK":
+            shown["repos_export_format"] = entry.format
         if return_git_info:
             await self._add_git_info(shown, entry)
         return shown
@@ -82,37 +89,36 @@ class _ObjectsApi:
         self, user: User, path: Required, notebooks_modified_after: Integer = 0
     ) -> dict[str, Any]:
         after = notebooks_modified_after
-        entry = self._tree.find(user, names_of(path))
-        is_folder = entry.kind in {"DIRECTORY", "REPO"}
-        entries = self._tree.children(user, entry) if is_folder else [entry]
+        entry = self._tree.find(user, path)
+        entries = self._tree.children(user, entry) if entry.is_folder else [entry]
         shown: list[dict[str, Any]] = []
         for child in entries:
             with suppress(FileNotFoundError):  # just deleted
-                shown.append(self._tree.describe(child))
+                shown.append({**self._tree.describe(child), "path": spelled_as(path, child.path)})
         objects = [item for item in shown if item.get("modified_at", after) >= after]
         return {"objects": objects} if objects else {}
 
     async def delete(self, user: User, path: Required, recursive: Flag = False) -> None:
-        names = names_of(path)
-        entry = await run_in_threadpool(self._deletable, user, names)
-        is_folder = entry.kind in {"DIRECTORY", "REPO"} and not entry.disk_path.is_symlink()
+        entry = await run_in_threadpool(self._deletable, user, path)
+        is_folder = entry.is_folder and not entry.disk_path.is_symlink()
         is_empty = not is_folder or not await run_in_threadpool(lambda: any(entry.disk_path.iterdir()))
         if not (recursive or is_empty):
             raise ApiError(400, "DIRECTORY_NOT_EMPTY", f"Folder ({entry.path}) is not empty")
         if is_folder:
-            await self._sandbox.repos.remove_below(names)
+            await self._sandbox.repos.remove_below(entry.names)
             await run_in_threadpool(remove_tree, entry.disk_path)
         else:
             await run_in_threadpool(entry.disk_path.unlink, missing_ok=True)
 
-    def _deletable(self, user: User, names: tuple[str, ...]) -> Entry:
+    def _deletable(self, user: User, path: str) -> Entry:
         """Return the object to delete; for a link the link itself, not its target."""
+        names = names_of(path)
         entry = self._tree.seek(user, names)
         unresolved = self._tree.disk_path(user, names, follow=False)
         if entry is None and unresolved.is_symlink():
             entry = Entry(names, unresolved, "FILE")
         if entry is None:
-            raise no_such_path(names)
+            raise no_such_path(path)
         if (
             not names
             or names in _TOP_FOLDERS
@@ -126,12 +132,12 @@ class _ObjectsApi:
     def mkdirs(self, user: User, path: Required) -> None:
         names = names_of(path)
         if names == ("Users",) or (names[:1] == ("Users",) and names[1] != user.name):
-            self._tree.find(user, names[:2])
-        if names[:1] == ("Repos",) and len(names) > 2 and self._sandbox.repos.around(names) is None:
-            raise invalid(NO_PLAIN_FOLDER_UNDER_REPOS.format(path="/" + "/".join(names)))
+            self._tree.find(user, "/" + "/".join(names[:2]))
+        if len(names) > 2:
+            self._tree.check_place(names)
         for length in range(1, len(names) + 1):
             entry = self._tree.seek(user, names[:length])
-            if entry is not None and entry.kind not in {"DIRECTORY", "REPO"}:
+            if entry is not None and not entry.is_folder:
                 raise exists(f"Path ({entry.path}) already exists and is not a folder.")
         self._tree.disk_path(user, names).mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -155,10 +161,6 @@ class _ObjectsApi:
         }
 
 
-# Not verified against a live workspace: that a plain folder is refused there, and the message.
-NO_PLAIN_FOLDER_UNDER_REPOS = "Cannot create folder {path}: under /Repos/<folder> there are Git folders only."
-
-
 def routes(sandbox: Sandbox) -> list[Route]:
     """Return the routes of this family."""
     api = _ObjectsApi(sandbox)
@@ -179,75 +181,89 @@ class _ContentApi:
         self._scratch = sandbox.layout.scratch
 
     async def import_object(self, request: Request) -> Response:
-        if request.headers.get("content-type", "").startswith("multipart/"):
-            async with form(request, MAX_BYTES, _TOO_LARGE) as (texts, file):
-                given = parse(_Import, texts)
-                content = await run_in_threadpool(file.read)
-        else:
-            given = parse(_Import, await body(request, _TOO_LARGE))
-            content = given.content
-        if len(content) > MAX_BYTES:
-            raise _TOO_LARGE
-        await run_in_threadpool(self._import, request.state.user, given, content)
+        upload = new_upload(self._scratch)
+        try:
+            if request.headers.get("content-type", "").startswith("multipart/"):
+                async with form(request, MAX_BYTES, _TOO_LARGE) as (texts, file):
+                    given = parse(_Import, texts)
+                    await run_in_threadpool(save, file, upload)
+            else:
+                given = parse(_Import, await body(request, _TOO_LARGE))
+                await run_in_threadpool(upload.write_bytes, given.content)
+            await run_in_threadpool(self._import, request.state.user, given, upload)
+        finally:
+            upload.unlink(missing_ok=True)
         return JSONResponse({})
 
     async def import_file(self, request: Request, user: User, path: str, overwrite: Flag = False) -> None:
-        names = names_of("/" + path.lstrip("/"))
-        await run_in_threadpool(self._check_file_free, user, names, overwrite=overwrite)
-        async with received(request, self._scratch, MAX_FILE_BYTES, _FILE_TOO_LARGE) as upload:
-            disk_path = await run_in_threadpool(self._check_file_free, user, names, overwrite=overwrite)
-            await run_in_threadpool(upload.replace, disk_path)
+        path = f"/{path.lstrip('/')}"
+        if not names_of(path):
+            raise invalid("A file name is required.")
+        await run_in_threadpool(self._tree.parent, user, names_of(path))
+        async with received(request, self._scratch, MAX_FILE_BYTES, _FILE_TOO_LARGE) as file:
+            await run_in_threadpool(self._store_file, user, path, file, overwrite=overwrite)
+
+    def read_file(self, user: User, path: str) -> Response:
+        entry = self._tree.find(user, f"/{path.lstrip('/')}")
+        if entry.is_folder:
+            raise invalid(f"{entry.path} is a directory.")
+        return FileResponse(entry.disk_path, media_type=_BYTES)
 
     def export(
-        self, user: User, path: Required, format: str = "SOURCE", direct_download: Flag = False
+        self, user: User, path: Required, format: str = "", direct_download: Flag = False
     ) -> dict[str, Any] | Response:
-        content, file_type = self._exported(user, names_of(path), format)
+        content, file_type = self._exported(user, path, format or "SOURCE")
         if len(content) > MAX_BYTES:
             raise _TOO_LARGE
         if direct_download:
-            return Response(content, media_type="application/octet-stream")
+            return Response(content, media_type=_BYTES)
         return {"content": base64.b64encode(content).decode(), "file_type": file_type}
 
-    def _import(self, user: User, given: _Import, content: bytes) -> None:
+    def _import(self, user: User, given: _Import, file: Path) -> None:
+        if file.stat().st_size > MAX_BYTES:
+            raise _TOO_LARGE
         names = names_of(given.path)
-        if not names:
-            raise invalid("The root folder cannot be replaced.")
-        file_name, content = _as_file(given, names[-1], content)
-        self._tree.parent(user, names)
-        language = notebook_files.language_in(file_name, content)
-        object_name = file_name.rsplit(".", 1)[0] if language else file_name
-        existing = self._tree.seek(user, (*names[:-1], object_name))
+        upload = self._tree.receive(user, names, file, _disk_name(given, names[-1] if names else "", file))
+        existing = upload.existing
         if existing is not None:
-            _check_overwrite(existing, is_notebook=language is not None, overwrite=given.overwrite)
-        disk_path = self._tree.disk_path(user, (*names[:-1], file_name))
-        write_atomically(disk_path, content, draft_folder=self._scratch)
-        if existing is not None and existing.disk_path != disk_path:
-            existing.disk_path.unlink(missing_ok=True)
+            if not given.overwrite or existing.is_folder:
+                raise exists(f"Path ({given.path}) already exists.")
+            if existing.kind != upload.kind:
+                raise _type_mismatch(upload)
+        self._tree.store(user, upload)
 
-    def _check_file_free(self, user: User, names: tuple[str, ...], *, overwrite: bool) -> Path:
-        if not names:
-            raise invalid("A file name is required.")
-        self._tree.parent(user, names)
-        existing = self._tree.seek(user, names)
-        path = "/" + "/".join(names)
-        if existing is not None and existing.kind != "FILE":
-            raise ApiError(400, "INVALID_PARAMETER_VALUE", f"{existing.kind} at {path} already exists.")
-        if existing is not None and not overwrite:
-            raise ApiError(409, "ALREADY_EXISTS", f"The file {path} already exists.")
-        return self._tree.disk_path(user, names)
+    def _store_file(self, user: User, path: str, file: Path, *, overwrite: bool) -> None:
+        names = names_of(path)
+        upload = self._tree.receive(user, names, file, names[-1])
+        if upload.kind == "NOTEBOOK" and file.stat().st_size > MAX_BYTES:
+            raise _TOO_LARGE
+        existing = upload.existing
+        if existing is not None:
+            if existing.is_folder:
+                raise invalid(f"{existing.kind} at {path} already exists.")
+            kinds = existing.kind, upload.kind
+            if not overwrite and kinds == ("FILE", "FILE"):
+                raise ApiError(409, "ALREADY_EXISTS", f"The file {path} already exists.")
+            if not overwrite or kinds == ("NOTEBOOK", "FILE"):
+                raise ApiError(400, "", f"Path ({path}) already exists.")  # Databricks gives no code
+            if existing.kind != upload.kind:
+                raise _type_mismatch(upload)
+        self._tree.store(user, upload)
 
-    def _exported(self, user: User, names: tuple[str, ...], kind: str) -> tuple[bytes, str]:
-        entry = self._tree.find(user, names)
-        if entry.kind in {"DIRECTORY", "REPO"}:
-            if kind not in {"SOURCE", "AUTO"}:
-                raise invalid(f"Format {kind[:50]} is not supported for folders.")
+    def _exported(self, user: User, path: str, kind: str) -> tuple[bytes, str]:
+        if kind not in _EXPORT_FORMATS:
+            raise invalid(f"Format {kind[:50]!r} is not supported.")
+        entry = self._tree.find(user, path)
+        if entry.is_folder:
+            if kind == "JUPYTER":
+                raise invalid(f"Format {kind} is not supported for folders.")
             return self._zip(user, entry, with_files=kind == "AUTO"), "zip"
         if entry.disk_path.stat().st_size > MAX_BYTES:
             raise _TOO_LARGE
         content = entry.disk_path.read_bytes()
         if entry.kind == "FILE":
             return content, ""
-        return _as_format(kind, entry, content)
+        return _as_format(entry.format if kind == "AUTO" else kind, entry, content)
 
     def _zip(self, user: User, folder: Entry, *, with_files: bool) -> bytes:
         buffer = io.BytesIO()
@@ -257,12 +273,15 @@ class _ContentApi:
             while waiting:
                 for entry in self._tree.children(user, waiting.pop()):
                     seen += 1
-                    if entry.kind in {"DIRECTORY", "REPO"}:
+                    if entry.is_folder:
                         waiting.append(entry)
                     elif entry.kind == "NOTEBOOK" or (with_files and entry.kind == "FILE"):
-                        inside = "/".join(entry.names[len(folder.names) :])
-                        extension = entry.disk_path.suffix if entry.kind == "NOTEBOOK" else ""
-                        archive.writestr(inside + extension, entry.disk_path.read_bytes())
+                        name, content = entry.names[-1], entry.disk_path.read_bytes()
+                        if entry.kind == "NOTEBOOK":
+                            kind = entry.format if with_files else "SOURCE"
+                            content, extension = _as_format(kind, entry, content)
+                            name = f"{name}.{extension}"
+                        archive.writestr("/".join((*entry.names[len(folder.names) : -1], name)), content)
                     if buffer.tell() > MAX_BYTES or seen > MAX_EXPORTED:
                         raise _TOO_LARGE
         return buffer.getvalue()
@@ -275,47 +294,48 @@ def content_routes(sandbox: Sandbox) -> list[Route]:
         Route("/api/2.0/workspace/import", api.import_object, methods=["POST"]),
         endpoint("GET", "/api/2.0/workspace/export", api.export),
         endpoint("POST", "/api/2.0/workspace-files/import-file/{path:path}", api.import_file, query),
+        endpoint("GET", "/api/2.0/workspace-files/{path:path}", api.read_file),
     ]
 
 
-def _as_file(given: _Import, name: str, content: bytes) -> tuple[str, bytes]:
-    """Return the file name and the content under which an imported object is kept."""
-    kind = given.format
+def _disk_name(given: _Import, name: str, file: Path) -> str:
+    """Return the name under which an imported file is stored; give source code the header of a notebook."""
+    kind = given.format or "SOURCE"
     if kind in {"AUTO", "RAW"}:
-        return name, content
+        return name
     if kind == "JUPYTER":
-        notebook_files.cells_of_jupyter(content)
-        return name.removesuffix(".ipynb") + ".ipynb", content
-    if kind == "SOURCE":
-        language = given.language
-        if not language:
-            raise absent("language")
-        if language not in notebook_files.LANGUAGES:
-            raise invalid(f"Unknown language {language[:50]!r}.")
-        return name + notebook_files.extension_of(language), notebook_files.with_header(content, language)
-    raise invalid(f"Format {kind[:50]!r} is not supported.")
+        return notebook_files.jupyter_file_name(name)
+    if kind != "SOURCE":
+        raise invalid(f"Format {kind[:50]!r} is not supported.")
+    language = given.language
+    if not language:
+        raise _archive_refused(file)
+    if language not in notebook_files.LANGUAGES:
+        raise invalid(f"Unknown language {language[:50]!r}.")
+    file.write_bytes(notebook_files.with_header(file.read_bytes(), language))
+    return notebook_files.file_name(name, language)
+
+
+def _archive_refused(file: Path) -> ApiError:
+    """Return the error for source code without a language, which Databricks takes for an archive."""
+    if zipfile.is_zipfile(file):
+        return invalid("The sandbox does not import archives. Import their notebooks one by one.")
+    return ApiError(400, "BAD_REQUEST", "The zip archive contains no items.")
 
 
 def _as_format(kind: str, notebook: Entry, content: bytes) -> tuple[bytes, str]:
-    """Return a notebook in the requested format, and the extension of that format."""
-    is_jupyter = notebook.disk_path.suffix == ".ipynb"
+    """Return a notebook in the format SOURCE or JUPYTER, and the extension of that format."""
     language = notebook.language or "PYTHON"
-    if kind == "AUTO":
-        return content, notebook.disk_path.suffix.removeprefix(".")
     if kind == "SOURCE":
-        source = notebook_files.source_of_jupyter(content) if is_jupyter else content
-        return source, notebook_files.extension_of(language).removeprefix(".")
-    if kind == "JUPYTER":
-        return (content if is_jupyter else notebook_files.jupyter_of_source(content, language)), "ipynb"
-    raise invalid(f"Format {kind[:50]!r} is not supported.")
+        exported = notebook_files.as_source(content, notebook.format, language)
+    else:
+        exported = notebook_files.as_jupyter(content, notebook.format, language, notebook.names[-1])
+    return exported, notebook_files.extension_of(kind, language)
 
 
-def _check_overwrite(existing: Entry, *, is_notebook: bool, overwrite: bool) -> None:
-    if not overwrite or existing.kind in {"DIRECTORY", "REPO"}:
-        raise exists(f"Path ({existing.path}) already exists.")
-    asked = "NOTEBOOK" if is_notebook else "FILE"
-    if asked != existing.kind:
-        raise invalid(
-            f"Cannot overwrite the asset at {existing.path} due to type mismatch "
-            f"(asked: {asked}, actual: {existing.kind})"
-        )
+def _type_mismatch(upload: Upload) -> ApiError:
+    actual = upload.existing.kind if upload.existing else ""
+    return invalid(
+        f"Cannot overwrite the asset at /{'/'.join(upload.names)} due to type mismatch "
+        f"(asked: {upload.kind}, actual: {actual})"
+    )

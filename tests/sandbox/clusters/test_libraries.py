@@ -60,7 +60,7 @@ def test_a_wheel(workspace: WorkspaceClient, http: httpx.Client) -> None:
     assert first.status in UNDER_WAY
     (done,) = settled(workspace)
     assert (done.status, done.library) == (LibraryInstallStatus.INSTALLED, library)
-    assert [notebook.text(USE) for notebook in (before, open_notebook(http))] == ["7\n", "7\n"]
+    assert [notebook.text(USE) for notebook in (before, open_notebook(http))] == ["7", "7"]
     workspace.clusters.start(STOPPED_ID).result()
     assert "ModuleNotFoundError" in open_notebook(http, STOPPED_ID).results(USE)["summary"]
     assert {one.cluster_id for one in workspace.libraries.all_cluster_statuses()} == {RUNNING_ID, STOPPED_ID}
@@ -76,7 +76,7 @@ def test_requirements_that_name_a_wheel(workspace: WorkspaceClient, http: httpx.
         RUNNING_ID, [Library(requirements="/Volumes/main/default/data/requirements.txt")]
     )
     assert [one.status for one in settled(workspace)] == [LibraryInstallStatus.INSTALLED]
-    assert open_notebook(http).text(USE) == "7\n"
+    assert open_notebook(http).text(USE) == "7"
 
 
 def test_what_cannot_be_installed(workspace: WorkspaceClient) -> None:
@@ -111,7 +111,7 @@ def test_uninstall_after_a_restart(workspace: WorkspaceClient, http: httpx.Clien
         LibraryInstallStatus.UNINSTALL_ON_RESTART,
         LibraryInstallStatus.INSTALLED,
     ]
-    assert open_notebook(http).text(USE) == "7\n"
+    assert open_notebook(http).text(USE) == "7"
     workspace.clusters.restart(RUNNING_ID).result()
     assert [one.library for one in settled(workspace)] == [kept]
     notebook = open_notebook(http)
@@ -127,7 +127,7 @@ def test_a_stopped_cluster_installs_when_it_starts(workspace: WorkspaceClient, h
     assert pending.status is LibraryInstallStatus.PENDING
     workspace.clusters.start(STOPPED_ID).result()
     assert settled(workspace, STOPPED_ID)[0].status is LibraryInstallStatus.INSTALLED
-    assert open_notebook(http, STOPPED_ID).text(USE) == "7\n"
+    assert open_notebook(http, STOPPED_ID).text(USE) == "7"
 
 
 def test_they_survive_a_restart_of_the_server(start_sandbox: Callable[..., Running]) -> None:
@@ -137,7 +137,7 @@ def test_they_survive_a_restart_of_the_server(start_sandbox: Callable[..., Runni
     first.stop()
     second = start_sandbox()
     assert [one.status for one in settled(second.workspace())] == [LibraryInstallStatus.INSTALLED]
-    assert open_notebook(second.http()).text(USE) == "7\n"
+    assert open_notebook(second.http()).text(USE) == "7"
 
 
 @pytest.mark.parametrize(

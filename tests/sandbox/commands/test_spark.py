@@ -4,25 +4,45 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
 
+from kedro_databricks_hybrid.run.request import RunRequest
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
 from kedro_databricks_hybrid.sandbox.kernel.results import plain
-from tests.sandbox.notebooks import Notebook, ServerProcess, is_gone, open_notebook, serve
+from tests.project_fixtures import PACKAGE, make_project
+from tests.sandbox.notebooks import Notebook, ServerProcess, is_cancelled, is_gone, open_notebook, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.processes
 
 _USER = "user@example.com"
+_USES_A_FUNCTION = """
+    from kedro.pipeline import node, pipeline
+    from tiny_shop.own import number
+
+
+    def use():
+        from pyspark.sql import SparkSession, functions
+
+        spark = SparkSession.builder.getOrCreate()
+        column = functions.udf(number, "int")("id").alias("number")
+        print("number is", spark.range(1).select(column).first().number)
+        return 1
+
+
+    def register_pipelines():
+        return {"__default__": pipeline([node(use, None, "used")])}
+    """
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +75,17 @@ def used():
 """
     notebook = open_notebook(server.http)
     notebook.text(f"open('mine.py', 'w').write({source!r}); import sys; sys.path.insert(0, '.'); import mine")
-    assert notebook.text("'SparkSession' in str(mine.__dict__)") == "False\n"
-    assert notebook.text("mine.used()") == "[True, 1, ['one'], 2]\n"
+    assert notebook.text("'SparkSession' in str(mine.__dict__)") == "False"
+    assert notebook.text("mine.used()") == "[True, 1, ['one'], 2]"
 
 
 def test_dbfs_paths_mean_the_same_everywhere(server: ServerProcess, notebook: Notebook) -> None:
     """Spark reads files of the REST API with and without `dbfs:`; /dbfs and REST see Spark's files."""
     _put(server, "/in/a.csv", b"x,y\n1,2\n3,4\n")
-    assert notebook.text("spark.read.csv('dbfs:/in/a.csv', header=True).count()") == "2\n"
-    assert notebook.text("spark.read.csv('/in/*.csv', header=True).columns") == "['x', 'y']\n"
+    assert notebook.text("spark.read.csv('dbfs:/in/a.csv', header=True).count()") == "2"
+    assert notebook.text("spark.read.csv('/in/*.csv', header=True).columns") == "['x', 'y']"
     notebook.text("spark.range(10).write.mode('overwrite').parquet('dbfs:/out/p')")
-    assert notebook.text("import os; '_SUCCESS' in os.listdir('/dbfs/out/p')") == "True\n"
+    assert notebook.text("import os; '_SUCCESS' in os.listdir('/dbfs/out/p')") == "True"
     listed = server.http.get("/api/2.0/dbfs/list", params={"path": "/out/p"}).json()["files"]
     assert any(file["path"].endswith(".parquet") for file in listed)
 
@@ -74,21 +94,21 @@ def test_volumes_and_workspace_are_not_dbfs(notebook: Notebook) -> None:
     """/Volumes and /Workspace mean the same to Spark, with and without a scheme, and to Python."""
     notebook.text("spark.range(3).write.mode('overwrite').csv('/Volumes/main/default/v')")
     for path in ("/Volumes/main/default/v", "dbfs:/Volumes/main/default/v", "file:/Volumes/main/default/v"):
-        assert notebook.text(f"spark.read.csv('{path}').count()") == "3\n"
-    assert notebook.text("import os; '_SUCCESS' in os.listdir('/Volumes/main/default/v')") == "True\n"
-    assert notebook.text("os.path.exists('/dbfs/Volumes')") == "False\n"
+        assert notebook.text(f"spark.read.csv('{path}').count()") == "3"
+    assert notebook.text("import os; '_SUCCESS' in os.listdir('/Volumes/main/default/v')") == "True"
+    assert notebook.text("os.path.exists('/dbfs/Volumes')") == "False"
     notebook.text(f"open('/Workspace/Users/{_USER}/r.csv', 'w').write('1')")
-    assert notebook.text(f"spark.read.csv('file:/Workspace/Users/{_USER}/r.csv').count()") == "1\n"
+    assert notebook.text(f"spark.read.csv('file:/Workspace/Users/{_USER}/r.csv').count()") == "1"
 
 
 def test_any_session_is_this_one(server: ServerProcess) -> None:
     """A session that code creates first is the notebook's session, with the same settings."""
     notebook = open_notebook(server.http)
     notebook.text("from pyspark.sql import SparkSession; mine = SparkSession.builder.getOrCreate()")
-    assert notebook.text("mine is spark, sc is spark.sparkContext, sc.master") == "(True, True, 'local[2]')\n"
-    assert notebook.text("spark.conf.get('spark.python.worker.reuse')") == "'false'\n"
-    assert notebook.text("spark.sql('select current_user()').first()[0]") == f"{_USER!r}\n"
-    assert notebook.text("sc.uiWebUrl is None") == "True\n"
+    assert notebook.text("mine is spark, sc is spark.sparkContext, sc.master") == "(True, True, 'local[2]')"
+    assert notebook.text("spark.conf.get('spark.python.worker.reuse')") == "'false'"
+    assert notebook.text("spark.sql('select current_user()').first()[0]") == f"{_USER!r}"
+    assert notebook.text("sc.uiWebUrl is None") == "True"
 
 
 def test_the_machine_chooses_its_java(notebook: Notebook) -> None:
@@ -100,7 +120,7 @@ def test_the_machine_chooses_its_java(notebook: Notebook) -> None:
 def test_modules_get_the_notebooks_names(notebook: Notebook) -> None:
     """`databricks.sdk.runtime` gives modules the same Spark and the same dbutils."""
     code = "from databricks.sdk import runtime; runtime.spark is spark, runtime.dbutils is dbutils"
-    assert notebook.text(code) == "(True, True)\n"
+    assert notebook.text(code) == "(True, True)"
 
 
 def test_python_functions_run_in_workers(notebook: Notebook) -> None:
@@ -113,7 +133,7 @@ def test_python_functions_run_in_workers(notebook: Notebook) -> None:
         "    return sys.executable\n"
         "import sys; spark.range(1).select(interpreter('id')).first()[0] == sys.executable"
     )
-    assert notebook.text(code) == "True\n"
+    assert notebook.text(code) == "True"
 
 
 def test_a_displayed_data_frame_is_a_table(notebook: Notebook) -> None:
@@ -127,10 +147,24 @@ def test_a_displayed_data_frame_is_a_table(notebook: Notebook) -> None:
     assert notebook.results("display(spark.range(2))")["data"] == [[0], [1]]
 
 
+def test_a_notebook_in_sql(server: ServerProcess, notebook: Notebook) -> None:
+    """Its cells run as SQL, each of any number of statements, or in the language that they name."""
+    cells = [
+        "-- a view; with a semicolon in this comment\ncreate or replace temp view v as select ';' as x;\n",
+        "-- MAGIC %python\n-- MAGIC first = spark.table('v').first()[0]",
+        "select 1;\nselect x, 2 as y from v /* ; */",
+    ]
+    source = "-- Databricks notebook source\n" + "\n\n-- COMMAND ----------\n\n".join(cells)
+    address = "/api/2.0/workspace-files/import-file/Shared/query.sql"
+    server.http.post(address, content=source).raise_for_status()
+    assert notebook.results("%run /Shared/query")["data"] == [[";", 2]]
+    assert notebook.text("first, _sqldf.columns") == "(';', ['x', 'y'])"
+
+
 def test_tables_are_kept_in_the_context(notebook: Notebook) -> None:
     """A managed table can be written and read."""
     notebook.text("spark.range(4).write.mode('overwrite').saveAsTable('four')")
-    assert notebook.text("spark.table('four').count()") == "4\n"
+    assert notebook.text("spark.table('four').count()") == "4"
 
 
 def test_cancelling_ends_the_spark_job(notebook: Notebook, tmp_path: Path) -> None:
@@ -149,9 +183,9 @@ sc.parallelize(range(2), 2).map(wait).count()
         assert time.monotonic() < deadline
         time.sleep(0.05)
     notebook.ask("POST", "commands/cancel", commandId=running).raise_for_status()
-    assert notebook.wait(running)["status"] == "Cancelled"
-    assert notebook.text("spark.range(7).count()") == "7\n"
-    assert notebook.text("sc.statusTracker().getActiveJobsIds()") == "[]\n"
+    assert is_cancelled(notebook.wait(running))
+    assert notebook.text("spark.range(7).count()") == "7"
+    assert notebook.text("sc.statusTracker().getActiveJobsIds()") == "[]"
 
 
 def test_the_guides_notebook_runs(server: ServerProcess, tmp_path: Path) -> None:
@@ -229,3 +263,26 @@ def test_a_job_has_spark(server: ServerProcess) -> None:
     count, process = output["logs"].split()
     assert count == "3"
     assert is_gone(int(process))
+
+
+def test_functions_in_spark_run_the_current_code(notebook: Notebook, tmp_path: Path) -> None:
+    """Spark's Python processes outlive a run, and a run of another commit must not find its old modules."""
+    project = make_project(tmp_path / "project").write(
+        {f"src/{PACKAGE}/pipeline_registry.py": _USES_A_FUNCTION}
+    )
+    found = []
+    for number in ("1", "2"):
+        project.write({f"src/{PACKAGE}/own.py": f"def number(_):\n    return {number}\n"})
+        request = RunRequest(
+            run_id=number,
+            project_path=PurePosixPath(project.path),
+            package_name=PACKAGE,
+            data_root=PurePosixPath(tmp_path / "root"),
+            options={},
+            user=_USER,
+            info={"commit": number},
+        )
+        notebook.text(request.as_command())
+        log = "".join(each.read_text("utf-8") for each in (tmp_path / "root" / request.log).glob("*.jsonl"))
+        found.append(re.findall(r"number is (\d)", log) or log)
+    assert found == [["1"], ["2"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -232,18 +233,21 @@ def test_list(dbfs: DbfsAPI) -> None:
         list(dbfs.list("/missing"))
 
 
-def test_modification_time_is_in_milliseconds(dbfs: DbfsAPI, root: Path) -> None:
-    """As cloud listings have it."""
+def test_modification_time_is_in_whole_seconds(dbfs: DbfsAPI, root: Path) -> None:
+    """In milliseconds, rounded down, in a status and in a listing."""
     put(dbfs, "/a")
-    assert abs((dbfs.get_status("/a").modification_time or 0) - (root / "a").stat().st_mtime * 1000) < 2
+    os.utime(root / "a", (0, 1_700_000_000.789))
+    for found in (dbfs.get_status("/a"), *(one for one in dbfs.list("/") if one.path == "/a")):
+        assert found.modification_time == 1_700_000_000_000
 
 
 def test_mkdirs_over_a_file(dbfs: DbfsAPI) -> None:
     """Also if the file is a parent; an existing folder is accepted."""
     put(dbfs, "/a")
     for path in ("/a", "/a/b"):
-        with pytest.raises(ResourceAlreadyExists):
+        with pytest.raises(ResourceAlreadyExists) as refusal:
             dbfs.mkdirs(path)
+        assert str(refusal.value) == f"Cannot create directory {path} because /a is an existing file."
     dbfs.mkdirs("/FileStore")
 
 
@@ -302,7 +306,8 @@ def test_the_root_can_be_disabled(running: Running, dbfs: DbfsAPI, http: httpx.C
 def test_volumes_are_not_served_here(dbfs: DbfsAPI, http: httpx.Client) -> None:
     """The DBFS API refuses what the Files API serves."""
     answer = http.get("/api/2.0/dbfs/list", params={"path": "/Volumes/main"})
-    assert answer.status_code == 400
+    assert (answer.status_code, answer.json()["error_code"]) == (403, "PERMISSION_DENIED")
+    assert answer.json()["message"] == "No operations allowed on this path."
 
 
 def test_a_link_that_leads_out(dbfs: DbfsAPI, root: Path, tmp_path: Path) -> None:

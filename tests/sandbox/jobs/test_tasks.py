@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import io
 import json
@@ -13,7 +14,7 @@ from databricks.sdk.service import compute, jobs
 from databricks.sdk.service.jobs import RunLifeCycleState as Life
 from databricks.sdk.service.jobs import RunResultState as Result
 from databricks.sdk.service.jobs import TerminationCodeCode as Code
-from databricks.sdk.service.workspace import ImportFormat
+from databricks.sdk.service.workspace import ImportFormat, Language
 
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID, STOPPED_ID
 from kedro_databricks_hybrid.sandbox.core.runtimes import nearest_runtime
@@ -241,18 +242,46 @@ def test_notebooks_that_a_commit_lacks(workspace: WorkspaceClient, remote: Remot
         assert said.startswith(f'Unable to access the notebook "{path}".')
 
 
-def test_a_file_and_a_damaged_notebook_are_no_tasks(workspace: WorkspaceClient) -> None:
-    """A file without a header is not a notebook; an .ipynb that is not JSON is an error."""
-    for name in ("plain.txt", "damaged.ipynb"):
-        content = base64.b64encode(b"{").decode()
-        workspace.workspace.import_(f"/Shared/{name}", content=content, format=ImportFormat.AUTO)
+def test_the_import_path_in_a_git_folder(workspace: WorkspaceClient, remote: Remote) -> None:
+    """In /Repos the notebook's folder and the root come first; elsewhere the notebook's folder comes last."""
+    show = "import sys\ndbutils.notebook.exit(repr([sys.path[:2], sys.path[-1], sys.path]))"
+    remote.commit({"notebooks/show.py": f"# Databricks notebook source\n{show}\n"})
+    tasks = []
+    for parent in ("Repos", "Users"):
+        path = f"/{parent}/user@example.com/project"
+        workspace.repos.create(url=str(remote.bare), provider="gitHub", path=path)
+        notebook = jobs.NotebookTask(f"{path}/notebooks/show")
+        tasks.append(jobs.SubmitTask(parent, notebook_task=notebook, existing_cluster_id=RUNNING_ID))
+    shown = []
+    for task in finished(workspace, *tasks).tasks or []:
+        result = workspace.jobs.get_run_output(task.run_id or 0).notebook_output
+        assert result
+        shown.append(ast.literal_eval(str(result.result)))
+    (first, *_), (_, last, every) = shown
+    assert first == [f"/Workspace/Repos/user@example.com/project{below}" for below in ("/notebooks", "")]
+    assert last == "/Workspace/Users/user@example.com/project/notebooks"
+    assert last.removesuffix("/notebooks") not in every
+
+
+def test_notebooks_in_other_languages(workspace: WorkspaceClient) -> None:
+    """SQL runs, here a cell in Python; Scala and R are refused in one line, a file is no notebook."""
+    put_notebook(workspace, "-- MAGIC %python\n-- MAGIC dbutils.notebook.exit('ran')", language=Language.SQL)
+    put_notebook(workspace, "val x = 1", path="/Shared/scala", language=Language.SCALA)
+    put_notebook(workspace, "x <- 1", path="/Shared/r", language=Language.R)
+    put_script(workspace, "1")
     tasks = [
-        jobs.SubmitTask(name, notebook_task=jobs.NotebookTask(path))
-        for name, path in (("plain", "/Shared/plain.txt"), ("damaged", "/Shared/damaged"))
+        jobs.SubmitTask(
+            path.rpartition("/")[2].replace(".", "-"),
+            notebook_task=jobs.NotebookTask(path),
+            existing_cluster_id=RUNNING_ID,
+        )
+        for path in ("/Shared/notebook", "/Shared/scala", "/Shared/r", "/Shared/script.py")
     ]
-    plain, damaged = finished(workspace, *tasks).tasks or []
-    assert [state(task)[2] for task in (plain, damaged)] == [
-        Code.RESOURCE_NOT_FOUND,
-        Code.RUN_EXECUTION_ERROR,
-    ]
-    assert "notebook" in (workspace.jobs.get_run_output(damaged.run_id or 0).error or "").lower()
+    sql, scala, r, script = finished(workspace, *tasks).tasks or []
+    assert state(sql)[1] is Result.SUCCESS
+    for task, language in ((scala, "Scala"), (r, "R")):
+        assert state(task)[2] is Code.RUN_EXECUTION_ERROR
+        said = workspace.jobs.get_run_output(task.run_id or 0).error
+        path = f"/Shared/{language.lower()}"
+        assert said == f"The notebook {path} is in {language}; the sandbox runs notebooks in Python and SQL."
+    assert state(script)[2] is Code.RESOURCE_NOT_FOUND

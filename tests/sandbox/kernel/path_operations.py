@@ -503,13 +503,19 @@ def programs_with_an_environment_of_their_own(f: str) -> Any:
     ]
 
 
-@operation(["text", "text"])
+@operation(["text", "text", "text"])
 def the_shell(f: str) -> Any:
     path = make(f, "x")
     with os.popen(f"cat '{path}'") as output:
         text = output.read()
     os.system(f"cat '{path}' > '{f}/y'")
-    return [text, Path(f, "y").read_text()]
+    preloaded = os.environ.pop("LD_PRELOAD", None)
+    os.environ["LD_PRELOAD"] = "libc.so.6"
+    os.system(f"case $LD_PRELOAD in *libc.so.6) cat '{path}' > '{f}/z';; esac")
+    del os.environ["LD_PRELOAD"]
+    if preloaded:
+        os.environ["LD_PRELOAD"] = preloaded
+    return [text, Path(f, "y").read_text(), Path(f, "z").read_text()]
 
 
 @operation(["text", "{f}/z"])

@@ -29,12 +29,12 @@ def test_the_three_trees_are_at_their_paths(notebook: Notebook, workspace: Works
     assert workspace.workspace.get_status(f"{home}/a.txt").path
     assert base64.b64decode(workspace.dbfs.read("/b.txt").data or "") == b"dbfs"
     workspace.dbfs.put("/c/d.txt", contents=base64.b64encode(b"up").decode())
-    assert notebook.text("open('/dbfs/c/d.txt').read()") == "'up'\n"
+    assert notebook.text("open('/dbfs/c/d.txt').read()") == "'up'"
     with notebook.http.stream(
         "PUT", "/api/2.0/fs/files/Volumes/main/default/data/e.txt", content=b"x"
     ) as put:
         assert put.status_code in {200, 204}, put.read()
-    assert notebook.text("open('/Volumes/main/default/data/e.txt').read()") == "'x'\n"
+    assert notebook.text("open('/Volumes/main/default/data/e.txt').read()") == "'x'"
 
 
 def test_the_environment_is_a_clusters(
@@ -57,8 +57,8 @@ def test_the_environment_is_a_clusters(
     assert environment["DATABRICKS_RUNTIME_VERSION"] == version
     assert environment["SPARK_USER"] == running.sandbox.user.name
     assert environment["HOME"] != os.environ["HOME"]
-    assert notebook.text("import os; os.getcwd()") == "'/databricks/driver'\n"
-    assert notebook.text("import sys; sys.executable == os.environ['PYSPARK_PYTHON']") == "True\n"
+    assert notebook.text("import os; os.getcwd()") == "'/databricks/driver'"
+    assert notebook.text("import sys; sys.executable == os.environ['PYSPARK_PYTHON']") == "True"
 
 
 def test_installed_packages_belong_to_the_notebook(notebook: Notebook, tmp_path: Path, running: Any) -> None:
@@ -67,7 +67,7 @@ def test_installed_packages_belong_to_the_notebook(notebook: Notebook, tmp_path:
     said = notebook.text("%pip install --no-index /Workspace/Shared/tiny_thing-1.0-py3-none-any.whl")
     assert "Successfully installed tiny-thing-1.0" in said
     assert "restart the kernel" in said
-    assert notebook.text("import tiny_thing; tiny_thing.VALUE") == "7\n"
+    assert notebook.text("import tiny_thing; tiny_thing.VALUE") == "7"
     assert "ModuleNotFoundError" in open_notebook(notebook.http).results("import tiny_thing")["summary"]
     with pytest.raises(ModuleNotFoundError):
         __import__("tiny_thing")
@@ -94,7 +94,7 @@ def test_programs_use_the_notebooks_environment(notebook: Notebook, running: Any
     _write_wheel(running.sandbox.layout.workspace / "Shared" / "tiny_thing-1.0-py3-none-any.whl")
     notebook.text("%sh pip install --no-index /Workspace/Shared/tiny_thing-1.0-py3-none-any.whl")
     where = notebook.text("import sys, tiny_thing; tiny_thing.__file__.startswith(sys.prefix)")
-    assert where == "True\n"
+    assert where == "True"
     assert notebook.text("%sh which kedro").startswith("/local_disk0/.ephemeral_nfs/envs/")
     assert "kedro, version" in notebook.text("%sh kedro --version")
 
@@ -103,7 +103,7 @@ def test_modules_find_dbutils(notebook: Notebook) -> None:
     """Modules import `dbutils` in each way that works on Databricks."""
     notebook.text("dbutils.widgets.text('size', '3')")
     code = "from pyspark.dbutils import DBUtils; DBUtils(None).widgets.get('size')"
-    assert notebook.text(code) == "'3'\n"
+    assert notebook.text(code) == "'3'"
 
 
 def test_a_failed_install_is_an_error(notebook: Notebook) -> None:
@@ -120,26 +120,27 @@ def test_a_new_python_keeps_packages_and_drops_names(notebook: Notebook, running
     old = int(notebook.text("x = 1; import os; os.getpid()"))
     assert notebook.text("dbutils.library.restartPython(); y = 1") == ""
     assert is_gone(old)
-    assert notebook.text("import tiny_thing; {'x', 'y'} & get_ipython().user_ns.keys()") == "set()\n"
+    assert notebook.text("import tiny_thing; {'x', 'y'} & get_ipython().user_ns.keys()") == "set()"
 
 
 def test_leaving_the_notebook_is_success(notebook: Notebook) -> None:
-    """`dbutils.notebook.exit` ends the cell with its value."""
-    assert notebook.text("dbutils.notebook.exit('done'); print('not reached')") == "Notebook exited: done\n"
+    """`dbutils.notebook.exit` ends the cell with its value alone: the SDK's dbutils parses it as JSON."""
+    code = "print('before'); dbutils.notebook.exit('{\"a\": 1}'); print('not reached')"
+    assert notebook.text(code) == '{"a": 1}'
 
 
 def test_dbutils_sees_the_same_files(notebook: Notebook) -> None:
     """`dbutils.fs` treats `dbfs:/x` and `/x` as the same path, and volumes as another tree."""
     notebook.text("dbutils.fs.put('dbfs:/a/b.txt', 'hello'); dbutils.fs.cp('/a/b.txt', 'dbfs:/c.txt')")
-    assert notebook.text("print(dbutils.fs.head('/c.txt'), open('/dbfs/a/b.txt').read())") == "hello hello\n"
-    assert notebook.text("[f.path for f in dbutils.fs.ls('/a')]") == "['dbfs:/a/b.txt']\n"
-    assert notebook.text("dbutils.fs.rm('/a', True), dbutils.fs.rm('/a')") == "(True, False)\n"
+    assert notebook.text("print(dbutils.fs.head('/c.txt'), open('/dbfs/a/b.txt').read())") == "hello hello"
+    assert notebook.text("[f.path for f in dbutils.fs.ls('/a')]") == "['dbfs:/a/b.txt']"
+    assert notebook.text("dbutils.fs.rm('/a', True), dbutils.fs.rm('/a')") == "(True, False)"
     assert "FileNotFoundError" in notebook.results("dbutils.fs.ls('/a')")["summary"]
 
 
 def test_a_whole_cell_may_be_a_magic(notebook: Notebook) -> None:
     """`%sh` and `%fs` at the beginning of a cell apply to the whole cell."""
-    assert notebook.text("%sh\nfor i in 1 2\ndo echo $i\ndone") == "1\n2\n"
+    assert notebook.text("%sh\nfor i in 1 2\ndo echo $i\ndone") == "1\n2"
     assert "path='dbfs:/FileStore/'" in notebook.text("%fs ls /")
     assert notebook.text("%md\n# A heading") == ""
     assert "exit status 3" in notebook.results("%sh exit 3")["summary"]

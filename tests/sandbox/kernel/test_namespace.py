@@ -92,7 +92,9 @@ def test_the_status_of_the_command_is_passed_on(tmp_path: Path, kind: str) -> No
     """An exit status is passed on; a signal becomes 128 plus its number."""
     assert _run(_command(tmp_path, "sh", "-c", "exit 3", kind=kind)).returncode == 3
     assert _run(_command(tmp_path, "sh", "-c", "kill -9 $$", kind=kind)).returncode == 137
-    assert _run(_command(tmp_path, "/no/such/program", kind=kind)).returncode == 127
+    assert _run(_command(tmp_path, "/no/such/program", kind=kind)).returncode == (
+        1 if kind == kinds.BUBBLEWRAP else 127
+    )
 
 
 @pytest.mark.namespaces
@@ -129,6 +131,32 @@ def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(namespace.RefusedError, match="needs Linux; this is darwin"):
         namespace.enter([])
+
+
+def test_bubblewrap_makes_the_same_mounts(tmp_path: Path) -> None:
+    """Every top folder and link of the machine, then the binds in order; hidden ones end read-only."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    binds = [
+        (tmp_path / "link", Path("/dbfs")),
+        (None, Path("/Workspace")),
+        (tmp_path, Path("/Workspace/a b")),
+    ]
+    arguments = namespace.bubblewrap_arguments(binds, "/dbfs")
+    own = [
+        "--bind",
+        str(tmp_path),
+        "/dbfs",
+        "--tmpfs",
+        "/Workspace",
+        "--bind",
+        str(tmp_path),
+        "/Workspace/a b",
+    ]
+    own += ["--remount-ro", "/Workspace", "--chdir", "/dbfs"]
+    assert arguments[-len(own) :] == own
+    machine = arguments[1 : -len(own)]
+    assert {Path(path) for path in machine[2::3]} == {path for path in Path("/").iterdir() if path.exists()}
+    assert set(machine[::3]) <= {"--dev-bind", "--symlink"}
 
 
 @pytest.mark.parametrize("kind", [*KINDS, ANYWHERE])

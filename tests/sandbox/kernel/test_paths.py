@@ -1,4 +1,4 @@
-"""Operations on paths have the same results in both kinds of kernels."""
+"""Operations on paths have the same results in all kinds of kernels."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def test_a_long_home_works(tmp_path: Path) -> None:
     home = tmp_path / ("long" * 30) / "and blanks"
     home.mkdir(parents=True)
     with serve(home) as server:
-        assert open_notebook(server.http).text("1 + 1") == "2\n"
+        assert open_notebook(server.http).text("1 + 1") == "2"
 
 
 def test_sockets_that_a_killed_server_left_elsewhere_are_removed(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_machine_that_refuses_namespaces_has_portable_kernels(tmp_path: Path) 
         assert announced.kernels == "portable"
         notebook = open_notebook(server.http)
         found = notebook.text("import os; os.getcwd(), os.listdir('/Workspace/Users')")
-        assert found == "('/databricks/driver', ['user@example.com'])\n"
+        assert found == "('/databricks/driver', ['user@example.com'])"
         kernel, background = int(notebook.text("os.getpid()")), int(notebook.text(_BACKGROUND))
         server.process.send_signal(signal.SIGKILL)
         assert is_gone(kernel)
@@ -201,7 +201,7 @@ def test_a_requested_kind_that_is_refused_starts_no_server(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One line names the cause. Without the option, the server starts and works, except for running code."""
-    monkeypatch.setattr(kinds, "_refusal", lambda: "Namespaces are refused here.")
+    monkeypatch.setattr(kinds, "_refusal", lambda _: "Namespaces are refused here.")
     monkeypatch.setattr(kinds, "chosen", kinds.chosen.__wrapped__)
     assert main(["--home", str(tmp_path / "home"), "--kernels", "namespace"]) == 1
     assert capsys.readouterr().err == "Namespaces are refused here.\n"

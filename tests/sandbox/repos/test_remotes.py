@@ -15,6 +15,7 @@ from databricks.sdk.errors import (
     BadRequest,
     NotFound,
     PermissionDenied,
+    ResourceAlreadyExists,
 )
 from databricks.sdk.errors.base import DatabricksError
 
@@ -33,9 +34,9 @@ PATH = "/Repos/user@example.com/project"
 
 def test_a_remote_that_is_not_there(workspace: WorkspaceClient, tmp_path: Path, folder: Path) -> None:
     """The API returns the error of the clone, and no files are left."""
-    with pytest.raises(DatabricksError, match="Failed to read the remote") as refusal:
+    with pytest.raises(BadRequest, match=r"Remote repo not found\. Please ensure that:") as refusal:
         workspace.repos.create(url=str(tmp_path / "nothing.git"), provider="gitHub", path=PATH)
-    assert refusal.value.error_code == "GIT_REMOTE_ERROR"
+    assert refusal.value.error_code == "BAD_REQUEST"
     assert not folder.exists()
     assert list(workspace.repos.list()) == []
 
@@ -140,18 +141,17 @@ def test_a_remote_that_never_answers(workspace: WorkspaceClient, running: Runnin
 
 
 def test_a_commit_that_no_disk_can_hold(workspace: WorkspaceClient, remote: Remote, folder: Path) -> None:
-    """Git allows names that are too long for a file system; such a clone is refused."""
+    """Git allows names that are too long for a file system; such a clone is refused, and stays incomplete."""
     content = remote.git("rev-parse", "HEAD:README.md")
     remote.git("update-index", "--add", "--cacheinfo", f"100644,{content},{'n' * 300}")
     remote.git("commit", "-q", "-m", "A long name")
     remote.git("push", "-q", "origin", "HEAD")
-    with pytest.raises(BadRequest, match=r"Failed to check out in .*too long") as refusal:
-        workspace.repos.create(
-            url=str(remote.bare), provider="gitHub", path="/Repos/user@example.com/project"
-        )
-    assert refusal.value.error_code == "GIT_REMOTE_ERROR"
-    assert not folder.exists()
-    assert list(workspace.repos.list()) == []
+    with pytest.raises(BadRequest, match=r"Repo may be incomplete\. Failure reason: .*too long"):
+        workspace.repos.create(url=str(remote.bare), provider="gitHub", path=PATH)
+    assert folder.is_dir()
+    assert [(repo.path, repo.branch) for repo in workspace.repos.list()] == [(PATH, "main")]
+    with pytest.raises(ResourceAlreadyExists, match=f"Repo {PATH} already exists"):
+        workspace.repos.create(url=str(remote.bare), provider="gitHub", path=PATH)
 
 
 def _plain(history: Path, at: Path) -> str:

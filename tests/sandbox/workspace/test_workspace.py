@@ -8,6 +8,7 @@ import os
 import threading
 import time
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -54,11 +55,19 @@ def test_the_folders_of_a_new_workspace(api: WorkspaceAPI) -> None:
 
 
 def test_workspace_may_stand_before_any_path(api: WorkspaceAPI) -> None:
-    """/Workspace/x and /x are the same object, with the same id."""
+    """/Workspace/x and /x are the same object with the same id; answers repeat the path as it was asked."""
     put(api, f"/Workspace{HOME}/a.txt")
-    with_prefix, without = api.get_status(f"/Workspace{HOME}/a.txt"), api.get_status(f"{HOME}/a.txt")
-    assert with_prefix == without
-    assert without.path == f"{HOME}/a.txt"
+    path = f"{HOME}/a.txt"
+    for asked, shown in (
+        (path, path),
+        (f"/Workspace{path}", f"/Workspace{path}"),
+        (f"//Workspace/{path}", path),
+    ):
+        assert api.get_status(asked) == replace(api.get_status(path), path=shown)
+        assert [entry.path for entry in api.list(asked.removesuffix("/a.txt"))] == [shown]
+        with pytest.raises(ResourceDoesNotExist, match=rf"Path \({asked}/no\) doesn't exist\."):
+            api.get_status(f"{asked}/no")
+    assert api.get_status("/Workspace").path == "/Workspace"
 
 
 def test_a_missing_path(api: WorkspaceAPI) -> None:
@@ -146,8 +155,14 @@ def test_mkdirs(api: WorkspaceAPI) -> None:
 def test_plain_folders_do_not_go_under_repos(api: WorkspaceAPI) -> None:
     """A folder of /Repos holds Git folders only."""
     api.mkdirs("/Repos/team")
-    with pytest.raises(InvalidParameterValue, match="Git folders only"):
-        api.mkdirs("/Repos/team/plain")
+    for call in (
+        lambda: api.mkdirs("/Repos/team/plain"),
+        lambda: put(api, "/Repos/team/a.txt"),
+        lambda: put(api, "/Repos/a.txt"),
+    ):
+        with pytest.raises(BadRequest, match="Top-level folder can only contain repos") as refusal:
+            call()
+        assert refusal.value.error_code == "DIRECTORY_PROTECTED"
 
 
 def test_delete(api: WorkspaceAPI, home: Path) -> None:

@@ -43,6 +43,14 @@ class FileInfo(NamedTuple):
         return not self.isDir()
 
 
+class MountInfo(NamedTuple):
+    """One mount point of DBFS."""
+
+    mountPoint: str  # noqa: N815
+    source: str
+    encryptionType: str  # noqa: N815
+
+
 class DBUtils:
     """The object `dbutils`; every instance has the same widgets.
 
@@ -120,6 +128,10 @@ class FileSystem:
         else:
             return False
         return True
+
+    def mounts(self) -> list[MountInfo]:
+        """Return what is mounted on DBFS; nothing else can be mounted in the sandbox."""
+        return [MountInfo("/Volumes", "UnityCatalogVolumes", ""), MountInfo("/", "DatabricksRoot", "")]
 
 
 class Widgets:

@@ -15,8 +15,15 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-_CELL_MAGICS = {"sh", "fs", "sql", "md", "python", "run"}
+_OTHER_LANGUAGES = ("scala", "r")
+_CELL_MAGICS = {"sh", "fs", "sql", "md", "python", "run", *_OTHER_LANGUAGES}
 _FIRST_LINE = re.compile(r"%(\w+)[ \t]*(.*)", re.DOTALL)
+# One statement of SQL: up to a semicolon outside of quotes and comments.
+_STATEMENT = re.compile(
+    r"""(?: '(?:\\.|[^'\\])*' | "(?:\\.|[^"\\])*" | `[^`]*` | --[^\n]* | /\*.*?\*/ | [^;] )+""",
+    re.DOTALL | re.VERBOSE,
+)
+_COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _RESTART_NOTE = (
     "Note: you may need to restart the kernel using %restart_python or "
     "dbutils.library.restartPython() to use updated packages."
@@ -36,6 +43,8 @@ def register(shell: InteractiveShell) -> None:
     define(lambda line, cell: None, "cell", "md")  # noqa: ARG005
     define(lambda line, cell: notebook_run.include(shell, line + cell), "cell", "run")
     define(lambda line: notebook_run.include(shell, line), "line", "run")
+    for language in _OTHER_LANGUAGES:
+        define(_refuse(language), "cell", language)
 
 
 def whole_cell(lines: list[str]) -> list[str]:
@@ -79,11 +88,30 @@ def _files(shell: InteractiveShell, command: str) -> object:
     return getattr(shell.user_ns["dbutils"].fs, name)(*arguments)
 
 
-def _sql(shell: InteractiveShell, query: str) -> None:
-    """Show the rows of a query."""
+def _sql(shell: InteractiveShell, cell: str) -> None:
+    """Run statements of SQL, and show the rows of the last one, which is then `_sqldf`."""
     from kedro_databricks_hybrid.sandbox.kernel.inside.display import display
 
-    display(shell.user_ns["spark"].sql(query.strip().rstrip(";")))
+    rows = None
+    for statement in statements(cell):
+        rows = shell.user_ns["spark"].sql(statement)
+    if rows is not None:
+        shell.user_ns["_sqldf"] = rows
+        display(rows)
+
+
+def statements(cell: str) -> list[str]:
+    """Return the statements of a cell in SQL, which semicolons separate."""
+    found = [one.strip() for one in _STATEMENT.findall(cell)]
+    return [one for one in found if _COMMENTS.sub("", one).strip()]
+
+
+def _refuse(language: str) -> Callable[[str, str], None]:
+    def refuse(line: str, cell: str) -> None:
+        del line, cell
+        raise NotImplementedError(f"The sandbox does not run cells in {language.title()}.")
+
+    return refuse
 
 
 def _stream(command: list[str], *, shown: str) -> None:

@@ -82,6 +82,7 @@ def include(shell: InteractiveShell, line: str) -> None:
 
     Raises:
         FileNotFoundError: The notebook does not exist.
+        NotImplementedError: It is in Scala or R.
     """
     match = _RUN.fullmatch(line.strip())
     path = match["path"].strip("\"' ") if match else ""
@@ -108,11 +109,13 @@ def _file(path: str) -> Path:
     named = posixpath.normpath(posixpath.join(folder, path))
     if not named.startswith(("/Workspace/", "/databricks/")):
         named = f"/Workspace{named}"
-    for extension in (".py", ".ipynb"):
-        file = Path(named + extension)
-        if file.is_file() and notebook_files.language_of(file) == "PYTHON":
-            return file
-    raise FileNotFoundError(f"Notebook not found: {path}")
+    file = notebook_files.find(Path("/"), named)
+    if file is None:
+        raise FileNotFoundError(f"Notebook not found: {path}")
+    language = notebook_files.language_of(file)
+    if language not in notebook_files.RUNNABLE:
+        raise NotImplementedError(f"The sandbox does not run notebooks in {str(language).title()}: {path}")
+    return file
 
 
 def _ended(run_id: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ipykernel.kernelapp import IPKernelApp
 from traitlets.config import Config
 
 from kedro_databricks_hybrid.sandbox.kernel.inside import (
+    dbfs_mount,
     dbruntime,
     dbutils,
     lazy_spark,
@@ -33,6 +34,7 @@ def main(arguments: list[str]) -> None:
     settings.IPKernelApp.parent_handle = 1  # namespace.py watches the parent; ipykernel need not poll
     app: Any = IPKernelApp.instance(config=settings)
     app.initialize(arguments)
+    dbfs_mount.refuse_if_missing()
     prepare(app.shell)
     app.start()
 

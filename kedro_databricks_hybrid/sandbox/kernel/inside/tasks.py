@@ -13,11 +13,17 @@ from kedro_databricks_hybrid.sandbox.kernel.inside import dbutils, lazy_spark, n
 
 
 def open_notebook(notebook: str, folder: str, root: str, parameters: dict[str, str]) -> None:
-    """Set the path, the folder, the import path and the parameters of a notebook before its cells run."""
+    """Set the path, the folder, the import path and the parameters of a notebook before its cells run.
+
+    Its folder comes first on the import path, followed by the root of its Git folder; without a root, last.
+    """
     notebook_context.set_notebook_path(notebook)
     notebook_run.set_folder(folder)
     os.chdir(folder)
-    sys.path[:0] = [path for path in dict.fromkeys((folder, root)) if path]
+    if root:
+        sys.path[:0] = dict.fromkeys((folder, root))
+    else:
+        sys.path.append(folder)
     widgets = dbutils.DBUtils().widgets
     for name, value in parameters.items():
         widgets.text(name, value)

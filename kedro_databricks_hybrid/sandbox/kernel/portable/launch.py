@@ -53,9 +53,9 @@ def main(arguments: list[str]) -> int:
         program = folders.real(options.command[0])
         if HAS_SUBREAPER:
             return namespace.supervise(options.command, program)
-        from kedro_databricks_hybrid.sandbox.kernel.portable import keeper
+        from kedro_databricks_hybrid.sandbox.kernel.portable import supervisor
 
-        return keeper.supervise(options.command, program, options.parent, mark)
+        return supervisor.supervise(options.command, program, options.parent, mark)
 
 
 @contextmanager

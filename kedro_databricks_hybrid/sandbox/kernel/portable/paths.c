@@ -46,27 +46,27 @@ extern char **environ;
 /* ---- The functions that are replaced: the C library's own is REAL(name). ---- */
 
 #ifdef __APPLE__
-#define HOOK(type, name, params)                                                                             \
-    extern type real_##name params __asm__("_" #name SUFFIX);                                                     \
-    static type hook_##name params;                                                                          \
-    __attribute__((used, section("__DATA,__interpose"))) static const struct {                               \
-        const void *ours, *theirs;                                                                           \
-    } pair_##name = {(const void *)hook_##name, (const void *)real_##name};                                  \
+#define HOOK(type, name, params)                                                                              \
+    extern type real_##name params __asm__("_" #name SUFFIX);                                                 \
+    static type hook_##name params;                                                                           \
+    __attribute__((used, section("__DATA,__interpose"))) static const struct {                                \
+        const void *replacement, *original;                                                                   \
+    } pair_##name = {(const void *)hook_##name, (const void *)real_##name};                                   \
     static type hook_##name params
 #define REAL(name) real_##name
 #define SUFFIX ""
 #else
-#define HOOK(type, name, params)                                                                             \
-    typedef type type_##name params;                                                                         \
-    static type_##name *find_##name(void)                                                                    \
-    {                                                                                                        \
-        static type_##name *found;                                                                           \
-        if (!found)                                                                                          \
-            found = (type_##name *)dlsym(RTLD_NEXT, #name);                                                  \
-        return found;                                                                                        \
-    }                                                                                                        \
-    __attribute__((constructor)) static void find_##name##_early(void) { find_##name(); }                    \
-    __attribute__((visibility("default"))) type hook_##name params __asm__(#name);                           \
+#define HOOK(type, name, params)                                                                              \
+    typedef type type_##name params;                                                                          \
+    static type_##name *find_##name(void)                                                                     \
+    {                                                                                                         \
+        static type_##name *found;                                                                            \
+        if (!found)                                                                                           \
+            found = (type_##name *)dlsym(RTLD_NEXT, #name);                                                   \
+        return found;                                                                                         \
+    }                                                                                                         \
+    __attribute__((constructor)) static void find_##name##_early(void) { find_##name(); }                     \
+    __attribute__((visibility("default"))) type hook_##name params __asm__(#name);                            \
     type hook_##name params
 /* Looked up at the start, because children of vfork must not call dlsym; other libraries may start before this one. */
 #define REAL(name) find_##name()
@@ -90,15 +90,15 @@ struct bind {
 
 static struct bind *binds;
 static int bind_count;
-static const char *our_binds, *our_library; /* the variables that children need in their environment */
+static const char *binds_variable, *library_path; /* the variables that children need in their environment */
 
 enum {
-    FOLLOW = 1,   /* follow a link that is the last name */
-    CREATES = 2,  /* creates the path if it does not exist */
-    CHANGES = 4,  /* changes the file */
-    REMOVES = 8,  /* removes or renames the file or folder */
-    UNLINKS = 16, /* removes or renames a file; fails for folders, such as targets */
-    ANYWAY = 32,  /* follow links outside all targets too */
+    FOLLOW = 1,          /* follow a link that is the last name */
+    CREATES = 2,         /* creates the path if it does not exist */
+    CHANGES = 4,         /* changes the file */
+    REMOVES = 8,         /* removes or renames the file or folder */
+    UNLINKS = 16,        /* removes or renames a file; fails for folders, such as targets */
+    FOLLOW_OUTSIDE = 32, /* follow links outside all targets too */
 };
 
 struct lookup {
@@ -289,7 +289,7 @@ static int locate(struct lookup *lookup, int use)
     if (*path != '/' && !folder_of(lookup->fd, lookup->shown))
         return 0;
     base = strlen(lookup->shown);
-    if (append_names(lookup->shown, path) && !(use & ANYWAY) && !covering(lookup->shown))
+    if (append_names(lookup->shown, path) && !(use & FOLLOW_OUTSIDE) && !covering(lookup->shown))
         return 0;
     lookup->shown[base] = '\0';
     int error = follow(lookup, path, use);
@@ -334,7 +334,7 @@ static int fail(int error)
 }
 
 /* Translate a path that a program gave; returns 0 and sets errno if the use is refused. */
-static int find(struct lookup *lookup, int fd, const char *path, int use)
+static int translate(struct lookup *lookup, int fd, const char *path, int use)
 {
     int before = errno, error;
     start();
@@ -362,74 +362,72 @@ static int is_just_missing(const struct lookup *lookup)
 }
 
 /* Return whether to repeat a failed call, because a link outside of all targets leads to a target. */
-static int again(struct lookup *lookup)
+static int needs_retry(struct lookup *lookup)
 {
     if (errno != ENOENT || lookup->path != lookup->given || !lookup->path || !*lookup->path || !bind_count)
         return 0;
-    int error = is_just_missing(lookup) ? ENOENT : locate(lookup, lookup->use | ANYWAY);
+    int error = is_just_missing(lookup) ? ENOENT : locate(lookup, lookup->use | FOLLOW_OUTSIDE);
     if (!error)
         error = refusal(lookup);
     errno = error ? error : ENOENT;
     return !error && lookup->bind;
 }
 
-/* ---- Functions of one path: a line each ---- */
-
-#define PATH(type, failed, name, use, params, arguments)                                                     \
-    HOOK(type, name, params)                                                                                 \
-    {                                                                                                        \
-        struct lookup at;                                                                                     \
-        if (!find(&at, AT_FDCWD, path, use))                                                                 \
-            return failed;                                                                                   \
-        type result = REAL(name) arguments;                                                                  \
-        if (result == failed && again(&at))                                                                  \
-            result = REAL(name) arguments;                                                                   \
-        return result;                                                                                       \
-    }
-#define PATH_AT(type, failed, name, use, params, arguments)                                                  \
-    HOOK(type, name, params)                                                                                 \
-    {                                                                                                        \
-        struct lookup at;                                                                                     \
-        if (!find(&at, fd, path, use))                                                                       \
-            return failed;                                                                                   \
-        type result = REAL(name) arguments;                                                                  \
-        if (result == failed && again(&at))                                                                  \
-            result = REAL(name) arguments;                                                                   \
-        return result;                                                                                       \
-    }
-#define LAST(flags) ((flags) & AT_SYMLINK_NOFOLLOW ? 0 : FOLLOW)
+/* ---- The table of functions that take a path: name, use, parameters and arguments for the system ---- */
 
 typedef const char *path_t;
 
-PATH(int, -1, access, FOLLOW, (path_t path, int mode), (at.path, mode))
-PATH(int, -1, chdir, FOLLOW, (path_t path), (at.path))
-PATH(int, -1, chmod, FOLLOW | CHANGES, (path_t path, mode_t mode), (at.path, mode))
-PATH(int, -1, chown, FOLLOW | CHANGES, (path_t path, uid_t user, gid_t group), (at.path, user, group))
-PATH(int, -1, lchown, CHANGES, (path_t path, uid_t user, gid_t group), (at.path, user, group))
-PATH(int, -1, mkdir, CREATES, (path_t path, mode_t mode), (at.path, mode))
-PATH(int, -1, mkfifo, CREATES, (path_t path, mode_t mode), (at.path, mode))
-PATH(int, -1, mknod, CREATES, (path_t path, mode_t mode, dev_t device), (at.path, mode, device))
-PATH(long, -1, pathconf, FOLLOW, (path_t path, int name), (at.path, name))
-PATH(int, -1, remove, REMOVES, (path_t path), (at.path))
-PATH(int, -1, rmdir, REMOVES, (path_t path), (at.path))
-PATH(int, -1, unlink, UNLINKS, (path_t path), (at.path))
-PATH(int, -1, truncate, FOLLOW | CHANGES, (path_t path, off_t size), (at.path, size))
-PATH(int, -1, utime, FOLLOW | CHANGES, (path_t path, const void *times), (at.path, times))
-PATH(int, -1, utimes, FOLLOW | CHANGES, (path_t path, const void *times), (at.path, times))
-PATH(int, -1, lutimes, CHANGES, (path_t path, const void *times), (at.path, times))
-PATH(int, -1, symlink, CREATES, (path_t text, path_t path), (text, at.path))
-PATH(int, -1, statvfs, FOLLOW, (path_t path, void *facts), (at.path, facts))
+#define CALL(type, failed, fd, before, name, use, params, arguments)                                          \
+    HOOK(type, name, params)                                                                                  \
+    {                                                                                                         \
+        struct lookup at;                                                                                     \
+        before                                                                                                \
+        if (!translate(&at, fd, path, use))                                                                   \
+            return failed;                                                                                    \
+        type result = REAL(name) arguments;                                                                   \
+        if (result == failed && needs_retry(&at))                                                             \
+            result = REAL(name) arguments;                                                                    \
+        return result;                                                                                        \
+    }
+#define PATH(name, ...) CALL(int, -1, AT_FDCWD, , name, __VA_ARGS__)
+#define PATH_AT(name, ...) CALL(int, -1, fd, , name, __VA_ARGS__) /* a path from the folder fd */
+#define LENGTH(name, ...) CALL(ssize_t, -1, AT_FDCWD, , name, __VA_ARGS__)
+#define STREAM(name, ...) CALL(void *, NULL, AT_FDCWD, , name, __VA_ARGS__)
+#define LINK(flags) ((flags) & AT_SYMLINK_NOFOLLOW ? 0 : FOLLOW)
 
-PATH_AT(int, -1, faccessat, LAST(flags), (int fd, path_t path, int mode, int flags), (fd, at.path, mode, flags))
-PATH_AT(int, -1, fchmodat, LAST(flags) | CHANGES, (int fd, path_t path, mode_t mode, int flags),
-        (fd, at.path, mode, flags))
-PATH_AT(int, -1, fchownat, LAST(flags) | CHANGES, (int fd, path_t path, uid_t user, gid_t group, int flags),
+#ifdef __GLIBC__ /* which has a second name for functions with 64-bit sizes */
+#define WITH_64(define, name, ...) define(name, __VA_ARGS__) define(name##64, __VA_ARGS__)
+#else
+#define WITH_64(define, name, ...) define(name, __VA_ARGS__)
+#endif
+
+PATH(access, FOLLOW, (path_t path, int mode), (at.path, mode))
+PATH(chdir, FOLLOW, (path_t path), (at.path))
+PATH(chmod, FOLLOW | CHANGES, (path_t path, mode_t mode), (at.path, mode))
+PATH(chown, FOLLOW | CHANGES, (path_t path, uid_t user, gid_t group), (at.path, user, group))
+PATH(lchown, CHANGES, (path_t path, uid_t user, gid_t group), (at.path, user, group))
+PATH(mkdir, CREATES, (path_t path, mode_t mode), (at.path, mode))
+PATH(mkfifo, CREATES, (path_t path, mode_t mode), (at.path, mode))
+PATH(mknod, CREATES, (path_t path, mode_t mode, dev_t device), (at.path, mode, device))
+PATH(remove, REMOVES, (path_t path), (at.path))
+PATH(rmdir, REMOVES, (path_t path), (at.path))
+PATH(unlink, UNLINKS, (path_t path), (at.path))
+PATH(truncate, FOLLOW | CHANGES, (path_t path, off_t size), (at.path, size))
+PATH(utime, FOLLOW | CHANGES, (path_t path, const void *times), (at.path, times))
+PATH(utimes, FOLLOW | CHANGES, (path_t path, const void *times), (at.path, times))
+PATH(lutimes, CHANGES, (path_t path, const void *times), (at.path, times))
+PATH(symlink, CREATES, (path_t text, path_t path), (text, at.path))
+WITH_64(PATH, statvfs, FOLLOW, (path_t path, void *status), (at.path, status))
+LENGTH(pathconf, FOLLOW, (path_t path, int name), (at.path, name))
+
+PATH_AT(faccessat, LINK(flags), (int fd, path_t path, int mode, int flags), (fd, at.path, mode, flags))
+PATH_AT(fchmodat, LINK(flags) | CHANGES, (int fd, path_t path, mode_t mode, int flags), (fd, at.path, mode, flags))
+PATH_AT(fchownat, LINK(flags) | CHANGES, (int fd, path_t path, uid_t user, gid_t group, int flags),
         (fd, at.path, user, group, flags))
-PATH_AT(int, -1, mkdirat, CREATES, (int fd, path_t path, mode_t mode), (fd, at.path, mode))
-PATH_AT(int, -1, symlinkat, CREATES, (path_t text, int fd, path_t path), (text, fd, at.path))
-PATH_AT(int, -1, unlinkat, (flags & AT_REMOVEDIR ? REMOVES : UNLINKS), (int fd, path_t path, int flags),
-        (fd, at.path, flags))
-PATH_AT(int, -1, utimensat, LAST(flags) | CHANGES, (int fd, path_t path, const void *times, int flags),
+PATH_AT(mkdirat, CREATES, (int fd, path_t path, mode_t mode), (fd, at.path, mode))
+PATH_AT(symlinkat, CREATES, (path_t text, int fd, path_t path), (text, fd, at.path))
+PATH_AT(unlinkat, (flags & AT_REMOVEDIR ? REMOVES : UNLINKS), (int fd, path_t path, int flags), (fd, at.path, flags))
+PATH_AT(utimensat, LINK(flags) | CHANGES, (int fd, path_t path, const void *times, int flags),
         (fd, at.path, times, flags))
 
 /* If macOS has two versions of a function, this is the one for current programs. */
@@ -437,77 +435,59 @@ PATH_AT(int, -1, utimensat, LAST(flags) | CHANGES, (int fd, path_t path, const v
 #undef SUFFIX
 #define SUFFIX "$INODE64"
 #endif
-PATH(int, -1, stat, FOLLOW, (path_t path, void *facts), (at.path, facts))
-PATH(int, -1, lstat, 0, (path_t path, void *facts), (at.path, facts))
-PATH_AT(int, -1, fstatat, LAST(flags), (int fd, path_t path, void *facts, int flags), (fd, at.path, facts, flags))
-PATH(int, -1, statfs, FOLLOW, (path_t path, void *facts), (at.path, facts))
-PATH(void *, NULL, opendir, FOLLOW, (path_t path), (at.path))
-PATH(int, -1, scandir, FOLLOW, (path_t path, void *names, void *filter, void *order),
-     (at.path, names, filter, order))
+WITH_64(PATH, stat, FOLLOW, (path_t path, void *status), (at.path, status))
+WITH_64(PATH, lstat, 0, (path_t path, void *status), (at.path, status))
+WITH_64(PATH, statfs, FOLLOW, (path_t path, void *status), (at.path, status))
+WITH_64(PATH, scandir, FOLLOW, (path_t path, void *names, void *filter, void *order), (at.path, names, filter, order))
+WITH_64(PATH_AT, fstatat, LINK(flags), (int fd, path_t path, void *status, int flags), (fd, at.path, status, flags))
+STREAM(opendir, FOLLOW, (path_t path), (at.path))
 #undef SUFFIX
 #define SUFFIX ""
 
 #ifdef __APPLE__
-PATH(int, -1, chflags, FOLLOW | CHANGES, (path_t path, unsigned flags), (at.path, flags))
-PATH(int, -1, lchflags, CHANGES, (path_t path, unsigned flags), (at.path, flags))
-PATH(int, -1, getattrlist, FOLLOW, (path_t path, void *list, void *room, size_t size, unsigned options),
-     (at.path, list, room, size, options))
-PATH(int, -1, setattrlist, FOLLOW | CHANGES, (path_t path, void *list, void *room, size_t size, unsigned options),
-     (at.path, list, room, size, options))
-PATH(ssize_t, -1, listxattr, FOLLOW, (path_t path, char *names, size_t size, int options),
-     (at.path, names, size, options))
-PATH(ssize_t, -1, getxattr, FOLLOW,
-     (path_t path, path_t name, void *value, size_t size, unsigned position, int options),
-     (at.path, name, value, size, position, options))
-PATH(int, -1, setxattr, FOLLOW | CHANGES,
+PATH(chflags, FOLLOW | CHANGES, (path_t path, unsigned flags), (at.path, flags))
+PATH(lchflags, CHANGES, (path_t path, unsigned flags), (at.path, flags))
+PATH(getattrlist, FOLLOW, (path_t path, void *list, void *buffer, size_t size, unsigned options),
+     (at.path, list, buffer, size, options))
+PATH(setattrlist, FOLLOW | CHANGES, (path_t path, void *list, void *buffer, size_t size, unsigned options),
+     (at.path, list, buffer, size, options))
+PATH(setxattr, FOLLOW | CHANGES,
      (path_t path, path_t name, const void *value, size_t size, unsigned position, int options),
      (at.path, name, value, size, position, options))
+LENGTH(listxattr, FOLLOW, (path_t path, char *names, size_t size, int options), (at.path, names, size, options))
+LENGTH(getxattr, FOLLOW, (path_t path, path_t name, void *value, size_t size, unsigned position, int options),
+       (at.path, name, value, size, position, options))
 #else
-PATH_AT(int, -1, mkfifoat, CREATES, (int fd, path_t path, mode_t mode), (fd, at.path, mode))
-PATH_AT(int, -1, mknodat, CREATES, (int fd, path_t path, mode_t mode, dev_t device), (fd, at.path, mode, device))
-PATH(int, -1, eaccess, FOLLOW, (path_t path, int mode), (at.path, mode))
-PATH(int, -1, euidaccess, FOLLOW, (path_t path, int mode), (at.path, mode))
-PATH(int, -1, inotify_add_watch, FOLLOW, (int watcher, path_t path, unsigned events), (watcher, at.path, events))
-PATH(ssize_t, -1, getxattr, FOLLOW, (path_t path, path_t name, void *value, size_t size),
-     (at.path, name, value, size))
-PATH(ssize_t, -1, lgetxattr, 0, (path_t path, path_t name, void *value, size_t size),
-     (at.path, name, value, size))
-PATH(ssize_t, -1, listxattr, FOLLOW, (path_t path, char *names, size_t size), (at.path, names, size))
-PATH(ssize_t, -1, llistxattr, 0, (path_t path, char *names, size_t size), (at.path, names, size))
-PATH(int, -1, removexattr, FOLLOW | CHANGES, (path_t path, path_t name), (at.path, name))
-PATH(int, -1, lremovexattr, CHANGES, (path_t path, path_t name), (at.path, name))
-PATH(int, -1, setxattr, FOLLOW | CHANGES, (path_t path, path_t name, const void *value, size_t size, int flags),
+PATH(eaccess, FOLLOW, (path_t path, int mode), (at.path, mode))
+PATH(euidaccess, FOLLOW, (path_t path, int mode), (at.path, mode))
+PATH(inotify_add_watch, FOLLOW, (int watcher, path_t path, unsigned events), (watcher, at.path, events))
+PATH(removexattr, FOLLOW | CHANGES, (path_t path, path_t name), (at.path, name))
+PATH(lremovexattr, CHANGES, (path_t path, path_t name), (at.path, name))
+PATH(setxattr, FOLLOW | CHANGES, (path_t path, path_t name, const void *value, size_t size, int flags),
      (at.path, name, value, size, flags))
-PATH(int, -1, lsetxattr, CHANGES, (path_t path, path_t name, const void *value, size_t size, int flags),
+PATH(lsetxattr, CHANGES, (path_t path, path_t name, const void *value, size_t size, int flags),
      (at.path, name, value, size, flags))
-PATH_AT(int, -1, statx, LAST(flags), (int fd, path_t path, int flags, unsigned mask, void *facts),
-        (fd, at.path, flags, mask, facts))
-PATH_AT(int, -1, futimesat, FOLLOW | CHANGES, (int fd, path_t path, const void *times), (fd, at.path, times))
-PATH_AT(int, -1, scandirat, FOLLOW, (int fd, path_t path, void *names, void *filter, void *order),
+LENGTH(getxattr, FOLLOW, (path_t path, path_t name, void *value, size_t size), (at.path, name, value, size))
+LENGTH(lgetxattr, 0, (path_t path, path_t name, void *value, size_t size), (at.path, name, value, size))
+LENGTH(listxattr, FOLLOW, (path_t path, char *names, size_t size), (at.path, names, size))
+LENGTH(llistxattr, 0, (path_t path, char *names, size_t size), (at.path, names, size))
+PATH_AT(mkfifoat, CREATES, (int fd, path_t path, mode_t mode), (fd, at.path, mode))
+PATH_AT(mknodat, CREATES, (int fd, path_t path, mode_t mode, dev_t device), (fd, at.path, mode, device))
+PATH_AT(statx, LINK(flags), (int fd, path_t path, int flags, unsigned mask, void *status),
+        (fd, at.path, flags, mask, status))
+PATH_AT(futimesat, FOLLOW | CHANGES, (int fd, path_t path, const void *times), (fd, at.path, times))
+PATH_AT(scandirat, FOLLOW, (int fd, path_t path, void *names, void *filter, void *order),
         (fd, at.path, names, filter, order))
 #endif
 
 #ifdef __GLIBC__
-PATH(int, -1, truncate64, FOLLOW | CHANGES, (path_t path, off64_t size), (at.path, size))
-PATH(int, -1, statfs64, FOLLOW, (path_t path, void *facts), (at.path, facts))
-PATH(int, -1, statvfs64, FOLLOW, (path_t path, void *facts), (at.path, facts))
-PATH(int, -1, stat64, FOLLOW, (path_t path, void *facts), (at.path, facts))
-PATH(int, -1, lstat64, 0, (path_t path, void *facts), (at.path, facts))
-PATH(int, -1, __xstat, FOLLOW, (int version, path_t path, void *facts), (version, at.path, facts))
-PATH(int, -1, __xstat64, FOLLOW, (int version, path_t path, void *facts), (version, at.path, facts))
-PATH(int, -1, __lxstat, 0, (int version, path_t path, void *facts), (version, at.path, facts))
-PATH(int, -1, __lxstat64, 0, (int version, path_t path, void *facts), (version, at.path, facts))
-PATH(int, -1, __xmknod, CREATES, (int version, path_t path, mode_t mode, void *device),
-     (version, at.path, mode, device))
-PATH(int, -1, scandir64, FOLLOW, (path_t path, void *names, void *filter, void *order),
-     (at.path, names, filter, order))
-PATH_AT(int, -1, fstatat64, LAST(flags), (int fd, path_t path, void *facts, int flags),
-        (fd, at.path, facts, flags))
-PATH_AT(int, -1, __fxstatat, LAST(flags), (int version, int fd, path_t path, void *facts, int flags),
-        (version, fd, at.path, facts, flags))
-PATH_AT(int, -1, __fxstatat64, LAST(flags), (int version, int fd, path_t path, void *facts, int flags),
-        (version, fd, at.path, facts, flags))
-PATH_AT(int, -1, __xmknodat, CREATES, (int version, int fd, path_t path, mode_t mode, void *device),
+PATH(truncate64, FOLLOW | CHANGES, (path_t path, off64_t size), (at.path, size))
+WITH_64(PATH, __xstat, FOLLOW, (int version, path_t path, void *status), (version, at.path, status))
+WITH_64(PATH, __lxstat, 0, (int version, path_t path, void *status), (version, at.path, status))
+WITH_64(PATH_AT, __fxstatat, LINK(flags), (int version, int fd, path_t path, void *status, int flags),
+        (version, fd, at.path, status, flags))
+PATH(__xmknod, CREATES, (int version, path_t path, mode_t mode, void *device), (version, at.path, mode, device))
+PATH_AT(__xmknodat, CREATES, (int version, int fd, path_t path, mode_t mode, void *device),
         (version, fd, at.path, mode, device))
 #endif
 
@@ -527,106 +507,72 @@ static int opening(int flags)
 
 static int writing(const char *mode) { return mode && *mode != 'r' ? FOLLOW | CREATES : FOLLOW; }
 
-#define OPEN(name)                                                                                           \
-    HOOK(int, name, (path_t path, int flags, ...))                                                           \
-    {                                                                                                        \
-        struct lookup at;                                                                                     \
-        unsigned mode = 0;                                                                                   \
-        if (HAS_MODE(flags)) {                                                                               \
-            va_list more;                                                                                    \
-            va_start(more, flags);                                                                           \
-            mode = va_arg(more, unsigned);                                                                   \
-            va_end(more);                                                                                    \
-        }                                                                                                    \
-        if (!find(&at, AT_FDCWD, path, opening(flags)))                                                      \
-            return -1;                                                                                       \
-        int result = REAL(name)(at.path, flags, mode);                                                       \
-        return result == -1 && again(&at) ? REAL(name)(at.path, flags, mode) : result;                       \
+#define READ_MODE                                                                                             \
+    unsigned mode = 0;                                                                                        \
+    if (HAS_MODE(flags)) {                                                                                    \
+        va_list more;                                                                                         \
+        va_start(more, flags);                                                                                \
+        mode = va_arg(more, unsigned);                                                                        \
+        va_end(more);                                                                                         \
     }
-#define OPEN_AT(name)                                                                                        \
-    HOOK(int, name, (int fd, path_t path, int flags, ...))                                                   \
-    {                                                                                                        \
-        struct lookup at;                                                                                     \
-        unsigned mode = 0;                                                                                   \
-        if (HAS_MODE(flags)) {                                                                               \
-            va_list more;                                                                                    \
-            va_start(more, flags);                                                                           \
-            mode = va_arg(more, unsigned);                                                                   \
-            va_end(more);                                                                                    \
-        }                                                                                                    \
-        if (!find(&at, fd, path, opening(flags)))                                                            \
-            return -1;                                                                                       \
-        int result = REAL(name)(fd, at.path, flags, mode);                                                   \
-        return result == -1 && again(&at) ? REAL(name)(fd, at.path, flags, mode) : result;                   \
-    }
+#define OPEN(name, fd, params, arguments) CALL(int, -1, fd, READ_MODE, name, opening(flags), params, arguments)
 
-OPEN(open)
-OPEN_AT(openat)
-PATH(int, -1, creat, FOLLOW | CREATES, (path_t path, mode_t mode), (at.path, mode))
-PATH(void *, NULL, fopen, writing(mode), (path_t path, path_t mode), (at.path, mode))
-PATH(void *, NULL, freopen, writing(mode), (path_t path, path_t mode, void *stream), (at.path, mode, stream))
-
+WITH_64(OPEN, open, AT_FDCWD, (path_t path, int flags, ...), (at.path, flags, mode))
+WITH_64(OPEN, openat, fd, (int fd, path_t path, int flags, ...), (fd, at.path, flags, mode))
+WITH_64(PATH, creat, FOLLOW | CREATES, (path_t path, mode_t mode), (at.path, mode))
+WITH_64(STREAM, fopen, writing(mode), (path_t path, path_t mode), (at.path, mode))
+WITH_64(STREAM, freopen, writing(mode), (path_t path, path_t mode, void *stream), (at.path, mode, stream))
 #ifdef __GLIBC__
-OPEN(open64)
-OPEN_AT(openat64)
-PATH(int, -1, creat64, FOLLOW | CREATES, (path_t path, mode_t mode), (at.path, mode))
-PATH(int, -1, __open_2, opening(flags), (path_t path, int flags), (at.path, flags))
-PATH(int, -1, __open64_2, opening(flags), (path_t path, int flags), (at.path, flags))
-PATH_AT(int, -1, __openat_2, opening(flags), (int fd, path_t path, int flags), (fd, at.path, flags))
-PATH_AT(int, -1, __openat64_2, opening(flags), (int fd, path_t path, int flags), (fd, at.path, flags))
-PATH(void *, NULL, fopen64, writing(mode), (path_t path, path_t mode), (at.path, mode))
-PATH(void *, NULL, freopen64, writing(mode), (path_t path, path_t mode, void *stream), (at.path, mode, stream))
+PATH(__open_2, opening(flags), (path_t path, int flags), (at.path, flags))
+PATH(__open64_2, opening(flags), (path_t path, int flags), (at.path, flags))
+PATH_AT(__openat_2, opening(flags), (int fd, path_t path, int flags), (fd, at.path, flags))
+PATH_AT(__openat64_2, opening(flags), (int fd, path_t path, int flags), (fd, at.path, flags))
 #endif
 
 /* ---- Temporary names, which the system writes at the end of a template ---- */
 
-static void copy_made_up(char *template, const struct lookup *at, int suffix)
+static void copy_generated(char *template, const struct lookup *at, int suffix)
 {
-    size_t length = strlen(template), made = 6 + (size_t)suffix;
-    if (at->path != template && length >= made)
-        memcpy(template + length - made, at->path + strlen(at->path) - made, made);
+    size_t length = strlen(template), generated = 6 + (size_t)suffix;
+    if (at->path != template && length >= generated)
+        memcpy(template + length - generated, at->path + strlen(at->path) - generated, generated);
 }
 
-#define MAKE_UP(type, name, suffix, params, arguments)                                                       \
-    HOOK(type, name, params)                                                                                 \
-    {                                                                                                        \
+#define TEMPORARY(name, suffix, params, arguments)                                                            \
+    HOOK(int, name, params)                                                                                   \
+    {                                                                                                         \
         struct lookup at;                                                                                     \
-        if (!find(&at, AT_FDCWD, path, CREATES))                                                             \
-            return (type)-1;                                                                                 \
-        char *made = at.path == path ? path : at.real;                                                       \
-        type result = REAL(name) arguments;                                                                  \
-        copy_made_up(path, &at, suffix);                                                                     \
-        return result;                                                                                       \
+        if (!translate(&at, AT_FDCWD, path, CREATES))                                                         \
+            return -1;                                                                                        \
+        char *template = at.path == path ? path : at.real;                                                    \
+        int result = REAL(name) arguments;                                                                    \
+        copy_generated(path, &at, suffix);                                                                    \
+        return result;                                                                                        \
     }
 
-MAKE_UP(int, mkstemp, 0, (char *path), (made))
-MAKE_UP(int, mkstemps, suffix, (char *path, int suffix), (made, suffix))
-MAKE_UP(int, mkostemp, 0, (char *path, int flags), (made, flags))
-MAKE_UP(int, mkostemps, suffix, (char *path, int suffix, int flags), (made, suffix, flags))
-#ifdef __GLIBC__
-MAKE_UP(int, mkstemp64, 0, (char *path), (made))
-MAKE_UP(int, mkstemps64, suffix, (char *path, int suffix), (made, suffix))
-MAKE_UP(int, mkostemp64, 0, (char *path, int flags), (made, flags))
-MAKE_UP(int, mkostemps64, suffix, (char *path, int suffix, int flags), (made, suffix, flags))
-#endif
+WITH_64(TEMPORARY, mkstemp, 0, (char *path), (template))
+WITH_64(TEMPORARY, mkstemps, suffix, (char *path, int suffix), (template, suffix))
+WITH_64(TEMPORARY, mkostemp, 0, (char *path, int flags), (template, flags))
+WITH_64(TEMPORARY, mkostemps, suffix, (char *path, int suffix, int flags), (template, suffix, flags))
 
 HOOK(char *, mkdtemp, (char *path))
 {
     struct lookup at;
-    if (!find(&at, AT_FDCWD, path, CREATES))
+    if (!translate(&at, AT_FDCWD, path, CREATES))
         return NULL;
     char *result = REAL(mkdtemp)(at.path == path ? path : at.real);
-    copy_made_up(path, &at, 0);
+    copy_generated(path, &at, 0);
     return result ? path : NULL;
 }
 
 /* ---- Functions of two paths ---- */
 
 /* Translate both paths; as between mounts, nothing is renamed or linked from one bind to another. */
-static int find_both(struct lookup *from, struct lookup *to, int from_fd, path_t from_path, int to_fd, path_t to_path,
-                     int use, int to_use)
+static int translate_both(struct lookup *from, struct lookup *to, int from_fd, path_t from_path, int to_fd,
+                          path_t to_path, int use, int to_use)
 {
-    if (!find(from, from_fd, from_path, (use & FOLLOW) | ANYWAY) || !find(to, to_fd, to_path, ANYWAY))
+    if (!translate(from, from_fd, from_path, (use & FOLLOW) | FOLLOW_OUTSIDE)
+        || !translate(to, to_fd, to_path, FOLLOW_OUTSIDE))
         return 0;
     if (from->parent != to->parent)
         return fail(EXDEV);
@@ -638,13 +584,13 @@ static int find_both(struct lookup *from, struct lookup *to, int from_fd, path_t
     return error ? fail(error) : 1;
 }
 
-#define TWO_PATHS(name, fd, to_fd, use, to_use, params, arguments)                                           \
-    HOOK(int, name, params)                                                                                  \
-    {                                                                                                        \
+#define TWO_PATHS(name, fd, to_fd, use, to_use, params, arguments)                                            \
+    HOOK(int, name, params)                                                                                   \
+    {                                                                                                         \
         struct lookup from, to;                                                                               \
-        if (!find_both(&from, &to, fd, path, to_fd, to_path, use, to_use))                                   \
-            return -1;                                                                                       \
-        return REAL(name) arguments;                                                                         \
+        if (!translate_both(&from, &to, fd, path, to_fd, to_path, use, to_use))                               \
+            return -1;                                                                                        \
+        return REAL(name) arguments;                                                                          \
     }
 
 TWO_PATHS(rename, AT_FDCWD, AT_FDCWD, REMOVES, REMOVES | CREATES, (path_t path, path_t to_path),
@@ -670,12 +616,12 @@ static ssize_t read_link(int fd, path_t path, char *text, size_t size)
 {
     struct lookup at;
     char whole[PATH_MAX];
-    if (!find(&at, fd, path, 0))
+    if (!translate(&at, fd, path, 0))
         return -1;
     if (size == 0)
         return REAL(readlinkat)(fd, at.path, text, size);
     ssize_t length = REAL(readlinkat)(fd, at.path, whole, sizeof whole - 1);
-    if (length == -1 && again(&at))
+    if (length == -1 && needs_retry(&at))
         length = REAL(readlinkat)(fd, at.path, whole, sizeof whole - 1);
     if (length < 0)
         return -1;
@@ -690,82 +636,82 @@ static ssize_t read_link(int fd, path_t path, char *text, size_t size)
 }
 
 /* Return a path in the caller's buffer, or if it is NULL in a new one, which the caller frees. */
-static char *hand_over(const char *path, char *room, size_t size)
+static char *copy_to_buffer(const char *path, char *buffer, size_t size)
 {
     size_t needed = strlen(path) + 1;
-    if (!room) {
-        room = malloc(size > needed ? size : needed);
-        if (!room)
+    if (!buffer) {
+        buffer = malloc(size > needed ? size : needed);
+        if (!buffer)
             return NULL;
     } else if (size < needed) {
         errno = ERANGE;
         return NULL;
     }
-    return memcpy(room, path, needed);
+    return memcpy(buffer, path, needed);
 }
 
-static char *current_folder(char *room, size_t size)
+static char *current_folder(char *buffer, size_t size)
 {
     char path[PATH_MAX];
     start();
-    if (room && size == 0) {
+    if (buffer && size == 0) {
         errno = EINVAL;
         return NULL;
     }
     if (!system_getcwd(path, sizeof path))
         return NULL;
     to_shown(path);
-    if (!room && size && size <= strlen(path)) {
+    if (!buffer && size && size <= strlen(path)) {
         errno = ERANGE;
         return NULL;
     }
-    return hand_over(path, room, size);
+    return copy_to_buffer(path, buffer, size);
 }
 
-HOOK(char *, getcwd, (char *room, size_t size)) { return current_folder(room, size); }
-HOOK(char *, getwd, (char *room)) { return current_folder(room, PATH_MAX); }
+HOOK(char *, getcwd, (char *buffer, size_t size)) { return current_folder(buffer, size); }
+HOOK(char *, getwd, (char *buffer)) { return current_folder(buffer, PATH_MAX); }
 
-static char *without_links(path_t path, char *room);
+static char *without_links(path_t path, char *buffer);
 
-HOOK(char *, realpath, (path_t path, char *room)) { return without_links(path, room); }
+HOOK(char *, realpath, (path_t path, char *buffer)) { return without_links(path, buffer); }
 
-static char *without_links(path_t path, char *room)
+static char *without_links(path_t path, char *buffer)
 {
     struct lookup at;
     char whole[PATH_MAX];
-    if (!find(&at, AT_FDCWD, path, FOLLOW))
+    if (!translate(&at, AT_FDCWD, path, FOLLOW))
         return NULL;
     char *found = REAL(realpath)(at.path, whole);
-    if (!found && again(&at))
+    if (!found && needs_retry(&at))
         found = REAL(realpath)(at.path, whole);
     if (!found)
         return NULL;
     if (at.bind && at.path == at.real && strcmp(whole, at.real) == 0)
-        return hand_over(at.shown, room, PATH_MAX); /* a folder may have two targets: return the given one */
+        return copy_to_buffer(at.shown, buffer, PATH_MAX); /* a folder may have two targets: return the given one */
     to_shown(whole);
-    return hand_over(whole, room, PATH_MAX);
+    return copy_to_buffer(whole, buffer, PATH_MAX);
 }
 
 #ifdef __GLIBC__
-HOOK(char *, __getcwd_chk, (char *room, size_t size, size_t room_size))
+HOOK(char *, __getcwd_chk, (char *buffer, size_t size, size_t buffer_size))
 {
-    (void)room_size;
-    return current_folder(room, size);
+    (void)buffer_size;
+    return current_folder(buffer, size);
 }
-HOOK(char *, __realpath_chk, (path_t path, char *room, size_t room_size))
+HOOK(char *, __realpath_chk, (path_t path, char *buffer, size_t buffer_size))
 {
-    (void)room_size;
-    return without_links(path, room);
+    (void)buffer_size;
+    return without_links(path, buffer);
 }
 HOOK(char *, canonicalize_file_name, (path_t path)) { return without_links(path, NULL); }
-HOOK(ssize_t, __readlink_chk, (path_t path, char *text, size_t size, size_t room_size))
+HOOK(ssize_t, __readlink_chk, (path_t path, char *text, size_t size, size_t buffer_size))
 {
-    (void)room_size;
+    (void)buffer_size;
     return read_link(AT_FDCWD, path, text, size);
 }
-HOOK(ssize_t, __readlinkat_chk, (int fd, path_t path, char *text, size_t size, size_t room_size))
+HOOK(ssize_t, __readlinkat_chk, (int fd, path_t path, char *text, size_t size, size_t buffer_size))
 {
-    (void)room_size;
+    (void)buffer_size;
     return read_link(fd, path, text, size);
 }
 #endif
@@ -852,24 +798,24 @@ static struct listing *next_listing(void *stream)
     return NULL;
 }
 
-#define READ_FOLDER(name, type, member)                                                                      \
-    HOOK(type *, name, (void *stream))                                                                       \
-    {                                                                                                        \
-        start();                                                                                             \
-        int before = errno;                                                                                  \
-        errno = 0;                                                                                           \
-        type *entry = REAL(name)(stream);                                                                    \
-        if (entry || errno)                                                                                  \
-            return entry;                                                                                    \
-        struct listing *listing = next_listing(stream);                                                      \
-        errno = before;                                                                                      \
-        if (!listing)                                                                                        \
-            return NULL;                                                                                     \
-        strcpy(listing->member.d_name, binds[listing->next - 1].target + 1);                                 \
-        listing->member.d_ino = (ino_t)listing->next;                                                        \
-        listing->member.d_reclen = sizeof listing->member;                                                   \
-        listing->member.d_type = DT_DIR;                                                                     \
-        return &listing->member;                                                                             \
+#define READ_FOLDER(name, type, member)                                                                       \
+    HOOK(type *, name, (void *stream))                                                                        \
+    {                                                                                                         \
+        start();                                                                                              \
+        int before = errno;                                                                                   \
+        errno = 0;                                                                                            \
+        type *entry = REAL(name)(stream);                                                                     \
+        if (entry || errno)                                                                                   \
+            return entry;                                                                                     \
+        struct listing *listing = next_listing(stream);                                                       \
+        errno = before;                                                                                       \
+        if (!listing)                                                                                         \
+            return NULL;                                                                                      \
+        strcpy(listing->member.d_name, binds[listing->next - 1].target + 1);                                  \
+        listing->member.d_ino = (ino_t)listing->next;                                                         \
+        listing->member.d_reclen = sizeof listing->member;                                                    \
+        listing->member.d_type = DT_DIR;                                                                      \
+        return &listing->member;                                                                              \
     }
 
 READ_FOLDER(readdir, struct dirent, entry)
@@ -892,27 +838,27 @@ HOOK(long, syscall, (long number, ...))
     if (number == SYS_openat)
         use = opening((int)words[2]);
     else if (number == SYS_statx)
-        use = LAST((int)words[2]);
+        use = LINK((int)words[2]);
 #ifdef SYS_faccessat2
     else if (number == SYS_faccessat2)
-        use = LAST((int)words[3]);
+        use = LINK((int)words[3]);
 #endif
 #ifdef SYS_renameat2
     else if (number == SYS_renameat2) {
         struct lookup to;
-        if (!find_both(&at, &to, (int)words[0], (path_t)words[1], (int)words[2], (path_t)words[3], REMOVES,
-                       REMOVES | CREATES))
+        if (!translate_both(&at, &to, (int)words[0], (path_t)words[1], (int)words[2], (path_t)words[3], REMOVES,
+                            REMOVES | CREATES))
             return -1;
         return REAL(syscall)(number, words[0], at.path, words[2], to.path, words[4]);
     }
 #endif
     if (use >= 0) {
-        if (!find(&at, (int)words[0], (path_t)words[1], use))
+        if (!translate(&at, (int)words[0], (path_t)words[1], use))
             return -1;
         words[1] = (long)at.path;
     }
     long result = REAL(syscall)(number, words[0], words[1], words[2], words[3], words[4], words[5]);
-    if (use >= 0 && result == -1 && again(&at))
+    if (use >= 0 && result == -1 && needs_retry(&at))
         result = REAL(syscall)(number, words[0], at.path, words[2], words[3], words[4], words[5]);
     return result;
 }
@@ -920,29 +866,29 @@ HOOK(long, syscall, (long number, ...))
 
 /* ---- Sockets and libraries ---- */
 
-#define SOCKET(name, use)                                                                                    \
-    HOOK(int, name, (int number, const struct sockaddr *address, socklen_t size))                            \
-    {                                                                                                        \
+#define SOCKET(name, use)                                                                                     \
+    HOOK(int, name, (int number, const struct sockaddr *address, socklen_t size))                             \
+    {                                                                                                         \
         struct lookup at;                                                                                     \
-        struct sockaddr_un real;                                                                             \
-        char path[sizeof real.sun_path + 1];                                                                 \
-        size_t head = offsetof(struct sockaddr_un, sun_path);                                                \
-        start();                                                                                             \
-        if (!address || size <= head || size > sizeof real || address->sa_family != AF_UNIX                  \
-            || !((const struct sockaddr_un *)address)->sun_path[0])                                          \
-            return REAL(name)(number, address, size);                                                        \
-        memset(path, 0, sizeof path);                                                                        \
-        memcpy(path, ((const struct sockaddr_un *)address)->sun_path, size - head);                          \
-        if (!find(&at, AT_FDCWD, path, use))                                                                 \
-            return -1;                                                                                       \
-        if (at.path == path)                                                                                 \
-            return REAL(name)(number, address, size);                                                        \
-        if (strlen(at.path) >= sizeof real.sun_path)                                                         \
-            return errno = ENAMETOOLONG, -1;                                                                 \
-        memset(&real, 0, sizeof real);                                                                       \
-        real.sun_family = AF_UNIX;                                                                           \
-        strcpy(real.sun_path, at.path);                                                                      \
-        return REAL(name)(number, (const struct sockaddr *)&real, (socklen_t)(head + strlen(at.path) + 1));  \
+        struct sockaddr_un real;                                                                              \
+        char path[sizeof real.sun_path + 1];                                                                  \
+        size_t head = offsetof(struct sockaddr_un, sun_path);                                                 \
+        start();                                                                                              \
+        if (!address || size <= head || size > sizeof real || address->sa_family != AF_UNIX                   \
+            || !((const struct sockaddr_un *)address)->sun_path[0])                                           \
+            return REAL(name)(number, address, size);                                                         \
+        memset(path, 0, sizeof path);                                                                         \
+        memcpy(path, ((const struct sockaddr_un *)address)->sun_path, size - head);                           \
+        if (!translate(&at, AT_FDCWD, path, use))                                                             \
+            return -1;                                                                                        \
+        if (at.path == path)                                                                                  \
+            return REAL(name)(number, address, size);                                                         \
+        if (strlen(at.path) >= sizeof real.sun_path)                                                          \
+            return errno = ENAMETOOLONG, -1;                                                                  \
+        memset(&real, 0, sizeof real);                                                                        \
+        real.sun_family = AF_UNIX;                                                                            \
+        strcpy(real.sun_path, at.path);                                                                       \
+        return REAL(name)(number, (const struct sockaddr *)&real, (socklen_t)(head + strlen(at.path) + 1));   \
     }
 
 SOCKET(bind, CREATES)
@@ -962,24 +908,23 @@ HOOK(void *, dlopen, (path_t path, int mode))
 static __attribute__((noinline)) void *load(path_t path, int mode)
 {
     struct lookup at;
-    return find(&at, AT_FDCWD, path, FOLLOW) ? REAL(dlopen)(at.path, mode) : NULL;
+    return translate(&at, AT_FDCWD, path, FOLLOW) ? REAL(dlopen)(at.path, mode) : NULL;
 }
 
 /* ---- Starting programs: children see the same folders with every environment ---- */
 
+typedef char *const *strings_t;
 
-typedef char *const *words_t;
-
-struct way; /* of starting a program */
-typedef int starter(const struct way *way, path_t path, words_t arguments, words_t variables);
-struct way {
-    starter *start;
+/* posix_spawn if there is a pid, fexecve if there is an fd, else execve. */
+struct launch {
     pid_t *pid;
     const void *actions, *attributes;
-    int fd;
+    const int *fd;
 };
 
-static size_t count(words_t words)
+static int start_unchanged(const struct launch *launch, path_t path, strings_t arguments, strings_t variables);
+
+static size_t count(strings_t words)
 {
     size_t number = 0;
     while (words && words[number])
@@ -987,40 +932,46 @@ static size_t count(words_t words)
     return number;
 }
 
-/* Start a program with our two variables added to its environment. */
-static int start_with_ours(const struct way *way, path_t path, words_t arguments, words_t variables)
+/* Write the preloaded libraries: this one before those that a program asks for. */
+static void write_libraries(char *libraries, const char *others)
+{
+    strcpy(libraries, library_path);
+    if (others && *others)
+        strcat(strcat(libraries, ":"), others);
+}
+
+/* Start a program with the two variables added to its environment. */
+static int start_with_variables(const struct launch *launch, path_t path, strings_t arguments, strings_t variables)
 {
     size_t number = count(variables), used = 0, preload_length = strlen(PRELOAD "=");
-    const char *theirs = NULL;
+    const char *others = NULL;
     int has_binds = 0, has_library = 0;
-    if (!our_binds)
-        return way->start(way, path, arguments, variables);
+    if (!binds_variable)
+        return start_unchanged(launch, path, arguments, variables);
     for (size_t i = 0; i < number; i++) {
         if (strncmp(variables[i], BINDS "=", strlen(BINDS "=")) == 0)
             has_binds = 1;
         else if (strncmp(variables[i], PRELOAD "=", preload_length) == 0) {
-            theirs = variables[i] + preload_length;
-            has_library = strstr(theirs, our_library) != NULL;
+            others = variables[i] + preload_length;
+            has_library = strstr(others, library_path) != NULL;
         }
     }
     if (has_binds && has_library)
-        return way->start(way, path, arguments, variables);
+        return start_unchanged(launch, path, arguments, variables);
     char *whole[number + 3];
-    char preload[preload_length + strlen(our_library) + (theirs ? strlen(theirs) : 0) + 2];
+    char preload[preload_length + strlen(library_path) + (others ? strlen(others) : 0) + 2];
     for (size_t i = 0; i < number; i++)
         if (has_library || strncmp(variables[i], PRELOAD "=", preload_length) != 0)
             whole[used++] = variables[i];
     if (!has_library) {
         strcpy(preload, PRELOAD "=");
-        strcat(preload, our_library);
-        if (theirs && *theirs)
-            strcat(strcat(preload, ":"), theirs);
+        write_libraries(preload + preload_length, others);
         whole[used++] = preload;
     }
     if (!has_binds)
-        whole[used++] = (char *)our_binds;
+        whole[used++] = (char *)binds_variable;
     whole[used] = NULL;
-    return way->start(way, path, arguments, whole);
+    return start_unchanged(launch, path, arguments, whole);
 }
 
 /* Read the interpreter of a script as the system does; returns 0 if the file is not a script. */
@@ -1045,17 +996,17 @@ static int interpreter_of(path_t path, char line[PATH_MAX], char **name, char **
 }
 
 /* Start a program; read its `#!` line here, because the system knows only real paths. */
-static int start_program(const struct way *way, path_t path, words_t arguments, words_t variables, int depth)
+static int start_program(const struct launch *launch, path_t path, strings_t arguments, strings_t variables, int depth)
 {
     struct lookup at, interpreter;
     char line[PATH_MAX], *name, *argument;
-    if (!find(&at, AT_FDCWD, path, FOLLOW))
-        return way->pid ? errno : -1;
+    if (!translate(&at, AT_FDCWD, path, FOLLOW))
+        return launch->pid ? errno : -1;
     int before = errno;
     if (bind_count && path && depth < 4 && interpreter_of(at.path, line, &name, &argument)
-        && find(&interpreter, AT_FDCWD, name, FOLLOW) && (at.bind || interpreter.bind)) {
+        && translate(&interpreter, AT_FDCWD, name, FOLLOW) && (at.bind || interpreter.bind)) {
         if (REAL(access)(at.path, X_OK) != 0)
-            return way->pid ? errno : -1;
+            return launch->pid ? errno : -1;
         size_t number = count(arguments), used = 0;
         const char *whole[number + 4];
         whole[used++] = name;
@@ -1066,24 +1017,21 @@ static int start_program(const struct way *way, path_t path, words_t arguments, 
             whole[used++] = arguments[i];
         whole[used] = NULL;
         errno = before;
-        return start_program(way, name, (words_t)whole, variables, depth + 1);
+        return start_program(launch, name, (strings_t)whole, variables, depth + 1);
     }
     errno = before;
-    int result = start_with_ours(way, at.path, arguments, variables);
-    if (way->pid)
+    int result = start_with_variables(launch, at.path, arguments, variables);
+    if (launch->pid)
         errno = result;
-    if (result && again(&at))
-        result = start_with_ours(way, at.path, arguments, variables);
+    if (result && needs_retry(&at))
+        result = start_with_variables(launch, at.path, arguments, variables);
     return result;
 }
 
-static int run_execve(const struct way *way, path_t path, words_t arguments, words_t variables);
-static int run_spawn(const struct way *way, path_t path, words_t arguments, words_t variables);
-
-static int execute(path_t path, words_t arguments, words_t variables)
+static int execute(path_t path, strings_t arguments, strings_t variables)
 {
-    struct way way = {.start = run_execve};
-    return start_program(&way, path, arguments, variables, 0);
+    struct launch launch = {0};
+    return start_program(&launch, path, arguments, variables, 0);
 }
 
 /* Find the next candidate for a program on PATH; returns the rest of PATH, NULL after the last one. */
@@ -1108,7 +1056,7 @@ static const char *program_folders(void)
 }
 
 /* A file that is neither a program nor a script is run by the shell. */
-static int execute_or_shell(path_t path, words_t arguments, words_t variables)
+static int execute_or_shell(path_t path, strings_t arguments, strings_t variables)
 {
     int result = execute(path, arguments, variables);
     if (errno != ENOEXEC)
@@ -1120,10 +1068,10 @@ static int execute_or_shell(path_t path, words_t arguments, words_t variables)
     for (size_t i = 1; i < number; i++)
         whole[i + 1] = arguments[i];
     whole[(number ? number : 1) + 1] = NULL;
-    return execute("/bin/sh", (words_t)whole, variables);
+    return execute("/bin/sh", (strings_t)whole, variables);
 }
 
-static int execute_on_path(path_t file, words_t arguments, words_t variables)
+static int execute_on_path(path_t file, strings_t arguments, strings_t variables)
 {
     char path[PATH_MAX];
     int forbidden = 0;
@@ -1147,23 +1095,27 @@ static int execute_on_path(path_t file, words_t arguments, words_t variables)
     return -1;
 }
 
-HOOK(int, execve, (path_t path, words_t arguments, words_t variables)) { return execute(path, arguments, variables); }
-HOOK(int, execv, (path_t path, words_t arguments)) { return execute(path, arguments, environ); }
-HOOK(int, execvp, (path_t file, words_t arguments)) { return execute_on_path(file, arguments, environ); }
+HOOK(int, execve, (path_t path, strings_t arguments, strings_t variables))
+{
+    return execute(path, arguments, variables);
+}
 
-#define COLLECT(last)                                                                                        \
-    va_list more, copy;                                                                                      \
-    size_t number = 1;                                                                                       \
-    va_start(more, first);                                                                                   \
-    va_copy(copy, more);                                                                                     \
-    while (va_arg(copy, char *))                                                                             \
-        number++;                                                                                            \
-    va_end(copy);                                                                                            \
-    char *arguments[number + 1];                                                                             \
-    arguments[0] = (char *)first;                                                                            \
-    for (size_t i = 1; i <= number; i++)                                                                     \
-        arguments[i] = va_arg(more, char *);                                                                 \
-    last;                                                                                                    \
+HOOK(int, execv, (path_t path, strings_t arguments)) { return execute(path, arguments, environ); }
+HOOK(int, execvp, (path_t file, strings_t arguments)) { return execute_on_path(file, arguments, environ); }
+
+#define COLLECT(last)                                                                                         \
+    va_list more, copy;                                                                                       \
+    size_t number = 1;                                                                                        \
+    va_start(more, first);                                                                                    \
+    va_copy(copy, more);                                                                                      \
+    while (va_arg(copy, char *))                                                                              \
+        number++;                                                                                             \
+    va_end(copy);                                                                                             \
+    char *arguments[number + 1];                                                                              \
+    arguments[0] = (char *)first;                                                                             \
+    for (size_t i = 1; i <= number; i++)                                                                      \
+        arguments[i] = va_arg(more, char *);                                                                  \
+    last;                                                                                                     \
     va_end(more)
 
 HOOK(int, execl, (path_t path, path_t first, ...))
@@ -1180,23 +1132,23 @@ HOOK(int, execlp, (path_t file, path_t first, ...))
 
 HOOK(int, execle, (path_t path, path_t first, ...))
 {
-    COLLECT(words_t variables = va_arg(more, words_t));
+    COLLECT(strings_t variables = va_arg(more, strings_t));
     return execute(path, arguments, variables);
 }
 
-HOOK(int, posix_spawn, (pid_t *pid, path_t path, const void *actions, const void *attributes, words_t arguments,
-                        words_t variables))
+HOOK(int, posix_spawn, (pid_t *pid, path_t path, const void *actions, const void *attributes, strings_t arguments,
+                        strings_t variables))
 {
     pid_t child = 0;
     start();
-    struct way way = {.start = run_spawn, .pid = pid ? pid : &child, .actions = actions, .attributes = attributes};
+    struct launch launch = {.pid = pid ? pid : &child, .actions = actions, .attributes = attributes};
     if (path && *path == '/')
-        return start_program(&way, path, arguments, variables, 0);
-    return start_with_ours(&way, path, arguments, variables); /* an action may change the folder before */
+        return start_program(&launch, path, arguments, variables, 0);
+    return start_with_variables(&launch, path, arguments, variables); /* an action may change the folder before */
 }
 
-HOOK(int, posix_spawnp, (pid_t *pid, path_t file, const void *actions, const void *attributes, words_t arguments,
-                         words_t variables))
+HOOK(int, posix_spawnp, (pid_t *pid, path_t file, const void *actions, const void *attributes, strings_t arguments,
+                         strings_t variables))
 {
     char path[PATH_MAX];
     struct lookup at;
@@ -1205,7 +1157,7 @@ HOOK(int, posix_spawnp, (pid_t *pid, path_t file, const void *actions, const voi
     int error = ENOENT;
     for (const char *folders = program_folders(); folders;) {
         folders = next_on_path(folders, file, path);
-        if (!*path || !find(&at, AT_FDCWD, path, FOLLOW))
+        if (!*path || !translate(&at, AT_FDCWD, path, FOLLOW))
             continue;
         if (REAL(access)(at.path, X_OK) == 0)
             return hook_posix_spawn(pid, path, actions, attributes, arguments, variables);
@@ -1219,7 +1171,7 @@ HOOK(int, posix_spawn_file_actions_addopen, (void *actions, int fd, path_t path,
 {
     struct lookup at;
     if (path && *path == '/') {
-        if (!find(&at, AT_FDCWD, path, opening(flags)))
+        if (!translate(&at, AT_FDCWD, path, opening(flags)))
             return errno;
         return REAL(posix_spawn_file_actions_addopen)(actions, fd, at.path, flags, mode);
     }
@@ -1230,56 +1182,51 @@ HOOK(int, posix_spawn_file_actions_addopen, (void *actions, int fd, path_t path,
 HOOK(int, posix_spawn_file_actions_addchdir_np, (void *actions, path_t path))
 {
     struct lookup at;
-    if (path && *path == '/' && !find(&at, AT_FDCWD, path, FOLLOW))
+    if (path && *path == '/' && !translate(&at, AT_FDCWD, path, FOLLOW))
         return errno;
     start();
     return REAL(posix_spawn_file_actions_addchdir_np)(actions, path && *path == '/' ? at.path : path);
 }
 
 #ifndef __APPLE__
-HOOK(int, execvpe, (path_t file, words_t arguments, words_t variables))
+HOOK(int, execvpe, (path_t file, strings_t arguments, strings_t variables))
 {
     return execute_on_path(file, arguments, variables);
 }
 
-static int run_fexecve(const struct way *way, path_t path, words_t arguments, words_t variables);
-
-HOOK(int, fexecve, (int fd, words_t arguments, words_t variables))
+HOOK(int, fexecve, (int fd, strings_t arguments, strings_t variables))
 {
-    struct way way = {.start = run_fexecve, .fd = fd};
+    struct launch launch = {.fd = &fd};
     start();
-    return start_with_ours(&way, NULL, arguments, variables);
-}
-
-static int run_fexecve(const struct way *way, path_t path, words_t arguments, words_t variables)
-{
-    (void)path;
-    return REAL(fexecve)(way->fd, arguments, variables);
+    return start_with_variables(&launch, NULL, arguments, variables);
 }
 #endif
 
-static int run_execve(const struct way *way, path_t path, words_t arguments, words_t variables)
+static int start_unchanged(const struct launch *launch, path_t path, strings_t arguments, strings_t variables)
 {
-    (void)way;
+    if (launch->pid)
+        return REAL(posix_spawn)(launch->pid, path, launch->actions, launch->attributes, arguments, variables);
+#ifndef __APPLE__
+    if (launch->fd)
+        return REAL(fexecve)(*launch->fd, arguments, variables);
+#endif
     return REAL(execve)(path, arguments, variables);
-}
-
-static int run_spawn(const struct way *way, path_t path, words_t arguments, words_t variables)
-{
-    return REAL(posix_spawn)(way->pid, path, way->actions, way->attributes, arguments, variables);
 }
 
 /* The C library starts the shell itself, with the environment of this process. */
 static void complete_environment(void)
 {
     start();
-    if (!our_binds)
+    if (!binds_variable)
         return;
-    const char *theirs = getenv(PRELOAD);
+    const char *others = getenv(PRELOAD);
     if (!getenv(BINDS))
-        setenv(BINDS, our_binds + strlen(BINDS "="), 1);
-    if (!theirs || !strstr(theirs, our_library))
-        setenv(PRELOAD, our_library, 1);
+        setenv(BINDS, binds_variable + strlen(BINDS "="), 1);
+    if (!others || !strstr(others, library_path)) {
+        char libraries[strlen(library_path) + (others ? strlen(others) : 0) + 2];
+        write_libraries(libraries, others);
+        setenv(PRELOAD, libraries, 1);
+    }
 }
 
 HOOK(int, system, (path_t command))
@@ -1348,16 +1295,16 @@ static __attribute__((constructor)) void start(void)
     system_readlink = REAL(readlink);
     system_readlinkat = REAL(readlinkat);
     system_getcwd = REAL(getcwd);
-    Dl_info ours;
-    if (!dladdr((const void *)read_binds, &ours))
+    Dl_info library;
+    if (!dladdr((const void *)read_binds, &library))
         return;
     for (char **variable = environ; variable && *variable; variable++)
         if (strncmp(*variable, BINDS "=", strlen(BINDS "=")) == 0) {
-            our_binds = strdup(*variable);
-            our_library = strdup(ours.dli_fname);
-            if (!our_binds || !our_library)
+            binds_variable = strdup(*variable);
+            library_path = strdup(library.dli_fname);
+            if (!binds_variable || !library_path)
                 abort();
-            read_binds(our_binds + strlen(BINDS "="));
+            read_binds(binds_variable + strlen(BINDS "="));
             return;
         }
 }

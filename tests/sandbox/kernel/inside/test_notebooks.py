@@ -70,7 +70,7 @@ def test_a_notebook_logs_in_as_its_user(running: Running) -> None:
     """The SDK logs in without settings, older code too; the token ends with the notebook."""
     notebook = open_notebook(running.http("other@example.com"))
     code = "from databricks.sdk import WorkspaceClient\nprint(WorkspaceClient().current_user.me().user_name)"
-    assert notebook.text(code) == "other@example.com\n"
+    assert notebook.text(code) == "other@example.com"
     code = """
 context = dbutils.notebook.entry_point.getDbutils().notebook().getContext()
 from dbruntime.databricks_repl_context import get_context
@@ -116,12 +116,28 @@ print([*(seen("/Workspace/" + folder) for folder in folders), seen({home!r})])
 
 @pytest.mark.parametrize("mode", [compute.DataSecurityMode.USER_ISOLATION, None])
 def test_dbfs_by_access_mode(running: Running, mode: compute.DataSecurityMode | None) -> None:
-    """/dbfs is missing on standard access mode, and everywhere if the DBFS root is disabled."""
+    """/dbfs refuses every use on standard access mode, and everywhere if the DBFS root is disabled."""
     workspace = running.workspace()
     running.sandbox.public_dbfs_root = mode is not None
     made = workspace.clusters.create(spark_version=nearest_runtime(), data_security_mode=mode).result()
     notebook = open_notebook(running.http(), str(made.cluster_id))
-    assert notebook.text("import os; print(os.path.exists('/dbfs'))") == "False\n"
+    uses = ("open('/dbfs/a')", "open('/dbfs/a', 'w')", "os.makedirs('/dbfs/a/b')", "os.listdir('/dbfs')")
+    code = f"""
+import errno, os
+from pathlib import Path
+for use in {uses}:
+    try:
+        eval(use)
+    except OSError as error:
+        print(error.errno == errno.EOPNOTSUPP, error)
+os.environ["DATA"] = "/dbfs/a"
+print(os.path.exists("/dbfs/a"), Path("/dbfs/a").exists())
+"""
+    refused = "True [Errno 95] Operation not supported: '/dbfs{}'"
+    said = [refused.format(path) for path in ("/a", "/a", "/a", "")]
+    assert notebook.text(code).splitlines() == [*said, "False False"]
+    written = notebook.text("import subprocess; subprocess.run('touch /dbfs/a', shell=True).returncode")
+    assert written != "0"
     written = notebook.results("dbutils.fs.put('dbfs:/a', 'text')")["resultType"]
     assert written == ("error" if mode is None else "text")
     assert (running.sandbox.layout.dbfs / "a").exists() == (mode is not None)

@@ -119,20 +119,24 @@ def test_another_system_is_refused(nothing_compiled: Path, monkeypatch: pytest.M
 
 
 def test_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Namespaces if they are allowed, else the library, else a refusal with both reasons."""
+    """Namespaces if they are allowed, else bubblewrap, else the library, else a refusal with all reasons."""
     choose = kinds.chosen.__wrapped__
-    monkeypatch.setattr(kinds, "_refusal", lambda: "No namespaces.")
+    refusals = {kinds.NAMESPACE: "No namespaces.", kinds.BUBBLEWRAP: "No bubblewrap."}
+    monkeypatch.setattr(kinds, "_refusal", refusals.__getitem__)
     assert choose().kind == kinds.PORTABLE
     assert choose().refusal == ""
     assert choose(kinds.NAMESPACE).refusal == "No namespaces."
+    assert choose(kinds.BUBBLEWRAP).refusal == "No bubblewrap."
 
     def refuse() -> Path:
         raise library.NoLibraryError("No compiler.")
 
     monkeypatch.setattr(library, "provide", refuse)
-    assert choose().refusal == "No namespaces. No compiler."
+    assert choose().refusal == "No namespaces. No bubblewrap. No compiler."
     assert choose(kinds.PORTABLE).refusal == "No compiler."
-    monkeypatch.setattr(kinds, "_refusal", lambda: "")
+    refusals[kinds.BUBBLEWRAP] = ""
+    assert choose().kind == kinds.BUBBLEWRAP
+    refusals[kinds.NAMESPACE] = ""
     assert choose().kind == kinds.NAMESPACE
     program = kinds.Kernels(kinds.PORTABLE, refusal="No compiler.").program(Path())
     done = subprocess.run([*program, "--", "true"], capture_output=True, text=True, check=False)

@@ -1,0 +1,122 @@
+"""What other clients send: fsspec's dbfs, dbx, the SDK's dbutils, the command line, the VS Code extension."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from databricks.sdk import WorkspaceClient
+from fsspec.implementations.dbfs import DatabricksFileSystem
+from requests.adapters import HTTPAdapter
+
+from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from requests import PreparedRequest, Response
+
+    from tests.sandbox.conftest import Running
+
+
+class _WithoutTls(HTTPAdapter):
+    """Sends https requests to the same address by http: fsspec's dbfs knows no other scheme."""
+
+    def send(self, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
+        request.url = str(request.url).replace("https:", "http:", 1)
+        return super().send(request, *arguments, **options)
+
+
+def test_fsspecs_dbfs(running: Running) -> None:
+    """It sends the parameters of GET requests as JSON, and tells refusals apart by their code."""
+    host, token = running.url.removeprefix("http://"), running.sandbox.user.token
+    files = DatabricksFileSystem(host, token, skip_instance_cache=True)
+    files.session.mount("https://", _WithoutTls())
+    content = os.urandom(2_500_000)
+    files.mkdirs("/projects/data")
+    with files.open("/projects/data/a.bin", "wb") as file:
+        file.write(content)
+    with files.open("/projects/data/a.bin", "rb") as file:
+        assert file.read() == content
+    shown = {"name": "/projects/data/a.bin", "type": "file", "size": len(content)}
+    assert files.ls("/projects/data") == [shown]
+    with pytest.raises(FileExistsError):
+        files.makedirs("/projects/data", exist_ok=False)
+    with pytest.raises(FileNotFoundError):
+        files.ls("/projects/missing")
+    with pytest.raises(OSError, match="not empty") as refusal:
+        files.rm("/projects")
+    assert refusal.value.errno != errno.ENOENT
+    files.mv("/projects/data/a.bin", "/projects/b.bin")
+    files.rm("/projects", recursive=True)
+    assert not (running.sandbox.layout.dbfs / "projects").exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"[]", 400), (b"{", 400), (b"[" * 5000, 400), (b'{"path": {}}', 200), (b'{"page": 1}', 200)],
+)
+def test_a_body_of_a_get(http: httpx.Client, body: bytes, status: int) -> None:
+    """It must be an object; the query string decides where both name a parameter."""
+    answer = http.request("GET", "/api/2.0/dbfs/list", params={"path": "/FileStore"}, content=body)
+    assert answer.status_code == status
+
+
+def test_dbx_syncs_a_repo(http: httpx.Client, repo_id: int, folder: Any) -> None:
+    """Paths with doubled slashes, a status with a JSON body; not into a folder of /Repos that is no repo."""
+    del repo_id
+    path = "/Repos/user@example.com/project"
+    status = http.request("GET", "/api/2.0/workspace/get-status", json={"path": path})
+    assert status.json()["object_type"] == "REPO"
+    refused = http.post("/api/2.0/workspace/mkdirs", json={"path": "/Repos/user@example.com/none"})
+    assert (refused.status_code, refused.json()) == (
+        400,
+        {"error_code": "DIRECTORY_PROTECTED", "message": "Top-level folder can only contain repos"},
+    )
+    assert http.post("/api/2.0/workspace/mkdirs", json={"path": f"{path}/src/new"}).status_code == 200
+    address = f"/api/2.0/workspace-files/import-file/{path}/src/new//a.txt"
+    for content in (b"1", b"2"):
+        assert http.post(address, content=content, params={"overwrite": "true"}).status_code == 200
+    assert (folder / "src/new/a.txt").read_bytes() == b"2"
+    body = {"path": f"{path}/src/new", "recursive": True}
+    assert http.post("/api/2.0/workspace/delete", json=body).status_code == 200
+    assert not (folder / "src/new").exists()
+
+
+def test_settings_of_the_workspace(
+    http: httpx.Client, running: Running, start_sandbox: Callable[..., Running]
+) -> None:
+    """Each key that is asked for is in the answer, null if it is not set; they survive a restart."""
+    address, asked = "/api/2.0/workspace-conf", {"keys": "enableDcs,maxTokenLifetimeDays"}
+    assert http.get(address, params=asked).json() == {"enableDcs": None, "maxTokenLifetimeDays": None}
+    assert http.patch(address, json={"enableDcs": "true"}).status_code == 204
+    assert http.patch(address, json={"enableDcs": False}).status_code == 400
+    running.stop()
+    again = start_sandbox().http()
+    assert again.get(address, params=asked).json() == {"enableDcs": "true", "maxTokenLifetimeDays": None}
+
+
+def test_telemetry_is_dropped(http: httpx.Client) -> None:
+    """Each entry counts as received, so that the command line does not send it again."""
+    answer = http.post("/telemetry-ext", json={"uploadTime": 1, "items": [], "protoLogs": ["{}", "{}"]})
+    assert (answer.status_code, answer.json()) == (200, {"errors": [], "numProtoSuccess": 2})
+
+
+def test_an_unknown_address_is_logged_once(http: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    """A client that tries again does not fill the log."""
+    for _ in range(3):
+        answer = http.get("/api/2.0/sql/warehouses")
+        assert (answer.status_code, answer.json()["error_code"]) == (404, "ENDPOINT_NOT_FOUND")
+    assert answer.json()["message"] == "No API found for 'GET /sql/warehouses'"
+    assert [record.getMessage().count("/sql/warehouses") for record in caplog.records] == [1]
+
+
+@pytest.mark.processes
+def test_the_sdks_dbutils(running: Running) -> None:
+    """It runs a command on a cluster, and parses the value with which that command exits."""
+    token = running.sandbox.user.token
+    workspace = WorkspaceClient(host=running.url, token=token, cluster_id=RUNNING_ID)
+    assert [mount[0] for mount in workspace.dbutils.fs.mounts()] == ["/Volumes", "/"]
