@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.results import Row, comparison, print_header, print_rows
 from kedro_databricks_hybrid.sandbox import connection
+from tests.e2e.commands import provide_package
 from tests.project_fixtures import make_project
 
 if TYPE_CHECKING:
@@ -267,6 +268,7 @@ def running(folder: Path, kernels: str | None = None) -> Iterator[Bench]:
     bench = Bench(folder)
     project = make_project(folder / "project").path
     bench.shell(project, f"kedro databricks sandbox start{f' --kernels={kernels}' if kernels else ''}")
+    provide_package(bench.folder / "sandbox")
     try:
         yield bench
     finally:

@@ -16,7 +16,7 @@ import coverage
 if TYPE_CHECKING:
     from coverage.plugin_support import Plugins
 
-_KILLED = {f"kedro_databricks_hybrid.sandbox.{name}" for name in ("kernel.inside.startup", "connect.program")}
+_KILLED = {f"databricks_sandbox.{name}" for name in ("kernel.inside.startup", "connect.program")}
 _EVERY_SECONDS = 1.0
 
 

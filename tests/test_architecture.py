@@ -84,11 +84,14 @@ def modules() -> dict[str, Module]:
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
         text = path.read_text("utf-8")
         tree = ast.parse(text)
-        found[name] = Module(text, _imports(tree, at_load=True), _imports(tree, at_load=False))
+        folder = [NAME, *path.relative_to(PACKAGE).parent.parts]
+        found[name] = Module(
+            text, _imports(tree, folder, at_load=True), _imports(tree, folder, at_load=False)
+        )
     return found
 
 
-def _imports(tree: ast.Module, *, at_load: bool) -> frozenset[str]:
+def _imports(tree: ast.Module, folder: list[str], *, at_load: bool) -> frozenset[str]:
     found: set[str] = set()
     todo: list[ast.AST] = [tree]
     while todo:
@@ -99,9 +102,11 @@ def _imports(tree: ast.Module, *, at_load: bool) -> frozenset[str]:
             continue
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = folder[: len(folder) + 1 - node.level] if node.level else []
+            module = ".".join([*above, *filter(None, [node.module])])
+            found.add(module)
+            found.update(f"{module}.{alias.name}" for alias in node.names)
         todo.extend(ast.iter_child_nodes(node))
     return frozenset(found)
 

@@ -12,14 +12,16 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from databricks.sdk.core import Config
 from databricks.sdk.service.files import DirectoryEntry, FileInfo
 from databricks.sdk.service.workspace import Language, ObjectInfo, ObjectType
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kedro_databricks_hybrid.databricks import git_folder_edits
+from kedro_databricks_hybrid.databricks.client import Client
 from kedro_databricks_hybrid.databricks.git_folder import GitFolder
-from kedro_databricks_hybrid.databricks.silence import Silence
+from kedro_databricks_hybrid.databricks.workspace import Workspace
 from kedro_databricks_hybrid.errors import HybridError
 from kedro_databricks_hybrid.git.unsafe_names import Verdict, judge
 from kedro_databricks_hybrid.run.local_state import STATE_VARIABLE, Bookmark, ContextStore
@@ -33,6 +35,7 @@ from kedro_databricks_hybrid.transfer.files import STATE_FOLDER
 from kedro_databricks_hybrid.transfer.manifest import ManifestCache
 from kedro_databricks_hybrid.transfer.trees.dbfs import DbfsTree
 from kedro_databricks_hybrid.transfer.trees.volumes import VolumeTree
+from tests.sandbox_server import serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,6 +81,9 @@ class Places:
             folder.mkdir()
         self.sandbox = Sandbox(Layout(top / "home"))
         self.layout = self.sandbox.layout
+        self.server = serve(self.sandbox)
+        config = Config(host=self.sandbox.url, token=self.sandbox.user.token, auth_type="pat")
+        self.workspace = Workspace(Client(config), self.sandbox.user.name, None)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +91,9 @@ def places() -> Iterator[Places]:
     """Return them."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv(STATE_VARIABLE, str(Path(folder, "state")))
-        yield Places(Path(os.path.realpath(folder)))
+        made = Places(Path(os.path.realpath(folder)))
+        yield made
+        made.server.stop()
 
 
 def _pulled(tree: RemoteTree, places: Places, *listings: object) -> list[Path]:
@@ -103,17 +111,14 @@ def _pulled(tree: RemoteTree, places: Places, *listings: object) -> list[Path]:
 
 def from_dbfs(name: str, places: Places) -> list[Path]:
     """A file that DBFS lists."""
-    tree = DbfsTree(
-        cast("Any", SimpleNamespace(client=SimpleNamespace(api_client=None, silence=Silence()))), "dbfs:/root"
-    )
+    tree = DbfsTree(places.workspace, "dbfs:/root")
     entries = [FileInfo(path=path, is_dir=False, file_size=1) for path in (name, f"/root/{name}")]
     return _pulled(tree, places, *(SimpleNamespace(list=lambda _, one=one: [one]) for one in entries))
 
 
 def from_volume(name: str, places: Places) -> list[Path]:
     """A file that the Files API lists."""
-    client = SimpleNamespace(api_client=None, files=None, silence=Silence())
-    tree = VolumeTree(cast("Any", SimpleNamespace(client=client)), "/Volumes/a/b/c")
+    tree = VolumeTree(places.workspace, "/Volumes/a/b/c")
     entries = [DirectoryEntry(path=path, is_directory=False) for path in (name, f"/Volumes/a/b/c/{name}")]
     apis = [SimpleNamespace(list_directory_contents=lambda _, one=one: [one]) for one in entries]
     return _pulled(tree, places, *apis)
@@ -130,13 +135,15 @@ def from_git_folder(name: str, places: Places) -> list[Path]:
     ):
         entry = ObjectInfo(path=path, object_type=kind, language=language)
         api = SimpleNamespace(list=lambda _, entry=entry: [entry])
-        workspace = SimpleNamespace(client=SimpleNamespace(workspace=api))
+        status = SimpleNamespace(do=lambda *_, **__: {})
+        workspace = cast("Any", SimpleNamespace(client=SimpleNamespace(workspace=api, api_client=status)))
         scratch = SimpleNamespace(ignored=lambda _: set())
 
-        def listed(workspace: object = workspace, scratch: object = scratch) -> list[Path]:
+        def listed(workspace: Any = workspace, scratch: Any = scratch) -> list[Path]:
             start = git_folder_edits._Object("", str(folder.path), "DIRECTORY")  # noqa: SLF001
-            walk = git_folder_edits._walk(cast("Any", workspace), folder, cast("Any", scratch), (), start)  # noqa: SLF001
-            return [places.files / path for path in git_folder_edits._with_extensions(walk, set())]  # noqa: SLF001
+            objects = list(git_folder_edits._walk(workspace, folder, scratch, (), start))  # noqa: SLF001
+            named = git_folder_edits._with_extensions(workspace, objects, set())  # noqa: SLF001
+            return [places.files / path for path in named]
 
         found += _or_none(listed)
     return found

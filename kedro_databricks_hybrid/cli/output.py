@@ -44,7 +44,7 @@ def log_printer(*, terminal: bool, err: bool = False, splits: bool = False) -> C
     def show(record: Record) -> None:
         nonlocal in_line
         if record["event"] == "output":
-            click.echo(record["text"], nl=False, err=err or (splits and record["stream"] == "stderr"))
+            click.echo(record["text"], nl=False, err=err or (splits and record.get("stream") == "stderr"))
             in_line = not record["text"].endswith("\n")
         elif record["event"] in {"log", "end"}:
             if in_line:
@@ -132,7 +132,7 @@ def _rich_printer() -> Callable[[Record], None]:
             handler(**columns).handle(logging.makeLogRecord(attributes))
         except (MarkupError, TypeError, ValueError):  # it only looks like markup or a template
             plain = {**attributes, "msg": record["message"], "args": (), "markup": False}
-            handler(**columns).handle(logging.makeLogRecord(plain))
+            handler().handle(logging.makeLogRecord(plain))
         if "traceback" in record:
             click.echo(record["traceback"].rstrip())
 

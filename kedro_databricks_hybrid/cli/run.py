@@ -22,7 +22,7 @@ from kedro_databricks_hybrid.git import work_in_progress
 from kedro_databricks_hybrid.project.project import open_project
 from kedro_databricks_hybrid.run import history
 from kedro_databricks_hybrid.run.compute import ComputeOptions, choose_compute, refuse_out_of_reach
-from kedro_databricks_hybrid.run.context import start_in_context
+from kedro_databricks_hybrid.run.context import CommandWork, start_in_context
 from kedro_databricks_hybrid.run.request import RunRequest, new_run_id
 from kedro_databricks_hybrid.run.warm_context import WarmContext, fresh_context
 from kedro_databricks_hybrid.spark import connect as spark_connect
@@ -103,14 +103,13 @@ def run(
         return
     workspace = connect(profile, warn)
     project = layout.with_data_root(opened.on(workspace))
-    root = project.data_root
     code = project.code()
     project.require_env_in(code.sha)
     run_checks.refuse_unknown_names(project, code, options)
     tell = (lambda line: click.echo(line, err=True)) if as_json else say
     compute_options = ComputeOptions(cluster_name, serverless, as_job)
     choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))
-    refuse_out_of_reach(choice, root)
+    refuse_out_of_reach(choice, project.data_root)
     launch = _Launch(project, code, choice, tell)
     launch.describe()
     run_checks.warn_of_missing_inputs(project, choice, options)
@@ -121,14 +120,25 @@ def run(
     if detach:
         say(f"Started run {run_id}. Follow it with: {resume}")
         return
+    show = record_printer(project, err=as_json)
     try:
-        show = record_printer(project, err=as_json)
         outcome = follow(started, show, resume=resume, seconds=timeout)
+        if _has_lost_workspace(started):
+            started = launch.start_again(options, seconds=timeout)
+            resume = project.attach_command(started.run_id)
+            outcome = follow(started, show, resume=resume, seconds=timeout)
     finally:
         if fresh and started.outcome.ended:
             with contextlib.suppress(HybridError):  # the outcome of the run is known already
                 started.work.abandon()  # nothing else uses this Python process
     report(outcome, project, started.info, as_json=as_json)
+
+
+def _has_lost_workspace(started: Started) -> bool:
+    """Tell whether a run failed before its first node, as its process is too old to read /Workspace."""
+    outcome, work = started.outcome, started.work
+    is_warm = isinstance(work, CommandWork) and work.context.is_warm
+    return is_warm and outcome.outcome == "failed" and outcome.is_spoiled and not outcome.nodes
 
 
 @dataclass(frozen=True)
@@ -163,6 +173,12 @@ class _Launch:
         if not fresh:
             warm.remember_run(run_id)
         return started
+
+    def start_again(self, options: dict[str, Any], *, seconds: float | None) -> Started:
+        """Start the run in a new process, as that of its first try may no longer read /Workspace."""
+        self.say("The Python process may no longer read /Workspace, so this runs again in a new one.")
+        with starting():
+            return self.start(new_run_id(), options, fresh=False, seconds=seconds)
 
     def describe(self) -> None:
         """Print which commit runs on which compute, and warn if it differs from the local project."""

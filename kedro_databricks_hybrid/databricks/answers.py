@@ -300,6 +300,8 @@ def _object(found: dict[str, Any], shape: Object) -> dict[str, Any]:
                 kept[name] = _at(each, wanted, name)
             elif is_required:
                 raise _Mismatch(f"lacks the field {name}")
+            else:
+                kept.pop(name, None)
     if shape.is_listing and found and not found.keys() & shape.optional.keys():
         raise _Mismatch(f"has none of the fields {', '.join(shape.optional)}")
     return kept

@@ -39,9 +39,17 @@ class Client:
 
     def __init__(self, config: Config, silence: Silence | None = None) -> None:
         defer_services()
+        from kedro_databricks_hybrid.databricks.transport import mount
+
         self.config = config.copy()  # type: ignore[no-untyped-call]
         self.silence = silence or Silence()
         self.api_client = _api_client(self.config, self.silence)
+        self._transport = mount(self.api_client, self.silence)
+
+    @property
+    def server_seconds(self) -> int:
+        """The workspace's time in its last answer, in whole seconds since 1970; 0 if it is unknown."""
+        return self._transport.seconds
 
     @property
     def workspace_headers(self) -> dict[str, str]:
@@ -128,7 +136,7 @@ class Client:
 
 
 def _api_client(config: Config, silence: Silence) -> ApiClient:
-    """Return the SDK's API client; it sends its requests through a transport and watches for silences."""
+    """Return the SDK's API client, which reports silences."""
     from databricks.sdk.core import ApiClient
     from databricks.sdk.errors.base import DatabricksError
 
@@ -148,9 +156,7 @@ def _api_client(config: Config, silence: Silence) -> ApiClient:
                     silence.heard()
                 raise
 
-    api = Watched(config)
-    transport.mount(api, silence)
-    return api
+    return Watched(config)
 
 
 def defer_services() -> None:

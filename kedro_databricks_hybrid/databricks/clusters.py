@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ NONE_VISIBLE = "You can see no all-purpose cluster"
 
 _START_MINUTES = 30
 _POLL_SECONDS = (0.25, 5.0)
+_IS_STARTED = re.compile(r"unexpected state (Running|Pending|Resizing|Restarting)", re.IGNORECASE)
+_LIBRARY_MINUTES = 30
 _INSTALLING = {"PENDING", "RESOLVING", "INSTALLING", "RESTORED"}
 
 
@@ -154,8 +157,7 @@ def ensure_running(workspace: Workspace, cluster: Cluster, say: Callable[[str], 
                 say(f"Cluster {cluster.name} is running ({time.monotonic() - began:.0f} s).")
             return
         if state == "TERMINATED" and not started:
-            with translated(f"start the cluster {cluster.name}"):
-                workspace.client.clusters.start(cluster.cluster_id)
+            _start(workspace, cluster)
             started, state = True, "starting"
         elif state in {"TERMINATED", "ERROR", "UNKNOWN"}:
             raise ComputeError(
@@ -170,6 +172,16 @@ def ensure_running(workspace: Workspace, cluster: Cluster, say: Callable[[str], 
         if time.monotonic() > deadline:
             raise ComputeError(f"The cluster {cluster.name} did not start within {_START_MINUTES} minutes.")
         backoff.sleep()
+
+
+def _start(workspace: Workspace, cluster: Cluster) -> None:
+    """Start a cluster, unless somebody else has just done it."""
+    try:
+        with translated(f"start the cluster {cluster.name}"):
+            workspace.client.clusters.start(cluster.cluster_id)
+    except WorkspaceError as error:
+        if not _IS_STARTED.search(error.message):
+            raise
 
 
 def _get(workspace: Workspace, cluster: Cluster) -> ClusterDetails:
@@ -198,8 +210,12 @@ def wait_for_libraries(workspace: Workspace, cluster: Cluster, say: Callable[[st
         workspace: The workspace.
         cluster: A running cluster.
         say: Called with one line when it starts waiting, and for each library that failed.
+
+    Raises:
+        ComputeError: They are not installed after half an hour.
     """
     backoff = Backoff()
+    deadline = time.monotonic() + _LIBRARY_MINUTES * 60
     shown = False
     while True:
         libraries = _libraries(workspace, cluster)
@@ -209,6 +225,13 @@ def wait_for_libraries(workspace: Workspace, cluster: Cluster, say: Callable[[st
         if not shown:
             say(f"Waiting for the libraries of the cluster {cluster.name}: {', '.join(waiting)}")
         shown = True
+        if time.monotonic() > deadline:
+            page = f"{workspace.host}/compute/clusters/{cluster.cluster_id}"
+            raise ComputeError(
+                f"The cluster {cluster.name} has not installed {', '.join(waiting)} "
+                f"within {_LIBRARY_MINUTES} minutes.",
+                hint=f"Remove or replace them at {page}.",
+            )
         backoff.sleep()
     for each in libraries:
         if _library_status(each) == "FAILED":

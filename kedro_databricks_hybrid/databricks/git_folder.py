@@ -13,10 +13,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.databricks.retry import Backoff
+from kedro_databricks_hybrid.databricks.transport import is_busy
 from kedro_databricks_hybrid.databricks.workspace import translated
 from kedro_databricks_hybrid.errors import (
     ConnectionFailedError,
-    DirtyGitFolderError,
     HybridError,
     NotFoundError,
     WorkspaceError,
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from kedro_databricks_hybrid.databricks.workspace import Workspace
 
-# The error message of a checkout that would lose edits; its status and error code are not documented.
-_DIRTY = re.compile(r"conflict|uncommitted|local changes|would be overwritten", re.IGNORECASE)
 # In the message if a clone stops in the middle, which leaves a Git folder with a commit but without files.
 _INCOMPLETE = "Repo may be incomplete"
 _READ_BACK_SECONDS = 10.0
@@ -191,7 +189,7 @@ def check_out(
         discard_edits: Discard edits in the Git folder; the caller has saved them and has the user's consent.
 
     Raises:
-        DirtyGitFolderError: The folder has edits, which Databricks does not overwrite.
+        CheckoutRefusedError: Databricks refused; whether because of edits is not documented.
         WorkspaceError: The branch is not at the remote, the fetch failed, or the folder has another commit.
     """
     body: dict[str, str | bool | None] = {"branch": target.branch} if target.branch else {"tag": target.tag}
@@ -205,14 +203,14 @@ def check_out(
         ):
             workspace.client.api_client.do("PATCH", f"/api/2.0/repos/{folder.repo_id}", body=body)
     except WorkspaceError as error:
-        if _DIRTY.search(without_names(error.message, *names)):
-            raise DirtyGitFolderError(
-                error.message,
-                hint=f"Open {workspace.host}/#workspace{folder.path}, commit or discard these edits there, "
-                "then try again; nothing was discarded.",
-            ) from error
-        raise
+        if isinstance(error, NotFoundError) or error.hint or is_busy(error.__cause__):
+            raise
+        raise CheckoutRefusedError(error.message) from error
     return _read_back(workspace, folder, target)
+
+
+class CheckoutRefusedError(WorkspaceError):
+    """Databricks refused a checkout, perhaps because it would lose edits."""
 
 
 @contextmanager

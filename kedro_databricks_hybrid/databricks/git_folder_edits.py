@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.databricks.answers import check_listing, decoded
 from kedro_databricks_hybrid.databricks.link_loops import LinkLoops
@@ -57,7 +57,7 @@ class Edits:
 
 @dataclass(frozen=True)
 class _Object:
-    """A file, notebook or folder in the workspace, with its path in the Git folder."""
+    """A file, a notebook, a folder or an object of another kind, with its path in the Git folder."""
 
     path: str
     address: str
@@ -96,7 +96,9 @@ def read(
     with _scratch(repository, folder.sha, keep=keep) as scratch:
         tracked = scratch.tracked()
         links = _CommittedLinks(workspace, folder, scratch.links())
-        found = _with_extensions(_files(workspace, folder, scratch, links), {*tracked, *links.texts})
+        objects = list(_objects(workspace, folder, scratch, links))
+        found = _with_extensions(workspace, objects, {*tracked, *links.texts})
+        unreadable = tuple(each.path for each in objects if each.kind not in {"FILE", "NOTEBOOK"})
         untracked = [path for path in found if path not in tracked]
         ignored = scratch.ignored(untracked)
         wanted = {path: each for path, each in found.items() if path not in ignored}
@@ -116,7 +118,8 @@ def read(
         left_out = asked if asked and not may_take(asked) else []
         for path in left_out:
             del changed[path]
-        tree = scratch.write(changed, [path for path in tracked if path not in found])
+        deleted = [path for path in tracked if path not in found and not _is_part_of(path, unreadable)]
+        tree = scratch.write(changed, deleted)
         return Edits(folder.sha, tree, scratch.changes(tree), tuple(left_out))
 
 
@@ -304,10 +307,10 @@ class _CommittedLinks:
             return None
 
 
-def _files(
+def _objects(
     workspace: Workspace, folder: GitFolder, scratch: _Scratch, links: _CommittedLinks
 ) -> Iterator[_Object]:
-    """Yield the files of a Git folder, but not those behind its committed links."""
+    """Yield the objects of a Git folder, but not those behind its committed links."""
     for each in _walk(workspace, folder, scratch, links.texts, _Object("", str(folder.path), "DIRECTORY")):
         if each.kind != "DIRECTORY":
             yield each
@@ -318,7 +321,7 @@ def _files(
 def _walk(
     workspace: Workspace, folder: GitFolder, scratch: _Scratch, links: Collection[str], start: _Object
 ) -> Iterator[_Object]:
-    """Yield the files below a folder, level by level, except in folders that git ignores.
+    """Yield the objects below a folder, level by level, except in folders that git ignores.
 
     Folders at the paths of links are yielded, not entered.
     """
@@ -347,7 +350,7 @@ def _walk(
                 found = _Object(path, address, _kind(entry), language)
                 if found.kind == "DIRECTORY" and path not in links:
                     below[f"{path}/"] = found
-                elif found.kind in {"FILE", "NOTEBOOK", "DIRECTORY"}:
+                else:
                     yield found
         ignored = scratch.ignored(below)
         level = [each for path, each in below.items() if path not in ignored]
@@ -372,17 +375,43 @@ def _kind(entry: ObjectInfo) -> str:
     return entry.object_type.value if entry.object_type else ""
 
 
-def _with_extensions(objects: Iterable[_Object], known: Collection[str]) -> dict[str, _Object]:
-    """Return the objects by their file's path; the workspace lists notebooks without an extension."""
-    found = {}
-    for each in objects:
-        path = each.path
-        if each.kind == "NOTEBOOK":
-            own = _EXTENSIONS.get(each.language or "", ".py")
-            candidates = (f"{path}{ending}" for ending in (own, ".ipynb", own.upper()))
-            path = next((each for each in candidates if each in known), path + own)
-        found[path] = each
-    return found
+def _is_part_of(path: str, objects: tuple[str, ...]) -> bool:
+    """Tell whether a file is one of these objects, which may be shown without its extension."""
+    return any(path == each or path.startswith((f"{each}.", f"{each}/")) for each in objects)
+
+
+def _with_extensions(
+    workspace: Workspace, objects: Sequence[_Object], known: Collection[str]
+) -> dict[str, _Object]:
+    """Return files and notebooks by their file's path; the workspace lists notebooks without an extension.
+
+    A file and a notebook of one name may both exist: then the notebook is of another format.
+    """
+    found = {each.path: each for each in objects if each.kind == "FILE"}
+    new = []
+    for each in (each for each in objects if each.kind == "NOTEBOOK"):
+        paths = [path for path in _paths_of_notebook(each) if path in known and path not in found]
+        if paths:
+            found[paths[0]] = each
+        else:
+            new.append(each)
+    paths_of_new = run_all(lambda each: _path_of_new(workspace, each), new)
+    return found | dict(zip(paths_of_new, new, strict=True))
+
+
+def _paths_of_notebook(notebook: _Object) -> list[str]:
+    """Return the paths that a notebook's file may have."""
+    own = _EXTENSIONS.get(notebook.language or "", ".py")
+    return [f"{notebook.path}{ending}" for ending in (own, ".ipynb", own.upper())]
+
+
+def _path_of_new(workspace: Workspace, notebook: _Object) -> str:
+    """Return the path of the file that Databricks makes of a notebook that is not committed."""
+    query = {"path": notebook.address, "return_export_info": "true"}
+    with translated(f"look at {notebook.address}"):
+        status: Any = workspace.client.api_client.do("GET", "/api/2.0/workspace/get-status", query=query)
+    source, jupyter, _ = _paths_of_notebook(notebook)
+    return jupyter if status.get("repos_export_format") == "JUPYTER" else source
 
 
 def _content(workspace: Workspace, path: str, found: _Object) -> bytes:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.databricks import git_folder, git_folder_edits
-from kedro_databricks_hybrid.errors import DirtyGitFolderError, GitError
+from kedro_databricks_hybrid.databricks.git_folder import CheckoutRefusedError
+from kedro_databricks_hybrid.errors import DirtyGitFolderError, GitError, WorkspaceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,8 +68,9 @@ def check_out(
         handling: How to handle edits.
 
     Raises:
-        DirtyGitFolderError: Edits prevent the checkout; the message names them, and they are kept.
+        DirtyGitFolderError: Databricks refused, and there are edits, which the message names; they are kept.
         GitError: The edits cannot be compared or saved.
+        WorkspaceError: Databricks refused for another reason.
     """
     saved = None
     if handling.save:
@@ -85,7 +87,7 @@ def check_out(
                 return discard(workspace, repository, folder, target, saved)
     try:
         return git_folder.check_out(workspace, folder, target)
-    except DirtyGitFolderError as error:
+    except CheckoutRefusedError as error:
         edits = saved.edits if saved else _edits(workspace, repository, folder)
         raise _explained(error, edits, folder, saved, handling) from error
 
@@ -172,20 +174,20 @@ def _prove_patch(repository: Repository, edits: Edits, commit: str) -> None:
 
 
 def _explained(
-    error: DirtyGitFolderError,
+    error: CheckoutRefusedError,
     edits: Edits | GitError,
     folder: GitFolder,
     saved: Saved | None,
     handling: EditHandling,
-) -> DirtyGitFolderError:
-    """Return an error that names the edits that prevent the checkout, and the next step."""
+) -> WorkspaceError:
+    """Return an error that names the edits that may prevent the checkout, and the next step."""
     if isinstance(edits, GitError):
-        return DirtyGitFolderError(f"{error.message} {edits.message}", hint=edits.hint)
+        return WorkspaceError(f"{error.message} {edits.message}", hint=edits.hint)
     if not edits.paths and not edits.left_out:
         return error
     if saved and saved.edits.left_out:
         return _not_all_saved(folder, saved, handling)
-    what = f"{folder.path} has edits that a checkout would lose: {edits}."
+    what = f"{_sentence(error.message)} {folder.path} has edits that a checkout may lose: {edits}."
     if saved:
         return DirtyGitFolderError(
             f"{what} They are saved as the local branch {saved.branch}.",
@@ -194,6 +196,10 @@ def _explained(
     return DirtyGitFolderError(
         what, hint=f"`{handling.again} --save` saves them as a local branch; nothing was discarded."
     )
+
+
+def _sentence(message: str) -> str:
+    return message if message.endswith((".", "!", "?")) else f"{message}."
 
 
 def _not_all_saved(folder: GitFolder, saved: Saved, handling: EditHandling) -> DirtyGitFolderError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -25,11 +26,9 @@ if TYPE_CHECKING:
 MARK = ".kedro-hybrid-files.json"
 """The file that identifies a mirror: which snapshot it holds, and the id of each file's content."""
 
+_NOTEBOOK_ENDINGS = {".py", ".sql", ".scala", ".r", ".ipynb"}
+_NOTEBOOK_MARK = re.compile(rb"\s*(#|--|//) Databricks notebook source\s*$")
 _MARK = Object({"files": {str: str}}, {"sha": str})
-
-# The mark of a comment in the languages of notebooks, by the extension of their source files.
-_COMMENTS = {".py": "#", ".r": "#", ".sql": "--", ".scala": "//"}
-_NOTEBOOKS = {*_COMMENTS, ".ipynb"}
 
 
 @dataclass(frozen=True)
@@ -156,11 +155,9 @@ def sync(workspace: Workspace, path: PurePosixPath, repository: Repository, snap
     _write_mark(workspace, path, Mirrored(None, {**known.files, **dict.fromkeys((*changed, *gone), "")}))
     _make_folders(workspace, sorted({(path / name).parent for name in changed}))
     run_all(lambda name: _delete(workspace, path / name), gone)
-    notebooks = run_all(lambda name: _send_blob(workspace, path / name, repository, wanted[name]), changed)
-    listed = _prove(workspace, path, changed)
-    for name, is_notebook in zip(changed, notebooks, strict=True):
-        if name in known.files and (is_notebook or _is_only_source(PurePosixPath(name), wanted)):
-            _delete_former(workspace, path / name, listed, is_notebook=is_notebook)
+    _delete_turned(workspace, path, repository, difference)
+    run_all(lambda name: _send(workspace, path / name, _blob(repository, wanted[name])), changed)
+    _prove(workspace, path, changed)
     _write_mark(workspace, path, Mirrored(snapshot.commit.sha, wanted))
     return difference
 
@@ -174,12 +171,63 @@ def _files(repository: Repository, sha: str) -> dict[str, str]:
     return found
 
 
-def _send_blob(workspace: Workspace, address: PurePosixPath, repository: Repository, blob: str) -> bool:
-    """Send a file of the repository, and return whether Databricks makes it a notebook."""
-    content = repository.run("cat-file", "blob", blob).stdout
-    _send(workspace, address, content)
-    comment = _COMMENTS.get(address.suffix.lower())
-    return comment is not None and content.startswith(f"{comment} Databricks notebook source".encode())
+def _blob(repository: Repository, blob: str) -> bytes:
+    return repository.run("cat-file", "blob", blob).stdout
+
+
+def _delete_turned(
+    workspace: Workspace, path: PurePosixPath, repository: Repository, difference: Difference
+) -> None:
+    """Delete the files that are about to become notebooks, and the notebooks that are about to become files.
+
+    The two have different names in the workspace, so the old one would stay beside the new one.
+    """
+    known, wanted = difference.known.files, difference.wanted
+    turned = [
+        name for name in difference.changed if _may_turn(repository, name, known.get(name), wanted[name])
+    ]
+    kinds = _kinds(workspace, path, turned)
+
+    def delete(name: str) -> None:
+        address = path / name
+        old, kind = address, "FILE"
+        if not _is_notebook(name, _blob(repository, wanted[name])):
+            if not _is_only_source(PurePosixPath(name), wanted):
+                return
+            old, kind = address.with_suffix(""), "NOTEBOOK"
+        if kinds.get(old) == kind:
+            with translated(f"delete {old}"):
+                workspace.client.workspace.delete(str(old))
+
+    run_all(delete, turned)
+
+
+def _may_turn(repository: Repository, name: str, old: str | None, new: str) -> bool:
+    """Tell whether sending a file turns a notebook into a file or the other way round."""
+    if old is None or PurePosixPath(name).suffix.lower() not in _NOTEBOOK_ENDINGS:
+        return False
+    before = repository.run("cat-file", "blob", old) if old else None
+    if before is None or before.returncode:
+        return True  # the last push was interrupted, or git has removed what was sent
+    return _is_notebook(name, before.stdout) is not _is_notebook(name, _blob(repository, new))
+
+
+def _is_notebook(name: str, content: bytes) -> bool:
+    """Tell whether Databricks makes a notebook of a file."""
+    if name.lower().endswith(".ipynb"):
+        return content.lstrip().startswith(b"{")
+    return _NOTEBOOK_MARK.match(content.partition(b"\n")[0]) is not None
+
+
+def _is_only_source(name: PurePosixPath, names: Iterable[str]) -> bool:
+    """Tell whether no other file can be the notebook that a file was."""
+    others = (PurePosixPath(other) for other in names)
+    return not any(
+        other != name
+        and other.with_suffix("") == name.with_suffix("")
+        and other.suffix.lower() in _NOTEBOOK_ENDINGS
+        for other in others
+    )
 
 
 def _refuse_foreign(workspace: Workspace, path: PurePosixPath) -> None:
@@ -239,42 +287,24 @@ def _delete(workspace: Workspace, address: PurePosixPath) -> None:
             pass
 
 
-def _prove(workspace: Workspace, path: PurePosixPath, sent: list[str]) -> dict[PurePosixPath, str]:
-    """Verify that every file that was sent is listed, and return the types of what is in these folders."""
-    from databricks.sdk.service.workspace import ObjectType
-
-    def types(folder: PurePosixPath) -> dict[PurePosixPath, str]:
-        with translated(f"list {folder}"):
-            listed = list(workspace.client.workspace.list(str(folder)))
-        return {
-            folder / PurePosixPath(str(each.path)).name: (each.object_type or ObjectType.FILE).value
-            for each in listed
-        }
-
-    folders = sorted({(path / name).parent for name in sent})
-    found = {address: kind for each in run_all(types, folders) for address, kind in each.items()}
+def _prove(workspace: Workspace, path: PurePosixPath, sent: list[str]) -> None:
+    """Verify that every file that was sent is listed in its folder."""
+    found = _kinds(workspace, path, sent)
     for address in (path / name for name in sent):
         if found.keys().isdisjoint({address, address.with_suffix("")}):
             raise WorkspaceError(f"{address} was sent, but Databricks does not show it.", hint="Push again.")
-    return found
 
 
-def _is_only_source(name: PurePosixPath, names: Iterable[str]) -> bool:
-    """Tell whether no other file can be the notebook that a file would be."""
-    others = (PurePosixPath(other) for other in names)
-    return not any(
-        other != name and other.with_suffix("") == name.with_suffix("") and other.suffix in _NOTEBOOKS
-        for other in others
-    )
+def _kinds(workspace: Workspace, path: PurePosixPath, names: list[str]) -> dict[PurePosixPath, str]:
+    """Return the kinds of all objects in the folders of files."""
 
+    def kinds(folder: PurePosixPath) -> dict[PurePosixPath, str]:
+        with translated(f"list {folder}"):
+            listed = list(workspace.client.workspace.list(str(folder)))
+        return {
+            folder / PurePosixPath(str(each.path)).name: each.object_type.value if each.object_type else ""
+            for each in listed
+        }
 
-def _delete_former(
-    workspace: Workspace, address: PurePosixPath, listed: dict[PurePosixPath, str], *, is_notebook: bool
-) -> None:
-    """Delete the file or notebook that a file was before it became the other; the workspace keeps both."""
-    notebook = address.with_suffix("")
-    if (listed.get(address), listed.get(notebook)) != ("FILE", "NOTEBOOK"):
-        return
-    former = address if is_notebook else notebook
-    with translated(f"delete {former}"):
-        workspace.client.workspace.delete(str(former))
+    folders = sorted({(path / name).parent for name in names})
+    return {address: kind for each in run_all(kinds, folders) for address, kind in each.items()}

@@ -5,11 +5,13 @@ The SDK has no public way to set the adapter of its session, so this module know
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
 import time
 from collections import Counter
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -60,7 +62,7 @@ class Answer(Response):
         The SDK prints the request beside a refusal that it cannot read, and a request may hold a token.
         """
         received = super().content or b""
-        return received if self.ok else _refusal(received, f"{self.status_code} {self.reason}")
+        return received if self.ok else _refusal(received, self.status_code, self.reason)
 
     def json(self, **kwargs: Any) -> Any:  # noqa: ANN401 - requests' own signature
         """Return the body's JSON.
@@ -94,6 +96,9 @@ class Transport(HTTPAdapter):
         self._not_before = 0.0
         self._slots = threading.BoundedSemaphore(CONCURRENCY)
         self._pages: Counter[str] = Counter()
+        self._date = ""
+        self.seconds = 0
+        """The server's time in its last answer, in seconds since 1970; 0 if it is unknown."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' own signature
         """Send bodies in larger blocks than urllib3's default, where its version allows that."""
@@ -139,7 +144,14 @@ class Transport(HTTPAdapter):
                 self._silence.failed(why, "accepted the request")
                 response.headers["Retry-After"] = str(self._hold(response.headers.get("Retry-After")))
         _check(response, stream=stream)
+        self._note_time(response.headers.get("Date", ""))
         return response
+
+    def _note_time(self, date: str) -> None:
+        if date == self._date:  # as often as not: it changes once a second
+            return
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            self._date, self.seconds = date, int(parsedate_to_datetime(date).timestamp())
 
     def _count_page(self, request: PreparedRequest) -> None:
         """Refuse a listing whose pages do not end."""
@@ -174,8 +186,8 @@ def _check(response: Response, *, stream: bool) -> None:
         raise UnexpectedAnswer("is empty")
 
 
-def _refusal(content: bytes, status: str) -> bytes:
-    """Return the body of a refusal as the JSON object that it is, or else with its text as the message."""
+def _refusal(content: bytes, status: int, reason: str) -> bytes:
+    """Return the body of a refusal as a JSON object, with its text as the message if it is none."""
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):
@@ -189,7 +201,7 @@ def _refusal(content: bytes, status: str) -> bytes:
     elif code := _CODE.match(text := _text(content)):
         fields = code.groupdict()
     else:
-        fields = {"message": f"{status}: {text}" if text else status}
+        fields = {"error_code": f"HTTP_{status}", "message": text or reason}
     return json.dumps(fields).encode()
 
 
@@ -218,14 +230,16 @@ def network_message(error: BaseException) -> str:
     return found["said"].strip() if found else message
 
 
-def mount(api: ApiClient, silence: Silence) -> None:
-    """Send all requests of an API client through a transport.
+def mount(api: ApiClient, silence: Silence) -> Transport:
+    """Send all requests of an API client through a transport, and return it.
 
     Args:
         api: The API client.
         silence: Learns why the server does not answer.
     """
-    _mount(_session_of(api), Transport(silence))
+    transport = Transport(silence)
+    _mount(_session_of(api), transport)
+    return transport
 
 
 def storage_session(api: ApiClient) -> Session:

@@ -28,10 +28,20 @@ _LAST_OF_CANCELLED_SECONDS = 1.5
 _CANCEL_SECONDS = 30.0
 _CANCEL_TRIES = 3
 _CANCEL_PAUSES = (0.5, 1.5)
-OUT_OF_MEMORY = "it was killed, which usually means that the driver ran out of memory"
-OUT_OF_MEMORY_HINT = "Run it again with less data at a time, or on a larger driver."
-_MEMORY_WORDS = re.compile(
-    r"exit status (-9|137)\b|OutOfMemory|out of memory|stopped unexpectedly", re.IGNORECASE
+# Databricks' words about a lost driver: the reason and the next step.
+_CAUSES = (
+    (
+        re.compile(
+            r"exit (status|code) (-9|137)\b|OutOfMemory|out of memory|stopped unexpectedly", re.IGNORECASE
+        ),
+        "it was killed, which usually means that the driver ran out of memory",
+        "Run it again with less data at a time, or on a larger driver.",
+    ),
+    (
+        re.compile(r"\[Errno 95\][^\n]*'/dbfs\b"),
+        "Python on this compute cannot use /dbfs",
+        "Keep the data in a volume: `kedro databricks init --volume=<catalog>.<schema>.<volume>`.",
+    ),
 )
 
 
@@ -226,6 +236,6 @@ class Started:
             self.tree.write(RUNS_FOLDER / self.run_id / END_FILE, json.dumps(end).encode())
 
 
-def is_out_of_memory(message: str) -> bool:
-    """Tell whether Databricks' message about a lost driver means that its memory ran out."""
-    return _MEMORY_WORDS.search(message) is not None
+def known_cause(message: str) -> tuple[str, str] | None:
+    """Return the reason and the next step that Databricks' message about a lost driver means, if any."""
+    return next(((reason, hint) for words, reason, hint in _CAUSES if words.search(message)), None)

@@ -155,7 +155,7 @@ def _pip(context: Context, path: str, requirements: Requirements) -> None:
             f"pip could not install {requirements.path}: {reason or 'it gave no reason'}",
             hint="Fix the file, commit it, run `kedro databricks push` and try again.",
         )
-    if "Successfully installed" in result.text:
+    if "Successfully installed" in result.text or result.is_cut:
         # Without a restart, modules that the runtime has imported already stay in use.
         context.run("dbutils.library.restartPython()")
         context.wait()

@@ -195,8 +195,8 @@ class JobWork:
             code, reason = "no end", "the job's task succeeded, but the log has no end record"
         page = _page_url(self.workspace, run)
         hint = "Fix the cause, then run again."
-        if follow.is_out_of_memory(reason):
-            reason, hint = f"{reason.strip().rstrip('.')}: {follow.OUT_OF_MEMORY}", follow.OUT_OF_MEMORY_HINT
+        if known := follow.known_cause(reason):
+            reason, hint = f"{reason.strip().rstrip('.')}: {known[0]}", known[1]
         elif quota.is_likely(f"{code} {message}"):
             hint = quota.HINT
         error = f"{code}: {' '.join(reason.split()).rstrip('.')}. See {page}."

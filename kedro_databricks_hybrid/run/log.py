@@ -36,23 +36,29 @@ Record = dict[str, Any]
 """One line of a run log: `n` (from 1), `t` (seconds since 1970), `event`, and the fields of that event."""
 
 _DURATION = Between(-1e9, 1e9)  # clocks are set back
-_NODE = {"node": LINE, "seconds": _DURATION}
-_TEXTS = dict.fromkeys(("error", "traceback", "hint"), str)
+_COLUMNS = {**dict.fromkeys(("show_time", "show_level", "show_path"), bool), "time_format": str}
+_MORE = {**dict.fromkeys(("error", "traceback", "hint"), str), "seconds": _DURATION}
 
-END = Object({"outcome": str, "seconds": _DURATION}, _TEXTS, keeps_others=True)
+END = Object({"outcome": str, "seconds": _DURATION}, _MORE, keeps_others=True)
 """The shape of an end record and of end.json."""
 
 _EVENTS = {
     "log": Object(
         {"level": int, "name": str, "message": str, "path": str, "line": int},
-        {"traceback": str, "args": [str]},
+        {
+            **dict.fromkeys(("traceback", "level_name"), str),
+            **dict.fromkeys(("markup", "highlighter"), bool),
+            "args": [str],
+            "rich_format": [str],
+            "columns": Object(optional=_COLUMNS),
+        },
         keeps_others=True,
     ),
     "output": Object({"text": str}, keeps_others=True),
-    "node_started": Object({"node": LINE}, keeps_others=True),
-    "node_finished": Object(_NODE, keeps_others=True),
-    "node_failed": Object(_NODE, _TEXTS, keeps_others=True),
-    "saved": Object({**_NODE, "dataset": LINE}, keeps_others=True),
+    **dict.fromkeys(
+        ("node_started", "node_finished", "node_failed"), Object({"node": LINE}, _MORE, keeps_others=True)
+    ),
+    "saved": Object({"node": LINE, "dataset": LINE}, _MORE, keeps_others=True),
     "size": Object({"node": LINE, "dataset": LINE, "bytes": SIZE}, keeps_others=True),
     "end": END,
 }
@@ -87,6 +93,7 @@ class Outcome:
         error: The last line of the traceback.
         traceback: The whole traceback.
         hint: The next step after a failure.
+        is_spoiled: Whether the process that ran it must not run anything else.
     """
 
     nodes: dict[str, NodeRun] = field(default_factory=dict)
@@ -95,6 +102,7 @@ class Outcome:
     error: str = ""
     traceback: str = ""
     hint: str = "Fix it, commit, then push and run again."
+    is_spoiled: bool = False
 
     @property
     def ended(self) -> bool:
@@ -110,6 +118,7 @@ class Outcome:
             self.error = record.get("error", "")
             self.traceback = record.get("traceback", "")
             self.hint = record.get("hint") or self.hint
+            self.is_spoiled = bool(record.get("spoiled"))
         elif "node" in record:
             node = self.nodes.setdefault(record["node"], NodeRun(record["node"]))
             node.seconds = record.get("seconds", node.seconds)

@@ -54,7 +54,7 @@ class WarmContext:
         """
         digest = requirements.digest if requirements else None
         if stored := self._store.get(self._key):
-            context = Context(self.workspace, self.cluster, stored.context_id)
+            context = Context(self.workspace, self.cluster, stored.context_id, is_warm=True)
             if context.is_running():
                 run_id = stored.run_id
                 end = end_of(run_id) if run_id else {}
@@ -90,7 +90,7 @@ def fresh_context(
     """Create a context and install the requirements in it, after the cluster has installed its libraries."""
     clusters.wait_for_libraries(workspace, cluster, say)
     say(f"Starting Python on the cluster {cluster.name}")
-    context = create_context(workspace, cluster)
+    context = create_context(workspace, cluster, say)
     if requirements:
         with context.destroyed_on_error():
             install.install(context, requirements, say)

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
 STATE_FOLDER = ".kedro-hybrid"
 """The plugin's state folder, in the data folder and below the data root."""
 
 SMALL = 1024 * 1024
 """Bytes up to which a file is sent in one request and held in memory."""
+
+_CLOCK_SKEW = 2  # seconds between the clocks of a workspace and of its storage
 
 BLOCK = 1024 * 1024
 """Bytes read, hashed and moved at a time."""
@@ -71,7 +74,7 @@ class LocalFile:
 
 @dataclass(frozen=True)
 class Version:
-    """A version of a remote file: size in bytes, modification time in ms."""
+    """A version of a remote file: size in bytes, modification time in ms (0 if it may be another's too)."""
 
     size: int
     modified: int
@@ -79,16 +82,48 @@ class Version:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file below a data root: its path relative to the root, its size, when it was modified (ms)."""
+    """A file below a data root: its path relative to the root, its size, when it was modified (ms).
+
+    Args:
+        path: Its path.
+        size: Its bytes.
+        modified: Its modification time.
+        is_settled: Whether a later change will have another modification time.
+    """
 
     path: PurePosixPath
     size: int
     modified: int = 0
+    is_settled: bool = True
 
     @property
     def version(self) -> Version:
         """The version that the listing shows."""
-        return Version(self.size, self.modified)
+        return Version(self.size, self.modified if self.is_settled else 0)
+
+
+class Times:
+    """The modification times of one data root; some workspaces have whole seconds.
+
+    There, a file may change again within the second in which it was listed, and keep its size and its time.
+    """
+
+    def __init__(self) -> None:
+        self._are_exact = False
+
+    def files(self, listed: Sequence[tuple[PurePosixPath, int, int]], now: int) -> tuple[RemoteFile, ...]:
+        """Return the files of a listing.
+
+        Args:
+            listed: Their paths, sizes and modification times (ms).
+            now: The server's time before the listing, in whole seconds since 1970; 0 if it is unknown.
+        """
+        self._are_exact |= any(modified % 1000 for _, _, modified in listed)
+        latest = (now - _CLOCK_SKEW) * 1000 if now else float("inf")
+        return tuple(
+            RemoteFile(path, size, modified, self._are_exact or modified <= latest)
+            for path, size, modified in listed
+        )
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ class KnownContents:
         for path, file in files.items():
             for entries in (self.manifest, self.clone):
                 entry = entries.get(path)
-                if entry and file.modified and entry.version == file.version:
+                if entry and file.version.modified and entry.version == file.version:
                     known[path] = entry.content
         return known
 

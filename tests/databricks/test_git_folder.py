@@ -9,7 +9,7 @@ import pytest
 
 from kedro_databricks_hybrid.databricks import git_folder
 from kedro_databricks_hybrid.databricks.git_folder import Target
-from kedro_databricks_hybrid.errors import DirtyGitFolderError, NotFoundError, WorkspaceError
+from kedro_databricks_hybrid.errors import NotFoundError, WorkspaceError
 
 if TYPE_CHECKING:
     from tests.site import Site
@@ -97,16 +97,35 @@ def test_a_git_folder_that_is_gone_while_it_is_read_back(
         git_folder.check_out(pushed.workspace(), folder, Target("main"))
 
 
-def test_a_branch_called_conflict_is_none(pushed: Site) -> None:
-    """A checkout that fails for another reason is not reported as blocked by edits."""
-    for name in ("conflict-fix", "uncommitted"):
-        fails(pushed, f"The fetch of {name} timed out.")
-        with pytest.raises(WorkspaceError, match="timed out") as caught:
-            git_folder.check_out(pushed.workspace(), folder_of(pushed), Target(name))
-        assert not isinstance(caught.value, DirtyGitFolderError)
-    fails(pushed, "Your local changes to a.txt would be overwritten by checkout.")
-    with pytest.raises(DirtyGitFolderError):
-        git_folder.check_out(pushed.workspace(), folder_of(pushed), Target("local"))
+@pytest.mark.parametrize("status", [400, 403, 409])
+def test_a_refused_checkout_is_explained_by_the_edits(pushed: Site, status: int) -> None:
+    """Whatever Databricks says; without edits its own words are all there is to say."""
+    pushed.commit({"a.txt": "a\n"})
+    pushed.sandbox.faults.add(
+        "status", method="PATCH", path="/api/2.0/repos/*", status=status, message="Nope", times=0
+    )
+    said = pushed.call("push", "--no-data", status=1).output
+    assert "Git folder /Workspace/Repos/user@example.com/tiny:" in said
+    assert "Nope" in said
+    assert "edits" not in said
+    (pushed.files / "requirements.txt").write_text("theirs\n")
+    said = pushed.call("push", "--no-data", status=1).output
+    edited = "/Workspace/Repos/user@example.com/tiny has edits that a checkout may lose: requirements.txt."
+    assert f"Nope. {edited}" in said
+    assert "`kedro databricks push --save` saves them as a local branch; nothing was discarded." in said
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_failure_that_has_nothing_to_do_with_edits(pushed: Site, status: int) -> None:
+    """A branch that is not there, or a service that fails: no file is compared."""
+    pushed.commit({"a.txt": "a\n"})
+    (pushed.files / "requirements.txt").write_text("theirs\n")
+    pushed.sandbox.faults.add(
+        "status", method="PATCH", path="/api/2.0/repos/*", status=status, message="Nope"
+    )
+    said = pushed.call("push", "--no-data", status=1).output
+    assert "Nope" in said
+    assert "edits" not in said
 
 
 def test_a_repository_called_credentials_is_none(site: Site) -> None:

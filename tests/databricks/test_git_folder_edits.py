@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from databricks.sdk.service.workspace import ObjectInfo, ObjectType
 
 from kedro_databricks_hybrid.cli import data_pull, startup_files
 from kedro_databricks_hybrid.databricks import git_folder, git_folder_edits, git_folder_rescue
 from kedro_databricks_hybrid.databricks.git_folder import Target
-from kedro_databricks_hybrid.errors import DirtyGitFolderError, GitError
+from kedro_databricks_hybrid.errors import DirtyGitFolderError, GitError, WorkspaceError
 from kedro_databricks_hybrid.git.repository import Repository
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.databricks.git_folder_edits import Edits
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
     from tests.site import Site
 
 NOTEBOOK = "# Databricks notebook source\nprint(1)\n"
@@ -261,6 +264,38 @@ def test_a_jupyter_notebook_is_its_cells(site: Site) -> None:
     assert paths(site) == {"notebooks/b.ipynb": "M"}
 
 
+def test_a_new_notebook_has_the_format_that_databricks_will_commit(pushed: Site) -> None:
+    """Both formats, and a file beside a notebook of its name; neither is taken for the other."""
+    source = "# Databricks notebook source\n1\n"
+    pushed.write({"new/a.ipynb": notebook("1"), "new/b.py": source, "new/c.txt": "c\n"}, at=pushed.files)
+    assert paths(pushed) == {"new/a.ipynb": "A", "new/b.py": "A", "new/c.txt": "A"}
+    pushed.commit({"both/n.py": "n = 1\n", "both/n.ipynb": notebook("1")})
+    (pushed.files / "new" / "a.ipynb").unlink()
+    pushed.call("push", "--no-data")
+    assert paths(pushed) == {"new/b.py": "A", "new/c.txt": "A"}
+
+
+def test_objects_that_cannot_be_read_are_not_deleted(pushed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as dashboards, shown with or without their extension."""
+    list_folder = git_folder_edits._list  # noqa: SLF001 - the sandbox has no dashboards
+
+    def with_dashboards(workspace: Workspace, address: str) -> list[ObjectInfo]:
+        listed = list_folder(workspace, address)
+        for each in listed:
+            path = each.path or ""
+            if path.endswith("/one.lvdash.json"):
+                each.path, each.object_type = path.removesuffix(".lvdash.json"), ObjectType.DASHBOARD
+            elif path.endswith("/two.lvdash.json"):
+                each.object_type = None  # a type that the SDK does not know
+        return listed
+
+    pushed.commit({"a/one.lvdash.json": "{}", "a/two.lvdash.json": "{}", "a/gone.txt": "x\n"})
+    pushed.call("push", "--no-data")
+    (pushed.files / "a" / "gone.txt").unlink()
+    monkeypatch.setattr(git_folder_edits, "_list", with_dashboards)
+    assert paths(pushed) == {"a/gone.txt": "D"}
+
+
 def test_a_notebook_that_is_none_is_compared_as_it_is() -> None:
     """A file that only has the ending is the same or it is not."""
     same = git_folder_edits._same_notebook  # noqa: SLF001 - the sandbox only exports whole notebooks
@@ -301,7 +336,6 @@ def test_a_refusal_where_nothing_is_edited(pushed: Site) -> None:
     pushed.sandbox.faults.add("status", method="PATCH", status=400, message=OVERWRITTEN)
     said = pushed.call("push", "--no-data", status=1).output
     assert "a.txt" in said
-    assert "commit or discard these edits there" in said
     assert "--save" not in said
 
 
@@ -313,7 +347,7 @@ def test_edits_on_a_commit_that_is_nowhere(pushed: Site, tmp_path: Path) -> None
     handling = git_folder_rescue.EditHandling(
         save=False, may_discard=lambda: False, say=print, again="kedro databricks push"
     )
-    with pytest.raises(DirtyGitFolderError, match=r"a\.txt.*which this repository lacks") as caught:
+    with pytest.raises(WorkspaceError, match=r"a\.txt.*which this repository lacks") as caught:
         git_folder_rescue.check_out(
             pushed.workspace(), Repository(tmp_path / "other"), folder_of(pushed), Target("main"), handling
         )
@@ -387,6 +421,7 @@ def test_start_up_files_of_the_data_root_are_asked_about(
     """At a terminal the answer counts, and Enter means no; elsewhere the option has to say it."""
     root = pushed.sandbox.layout.dbfs / "root/projects/tiny/data"
     pushed.write({"08/a.csv": "a", "08/.envrc": "evil", "08/x\u200c.pth": "evil"}, at=root)
+    _age(root)
     dry = json.loads(pushed.call("data", "pull", "--all", "--dry-run", "--json").stdout)
     assert (dry["take"], dry["left_out"]) == (["08/a.csv"], ["08/.envrc", "08/x\u200c.pth"])
     said = pushed.call("data", "pull", "--all", status=1).output
@@ -405,6 +440,13 @@ def test_the_option_takes_start_up_files(pushed: Site) -> None:
     """Of the data root too, and once they are here nobody asks again."""
     root = pushed.sandbox.layout.dbfs / "root/projects/tiny/data"
     pushed.write({"08/.envrc": "mine"}, at=root)
+    _age(root)
     pushed.call("data", "pull", "--all", "--startup-files")
     assert (pushed.project / "data/08/.envrc").read_text() == "mine"
     assert "may run" not in pushed.call("data", "pull", "--all").output
+
+
+def _age(root: Path) -> None:
+    """Make files older than a second: DBFS shows whole seconds, so a newer file may have changed since."""
+    for file in root.rglob("*"):
+        os.utime(file, (1_700_000_000, 1_700_000_000))

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from databricks.sdk import WorkspaceClient
+from databricks.sdk.service.compute import Library, PythonPyPiLibrary
 
 from kedro_databricks_hybrid.sandbox import connection
+from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID, STOPPED_ID
 from tests import fork_server
 
 if TYPE_CHECKING:
@@ -103,9 +105,7 @@ class Shell:
 
     def client(self) -> WorkspaceClient:
         """Return the SDK's client for this shell's sandbox."""
-        running = connection.read(self.home)
-        assert running is not None, "the sandbox does not run"
-        return WorkspaceClient(host=running.host, token=running.token)
+        return _client(self.home)
 
     def _environment(self, variables: dict[str, str]) -> dict[str, str]:
         programs = [str(Path(sys.executable).parent), os.environ["PATH"]]
@@ -119,6 +119,19 @@ class Shell:
             **self.environment,
             **variables,
         }
+
+
+def _client(home: Path) -> WorkspaceClient:
+    running = connection.read(home)
+    assert running is not None, "the sandbox does not run"
+    return WorkspaceClient(host=running.host, token=running.token)
+
+
+def provide_package(home: Path) -> None:
+    """Install this package, with Kedro, on a sandbox's clusters, for projects that list no requirements."""
+    client = _client(home)
+    for cluster in (RUNNING_ID, STOPPED_ID):
+        client.libraries.install(cluster, [Library(pypi=PythonPyPiLibrary("kedro-databricks-hybrid"))])
 
 
 @dataclass(frozen=True)

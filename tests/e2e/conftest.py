@@ -9,7 +9,7 @@ import pytest
 from kedro_databricks_hybrid.sandbox.core.layout import Layout
 from kedro_databricks_hybrid.sandbox.core.store import Store
 from kedro_databricks_hybrid.sandbox.core.users import Users
-from tests.e2e.commands import Shell
+from tests.e2e.commands import Shell, provide_package
 from tests.project_fixtures import make_project
 
 if TYPE_CHECKING:
@@ -30,12 +30,13 @@ def token_of(home: Path, name: str) -> str:
 
 @pytest.fixture(scope="session")
 def sandbox_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Run a sandbox, started and stopped by its own commands."""
+    """Run a sandbox, started and stopped by its own commands; its clusters have what small projects need."""
     scratch = tmp_path_factory.mktemp("sandbox")
     project = make_project(scratch / "starter-of-the-sandbox").path
     shell = Shell(project, scratch / "home")
     token_of(shell.home, COLLEAGUE)
     shell.ok("kedro databricks sandbox start")
+    provide_package(shell.home)
     yield shell.home
     shell.ok("kedro databricks sandbox stop")
 

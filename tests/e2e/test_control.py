@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.conftest import COLLEAGUE, token_of
-from tests.e2e.test_run import PROFILE, PUSH, RUN, commit_node
+from tests.e2e.test_run import PROFILE, PUSH, REGISTRY, RUN, commit_node
 from tests.e2e.test_runs import let_go, waiting
 
 if TYPE_CHECKING:
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.processes
 
 FAULT = "kedro databricks sandbox fault"
+
+_OLD = """
+import sys
+
+if hasattr(sys, "was_here"):
+    raise PermissionError(1, "Operation not permitted", "/Workspace/Repos/user/old-process/pyproject.toml")
+sys.was_here = True
+"""
 
 
 def test_a_lost_network_harms_no_run(tiny: Callable[[str], Shell]) -> None:
@@ -32,8 +40,9 @@ def test_a_lost_network_harms_no_run(tiny: Callable[[str], Shell]) -> None:
     result = followed.finish()
     shell.ok(f"{FAULT} clear")
     assert result.status == 0, str(result)
-    assert "Databricks has not answered for 5 s. The run continues" in result.err
-    assert "Databricks answers again" in result.err
+    silence = r"The sandbox \(process \d+\) has not answered for \d s \(.+\); giving up after 30 minutes\."
+    assert re.search(silence, result.err), result.err
+    assert "answers again" in result.err
     assert result.out.count("went on") == 1
 
 
@@ -68,3 +77,20 @@ def test_a_warm_run_asks_for_little(tiny: Callable[[str], Shell]) -> None:
     shell.ok(f"{FAULT} clear")
     everything, *polls = (int(found) for found in re.findall(r'"calls": (\d+)', rules))
     assert everything - sum(polls) < 12, rules
+
+
+def test_a_process_that_may_not_read_the_workspace_is_replaced(tiny: Callable[[str], Shell]) -> None:
+    """Such as one that is older than 36 hours: the run is repeated in a new one, once."""
+    shell = tiny("old-process")
+    registry = shell.folder / REGISTRY
+    registry.write_text(f"{_OLD}\n{registry.read_text()}")
+    shell.ok("git commit -q -a -m Old")
+    shell.ok(PUSH)
+    assert "in a new one" not in shell.ok(RUN).out
+    told = "The Python process may no longer read /Workspace, so this runs again in a new one."
+    assert told in shell.ok(RUN).out
+    registry.write_text(registry.read_text().replace("if hasattr", "if True or hasattr"))
+    shell.ok("git commit -q -a -m Never")
+    shell.ok(f"{PUSH} --no-data")
+    failed = shell.run(RUN)
+    assert (failed.status, failed.out.count(told)) == (1, 1), str(failed)

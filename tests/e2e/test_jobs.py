@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kedro_databricks_hybrid.project import own_package
 from tests.e2e import package_index
 from tests.e2e.test_control import FAULT
 from tests.e2e.test_run import PROFILE, PUSH, RUN, commit_node, doubled
@@ -76,7 +77,7 @@ def test_a_failing_node_on_serverless_compute(tiny: Callable[[str], Shell]) -> N
     write(
         shell,
         cloud=f"data: {{root: {_VOLUME}/serverless-run}}\ncompute: {{cluster: serverless}}\n",
-        **{"requirements.txt": "pyspark\nkedro\n"},
+        **{"requirements.txt": "pyspark\nkedro-databricks-hybrid\n"},
     )
     commit_node(shell, 'print("so far so good", flush=True)\nraise ValueError("not today")')
     shell.ok(f"{PUSH} --env=cloud")
@@ -99,12 +100,13 @@ def test_a_workspace_without_environments_for_notebooks(tiny: Callable[[str], Sh
     shell = tiny("no-environment")
     package_index.write_wheel(tmp_path / "index", "1.0")
     wheel = next((tmp_path / "index").rglob("*.whl"))
-    address = f"{_VOLUME}/{wheel.name}"
-    shell.client().files.upload(address, BytesIO(wheel.read_bytes()), overwrite=True)
+    own = f"kedro_databricks_hybrid-{own_package.version()}-py3-none-any.whl"
+    for name, content in ((wheel.name, wheel.read_bytes()), (own, own_package.wheel())):
+        shell.client().files.upload(f"{_VOLUME}/{name}", BytesIO(content), overwrite=True)
     write(
         shell,
         cloud=f"data: {{root: {_VOLUME}/no-environment}}\ncompute: {{cluster: serverless}}\n",
-        **{"requirements.txt": f"kedro\n{address}\n"},
+        **{"requirements.txt": f"{_VOLUME}/{own}\n{_VOLUME}/{wheel.name}\n"},
     )
     shell.ok(f"kedro databricks notebook --env=cloud {PROFILE}")
     shell.ok("git add .")
@@ -131,7 +133,11 @@ def test_a_job_is_followed_and_cancelled_from_elsewhere(tiny: Callable[[str], Sh
     shell = tiny("cancelled-job")
     cluster = "{spark_version: 17.3.x-scala2.13, node_type_id: local, num_workers: 0}"
     folder = "/Workspace/Repos/{user}/cancelled-job"
-    write(shell, base=f"code: {{folder: '{folder}'}}\ncompute: {{job_cluster: {cluster}}}\n")
+    write(
+        shell,
+        base=f"code: {{folder: '{folder}'}}\ncompute: {{job_cluster: {cluster}}}\n",
+        **{"requirements.txt": "kedro-databricks-hybrid\n"},
+    )
     commit_node(shell, waiting(shell))
     began = now(shell)
     one = run_id(shell.ok(f"{RUN} --job --detach"))

@@ -112,6 +112,7 @@ def test_an_evicted_context_and_a_terminated_cluster(tiny: Callable[[str], Shell
 def test_a_terminated_cluster_of_a_job(tiny: Callable[[str], Shell]) -> None:
     """Whether it was there before or belongs to the job: the end is said in Databricks' own words."""
     shell = tiny("lost-cluster")
+    write(shell, **{"requirements.txt": "kedro-databricks-hybrid\n"})
     commit_node(shell, waiting(shell))
     folder = "/Workspace/Repos/{user}/lost-cluster"
     own = f"code: {{folder: '{folder}'}}\ncompute: {{job_cluster: {_JOB_CLUSTER}}}\n"

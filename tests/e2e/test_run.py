@@ -20,7 +20,7 @@ PROFILE = "--profile=sandbox"
 PUSH = f"kedro databricks push {PROFILE}"
 RUN = f"kedro databricks run {PROFILE}"
 REGISTRY = "src/tiny_shop/pipeline_registry.py"
-_STARTUP = "kedro_databricks_hybrid.sandbox.kernel.inside.startup"
+_STARTUP = "databricks_sandbox.kernel.inside.startup"
 
 _NODES = """\
 import logging

@@ -106,6 +106,13 @@ def test_a_job_run_that_waits_in_the_queue(site: Site) -> None:
     assert said == [f"The job run is queued: {why.lower()}"]
 
 
+def test_a_job_run_whose_python_cannot_use_dbfs(site: Site) -> None:
+    """The data root has to be a volume there."""
+    said = ended(site, "RUN_EXECUTION_ERROR", "OSError: [Errno 95] Operation not supported: '/dbfs/root'")
+    assert "Python on this compute cannot use /dbfs. See" in said
+    assert "Keep the data in a volume" in said
+
+
 def test_a_job_run_at_the_end_of_a_quota(site: Site) -> None:
     """The hint is to wait, whether the run is refused or ends so."""
     assert "Wait until other runs" in ended(site, "MAX_CONCURRENT_RUNS_EXCEEDED", "Skipped.")
@@ -216,6 +223,40 @@ def test_a_cluster_that_runs_is_not_talked_of(site: Site) -> None:
     clusters.ensure_running(site.workspace(), SMALL, pytest.fail)
 
 
+def test_a_cluster_that_somebody_else_starts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request to start it is refused, which is no failure if it then runs."""
+    monkeypatch.setattr(clusters, "_POLL_SECONDS", (0.01, 0.01))
+    states = iter(["TERMINATED", "PENDING", "RUNNING"])
+    refusal = {"error_code": "INVALID_STATE", "message": "Cluster 1-small is in unexpected state Pending."}
+
+    def fault(request: Request) -> Fault:
+        if "clusters/start" in request.line:
+            site.line.says = json.dumps(refusal).encode()
+            return 400
+        if "clusters/get" in request.line:
+            site.line.says = json.dumps({"cluster_id": "1-small", "state": next(states)}).encode()
+            return 200
+        return None
+
+    site.line.fault = fault
+    said: list[str] = []
+    clusters.ensure_running(site.workspace(), SMALL, said.append)
+    assert [line.partition("(")[0] for line in said] == [
+        "Cluster small is starting",
+        "Cluster small is pending",
+        "Cluster small is running ",
+    ]
+
+
+def test_libraries_that_do_not_get_installed_are_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a time that nobody should wait longer for."""
+    monkeypatch.setattr(clusters, "_LIBRARY_MINUTES", 0)
+    library = {"library": {"jar": "x.jar"}, "status": "PENDING"}
+    answer(site, {"cluster-status": {"library_statuses": [library]}})
+    with pytest.raises(ComputeError, match=r"small has not installed x\.jar within 0 minutes.*Remove or"):
+        clusters.wait_for_libraries(site.workspace(), SMALL, lambda _: None)
+
+
 def test_a_cluster_that_takes_too_long_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what it is doing as long as it does it, each said once."""
     monkeypatch.setattr(clusters, "_START_MINUTES", 0.005)
@@ -287,7 +328,12 @@ class Python:
 
     Args:
         answers: Whether each succeeds, and its text.
+
+    Attributes:
+        is_cut: Whether a part of each text is missing.
     """
+
+    is_cut = False
 
     context_id = "x"
     cluster = SMALL
@@ -301,7 +347,7 @@ class Python:
         """Note a command."""
         self.commands.append(text)
         well, said = self.answers.pop(0)
-        return CommandResult(ended=True, succeeded=well, text=said)
+        return CommandResult(ended=True, succeeded=well, text=said, is_cut=self.is_cut)
 
     def wait(self) -> None:
         """Be there."""
@@ -327,6 +373,16 @@ def test_what_replaces_the_runtimes_own_is_said_before(site: Site) -> None:
     assert said[0].startswith("Note: ")
     assert "pandas" in said[0]
     assert commands[-1] == "dbutils.library.restartPython()"
+
+
+def test_pip_whose_output_is_cut_may_have_installed_something(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So Python restarts, which it does not need to if pip said that everything was there."""
+    for is_cut in (False, True):
+        monkeypatch.setattr(Python, "is_cut", is_cut)
+        _, commands = install(site, b"tidy\n", "", (True, "Collecting tidy"), (True, ""))
+        assert (commands[-1] == "dbutils.library.restartPython()") is is_cut
 
 
 def test_a_secret_for_pip_that_cannot_be_read_is_told(site: Site) -> None:

@@ -6,20 +6,29 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from databricks.sdk.errors import BadRequest, InternalError
-from databricks.sdk.service.compute import ContextStatus
+from databricks.sdk.errors import BadRequest, InternalError, TemporarilyUnavailable
+from databricks.sdk.service.compute import (
+    CommandStatus,
+    CommandStatusResponse,
+    ContextStatus,
+    Results,
+    ResultType,
+    State,
+)
 
 from kedro_databricks_hybrid.databricks import clusters
 from kedro_databricks_hybrid.errors import ComputeError, WorkspaceError
 from kedro_databricks_hybrid.project.requirements import find_requirements
-from kedro_databricks_hybrid.run import install, warm_context
-from kedro_databricks_hybrid.run.context import Context, create_context
+from kedro_databricks_hybrid.run import context, install, warm_context
+from kedro_databricks_hybrid.run.context import CommandWork, Context, create_context
 from kedro_databricks_hybrid.run.local_state import ContextStore, StoredContext
 from kedro_databricks_hybrid.run.warm_context import WarmContext
 from tests.run.test_warm_context import PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from databricks.sdk.errors.base import DatabricksError
 
     from kedro_databricks_hybrid.databricks.clusters import Cluster
     from kedro_databricks_hybrid.databricks.workspace import Workspace
@@ -28,17 +37,23 @@ CLUSTER = cast("Cluster", SimpleNamespace(cluster_id="1", name="one"))
 
 
 class Service:
-    """The contexts of a workspace.
+    """The contexts of a workspace with one cluster.
 
     Args:
         says: What it says of a context's status; an exception is raised.
+        cluster: The cluster's state.
     """
 
-    def __init__(self, *says: ContextStatus | BaseException) -> None:
+    def __init__(self, *says: ContextStatus | BaseException, cluster: State = State.RUNNING) -> None:
         self.says = list(says)
         self.alive: list[str] = []
-        self.client = SimpleNamespace(command_execution=self)
+        self.client = SimpleNamespace(command_execution=self, clusters=self)
         self.host, self.user, self.is_local = "https://x", "me", False
+        self.cluster = cluster
+
+    def get(self, _cluster: str) -> Any:
+        """Describe the cluster."""
+        return SimpleNamespace(state=self.cluster, termination_reason=None)
 
     def create(self, **_: object) -> Any:
         """Make one."""
@@ -71,20 +86,38 @@ def test_it_is_waited_for() -> None:
 @pytest.mark.parametrize(
     ("trouble", "error"),
     [
-        (ContextStatus.ERROR, ComputeError),
         (BadRequest("no such context"), WorkspaceError),
         (KeyboardInterrupt(), KeyboardInterrupt),
     ],
-    ids=["error", "refusal", "interrupt"],
+    ids=["refusal", "interrupt"],
 )
-def test_one_that_does_not_start_is_ended(
-    trouble: ContextStatus | BaseException, error: type[BaseException]
-) -> None:
+def test_one_that_does_not_start_is_ended(trouble: BaseException, error: type[BaseException]) -> None:
     """Its id is known to nobody afterwards."""
     service = Service(ContextStatus.PENDING, trouble)
     with pytest.raises(error):
         made(service)
     assert service.alive == []
+
+
+def test_a_busy_cluster_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails to start contexts; one that is ending will start none."""
+    monkeypatch.setattr(context, "_CREATE_PAUSES", (0.0, 0.0))
+    failed = "The Python process on the cluster one did not start"
+    said: list[str] = []
+    service = Service(*[ContextStatus.ERROR] * 4, ContextStatus.RUNNING)
+    create_context(cast("Workspace", service), CLUSTER, said.append)
+    assert said == [
+        f"{failed} (status Error). Starting another one ({number} of 5)." for number in range(2, 6)
+    ]
+    assert len(service.alive) == 1
+    for state, tries, why in (
+        (State.RUNNING, 5, "status Error"),
+        (State.TERMINATING, 1, "the cluster one is terminating"),
+    ):
+        service = Service(*[ContextStatus.ERROR] * tries, cluster=state)
+        with pytest.raises(ComputeError, match=rf"{failed} \({why}\)"):
+            made(service)
+        assert (service.alive, service.says) == ([], [])
 
 
 def test_an_interrupted_installation_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,16 +135,31 @@ def test_an_interrupted_installation_ends_it(monkeypatch: pytest.MonkeyPatch) ->
     assert service.alive == []
 
 
+BUSY = TemporarilyUnavailable("try later", error_code="TEMPORARILY_UNAVAILABLE")
+BROKEN = InternalError("requirement failed: missing contextId")
+
+
 @pytest.mark.parametrize(
-    ("trouble", "is_kept"), [(InternalError("oops"), True), (BadRequest("no such context"), False)]
+    ("troubles", "cluster", "is_kept"),
+    [
+        ([BadRequest("no such context")], State.RUNNING, False),
+        ([BROKEN], State.RUNNING, False),
+        ([BUSY] * 3, State.RUNNING, False),
+        ([BUSY] * 2, State.RUNNING, None),
+        ([BUSY] * 3, State.PENDING, True),
+    ],
 )
-def test_only_a_context_that_is_gone_is_forgotten(
-    trouble: InternalError | BadRequest, is_kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_context_that_is_lost_is_replaced(
+    troubles: list[DatabricksError],
+    cluster: State,
+    is_kept: bool | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """If the service fails, the context is kept: it may be running, and is found the next time."""
+    """API 1.2 says so in many ways; a service that is only busy leaves it as it is."""
     monkeypatch.setenv("KEDRO_DATABRICKS_STATE", str(tmp_path))
     monkeypatch.setattr(clusters, "wait_for_libraries", lambda *_: None)
-    service = Service(trouble, ContextStatus.RUNNING)
+    service = Service(*troubles, ContextStatus.RUNNING, cluster=cluster)
     service.alive.append("old")
     one = WarmContext(cast("Workspace", service), CLUSTER, PROJECT)
     key = f"https://x me 1 {PROJECT}"
@@ -120,9 +168,93 @@ def test_only_a_context_that_is_gone_is_forgotten(
         with pytest.raises(WorkspaceError):
             one.context(None, lambda _: None, lambda _: None)
     else:
-        one.context(None, lambda _: None, lambda _: None)
-    assert ContextStore().get(key) == StoredContext("old" if is_kept else "made 1")
+        found, _ = one.context(None, lambda _: None, lambda _: None)
+        assert found.is_warm is (is_kept is None)
+    assert ContextStore().get(key) == StoredContext("made 1" if is_kept is False else "old")
     assert "old" in service.alive
+
+
+@pytest.mark.parametrize(
+    ("troubles", "told"),
+    [
+        ([BROKEN], "The Python process on the cluster ended before the run did."),
+        ([BUSY] * 3, "The Python process on the cluster ended before the run did."),
+    ],
+)
+def test_a_run_in_a_lost_context_has_ended(troubles: list[DatabricksError], told: str) -> None:
+    """Nothing asks for ever."""
+    service = Service()
+    answers = iter(troubles)
+
+    def status(*_: str) -> None:
+        raise next(answers)
+
+    service.client.command_execution = SimpleNamespace(command_status=status)
+    work = CommandWork(Context(cast("Workspace", service), CLUSTER, "x"), "1")
+    for _ in troubles[1:]:
+        with pytest.raises(WorkspaceError):
+            work.ending()
+    ending = work.ending()
+    assert ending is not None
+    assert (ending.outcome, ending.error) == ("failed", told)
+    assert str(troubles[0]) in ending.traceback
+
+
+@pytest.mark.parametrize(
+    ("status", "results", "expected"),
+    [
+        ("FINISHED", Results(data="1", result_type=ResultType.TEXT), (True, "1", False, False)),
+        (
+            "FINISHED",
+            Results(cause="\x1b[0;31mValueError\x1b[0m: no", result_type=ResultType.ERROR),
+            (False, "ValueError: no", False, False),
+        ),
+        (
+            "FINISHED",
+            Results(
+                summary="<span class='ansi-red-fg'>Exception</span>: a &lt; b", result_type=ResultType.ERROR
+            ),
+            (False, "Exception: a < b", False, False),
+        ),
+        (
+            "FINISHED",
+            Results(
+                data="head\n*** WARNING: max output size exceeded, skipping output. ***\ntail",
+                result_type=ResultType.TEXT,
+            ),
+            (True, "head\ntail", True, False),
+        ),
+        (
+            "FINISHED",
+            Results(data="head\n*** WARNING: skipped 9 bytes of output ***", result_type=ResultType.TEXT),
+            (True, "head\n", True, False),
+        ),
+        (
+            "FINISHED",
+            Results(cause="com.databricks.CommandCancelledException", result_type=ResultType.ERROR),
+            (False, "com.databricks.CommandCancelledException", False, True),
+        ),
+        ("CANCELLED", None, (False, "", False, True)),
+    ],
+)
+def test_what_a_command_answers(
+    status: str, results: Results | None, expected: tuple[bool, str, bool, bool]
+) -> None:
+    """Without colours and marks of what was cut out, and whether it was cancelled."""
+    service = Service()
+    answer = CommandStatusResponse(status=CommandStatus[status], results=results)
+    service.client.command_execution = SimpleNamespace(command_status=lambda *_: answer)
+    there = Context(cast("Workspace", service), CLUSTER, "x")
+    found = there.result("1")
+    assert found.ended
+    assert (found.succeeded, found.text, found.is_cut, found.is_cancelled) == expected
+    ending = CommandWork(there, "1").ending()
+    assert ending is not None
+    assert ending.outcome == ("cancelled" if expected[3] else "failed")
+    service.cluster = State.TERMINATED
+    ending = CommandWork(there, "1").ending()
+    assert ending is not None
+    assert ending.error.endswith("ended before the run did: the cluster one is terminated.")
 
 
 def test_a_run_without_a_remembered_context_is_not_noted(

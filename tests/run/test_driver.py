@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from kedro_databricks_hybrid.errors import RunError
+from kedro_databricks_hybrid.run.driver.nodes import size_of
 from kedro_databricks_hybrid.run.driver.output import captured_output
 from kedro_databricks_hybrid.run.driver.process import forget
 from kedro_databricks_hybrid.run.driver.project_logging import project_logging
@@ -153,6 +157,32 @@ def test_a_run_that_is_cancelled_while_it_imports_spoils_the_process(tmp_path: P
         )
         end = there(project).records[-1]
         assert (end["outcome"], end["spoiled"]) == ("cancelled", is_spoiled)
+
+
+def test_a_mount_that_is_not_supported_is_like_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some compute answers with Errno 95 below /dbfs, where the file is not anyway."""
+    (tmp_path / "a.csv").write_text("12345")
+    stat = os.stat
+
+    def unsupported(path: Any, **options: Any) -> os.stat_result:
+        if str(path).startswith("/dbfs/"):
+            raise OSError(95, "Operation not supported", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", unsupported)
+    assert size_of(SimpleNamespace(_filepath=tmp_path / "a.csv")) == 5
+
+
+def test_a_process_that_may_not_read_the_workspace_is_spoiled(tmp_path: Path) -> None:
+    """A process has access for 36 hours; what the project itself may not read says nothing about that."""
+    for path, is_spoiled in (("/Workspace/Repos/me/iris/pyproject.toml", True), ("/etc/shadow", False)):
+        line = f"raise PermissionError(1, 'Operation not permitted', {path!r})"
+        project = make_project(tmp_path / f"spoiled-{is_spoiled}" / "project")
+        project.write(
+            {f"src/{PACKAGE}/pipeline_registry.py": _FAILING.replace('raise RuntimeError("no luck")', line)}
+        )
+        end = there(project).records[-1]
+        assert (end["outcome"], end.get("spoiled", False)) == ("failed", is_spoiled)
 
 
 _ANY_ARGUMENTS = """

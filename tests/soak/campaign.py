@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kedro_databricks_hybrid.cli import sandbox, sandbox_process
 from kedro_databricks_hybrid.sandbox import connection
-from tests.e2e.commands import Result, Shell, Started
+from tests.e2e.commands import Result, Shell, Started, provide_package
 from tests.e2e.conftest import COLLEAGUE, token_of
 from tests.project_fixtures import make_project
 from tests.soak.history import History
@@ -135,6 +135,7 @@ class Campaign:
         _isolate(self.scratch)
         colleagues_token = token_of(self.home, COLLEAGUE)
         self.start()
+        provide_package(self.home)
         running = self.running()
         self.users = [
             _user(self.scratch, running.user, "--profile=sandbox", running.token),

@@ -25,6 +25,8 @@ from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tests.transfer.bad_line import Request
+
 ROOTS = pytest.mark.parametrize("root", [DBFS, VOLUME])
 ALL = PurePosixPath()
 SPARK = {
@@ -369,3 +371,25 @@ def test_start_up_files_need_consent(site: Site, mine: Path) -> None:
     assert tree_of(mine) == site.files()
     assert asked == [["02_intermediate/table/evil.pth", "08/conftest.py"]]
     assert site.pull(mine).prepare([ALL]).left_out == ()
+
+
+@pytest.mark.parametrize("root", [DBFS, VOLUME])
+@pytest.mark.parametrize("is_settled", [True, False])
+def test_times_in_whole_seconds(site: Site, data: Path, root: str, is_settled: bool) -> None:
+    """Within the second of a listing a file may change and keep its size and time: it counts as unknown."""
+    second = time.time() // 1 + (-1000 if is_settled else 1000)
+
+    def round_times(_: Request) -> None:
+        for path in site.folder(root).rglob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(path, (second, second))
+
+    site.line.after = round_times
+    push = site.push(data, root)
+    push.perform(push.prepare(Selection()))
+    changed = site.folder(root) / "01_raw" / "a.csv"
+    changed.write_bytes(b"a,b\n3,4\n")
+    downloads = site.pull(data, root).prepare([PurePosixPath("01_raw")]).downloads
+    changed_there = site.push(data, root).prepare(Selection()).changed_there
+    for pairs in (downloads, changed_there):
+        assert (PurePosixPath("01_raw/a.csv") in [pair.path for pair in pairs]) is not is_settled

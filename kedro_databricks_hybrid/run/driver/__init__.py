@@ -45,6 +45,8 @@ def main(request: dict[str, Any]) -> None:
         end = {"outcome": "failed", "error": last_line, "traceback": project_traceback(error)}
         if is_about_options(error):
             end["hint"] = OPTIONS_HINT
+        if has_lost_workspace(error):
+            end["spoiled"] = True
     finally:
         log.close(seconds=round(time.monotonic() - began, 3), **end)
 
@@ -64,6 +66,15 @@ def is_about_options(error: BaseException) -> bool:
     refusing = ("kedro/framework/session/session.py", "kedro/pipeline/pipeline.py", "kedro/utils.py", ours)
     is_in_runner = any(file.endswith("kedro/runner/runner.py") for file in frames)
     return frames[-1].endswith(refusing) and not is_in_runner
+
+
+def has_lost_workspace(error: BaseException | None) -> bool:
+    """Tell whether files below /Workspace may not be read any more: a process has access for 36 hours."""
+    while error is not None:
+        if isinstance(error, PermissionError) and str(error.filename).startswith("/Workspace/"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def is_in_import(error: BaseException) -> bool:

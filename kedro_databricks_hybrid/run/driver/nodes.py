@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import os
 import time
 from concurrent import futures
 from pathlib import Path
@@ -83,7 +84,7 @@ class NodeEvents:
         paths: list[Path] = []
         with contextlib.suppress(Exception):  # the runner will report it
             paths = paths_of(self._dataset(name), with_version=False)
-        if not paths or any(path.exists() for path in paths):
+        if not paths or any(map(_exists, paths)):
             return
         path = paths[-1]
         beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -105,10 +106,15 @@ class NodeEvents:
 def size_of(dataset: object) -> int | None:
     """Return the size in bytes of a dataset's file or folder; None if it has none."""
     for file in paths_of(dataset, with_version=True):
-        if file.exists():
+        if _exists(file):
             files = file.rglob("*") if file.is_dir() else [file]
             return sum(each.stat().st_size for each in files if each.is_file())
     return None
+
+
+def _exists(path: Path) -> bool:
+    """Tell whether a path exists; Path.exists raises the Errno 95 of compute that does not support /dbfs."""
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def paths_of(dataset: object, *, with_version: bool) -> list[Path]:

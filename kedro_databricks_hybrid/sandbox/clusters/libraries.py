@@ -111,8 +111,11 @@ class Libraries:
         await asyncio.gather(*work, return_exceptions=True)
 
     async def resume(self) -> None:
-        """Continue the installations that an earlier server did not finish."""
-        for cluster_id, known in self._installations.items():
+        """Continue the installations that an earlier server did not finish, or whose links are broken."""
+        for cluster_id in list(self._installations):
+            if await asyncio.to_thread(_has_broken_links, self._folder(cluster_id)):
+                await self._forget_packages(cluster_id)
+            known = self.of(cluster_id)
             for one in known:
                 if one.status in {"RESOLVING", "INSTALLING"}:
                     one.status = "PENDING"
@@ -165,6 +168,11 @@ class Libraries:
     async def _save(self) -> None:
         document = {cluster: [asdict(one) for one in known] for cluster, known in self._installations.items()}
         await self._sandbox.store.save(_DOCUMENT, document)
+
+
+def _has_broken_links(folder: Path) -> bool:
+    """Tell whether a package is linked from this machine that has another version or lacks it by now."""
+    return any(not file.exists() for file in folder.rglob("*.dist-info/METADATA"))
 
 
 def check(library: object) -> None:

@@ -1,6 +1,6 @@
 """The program of one Spark Connect server: the one of pyspark, with a cluster's folders at their paths.
 
-python -m kedro_databricks_hybrid.sandbox.connect.program PORT
+python -m databricks_sandbox.connect.program PORT
 
 It prints `ready` once it serves, and serves until it is killed.
 """

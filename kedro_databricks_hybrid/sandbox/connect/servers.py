@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.connect.program import TOKEN_VARIABLE
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
+from kedro_databricks_hybrid.sandbox.kernel.runtime import MODULES
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -25,7 +26,7 @@ SERVERLESS = "serverless"
 """The id of serverless compute, where others have the id of a cluster."""
 
 _LOG = logging.getLogger(__name__)
-_PROGRAM = "kedro_databricks_hybrid.sandbox.connect.program"
+_PROGRAM = f"{MODULES}.connect.program"
 _LOG_FILE = "connect.log"
 _LOG_TAIL = 2000
 

@@ -55,6 +55,11 @@ class Layout:
         return self.home / "libraries"
 
     @property
+    def environments(self) -> Path:
+        """The Python environments of serverless tasks that are kept for later ones."""
+        return self.home / "environments"
+
+    @property
     def state(self) -> Path:
         """The JSON documents and tables that survive a restart."""
         return self.home / "state"
@@ -80,6 +85,7 @@ class Layout:
             self.git,
             self.kernels,
             self.libraries,
+            self.environments,
             self.state,
             self.scratch,
         ):

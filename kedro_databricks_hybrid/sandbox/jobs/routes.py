@@ -6,10 +6,9 @@ A repair runs some tasks of an ended run again, as part of the same run: without
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.core.bodies import Array, Body, Flag, Integer, Object, parse, without
+from kedro_databricks_hybrid.sandbox.core.bodies import Array, Flag, Integer, Object, parse, without
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
 from kedro_databricks_hybrid.sandbox.core.pages import ARRAY_PAGE, Page, Token, limited, paged_arrays
@@ -24,7 +23,7 @@ from kedro_databricks_hybrid.sandbox.jobs.model import (
     describe,
     merged,
 )
-from kedro_databricks_hybrid.sandbox.jobs.parameters import parameters_of_run
+from kedro_databricks_hybrid.sandbox.jobs.parameters import overridden, parameters_of_run, task_parameters
 from kedro_databricks_hybrid.sandbox.jobs.run_routes import RunsApi
 from kedro_databricks_hybrid.sandbox.jobs.runs import Run, State, TaskRun
 from kedro_databricks_hybrid.sandbox.jobs.settings import read_settings
@@ -44,18 +43,6 @@ if TYPE_CHECKING:
 
 _MAX_PAGE = 100
 _DEFAULT_PAGE = 20
-# The field of a task that each parameter of run-now replaces.
-_OVERRIDDEN = {
-    "notebook_params": ("notebook_task", "base_parameters"),
-    "python_params": ("spark_python_task", "parameters"),
-    "python_named_params": ("python_wheel_task", "named_parameters"),
-}
-
-
-class _Overrides(Body):
-    notebook_params: dict[str, Any] | None = None
-    python_params: list[Any] | None = None
-    python_named_params: dict[str, Any] | None = None
 
 
 class _Api:
@@ -116,17 +103,37 @@ class _Api:
         only: Array,
         idempotency_token: str = "",
     ) -> dict[str, Any]:
-        """Start a run of a job; at the limit of concurrent runs queue it, or skip it without a queue."""
-        job = self._jobs.get(user.name, job_id)
+        """Start a run of a job, see `run_job`."""
         run = self._runs_api.repeated(user, idempotency_token)
         if run is None:
-            settings = _chosen(_overridden(job["settings"], given), only)
-            name, token = job["settings"]["name"], idempotency_token
-            run = Run(new_id(), job_id, name, user.name, "JOB_RUN", settings, [], token, now())
-            run.parameters = parameters_of_run(settings, job_parameters)
-            run.overriding = {name: given[name] for name in _OVERRIDDEN if given.get(name)}
-            await self._start(user, run, parse(JobSettings, job["settings"]))
+            given = {**given, "job_parameters": job_parameters, "idempotency_token": idempotency_token}
+            run = await self.run_job(user, self._jobs.get(user.name, job_id), given, only)
         return {"run_id": run.run_id, "number_in_job": run.run_id}
+
+    async def run_by_task(self, user: User, given: dict[str, Any], parent: Run) -> Run:
+        """Start a run of a job for a run_job_task, which gives the parameters of the run.
+
+        Raises:
+            ApiError: The job does not exist, or would run itself.
+        """
+        job = self._jobs.get(user.name, int(given["job_id"]))
+        if job["job_id"] in self._runs.started_by(parent):
+            raise invalid(f"Job {job['job_id']} would run itself.")
+        return await self.run_job(user, job, given, [], parent.run_id)
+
+    async def run_job(
+        self, user: User, job: Job, given: dict[str, Any], only: list[Any], parent: int = 0
+    ) -> Run:
+        """Start a run of a job; at the limit of concurrent runs queue it, or skip it without a queue."""
+        settings = _chosen(overridden(job["settings"], given), only)
+        name, token = job["settings"]["name"], given.get("idempotency_token", "")
+        run = Run(
+            new_id(), job["job_id"], name, user.name, "JOB_RUN", settings, [], token, now(), parent=parent
+        )
+        run.parameters = parameters_of_run(settings, given.get("job_parameters") or {})
+        run.overriding = task_parameters(given)
+        await self._start(user, run, parse(JobSettings, job["settings"]))
+        return run
 
     async def _start(self, user: User, run: Run, settings: JobSettings) -> None:
         limit = settings.max_concurrent_runs
@@ -165,7 +172,7 @@ class _Api:
         if run.repairs and latest_repair_id != run.repairs[-1]:
             raise invalid(f"latest_repair_id must be the latest repair of run {run.run_id}.")
         job = self._jobs.find(run.job_id)
-        changed = _overridden(job["settings"] if job else run.given, given)
+        changed = overridden(job["settings"] if job else run.given, given)
         settings = read_settings(changed)
         known = {task.key for task in settings.tasks}
         _check_keys(rerun_tasks, known)
@@ -189,6 +196,7 @@ def routes(sandbox: Sandbox, runs: Runs, work: JobWork) -> list[Route]:
     """Return the routes of jobs and runs."""
     runs_api = RunsApi(runs, work, sandbox)
     api = _Api(Jobs(sandbox.store), runs, work, runs_api)
+    work.start_job = api.run_by_task
     table: dict[str, Handler] = {
         "POST /create": api.create,
         "GET /get": api.get,
@@ -201,18 +209,6 @@ def routes(sandbox: Sandbox, runs: Runs, work: JobWork) -> list[Route]:
         **runs_api.table(),
     }
     return endpoints(table, "/api/2.1/jobs", "/api/2.2/jobs")
-
-
-def _overridden(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Return a job's settings with the task parameters of one run."""
-    changed = copy.deepcopy(settings)
-    for name, value in parse(_Overrides, given):
-        kind, parameter = _OVERRIDDEN[name]
-        for task in changed.get("tasks") or [] if value is not None else ():
-            if task.get(kind) is not None:
-                old = task[kind].get(parameter)
-                task[kind][parameter] = {**(old or {}), **value} if isinstance(value, dict) else value
-    return changed
 
 
 def _check_keys(keys: list[Any], known: Iterable[str]) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.core.bodies import Flag, Integer, without
+from kedro_databricks_hybrid.sandbox.core.bodies import Flag, Integer, Object, without
 from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
 from kedro_databricks_hybrid.sandbox.core.pages import Page, Token, limited, paged_arrays
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs import runs
 from kedro_databricks_hybrid.sandbox.jobs.model import DEFAULT_NAME
+from kedro_databricks_hybrid.sandbox.jobs.parameters import overridden, parameters_of_run, task_parameters
 from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, TaskRun
-from kedro_databricks_hybrid.sandbox.jobs.settings import read_settings
+from kedro_databricks_hybrid.sandbox.jobs.settings import KINDS, read_settings
 from kedro_databricks_hybrid.sandbox.kernel.access import NOTEBOOK_HEADER
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _ARRAYS = ("tasks", "job_clusters", "job_parameters", "repair_history")
 _MAX_TOKEN = 64
+# Not verified against a live workspace: the key of a task that was submitted without one.
+_ONE_TASK = "main"
+_OF_ONE_TASK = ("existing_cluster_id", "new_cluster", "libraries", "environment_key")
 _MAX_PAGE = 25
 _DEFAULT_PAGE = 20
 # Not verified against a live workspace: the code, and the message after its first sentence.
@@ -51,8 +55,8 @@ class RunsApi:
         """Refuse settings of a job or run that the workspace does not support."""
         if settings.makes_clusters:
             self._clusters.check_offered()
-        for task in settings.tasks:
-            if task.notebook_task and task.environment_key and not self._sandbox.task_environments:
+        for task in settings.all_tasks:
+            if task.kind == "notebook_task" and task.environment_key and not self._sandbox.task_environments:
                 raise invalid(NO_TASK_ENVIRONMENT.format(key=task.key))
 
     async def start(self, user: User, run: Run, limit: int = 0) -> None:
@@ -65,7 +69,7 @@ class RunsApi:
         """
         settings = read_settings(run.given)
         self.check(settings)
-        for task in settings.tasks:
+        for task in settings.all_tasks:
             if task.existing_cluster_id is not None:
                 refusal = self._clusters.get(task.existing_cluster_id).refusal_of(user.name)
                 if refusal:
@@ -87,6 +91,7 @@ class RunsApi:
         request: Request,
         user: User,
         given: dict[str, Any],
+        job_parameters: Object,
         run_name: str = "",
         idempotency_token: str = "",
     ) -> dict[str, Any]:
@@ -95,8 +100,10 @@ class RunsApi:
         if run is None:
             by_notebook = hasattr(request.state, "notebook") and NOTEBOOK_HEADER in request.headers
             kind = "WORKFLOW_RUN" if by_notebook else "SUBMIT_RUN"
-            name, settings = run_name or DEFAULT_NAME, without(given, "idempotency_token")
+            name, settings = run_name or DEFAULT_NAME, overridden(_with_tasks(given), given)
             run = Run(new_id(), new_id(), name, user.name, kind, settings, [], idempotency_token, now())
+            run.parameters = parameters_of_run(settings, job_parameters)
+            run.overriding = task_parameters(given)
             await self.start(user, run)
             if by_notebook:
                 request.state.notebook.runs.append(run.run_id)
@@ -113,23 +120,27 @@ class RunsApi:
     ) -> dict[str, Any]:
         """Show a run, or the run of one task."""
         run, only = self._runs.find(user.name, run_id)
-        shown = run.describe(only)
+        shown = self._shown(run, only)
         if include_history:
             shown["repair_history"] = [*run.history, run.describe_attempt()]
         if include_resolved_values:
-            resolved = {one.run_id: one.resolved for one in [*run.tasks, *run.earlier]}
+            resolved = {one.run_id: one.resolved for one in run.attempts}
             shown["tasks"] = [{**one, "resolved_values": resolved[one["run_id"]]} for one in shown["tasks"]]
         return paged_arrays(request, page_token, shown, shown, _ARRAYS)
 
     async def get_output(self, user: User, run_id: Integer) -> dict[str, Any]:
         """Show the output of a task."""
         run, only = self._runs.find(user.name, run_id)
+        if only is None and run.is_single_task:
+            only = run.tasks[0]
         if only is None:
             raise invalid(_MANY_TASKS)
         output = only.output.describe() if only.state.is_final else {}
         if only.state.result == "FAILED" and not output.get("error"):
             output["error"] = only.state.message
-        return {"metadata": run.describe(only), **output}
+        if only.child:
+            output["run_job_output"] = {"run_id": only.child}
+        return {"metadata": self._shown(run, only), **output}
 
     async def list_page(
         self,
@@ -159,7 +170,7 @@ class RunsApi:
             and not (active_only and run.state.is_final)
             and not (completed_only and not run.state.is_final)
         ]
-        answer = part.answer("runs", found, Run.describe)
+        answer = part.answer("runs", found, self._shown)
         if not expand_tasks:
             for one in answer.get("runs", []):
                 del one["tasks"]
@@ -183,6 +194,11 @@ class RunsApi:
             raise invalid(f"Cannot delete run {run.run_id} because it is active.")
         await self._runs.remove(run)
 
+    def _shown(self, run: Run, only: TaskRun | None = None) -> dict[str, Any]:
+        """Return a run, or the run of one of its tasks, with the address of its page."""
+        page = f"{self._sandbox.url}/?o={self._sandbox.org_id}#job/{run.job_id}/run/{run.run_id}"
+        return {**run.describe(only), "run_page_url": page}
+
     def table(self) -> dict[str, Handler]:
         """Return the handlers by their methods and paths."""
         return {
@@ -194,3 +210,12 @@ class RunsApi:
             "POST /runs/cancel-all": self.cancel_all,
             "POST /runs/delete": self.delete,
         }
+
+
+def _with_tasks(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a submitted run with an array of tasks, also if its one task has no key."""
+    settings = without(given, "idempotency_token", "format")
+    if settings.get("tasks") or not any(settings.get(kind) for kind in KINDS):
+        return settings
+    task = {name: settings.pop(name) for name in (*KINDS, *_OF_ONE_TASK) if name in settings}
+    return {**settings, "format": "SINGLE_TASK", "tasks": [{"task_key": _ONE_TASK, **task}]}

@@ -24,6 +24,7 @@ _TYPES = {
     "LIBRARY_INSTALLATION_ERROR": "CLIENT_ERROR",
     "REPOSITORY_CHECKOUT_FAILED": "CLIENT_ERROR",
     "INVALID_RUN_CONFIGURATION": "CLIENT_ERROR",
+    "FEATURE_DISABLED": "CLIENT_ERROR",
     "SKIPPED": "CLIENT_ERROR",
     "MAX_CONCURRENT_RUNS_EXCEEDED": "CLIENT_ERROR",
     "CLUSTER_ERROR": "CLOUD_FAILURE",
@@ -148,6 +149,13 @@ class TaskRun:
     Attributes:
         attempt: The number of earlier attempts in this run.
         retries: How many of them this one directly retries; a repair starts from 0 again.
+        ready: When its compute was ready and its program began.
+        values: What it has set by `dbutils.jobs.taskValues`.
+        outcome: Of a condition_task that has ended: true or false.
+        child: The run that a run_job_task has started, 0 for none.
+        iterations: Of a for_each_task: the latest attempt at each iteration.
+        is_iteration: Whether it is one of these.
+        input: The input of an iteration.
         ending: The state that it is being ended with, if the program does not decide it.
         resolved: Its settings with all parameters and references replaced.
     """
@@ -164,6 +172,42 @@ class TaskRun:
     attempt: int = 0
     retries: int = 0
     resolved: dict[str, Any] = field(default_factory=dict)
+    ready: int = 0
+    values: dict[str, Any] = field(default_factory=dict)
+    outcome: str = ""
+    child: int = 0
+    iterations: list[TaskRun] = field(default_factory=list)
+    is_iteration: bool = False
+    input: Any = None
+
+    @property
+    def all(self) -> list[TaskRun]:
+        """This and its iterations."""
+        return [self, *self.iterations]
+
+    def describe(self) -> dict[str, Any]:
+        """Return it as a task of `runs/get`."""
+        shown = {**self.given, "run_id": self.run_id, "attempt_number": self.attempt}
+        shown |= {**self.state.describe(), **_times(self)}
+        if self.cluster_id:
+            shown["cluster_instance"] = {"cluster_id": self.cluster_id, "spark_context_id": str(self.run_id)}
+        if self.outcome:
+            shown["condition_task"] = {**self.given["condition_task"], "outcome": self.outcome}
+        if self.iterations:
+            shown["for_each_task"] = {**self.given["for_each_task"], "stats": self._stats()}
+        return shown
+
+    def _stats(self) -> dict[str, Any]:
+        states = [one.state for one in self.iterations]
+        counts = {
+            "total_iterations": len(states),
+            "scheduled_iterations": sum(1 for one in self.iterations if one.start),
+            "active_iterations": sum(1 for one in self.iterations if one.start and not one.end),
+            "completed_iterations": sum(state.is_final for state in states),
+            "succeeded_iterations": sum(state.result == "SUCCESS" for state in states),
+            "failed_iterations": sum(state.result in {"FAILED", "TIMEDOUT"} for state in states),
+        }
+        return {"task_run_stats": counts}
 
 
 @stored
@@ -180,6 +224,7 @@ class Run:
         repairs: The id of each repair.
         earlier: Attempts at tasks that were followed by another attempt.
         history: Its state before each repair, as the API shows it.
+        parent: The run whose run_job_task started it, 0 for none.
     """
 
     run_id: int
@@ -199,6 +244,22 @@ class Run:
     repairs: list[int] = field(default_factory=list)
     earlier: list[TaskRun] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
+    parent: int = 0
+
+    @property
+    def attempts(self) -> list[TaskRun]:
+        """Every attempt at its tasks and at their iterations."""
+        return [each for one in [*self.tasks, *self.earlier] for each in one.all]
+
+    @property
+    def trigger(self) -> str:
+        """What started it."""
+        return "RUN_JOB_TASK" if self.parent else "ONE_TIME"
+
+    @property
+    def is_single_task(self) -> bool:
+        """Whether it was submitted as one task without a key."""
+        return self.kind != "JOB_RUN" and self.given.get("format") == "SINGLE_TASK"
 
     def describe(self, only: TaskRun | None = None) -> dict[str, Any]:
         """Return the run, or the run of one of its tasks, as `runs/get` shows it."""
@@ -210,15 +271,16 @@ class Run:
             "creator_user_name": self.creator,
             "run_name": self.name,
             "run_type": self.kind,
-            "trigger": "ONE_TIME",
+            "trigger": self.trigger,
             "attempt_number": 0,
             "job_run_id": self.run_id,
-            "run_page_url": f"/#job/{self.job_id}/run/{self.run_id}",
-            "format": "MULTI_TASK",
-            "tasks": [self._describe_task(one) for one in ([only] if only else self.tasks)],
+            "format": "SINGLE_TASK" if self.is_single_task else "MULTI_TASK",
+            "tasks": [one.describe() for one in ([only] if only else self.tasks)],
             **subject.state.describe(),
             **_times(subject),
         }
+        if only and only.iterations:
+            shown["iterations"] = [one.describe() for one in only.iterations]
         for name in ("job_clusters", "git_source"):
             if name in self.given:
                 shown[name] = self.given[name]
@@ -241,13 +303,6 @@ class Run:
         return {**number, **self.state.describe(), "start_time": self.start, "end_time": self.end,
                 "task_run_ids": runs}  # fmt: skip
 
-    def _describe_task(self, one: TaskRun) -> dict[str, Any]:
-        shown = {**one.given, "run_id": one.run_id, "attempt_number": one.attempt}
-        shown |= {**one.state.describe(), **_times(one)}
-        if one.cluster_id:
-            shown["cluster_instance"] = {"cluster_id": one.cluster_id, "spark_context_id": str(one.run_id)}
-        return shown
-
 
 class Runs:
     """The saved runs."""
@@ -267,8 +322,7 @@ class Runs:
     def find(self, user: str, run_id: int) -> tuple[Run, TaskRun | None]:
         """Return a run by its id; by the id of a task's run, return the task too; refuse a missing one."""
         for run in self._runs.values():
-            attempts = [*run.tasks, *run.earlier]
-            only = next((one for one in attempts if one.run_id == run_id), None)
+            only = next((one for one in run.attempts if one.run_id == run_id), None)
             if run.run_id == run_id or only is not None:
                 if run.creator != user:
                     raise denied(
@@ -277,6 +331,14 @@ class Runs:
                     )
                 return run, only
         raise invalid(f"Run {run_id} does not exist.")
+
+    def started_by(self, run: Run) -> set[int]:
+        """Return the ids of the jobs whose runs have started this one through each other, and of its own."""
+        found, one = set(), self._runs.get(run.run_id)
+        while one is not None:
+            found.add(one.job_id)
+            one = self._runs.get(one.parent)
+        return found
 
     def with_token(self, user: str, token: str) -> Run | None:
         """Return the run that a user started with an idempotency token, else None."""
@@ -305,21 +367,25 @@ class Runs:
 
 def _interrupt(run: Run) -> None:
     """Mark a saved run and its tasks as interrupted if they had not ended."""
-    subjects: list[Run | TaskRun] = [run, *run.tasks]
+    subjects: list[Run | TaskRun] = [run, *run.attempts]
     for subject in subjects:
         if not subject.state.is_final:
             subject.state, subject.end = replace(INTERRUPTED), now()
-    for task in (*run.tasks, *run.earlier):
+    for task in run.attempts:
         task.ending = None
 
 
 def _times(subject: Run | TaskRun) -> dict[str, int]:
-    duration = subject.end - subject.start if subject.end else 0
+    """Return times and durations as the API shows them; a run of tasks has only their sum."""
+    setup = execution = 0
+    if isinstance(subject, TaskRun):
+        setup = max((subject.ready or subject.end) - subject.start, 0)
+        execution = max(subject.end - subject.ready, 0) if subject.ready else 0
     return {
         "start_time": subject.start,
         "end_time": subject.end,
-        "setup_duration": 0,
-        "execution_duration": duration,
+        "setup_duration": setup,
+        "execution_duration": execution,
         "cleanup_duration": 0,
-        "run_duration": duration,
+        "run_duration": subject.end - subject.start if subject.end else 0,
     }

@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
-import shutil
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.clusters import libraries
 from kedro_databricks_hybrid.sandbox.clusters.libraries import PipFailedError
-from kedro_databricks_hybrid.sandbox.core import runtimes
+from kedro_databricks_hybrid.sandbox.core import read_only, runtimes
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.jobs.runs import TaskFailedError
 from kedro_databricks_hybrid.sandbox.jobs.settings import Spec
-from kedro_databricks_hybrid.sandbox.jobs.task_process import CHECKOUT
+from kedro_databricks_hybrid.sandbox.jobs.task_process import Checkout
+from kedro_databricks_hybrid.sandbox.kernel.inside.notebook_run import GIT_SOURCES
 from kedro_databricks_hybrid.sandbox.repos.credentials import provider_named
 from kedro_databricks_hybrid.sandbox.repos.git import GitFailedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from kedro_databricks_hybrid.sandbox.clusters.libraries import Libraries
     from kedro_databricks_hybrid.sandbox.clusters.model import Cluster
     from kedro_databricks_hybrid.sandbox.connect.gateway import Connect
     from kedro_databricks_hybrid.sandbox.core.users import User
+    from kedro_databricks_hybrid.sandbox.jobs.environments import Environments
     from kedro_databricks_hybrid.sandbox.jobs.runs import Run, TaskRun
     from kedro_databricks_hybrid.sandbox.jobs.settings import Settings, Task
     from kedro_databricks_hybrid.sandbox.kernel.environment import NotebookEnvironment
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 _DEFAULT_VERSION = "4"
+_HASH = 10
 # Not verified against a live workspace: DATABRICKS_RUNTIME_VERSION on serverless compute.
 _SERVERLESS_RUNTIME = "client.{}.0"
 
@@ -40,13 +43,14 @@ class Compute:
     """The compute of one run.
 
     Attributes:
-        checkout: The folder with the files of the run's git_source, None without one.
+        checkout: The files of the run's git_source, None without one.
     """
 
     def __init__(
         self, sandbox: Sandbox, libraries: Libraries, run: Run, settings: Settings, user: User
     ) -> None:
-        self.checkout: Path | None = None
+        self.checkout: Checkout | None = None
+        self._scratch = sandbox.layout.scratch / f"git-source-{run.run_id}"
         self._sandbox = sandbox
         self._libraries = libraries
         self._run = run
@@ -67,18 +71,22 @@ class Compute:
         url, git = source.git_url, self._sandbox.repos.git
         provider = provider_named(source.git_provider)
         credential = self._sandbox.git_credentials.default(self._user.name, provider)
-        self.checkout = self._sandbox.layout.scratch / f"git-source-{self._run.run_id}"
+        clone, files = self._scratch / "clone", self._scratch / "files"
         await git(
-            "clone", "--no-checkout", "--no-hardlinks", "--template=", "--", url, str(self.checkout),
+            "clone", "--no-checkout", "--no-hardlinks", "--template=", "--", url, str(clone),
             credential=credential, url=url,
         )  # fmt: skip
-        history = self.checkout / ".git"
+        history = clone / ".git"
         try:
             wanted = ("rev-parse", "--verify", "--end-of-options", f"{source.ref}^{{commit}}")
             commit = (await git(*wanted, git_dir=history)).strip()
         except GitFailedError as error:
             raise GitFailedError(f"{source.ref.rpartition('/')[2]} is not in {url}") from error
-        await git("checkout", "--quiet", "--detach", commit, "--", git_dir=history, work_tree=self.checkout)
+        files.mkdir()
+        await git("checkout", "--quiet", "--detach", commit, "--", git_dir=history, work_tree=files)
+        await asyncio.to_thread(read_only.make_read_only, files)
+        name = f"{hashlib.sha256(url.encode()).hexdigest()[:_HASH]}_commits"
+        self.checkout = Checkout(files, f"{GIT_SOURCES}{name}/{commit}")
         return commit
 
     async def prepare(self, task: Task, one: TaskRun) -> None:
@@ -105,18 +113,22 @@ class Compute:
 
     @asynccontextmanager
     async def environment(
-        self, task: Task, one: TaskRun, connect: Connect
+        self, task: Task, one: TaskRun, connect: Connect, environments: Environments
     ) -> AsyncIterator[tuple[NotebookEnvironment, dict[str, str]]]:
         """Give the task an environment and its variables; delete them afterwards."""
         made = self._sandbox.notebook_environment(str(one.run_id), self._user, one.cluster_id or None)
-        making = asyncio.create_task(asyncio.to_thread(self._make, made))
+        if self.checkout is not None:
+            made = replace(made, fixed=((self.checkout.files, self.checkout.folder),))
+        if not one.cluster_id:  # the programs in an environment that is kept name its folder
+            made = replace(made, python_name="serverless")
+        making = asyncio.create_task(asyncio.to_thread(made.make))
         try:
             await asyncio.shield(making)  # a thread cannot be stopped in the middle
             if one.cluster_id:
                 version = self._sandbox.clusters.get(one.cluster_id).runtime_version
                 variables = await asyncio.to_thread(made.variables, self._user.name, version)
             else:
-                variables = await self._serverless(task, made)
+                variables = await self._serverless(task, made, environments)
                 if runtimes.speaks_connect():
                     remote = await connect.open_task(made, variables)
                     variables = {**variables, "SPARK_REMOTE": remote}
@@ -133,16 +145,11 @@ class Compute:
             if self._sandbox.clusters.find(cluster_id) is None:
                 continue  # permanently deleted meanwhile
             await self._sandbox.clusters.terminate(cluster_id, "JOB_FINISHED")
-        if self.checkout is not None:
-            await asyncio.to_thread(remove_tree, self.checkout)
+        await asyncio.to_thread(remove_tree, self._scratch)
 
-    def _make(self, environment: NotebookEnvironment) -> None:
-        environment.make()
-        if self.checkout is not None:
-            inside = environment.folder / CHECKOUT.lstrip("/")
-            shutil.copytree(self.checkout, inside, symlinks=True, ignore=shutil.ignore_patterns(".git"))
-
-    async def _serverless(self, task: Task, made: NotebookEnvironment) -> dict[str, str]:
+    async def _serverless(
+        self, task: Task, made: NotebookEnvironment, environments: Environments
+    ) -> dict[str, str]:
         spec = self._settings.specs.get(task.environment_key or "", Spec())
         version = spec.environment_version or spec.client or _DEFAULT_VERSION
         variables = await asyncio.to_thread(
@@ -153,8 +160,12 @@ class Compute:
             name = f"requirements-{secrets.token_hex(4)}.txt"
             text = "".join(f"{libraries.as_local(line)}\n" for line in spec.dependencies)
             (made.folder / "databricks" / name).write_text(text, encoding="utf-8")
-            try:
+
+            async def install() -> None:
                 await libraries.pip_install(made, variables, "-r", f"/databricks/{name}")
+
+            try:
+                await environments.fill(made, spec.dependencies, install)
             except PipFailedError as error:
                 raise _library_failed(str(error)) from error
         return variables

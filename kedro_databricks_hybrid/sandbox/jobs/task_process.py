@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,10 @@ from kedro_databricks_hybrid.sandbox.jobs.runs import (
     TaskFailedError,
     TaskOutput,
 )
+from kedro_databricks_hybrid.sandbox.kernel.inside import task_values
 from kedro_databricks_hybrid.sandbox.kernel.process import Kernel, KernelDiedError
 from kedro_databricks_hybrid.sandbox.kernel.results import plain, restarts_python
+from kedro_databricks_hybrid.sandbox.kernel.runtime import MODULES
 from kedro_databricks_hybrid.sandbox.workspace import notebook_files
 
 if TYPE_CHECKING:
@@ -29,16 +32,26 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.kernel.process import Message, Reply
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
-CHECKOUT = "/databricks/git_source"
-"""The folder in which a task finds the files of its run's git_source."""
-
-_MODULE = "kedro_databricks_hybrid.sandbox.kernel.inside.tasks"
+_MODULE = f"{MODULES}.kernel.inside.tasks"
 _NOTEBOOK_MISSING = (
     'Unable to access the notebook "{}". Either it does not exist, or the identity used to run this job, '
     "{}, lacks the required permissions."
 )
 _LANGUAGE = "The notebook {} is in {}; the sandbox runs notebooks in Python and SQL."
 _IN_WORKSPACE = ("/Users/", "/Repos/", "/Shared/")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """The files of a run's git_source.
+
+    Attributes:
+        files: Their folder on this machine.
+        folder: The folder in which tasks find them.
+    """
+
+    files: Path
+    folder: str
 
 
 @dataclass(frozen=True)
@@ -59,16 +72,40 @@ class Program:
 class TaskProcess:
     """Runs one program; cancelling `run` kills the process and its children.
 
+    Args:
+        environment: Its files, which exist.
+        variables: Its environment variables.
+        program: The program.
+        known: The values that each task of the run has set.
+
     Attributes:
         output: The output so far.
     """
 
-    def __init__(self, environment: NotebookEnvironment, variables: dict[str, str], program: Program) -> None:
+    def __init__(
+        self,
+        environment: NotebookEnvironment,
+        variables: dict[str, str],
+        program: Program,
+        known: dict[str, dict[str, Any]],
+    ) -> None:
         self.output = TaskOutput()
         self._environment = environment
         self._variables = variables
         self._program = program
         self._log = Log()
+        folder = environment.folder / "databricks"
+        self._values = folder / task_values.SET
+        (folder / task_values.KNOWN).write_text(json.dumps(known), encoding="utf-8")
+
+    def values(self) -> dict[str, Any]:
+        """Return the task values that it has set."""
+        try:
+            with self._values.open("rb") as file:
+                found = json.loads(file.read(task_values.MAX_TOTAL_BYTES))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     async def run(self) -> State:
         """Run the program and return how it ended."""
@@ -121,14 +158,14 @@ class TaskProcess:
             self.output.logs_truncated = self._log.cut
 
 
-def program_of(sandbox: Sandbox, user: User, task: Task, checkout: Path | None) -> Program:
+def program_of(sandbox: Sandbox, user: User, task: Task, checkout: Checkout | None) -> Program:
     """Return the program of a task.
 
     Args:
         sandbox: The workspace.
         user: The user who runs it.
         task: The task.
-        checkout: The folder on this machine with the files of the run's git_source.
+        checkout: The files of the run's git_source, None without one.
 
     Raises:
         TaskFailedError: The notebook is missing, or is not a Python notebook.
@@ -141,8 +178,8 @@ def program_of(sandbox: Sandbox, user: User, task: Task, checkout: Path | None) 
         return _workspace_notebook(sandbox, user, settings)
     if task.kind == "spark_python_task":
         path = as_local(str(settings["python_file"]))
-        if not path.startswith("/") and from_git:
-            path = f"{CHECKOUT}/{path}"
+        if not path.startswith("/") and from_git and checkout is not None:
+            path = f"{checkout.folder}/{path}"
         elif path.startswith(_IN_WORKSPACE):
             path = f"/Workspace{path}"
         code = _call("run_script", path.removeprefix("file:"), _arguments(settings))
@@ -168,18 +205,18 @@ def _workspace_notebook(sandbox: Sandbox, user: User, settings: dict[str, Any]) 
     return _notebook(entry.disk_path, "/".join(("/Workspace", *names[:-1])), root, settings)
 
 
-def _git_notebook(user: User, settings: dict[str, Any], checkout: Path) -> Program:
+def _git_notebook(user: User, settings: dict[str, Any], checkout: Checkout) -> Program:
     path = str(settings["notebook_path"])
     try:
-        root = checkout.resolve()
+        root = checkout.files.resolve()
         found = notebook_files.find(root, path.rstrip("/"))
         file = found.resolve() if found else None
     except (OSError, ValueError, RuntimeError):  # an invalid file name, or links in a circle
         file = None
     if file is None or not file.is_relative_to(root):
         raise _no_notebook(path, user)
-    folder = f"{CHECKOUT}/{file.parent.relative_to(root)}".removesuffix("/.")
-    return _notebook(file, folder, CHECKOUT, settings)
+    folder = f"{checkout.folder}/{file.parent.relative_to(root)}".removesuffix("/.")
+    return _notebook(file, folder, checkout.folder, settings)
 
 
 def _notebook(file: Path, folder: str, root: str, settings: dict[str, Any]) -> Program:

@@ -10,35 +10,50 @@ import asyncio
 import logging
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kedro_databricks_hybrid.sandbox.core.errors import SANDBOX_FAILED, ApiError
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
-from kedro_databricks_hybrid.sandbox.jobs import runs, task_order
+from kedro_databricks_hybrid.sandbox.jobs import control_flow, runs, task_order
+from kedro_databricks_hybrid.sandbox.jobs.environments import Environments
 from kedro_databricks_hybrid.sandbox.jobs.parameters import with_parameters
 from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, State, TaskFailedError, TaskRun
+from kedro_databricks_hybrid.sandbox.jobs.settings import PROGRAMS
 from kedro_databricks_hybrid.sandbox.jobs.task_compute import Compute
 from kedro_databricks_hybrid.sandbox.jobs.task_process import TaskProcess, program_of
 from kedro_databricks_hybrid.sandbox.kernel.process import KernelDiedError
 from kedro_databricks_hybrid.sandbox.repos.git import GitFailedError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
     from kedro_databricks_hybrid.sandbox.clusters.libraries import Libraries
     from kedro_databricks_hybrid.sandbox.connect.gateway import Connect
     from kedro_databricks_hybrid.sandbox.core.users import User
-    from kedro_databricks_hybrid.sandbox.jobs.settings import Settings, Task
+    from kedro_databricks_hybrid.sandbox.jobs.settings import Dependency, Settings, Task
     from kedro_databricks_hybrid.sandbox.kernel.access import NotebookAccess
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 _LOG = logging.getLogger(__name__)
 
 
+StartJob: TypeAlias = "Callable[[User, dict[str, Any], Run], Awaitable[Run]]"
+Work: TypeAlias = "Coroutine[Any, Any, State]"
+
+
 class JobWork:
-    """Performs the active runs."""
+    """Performs the active runs.
+
+    Attributes:
+        start_job: Starts a run of a saved job for a task of another run, with the parameters of run-now.
+    """
+
+    start_job: StartJob
 
     def __init__(self, sandbox: Sandbox, libraries: Libraries, connect: Connect, runs: Runs) -> None:
         self._sandbox = sandbox
         self._libraries = libraries
+        self._environments = Environments(sandbox.layout)
         self._connect = connect
         self._runs = runs
         self._active: dict[int, asyncio.Task[None]] = {}
@@ -59,7 +74,7 @@ class JobWork:
         if run.state.is_final or run.run_id not in self._active:
             return
         run.state = State("TERMINATING", message=how.message)
-        for one in run.tasks:
+        for one in [each for task in run.tasks for each in task.all]:
             self._stop_task(one, how)
         if run.run_id in self._queued:
             self._queued[run.run_id].set()
@@ -94,7 +109,7 @@ class JobWork:
         message = f"Cluster {cluster_id} was terminated during the run."
         lost = State("INTERNAL_ERROR", "FAILED", message, "CLUSTER_ERROR")
         for run in self._runs.all():
-            for one in run.tasks if run.run_id in self._active else ():
+            for one in run.attempts if run.run_id in self._active else ():
                 if one.cluster_id == cluster_id:
                     self._stop_task(one, lost)
 
@@ -133,7 +148,7 @@ class JobWork:
                 for one in run.tasks:
                     one.ending = one.ending or refused
             if not run.state.is_final and run.state.life_cycle != "TERMINATING":
-                run.state = State("RUNNING", message="In run")
+                run.state = State("RUNNING")
             await self._runs.save(run)
             await self._run_tasks(run, settings, compute, user)
         finally:
@@ -154,7 +169,7 @@ class JobWork:
             for task in [task for task in waiting.values() if _may_start(task, by_key)]:
                 one = by_key[waiting.pop(task.key).key]
                 one.start = now()
-                before = [by_key[key].state for key in task.after]
+                before = [_seen_by(dependency, by_key) for dependency in task.depends_on]
                 one.ending = one.ending or task_order.refusal(task.run_if or "ALL_SUCCESS", before)
                 if one.ending is not None:
                     _settle(one, one.ending)
@@ -171,13 +186,13 @@ class JobWork:
                 _settle(one, one.ending or _ended(work, one))
                 if run.state.life_cycle != "TERMINATING" and _is_retried(task, one):
                     waiting[task.key] = task
-                    by_key[task.key] = _next_attempt(run, one)
+                    by_key[task.key] = _next_attempt(run, run.tasks, one)
             await self._runs.save(run)
 
     async def _run_task(self, task: Task, run: Run, one: TaskRun, compute: Compute, user: User) -> State:
         if one.retries:
             await asyncio.sleep(task.min_retry_interval_millis / 1000)
-        async with self._slot():
+        async with self._slot() if task.kind in PROGRAMS else nullcontext():
             return await self._do_now(task, run, one, compute, user)
 
     def _slot(self) -> AbstractAsyncContextManager[object]:
@@ -189,19 +204,16 @@ class JobWork:
         return self._slots.setdefault(limit, asyncio.Semaphore(limit)) if limit else nullcontext()
 
     async def _do_now(self, task: Task, run: Run, one: TaskRun, compute: Compute, user: User) -> State:
-        task = with_parameters(task, run, one)
-        one.resolved = {task.kind: task.settings}
         clock, loop = None, asyncio.get_running_loop()
         if task.timeout_seconds:
             clock = loop.call_later(task.timeout_seconds, self._stop_task, one, runs.TIMED_OUT)
         try:
-            await compute.prepare(task, one)
-            program = await asyncio.to_thread(program_of, self._sandbox, user, task, compute.checkout)
-            async with compute.environment(task, one, self._connect) as (environment, variables):
-                process = TaskProcess(environment, variables, program)
-                one.output = process.output
-                one.state = State("RUNNING", message="In run")
-                return await process.run()
+            task = with_parameters(task, run, one)
+            one.resolved = dict(task.work)
+            if task.kind in PROGRAMS:
+                return await self._run_program(task, run, one, compute, user)
+            one.state, one.ready = State("RUNNING"), now()
+            return await self._control(task, run, one, compute, user)
         except TaskFailedError as error:
             return error.state
         except (KernelDiedError, OSError) as error:
@@ -209,6 +221,106 @@ class JobWork:
         finally:
             if clock is not None:
                 clock.cancel()
+
+    async def _run_program(self, task: Task, run: Run, one: TaskRun, compute: Compute, user: User) -> State:
+        await compute.prepare(task, one)
+        program = await asyncio.to_thread(program_of, self._sandbox, user, task, compute.checkout)
+        known = {other.key: other.values for other in run.tasks}
+        async with compute.environment(task, one, self._connect, self._environments) as (
+            environment,
+            variables,
+        ):
+            process = TaskProcess(environment, variables, program, known)
+            one.output = process.output
+            one.state, one.ready = State("RUNNING"), now()
+            try:
+                return await process.run()
+            finally:
+                one.values = process.values()
+
+    async def _control(self, task: Task, run: Run, one: TaskRun, compute: Compute, user: User) -> State:
+        """Perform a task that has no program of its own; fail if the sandbox cannot."""
+        if task.kind == "condition_task":
+            one.outcome = str(control_flow.holds(task.settings)).lower()
+            return runs.SUCCEEDED
+        if task.kind == "run_job_task":
+            return await self._run_job(task, run, one, user)
+        if task.kind == "for_each_task":
+            return await self._run_each(task, run, one, compute, user)
+        message = f"Task {task.key} is a {task.kind}, which the sandbox cannot run."
+        raise TaskFailedError("FEATURE_DISABLED", message)
+
+    async def _run_job(self, task: Task, run: Run, one: TaskRun, user: User) -> State:
+        """Run another job; the task ends as that run does."""
+        try:
+            child = await self.start_job(user, task.settings, run)
+        except ApiError as error:
+            raise TaskFailedError("INVALID_RUN_CONFIGURATION", error.message) from error
+        one.child = child.run_id
+        try:
+            await self.wait(child)
+        finally:
+            self.stop(child, one.ending or runs.CANCELLED)
+            await self.wait(child)
+        if child.state.result in {"SUCCESS", "SUCCESS_WITH_FAILURES"}:
+            return runs.SUCCEEDED
+        message = f"Run {child.run_id} of job {child.job_id} ended with {child.state.result}."
+        raise TaskFailedError("RUN_EXECUTION_ERROR", f"{message} {child.state.message}".strip())
+
+    async def _run_each(self, task: Task, run: Run, one: TaskRun, compute: Compute, user: User) -> State:
+        """Run the nested task for each input, some at a time."""
+        inputs, nested = control_flow.inputs_of(task.settings), task.nested
+        if nested is None:
+            raise TypeError(task.kind)
+        given = task.settings["task"]
+        one.iterations = [
+            TaskRun(new_id(), f"{nested.key}_{number}", given, is_iteration=True, input=value)
+            for number, value in enumerate(inputs)
+        ]
+        free = asyncio.Semaphore(int(task.settings.get("concurrency") or 1))
+
+        async def begin(each: TaskRun) -> State:
+            async with free:
+                if each.ending is not None:
+                    return each.ending
+                each.start = now()
+                return await self._run_task(nested, run, each, compute, user)
+
+        numbers = range(len(inputs))
+        work = [asyncio.create_task(self._iterate(nested, run, one, each, begin)) for each in numbers]
+        try:
+            if work:
+                await asyncio.wait(work)
+        finally:
+            for each in one.iterations:
+                self._stop_task(each, one.ending or runs.CANCELLED)
+            await asyncio.gather(*work)
+        failed = [each for each in one.iterations if each.state.result != "SUCCESS"]
+        if failed:
+            message = f"{len(failed)} of {len(inputs)} iterations failed."
+            raise TaskFailedError("RUN_EXECUTION_ERROR", f"{message} {failed[0].state.message}".strip())
+        return runs.SUCCEEDED
+
+    async def _iterate(
+        self, nested: Task, run: Run, loop: TaskRun, number: int, begin: Callable[[TaskRun], Work]
+    ) -> None:
+        """Run one iteration, and again after a failure if the nested task is retried."""
+        while True:
+            one = loop.iterations[number]
+            work = self._tasks[one.run_id] = asyncio.create_task(begin(one))
+            await asyncio.wait([work])
+            del self._tasks[one.run_id]
+            _settle(one, one.ending or _ended(work, one))
+            if loop.ending is not None or not _is_retried(nested, one):
+                return
+            _next_attempt(run, loop.iterations, one)
+
+
+def _seen_by(dependency: Dependency, by_key: dict[str, TaskRun]) -> State:
+    """Return the state of a task as one that depends on it sees it: excluded after another outcome."""
+    before = by_key[dependency.task_key]
+    is_other = before.state.result == "SUCCESS" and dependency.outcome not in {"", before.outcome}
+    return runs.EXCLUDED if is_other else before.state
 
 
 def _may_start(task: Task, by_key: dict[str, TaskRun]) -> bool:
@@ -222,10 +334,11 @@ def _is_retried(task: Task, one: TaskRun) -> bool:
     return may and one.state.result in {"FAILED", "TIMEDOUT"}
 
 
-def _next_attempt(run: Run, one: TaskRun) -> TaskRun:
-    """Return a new attempt at a task, which replaces the earlier one in the run."""
+def _next_attempt(run: Run, among: list[TaskRun], one: TaskRun) -> TaskRun:
+    """Return a new attempt at a task or an iteration, which replaces the earlier one among the others."""
     new = TaskRun(new_id(), one.key, one.given, attempt=one.attempt + 1, retries=one.retries + 1)
-    run.tasks[run.tasks.index(one)] = new
+    new.is_iteration, new.input = one.is_iteration, one.input
+    among[among.index(one)] = new
     run.earlier.append(one)
     return new
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import site
 import sys
 import sysconfig
 import venv
 from dataclasses import dataclass
-from pathlib import Path
+from importlib import metadata
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.sandbox.core.machine_variables import machine_variables
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
-from kedro_databricks_hybrid.sandbox.kernel import kinds, namespace, spark_defaults
+from kedro_databricks_hybrid.sandbox.kernel import kinds, namespace, runtime, spark_defaults
 from kedro_databricks_hybrid.sandbox.kernel.access import ACCESS_FILE
 from kedro_databricks_hybrid.sandbox.kernel.inside.dbfs_mount import MISSING_VARIABLE
 from kedro_databricks_hybrid.spark import java
@@ -35,9 +34,6 @@ CLUSTER_LIBRARIES = f"{spark_defaults.LOCAL_DISK}/.ephemeral_nfs/cluster_librari
 _ENVIRONMENTS = ".ephemeral_nfs/envs"
 _SPARK_CONFIGURATION = "spark/conf"
 
-_MAX_FIRST_LINE = 512
-_RUNS_PYTHON = re.compile(rb"#!\S*/python[0-9.]*\s*\n")
-
 
 @dataclass(frozen=True)
 class NotebookEnvironment:
@@ -53,6 +49,8 @@ class NotebookEnvironment:
         dbfs: Whether it may use the DBFS root.
         dbfs_mount: Whether Python code sees that root at /dbfs.
         kernels: The kind of its kernel, one of `kinds.KINDS`; None for what this machine allows.
+        fixed: Further folders, and the paths at which the process sees them and cannot change them.
+        python_name: The name of its Python environment, if it is not the context's id.
     """
 
     folder: Path
@@ -64,6 +62,8 @@ class NotebookEnvironment:
     dbfs: bool = True
     dbfs_mount: bool = True
     kernels: str | None = None
+    fixed: tuple[tuple[Path, str], ...] = ()
+    python_name: str = ""
 
     @property
     def binds(self) -> list[tuple[Path | None, str]]:
@@ -78,9 +78,11 @@ class NotebookEnvironment:
             (None, "/Workspace/Users"),
             (None, "/Workspace/Repos"),
             *((workspace / name, f"/Workspace/{name}") for name in self.visible),
+            *self.fixed,
             (root if self.dbfs_mount else None, "/dbfs"),
             (self.layout.volumes, "/Volumes"),
             (self.folder / "databricks", "/databricks"),
+            (self.runtime, runtime.PREFIX),
             (self.folder / "disk", spark_defaults.LOCAL_DISK),
             (root, spark_defaults.DBFS),
             *([(self.libraries, CLUSTER_LIBRARIES)] if self.libraries else []),
@@ -89,7 +91,7 @@ class NotebookEnvironment:
     @property
     def prefix(self) -> str:
         """The Python environment of the context, as the context sees it."""
-        return f"{spark_defaults.LOCAL_DISK}/{_ENVIRONMENTS}/pythonEnv-{self.name}"
+        return f"{spark_defaults.LOCAL_DISK}/{_ENVIRONMENTS}/pythonEnv-{self.python_name or self.name}"
 
     @property
     def python(self) -> str:
@@ -102,15 +104,40 @@ class NotebookEnvironment:
         return self.layout.kernels / "home"
 
     @property
+    def runtime(self) -> Path:
+        """The packages that all environments see, linked once per start of the sandbox."""
+        return self.layout.scratch / "runtime"
+
+    @property
     def packages(self) -> Path:
         """The Python environment of the context, as a path on this machine."""
         return self.folder / "disk" / Path(self.prefix).relative_to(spark_defaults.LOCAL_DISK)
+
+    def on_machine(self, path: str) -> Path:
+        """Return the path on this machine of an absolute path that its process sees.
+
+        Raises:
+            FileNotFoundError: It is hidden.
+        """
+        for source, target in reversed(self.binds):
+            if PurePosixPath(path).is_relative_to(target):
+                if source is None:
+                    raise FileNotFoundError(path)
+                return source / PurePosixPath(path).relative_to(target)
+        return Path(path)
+
+    @staticmethod
+    def visible_packages() -> list[str]:
+        """Return the names and versions of the packages with which the sandbox runs, which may be linked."""
+        return sorted(f"{each.name} {each.version}" for each in metadata.distributions())
 
     def inside(self, command: list[str]) -> list[str]:
         """Return the command line that runs a command with the folders at their absolute paths."""
         program = [*kinds.chosen(self.kernels).program(self.folder), "--parent", str(os.getpid())]
         for source, target in self.binds:
             program += ["--bind", str(source or namespace.HIDDEN), target]
+        for _, target in self.fixed:
+            program += ["--read-only", target]
         return [*program, "--cwd", DRIVER_FOLDER, "--", *command]
 
     def make(self) -> None:
@@ -137,14 +164,13 @@ class NotebookEnvironment:
         """Return the environment variables of the context's processes."""
         variables = machine_variables()
         java.ensure(variables)
-        machine_path = os.environ.get("PATH", os.defpath)
         no_proxy = [variables.get("no_proxy"), variables.get("NO_PROXY"), "127.0.0.1,localhost"]
         direct = ",".join(dict.fromkeys(filter(None, no_proxy)))
         return {
             **variables,
             "NO_PROXY": direct,
             "no_proxy": direct,
-            "PATH": f"{self.prefix}/bin{os.pathsep}{machine_path}",
+            "PATH": os.pathsep.join([f"{self.prefix}/bin", *_machine_path()]),
             "HOME": str(self.home),
             "VIRTUAL_ENV": self.prefix,
             "IPYTHONDIR": f"{spark_defaults.LOCAL_DISK}/ipython",
@@ -170,33 +196,21 @@ class NotebookEnvironment:
                 link.symlink_to(source)
 
     def _make_environment(self, prefix: Path) -> None:
-        """Make an environment that can import the sandbox's packages and installs others itself."""
+        """Make an environment that can import what the runtime brings, and installs other packages itself."""
+        runtime.make(self.runtime)
         _Environment(symlinks=True, with_pip=False).create(prefix)
-        packages = next(prefix.glob("lib/python*/site-packages"))
-        folders = _package_folders()
+        packages = runtime.site_packages(prefix)
+        folders = [str(runtime.site_packages(runtime.PREFIX))]
         if self.libraries:
             # Python caches that a folder on its path is missing.
-            (self.libraries / packages.relative_to(prefix)).mkdir(mode=0o700, parents=True, exist_ok=True)
-            folders = [f"{CLUSTER_LIBRARIES}/{packages.relative_to(prefix)}", *folders]
+            runtime.site_packages(self.libraries).mkdir(mode=0o700, parents=True, exist_ok=True)
+            folders.insert(0, str(runtime.site_packages(CLUSTER_LIBRARIES)))
         lines = [f"import site; site.addsitedir({folder!r})\n" for folder in folders]
         (packages / "sandbox.pth").write_text("".join(lines), encoding="utf-8")
-        self._copy_programs(prefix / "bin")
+        runtime.copy_programs(self.runtime, prefix / "bin", self.python)
         settings = Path(sys.prefix) / "pip.conf"
         if settings.is_file():
             shutil.copyfile(settings, prefix / "pip.conf")
-
-    def _copy_programs(self, programs: Path) -> None:
-        """Copy `pip`, `kedro` and other programs into the environment, so that they use its packages."""
-        for program in Path(sysconfig.get_path("scripts")).iterdir():
-            copy = programs / program.name
-            if program.is_symlink() or not program.is_file() or copy.is_symlink():
-                continue
-            with program.open("rb") as file:
-                first_line = file.readline(_MAX_FIRST_LINE)
-                if not _RUNS_PYTHON.fullmatch(first_line):
-                    continue
-                copy.write_bytes(f"#!{self.python}\n".encode() + file.read())
-            copy.chmod(0o700)
 
 
 class _Environment(venv.EnvBuilder):
@@ -206,10 +220,8 @@ class _Environment(venv.EnvBuilder):
         """Write none."""
 
 
-def _package_folders() -> list[str]:
-    """Return the folders of the packages with which the sandbox runs."""
-    folders = site.getsitepackages()
-    if site.ENABLE_USER_SITE:
-        folders = [*folders, site.getusersitepackages()]
-    checkout = str(Path(__file__).resolve().parents[3])  # for a package that is not installed
-    return [folder for folder in dict.fromkeys([*folders, checkout]) if Path(folder).is_dir()]
+def _machine_path() -> list[str]:
+    """Return the folders of the machine's programs, without those of the sandbox's own environment."""
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    own = sysconfig.get_path("scripts") if sys.prefix != sys.base_prefix else None
+    return [folder for folder in folders if folder != own]

@@ -6,10 +6,10 @@ A separate program, which imports only the standard library so that it starts in
 
 It enters a mount namespace (and as an ordinary user a user namespace), makes a tmpfs the new root, binds
 every top folder of the machine and every SOURCE into it, and starts COMMAND there as the same user. A SOURCE
-of `-` hides TARGET: an empty, read-only folder, into which later binds may be made. Nothing is created
-outside of the namespace. It stays COMMAND's parent: when COMMAND ends, when this program gets SIGTERM, or
-when process PID dies, it kills every process that COMMAND started. With `--bubblewrap BWRAP`, that program
-makes the namespace and the same mounts.
+of `-` hides TARGET: an empty, read-only folder, into which later binds may be made. Nothing can be changed
+in a bound folder that `--read-only TARGET` names. Nothing is created outside of the namespace. It stays
+COMMAND's parent: when COMMAND ends, when this program gets SIGTERM, or when process PID dies, it kills every
+process that COMMAND started. With `--bubblewrap BWRAP`, that program makes the namespace and the same mounts.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import FrameType
 
 REFUSED = 78
@@ -37,6 +38,7 @@ _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
 _MS_RDONLY = 0x1
 _MS_REMOUNT = 0x20
+_KEPT_FLAGS = 0x2 | 0x4 | 0x8 | 0x400 | 0x800  # nosuid, nodev, noexec, noatime, nodiratime
 _MS_BIND = 0x1000
 _MS_REC = 0x4000
 _MS_SLAVE = 0x80000
@@ -64,11 +66,11 @@ def main(arguments: list[str]) -> int:
     handle_signals()
     if options.bubblewrap:
         die_with(options.parent, signal.SIGTERM)
-        mounts = bubblewrap_arguments(binds_of(options), options.cwd)
+        mounts = bubblewrap_arguments(binds_of(options), options.cwd, options.read_only)
         command = [options.bubblewrap, *mounts, "--", *options.command]
         return supervise(command, command[0], signal.SIG_IGN)  # bubblewrap must survive an interrupt
     try:
-        enter(binds_of(options))
+        enter(binds_of(options), options.read_only)
         os.chdir(options.cwd)
     except RefusedError as error:
         sys.stderr.write(f"{error}\n")
@@ -81,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of every kind of kernel."""
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--bind", nargs=2, action="append", default=[], metavar=("SOURCE", "TARGET"))
+    parser.add_argument("--read-only", type=Path, action="append", default=[], metavar="TARGET")
     parser.add_argument("--cwd", default="/")
     parser.add_argument("command", nargs="+")
 
@@ -96,10 +99,10 @@ def handle_signals() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the command only
 
 
-def enter(binds: list[tuple[Path | None, Path]]) -> None:
+def enter(binds: list[tuple[Path | None, Path]], read_only: Sequence[Path] = ()) -> None:
     """Give this process a new root, with each source folder bound at its target, in the given order.
 
-    A target without a source is hidden.
+    A target without a source is hidden, and nothing can be changed in those that are read-only.
 
     Raises:
         RefusedError: This is not Linux, or the kernel does not allow it.
@@ -120,6 +123,9 @@ def enter(binds: list[tuple[Path | None, Path]]) -> None:
                 _mount(_HOST / source.relative_to("/"), target, None, _MS_BIND | _MS_REC)
         for target in (target for source, target in sources if source is None):
             _mount("tmpfs", target, None, _MS_REMOUNT | _MS_RDONLY, "mode=0755")
+        for target in read_only:
+            kept = os.statvfs(target).f_flag & _KEPT_FLAGS  # without them an ordinary user is refused
+            _mount("none", target, None, _MS_BIND | _MS_REMOUNT | _MS_RDONLY | kept)
         _call("umount2", os.fsencode(_HOST), _MNT_DETACH)
         _HOST.rmdir()
     except OSError as error:
@@ -190,7 +196,9 @@ def _fill_root(taken: set[str]) -> None:
         _mount(entry.path, target, None, _MS_BIND | _MS_REC)
 
 
-def bubblewrap_arguments(binds: list[tuple[Path | None, Path]], cwd: str) -> list[str]:
+def bubblewrap_arguments(
+    binds: list[tuple[Path | None, Path]], cwd: str, read_only: Sequence[Path] = ()
+) -> list[str]:
     """Return the arguments with which bubblewrap makes the mounts of `enter` and changes to a folder."""
     arguments = ["--die-with-parent"]
     taken = {target.name for _, target in binds if target.parent == Path("/")}
@@ -204,7 +212,7 @@ def bubblewrap_arguments(binds: list[tuple[Path | None, Path]], cwd: str) -> lis
     for source, target in binds:
         shown = ["--bind", os.path.realpath(source)] if source else ["--tmpfs"]
         arguments += [*shown, str(target)]
-    for target in (target for source, target in binds if source is None):
+    for target in [*(target for source, target in binds if source is None), *read_only]:
         arguments += ["--remount-ro", str(target)]
     return [*arguments, "--chdir", cwd]
 

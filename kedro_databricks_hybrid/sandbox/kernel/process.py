@@ -16,6 +16,7 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
+from kedro_databricks_hybrid.sandbox.kernel.runtime import MODULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +60,7 @@ class _Specification(KernelSpecManager):  # type: ignore[misc, unused-ignore]
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Return the command that starts the kernel."""
-        command = [self.environment.python, "-m", "kedro_databricks_hybrid.sandbox.kernel.inside.startup"]
+        command = [self.environment.python, "-m", f"{MODULES}.kernel.inside.startup"]
         return KernelSpec(
             argv=self.environment.inside([*command, "-f", "{connection_file}"]),
             display_name=kernel_name,

@@ -22,12 +22,12 @@ from kedro_databricks_hybrid.databricks.transport import AppendLostError
 from kedro_databricks_hybrid.errors import NotFoundError, TransferError, WorkspaceError
 from kedro_databricks_hybrid.parallel import run_all
 from kedro_databricks_hybrid.transfer.checks import explained
-from kedro_databricks_hybrid.transfer.files import BLOCK, STATE_FOLDER, Listing, RemoteFile, path_of
+from kedro_databricks_hybrid.transfer.files import BLOCK, STATE_FOLDER, Listing, RemoteFile, Times, path_of
 from kedro_databricks_hybrid.transfer.trees.protocol import base_path, complete
 from kedro_databricks_hybrid.transfer.upload_journal import UnfinishedUpload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from databricks.sdk.service.files import FileInfo
 
@@ -53,6 +53,7 @@ class DbfsTree:
         self.root = root
         self._client = workspace.client
         self.silence = workspace.client.silence
+        self._times = Times()
         # Not the client's dbfs: the SDK's mixin requests a status before each listing and removal.
         self._api = DbfsAPI(workspace.client.api_client)  # type: ignore[no-untyped-call]
         self._base = base_path(root)
@@ -132,6 +133,7 @@ class DbfsTree:
 
     def list(self, folder: PurePosixPath) -> Listing | None:
         """List one folder; None for a file, which DBFS lists as itself."""
+        now = self._client.server_seconds
         try:
             with explained(f"list {self.root}/{folder}"):
                 entries = list(self._api.list(self._full(folder)))
@@ -141,18 +143,19 @@ class DbfsTree:
         except NotFoundError:
             return None
         return Listing(
-            tuple(self._file(entry) for entry in entries if not entry.is_dir),
+            self._files([entry for entry in entries if not entry.is_dir], now),
             tuple(self._relative(entry) for entry in entries if entry.is_dir),
         )
 
     def find(self, path: PurePosixPath) -> RemoteFile | None:
         """Request the status of one file."""
+        now = self._client.server_seconds
         try:
             with explained(f"look at {self.root}/{path}"):
                 entry = self._api.get_status(self._full(path))
         except NotFoundError:
             return None
-        return None if entry.is_dir else self._file(entry)
+        return None if entry.is_dir else self._files([entry], now)[0]
 
     def _blocks(self, path: PurePosixPath, size: int) -> Iterator[bytes]:
         # The last block is never a whole one: an answer that ignores the offset is longer, and noticed.
@@ -197,8 +200,11 @@ class DbfsTree:
     def _relative(self, entry: FileInfo) -> PurePosixPath:
         return path_of((entry.path or "").removeprefix(f"{self._base}/"))
 
-    def _file(self, entry: FileInfo) -> RemoteFile:
-        return RemoteFile(self._relative(entry), entry.file_size or 0, entry.modification_time or 0)
+    def _files(self, entries: Sequence[FileInfo], now: int) -> tuple[RemoteFile, ...]:
+        listed = [
+            (self._relative(each), each.file_size or 0, each.modification_time or 0) for each in entries
+        ]
+        return self._times.files(listed, now)
 
 
 class DraftUpload:

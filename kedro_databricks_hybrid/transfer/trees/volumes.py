@@ -11,14 +11,14 @@ from kedro_databricks_hybrid.databricks.grants import in_sql
 from kedro_databricks_hybrid.databricks.volume_paths import split
 from kedro_databricks_hybrid.errors import NotFoundError, TransferError
 from kedro_databricks_hybrid.transfer.checks import explained
-from kedro_databricks_hybrid.transfer.files import BLOCK, Listing, RemoteFile, path_of
+from kedro_databricks_hybrid.transfer.files import BLOCK, Listing, RemoteFile, Times, path_of
 from kedro_databricks_hybrid.transfer.trees.protocol import base_path, complete
 from kedro_databricks_hybrid.transfer.trees.volume_parts import PartsRefusedError, PartsUpload
 from kedro_databricks_hybrid.transfer.upload import Source
 from kedro_databricks_hybrid.transfer.upload_journal import UnfinishedUpload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import PurePosixPath
 
     from databricks.sdk.service.files import DirectoryEntry, FilesAPI
@@ -41,6 +41,7 @@ class VolumeTree:
         self.root = root
         self._client = workspace.client
         self.silence = workspace.client.silence
+        self._times = Times()
         self._api = workspace.client.files
         # Not the client's files: the SDK's mixin requests a signed URL before a download.
         self._plain = FilesAPI(workspace.client.api_client)  # type: ignore[no-untyped-call]
@@ -117,6 +118,7 @@ class VolumeTree:
 
     def list(self, folder: PurePosixPath) -> Listing | None:
         """List one folder, up to 1,000 entries a request."""
+        now = self._client.server_seconds
         try:
             with explained(f"list {self._base / folder}"):
                 entries = list(self._api.list_directory_contents(str(self._base / folder)))
@@ -126,7 +128,7 @@ class VolumeTree:
         except NotFoundError:
             return None
         return Listing(
-            tuple(self._file(entry) for entry in entries if not entry.is_directory),
+            self._files([entry for entry in entries if not entry.is_directory], now),
             tuple(self._relative(entry) for entry in entries if entry.is_directory),
         )
 
@@ -161,8 +163,9 @@ class VolumeTree:
     def _relative(self, entry: DirectoryEntry) -> PurePosixPath:
         return path_of((entry.path or "").removeprefix(f"{self._base}/"))
 
-    def _file(self, entry: DirectoryEntry) -> RemoteFile:
-        return RemoteFile(self._relative(entry), entry.file_size or 0, entry.last_modified or 0)
+    def _files(self, entries: Sequence[DirectoryEntry], now: int) -> tuple[RemoteFile, ...]:
+        listed = [(self._relative(each), each.file_size or 0, each.last_modified or 0) for each in entries]
+        return self._times.files(listed, now)
 
 
 def _open(api: FilesAPI, path: str) -> BinaryIO:

@@ -131,13 +131,23 @@ def test_a_stopped_cluster_installs_when_it_starts(workspace: WorkspaceClient, h
 
 
 def test_they_survive_a_restart_of_the_server(start_sandbox: Callable[..., Running]) -> None:
-    """Whether the server stopped before or after pip ended."""
+    """Whether the server stopped before or after pip ended, and if what was linked has changed meanwhile."""
     first = start_sandbox()
+    linked = Library(pypi=PythonPyPiLibrary("parse"))
     first.workspace().libraries.install(RUNNING_ID, [upload(first.workspace())])
     first.stop()
     second = start_sandbox()
     assert [one.status for one in settled(second.workspace())] == [LibraryInstallStatus.INSTALLED]
     assert open_notebook(second.http()).text(USE) == "7"
+    second.workspace().libraries.install(RUNNING_ID, [linked])
+    assert [one.status for one in settled(second.workspace())] == [LibraryInstallStatus.INSTALLED] * 2
+    second.stop()
+    (file,) = second.sandbox.layout.libraries.rglob("parse-*.dist-info/METADATA")
+    file.unlink()
+    file.symlink_to("/nowhere/of-an-older-version")
+    third = start_sandbox()
+    assert [one.status for one in settled(third.workspace())] == [LibraryInstallStatus.INSTALLED] * 2
+    assert open_notebook(third.http()).text(f"import parse; {USE}") == "7"
 
 
 @pytest.mark.parametrize(

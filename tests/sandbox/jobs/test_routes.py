@@ -149,6 +149,21 @@ def test_parameters_for_one_kind_of_task(http: httpx.Client) -> None:
     assert "you" not in str(other)
 
 
+def test_parameters_of_a_one_time_run(http: httpx.Client) -> None:
+    """They reach the task as those of a job's run do."""
+    task = {
+        **CHAIN[0],
+        "notebook_task": {**CHAIN[0]["notebook_task"], "base_parameters": {"a": "1", "b": "2"}},
+    }
+    body = {"tasks": [task], "notebook_params": {"b": "3"}, "job_parameters": {"c": "4"}}
+    run = ended(http, http.post(f"{JOBS}/runs/submit", json=body).json()["run_id"])
+    asked = {"run_id": run["run_id"], "include_resolved_values": "true"}
+    (shown,) = http.get(f"{JOBS}/runs/get", params=asked).json()["tasks"]
+    expected = {"a": "1", "b": "3", "c": "4"}
+    assert shown["resolved_values"]["notebook_task"]["base_parameters"] == expected
+    assert run["overriding_parameters"] == {"notebook_params": {"b": "3"}}
+
+
 def test_listings_of_runs(http: httpx.Client) -> None:
     """Tasks are shown on request; `active_only` with `completed_only` is refused."""
     run = ended(http, run_now(http, create(http, tasks=CHAIN[:1])))
@@ -207,7 +222,15 @@ def test_a_run_that_is_active_cannot_be_repaired(http: httpx.Client, running: Ru
     version = running.sandbox.clusters.all()[0].spark_version
     slow = {**CHAIN[0], "new_cluster": {"spark_version": version, "num_workers": 0}}
     run_id = run_now(http, create(http, tasks=[slow]))
+    active = http.get(f"{JOBS}/runs/get", params={"run_id": run_id}).json()
+    assert (active["state"]["life_cycle_state"], active["state"]["state_message"]) == ("RUNNING", "")
     said = refused(repair(http, run_id, rerun_tasks=["a"]))
     assert said == f"Run {run_id} cannot be repaired because it is active."
     http.post(f"{JOBS}/runs/cancel", json={"run_id": run_id}).raise_for_status()
-    assert ended(http, run_id)["state"]["result_state"] == "CANCELED"
+    run = ended(http, run_id)
+    assert run["state"]["result_state"] == "CANCELED"
+    (task,) = run["tasks"]
+    assert (task["setup_duration"], task["execution_duration"]) == (task["run_duration"], 0)
+    assert (
+        run["run_page_url"] == f"{running.url}/?o={running.sandbox.org_id}#job/{run['job_id']}/run/{run_id}"
+    )

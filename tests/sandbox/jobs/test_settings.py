@@ -28,13 +28,37 @@ def task(**details: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
+def control(kind: str, key: str = "control", **settings: Any) -> dict[str, Any]:
+    """Return a task without a program."""
+    return {"task_key": key, kind: settings}
+
+
+def loop(**settings: Any) -> dict[str, Any]:
+    """Return a task that repeats another one."""
+    return control("for_each_task", "loop", **{"inputs": "[]", "task": task(), **settings})
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
         ({"tasks": [task(task_key="k" * 101)]}, "task_key is longer than 100 characters"),
         ({"tasks": ["main"]}, "tasks must be objects"),
         ({"tasks": [task(notebook_task={"notebook_path": "/a"})]}, "must be exactly one of: notebook_task"),
-        ({"tasks": [task(spark_python_task=None, sql_task={})]}, "must be exactly one of: notebook_task"),
+        ({"tasks": [task(spark_python_task=None, new_task={})]}, "must be exactly one of: notebook_task"),
+        ({"tasks": [task(sql_task={})]}, "must be exactly one of: notebook_task"),
+        ({"tasks": [task(spark_python_task=None, sql_task=[])]}, "field 'sql_task' must be an object"),
+        ({"tasks": [control("condition_task", op="IS", left="1", right="2")]}, "op of a condition_task"),
+        ({"tasks": [control("condition_task", op="EQUAL_TO", left="1")]}, "Missing required field: right"),
+        ({"tasks": [control("run_job_task")]}, "Missing required field: job_id"),
+        ({"tasks": [loop(inputs="1")]}, "inputs of a for_each_task must be a JSON array"),
+        ({"tasks": [loop(concurrency=101)]}, "concurrency of a for_each_task must be between 1 and 100"),
+        ({"tasks": [loop(task=task(job_cluster_key="c", existing_cluster_id=None))]}, "c of task main is"),
+        ({"tasks": [loop(task={"task_key": "a"})]}, "Task a must be exactly one of"),
+        ({"tasks": [loop(task=loop())]}, "cannot be a for_each_task"),
+        (
+            {"tasks": [task(), task(task_key="b", depends_on=[{"task_key": "main", "outcome": "true"}])]},
+            "Task main has no outcome",
+        ),
         ({"tasks": [task(spark_python_task={})]}, "Missing required field: python_file"),
         (
             {"tasks": [task(spark_python_task={"python_file": "/a.py", "parameters": ["x" * 1024 * 1024]})]},
@@ -65,7 +89,7 @@ def task(**details: Any) -> dict[str, Any]:
         ),
         (
             {"tasks": [task()], "git_source": {"git_url": "https://example.com/r.git", "git_branch": "main"}},
-            "git_source.git_provider must be one of",
+            "git_source.git_provider must be one of: github,gitlab,bitbucketcloud,gitlabenterpriseedition,",
         ),
         ({"tasks": [task()], "git_source": {**GIT, "git_tag": "v1"}}, "needs exactly one of git_branch"),
         ({"tasks": [task()], "max_concurrent_runs": -1}, "max_concurrent_runs must not be negative"),

@@ -6,6 +6,7 @@ import ast
 import base64
 import io
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from databricks.sdk.service.jobs import RunResultState as Result
 from databricks.sdk.service.jobs import TerminationCodeCode as Code
 from databricks.sdk.service.workspace import ImportFormat, Language
 
+from kedro_databricks_hybrid.sandbox.clusters import libraries
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID, STOPPED_ID
 from kedro_databricks_hybrid.sandbox.core.runtimes import nearest_runtime
 from kedro_databricks_hybrid.sandbox.jobs import runs
@@ -52,16 +54,25 @@ import os
 print([os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "AWS_SECRET_ACCESS_KEY")])
 """
 
+IMPORT_KEDRO = """\
+try:
+    import kedro
+except ModuleNotFoundError as error:
+    print(error)
+"""
+
 
 def test_a_python_file(workspace: WorkspaceClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK's waiter succeeds; the task's run has the log, the run itself has none."""
+    """The SDK's waiter succeeds; the task's run has the log, the run itself none; Kedro is not installed."""
     set_variables(monkeypatch)
     source = "import sys, os\nprint(sys.argv, __name__)\nprint(os.path.basename(__file__))\n"
-    put_script(workspace, source + SHOW_VARIABLES)
+    put_script(workspace, source + SHOW_VARIABLES + IMPORT_KEDRO)
     run = workspace.jobs.submit_and_wait(tasks=[script_task()], run_name="mine", timeout=TIMEOUT)
     assert state(run) == (Life.TERMINATED, Result.SUCCESS, Code.SUCCESS)
     said = output(workspace, run)
-    assert said.logs == f"['{SCRIPT}', '--x', 'a b'] __main__\nscript.py\n['3', None]\n"
+    assert (
+        said.logs == f"['{SCRIPT}', '--x', 'a b'] __main__\nscript.py\n['3', None]\nNo module named 'kedro'\n"
+    )
     assert (said.logs_truncated, said.error, said.notebook_output) == (False, None, None)
     assert said.metadata
     assert (said.metadata.run_name, run.run_type) == ("mine", jobs.RunType.SUBMIT_RUN)
@@ -152,7 +163,7 @@ def test_an_entry_point_of_a_wheel_on_a_new_cluster(workspace: WorkspaceClient) 
         libraries=[compute.Library(whl=f"/Volumes/main/default/data/{name}")],
     )
     run = finished(workspace, task)
-    assert output(workspace, run).logs == "['main', '--env=base']\n"
+    assert output(workspace, run).logs == "['ours', '--env=base']\n"
     assert run.tasks
     assert run.tasks[0].cluster_instance
     cluster_id = run.tasks[0].cluster_instance.cluster_id
@@ -162,19 +173,42 @@ def test_an_entry_point_of_a_wheel_on_a_new_cluster(workspace: WorkspaceClient) 
 
 
 def test_serverless_with_dependencies(workspace: WorkspaceClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The task gets an environment with its dependencies; a task without an environment is refused."""
+    """The task gets an environment with its dependencies; any `sys.exit` fails it; it must name one.
+
+    The same dependencies are installed once; a wheel with other contents counts as another one.
+    """
     set_variables(monkeypatch)
     name, content = wheel("ours", ours="VALUE = 7")
     workspace.files.upload(f"/Volumes/main/default/data/{name}", io.BytesIO(content))
-    source = "import os, ours\nprint(ours.VALUE, os.environ['DATABRICKS_RUNTIME_VERSION'])\n"
-    put_script(workspace, source + SHOW_VARIABLES)
+    source = "import os, ours, parse\nprint(ours.VALUE, os.environ['DATABRICKS_RUNTIME_VERSION'])\n"
+    left = "print('__file__' in globals())\nraise SystemExit(0)\n"
+    put_script(workspace, source + SHOW_VARIABLES + IMPORT_KEDRO + left)
+    dependencies = [f"/Volumes/main/default/data/{name}", "parse>=1"]
     environment = jobs.JobEnvironment(
-        "default",
-        compute.Environment(environment_version="4", dependencies=[f"/Volumes/main/default/data/{name}"]),
+        "default", compute.Environment(environment_version="4", dependencies=dependencies)
     )
     task = script_task(existing_cluster_id=None, environment_key="default")
     run = finished(workspace, task, environments=[environment])
-    assert output(workspace, run).logs == "7 client.4.0\n['3', None]\n"
+    said = output(workspace, run)
+    assert (said.logs, said.error) == (
+        "7 client.4.0\n['3', None]\nNo module named 'kedro'\nFalse\n",
+        "SystemExit: 0",
+    )
+    assert state(run)[1] is Result.FAILED
+    installations: list[object] = []
+    pip_install = libraries.pip_install
+
+    async def counted(*arguments: Any) -> None:
+        installations.append(arguments)
+        await pip_install(*arguments)
+
+    monkeypatch.setattr(libraries, "pip_install", counted)
+    put_script(workspace, "import ours\nprint(ours.VALUE)")
+    name, content = wheel("ours", ours="VALUE = 8")
+    workspace.files.upload(f"/Volumes/main/default/data/{name}", io.BytesIO(content), overwrite=True)
+    for _ in range(2):
+        assert output(workspace, finished(workspace, task, environments=[environment])).logs == "8\n"
+    assert len(installations) == 1
     environment.spec = compute.Environment(environment_version="4", dependencies=["/Volumes/nothing.whl"])
     run = finished(workspace, task, environments=[environment])
     assert state(run) == (Life.INTERNAL_ERROR, Result.FAILED, Code.LIBRARY_INSTALLATION_ERROR)
@@ -187,10 +221,19 @@ def git_source(remote: Remote, **ref: Any) -> jobs.GitSource:
     return jobs.GitSource(f"file://{remote.bare}", jobs.GitProvider.GIT_HUB, **ref)
 
 
+READ_ONLY = """\
+for change in (lambda: open("new", "w"), lambda: open("run.py", "a"), lambda: os.remove("run.py")):
+    try:
+        change()
+    except OSError:
+        print("refused")
+"""
+
+
 @pytest.mark.parametrize("kind", ["git_branch", "git_tag", "git_commit"])
 def test_code_from_git(workspace: WorkspaceClient, remote: Remote, kind: str) -> None:
-    """The run has the files of a branch, a tag or a commit, and names the commit."""
-    files = {"jobs/run.py": "import sys; sys.path.insert(0, '/databricks/git_source/src')\nprint('from git')"}
+    """The run has the files of a branch, a tag or a commit, which it cannot change, and names the commit."""
+    files = {"jobs/run.py": "import os\nprint(__file__)\nos.chdir(os.path.dirname(__file__))\n" + READ_ONLY}
     commit = remote.commit({**files, "src/package/value.py": "VALUE = 1"})
     remote.git("tag", "v1")
     remote.git("push", "-q", "origin", "v1")
@@ -204,7 +247,9 @@ def test_code_from_git(workspace: WorkspaceClient, remote: Remote, kind: str) ->
         spark_python_task=jobs.SparkPythonTask("jobs/run.py", source=jobs.Source.GIT),
     )
     run = finished(workspace, task, git_source=source)
-    assert output(workspace, run).logs == "from git\n"
+    said = output(workspace, run).logs or ""
+    place = rf"/Workspace/Repos/\.internal/[0-9a-f]{{10}}_commits/{commit}/jobs/run\.py\n"
+    assert re.fullmatch(place + "refused\nrefused\nrefused\n", said), said
     assert run.git_source
     assert run.git_source.git_snapshot
     assert run.git_source.git_snapshot.used_commit == commit

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import os
 import zipfile
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
+from tests.e2e import package_index
 from tests.sandbox.notebooks import Notebook, is_gone, open_notebook
 
 if TYPE_CHECKING:
@@ -82,21 +85,57 @@ def _write_wheel(path: Path) -> None:
         wheel.writestr(f"{facts}/RECORD", "")
 
 
-def test_this_package_counts_as_installed(notebook: Notebook) -> None:
-    """Requirements that the sandbox has installed are satisfied, without a network."""
-    said = notebook.text("%pip install --no-index kedro-databricks-hybrid kedro ipython")
-    assert "Requirement already satisfied: kedro-databricks-hybrid" in said
-    assert "Successfully installed" not in said
+def test_packages_of_this_machine_are_linked(notebook: Notebook) -> None:
+    """They are installed with what they need, without a network, and can be uninstalled again."""
+    for name in ("kedro", "kedro_datasets", "kedro_databricks_hybrid", "omegaconf"):
+        assert is_missing(notebook, name), "no runtime brings it"
+    said = notebook.text("%pip install --no-index kedro-databricks-hybrid 'kedro>=1' ipython")
+    assert "Requirement already satisfied: ipython in /databricks/python/" in said
+    (done,) = [line for line in said.splitlines() if line.startswith("Successfully installed ")]
+    for name in ("kedro", "kedro-databricks-hybrid", "omegaconf"):
+        assert f" {name}-{version(name)}" in done
+    assert " numpy-" not in done
+    assert notebook.text("import kedro_databricks_hybrid.config_loader, kedro; kedro.__version__")
+    where = notebook.text("import sys; kedro.__file__.startswith(sys.prefix)")
+    assert where == "True"
+    assert notebook.text("%sh which kedro").startswith("/local_disk0/.ephemeral_nfs/envs/")
+    assert "kedro, version" in notebook.text("%sh kedro --version")
+    satisfied = notebook.text("%pip install --no-index kedro")
+    assert "Requirement already satisfied: kedro in /local_disk0/" in satisfied
+    assert "Successfully uninstalled kedro-" in notebook.text("%pip uninstall --yes kedro")
+    assert find_spec("kedro.framework"), "the files of this machine are still there"
+    assert notebook.text("dbutils.library.restartPython()") == ""
+    assert is_missing(notebook, "kedro")
+
+
+def is_missing(notebook: Notebook, module: str) -> bool:
+    """Tell whether an import fails because there is no such module."""
+    summary: str = notebook.results(f"import {module}").get("summary", "")
+    return "ModuleNotFoundError" in summary and f"No module named &#x27;{module}&#x27;" in summary
+
+
+def test_what_this_machine_lacks_goes_to_pip(notebook: Notebook, tmp_path: Path) -> None:
+    """Pip fetches another version from the index; nothing is linked if it fails."""
+    package_index.write_wheel(tmp_path, "2.0")
+    (tmp_path / "requirements.txt").write_text("kdh-probe==2.0\nparse>=1\n")
+    with package_index.served(tmp_path, "reader", "p") as host:
+        for command in ("%pip", "%sh python -m pip"):
+            install = f"{command} install --no-input -r {tmp_path}/requirements.txt"
+            assert notebook.results(f"{install} --no-index")["resultType"] == "error"
+            assert is_missing(notebook, "parse")
+            said = notebook.text(f"{install} --index-url http://reader:p@{host}/")
+            assert "Successfully installed kdh-probe-2.0" in said.replace("_", "-")
+            assert f"Successfully installed parse-{version('parse')}" in said
+            assert notebook.text("%sh python -c 'import kdh_probe, parse'") == ""
+            notebook.text("%sh pip uninstall --yes kdh-probe parse")
 
 
 def test_programs_use_the_notebooks_environment(notebook: Notebook, running: Any) -> None:
-    """`pip` and `kedro` in a shell use the notebook's environment, not the sandbox's."""
+    """`pip` in a shell uses the notebook's environment, not the sandbox's."""
     _write_wheel(running.sandbox.layout.workspace / "Shared" / "tiny_thing-1.0-py3-none-any.whl")
     notebook.text("%sh pip install --no-index /Workspace/Shared/tiny_thing-1.0-py3-none-any.whl")
     where = notebook.text("import sys, tiny_thing; tiny_thing.__file__.startswith(sys.prefix)")
     assert where == "True"
-    assert notebook.text("%sh which kedro").startswith("/local_disk0/.ephemeral_nfs/envs/")
-    assert "kedro, version" in notebook.text("%sh kedro --version")
 
 
 def test_modules_find_dbutils(notebook: Notebook) -> None:

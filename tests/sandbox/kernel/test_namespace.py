@@ -134,14 +134,14 @@ def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_bubblewrap_makes_the_same_mounts(tmp_path: Path) -> None:
-    """Every top folder and link of the machine, then the binds in order; hidden ones end read-only."""
+    """Every top folder and link, then the binds in order; hidden and fixed ones end read-only."""
     (tmp_path / "link").symlink_to(tmp_path)
     binds = [
         (tmp_path / "link", Path("/dbfs")),
         (None, Path("/Workspace")),
         (tmp_path, Path("/Workspace/a b")),
     ]
-    arguments = namespace.bubblewrap_arguments(binds, "/dbfs")
+    arguments = namespace.bubblewrap_arguments(binds, "/dbfs", [Path("/Workspace/a b")])
     own = [
         "--bind",
         str(tmp_path),
@@ -152,7 +152,7 @@ def test_bubblewrap_makes_the_same_mounts(tmp_path: Path) -> None:
         str(tmp_path),
         "/Workspace/a b",
     ]
-    own += ["--remount-ro", "/Workspace", "--chdir", "/dbfs"]
+    own += ["--remount-ro", "/Workspace", "--remount-ro", "/Workspace/a b", "--chdir", "/dbfs"]
     assert arguments[-len(own) :] == own
     machine = arguments[1 : -len(own)]
     assert {Path(path) for path in machine[2::3]} == {path for path in Path("/").iterdir() if path.exists()}

@@ -141,7 +141,7 @@ def test_the_next_server_removes_what_a_killed_one_left(tmp_path: Path) -> None:
 
 @pytest.mark.namespaces
 def test_an_ordinary_user_needs_no_root(tmp_path: Path) -> None:
-    """A user without privileges gets the same paths, and keeps the user id."""
+    """A user without privileges gets the same paths, keeps the user id, and installs packages."""
     with serve(tmp_path / "home", ALLOWED) as server:
         notebook = open_notebook(server.http)
         said = notebook.text(
@@ -149,6 +149,8 @@ def test_an_ordinary_user_needs_no_root(tmp_path: Path) -> None:
         )
         assert said.startswith("(1000, ")
         assert (tmp_path / "home" / "roots" / "dbfs" / "x").read_text() == "y"
+        assert "Successfully installed parse-" in notebook.text("%pip install --no-index parse")
+        assert notebook.text("import parse, pandas") == ""
 
 
 def test_a_long_home_works(tmp_path: Path) -> None:

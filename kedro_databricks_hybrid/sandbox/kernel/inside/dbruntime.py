@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.kernel.inside import lazy_spark
-from kedro_databricks_hybrid.sandbox.kernel.inside.notebook_context import get_context
+from . import lazy_spark
+from .notebook_context import get_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`dbutils` of a notebook: files, secrets, widgets, exit from the notebook, restart of Python.
+"""`dbutils` of a notebook: files, secrets, widgets, task values, exit from the notebook, restart of Python.
 
 Names are as on Databricks, in camel case. Secrets are requested with the notebook's token.
 """
@@ -10,10 +10,10 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kedro_databricks_hybrid.sandbox.core import checksum_files
-from kedro_databricks_hybrid.sandbox.kernel.inside import notebook_run
-from kedro_databricks_hybrid.sandbox.kernel.inside.notebook_context import EntryPoint, RefusedError, call_api
-from kedro_databricks_hybrid.sandbox.kernel.spark_defaults import DBFS
+from ...core import checksum_files
+from ..spark_defaults import DBFS
+from . import notebook_run, task_values
+from .notebook_context import EntryPoint, RefusedError, call_api
 
 _ROOTS = ("/Volumes", "/Workspace")  # absolute paths outside of DBFS
 
@@ -64,6 +64,7 @@ class DBUtils:
         self.widgets = _WIDGETS
         self.notebook = Notebook()
         self.library = Library()
+        self.jobs = task_values.Jobs()
         self.secrets = SecretsUtility()
 
 

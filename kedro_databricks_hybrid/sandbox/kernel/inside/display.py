@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from kedro_databricks_hybrid.sandbox.kernel.access import TABLE
+from ..access import TABLE
 
 MAX_ROWS = 10_000
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+import site
 import subprocess
 import sys
+import sysconfig
 from typing import TYPE_CHECKING, Any, cast
 
-from kedro_databricks_hybrid.sandbox.kernel.inside import notebook_run
+from . import notebook_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +68,7 @@ def _pip(line: str) -> None:
     arguments = shlex.split(line)
     _stream([sys.executable, "-m", "pip", *arguments], shown=f"pip {line}")
     if arguments[:1] in (["install"], ["uninstall"]):
+        site.addsitedir(sysconfig.get_path("purelib"))  # for a package that is linked from a checkout
         print(_RESTART_NOTE)  # noqa: T201 - the cell's output
 
 
@@ -76,7 +79,7 @@ def _shell(line: str, cell: str) -> None:
 
 def _restart(line: str) -> None:
     """Restart the Python process."""
-    from kedro_databricks_hybrid.sandbox.kernel.inside.dbutils import Library
+    from .dbutils import Library
 
     del line
     Library().restartPython()
@@ -90,7 +93,7 @@ def _files(shell: InteractiveShell, command: str) -> object:
 
 def _sql(shell: InteractiveShell, cell: str) -> None:
     """Run statements of SQL, and show the rows of the last one, which is then `_sqldf`."""
-    from kedro_databricks_hybrid.sandbox.kernel.inside.display import display
+    from .display import display
 
     rows = None
     for statement in statements(cell):

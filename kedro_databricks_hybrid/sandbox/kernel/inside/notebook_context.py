@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from kedro_databricks_hybrid.sandbox.kernel.access import ACCESS_FILE, NOTEBOOK_HEADER
+from ..access import ACCESS_FILE, NOTEBOOK_HEADER
 
 _SECONDS = 30
 _notebook_path: list[str] = []

@@ -9,11 +9,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.kernel.inside.notebook_context import RefusedError, call_api, get_context
-from kedro_databricks_hybrid.sandbox.workspace import notebook_files
+from ...workspace import notebook_files
+from .notebook_context import RefusedError, call_api, get_context
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+GIT_SOURCES = "/Workspace/Repos/.internal/"
+"""Where the runs from Git find the files of their commits."""
 
 _JOBS = "/api/2.2/jobs/runs"
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
@@ -68,7 +71,7 @@ def absolute(path: str) -> str:
     """Return the workspace path of a notebook; a relative one starts from the calling notebook's folder."""
     if path.startswith("/"):
         return path
-    if not _folders or not _folders[-1].startswith("/Workspace/"):
+    if not _folders or not _folders[-1].startswith("/Workspace/") or _folders[-1].startswith(GIT_SOURCES):
         raise WorkflowException(
             _FAILED.format(
                 "FAILED", f"The path {path} is relative, but its caller is not a workspace notebook."

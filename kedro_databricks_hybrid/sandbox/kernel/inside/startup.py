@@ -1,17 +1,18 @@
 """The program of a context: an IPython kernel with the names of a Databricks notebook.
 
-python -m kedro_databricks_hybrid.sandbox.kernel.inside.startup -f CONNECTION_FILE
+python -m databricks_sandbox.kernel.inside.startup -f CONNECTION_FILE
 """
 
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from ipykernel.kernelapp import IPKernelApp
 from traitlets.config import Config
 
-from kedro_databricks_hybrid.sandbox.kernel.inside import (
+from . import (
     dbfs_mount,
     dbruntime,
     dbutils,
@@ -20,7 +21,7 @@ from kedro_databricks_hybrid.sandbox.kernel.inside import (
     notebook_context,
     serverless_messages,
 )
-from kedro_databricks_hybrid.sandbox.kernel.inside.display import display, display_html
+from .display import display, display_html
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -41,6 +42,7 @@ def main(arguments: list[str]) -> None:
 
 def prepare(shell: InteractiveShell) -> None:
     """Define Databricks' names in the notebook, and the modules from which other code imports them."""
+    warnings.filterwarnings("ignore", "To exit: use", UserWarning)  # IPython's hint after `sys.exit`
     sys.modules["dbruntime"] = dbruntime  # what `databricks.sdk.runtime` imports from
     sys.modules["dbruntime.sdk_credential_provider"] = dbruntime
     sys.modules["dbruntime.databricks_repl_context"] = notebook_context

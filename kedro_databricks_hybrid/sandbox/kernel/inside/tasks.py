@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from kedro_databricks_hybrid.sandbox.kernel.inside import dbutils, lazy_spark, notebook_context, notebook_run
+from . import dbutils, lazy_spark, notebook_context, notebook_run
 
 
 def open_notebook(notebook: str, folder: str, root: str, parameters: dict[str, str]) -> None:
@@ -30,7 +30,10 @@ def open_notebook(notebook: str, folder: str, root: str, parameters: dict[str, s
 
 
 def run_script(path: str, arguments: list[str]) -> None:
-    """Run a Python file in the notebook's namespace, with its arguments in `sys.argv`."""
+    """Run a Python file in the notebook's namespace, with its arguments in `sys.argv`.
+
+    On serverless compute it has no `__file__`, and any `sys.exit` is a failure.
+    """
     from IPython import get_ipython
 
     names = get_ipython().user_ns
@@ -40,13 +43,17 @@ def run_script(path: str, arguments: list[str]) -> None:
     tree = ast.parse(source, path)
     if lazy_spark.needs_spark(tree):
         lazy_spark.start()
+    code = compile(tree, path, "exec")
+    if os.environ.get("IS_SERVERLESS"):
+        exec(code, names)  # noqa: S102 - the task
+        return
     names["__file__"] = path
-    _run(lambda: exec(compile(tree, path, "exec"), names))  # noqa: S102 - the task
+    _run(lambda: exec(code, names))  # noqa: S102 - the task
 
 
 def run_entry_point(package: str, name: str, arguments: list[str]) -> None:
     """Call an entry point of an installed package, or the function of that name in it."""
-    sys.argv = [name, *arguments]
+    sys.argv = [package, *arguments]
     points = [point for point in metadata.distribution(package).entry_points if point.name == name]
     if points:
         _run(points[0].load())
