@@ -44,7 +44,8 @@ test-connect: $(CONNECT)/.ready
 	SANDBOX_PYTHON=$(abspath $(BIN)/python) $(CONNECT)/bin/python -m pytest tests/connect \
 		$(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
 
-# Random users with injected faults; compares the result with the history after each step. SEED repeats the steps.
+# Random users with faults, attacks and accidents; compares the result with the history after each step. SEED repeats
+# the steps.
 soak: $(READY)
 	$(BIN)/python -m tests.soak --minutes=$(MINUTES) $(if $(SEED),--seed=$(SEED))
 

@@ -19,6 +19,7 @@ from fsspec import AbstractFileSystem
 from kedro_databricks_hybrid.databricks import volume_paths
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import BinaryIO
 
     from kedro_databricks_hybrid.databricks.workspace import Workspace
@@ -75,6 +76,22 @@ class DatabricksFileSystem(AbstractFileSystem):  # type: ignore[misc]
         listing = tree.list(below)
         found = [self.info(path)] if listing is None else _entries(tree, listing)
         return found if detail else [each["name"] for each in found]
+
+    def walk(self, path: str, *arguments: Any, **options: Any) -> Iterator[tuple[str, Any, Any]]:  # noqa: ANN401
+        """Yield each folder below a path with its folders and files.
+
+        Raises:
+            TransferError: A link leads to a folder above it.
+        """
+        from kedro_databricks_hybrid.databricks.link_loops import LinkLoops
+        from kedro_databricks_hybrid.errors import TransferError
+
+        # fsspec calls this method for each folder again, with the same options.
+        loops = options.setdefault("loops", LinkLoops(self._strip_protocol(path), TransferError))
+        for folder, folders, files in super().walk(path, *arguments, **options):
+            if folders:
+                loops.enter(PurePosixPath(folder).relative_to(loops.root), [*folders, *files])
+            yield folder, folders, files
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401, ARG002
         """Describe a file or a folder.

@@ -99,8 +99,7 @@ def run(
         opened = open_project(metadata, options["env"])  # push may have asked for the data root
     if by_connect:
         connect_options = ConnectOptions(profile, clusters.SERVERLESS if serverless else cluster_name)
-        known = {each.name: options[each.name] for each in command.params if each.name in options}
-        run_by_connect(ctx, command, connect_options, known)
+        run_by_connect(ctx, command, connect_options, options)
         return
     workspace = connect(profile, warn)
     project = layout.with_data_root(opened.on(workspace))
@@ -263,7 +262,9 @@ def run_by_connect(
     connect_options: spark_connect.ConnectOptions,
     options: dict[str, Any],
 ) -> None:
-    """Run the pipeline in this process with the project's command; the hooks create the Spark session.
+    """Run the pipeline in this process with the project's command, which gets the options that it has.
+
+    The hooks create the Spark session.
 
     Raises:
         ComputeError: databricks-connect is not installed.
@@ -275,4 +276,5 @@ def run_by_connect(
             'pip install "kedro-databricks-hybrid[connect]".',
         )
     spark_connect.enable(connect_options)
-    ctx.invoke(command, **options)
+    names = {each.name for each in command.params}
+    ctx.invoke(command, **{name: value for name, value in options.items() if name in names})

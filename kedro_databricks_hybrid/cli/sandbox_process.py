@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -117,11 +116,18 @@ def _has_ended(pid: int) -> bool:
 
 
 def remove_home() -> Path | None:
-    """Delete the home folder of the stopped sandbox; return it, or None if it does not exist."""
+    """Delete the home folder of the stopped sandbox; return it, or None if it does not exist.
+
+    Raises:
+        SandboxError: Something in it cannot be deleted.
+    """
     home = connection.default_home()
     if not home.exists():
         return None
-    shutil.rmtree(home)
+    if not connection.delete_home(home):
+        raise SandboxError(
+            f"Not everything in {home} could be deleted.", hint="Look there for files of other users."
+        )
     return home
 
 

@@ -90,7 +90,9 @@ _VOLUME_FILE = Object(
     {"path": str, "is_directory": bool}, {"file_size": SIZE, "last_modified": MILLISECONDS, "name": str}
 )
 _GIT_INFO = Object(optional={"id": int, "path": str, "branch": str, "head_commit_id": str, "url": str})
-_WORKSPACE_OBJECT = Object({"path": str, "object_type": str}, {"language": str, "size": SIZE})
+_WORKSPACE_OBJECT = Object(
+    {"path": str, "object_type": str}, {"language": str, "size": SIZE, "modified_at": MILLISECONDS}
+)
 _STATUS = Object(
     {"path": str, "object_type": str, "object_id": int}, {"git_info": _GIT_INFO, "repos_export_format": str}
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,14 +12,15 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.databricks.answers import check_listing, decoded
+from kedro_databricks_hybrid.databricks.link_loops import LinkLoops
 from kedro_databricks_hybrid.databricks.workspace import translated
-from kedro_databricks_hybrid.errors import GitError
+from kedro_databricks_hybrid.errors import GitError, WorkspaceError
 from kedro_databricks_hybrid.git.repository import NO_CONFIGURATION, is_written_by_runs
 from kedro_databricks_hybrid.git.unsafe_names import Verdict, judge, shown
 from kedro_databricks_hybrid.parallel import run_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from databricks.sdk.service.workspace import ObjectInfo
 
@@ -62,13 +64,12 @@ class Edits:
 
 @dataclass(frozen=True)
 class _Object:
-    """A file, a notebook or an object of another kind, with its path in the Git folder."""
+    """A file, a notebook, a folder or an object of another kind, with its path in the Git folder."""
 
     path: str
     address: str
     kind: str
-    language: str | None
-    size: int | None
+    language: str | None = None
 
 
 def read(
@@ -101,15 +102,19 @@ def read(
         )
     with _scratch(repository, folder.sha, keep=keep) as scratch:
         tracked = scratch.tracked()
-        objects = list(_walk(workspace, folder, scratch))
-        found = _with_extensions(workspace, objects, tracked)
+        links = _CommittedLinks(workspace, folder, scratch.links())
+        objects = list(_objects(workspace, folder, scratch, links))
+        found = _with_extensions(workspace, objects, {*tracked, *links.texts})
         unreadable = tuple(each.path for each in objects if each.kind not in {"FILE", "NOTEBOOK"})
         untracked = [path for path in found if path not in tracked]
         ignored = scratch.ignored(untracked)
         wanted = {path: each for path, each in found.items() if path not in ignored}
-        contents = run_all(lambda item: _content(workspace, *item), list(wanted.items()))
+        read_all = run_all(lambda item: _content(workspace, *item), list(wanted.items()))
+        contents = dict(zip(wanted, read_all, strict=True))
         changed = {}
-        for path, content in zip(wanted, contents, strict=True):
+        for path, content in contents.items():
+            if path in links.texts and links.is_file(path, content, contents):
+                continue
             edited = (
                 scratch.edited(path, content, tracked[path], wanted[path]) if path in tracked else content
             )
@@ -164,8 +169,18 @@ class _Scratch:
 
     def tracked(self) -> dict[str, str]:
         """Return the commit's files, without links and submodules, with the ids of their blobs."""
+        return self._entries("100")
+
+    def links(self) -> dict[str, str]:
+        """Return the commit's links with their texts: where they lead."""
+        return {
+            path: self._repository.run("cat-file", "blob", blob).stdout.decode("utf-8", "surrogateescape")
+            for path, blob in self._entries("120").items()
+        }
+
+    def _entries(self, mode: str) -> dict[str, str]:
         entries = self._ask("ls-files", "--stage", "-z").split("\0")
-        split = [entry.partition("\t") for entry in entries if entry.startswith("100")]
+        split = [entry.partition("\t") for entry in entries if entry.startswith(mode)]
         return {path: entry.split()[1] for entry, _, path in split}
 
     def ignored(self, paths: Iterable[str]) -> set[str]:
@@ -222,31 +237,133 @@ def _scratch(repository: Repository, sha: str, *, keep: bool) -> Iterator[_Scrat
         yield _Scratch(repository, sha, Path(folder).resolve(), keep=keep)
 
 
-def _walk(workspace: Workspace, folder: GitFolder, scratch: _Scratch) -> Iterator[_Object]:
-    """Yield the objects of a Git folder, level by level, except in folders that git ignores."""
+class _CommittedLinks:
+    """The links of a commit. Databricks may list nothing there, what they lead to, or a file with their text.
+
+    Args:
+        workspace: The workspace of the Git folder.
+        folder: The Git folder.
+        texts: The text of each link by its path: where it leads.
+    """
+
+    def __init__(self, workspace: Workspace, folder: GitFolder, texts: dict[str, str]) -> None:
+        self._workspace = workspace
+        self._root = str(folder.path)
+        self.texts = texts
+
+    def is_file(self, path: str, content: bytes, contents: Mapping[str, bytes]) -> bool:
+        """Tell whether the file at a link's path is the link, and not a file that replaced it.
+
+        Args:
+            path: The link's path.
+            content: The content of the file.
+            contents: The contents of the files of the Git folder.
+        """
+        if content == self.texts[path].encode("utf-8", "surrogateescape"):
+            return True
+        target = self._target(path)
+        inside = posixpath.relpath(target, self._root)
+        there = contents.get(inside)
+        return content == (self._content(_Object(inside, target, "FILE")) if there is None else there)
+
+    def is_folder(self, link: _Object) -> bool:
+        """Tell whether the folder at a link's path has the files of the folder that the link leads to."""
+        loops = LinkLoops(self._root, GitError)
+        waiting = [(link.path, link.address, self._target(link.path))]
+        while waiting:
+            path, address, target = waiting.pop()
+            here, there = self._list(address, target), self._list(target, target)
+            if here is None or there is None or here.keys() != there.keys():
+                return False
+            loops.enter(PurePosixPath(path), [name for name, _ in here])
+            for name, kind in here:
+                if kind == "DIRECTORY":
+                    waiting.append((f"{path}/{name}", f"{address}/{name}", f"{target}/{name}"))
+                elif not self._is_same_file(here[name, kind], there[name, kind]):
+                    return False
+        return True
+
+    def _target(self, path: str) -> str:
+        return posixpath.normpath(posixpath.join(self._root, posixpath.dirname(path), self.texts[path]))
+
+    def _list(self, address: str, target: str) -> dict[tuple[str, str], ObjectInfo] | None:
+        """Return the objects in a folder by name and kind, without links that the target has in the commit.
+
+        Whether a link behind another link is listed depends on where both lead.
+        """
+        try:
+            entries = _list(self._workspace, address)
+        except WorkspaceError:
+            return None
+        inside = posixpath.relpath(target, self._root)
+        named = {(PurePosixPath(str(each.path)).name, _kind(each)): each for each in entries}
+        return {
+            (name, kind): each
+            for (name, kind), each in named.items()
+            if posixpath.normpath(f"{inside}/{name}") not in self.texts
+        }
+
+    def _is_same_file(self, one: ObjectInfo, other: ObjectInfo) -> bool:
+        stamps = [(each.size, each.modified_at) for each in (one, other)]
+        if stamps[0] == stamps[1] and one.modified_at is not None:
+            return True
+        contents = [self._content(_Object("", str(each.path), _kind(each))) for each in (one, other)]
+        return contents[0] is not None and contents[0] == contents[1]
+
+    def _content(self, found: _Object) -> bytes | None:
+        try:
+            return _content(self._workspace, found.path, found)
+        except WorkspaceError:
+            return None
+
+
+def _objects(
+    workspace: Workspace, folder: GitFolder, scratch: _Scratch, links: _CommittedLinks
+) -> Iterator[_Object]:
+    """Yield the objects of a Git folder, but not those behind its committed links."""
+    for each in _walk(workspace, folder, scratch, links.texts, _Object("", str(folder.path), "DIRECTORY")):
+        if each.kind != "DIRECTORY":
+            yield each
+        elif not links.is_folder(each):
+            yield from _walk(workspace, folder, scratch, (), each)
+
+
+def _walk(
+    workspace: Workspace, folder: GitFolder, scratch: _Scratch, links: Collection[str], start: _Object
+) -> Iterator[_Object]:
+    """Yield the objects below a folder, level by level, except in folders that git ignores.
+
+    Folders at the paths of links are yielded, not entered.
+    """
     root = PurePosixPath(str(folder.path).removeprefix("/Workspace"))
-    level = [str(folder.path)]
+    loops = LinkLoops(str(folder.path), GitError)
+    level = [start]
     while level:
-        below: dict[str, str] = {}
-        listings = run_all(lambda address: _list(workspace, address), level)
-        for entry in (each for listing in listings for each in listing):
-            address = str(entry.path)
-            path = str(PurePosixPath(address.removeprefix("/Workspace")).relative_to(root))
-            if path == ".git":
-                continue  # git ignores its own folder too
-            if judge(path) is Verdict.REFUSE:
-                raise GitError(
-                    f"The Git folder {folder.path} has {shown(path)}, which git would act on here.",
-                    hint="Delete or rename it on Databricks; nothing was saved or discarded.",
-                )
-            kind = _kind(entry)
-            if kind == "DIRECTORY":
-                below[f"{path}/"] = address
-            else:
+        below: dict[str, _Object] = {}
+        for above, listing in zip(
+            level, run_all(lambda each: _list(workspace, each.address), level), strict=True
+        ):
+            if any(_kind(entry) == "DIRECTORY" for entry in listing):
+                names = [PurePosixPath(str(entry.path)).name for entry in listing]
+                loops.enter(PurePosixPath(above.path), names)
+            for entry in listing:
+                address = str(entry.path)
+                path = str(PurePosixPath(address.removeprefix("/Workspace")).relative_to(root))
+                if path == ".git":
+                    continue  # git ignores its own folder too
+                if judge(path) is Verdict.REFUSE:
+                    raise GitError(
+                        f"The Git folder {folder.path} has {shown(path)}, which git would act on here.",
+                        hint="Delete or rename it on Databricks; nothing was saved or discarded.",
+                    )
                 language = entry.language.value if entry.language else None
-                yield _Object(path, address, kind, language, entry.size)
+                found = _Object(path, address, _kind(entry), language)
+                if found.kind == "DIRECTORY" and path not in links:
+                    below[f"{path}/"] = found
+                else:
+                    yield found
         ignored = scratch.ignored(below)
-        level = [address for path, address in below.items() if path not in ignored]
+        level = [each for path, each in below.items() if path not in ignored]
 
 
 def _list(workspace: Workspace, address: str) -> list[ObjectInfo]:
@@ -274,7 +391,7 @@ def _is_part_of(path: str, objects: tuple[str, ...]) -> bool:
 
 
 def _with_extensions(
-    workspace: Workspace, objects: Sequence[_Object], tracked: dict[str, str]
+    workspace: Workspace, objects: Sequence[_Object], known: Collection[str]
 ) -> dict[str, _Object]:
     """Return files and notebooks by their file's path; the workspace lists notebooks without an extension.
 
@@ -283,7 +400,7 @@ def _with_extensions(
     found = {each.path: each for each in objects if each.kind == "FILE"}
     new = []
     for each in (each for each in objects if each.kind == "NOTEBOOK"):
-        paths = [path for path in _paths_of_notebook(each) if path in tracked and path not in found]
+        paths = [path for path in _paths_of_notebook(each) if path in known and path not in found]
         if paths:
             found[paths[0]] = each
         else:

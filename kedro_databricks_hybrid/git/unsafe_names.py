@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _REPOSITORY = re.compile(r"\.(git|hg|jj|bzr)|git~[0-9]+")  # the last is a short name of `.git` on Windows
 
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+
 # Patterns of file and folder names, in lower case.
 _STARTUP = (
     # Python, its debugger, pytest, Jupyter
@@ -51,11 +53,12 @@ def judge(path: PurePosixPath | str) -> Verdict:
 
     Names are compared as NTFS and macOS do: ignoring case, dots, spaces or a stream's name
     (`.git::$INDEX_ALLOCATION`) at the end, and invisible code points; a backslash counts as a slash. A name
-    that is empty after that, such as `..`, is refused.
+    that is empty after that, such as `..`, is refused, and so is what is no Unicode.
     """
     text = str(path)
     names = [_plain(name) for name in re.split(r"[/\\]", text)]
-    if "" in names or "\0" in text or any(map(_REPOSITORY.fullmatch, names)):
+    is_text = "\0" not in text and not _SURROGATES.search(text)
+    if "" in names or not is_text or any(map(_REPOSITORY.fullmatch, names)):
         return Verdict.REFUSE
     return Verdict.ASK if any(map(_IS_STARTUP.match, names)) else Verdict.TAKE
 

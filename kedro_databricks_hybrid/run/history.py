@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.databricks.answers import SECONDS, Object
@@ -15,8 +16,6 @@ from kedro_databricks_hybrid.run.job import JobWork
 from kedro_databricks_hybrid.run.log import END, END_FILE, RUN_FILE, RUNS_FOLDER, parse
 
 if TYPE_CHECKING:
-    from pathlib import PurePosixPath
-
     from kedro_databricks_hybrid.databricks.answers import Shape
     from kedro_databricks_hybrid.databricks.workspace import Workspace
     from kedro_databricks_hybrid.run.follow import Work
@@ -80,8 +79,8 @@ def find(tree: RemoteTree, run_id: str | None, user: str) -> PastRun:
             if own:
                 return own[0]
         raise NotFoundError(f"You have no run with a log in {tree.root}.", hint="Run `kedro databricks run`.")
-    found = read(tree, run_id)
-    if not found.info:
+    found = read(tree, run_id) if PurePosixPath(run_id).name == run_id else None
+    if found is None or not found.info:
         raise NotFoundError(
             f"There is no run {run_id!r} in {tree.root}.", hint="`kedro databricks runs` lists them."
         )

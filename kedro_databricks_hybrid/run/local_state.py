@@ -63,7 +63,12 @@ class ContextStore:
             self._file(key).unlink(missing_ok=True)
 
     def _file(self, key: str) -> Path:
-        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+        return self._folder / _file_name(key)
+
+
+def _file_name(key: str) -> str:
+    """Return a name that every disk takes for a key that may come from elsewhere."""
+    return f"{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.json"
 
 
 def state_folder() -> Path:
@@ -96,7 +101,7 @@ class Bookmark:
     """
 
     def __init__(self, run_id: str) -> None:
-        self._path = state_folder() / "shown" / f"{run_id}.json"
+        self._path = state_folder() / "shown" / _file_name(run_id)
 
     def read(self) -> LogPosition | None:
         """Return the stored position; None if the log was never shown, or was shown to its end."""

@@ -19,6 +19,7 @@ from kedro_databricks_hybrid.sandbox import connection
 from kedro_databricks_hybrid.sandbox.app import create_app
 from kedro_databricks_hybrid.sandbox.connection import Connection
 from kedro_databricks_hybrid.sandbox.core.layout import Layout
+from kedro_databricks_hybrid.sandbox.core.server_log import log_to
 from kedro_databricks_hybrid.sandbox.core.users import DEFAULT_USER
 from kedro_databricks_hybrid.sandbox.core.workspace_kinds import KINDS
 from kedro_databricks_hybrid.sandbox.kernel import kinds
@@ -108,7 +109,7 @@ def serve(home: Path, host: str, port: int, options: WorkspaceOptions) -> None:
 
 def _serve(layout: Layout, address: str, port: int, options: WorkspaceOptions) -> None:
     connection.remove(layout.home)
-    _log_to(layout.log)
+    log_to(layout.log)
     try:
         sandbox = Sandbox(layout, user=options.user, like=options.like, kernels=options.kernels)
         app = create_app(sandbox)
@@ -178,13 +179,6 @@ def _loopback(host: str) -> str:
         msg = f"The sandbox listens on this machine only (127.0.0.1), not on {host}."
         raise StartError(msg)
     return name
-
-
-def _log_to(path: Path) -> None:
-    path.touch(mode=0o600)
-    logging.basicConfig(
-        filename=path, format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO
-    )
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

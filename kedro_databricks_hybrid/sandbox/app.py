@@ -57,6 +57,9 @@ if TYPE_CHECKING:
 __all__ = ["Sandbox", "create_app"]
 
 _LOG = logging.getLogger(__name__)
+MAX_UNAUTHENTICATED_BYTES = 64 * 1024
+"""The most bytes of the body of a request that is public; one with a signed address has its own limit."""
+
 _VERSION = re.compile(r"^/api/\d+\.\d+")
 _MOST_ADDRESSES = 1000
 _FULL_DISK_ERRORS = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -118,9 +121,33 @@ def create_app(sandbox: Sandbox) -> Starlette:
     app.router.redirect_slashes = False
     app.state.connect = connect
     actions = {"terminate-cluster": sandbox.clusters.lose_instances, "evict-contexts": contexts.evict}
+    app.add_middleware(BodyLimit)
     app.add_middleware(FaultsGate, faults=sandbox.faults, actions=actions)
     app.add_middleware(Gate, sandbox=sandbox)
     return app
+
+
+class BodyLimit:
+    """Limits the bodies of requests that nobody has authenticated yet, before they are kept anywhere."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; reading more of its body than allowed is an error 413."""
+        left = MAX_UNAUTHENTICATED_BYTES
+
+        async def limited_receive() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                text = f"The request body is larger than {MAX_UNAUTHENTICATED_BYTES} bytes"
+                raise ApiError(413, "BAD_REQUEST", text)
+            return message
+
+        is_open = "user" not in scope.get("state", {}) and not scope.get("path", "").startswith(STORAGE_PATH)
+        await self._app(scope, limited_receive if is_open and scope["type"] == "http" else receive, send)
 
 
 class Gate:

@@ -16,6 +16,7 @@ import platformdirs
 
 from kedro_databricks_hybrid.sandbox.core import lock
 from kedro_databricks_hybrid.sandbox.core.atomic import write_atomically
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.core.lock import FileLock
@@ -95,6 +96,12 @@ def write(connection: Connection) -> None:
 def remove(home: Path) -> None:
     """Remove the connection file."""
     (home / CONNECTION_FILE).unlink(missing_ok=True)
+
+
+def delete_home(home: Path) -> bool:
+    """Delete a home in which no server runs; return whether all of it could be deleted."""
+    remove_tree(home)
+    return not home.exists()
 
 
 def acquire_home(home: Path) -> FileLock | None:

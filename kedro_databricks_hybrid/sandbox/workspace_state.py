@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Generic, TypeVar
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+
+from pydantic import Field
 
 from kedro_databricks_hybrid.sandbox.clusters.model import Clusters
-from kedro_databricks_hybrid.sandbox.core import read_only
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
-from kedro_databricks_hybrid.sandbox.core.store import Store
+from kedro_databricks_hybrid.sandbox.core.store import Store, stored
 from kedro_databricks_hybrid.sandbox.core.users import DEFAULT_USER, Access, Users
 from kedro_databricks_hybrid.sandbox.core.workspace_kinds import DEFAULT_KIND, KINDS, UPLOADS, Kind
 from kedro_databricks_hybrid.sandbox.faults.rules import Faults
@@ -22,6 +25,8 @@ from kedro_databricks_hybrid.sandbox.unity_catalog.model import UnityCatalog
 from kedro_databricks_hybrid.sandbox.workspace.model import Tree
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kedro_databricks_hybrid.sandbox.core.layout import Layout
     from kedro_databricks_hybrid.sandbox.core.users import User
 
@@ -29,22 +34,36 @@ _DOCUMENT = "workspace"
 Value = TypeVar("Value")
 
 
+def _one_of(names: Iterable[str]) -> Any:  # noqa: ANN401 - a part of an annotation
+    return Field(pattern=f"^({'|'.join(names)})$")
+
+
+@stored
+@dataclass
+class _Settings:
+    """What is saved of the workspace itself; a new one has no id yet."""
+
+    org_id: Annotated[str, Field(pattern="^[0-9]*$")] = ""
+    like: Annotated[str, _one_of(KINDS)] = DEFAULT_KIND
+    public_dbfs_root: bool = True
+    task_environments: bool = True
+    uploads: Annotated[str, _one_of(UPLOADS)] = UPLOADS[0]
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+
+
 class _Kept(Generic[Value]):
     """A value of the workspace that is the same after a restart."""
-
-    def __init__(self, default: Value) -> None:
-        self._default = default
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
     def __get__(self, sandbox: Sandbox, owner: type) -> Value:
-        value: Value = sandbox.document.get(self._name, self._default)
+        value: Value = getattr(sandbox.settings, self._name)
         return value
 
     def __set__(self, sandbox: Sandbox, value: Value) -> None:
-        sandbox.document[self._name] = value
-        sandbox.store.save_now(_DOCUMENT, sandbox.document)
+        setattr(sandbox.settings, self._name, value)
+        sandbox.store.save_now(_DOCUMENT, asdict(sandbox.settings))
 
 
 class Sandbox:
@@ -65,10 +84,10 @@ class Sandbox:
         port: The port of the last start, 0 if there was none.
     """
 
-    public_dbfs_root = _Kept(default=True)
-    task_environments = _Kept(default=True)
-    uploads = _Kept(UPLOADS[0])
-    port = _Kept(0)
+    public_dbfs_root = _Kept[bool]()
+    task_environments = _Kept[bool]()
+    uploads = _Kept[str]()
+    port = _Kept[int]()
 
     def __init__(
         self,
@@ -91,9 +110,9 @@ class Sandbox:
         self.user = self.users.add(user)
         self.tokens = Tokens(self.store)
         self.access_tokens = AccessTokens()
-        self.document = self.store.load(_DOCUMENT)
-        if "org_id" not in self.document:
-            self.document = {"org_id": str(new_id(16))}
+        self.settings = self.store.load(_DOCUMENT, _Settings)
+        if not self.settings.org_id:
+            self.settings.org_id = str(new_id(16))
             self._become(KINDS[like or DEFAULT_KIND])
         self.faults = Faults()
         self.access = Access(self.users)
@@ -159,7 +178,7 @@ class Sandbox:
     @property
     def org_id(self) -> str:
         """The workspace id, made at the first start."""
-        return str(self.document["org_id"])
+        return self.settings.org_id
 
     @property
     def metastore_id(self) -> str:
@@ -177,7 +196,7 @@ class Sandbox:
 
         A new kind changes the DBFS root and the clusters and adds its first catalog; nothing is deleted.
         """
-        return str(self.document.get("like", DEFAULT_KIND))
+        return self.settings.like
 
     @like.setter
     def like(self, name: str) -> None:
@@ -189,14 +208,14 @@ class Sandbox:
             self.unity_catalog.provide(kind.objects, self.user.name)
 
     def _become(self, kind: Kind) -> None:
-        self.document |= {"like": kind.name, "public_dbfs_root": kind.dbfs_root}
-        self.store.save_now(_DOCUMENT, self.document)
+        self.settings.like = kind.name
+        self.public_dbfs_root = kind.dbfs_root
 
 
 def _empty(layout: Layout) -> None:
     """Delete uploads and clones that an earlier server did not finish."""
     for leftover in layout.scratch.iterdir():
         if leftover.is_dir() and not leftover.is_symlink():
-            read_only.remove(leftover)
+            remove_tree(leftover)
         else:
             leftover.unlink(missing_ok=True)

@@ -43,6 +43,12 @@ _DRAFT = re.compile(rf"\.[0-9a-f]{{8}}\.[0-9a-f]{{8}}{re.escape(PART_SUFFIX)}")
 Found = dict[PurePosixPath, os.stat_result]
 """Local files by their path relative to the data folder."""
 _DIGESTS_FILE = "digests.json"
+_MOST_LINKS = 10_000
+"""How many links to folders one walk follows: a few folders with links to each other look like very many."""
+
+_DEEPEST = 200
+"""How many folders in each other a walk enters; the sandbox refuses deeper paths, too."""
+
 _TOO_FRESH_NS = 2_000_000_000
 """A file that was modified within this time before it was read may change again with the same time stamp."""
 
@@ -55,7 +61,8 @@ def find_files(data: Path, chosen: Iterable[Path] | None = None) -> Found:
         chosen: Files and folders to restrict to, which need not exist; None means all.
 
     Raises:
-        TransferError: A path leads out of the data folder, by `..` or by a link, or a folder cannot be read.
+        TransferError: A path leads out of the data folder, by `..` or by a link; a link leads to a folder
+            above it; a folder cannot be read.
     """
     found: Found = {}
     real_data = Path(os.path.realpath(data))
@@ -69,7 +76,8 @@ def find_files(data: Path, chosen: Iterable[Path] | None = None) -> Found:
         try:
             if start.is_dir():
                 below = PurePosixPath(inside(data, start).as_posix())
-                walked = _files_below(str(start), "" if below == PurePosixPath() else f"{below}/", real_data)
+                prefix = "" if below == PurePosixPath() else f"{below}/"
+                walked = _Walk(real_data).files_below(str(start), prefix)
             else:
                 walked = iter([(inside(data, start).as_posix(), str(start), start.stat())])
             for name, path, status in walked:
@@ -194,21 +202,54 @@ def named(data: Path, names: Collection[str]) -> list[Path]:
     return paths
 
 
-def _files_below(folder: str, name: str, real_data: Path) -> Iterator[tuple[str, str, os.stat_result]]:
-    """Yield each file's path relative to the data folder, its path and its status; strings, for speed."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_symlink():
-                target = Path(os.path.realpath(entry.path))
-                if not target.is_relative_to(real_data):
-                    raise _link_out(name + entry.name, target)
-                if entry.is_dir() and Path(os.path.realpath(folder)).is_relative_to(target):
-                    continue  # a link to a folder above: its files are listed already
-            if entry.is_dir():
-                if entry.name != STATE_FOLDER and not is_draft(entry.name):
-                    yield from _files_below(entry.path, f"{name}{entry.name}/", real_data)
-            elif entry.is_file():
-                yield name + entry.name, entry.path, entry.stat()
+class _Walk:
+    """A walk through folders of the data folder, which follows links inside it."""
+
+    def __init__(self, real_data: Path) -> None:
+        self._real_data = real_data
+        self._links = 0
+
+    def files_below(
+        self, folder: str, name: str, through: tuple[str, ...] = ()
+    ) -> Iterator[tuple[str, str, os.stat_result]]:
+        """Yield each file's path relative to the data folder, its path and its status; strings, for speed.
+
+        Args:
+            folder: The folder.
+            name: Its path relative to the data folder, with a slash at the end.
+            through: The real paths of the folders whose links were followed to get here.
+        """
+        if name.count("/") > _DEEPEST:
+            raise TransferError(
+                f"{name[:100]}... has more than {_DEEPEST} folders in each other.",
+                hint="Delete them, or move them up.",
+            )
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                left = through
+                if entry.is_symlink():
+                    target = Path(os.path.realpath(entry.path))
+                    if not target.is_relative_to(self._real_data):
+                        raise _link_out(name + entry.name, target)
+                    if entry.is_dir():
+                        left = (*through, os.path.realpath(folder))
+                        self._follow(name + entry.name, target, left)
+                if entry.is_dir():
+                    if entry.name != STATE_FOLDER and not is_draft(entry.name):
+                        yield from self.files_below(entry.path, f"{name}{entry.name}/", left)
+                elif entry.is_file():
+                    yield name + entry.name, entry.path, entry.stat()
+
+    def _follow(self, name: str, target: Path, through: tuple[str, ...]) -> None:
+        """Refuse a link to a folder above it, and very many links."""
+        self._links += 1
+        if self._links > _MOST_LINKS:
+            raise TransferError(
+                f"The data folder has more than {_MOST_LINKS} folders behind links, for example {name}.",
+                hint="Remove links to folders that have links to folders themselves.",
+            )
+        if any(Path(each).is_relative_to(target) for each in through):
+            raise TransferError(f"{name} is a link to a folder above it ({target}).", hint="Remove the link.")
 
 
 def _link_out(name: str, target: Path) -> TransferError:

@@ -87,7 +87,7 @@ class ManifestCache:
 
     def read(self, tree: RemoteTree, path: PurePosixPath) -> Entries:
         """Return the entries of a manifest file, from its local copy if that is complete."""
-        copy = local.state_path(self._data, self._name) / path.name
+        copy = local.state_path(self._data, self._name) / _copy_name(path)
         try:
             entries = from_bytes(copy.read_bytes())
         except OSError:
@@ -103,14 +103,20 @@ class ManifestCache:
     def store(self, path: PurePosixPath, content: bytes) -> None:
         """Store a copy of a manifest file."""
         if self._data.is_dir():
-            local.write_state(self._data, f"{self._name}/{path.name}", content)
+            local.write_state(self._data, f"{self._name}/{_copy_name(path)}", content)
 
     def keep_only(self, paths: Collection[PurePosixPath]) -> None:
         """Remove the copies of all other manifest files."""
-        names = {path.name for path in paths}
+        names = set(map(_copy_name, paths))
         for copy in local.state_path(self._data, self._name).glob("*"):
             if copy.name not in names:
                 copy.unlink(missing_ok=True)
+
+
+def _copy_name(path: PurePosixPath) -> str:
+    """Return a name that every disk takes for the copy of a manifest file, which anyone may have named."""
+    digest = hashlib.sha256(path.name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{digest[:32]}{_SUFFIX}"
 
 
 class Manifest:

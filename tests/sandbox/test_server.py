@@ -213,14 +213,17 @@ def test_the_home_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_everything_is_its_owners_alone(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:
-    """Other users cannot read any file or folder, also not uploads."""
+    """Other users cannot read any file or folder, also not uploads; a long path is cut in the log."""
     found = wait_until_ready(serve(), home)
     headers = {"Authorization": f"Bearer {found.token}"}
     with httpx.Client(base_url=found.host, headers=headers) as client:
+        assert client.get("/" + "x" * 50_000).status_code == 404
         client.put("/api/2.0/fs/files/Volumes/main/default/data/a/b", content=b"x")
         client.post("/api/2.0/dbfs/put", json={"path": "/a/b", "contents": "eA=="})
     open_to_others = [path for path in [home, *home.rglob("*")] if path.lstat().st_mode & 0o077]
     assert open_to_others == []
+    (line,) = [each for each in (home / "server.log").read_text().splitlines() if "/xxxx" in each]
+    assert 1000 < len(line) < 1100
 
 
 def test_a_home_that_cannot_be_used(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import shutil
 import signal
@@ -16,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import HybridError
-from tests.soak import failures, oracle, processes, steps
+from tests.sandbox.users_of_the_machine import ALLOWED, MAY_BIND
+from tests.soak import attacks, failures, oracle, processes, steps
 from tests.soak.campaign import Campaign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
     from tests.soak.campaign import User
@@ -61,12 +63,20 @@ CHOICES = (
     Choice(failures.killed_midway, 4),
     Choice(failures.killed_sandbox, 2, pending=False),
     Choice(failures.killed_sandbox_midway, 2),
+    Choice(attacks.hostile_workspace, 12),
+    Choice(attacks.pairs_of_names, 2),
+    Choice(attacks.links, 2),
+    Choice(attacks.shared_root, 3),
+    Choice(attacks.killed_setup, 6, pending=False),
+    Choice(attacks.read_only, 4),
+    Choice(attacks.clock_jump, 3),
 )
 
 
 def main() -> int:
     """Take steps until the time is over, a fault is found or a signal arrives; then end all processes."""
     options = _options()
+    _drop_privileges()
     for number, handler in ((signal.SIGINT, _stop), (signal.SIGTERM, _stop), (signal.SIGALRM, _time_out)):
         signal.signal(number, handler)
     scratch = Path(tempfile.mkdtemp(prefix="soak-"))
@@ -75,7 +85,8 @@ def main() -> int:
     status = 1
     try:
         campaign.open()
-        taken = _take_steps(campaign, options.seed, options.minutes * 60)
+        choices = [each for each in CHOICES if not options.only or each.step.__name__ in options.only]
+        taken = _take_steps(campaign, choices, options.seed, options.minutes * 60)
         campaign.close()
         print(f"seed {options.seed}: {sum(taken.values())} steps, no fault found: {taken}")
         status = 0
@@ -95,6 +106,12 @@ def main() -> int:
     return status
 
 
+def _drop_privileges() -> None:
+    """Start again as an ordinary user, to whom the permissions of files apply."""
+    if os.name == "posix" and os.geteuid() == 0 and MAY_BIND:
+        os.execvp(ALLOWED[0], [*ALLOWED, sys.executable, "-m", "tests.soak", *sys.argv[1:]])  # noqa: S606 - itself
+
+
 class _StoppedError(Exception):
     """A signal stops the campaign."""
 
@@ -111,7 +128,7 @@ def _time_out(number: int, frame: FrameType | None) -> None:
     raise AssertionError(f"the step did not end within {_STEP_SECONDS} s")
 
 
-def _take_steps(campaign: Campaign, seed: int, seconds: float) -> dict[str, int]:
+def _take_steps(campaign: Campaign, choices: Sequence[Choice], seed: int, seconds: float) -> dict[str, int]:
     began = time.monotonic()
     signal.alarm(_STEP_SECONDS)
     for user in campaign.users:
@@ -123,8 +140,10 @@ def _take_steps(campaign: Campaign, seed: int, seconds: float) -> dict[str, int]
         chance = random.Random(f"{seed}:{sum(taken.values())}")
         user = chance.choice(campaign.users)
         has_pending_run = user.history.pending is not None
-        fitting = [choice for choice in CHOICES if choice.pending in {None, has_pending_run}]
-        (choice,) = chance.choices(fitting, [choice.weight for choice in fitting])
+        fitting = [choice for choice in choices if choice.pending in {None, has_pending_run}]
+        # A short campaign takes steps of as many kinds as possible.
+        weights = [choice.weight / (1 + taken.get(choice.step.__name__, 0)) for choice in fitting]
+        (choice,) = chance.choices(fitting, weights)
         name = choice.step.__name__
         campaign.note(f"{time.monotonic() - began:6.1f} s  {sum(taken.values()):4}  {user.name:17} {name}")
         signal.alarm(_STEP_SECONDS)
@@ -141,6 +160,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, default=random.SystemRandom().randrange(10**6), help="selects the steps"
     )
+    parser.add_argument("--only", nargs="*", default=(), help="names of the steps to take; default: all")
     return parser.parse_args()
 
 

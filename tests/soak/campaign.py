@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kedro_databricks_hybrid.cli import sandbox, sandbox_process
@@ -58,6 +58,7 @@ code:
 compute:
   cluster: sandbox
 """
+LINKS = {"linked.py": NODES, "linked": "conf/base", "conf/up": "../conf", "nowhere": "nothing"}
 _FIRST_RAW = "a\n1\n2\n"
 
 
@@ -94,6 +95,10 @@ class User:
     def start(self, verb: str) -> Started:
         """Start a command."""
         return self.shell.start(self.command(verb))
+
+    def at(self, project: Path) -> User:
+        """Return the same user in another project."""
+        return replace(self, shell=replace(self.shell, folder=project))
 
     def edit(self, factor: int) -> None:
         """Change the code and commit."""
@@ -211,14 +216,18 @@ def _user(scratch: Path, name: str, login: str, token: str) -> User:
             "conf/base/parameters.yml": "what: go\n",
             "conf/base/databricks.yml": _SETTINGS,
             "conf/databricks/databricks.yml": "data:\n  root: dbfs:/soak/{user}\n",
+            "conf/team/databricks.yml": "data:\n  root: dbfs:/soak/team\n",
         }
     )
     # Forked commands would be children of the fork server, and count as orphans.
     shell = Shell(folder, scratch / "home", patience=180, installed=True)
+    for link, target in LINKS.items():
+        (folder / link).symlink_to(target)
     user = User(name, shell, login, token, History("", {}, _FIRST_RAW))
     shell.ok("git init -q -b main")
     shell.ok(f"git init -q --bare -b main {folder.parent / 'remote.git'}")
     shell.ok(f"git remote add origin {folder.parent / 'remote.git'}")
+    user.ok("notebook")
     shell.ok("git add .")
     user.edit(1)
     return user

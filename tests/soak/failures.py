@@ -40,7 +40,7 @@ def fault(campaign: Campaign, user: User, chance: Random) -> None:
     _some_fault(campaign, chance, verb)
     result = _perform(user, verb)
     campaign.clear_faults()
-    _judge(user, verb, result)
+    judge(user, verb, result)
 
 
 def fault_while_attached(campaign: Campaign, user: User, chance: Random) -> None:
@@ -53,7 +53,7 @@ def fault_while_attached(campaign: Campaign, user: User, chance: Random) -> None
     result = attached.finish()
     campaign.clear_faults()
     if result.status != 0:
-        _must_fail(result)
+        must_fail(result)
         user.ok("attach")
     user.history.pending_ends("completed")
 
@@ -64,7 +64,7 @@ def fault_while_cancelled(campaign: Campaign, user: User, chance: Random) -> Non
     result = user.run("cancel")
     campaign.clear_faults()
     if result.status != 0:
-        _must_fail(result)
+        must_fail(result)
         again = user.run("cancel")
         assert again.status == 0 or "has ended already: cancelled" in again.errors[0], str(again)
     user.history.pending_ends("cancelled")
@@ -76,7 +76,7 @@ def expired_token(campaign: Campaign, user: User, chance: Random) -> None:
     campaign.fault("expire-token", path="/api/*", nth=chance.randint(1, 6))
     result = _perform(user, verb)
     campaign.clear_faults()
-    _judge(user, verb, result)
+    judge(user, verb, result)
 
 
 def lost_driver(campaign: Campaign, user: User, chance: Random) -> None:
@@ -86,8 +86,8 @@ def lost_driver(campaign: Campaign, user: User, chance: Random) -> None:
     campaign.fault(chance.choice(["evict-contexts", "terminate-cluster"]))
     result = followed.finish()
     campaign.clear_faults()
-    _must_fail(result)
-    _lose_runs(campaign)
+    must_fail(result)
+    lose_runs(campaign)
 
 
 def killed_client(campaign: Campaign, user: User, chance: Random) -> None:
@@ -108,16 +108,16 @@ def killed_midway(campaign: Campaign, user: User, chance: Random) -> None:
     command.process.kill()
     result = command.finish()
     wait_for_no_orphans(campaign.scratch, campaign.running().pid)
-    _arrive(user, verb, surely=result.status == 0)
+    arrive(user, verb, surely=result.status == 0)
 
 
 def killed_sandbox(campaign: Campaign, user: User, chance: Random) -> None:
     """Kill the sandbox while a run is being followed, and start it again."""
     followed = run_that_waits(campaign, user, chance, stay=True)
     assert followed is not None
-    _restart(campaign, followed.process.pid)
-    _must_fail(followed.finish())
-    _lose_runs(campaign)
+    restart(campaign, followed.process.pid)
+    must_fail(followed.finish())
+    lose_runs(campaign)
 
 
 def killed_sandbox_midway(campaign: Campaign, user: User, chance: Random) -> None:
@@ -127,10 +127,10 @@ def killed_sandbox_midway(campaign: Campaign, user: User, chance: Random) -> Non
     seconds = chance.uniform(0.3, 3)
     campaign.note(f"  {verb}, the sandbox killed after {seconds:.2f} s")
     time.sleep(seconds)
-    _restart(campaign, command.process.pid)
+    restart(campaign, command.process.pid)
     result = command.finish()
-    _lose_runs(campaign)
-    _judge(user, verb, result)
+    lose_runs(campaign)
+    judge(user, verb, result)
 
 
 def _some_fault(campaign: Campaign, chance: Random, verb: str) -> None:
@@ -150,25 +150,27 @@ def _perform(user: User, verb: str) -> Result:
     return _start(user, verb).finish()
 
 
-def _restart(campaign: Campaign, *clients: int) -> None:
+def restart(campaign: Campaign, *clients: int) -> None:
+    """Kill the sandbox while these commands run, and start it again."""
     campaign.kill()
     wait_for_no_orphans(campaign.scratch, *clients)
     campaign.start()
 
 
-def _judge(user: User, verb: str, result: Result) -> None:
+def judge(user: User, verb: str, result: Result) -> None:
     """Check a command's exit status and message, and record what it may have done."""
     if result.status != 0:
-        _must_fail(result)
+        must_fail(result)
     if verb == "run" and result.status != 0:
         _finish_run(user)
     else:
-        _arrive(user, verb, surely=result.status == 0)
+        arrive(user, verb, surely=result.status == 0)
 
 
-def _arrive(user: User, verb: str, *, surely: bool) -> None:
+def arrive(user: User, verb: str, *, surely: bool) -> None:
+    """Record what a command has done, or may have done."""
     history = user.history
-    if verb in {"push", "pull"}:
+    if verb in {"push", "pull", "pull --save"}:
         history.code_arrives(surely=surely)
     if verb in {"push", "data push"}:
         history.data_arrives(surely=surely)
@@ -189,15 +191,16 @@ def _finish_run(user: User) -> None:
         user.ok("attach")
 
 
-def _must_fail(result: Result) -> None:
+def must_fail(result: Result) -> None:
+    """Check that a command was refused in one line."""
     assert result.status == 1, str(result)
     assert len(result.errors) == 1, str(result)
     assert "Traceback" not in result.out + result.err, str(result)
 
 
-def _lose_runs(campaign: Campaign) -> None:
+def lose_runs(campaign: Campaign) -> None:
     """Check that `attach` reports every pending run as lost and records that."""
     for user in campaign.users:
         if user.history.pending:
-            _must_fail(user.run("attach"))
+            must_fail(user.run("attach"))
             user.history.pending_ends("failed")

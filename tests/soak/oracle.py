@@ -43,9 +43,13 @@ def _check_code(user: User, host: str) -> None:
     assert commits <= user.history.code_there, _differs(user, "the Git folder's commit", commits)
     user.history.code_there = commits
     (commit,) = commits
-    for name in user.shell.ok(f"git ls-tree -r --name-only {commit}").out.split():
+    for line in user.shell.ok(f"git ls-tree -r {commit}").out.splitlines():
+        attributes, _, name = line.partition("\t")
         expected = user.shell.ok(f"git show {commit}:{name}").out
         there = user.git_folder / name
+        if attributes.startswith("120"):
+            assert str(there.readlink()) == expected, f"{user.name}: {name} is another link"
+            continue
         assert there.is_file(), f"{user.name}: {name} is missing in the Git folder"
         assert there.read_text("utf-8") == expected, f"{user.name}: {name} is not as in {commit}"
 

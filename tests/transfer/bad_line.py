@@ -62,6 +62,7 @@ class BadLine:
     Attributes:
         fault: Returns the fault of a request, before anything else is done with it.
         after: Called when the server has handled a request, before the client gets the answer.
+        rewrite: Returns the body that the client gets, from that of the server's answer; None passes it on.
         retry_after: The Retry-After header of the proxy's own answers.
         says: The body of the proxy's own answers.
         requests: All requests since the last `forget`.
@@ -73,6 +74,7 @@ class BadLine:
         self.delay = delay
         self.fault: Callable[[Request], Fault] = lambda _: None
         self.after: Callable[[Request], None] = lambda _: None
+        self.rewrite: Callable[[Request, bytes], bytes] | None = None
         self.retry_after = "1"
         self.says = b'{"error_code":"REQUEST_LIMIT_EXCEEDED","message":"Slow down."}'
         self.requests: list[Request] = []
@@ -95,6 +97,7 @@ class BadLine:
         self.requests.clear()
         self.fault = lambda _: None
         self.after = lambda _: None
+        self.rewrite = None
         self.most_at_once = 0
 
     def _accept(self) -> None:
@@ -161,10 +164,13 @@ class BadLine:
         first = server.recv(_PIECE)
         self.after(request)
         self._leave()  # before the client gets the answer and can send the next request
-        if fault in {RESET_AFTER, CUT}:
+        if fault in {RESET_AFTER, CUT} or self.rewrite:
             whole = first
             while piece := server.recv(_PIECE):
                 whole += piece
+            if fault is None and (rewrite := self.rewrite):
+                connection.sendall(_with_body(whole, lambda body: rewrite(request, body)))
+                return True
             if fault == CUT and not whole.partition(b"\r\n\r\n")[2]:
                 whole = b""
             if fault == CUT and whole:
@@ -180,6 +186,17 @@ class BadLine:
     def _leave(self) -> None:
         with self._lock:
             self._at_once -= 1
+
+
+def _with_body(answer: bytes, rewrite: Callable[[bytes], bytes]) -> bytes:
+    """Return an answer with another body; one without a length has no body to rewrite."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if line.lower() != b"connection: close"]
+    for number, line in enumerate(lines):
+        if line.lower().startswith(b"content-length:") and body:
+            body = rewrite(body)
+            lines[number] = b"content-length: %d" % len(body)
+    return b"\r\n".join([*lines, b"", body])
 
 
 def _fields(headers: list[bytes]) -> dict[str, str]:

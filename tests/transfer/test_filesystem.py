@@ -15,7 +15,10 @@ from kedro_datasets.partitions import PartitionedDataset
 from kedro_datasets.pickle import PickleDataset
 
 from kedro_databricks_hybrid import filesystem
+from kedro_databricks_hybrid.errors import TransferError
 from kedro_databricks_hybrid.filesystem import DatabricksFileSystem
+from kedro_databricks_hybrid.sandbox.dbfs import model as dbfs_model
+from kedro_databricks_hybrid.sandbox.volumes import model as volumes_model
 from kedro_databricks_hybrid.spark import connect
 from tests.transfer.conftest import DBFS, VOLUME, Site
 
@@ -102,6 +105,20 @@ def test_files_are_listed_appended_to_and_removed(site: Site, root: str) -> None
     assert not files.exists(f"{top}/a/b.txt")
     with pytest.raises(FileNotFoundError):
         files.open(f"{top}/a/b.txt", "rb")
+
+
+@ROOTS
+def test_a_link_loop_is_named(site: Site, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a workspace that lists links as what they lead to."""
+    top = site.folder(root)
+    (top / "a").mkdir(parents=True)
+    (top / "a/loop").symlink_to("..")
+    files, folder = fsspec.filesystem("dbfs"), f"{root.removeprefix('dbfs:')}/a"
+    assert files.find(folder) == []
+    for model in (dbfs_model, volumes_model):
+        monkeypatch.setattr(model, "leads_up", lambda *_: False)
+    with pytest.raises(TransferError, match=r"/a/loop/a seems to be a link to a folder above it"):
+        files.find(folder)
 
 
 def test_a_catalog_for_fsspecs_own_dbfs_keeps_working(site: Site) -> None:

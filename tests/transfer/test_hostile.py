@@ -122,7 +122,10 @@ def test_folders_that_do_not_end(site: Site, monkeypatch: pytest.MonkeyPatch) ->
 
     def within(names: list[str]) -> Callable[[dict[str, str]], object]:
         return lambda query: {
-            "files": [{"path": f"{query['path']}/{name}", "is_dir": True, "file_size": 0} for name in names]
+            "files": [
+                {"path": f"{query['path']}/{name}{len(query['path'])}", "is_dir": True, "file_size": 0}
+                for name in names
+            ]
         }
 
     answer(site, "/dbfs/list", within(["x"]))

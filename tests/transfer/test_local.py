@@ -39,6 +39,34 @@ def test_a_chosen_link_that_leaves_is_refused(data: Path, tmp_path: Path) -> Non
         local.find_files(data, [data / "out"])
 
 
+@pytest.mark.parametrize(
+    ("links", "named"),
+    [
+        ({"01_raw/loop": "."}, "01_raw/loop"),
+        ({"01_raw/deep/up": "../.."}, "01_raw/deep/up"),
+        ({"01_raw/in": "../03_primary", "03_primary/in": "../01_raw"}, "01_raw/in/in|03_primary/in/in"),
+        ({"01_raw/a": "../03_primary", "03_primary/b": "../01_raw/deep", "01_raw/deep/c": ".."}, ".*/[abc]"),
+    ],
+)
+def test_a_link_loop_is_refused(data: Path, links: dict[str, str], named: str) -> None:
+    """Also one of several links: the one at which the walk would begin again is named."""
+    for name, target in links.items():
+        (data / name).symlink_to(target)
+    with pytest.raises(TransferError, match=rf"^({named}) is a link to a folder above it .*Remove the link"):
+        local.find_files(data)
+
+
+def test_very_many_links_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of a few folders has two links to the next one: more paths than can be walked."""
+    monkeypatch.setattr(local, "_MOST_LINKS", 100)
+    for level in range(40):
+        fill(tmp_path, {f"{level:02}/file": b""})
+        for name in ("left", "right"):
+            (tmp_path / f"{level:02}" / name).symlink_to(f"../{level + 1:02}")
+    with pytest.raises(TransferError, match="more than 100 folders behind links"):
+        local.find_files(tmp_path)
+
+
 def test_a_chosen_link_to_nothing_is_an_error(data: Path) -> None:
     """A link to itself or to a missing file is named, with the system's reason."""
     (data / "loop").symlink_to(data / "loop")

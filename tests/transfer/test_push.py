@@ -233,13 +233,13 @@ def test_links_that_leave_are_refused(site: Site, data: Path, tmp_path: Path) ->
     assert not site.folder().exists()
 
 
-def test_links_inside_are_followed_and_loops_end(site: Site, data: Path) -> None:
-    """A link within the data folder is sent as a file; a link to a folder above is ignored."""
+def test_links_inside_are_followed(site: Site, data: Path) -> None:
+    """A link within the data folder is sent as a file, a link to a folder as its files."""
     (data / "01_raw" / "again.csv").symlink_to(data / "01_raw" / "a.csv")
-    (data / "01_raw" / "loop").symlink_to(data)
+    (data / "02_same").symlink_to("01_raw/deep")
     pushed(site.push(data))
     assert site.files()["01_raw/again.csv"] == b"a,b\n1,2\n"
-    assert not any("loop" in name for name in site.files())
+    assert len([name for name in site.files() if name.startswith("02_same/er/")]) == 1
 
 
 def test_paths_that_leave_are_refused(site: Site, data: Path) -> None:

@@ -7,7 +7,10 @@ from pathlib import PurePosixPath
 import pytest
 
 from kedro_databricks_hybrid.errors import TransferError, WorkspaceError
+from kedro_databricks_hybrid.sandbox.dbfs import model as dbfs_model
+from kedro_databricks_hybrid.sandbox.volumes import model as volumes_model
 from kedro_databricks_hybrid.transfer.files import BLOCK
+from kedro_databricks_hybrid.transfer.trees.protocol import walk
 from tests.transfer.bad_line import RESET_AFTER, Fault, Request
 from tests.transfer.conftest import DBFS, VOLUME, Site, fill, tree_of
 
@@ -37,6 +40,25 @@ def test_content_of_another_size_than_listed_is_an_error(site: Site, root: str) 
     for size in (2, 6):
         with pytest.raises(TransferError, match=rf"has 4 bytes, but is listed with {size}\..*try again"):
             list(site.tree(root).chunks(NAME, size))
+
+
+@ROOTS
+@pytest.mark.parametrize("links", [{"loop": "."}, {"a/in": "../b", "b/in": "../a"}, {"1": ".", "2": "."}])
+def test_a_link_loop_is_named(
+    site: Site, root: str, links: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a workspace that lists links as what they lead to; folders that look alike are none."""
+    folder = fill(site.folder(root), {"a/x": b"", "b/y": b"", "c/c/c/c/z": b""})
+    tree = site.tree(root)
+    assert len(walk(tree, PurePosixPath())) == 3
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    for model in (dbfs_model, volumes_model):
+        monkeypatch.setattr(model, "leads_up", lambda *_: False)
+    with pytest.raises(
+        TransferError, match=r"(/loop|/a/in/in|/[12]|/b/in/in) seems to be a link to a folder"
+    ):
+        walk(tree, PurePosixPath())
 
 
 def test_a_root_without_permission_names_the_setting(site: Site) -> None:

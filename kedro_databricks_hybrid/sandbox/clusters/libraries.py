@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import shutil
 import subprocess
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
+from kedro_databricks_hybrid.sandbox.core.store import passing, stored
 from kedro_databricks_hybrid.sandbox.kernel.spark_defaults import DBFS
 
 if TYPE_CHECKING:
@@ -31,11 +32,12 @@ Library = dict[str, Any]
 _OUTPUT_TAIL = 2000  # characters of pip's output that are shown
 
 
+@stored
 @dataclass
 class Installation:
     """One library of a cluster, and whether it is installed."""
 
-    library: Library
+    library: Annotated[Library, passing(check)]
     status: str = "PENDING"
     message: str = ""
 
@@ -55,10 +57,7 @@ class Libraries:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
-        self._installations: dict[str, list[Installation]] = {
-            cluster: [Installation(**one) for one in saved]
-            for cluster, saved in sandbox.store.load(_DOCUMENT).items()
-        }
+        self._installations = sandbox.store.load(_DOCUMENT, dict[str, list[Installation]])
         self._work: dict[str, asyncio.Task[None]] = {}
         sandbox.clusters.on_terminate(self._forget_packages)
         sandbox.clusters.on_running(self.begin)
@@ -161,7 +160,7 @@ class Libraries:
         if self._sandbox.clusters.find(cluster_id) is None:
             del self._installations[cluster_id]
         await self._save()
-        await asyncio.to_thread(shutil.rmtree, self._folder(cluster_id), ignore_errors=True)
+        await asyncio.to_thread(remove_tree, self._folder(cluster_id))
 
     def _folder(self, cluster_id: str) -> Path:
         return self._sandbox.layout.libraries / cluster_id

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
 from kedro_databricks_hybrid.sandbox.core.runtimes import nearest_runtime, runtime_version
 from kedro_databricks_hybrid.sandbox.core.stamps import now
+from kedro_databricks_hybrid.sandbox.core.store import stored
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.core.store import Store
@@ -48,6 +49,7 @@ NOT_THE_SINGLE_USER = (
 Callback = Callable[[str], Awaitable[None]]
 
 
+@stored
 @dataclass
 class Cluster:
     """One cluster; times are milliseconds since the epoch."""
@@ -125,13 +127,11 @@ class Clusters:
         self.start_seconds = DEFAULT_START_SECONDS
         self._store = store
         self._offered = access_mode is not None
-        self._clusters: dict[str, Cluster] = {}
         self._callbacks: list[Callback] = []
         self._running_callbacks: list[Callback] = []
         self._work: dict[str, asyncio.Task[None]] = {}
-        saved = store.load(_DOCUMENT)
-        if saved:
-            self._clusters = {name: Cluster(**values) for name, values in saved.items()}
+        self._clusters = store.load(_DOCUMENT, dict[str, Cluster])
+        if self._clusters:
             self._settle()
             store.save_now(_DOCUMENT, self._as_document())
         else:

@@ -10,6 +10,7 @@ from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
 
 _MAX_NAME_BYTES = 255
 _MAX_PATH_BYTES = 3072
+_MAX_NAMES = 200
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ def segments(path: str) -> tuple[str, ...]:
         _check_name(name, path)
     if len(path.encode(errors="replace")) > _MAX_PATH_BYTES:
         raise invalid(f"Path ({_shown(path)}) is too long")
+    if len(names) > _MAX_NAMES:
+        raise invalid(f"Path ({_shown(path)}) has more than {_MAX_NAMES} names")
     return names
 
 
@@ -126,6 +129,19 @@ def resolve(root: Path, names: tuple[str, ...], *, follow: bool = True) -> Path:
     if not resolved.is_relative_to(real_root):
         raise denied(f"Path ({_shown('/' + '/'.join(names))}) leads out of the workspace")
     return resolved
+
+
+def leads_up(root: Path, names: tuple[str, ...]) -> bool:
+    """Whether the last name is a link to a folder that the path goes through, or to one above such a folder.
+
+    Listings leave these links out: a walk that follows them would not end.
+    """
+    path = root.joinpath(*names)
+    if not path.is_symlink():
+        return False
+    target = os.path.realpath(path)
+    through = (root.joinpath(*names[:length]) for length in range(len(names)))
+    return any(Path(os.path.realpath(folder)).is_relative_to(target) for folder in through)
 
 
 def _check_name(name: str, path: str) -> None:

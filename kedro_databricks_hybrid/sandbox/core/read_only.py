@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from typing import TYPE_CHECKING
 
@@ -22,10 +21,3 @@ def make_read_only(folder: Path) -> None:
             if stat.S_ISREG(mode):
                 os.chmod(file, mode & ~_WRITE)  # noqa: PTH101
         os.chmod(path, os.lstat(path).st_mode & ~_WRITE)  # noqa: PTH101
-
-
-def remove(folder: Path) -> None:
-    """Delete a folder, also one in which nothing can be changed; what cannot be deleted is left."""
-    for path, _, _ in os.walk(folder):
-        os.chmod(path, stat.S_IRWXU)  # noqa: PTH101
-    shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,8 @@
-"""State that survives a restart: small JSON documents, and tables for what grows."""
+"""State that survives a restart: small JSON documents, and tables for what grows.
+
+Each has a schema: a type for pydantic, made of dataclasses. A file that does not fit is refused when it is
+loaded, and the message names it.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,22 @@ import errno
 import json
 import sqlite3
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError, with_config
 
 from kedro_databricks_hybrid.sandbox.core.atomic import write_atomically
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
     from pathlib import Path
+
+Document = TypeVar("Document")
+
+stored = with_config(ConfigDict(extra="forbid"))
+"""The decorator of dataclasses that are stored: a saved one has no other fields than they have."""
 
 _CREATE = "CREATE TABLE IF NOT EXISTS documents (id INTEGER PRIMARY KEY, content TEXT)"
 _SAVE = "INSERT OR REPLACE INTO documents VALUES (?, ?)"
@@ -26,19 +39,18 @@ class Store:
         self._folder = folder
         self._writing = asyncio.Lock()
 
-    def load(self, name: str) -> dict[str, Any]:
-        """Return the document, empty if it was never saved.
+    def load(self, name: str, schema: type[Document]) -> Document:
+        """Return the document, an empty one if it was never saved.
 
         Raises:
             ValueError: The file is damaged.
         """
         try:
-            document: dict[str, Any] = json.loads(self._path(name).read_bytes())
+            return _read(schema, self._path(name).read_bytes())
         except FileNotFoundError:
-            return {}
+            return _read(schema, b"{}")
         except ValueError as error:
             raise _damaged(self._path(name), error) from error
-        return document
 
     def save_now(self, name: str, document: dict[str, Any]) -> None:
         """Save from code outside of the event loop."""
@@ -59,7 +71,7 @@ class Store:
         table = Table(self._folder / f"{name}.db")
         earlier = self._path(name)
         if earlier.exists():
-            table.save_now({int(key): document for key, document in self.load(name).items()})
+            table.save_now(self.load(name, dict[int, dict[str, Any]]))
             earlier.unlink()
         return table
 
@@ -82,7 +94,7 @@ class Table:
         except sqlite3.DatabaseError as error:
             raise _damaged(path, error) from error
 
-    def load(self) -> dict[int, dict[str, Any]]:
+    def load(self, schema: type[Document]) -> dict[int, Document]:
         """Return every document by its number.
 
         Raises:
@@ -91,7 +103,7 @@ class Table:
         try:
             with self._database() as database:
                 rows = database.execute("SELECT id, content FROM documents ORDER BY id").fetchall()
-            return {number: json.loads(content) for number, content in rows}
+            return {number: _read(schema, content) for number, content in rows}
         except (sqlite3.DatabaseError, ValueError) as error:
             raise _damaged(self._path, error) from error
 
@@ -133,8 +145,40 @@ class Table:
             raise
 
 
+def passing(check: Callable[[Any], object]) -> AfterValidator:
+    """Return the annotation of a field whose saved value must not be refused by a check of the API.
+
+    Args:
+        check: Raises an ApiError for an invalid value; may return the value to use in its place.
+    """
+
+    def validated(value: Any) -> Any:  # noqa: ANN401
+        try:
+            found = check(value)
+        except ApiError as error:
+            raise ValueError(error.message) from error
+        return value if found is None else found
+
+    return AfterValidator(validated)
+
+
+@cache
+def _adapter(schema: Hashable) -> TypeAdapter[Any]:
+    return TypeAdapter(cast("Any", schema))
+
+
+def _read(schema: type[Document], content: bytes | str) -> Document:
+    document: Document = _adapter(cast("Hashable", schema)).validate_json(content)
+    return document
+
+
 def _damaged(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path} is damaged: {error}. Move it away to start with empty state.")
+    reason = str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        reason = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
+    shown = reason.encode("unicode_escape").decode()[:300].rstrip(".")
+    return ValueError(f"{path} is damaged: {shown}. Move it away to start with empty state.")
 
 
 def _encode(document: dict[str, Any]) -> bytes:

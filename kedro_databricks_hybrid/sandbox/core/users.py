@@ -6,10 +6,13 @@ import hmac
 import re
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, missing
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
+from kedro_databricks_hybrid.sandbox.core.store import stored
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.core.layout import Layout
@@ -30,13 +33,24 @@ class User:
     number: int
 
 
+@stored
+@dataclass(frozen=True)
+class _Saved:
+    token: str
+    number: int
+
+
+_Name = Annotated[str, Field(pattern=f"^{_NAME.pattern}$")]
+
+
 class Users:
     """The users of the workspace; their tokens survive a restart."""
 
     def __init__(self, store: Store, layout: Layout) -> None:
         self._store = store
         self._layout = layout
-        self._users = {name: User(name, **saved) for name, saved in store.load(_DOCUMENT).items()}
+        saved = store.load(_DOCUMENT, dict[_Name, _Saved])
+        self._users = {name: User(name, each.token, each.number) for name, each in saved.items()}
 
     def add(self, name: str) -> User:
         """Return the user of that name; a new one gets a random token and home folders."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core import checksum_files
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, exists, invalid, missing
-from kedro_databricks_hybrid.sandbox.core.layout import resolve, segments
+from kedro_databricks_hybrid.sandbox.core.layout import leads_up, resolve, segments
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 MAX_READ_BYTES = 1024 * 1024
@@ -72,7 +75,9 @@ class Dbfs:
         return [child for child in found if child is not None]
 
     def _child(self, names: tuple[str, ...]) -> dict[str, Any] | None:
-        """Describe an entry; None for a link that leads out or nowhere, or an entry that was just deleted."""
+        """Describe an entry; None for a link that leads out, up or nowhere, or an entry just deleted."""
+        if leads_up(self._root, names):
+            return None
         try:
             return _describe(names, resolve(self._root, names))
         except (ApiError, FileNotFoundError):
@@ -160,16 +165,27 @@ class Dbfs:
 
 def _delete_tree(folder: Path) -> None:
     """Delete a folder, or as many of its files as one request may; the caller then repeats the request."""
-    files = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
-    some = list(itertools.islice(files, MAX_DELETED_FILES))
+    some = list(itertools.islice(_files_below(folder), MAX_DELETED_FILES))
     if len(some) < MAX_DELETED_FILES:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
         return
     for file in some:
         file.unlink(missing_ok=True)
-    if next((True for _, _, names in os.walk(folder) if names), False):
+    if next(_files_below(folder), None) is not None:
         raise ApiError(503, "PARTIAL_DELETE", PARTIAL_DELETE.format(count=len(some)))
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, without recursion, and except where paths are too long."""
+    waiting = [folder]
+    while waiting:
+        with suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+                else:
+                    yield Path(entry.path)
 
 
 def _existing(disk_path: Path, path: str) -> Path:

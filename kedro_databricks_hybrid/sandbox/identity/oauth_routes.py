@@ -9,10 +9,12 @@ from __future__ import annotations
 import base64
 import binascii
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from kedro_databricks_hybrid.sandbox.core.bodies import limited_body
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint
 from kedro_databricks_hybrid.sandbox.identity.tokens import LIFETIME_SECONDS
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 OIDC_PATH = "/oidc/"
+_MAX_BYTES = 64 * 1024
 _GRANT = "client_credentials"
 _BAD_CLIENT = "Client authentication failed"
 _BAD_GRANT = "The sandbox supports only the grant client_credentials"
@@ -35,7 +38,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
         return {"authorization_endpoint": f"{base}/authorize", "token_endpoint": f"{base}/token"}
 
     async def token(request: Request) -> Response:
-        form = await request.form()
+        form = dict(parse_qsl((await limited_body(request, _MAX_BYTES)).decode(errors="replace")))
         if form.get("grant_type") != _GRANT:
             return _refusal(400, "unsupported_grant_type", _BAD_GRANT)
         name, secret = _client(request) or (str(form.get("client_id")), str(form.get("client_secret")))

@@ -12,6 +12,7 @@ from kedro_databricks_hybrid.sandbox.core.bodies import Integer, Required
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import missing
 from kedro_databricks_hybrid.sandbox.core.stamps import now
+from kedro_databricks_hybrid.sandbox.core.store import stored
 
 if TYPE_CHECKING:
     from starlette.routing import Route
@@ -25,6 +26,7 @@ _NEVER = -1
 LIFETIME_SECONDS = 3600
 
 
+@stored
 @dataclass(frozen=True)
 class Token:
     """One personal access token; times are milliseconds since the epoch, as in the API."""
@@ -48,7 +50,7 @@ class Tokens:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._tokens = {key: Token(**saved) for key, saved in store.load(_DOCUMENT).items()}
+        self._tokens = store.load(_DOCUMENT, dict[str, Token])
 
     def of(self, owner: str) -> list[Token]:
         """Return the valid tokens of a user."""

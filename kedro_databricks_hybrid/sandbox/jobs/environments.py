@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.sandbox.clusters.libraries import as_local
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -70,7 +71,7 @@ class Environments:
         )
         for old in by_use[KEPT:]:
             if old.name not in busy:
-                shutil.rmtree(old, ignore_errors=True)
+                remove_tree(old)
 
 
 async def _completed(copy: Callable[..., None], *arguments: object) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import zoneinfo
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from kedro_databricks_hybrid.sandbox.core.bodies import Array, Body, Flag, Integer, Object, Required
+from kedro_databricks_hybrid.sandbox.core.bodies import Array, Body, Flag, Integer, Object, Required, parse
 from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
+from kedro_databricks_hybrid.sandbox.core.store import passing, stored
 from kedro_databricks_hybrid.sandbox.jobs.parameters import checked_parameters
 from kedro_databricks_hybrid.sandbox.jobs.settings import Settings
 
@@ -101,12 +103,26 @@ class JobSettings(Settings):
         return self
 
 
+def _named(settings: dict[str, Any]) -> dict[str, Any]:
+    return {**settings, "name": parse(JobSettings, settings).name or DEFAULT_NAME}
+
+
+@stored
+@dataclass
+class _Saved:
+    job_id: int
+    creator_user_name: str
+    created_time: int
+    settings: Annotated[dict[str, Any], passing(_named)]
+
+
 class Jobs:
     """Every job of the workspace."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._jobs: dict[str, Job] = store.load(_DOCUMENT)
+        saved = store.load(_DOCUMENT, dict[str, _Saved])
+        self._jobs: dict[str, Job] = {key: dict(vars(job)) for key, job in saved.items()}
 
     async def create(self, user: str, settings: dict[str, Any]) -> int:
         """Save a new job and return its id."""

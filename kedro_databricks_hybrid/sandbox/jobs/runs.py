@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
 from kedro_databricks_hybrid.sandbox.core.stamps import now
+from kedro_databricks_hybrid.sandbox.core.store import stored
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.core.store import Store
@@ -33,6 +34,7 @@ _TABLE = "runs"
 _KEPT_RUNS = 1000
 
 
+@stored
 @dataclass
 class State:
     """The state of a run or a task, which the API shows in two forms, `state` and `status`."""
@@ -82,6 +84,7 @@ TOO_MANY = State(
 )  # fmt: skip
 
 
+@stored
 @dataclass
 class TaskOutput:
     """The output of a task."""
@@ -138,6 +141,7 @@ class Log:
         return content[-MAX_OUTPUT:].decode(errors="ignore")
 
 
+@stored
 @dataclass(eq=False)
 class TaskRun:
     """One attempt at a task of a run; times are milliseconds since the epoch, 0 if not reached yet.
@@ -206,6 +210,7 @@ class TaskRun:
         return {"task_run_stats": counts}
 
 
+@stored
 @dataclass(eq=False)
 class Run:
     """One run of a job, or a one-time run.
@@ -304,10 +309,11 @@ class Runs:
 
     def __init__(self, store: Store) -> None:
         self._table = store.table(_TABLE)
-        saved = self._table.load()
-        self._runs = {run_id: _loaded(document) for run_id, document in saved.items()}
-        active = [run_id for run_id, document in saved.items() if not State(**document["state"]).is_final]
-        self._table.save_now({run_id: self._runs[run_id] for run_id in active})  # now they are interrupted
+        self._runs = self._table.load(Run)
+        active = {run_id: run for run_id, run in self._runs.items() if not run.state.is_final}
+        for run in self._runs.values():
+            _interrupt(run)
+        self._table.save_now(active)
 
     def all(self) -> list[Run]:
         """Return the runs, newest first."""
@@ -359,31 +365,14 @@ class Runs:
         await self._table.save(run.run_id, run)
 
 
-def _loaded(saved: dict[str, Any]) -> Run:
-    """Return a saved run; mark it and its tasks as interrupted if they had not ended."""
-    tasks = [_loaded_task(one) for one in saved["tasks"]]
-    earlier = [_loaded_task(one) for one in saved.get("earlier", [])]
-    state = State(**saved["state"])
-    run = Run(**{**saved, "tasks": tasks, "earlier": earlier, "state": state})
+def _interrupt(run: Run) -> None:
+    """Mark a saved run and its tasks as interrupted if they had not ended."""
     subjects: list[Run | TaskRun] = [run, *run.attempts]
     for subject in subjects:
         if not subject.state.is_final:
             subject.state, subject.end = replace(INTERRUPTED), now()
-    return run
-
-
-def _loaded_task(saved: dict[str, Any]) -> TaskRun:
-    output = TaskOutput(**saved["output"])
-    iterations = [_loaded_task(one) for one in saved.get("iterations", [])]
-    return TaskRun(
-        **{
-            **saved,
-            "iterations": iterations,
-            "state": State(**saved["state"]),
-            "output": output,
-            "ending": None,
-        }
-    )
+    for task in run.attempts:
+        task.ending = None
 
 
 def _times(subject: Run | TaskRun) -> dict[str, int]:

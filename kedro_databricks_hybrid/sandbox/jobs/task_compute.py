@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kedro_databricks_hybrid.sandbox.clusters import libraries
 from kedro_databricks_hybrid.sandbox.clusters.libraries import PipFailedError
 from kedro_databricks_hybrid.sandbox.core import read_only, runtimes
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.jobs.runs import TaskFailedError
 from kedro_databricks_hybrid.sandbox.jobs.settings import Spec
 from kedro_databricks_hybrid.sandbox.jobs.task_process import Checkout
@@ -144,7 +145,7 @@ class Compute:
             if self._sandbox.clusters.find(cluster_id) is None:
                 continue  # permanently deleted meanwhile
             await self._sandbox.clusters.terminate(cluster_id, "JOB_FINISHED")
-        await asyncio.to_thread(read_only.remove, self._scratch)
+        await asyncio.to_thread(remove_tree, self._scratch)
 
     async def _serverless(
         self, task: Task, made: NotebookEnvironment, environments: Environments

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.sandbox.core.machine_variables import machine_variables
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.kernel import kinds, namespace, runtime, spark_defaults
 from kedro_databricks_hybrid.sandbox.kernel.access import ACCESS_FILE
 from kedro_databricks_hybrid.sandbox.kernel.inside.dbfs_mount import MISSING_VARIABLE
@@ -157,7 +158,7 @@ class NotebookEnvironment:
 
     def remove(self) -> None:
         """Delete the files."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_tree(self.folder)
 
     def variables(self, user: str, runtime_version: str) -> dict[str, str]:
         """Return the environment variables of the context's processes."""

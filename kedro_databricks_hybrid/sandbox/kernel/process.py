@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import tempfile
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.kernel.runtime import MODULES
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Kernel:
         await self._manager.cleanup_resources()
         sockets = Path(self._manager.ip).parent
         if sockets != self._environment.folder:
-            await asyncio.to_thread(shutil.rmtree, sockets, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, sockets)
 
     async def become_ready(self) -> None:
         """Wait until the process answers.
@@ -247,5 +247,5 @@ def remove_left(folder: Path) -> None:
         sockets = (folder / _SOCKETS_LINK).readlink()
         in_temporary = sockets.parent == Path(tempfile.gettempdir())
         if in_temporary and sockets.name.startswith(_SOCKETS_PREFIX):  # the kernel may change the link
-            shutil.rmtree(sockets, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(sockets)
+    remove_tree(folder)

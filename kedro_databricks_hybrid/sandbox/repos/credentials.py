@@ -11,6 +11,7 @@ from kedro_databricks_hybrid.sandbox.core.bodies import Body, Flag, Integer, Req
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import invalid, missing
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
+from kedro_databricks_hybrid.sandbox.core.store import stored
 
 if TYPE_CHECKING:
     from starlette.routing import Route
@@ -35,6 +36,7 @@ PROVIDERS = (
 _BY_LOWER_CASE = {name.lower(): name for name in PROVIDERS}
 
 
+@stored
 @dataclass(frozen=True)
 class GitCredential:
     """One credential; `token` is sent to the Git remote and never shown."""
@@ -70,7 +72,7 @@ class GitCredentials:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._credentials = {int(key): GitCredential(**saved) for key, saved in store.load(_DOCUMENT).items()}
+        self._credentials = store.load(_DOCUMENT, dict[int, GitCredential])
 
     def of(self, owner: str) -> list[GitCredential]:
         """Return one user's credentials."""

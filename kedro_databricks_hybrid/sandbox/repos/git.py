@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, invalid
 from kedro_databricks_hybrid.sandbox.core.machine_variables import machine_variables
+from kedro_databricks_hybrid.sandbox.repos.local_remotes import comes_from
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.repos.credentials import GitCredential
@@ -100,18 +101,20 @@ class Git:
 
     Attributes:
         configuration: The only configuration file that git reads.
+        private: The folder that no remote may be in.
         time_limit: Seconds after which a command is killed.
     """
 
     configuration: Path
+    private: Path
     time_limit: float = TIME_LIMIT_SECONDS
 
     @classmethod
-    def below(cls, folder: Path) -> Git:
-        """Write the configuration to a folder and return a Git that uses it."""
-        configuration = folder / "gitconfig"
+    def below(cls, home: Path) -> Git:
+        """Write the configuration to the sandbox's home and return a Git that uses it."""
+        configuration = home / "git" / "gitconfig"
         configuration.write_text(_CONFIGURATION)
-        return cls(configuration)
+        return cls(configuration, home)
 
     async def __call__(
         self,
@@ -131,8 +134,12 @@ class Git:
             url: The remote.
 
         Raises:
-            GitFailedError: The command failed, or took too long.
+            GitFailedError: The command failed or took too long, or the remote is in the sandbox's home.
         """
+        directory = work_tree if work_tree is not None else self.configuration.parent
+        is_transfer = arguments[0] in {"clone", "fetch"}
+        if is_transfer and await asyncio.to_thread(comes_from, self.private, url, directory):
+            raise GitFailedError("it is one of the sandbox's own folders, or uses one")
         environment = self._environment()
         settings = {"include.path": str(self.configuration)}  # outranks the configuration of each repository
         if git_dir is not None:
@@ -151,7 +158,7 @@ class Git:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
-            cwd=work_tree if work_tree is not None else self.configuration.parent,
+            cwd=directory,
             start_new_session=True,
         )
         try:

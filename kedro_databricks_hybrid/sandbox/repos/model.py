@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from starlette.concurrency import run_in_threadpool
 
 from kedro_databricks_hybrid.sandbox.core.errors import exists, invalid, missing
-from kedro_databricks_hybrid.sandbox.core.layout import resolve
+from kedro_databricks_hybrid.sandbox.core.layout import resolve, segments
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
+from kedro_databricks_hybrid.sandbox.core.store import passing, stored
 from kedro_databricks_hybrid.sandbox.repos import git
 from kedro_databricks_hybrid.sandbox.repos.git import Git, GitFailedError
 
@@ -28,12 +29,18 @@ if TYPE_CHECKING:
 _DOCUMENT = "repos"
 
 
+def _check_names(names: tuple[str, ...]) -> None:
+    if segments("/" + "/".join(names)) != names or not names:
+        raise invalid("it is not the path of a folder")
+
+
+@stored
 @dataclass(frozen=True)
 class Repo:
     """One Git folder; `names` is its path in the workspace, without /Workspace."""
 
     repo_id: int
-    names: tuple[str, ...]
+    names: Annotated[tuple[str, ...], passing(_check_names)]
     url: str
     provider: str
     sparse: tuple[str, ...] | None = None
@@ -68,14 +75,13 @@ class Repos:
     def __init__(self, store: Store, layout: Layout) -> None:
         self._store = store
         self._layout = layout
-        self.git = Git.below(layout.git)
+        self.git = Git.below(layout.home)
         self._locks = _Locks()
-        self._repos: dict[int, Repo] = {}
-        for key, saved in store.load(_DOCUMENT).items():
-            sparse = tuple(saved["sparse"]) if saved["sparse"] is not None else None
-            repo = Repo(**{**saved, "names": tuple(saved["names"]), "sparse": sparse})
-            if self._tree(repo).is_dir() and self._history(repo).is_dir():
-                self._repos[int(key)] = repo
+        self._repos = {
+            key: repo
+            for key, repo in store.load(_DOCUMENT, dict[int, Repo]).items()
+            if self._tree(repo).is_dir() and self._history(repo).is_dir()
+        }
         self._drop_leftovers()
 
     def _drop_leftovers(self) -> None:
@@ -87,7 +93,7 @@ class Repos:
         known = {self._history(repo) for repo in self._repos.values()}
         for history in self._layout.git.glob("*.git"):
             if history not in known:
-                shutil.rmtree(history, ignore_errors=True)
+                remove_tree(history)
 
     def all(self) -> list[Repo]:
         """Return every Git folder, sorted by path."""
@@ -125,10 +131,10 @@ class Repos:
                 await run_in_threadpool(self._move_in, planned, scratch)
                 self._repos[planned.repo_id] = planned
             except BaseException:
-                shutil.rmtree(history, ignore_errors=True)
+                remove_tree(history)
                 raise
             finally:
-                await run_in_threadpool(shutil.rmtree, scratch, ignore_errors=True)
+                await run_in_threadpool(remove_tree, scratch)
         if failure is not None:
             raise failure
         return planned
@@ -193,8 +199,8 @@ class Repos:
                 await run_in_threadpool(self._tree(repo).rename, scratch)
             del self._repos[repo.repo_id]
             await self._save(self._repos)
-            await run_in_threadpool(shutil.rmtree, scratch, ignore_errors=True)
-            await run_in_threadpool(shutil.rmtree, self._history(repo), ignore_errors=True)
+            await run_in_threadpool(remove_tree, scratch)
+            await run_in_threadpool(remove_tree, self._history(repo))
         self._locks.by_key.pop(repo.repo_id, None)
 
     async def remove_below(self, names: tuple[str, ...]) -> None:

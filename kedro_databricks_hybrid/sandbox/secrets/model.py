@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, exists, invalid, missing
 from kedro_databricks_hybrid.sandbox.core.stamps import now
+from kedro_databricks_hybrid.sandbox.core.store import stored
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.core.store import Store
@@ -21,6 +22,7 @@ _NAME = re.compile(r"[\w\-.@/ ]{1,128}", re.ASCII)
 _KEY = re.compile(r"[\w\-.]{1,128}", re.ASCII)
 
 
+@stored
 @dataclass
 class Scope:
     """One scope; values are base64, times are milliseconds since the epoch."""
@@ -30,13 +32,18 @@ class Scope:
     values: dict[str, str] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse a saved scope whose secrets have no times."""
+        if self.values.keys() != self.changed.keys():
+            raise ValueError("values and changed must have the same keys")
+
 
 class Secrets:
     """The secrets of the workspace; only its owner may use a scope, unless it is shared with all users."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._scopes = {name: Scope(**saved) for name, saved in store.load(_DOCUMENT).items()}
+        self._scopes = store.load(_DOCUMENT, dict[str, Scope])
 
     def scopes(self, user: str) -> list[str]:
         """Return the names of the scopes that a user may use."""

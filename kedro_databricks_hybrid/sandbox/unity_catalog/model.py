@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-import shutil
 import uuid
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
+from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
+from kedro_databricks_hybrid.sandbox.core.layout import segments
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.core.stamps import now
+from kedro_databricks_hybrid.sandbox.core.store import passing, stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 _DOCUMENT = "unity_catalog"
 _NAME = re.compile(r"[^\s./\\\x00-\x1f\x7f]{1,255}")
 _KINDS = ("Catalog", "Schema", "Volume", "Table")
+_VOLUME = 3  # names
 _BAD_NAME = (
     'Invalid input: RPC Create{0} Field managedcatalog.{0}Info.name: name "{1}" is not a valid name. '
     "Valid names cannot contain spaces, periods, forward slashes, or control characters."
@@ -28,6 +33,28 @@ _BAD_NAME = (
 
 FullName = tuple[str, ...]
 """One name (catalog), two (schema) or three (volume), in lower case."""
+
+
+class _Object(BaseModel):
+    """A saved catalog, schema or volume; its other fields are shown as they were given."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    owner: str
+    created_at: int
+
+
+def _check_full_name(name: str) -> None:
+    names = name.split(".")
+    if len(names) > _VOLUME or not all(map(_NAME.fullmatch, names)):
+        raise invalid("it is not the full name of a catalog, schema or volume")
+
+
+@stored
+@dataclass(frozen=True)
+class _Saved:
+    objects: dict[Annotated[str, passing(_check_full_name)], _Object] | None = None
 
 
 class UnityCatalog:
@@ -47,11 +74,12 @@ class UnityCatalog:
         self._store = store
         self._root = layout.volumes
         self._metastore_id = metastore_id
-        saved = store.load(_DOCUMENT)
-        self._objects: dict[FullName, dict[str, Any]] = {
-            tuple(full_name.split(".")): details for full_name, details in saved.get("objects", {}).items()
+        saved = store.load(_DOCUMENT, _Saved)
+        self._objects = {
+            tuple(name.split(".")): each.model_dump(exclude_unset=True)
+            for name, each in (saved.objects or {}).items()
         }
-        if not saved:
+        if saved.objects is None:
             self.provide(first, owner)
 
     def provide(self, full_names: tuple[FullName, ...], owner: str) -> None:
@@ -84,7 +112,11 @@ class UnityCatalog:
         """
         self._check_free(full_name)
         self._add(full_name, owner, given)
-        await self._save()
+        try:
+            await self._save()
+        except OSError:
+            del self._objects[full_name]
+            raise
         return self.get(full_name)
 
     async def update(
@@ -113,7 +145,7 @@ class UnityCatalog:
         for name in inside:
             del self._objects[name]
         await self._save()
-        await run_in_threadpool(shutil.rmtree, self._root.joinpath(*full_name), ignore_errors=True)
+        await run_in_threadpool(remove_tree, self._root.joinpath(*full_name))
 
     def volume_root(self, full_name: FullName) -> Path:
         """Return the folder on disk of an existing volume."""
@@ -125,8 +157,9 @@ class UnityCatalog:
     def _check_free(self, full_name: FullName) -> None:
         """Refuse an invalid or taken name, and a parent that is missing."""
         kind = _KINDS[len(full_name) - 1]
-        if not _NAME.fullmatch(full_name[-1]) or full_name[-1] in {".", ".."}:
+        if not _NAME.fullmatch(full_name[-1]):
             raise invalid(_BAD_NAME.format(kind, full_name[-1][:100]))
+        segments(f"/{full_name[-1]}")
         if len(full_name) > 1:
             self.get(full_name[:-1])
         if full_name in self._objects:
@@ -146,8 +179,10 @@ class UnityCatalog:
 
     def _add(self, full_name: FullName, owner: str, given: dict[str, Any]) -> None:
         own = {"id": str(uuid.uuid4()), "owner": owner, "created_by": owner, "created_at": now()}
+        self._root.joinpath(*full_name).mkdir(
+            mode=0o700, parents=True, exist_ok=True
+        )  # or its name is refused
         self._objects[full_name] = {**given, **own}
-        self._root.joinpath(*full_name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def _describe(self, full_name: FullName) -> dict[str, Any]:
         kept = self._objects[full_name]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core import checksum_files
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
-from kedro_databricks_hybrid.sandbox.core.layout import resolve, segments
+from kedro_databricks_hybrid.sandbox.core.layout import leads_up, resolve, segments
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,9 +99,12 @@ class VolumeFiles:
     def list_folder(self, path: str, page: Page) -> tuple[list[dict[str, Any]], int]:
         """Describe one page of a folder's entries; also return how many entries the folder has."""
         volume, inside = _split(path)
+        root = self._catalog.volume_root(volume)
         children = checksum_files.visible(self.folder(path))
         found = []
         for child in page.of(children):
+            if leads_up(root, (*inside, child.name)):
+                continue
             shown = "/".join(("/Volumes", *volume, *inside, child.name))
             try:
                 disk_path = self.disk_path(shown)

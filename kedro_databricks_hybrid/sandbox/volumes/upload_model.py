@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid, missing
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,7 +137,7 @@ class Uploads:
     def drop(self, upload: Upload) -> None:
         """Abort an upload, or clean up after it."""
         self._uploads.pop(upload.token, None)
-        shutil.rmtree(upload.folder, ignore_errors=True)
+        remove_tree(upload.folder)
 
     def allow_download(self, path: str) -> str:
         """Return a key by which one file can be read without a token."""

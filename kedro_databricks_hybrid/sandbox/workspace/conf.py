@@ -24,7 +24,7 @@ class _Api:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._settings: dict[str, str] = store.load(_DOCUMENT)
+        self._settings = store.load(_DOCUMENT, dict[str, str])
 
     async def get(self, keys: Required) -> dict[str, Any]:
         return {key: self._settings.get(key) for key in keys.split(",")}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
-from kedro_databricks_hybrid.sandbox.core.layout import names_of, resolve
+from kedro_databricks_hybrid.sandbox.core.layout import leads_up, names_of, resolve
 from kedro_databricks_hybrid.sandbox.core.users import Access, no_such_path
 from kedro_databricks_hybrid.sandbox.workspace import notebook_files
 
@@ -130,9 +130,11 @@ class Tree:
         return parent
 
     def children(self, user: User, folder: Entry) -> list[Entry]:
-        """Return the objects in a folder that the user may see, sorted by name."""
+        """Return the objects in a folder that the user may see, by name; links that lead up are left out."""
         found = {}
         for name in sorted(child.name for child in folder.disk_path.iterdir()):
+            if leads_up(self._root, (*folder.names, name)):
+                continue
             with suppress(ApiError, FileNotFoundError):  # forbidden, or just deleted
                 shown = name.rsplit(".", 1)[0] if self._is_notebook(folder.disk_path / name) else name
                 entry = self.seek(user, (*folder.names, shown))

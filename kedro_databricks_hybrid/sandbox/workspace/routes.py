@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import shutil
 import zipfile
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from kedro_databricks_hybrid.sandbox.core.bodies import (
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint, endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, exists, invalid
 from kedro_databricks_hybrid.sandbox.core.layout import names_of, spelled_as
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.core.uploads import new_upload, received, save
 from kedro_databricks_hybrid.sandbox.core.users import no_such_path
 from kedro_databricks_hybrid.sandbox.workspace import notebook_files
@@ -47,6 +47,9 @@ _EXPORT_FORMATS = {"SOURCE", "JUPYTER", "AUTO"}
 _BYTES = "application/octet-stream"
 MAX_BYTES = 10 * 1024 * 1024
 MAX_FILE_BYTES = 500 * 1024 * 1024
+MAX_EXPORTED = 50_000
+"""How many objects a folder may have to be exported; links can make few folders look like very many."""
+
 _TOO_LARGE = ApiError(
     400, "MAX_NOTEBOOK_SIZE_EXCEEDED", f"The content is larger than the limit of {MAX_BYTES} bytes."
 )
@@ -103,7 +106,7 @@ class _ObjectsApi:
             raise ApiError(400, "DIRECTORY_NOT_EMPTY", f"Folder ({entry.path}) is not empty")
         if is_folder:
             await self._sandbox.repos.remove_below(entry.names)
-            await run_in_threadpool(shutil.rmtree, entry.disk_path, ignore_errors=True)
+            await run_in_threadpool(remove_tree, entry.disk_path)
         else:
             await run_in_threadpool(entry.disk_path.unlink, missing_ok=True)
 
@@ -264,11 +267,13 @@ class _ContentApi:
 
     def _zip(self, user: User, folder: Entry, *, with_files: bool) -> bytes:
         buffer = io.BytesIO()
+        seen = 0
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             waiting = [folder]
             while waiting:
                 for entry in self._tree.children(user, waiting.pop()):
-                    if entry.is_folder and not entry.disk_path.is_symlink():
+                    seen += 1
+                    if entry.is_folder:
                         waiting.append(entry)
                     elif entry.kind == "NOTEBOOK" or (with_files and entry.kind == "FILE"):
                         name, content = entry.names[-1], entry.disk_path.read_bytes()
@@ -277,7 +282,7 @@ class _ContentApi:
                             content, extension = _as_format(kind, entry, content)
                             name = f"{name}.{extension}"
                         archive.writestr("/".join((*entry.names[len(folder.names) : -1], name)), content)
-                    if buffer.tell() > MAX_BYTES:
+                    if buffer.tell() > MAX_BYTES or seen > MAX_EXPORTED:
                         raise _TOO_LARGE
         return buffer.getvalue()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from kedro_databricks_hybrid.databricks.link_loops import LinkLoops
 from kedro_databricks_hybrid.errors import TransferError
 from kedro_databricks_hybrid.git.unsafe_names import shown
 from kedro_databricks_hybrid.parallel import run_all
@@ -141,23 +142,31 @@ def walk(tree: RemoteTree, start: PurePosixPath, *, skip: PurePosixPath | None =
         skip: A folder to skip.
 
     Raises:
-        TransferError: There are more folders than any data root has.
+        TransferError: A link leads to a folder above it, or there are more folders than any data root has.
     """
     listing = tree.list(start)
     if listing is None:
         file = tree.find(start)
         return [file] if file else []
-    found = list(listing.files)
-    folders = [folder for folder in listing.folders if folder != skip]
+    loops = LinkLoops(tree.root, TransferError)
+    found: list[RemoteFile] = []
+    level: list[tuple[PurePosixPath, Listing | None]] = [(start, listing)]
     listed = 0
-    while folders:
+    while level:
+        folders: list[PurePosixPath] = []
+        for folder, each in level:
+            if each is None:
+                continue
+            if each.folders:
+                names = [file.path.name for file in each.files] + [path.name for path in each.folders]
+                loops.enter(folder, names)
+            found += each.files
+            folders += [path for path in each.folders if path != skip]
         listed += len(folders)
         if listed > _MOST_FOLDERS:
             raise TransferError(
                 f"{tree.root}/{start} has more than {_MOST_FOLDERS:,} folders.",
                 hint="Name the files to transfer.",
             )
-        listings = [each for each in run_all(tree.list, folders) if each is not None]
-        found += [file for each in listings for file in each.files]
-        folders = [folder for each in listings for folder in each.folders]
+        level = list(zip(folders, run_all(tree.list, folders), strict=True)) if folders else []
     return sorted(found, key=lambda file: file.path)

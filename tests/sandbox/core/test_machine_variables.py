@@ -38,6 +38,7 @@ def test_git_gets_them_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     """Git gets proxies and certificates, but not the user's settings for git."""
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.example.com:3128")
     monkeypatch.setenv("GIT_AUTHOR_NAME", "Somebody")
+    (tmp_path / "git").mkdir()
     printed = asyncio.run(Git.below(tmp_path)("-c", "alias.variables=!env", "variables")).splitlines()
     assert "HTTP_PROXY=http://proxy.example.com:3128" in printed
     assert not [line for line in printed if line.startswith("GIT_AUTHOR_NAME=")]

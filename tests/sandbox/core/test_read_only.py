@@ -6,6 +6,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.sandbox.core import read_only
+from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,5 +25,5 @@ def test_a_read_only_folder(tmp_path: Path) -> None:
     assert [mode & 0o222 for mode in modes] == [0, 0]
     assert modes[1] == 0o555
     assert outside.stat().st_mode == before
-    read_only.remove(folder)
+    remove_tree(folder)
     assert (folder.exists(), outside.read_text()) == (False, "kept")

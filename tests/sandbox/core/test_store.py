@@ -36,7 +36,7 @@ def test_a_document_is_saved_alone(tmp_path: Path) -> None:
     execute(tmp_path / "points.db", "UPDATE documents SET content = '{\"x\": 20}' WHERE id = 2")
     asyncio.run(table.save(1, Point(10)))
     asyncio.run(table.remove([3]))
-    assert Store(tmp_path).table("points").load() == {1: {"x": 10}, 2: {"x": 20}}
+    assert Store(tmp_path).table("points").load(Point) == {1: Point(10), 2: Point(20)}
 
 
 def test_the_last_of_two_saves_holds(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_the_last_of_two_saves_holds(tmp_path: Path) -> None:
         await asyncio.gather(*(table.save(1, Point(x)) for x in range(20)))
 
     asyncio.run(save_twice())
-    assert table.load() == {1: {"x": 19}}
+    assert table.load(Point) == {1: Point(19)}
 
 
 def test_all_documents_or_none(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_all_documents_or_none(tmp_path: Path) -> None:
     table = Store(tmp_path).table("points")
     with pytest.raises(TypeError):
         table.save_now({1: Point(1), 2: object.__new__(object)})
-    assert table.load() == {}
+    assert table.load(Point) == {}
 
 
 @pytest.mark.parametrize(("name", "content"), [("points.db", b"no database" * 100), ("points.json", b"{")])
@@ -72,7 +72,7 @@ def test_a_damaged_row_is_named(tmp_path: Path) -> None:
     table = Store(tmp_path).table("points")
     execute(tmp_path / "points.db", "INSERT INTO documents VALUES (1, '{')")
     with pytest.raises(ValueError, match=r"points\.db is damaged"):
-        table.load()
+        table.load(Point)
 
 
 def test_a_full_disk_is_an_error_of_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,4 +89,4 @@ def test_a_full_disk_is_an_error_of_the_file_system(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(sqlite3, "connect", connect_to_a_full_disk)
     with pytest.raises(OSError, match="full"):
         table.save_now({2: {"x": "x" * 100_000}})
-    assert table.load() == {1: {"x": 1}}
+    assert table.load(Point) == {1: Point(1)}

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from kedro_databricks_hybrid.sandbox.core.store import Store
 from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, State
@@ -67,7 +68,7 @@ def test_a_run_that_was_under_way(tmp_path: Path) -> None:
     """It was interrupted, at a time that a second restart does not change."""
     run = runs_before(tmp_path).find(USER, UNDER_WAY)[0]
     assert (run.state.life_cycle, run.tasks[0].state.life_cycle) == ("INTERNAL_ERROR", "INTERNAL_ERROR")
-    saved = Store(tmp_path).table("runs").load()[UNDER_WAY]
+    saved = Store(tmp_path).table("runs").load(dict[str, Any])[UNDER_WAY]
     assert (saved["state"]["message"], saved["end"]) == ("The workspace was restarted.", run.end)
     assert Runs(Store(tmp_path)).find(USER, UNDER_WAY)[0].end == run.end
 

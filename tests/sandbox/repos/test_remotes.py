@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import shutil
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -16,8 +19,10 @@ from databricks.sdk.errors import (
 )
 from databricks.sdk.errors.base import DatabricksError
 
+from kedro_databricks_hybrid.sandbox.repos.git import GitFailedError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from databricks.sdk import WorkspaceClient
@@ -147,3 +152,113 @@ def test_a_commit_that_no_disk_can_hold(workspace: WorkspaceClient, remote: Remo
     assert [(repo.path, repo.branch) for repo in workspace.repos.list()] == [(PATH, "main")]
     with pytest.raises(ResourceAlreadyExists, match=f"Repo {PATH} already exists"):
         workspace.repos.create(url=str(remote.bare), provider="gitHub", path=PATH)
+
+
+def _plain(history: Path, at: Path) -> str:
+    return str(history)
+
+
+def _link(history: Path, at: Path) -> str:
+    (at / "link.git").symlink_to(history)
+    return str(at / "link")
+
+
+def _file_url(history: Path, at: Path) -> str:
+    (at / "li nk").symlink_to(history.parent)
+    return f"file://localhost{at}/li%20nk/{history.name}"
+
+
+def _git_file(history: Path, at: Path) -> str:
+    (at / ".git").write_text(f"gitdir: {history}\n")
+    return str(at)
+
+
+def _git_file_of_a_link(history: Path, at: Path) -> str:
+    (at / "link").symlink_to(history.parent)
+    (at / ".git").write_text(f"gitdir: link/{history.name}\n")
+    return f"file://{at}"
+
+
+def _repository(at: Path, taken: Path) -> Path:
+    """Make a repository that looks like another one but has no objects."""
+    for name in ("HEAD", "config", "packed-refs", "refs"):
+        if (taken / name).is_dir():
+            shutil.copytree(taken / name, at / name)
+        else:
+            shutil.copy(taken / name, at / name)
+    return at
+
+
+def _alternates(history: Path, at: Path) -> str:
+    (_repository(at, history) / "objects/info").mkdir(parents=True)
+    (at / "objects/info/alternates").write_text(f"{history}/objects\n")
+    return str(at)
+
+
+def _linked_objects(history: Path, at: Path) -> str:
+    _repository(at, history)
+    (at / "elsewhere").mkdir()
+    for entry in (history / "objects").iterdir():
+        (at / "elsewhere" / entry.name).symlink_to(entry)
+    (at / "objects").symlink_to("elsewhere")
+    return f"file://{at}"  # git itself refuses such a path
+
+
+def _common_directory(history: Path, at: Path) -> str:
+    shutil.copy(history / "HEAD", at / "HEAD")
+    (at / "commondir").write_text(f"{history}\n")
+    return str(at)
+
+
+WAYS = [
+    _plain,
+    _link,
+    _file_url,
+    _git_file,
+    _git_file_of_a_link,
+    _alternates,
+    _linked_objects,
+    _common_directory,
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_history_of_another_user(
+    running: Running,
+    repo_id: int,
+    tmp_path: Path,
+    way: Callable[[Path, Path], str],
+) -> None:
+    """A Git folder of one user's repository cannot be made by another, nor can a job's run check it out."""
+    history = running.sandbox.layout.git / f"{repo_id}.git"
+    (tmp_path / "at").mkdir()
+    url = way(history, tmp_path / "at")
+    plain_git = ["git", "-c", "safe.directory=*", "clone", "-q", "--", url, str(tmp_path / "taken")]
+    subprocess.run(plain_git, check=True, capture_output=True)
+    assert (tmp_path / "taken/README.md").exists()
+    other = running.workspace("other@example.com")
+    theirs = "/Repos/other@example.com/project"
+    with pytest.raises(BadRequest, match="one of the sandbox's own folders, or uses one"):
+        other.repos.create(url=url, provider="gitHub", path=theirs)
+    assert list(other.workspace.list("/Repos/other@example.com")) == []
+    with pytest.raises(GitFailedError, match="own folders"):
+        asyncio.run(
+            running.sandbox.repos.git(
+                "clone", "--", f"{repo_id}.git", str(tmp_path / "x"), url=f"{repo_id}.git"
+            )
+        )
+
+
+def test_a_remote_that_becomes_the_history_of_another_user(
+    running: Running, remote: Remote, repo_id: int, tmp_path: Path
+) -> None:
+    """It is refused when it is fetched."""
+    other = running.workspace("other@example.com")
+    theirs = other.repos.create(
+        url=str(remote.bare), provider="gitHub", path="/Repos/other@example.com/project"
+    )
+    remote.bare.rename(tmp_path / "away")
+    remote.bare.symlink_to(running.sandbox.layout.git / f"{repo_id}.git")
+    assert theirs.id is not None
+    with pytest.raises(BadRequest, match="own folders"):
+        other.repos.update(theirs.id, branch="main")
