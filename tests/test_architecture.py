@@ -48,8 +48,6 @@ ACROSS = {
     ("jobs", "connect.gateway"): "tasks on serverless compute use Spark Connect",
     ("jobs", "repos.credentials"): "a job's git source names a provider",
     ("jobs", "repos.git"): "a job's git source is cloned",
-    ("jobs", "workspace.notebook_files"): "notebook tasks read notebooks",
-    ("kernel", "workspace.notebook_files"): "%run and dbutils.notebook.run read notebooks",
     ("volumes", "unity_catalog.model"): "files are in existing volumes",
     ("workspace", "repos.model"): "Git folders are objects of the workspace tree",
 }

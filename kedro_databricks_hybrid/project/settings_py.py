@@ -1,4 +1,8 @@
-"""Edit a project's settings.py, by its syntax tree, to use DatabricksConfigLoader. Pure."""
+"""Edit a project's settings.py, by its syntax tree, to use DatabricksConfigLoader. Pure.
+
+Without it, `kedro databricks init` would ask every user to edit settings.py by hand, because Kedro uses
+OmegaConfigLoader unless settings.py names another loader.
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.clusters.libraries import as_local
+from kedro_databricks_hybrid.sandbox.core import notebook_files
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError
 from kedro_databricks_hybrid.sandbox.jobs.runs import (
     FAILED,
@@ -21,7 +22,6 @@ from kedro_databricks_hybrid.sandbox.kernel.inside import task_values
 from kedro_databricks_hybrid.sandbox.kernel.process import Kernel, KernelDiedError
 from kedro_databricks_hybrid.sandbox.kernel.results import plain, restarts_python
 from kedro_databricks_hybrid.sandbox.kernel.runtime import MODULES
-from kedro_databricks_hybrid.sandbox.workspace import notebook_files
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kedro_databricks_hybrid.sandbox.core import notebook_files
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
 from kedro_databricks_hybrid.sandbox.core.layout import leads_up, names_of, resolve
 from kedro_databricks_hybrid.sandbox.core.users import Access, no_such_path
-from kedro_databricks_hybrid.sandbox.workspace import notebook_files
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from kedro_databricks_hybrid.sandbox.core import notebook_files
 from kedro_databricks_hybrid.sandbox.core.bodies import (
     Base64,
     Body,
@@ -29,7 +30,6 @@ from kedro_databricks_hybrid.sandbox.core.layout import names_of, spelled_as
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.core.uploads import new_upload, received, save
 from kedro_databricks_hybrid.sandbox.core.users import no_such_path
-from kedro_databricks_hybrid.sandbox.workspace import notebook_files
 from kedro_databricks_hybrid.sandbox.workspace.model import Entry
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...workspace import notebook_files
+from ...core import notebook_files
 from .notebook_context import RefusedError, call_api, get_context
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
-from ..core.errors import invalid
+from .errors import invalid
 
 _COMMENT = {"PYTHON": "#", "SQL": "--", "SCALA": "//", "R": "#"}
 _EXTENSION = {"PYTHON": ".py", "SQL": ".sql", "SCALA": ".scala", "R": ".r"}
