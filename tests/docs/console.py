@@ -1,4 +1,4 @@
-"""The console blocks of a page: what a reader types, what the page says it prints, and what it does print."""
+"""The console blocks of a documentation page: run their commands, and compare or replace the shown output."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _CHANGING = [
 
 @dataclass(frozen=True)
 class Step:
-    """A command with the lines below it, or a change of files that the page asks for (a diff)."""
+    """A command with the output that the page shows, or a diff that the reader applies."""
 
     kind: str
     text: str
@@ -46,7 +46,7 @@ class Step:
 
 
 def steps(page: str) -> Iterator[Step]:
-    """Yield what a page asks its reader to do, in its order."""
+    """Yield the steps of a page in order."""
     for block in _BLOCK.finditer(page):
         kind, content = block[1], block[2]
         if kind == "diff":
@@ -58,7 +58,7 @@ def steps(page: str) -> Iterator[Step]:
 
 
 def perform(step: Step, shell: Shell) -> list[str]:
-    """Do what a step says in a shell, which must succeed; return the lines it prints, its errors last."""
+    """Perform a step in a shell, which must succeed; return the printed lines, stdout before stderr."""
     words = step.text.split()
     if step.kind == "diff":
         subprocess.run(["git", "apply", "-"], cwd=shell.folder, input=step.text, text=True, check=True)
@@ -77,13 +77,13 @@ def perform(step: Step, shell: Shell) -> list[str]:
 
 
 def same(shown: tuple[str, ...] | list[str], printed: list[str]) -> bool:
-    """Tell whether lines are what a page shows, times, commits and the like apart; `...` is any lines."""
+    """Return whether lines match what a page shows, except times and commits; `...` is any lines."""
     pattern = r"\n".join(r"(?:.*)" if line == ELISION else re.escape(_normal(line)) for line in shown)
     return re.fullmatch(pattern, "\n".join(map(_normal, printed)), re.DOTALL) is not None
 
 
 def rewritten(page: str, printed: list[list[str]]) -> str:
-    """Return the page with what its commands print now, as many lines around each `...` as it has."""
+    """Return the page with new output, cut around each `...` at the same number of lines."""
     outputs = iter(printed)
 
     def renew(block: re.Match[str]) -> str:
