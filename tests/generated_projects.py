@@ -1,4 +1,4 @@
-"""Make small Kedro projects at random: pipelines, catalogs, hooks, logging and the options of a run."""
+"""Generate small random Kedro projects: pipelines, catalogs, hooks, logging and options of a run."""
 
 from __future__ import annotations
 
