@@ -159,7 +159,7 @@ def test_a_folder_of_parts_written_here_stays(site: Site, mine: Path) -> None:
 def test_a_file_or_folder_in_the_way_is_an_edit(
     site: Site, mine: Path, local: dict[str, bytes], remote: dict[str, bytes]
 ) -> None:
-    """A local run wrote a folder where the cluster wrote a file, or the reverse: it stays, or is saved."""
+    """A local file in place of a remote folder, or the reverse, counts as an edit: kept, or saved."""
     fill(site.folder(), remote)
     fill(mine, local)
     done = pulled(site.pull(mine))
@@ -376,7 +376,7 @@ def test_start_up_files_need_consent(site: Site, mine: Path) -> None:
 @pytest.mark.parametrize("root", [DBFS, VOLUME])
 @pytest.mark.parametrize("is_settled", [True, False])
 def test_times_in_whole_seconds(site: Site, data: Path, root: str, is_settled: bool) -> None:
-    """Within the second of a listing a file may change and keep its size and time: it counts as unknown."""
+    """A file may change within the second of its listing and keep size and time: it counts as unknown."""
     second = time.time() // 1 + (-1000 if is_settled else 1000)
 
     def round_times(_: Request) -> None:

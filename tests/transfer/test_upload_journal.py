@@ -1,4 +1,4 @@
-"""The journal of an upload that has not finished, and which process may have it."""
+"""The journal of an unfinished upload, and the process that may use it."""
 
 from __future__ import annotations
 
