@@ -165,7 +165,7 @@ def test_a_new_python_keeps_packages_and_drops_names(notebook: Notebook, running
 
 
 def test_leaving_the_notebook_is_success(notebook: Notebook) -> None:
-    """`dbutils.notebook.exit` ends the cell with its value alone: the SDK's dbutils parses it as JSON."""
+    """`dbutils.notebook.exit` ends the cell with only its value, which the SDK's dbutils parses as JSON."""
     code = "print('before'); dbutils.notebook.exit('{\"a\": 1}'); print('not reached')"
     assert notebook.text(code) == '{"a": 1}'
 

@@ -1,4 +1,4 @@
-"""Kernels as processes: how they start for each kind of user, and that none is left over."""
+"""Kernel processes: how they start for each kind of user, and that none is left."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a repository, to be copied."""
+    """Return a repository whose settings run programs, to be copied."""
     return repository(tmp_path_factory.mktemp("evil") / "evil")
 
 
