@@ -146,7 +146,7 @@ def test_a_volume(live: WorkspaceClient, volume_folder: str) -> None:
 
 
 def test_secrets(live: WorkspaceClient, name: str) -> None:
-    """They are put, listed without values, and deleted with their scope."""
+    """Secrets are put, listed without values, and deleted with their scope."""
     live.secrets.create_scope(name)
     try:
         with pytest.raises(ResourceAlreadyExists):
@@ -219,7 +219,7 @@ def test_a_run_that_fails(live: WorkspaceClient, folder: str) -> None:
 
 
 def test_a_git_folder(live: WorkspaceClient, folder: str, request: pytest.FixtureRequest) -> None:
-    """It is created, refused a second time, refused for a missing branch, and deleted."""
+    """A Git folder is created, refused a second time, refused for a missing branch, and deleted."""
     url = os.environ.get("SANDBOX_TESTS_GIT_URL")
     if url is None:
         remote: Remote = request.getfixturevalue("remote")

@@ -31,7 +31,7 @@ class _WithoutTls(HTTPAdapter):
 
 
 def test_fsspecs_dbfs(running: Running) -> None:
-    """fsspec's dbfs sends parameters of GET requests as JSON, and distinguishes errors by code."""
+    """Use fsspec's dbfs, which sends GET parameters as JSON and distinguishes errors by their code."""
     host, token = running.url.removeprefix("http://"), running.sandbox.user.token
     files = DatabricksFileSystem(host, token, skip_instance_cache=True)
     files.session.mount("https://", _WithoutTls())

@@ -64,7 +64,7 @@ def wait_until_ready(process: subprocess.Popen[str], home: Path) -> connection.C
 
 
 def resident_kilobytes(process: subprocess.Popen[str]) -> int:
-    """Return the memory of a process in bytes, 0 without /proc."""
+    """Return the memory of a process in kilobytes, 0 without /proc."""
     with contextlib.suppress(FileNotFoundError):  # there is no /proc everywhere
         status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
@@ -72,7 +72,7 @@ def resident_kilobytes(process: subprocess.Popen[str]) -> int:
 
 
 def answers(found: connection.Connection) -> bool:
-    """Whether the server accepts its user's token."""
+    """Return whether the server accepts its user's token."""
     answer = httpx.get(found.host + ME, headers={"Authorization": f"Bearer {found.token}"})
     return bool(answer.json()["userName"] == found.user)
 
@@ -178,7 +178,7 @@ def test_it_listens_on_this_machine_only(
 def test_a_killed_server_leaves_nothing_in_the_way(
     serve: Callable[..., subprocess.Popen[str]], home: Path
 ) -> None:
-    """Its connection file is ignored, and the next server starts."""
+    """The connection file of a killed server is ignored, and the next server starts."""
     process = serve()
     wait_until_ready(process, home)
     process.kill()

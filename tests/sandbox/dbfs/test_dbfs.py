@@ -66,7 +66,7 @@ def created(dbfs: DbfsAPI, path: str, **options: bool) -> int:
 
 
 def test_put_makes_parents_and_can_be_read(dbfs: DbfsAPI, root: Path) -> None:
-    """The file is on disk, and comes back byte for byte."""
+    """Put creates parent folders; the file is on disk and read byte for byte."""
     put(dbfs, "/root/projects/iris/a.bin", b"\x00\xff")
     assert (root / "root/projects/iris/a.bin").read_bytes() == b"\x00\xff"
     assert read(dbfs, "/root/projects/iris/a.bin") == (2, b"\x00\xff")

@@ -44,7 +44,7 @@ def test_a_remote_that_is_not_there(workspace: WorkspaceClient, tmp_path: Path, 
 def test_an_empty_remote_then_its_first_commit(
     workspace: WorkspaceClient, tmp_path: Path, remote: Remote, folder: Path
 ) -> None:
-    """Its clone has no commit; after a push the branch can be checked out."""
+    """The clone of an empty remote has no commit; after a push the branch can be checked out."""
     remote.git("init", "-q", "--bare", "--initial-branch=main", str(tmp_path / "empty.git"))
     made = workspace.repos.create(url=str(tmp_path / "empty.git"), provider="gitHub", path=PATH)
     assert (made.branch, made.head_commit_id) == ("main", None)

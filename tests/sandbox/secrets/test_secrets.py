@@ -128,7 +128,7 @@ def test_in_a_notebook(running: Running, http: httpx.Client, api: SecretsAPI) ->
 
 
 def test_a_notebook_holds_no_token_of_its_user(running: Running, http: httpx.Client) -> None:
-    """Its token has the permissions of its user, and is invalid once the context ends."""
+    """A notebook's token has its user's permissions, and is invalid once the context ends."""
     notebook = open_notebook(http)
     known = notebook.text(
         "import os\nprint(sorted(os.environ.items()))\nprint(open('/databricks/access.json').read())"

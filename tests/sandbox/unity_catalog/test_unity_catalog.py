@@ -138,7 +138,7 @@ def test_storage_locations(http: httpx.Client) -> None:
 
 
 def test_a_catalog_needs_storage_on_free_edition(start_sandbox: Callable[..., Running]) -> None:
-    """Its account has Default Storage, with which only the web page creates catalogs."""
+    """With Default Storage, as on Free Edition, only the web page can create catalogs."""
     workspace = start_sandbox(like="free-edition").workspace()
     with pytest.raises(InvalidState, match="Default Storage is enabled in your account"):
         workspace.catalogs.create("sales")

@@ -224,7 +224,7 @@ def test_the_root_of_a_volume_stays(workspace: WorkspaceClient) -> None:
 
 
 def test_a_link_that_leads_out(workspace: WorkspaceClient, volume: Path, tmp_path: Path) -> None:
-    """It is neither followed nor listed, but can be deleted."""
+    """A link that leads out is neither followed nor listed, but can be deleted."""
     (tmp_path / "secret").write_text("secret")
     (volume / "link").symlink_to(tmp_path / "secret")
     (volume / "folder").symlink_to(tmp_path)

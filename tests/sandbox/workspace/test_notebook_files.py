@@ -204,7 +204,7 @@ def test_jupyter_in_and_out(api: WorkspaceAPI) -> None:
 
 
 def test_source_out_as_jupyter(api: WorkspaceAPI) -> None:
-    """Cells are split where Databricks splits them."""
+    """Source is exported as Jupyter with the cells that Databricks splits it into."""
     put(api, f"{HOME}/note.py", SOURCE)
     answer = api.export(f"{HOME}/note", format=ExportFormat.JUPYTER)
     cells = json.loads(base64.b64decode(answer.content or ""))["cells"]

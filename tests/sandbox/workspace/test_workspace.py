@@ -122,7 +122,7 @@ def test_ten_megabytes_is_the_limit_of_an_import(api: WorkspaceAPI, size: int, f
 
 
 def test_the_sdks_upload_and_download(workspace: WorkspaceClient) -> None:
-    """They send a multipart form and ask for raw bytes."""
+    """The SDK uploads a multipart form and downloads raw bytes."""
     workspace.workspace.upload(f"{HOME}/a.bin", io.BytesIO(b"\x00\xff"), format=ImportFormat.AUTO)
     with workspace.workspace.download(f"{HOME}/a.bin") as file:
         assert file.read() == b"\x00\xff"
@@ -229,7 +229,7 @@ def test_somebody_elses_home(running: Running, api: WorkspaceAPI) -> None:
 
 
 def test_a_home_of_nobody_cannot_be_made(api: WorkspaceAPI) -> None:
-    """Only a new user creates a home."""
+    """Mkdirs cannot create a home folder; only a new user gets one."""
     with pytest.raises(NotFound):
         api.mkdirs("/Users/nobody@example.com/a")
 

@@ -70,7 +70,7 @@ def test_without_a_compiler_one_line_says_what_to_install(
 def test_the_compiler_from_pypi_is_used_if_there_is_no_other(
     nothing_compiled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its target is an old glibc, so that older systems can load the library."""
+    """Without another compiler the one from PyPI is used, for an old glibc, so older systems can load it."""
     monkeypatch.setenv("PATH", str(nothing_compiled.parent))
     package = nothing_compiled.with_name("ziglang")
     package.mkdir()
@@ -188,7 +188,7 @@ def test_folders_are_bound_in_order(tmp_path: Path) -> None:
 def test_the_compiler_from_pypi_compiles_for_every_system(
     nothing_compiled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It uses the versions that `make` pins; the library for this machine then shows a folder."""
+    """The pinned compiler builds the library for every system; this machine's then shows a folder."""
     pins = Path(__file__).resolve().parents[4] / "requirements" / "compiler.txt"
     folder = nothing_compiled.parent
     shutil.copy(_SOURCE, nothing_compiled)
