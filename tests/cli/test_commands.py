@@ -189,7 +189,7 @@ class TestDeploy:
         return pushed
 
     def test_what_would_be_created_and_updated(self, prepared: Site) -> None:
-        """The plan tells a new job from one that differs and from one that is up to date."""
+        """The plan distinguishes a new job, one that differs, and one that is up to date."""
         assert "Would create this job:" in prepared.call("deploy", "--dry-run").stderr
         assert "Created the job 'tiny-shop'" in prepared.call("deploy").output
         assert "is up to date:" in prepared.call("deploy", "--dry-run").stderr

@@ -45,7 +45,7 @@ def record_of(message: str, *args: object, **extra: object) -> logging.LogRecord
 def test_a_record_looks_as_it_does_in_a_local_run(
     record: logging.LogRecord, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It has Kedro's columns, colours and markup."""
+    """A record has Kedro's columns, colours and markup."""
     RichHandler().handle(record)
     here = capsys.readouterr().out
     (there,) = logged(tmp_path, record)

@@ -43,7 +43,7 @@ def test_a_second_push_has_nothing_to_do(site: Site) -> None:
     said = site.call("push").output
     assert "tiny.git is up to date" in said
     assert "Everything in dbfs:/root/projects/tiny/data is up to date" in said
-    # Besides, the SDK asks the host once how one logs in there.
+    # The SDK also reads the host's login configuration once.
     assert len([each for each in site.requests if " /api/" in each]) <= 6, site.requests
 
 
@@ -158,7 +158,7 @@ def test_a_protected_branch(pushed: Site) -> None:
 
 
 def test_a_pre_push_hook_that_fails(pushed: Site) -> None:
-    """Its output is shown with the next step, and Databricks keeps its commit."""
+    """A pre-push hook fails: its output is shown with the next step, and Databricks keeps its commit."""
     before = pushed.repo().head_commit_id
     hook = pushed.project / ".git" / "hooks" / "pre-push"
     hook.parent.mkdir(exist_ok=True)
@@ -199,7 +199,7 @@ def test_two_users_of_one_workspace(pushed: Site, monkeypatch: pytest.MonkeyPatc
 
 
 def test_from_a_worktree_and_a_subfolder(pushed: Site) -> None:
-    """The project may lie in a folder of its repository and in a linked worktree, also with snapshots."""
+    """Push a project in a subfolder and in a linked worktree, also as a snapshot."""
     monorepo, tree = pushed.project.parent / "mono", pushed.project.parent / "tree"
     pushed.git("init", "-q", "-b", "main", str(monorepo))
     pushed.git("init", "-q", "--bare", "-b", "main", f"{monorepo}.git")
@@ -233,7 +233,7 @@ def test_a_stale_answer_is_asked_again(pushed: Site, monkeypatch: pytest.MonkeyP
 
 
 STEPS_OF_PUSHES = (32, 24)  # the first one clones
-SEED = random.randrange(2**32)  # noqa: S311 - told when a test fails, to repeat it
+SEED = random.randrange(2**32)  # noqa: S311 - printed when a test fails, to repeat it
 
 
 def killed_at(site: Site, step: int, shims: Path) -> bool:
@@ -284,7 +284,7 @@ def killed_at(site: Site, step: int, shims: Path) -> bool:
 
 def test_killed_at_any_moment_the_next_push_arrives(site: Site, tmp_path: Path) -> None:
     """SIGKILL at random steps: no lock is left in the repository, and the next push is verified."""
-    chance, killed = random.Random(SEED), 0  # noqa: S311 - to repeat, not to surprise
+    chance, killed = random.Random(SEED), 0  # noqa: S311 - a seed, so that a failure can be repeated
     for attempt, steps in enumerate(STEPS_OF_PUSHES):
         site.write({f"src/{PACKAGE}/big.txt": os.urandom(20_000), "data/01_raw/raw.csv": f"a\n{attempt}\n"})
         step = chance.randint(1, steps)

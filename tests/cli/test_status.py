@@ -138,7 +138,7 @@ def test_results_of_a_local_run_are_in_conflict_everywhere(site: Site) -> None:
 
 
 def test_status_changes_nothing(site: Site) -> None:
-    """It sends only GET requests, and changes no ref, object or file of the project."""
+    """Status sends only GET requests, and changes no ref, object or file of the project."""
     site.call("push")
     site.write({"new.txt": "x\n"}, at=site.files)
     before = site.git("for-each-ref"), site.git("count-objects", "-v"), site.git("status", "--short")
