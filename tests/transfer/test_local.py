@@ -176,7 +176,7 @@ def test_the_hint_depends_on_the_disks_error(tmp_path: Path, cause: int, hint: s
 
 
 def test_a_full_disk_names_the_file_and_not_its_draft(tmp_path: Path) -> None:
-    """In the same words as in every other command."""
+    """A full disk is reported with the file's name, in the same words by every command."""
     draft = tmp_path / f".00000000.11111111{local.PART_SUFFIX}"
     with pytest.raises(MachineError) as caught, checks.writing(tmp_path / "a.csv"):
         raise OSError(errno.ENOSPC, "No space left on device", str(draft))
@@ -188,13 +188,13 @@ def test_a_full_disk_names_the_file_and_not_its_draft(tmp_path: Path) -> None:
     "path", ["/etc/passwd", "01/../../x", ".kedro-hybrid/x.json", "01/.00000000.11111111.kedro-part"]
 )
 def test_names_that_would_leave_the_data_folder_are_refused(path: str) -> None:
-    """Whatever names a server lists, nothing is written outside."""
+    """A remote name that leads out of the data folder, or into its state, is refused."""
     with pytest.raises(TransferError, match="cannot be pulled"):
         checks.refuse_escapes([PurePosixPath("01/fine.csv"), PurePosixPath(path)])
 
 
 def test_a_source_is_a_stream_that_can_be_rewound(tmp_path: Path) -> None:
-    """It can be rewound to its start only, and never returns less than its size."""
+    """A file to send can be rewound only to its start, and never returns less than its size."""
     file = tmp_path / "a.bin"
     file.write_bytes(b"0123456789")
     counted: list[int] = []

@@ -84,7 +84,7 @@ def test_outputs_that_exist_on_databricks_are_not_sent() -> None:
 
 
 def test_spark_folders_are_found_by_their_files() -> None:
-    """By parts, partitions by column, markers and Delta logs; other folders are not."""
+    """Spark folders are recognized by parts, partitions, markers and Delta logs; others are not."""
     names = [
         "a/part-0.parquet",
         "b/species=x/part-0.parquet",

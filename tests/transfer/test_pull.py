@@ -64,7 +64,7 @@ def test_everything_is_received_unchanged(site: Site, data: Path, mine: Path, ro
 
 @ROOTS
 def test_a_path_may_be_a_file_a_folder_or_nothing(site: Site, mine: Path, root: str) -> None:
-    """Only the given paths are downloaded."""
+    """Only the given paths are downloaded: a file, a folder; a missing path is no error."""
     fill(site.folder(root), {**SPARK, "01_raw/a.csv": b"a", "01_raw/b.csv": b"b"})
     assert pulled(site.pull(mine, root), "01_raw/a.csv", "02_intermediate/table", "03_none").files == 4
     assert tree_of(mine) == {**SPARK, "01_raw/a.csv": b"a"}
@@ -78,7 +78,7 @@ def test_a_root_that_does_not_exist_has_nothing(site: Site, mine: Path) -> None:
 
 @ROOTS
 def test_a_local_edit_stays_unless_forced(site: Site, mine: Path, root: str) -> None:
-    """Whether the remote file changed or not, the edit stays; with --force it is saved and replaced."""
+    """A local edit stays, whether the remote file changed or not; --force saves and replaces it."""
     fill(site.folder(root), {"08/a.json": b"1", "08/b.json": b"1"})
     pulled(site.pull(mine, root))
     fill(mine, {"08/a.json": b"mine"})
@@ -276,7 +276,7 @@ def test_a_lost_answer_is_requested_again(site: Site, data: Path, mine: Path, ro
 def test_a_file_that_changes_during_the_download_is_not_taken(
     site: Site, mine: Path, root: str, now: bytes
 ) -> None:
-    """Its size differs from the listing in every attempt: the error names it, and the local file stays."""
+    """A remote file keeps changing its size: the error names it, and the local file stays."""
     fill(site.folder(root), {"01/a.csv": b"before"})
     pull = site.pull(mine, root)
     plan = pull.prepare([ALL])

@@ -76,7 +76,7 @@ def test_a_file_removed_there_is_sent_again(site: Site, data: Path, root: str) -
 
 @ROOTS
 def test_a_file_changed_there_is_left_alone(site: Site, data: Path, root: str) -> None:
-    """Somebody else's newer file stays, though this clone has the older one; also if the sizes are equal."""
+    """A file that another clone changed stays, although this clone has an older one of equal size."""
     pushed(site.push(data, root))
     file = fill(site.folder(root), {"01_raw/a.csv": b"a,b\n9,9\n"}) / "01_raw/a.csv"
     os.utime(file, (file.stat().st_mtime + 1,) * 2)  # another time, of any precision
@@ -98,7 +98,7 @@ def test_a_change_on_both_sides_is_refused_with_both_sizes(site: Site, data: Pat
 
 
 def test_force_sends_mine_and_theirs_leaves_theirs(site: Site, data: Path) -> None:
-    """With either option the other files are sent."""
+    """--force sends files in conflict, --theirs leaves them; both send the other files."""
     pushed(site.push(data))
     fill(data, {"01_raw/a.csv": b"mine", "01_raw/other.csv": b"other"})
     fill(site.folder(), {"01_raw/a.csv": b"theirs!"})
