@@ -46,7 +46,7 @@ def _without_refused_kernels(config: pytest.Config, items: list[pytest.Item], ma
 def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Set an environment with an empty home, no login, no telemetry and an identity for git."""
     home = tmp_path_factory.mktemp("home")
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell's `&` has it, for every process below
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's `&` ignores it, for child processes too
         signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch, _nothing_left_running(tmp_path_factory.getbasetemp()):
         for name in list(os.environ):

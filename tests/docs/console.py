@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 TUTORIAL = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
 ELISION = "..."
-HOME = "/home/me"  # what the page calls the folder that it is performed in
+HOME = "/home/me"  # the page's name for the folder in which it is performed
 _BLOCK = re.compile(r"^```(console|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _KEDROS_FIRST_LINE = re.compile(r"^\[[^\n]*INFO +Using .*?configuration\.\s*\n", re.MULTILINE | re.DOTALL)
-# Lines of slow transfers, and of a checkout: a reader of the page has a release, which an index has.
+# Lines that a reader does not see: of slow transfers, and of a checkout in place of a release.
 _LEFT_OUT = re.compile(r"(Sending|Receiving): \d+ of |kedro-databricks-hybrid is not from a package index")
 _CHANGING = [
     (r"\b\d{8}-\d{6}-[0-9a-z]{4,8}\b", "<run>"),

@@ -25,7 +25,7 @@ _COLOURS = {
     r"\b\d+\.\d+ s\.$|accuracy of [\d.]+": "bold green",
     r"^Databricks has \w+": "green",
 }
-_LAST = "kedro databricks run"  # a command that comes again after this one is shown as it was before
+_LAST = "kedro databricks run"  # a command that is repeated after this one keeps its earlier output
 _SHOWN = {
     "run": (("kedro databricks push", 3, 0), ("kedro databricks run", 1, 13)),
     "status": (("kedro databricks status", 9, 0),),

@@ -141,7 +141,7 @@ def shared_root(campaign: Campaign, user: User, chance: Random) -> None:
 
 
 def killed_setup(campaign: Campaign, user: User, chance: Random) -> None:
-    """Kill init, deploy, pull --save or the sandbox meanwhile; the next command completes the work."""
+    """Kill init, deploy or pull --save, or the sandbox during it; the next command completes the work."""
     chance.choice([_killed_init, _killed_deploy, _killed_save])(campaign, user, chance)
 
 
