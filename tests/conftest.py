@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 10.0
 _OURS = ("DATABRICKS_", "KEDRO_", "SPARK_", "PYSPARK_")
-# Every Spark here lives for seconds: half of its time would go into compiling what runs once.
+# Each JVM of the tests runs for seconds, of which the optimizing compiler would take half.
 _SHORT_LIVED_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 

@@ -90,7 +90,7 @@ def test_a_conflict_is_one_line_and_status_1(tiny: Callable[[str], Shell]) -> No
     assert "is up to date" in shell.ok(PUSH).out
 
 
-def test_what_is_named_wrongly(tiny: Callable[[str], Shell]) -> None:
+def test_wrong_paths_and_pipelines(tiny: Callable[[str], Shell]) -> None:
     """Give a path outside the data folder, a missing file, an unknown pipeline: each is one error line."""
     shell = tiny("named-wrongly")
     shell.fails(f"{PUSH} ../secret.txt", "is not in the data folder")

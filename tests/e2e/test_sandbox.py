@@ -24,7 +24,7 @@ def shell(tmp_path: Path) -> Shell:
     return Shell(make_project(tmp_path / "project").path, tmp_path / "home", installed=True)
 
 
-def test_its_life(shell: Shell) -> None:
+def test_start_stop_and_reset(shell: Shell) -> None:
     """Start, use, start again, stop, start with other kernels (same port, files kept) and reset a sandbox."""
     shell.fails(STATUS, "not running", START)
     assert "is ready at http://127.0.0.1:" in shell.ok(START).out
