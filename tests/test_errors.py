@@ -9,6 +9,6 @@ from kedro_databricks_hybrid.errors import HybridError
 
 @pytest.mark.parametrize("message", ["expected (3, 1)", "expected (3, 1)."])
 def test_a_hint_begins_a_new_sentence(message: str) -> None:
-    """A message without a full stop at its end, such as a quoted one, gets one before the hint."""
+    """Message and hint are separated by one full stop, whether the message ends with one or not."""
     assert str(HybridError(message, hint="Fix it.")) == "expected (3, 1). Fix it."
     assert str(HybridError(message)) == message

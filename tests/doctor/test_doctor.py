@@ -543,7 +543,7 @@ def test_a_cluster_elsewhere_is_compared_with_this_machine(
 
 
 def test_a_runtime_whose_support_has_ended(site: Site) -> None:
-    """Doctor names the day on which support ended, and the page to choose another runtime."""
+    """Doctor names the day on which support of the runtime ended."""
     found = findings_of(site, spark_version="11.3.x-scala2.12")["runtime"]
     assert (found.level, found.found) == (
         Level.YELLOW,

@@ -105,7 +105,7 @@ def test_memory_stays_within_a_chunk(starter: ModuleType, kind: str, columns: in
     "label_type", ["int64", "int8", "float64", "bool", "object", "string", "category", "Int64"]
 )
 def test_labels_of_many_types(starter: ModuleType, label_type: str) -> None:
-    """Predictions have the type and values of the training labels."""
+    """Predictions have the values of the training labels, whatever their type."""
     values: list[Any] = ["b", "a", "b"] if label_type in {"object", "string", "category"} else [1, 0, 1]
     y_train = pd.DataFrame({"class": pd.Series(values).astype(label_type)})
     X_train = pd.DataFrame({"x": [0.0, 1.0, 2.0]})

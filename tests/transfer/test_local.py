@@ -194,7 +194,7 @@ def test_names_that_would_leave_the_data_folder_are_refused(path: str) -> None:
 
 
 def test_a_source_is_a_stream_that_can_be_rewound(tmp_path: Path) -> None:
-    """A file to send can be rewound only to its start, and never returns less than its size."""
+    """A file to send can be rewound only to its start; reading it raises if it has become shorter."""
     file = tmp_path / "a.bin"
     file.write_bytes(b"0123456789")
     counted: list[int] = []

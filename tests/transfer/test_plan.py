@@ -71,7 +71,7 @@ def test_a_push_never_replaces_what_it_does_not_know(
 
 
 def test_an_unknown_content_of_a_possible_size_must_be_compared() -> None:
-    """Unknown contents are compared only if their sizes are equal."""
+    """An unknown remote content is compared only if its size is that of a known content."""
     here = LocalFile(PATH, MINE)
     sizes = {size: Pair(PATH, here, RemoteFile(PATH, size), None, frozenset([OLD])) for size in (3, 4, 5)}
     assert {size: one.must_be_compared for size, one in sizes.items()} == {3: True, 4: True, 5: False}

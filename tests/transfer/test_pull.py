@@ -276,7 +276,7 @@ def test_a_lost_answer_is_requested_again(site: Site, data: Path, mine: Path, ro
 def test_a_file_that_changes_during_the_download_is_not_taken(
     site: Site, mine: Path, root: str, now: bytes
 ) -> None:
-    """A remote file keeps changing its size: the error names it, and the local file stays."""
+    """A remote file changes its size during the download: the error names it, and nothing is written."""
     fill(site.folder(root), {"01/a.csv": b"before"})
     pull = site.pull(mine, root)
     plan = pull.prepare([ALL])

@@ -87,7 +87,7 @@ def test_a_lost_answer_to_the_rename_is_no_failure(site: Site) -> None:
 
 
 def test_a_refused_rename_is_an_error(site: Site) -> None:
-    """The rename is refused and another file exists: an error."""
+    """The rename is refused: an error, and the file does not exist."""
     site.line.says = b'{"error_code":"INVALID_PARAMETER_VALUE","message":"No."}'
     site.line.fault = lambda request: 400 if request.path.endswith("/dbfs/move") else None
     with pytest.raises(WorkspaceError, match=r"move .*01/a.bin into place: INVALID_PARAMETER_VALUE: No"):

@@ -168,7 +168,7 @@ def test_deleting_the_folder_of_a_git_folder_forgets_it(
 
 @pytest.mark.parametrize("repo_id", ["0", "999999999999999", "-1", "abc", "1" * 50])
 def test_unknown_numbers(running: Running, repo_id: str) -> None:
-    """Unknown ids are refused by every route, never with status 500."""
+    """Unknown and invalid ids are refused, never with status 500."""
     assert running.http().get(f"/api/2.0/repos/{repo_id}").status_code in {400, 404}
 
 

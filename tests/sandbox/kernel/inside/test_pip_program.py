@@ -60,6 +60,6 @@ def test_requirements_and_constraints(folder: Path) -> None:
     ],
 )
 def test_what_only_pip_understands(folder: Path, arguments: str) -> None:
-    """Arguments that it does not understand are passed to pip unchanged."""
+    """Arguments that only pip understands raise an error, so that pip itself gets them."""
     with pytest.raises(pip_program.UnknownError):
         pip_program.read(arguments.split())
