@@ -1,4 +1,4 @@
-"""Run a project with `kedro run`, and with the driver as in a warm process of a cluster, to compare both."""
+"""Run a project with `kedro run` and with the driver, as in a warm process of a cluster, to compare both."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ def here(project: Project, command: str = "", **variables: str) -> Ran:
 
 
 def _normal(text: str) -> str:
-    """Return text without what differs between two runs."""
+    """Return text without parts that differ between two runs."""
     return re.sub(r"\d+\.\d+ sec", "0 sec", text)
 
 
 def _split(printed: str) -> tuple[str, list[str]]:
-    """Return what was printed without the records in Kedro's columns, and the records without tracebacks."""
+    """Return the output without records in Kedro's columns, and the records without tracebacks."""
     out, log, is_in_traceback = "", [""], False
     for line in printed.splitlines(keepends=True):
         if match := _RICH_LINE.match(line.rstrip()):
@@ -109,7 +109,7 @@ def there(project: Project, command: str = "", **changes: Any) -> Ran:
 
 
 def ran_there(records: list[dict[str, Any]]) -> Ran:
-    """Return what a run log says of a run."""
+    """Return what a run did, from its log."""
     texts = {
         name: "".join(each["text"] for each in records if each.get("stream") == name)
         for name in ("stdout", "stderr")
@@ -127,7 +127,7 @@ def _shown(record: dict[str, Any]) -> str:
 
 @contextmanager
 def _new_warnings() -> Iterator[None]:
-    """Show warnings as a new process does, which pytest changes."""
+    """Show warnings as a new process does, since pytest changes that."""
     found = importlib.util.spec_from_file_location("warnings_as_new", warnings.__file__)
     assert found is not None
     assert found.loader is not None
@@ -140,7 +140,7 @@ def _new_warnings() -> Iterator[None]:
 
 
 def request_of(project: Project, command: str = "", **changes: Any) -> RunRequest:
-    """Return the request of a run; each has a log of its own."""
+    """Return the request of a run; each run has its own log."""
     root = project.path.parent / "root"
     runs = len(list(root.glob(".kedro-hybrid/runs/*")))
     context = kedro_run.make_context("run", shlex.split(command))

@@ -1,4 +1,4 @@
-"""What holds for every test: nothing of the machine's owner reaches it, and it reaches nothing of theirs."""
+"""Isolate every test from the user's environment, logins and files, and check that no process is left."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 _SECONDS = 10.0
 _OURS = ("DATABRICKS_", "KEDRO_", "SPARK_", "PYSPARK_")
-# Every Spark here lives for seconds: half of its time would go into compiling what runs once.
+# Each JVM of the tests runs for seconds, of which the optimizing compiler would take half.
 _SHORT_LIVED_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the files whose tests take longest: none of them is left over for one worker at the end."""
+    """Run the files with the slowest tests first, so that no worker gets one at the end."""
     for mark, kind in (("namespaces", kinds.NAMESPACE), ("bubblewrap", kinds.BUBBLEWRAP)):
         _without_refused_kernels(config, items, mark, kind)
     slow = {item.path for item in items if item.get_closest_marker("processes")}
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _without_refused_kernels(config: pytest.Config, items: list[pytest.Item], mark: str, kind: str) -> None:
-    """Leave out the tests of a kind of kernels that the machine refuses."""
+    """Deselect tests of kinds of kernels that this machine refuses."""
     deselected = [item for item in items if item.get_closest_marker(mark)]
     if deselected and kinds.chosen(kind).refusal:
         config.hook.pytest_deselected(items=deselected)
@@ -46,7 +46,7 @@ def _without_refused_kernels(config: pytest.Config, items: list[pytest.Item], ma
 def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Set an environment with an empty home, no login, no telemetry and an identity for git."""
     home = tmp_path_factory.mktemp("home")
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell's `&` has it, for every process below
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's `&` ignores it, for child processes too
         signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch, _nothing_left_running(tmp_path_factory.getbasetemp()):
         for name in list(os.environ):
@@ -68,7 +68,7 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
 
 @contextmanager
 def _nothing_left_running(folder: Path) -> Iterator[None]:
-    """Fail, after every other fixture of the session has ended, where tests left processes behind."""
+    """Fail if processes of tests are still running after every other fixture of the session has ended."""
     yield
     deadline = time.monotonic() + _SECONDS
     while left := [each for each in at_home_in(folder) if not _ends_with_us(each)]:
@@ -78,7 +78,7 @@ def _nothing_left_running(folder: Path) -> Iterator[None]:
 
 
 def _ends_with_us(process: psutil.Process) -> bool:
-    """Tell whether it is a zombie, or belongs to the Java of a Spark session here, which ends with us."""
+    """Return whether a process is a zombie, or belongs to Java of a Spark session in this process."""
     with contextlib.suppress(psutil.NoSuchProcess):
         if process.status() != psutil.STATUS_ZOMBIE:
             line = [process, *process.parents()]

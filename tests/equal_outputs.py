@@ -28,8 +28,8 @@ _COMPUTED = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?")
 def assert_equal_outputs(one: Path, other: Path) -> None:
     """Fail if two data folders differ in the layers from 02_intermediate to 08_reporting.
 
-    A folder of `part-*` files, as Spark writes it, is one table whose rows have no order. Versions are named
-    by their time, so the first is compared with the first, the second with the second.
+    A folder of `part-*` files, as Spark writes it, is one table whose rows have no order. Versions have the
+    names of their times, so they are compared by their order.
     """
     ours, theirs = _outputs(one), _outputs(other)
     assert ours, f"{one} has no outputs"

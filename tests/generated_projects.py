@@ -1,4 +1,4 @@
-"""Make small Kedro projects at random: pipelines, catalogs, hooks, logging and the options of a run."""
+"""Generate small random Kedro projects: pipelines, catalogs, hooks, logging and options of a run."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def made(form, n):
         "parts": {"one": frame, "two": frame},
     }[form]
 """
-# What a node does beside its work; those of the second group only where nodes run one after the other.
+# Side effects of nodes; those of the second group only if nodes run one after the other.
 _EFFECTS = (
     'print("print of {name}", flush=True)',
     'print("to stderr by {name}", file=sys.stderr, flush=True)',

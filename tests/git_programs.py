@@ -1,4 +1,4 @@
-"""The settings of git that name a program, and a repository that gives each of them something to do."""
+"""Git settings that name a program, and a repository that makes git run each of them."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ _HOOKS = ("pre-commit", "post-checkout", "post-index-change", "reference-transac
 
 @dataclass
 class Programs:
-    """Programs that leave a file when they run.
+    """Programs that create a file when they run.
 
     Args:
-        folder: Where they are, and what they leave.
+        folder: The folder of the programs and of the files that they create.
     """
 
     folder: Path
@@ -77,7 +77,7 @@ class Programs:
         return {path.name.removeprefix("ran ") for path in self.folder.glob("ran *")}
 
     def value(self, setting: str) -> str:
-        """Return what a setting has to hold to name its program, which is written."""
+        """Write the program of a setting, and return the setting's value that names it."""
         text = f"#!/bin/sh\n: > '{self.folder}/ran {setting}'\nexit 1\n"
         if setting in {"core.hooksPath", "init.templateDir"}:
             folder = self.folder / f"{setting}.folder"
@@ -87,7 +87,7 @@ class Programs:
         return _PREFIXES.get(setting, "") + str(write_program(self.folder / setting, text))
 
     def plant(self, at: Path, settings: Collection[str]) -> None:
-        """Write them into the configuration of a repository, and their hooks into it."""
+        """Write the settings into a repository's configuration, and the hooks into the repository."""
         hooks = at / git(at, "rev-parse", "--git-path", "hooks")
         values = {
             "remote.evil.url": str(at),
@@ -103,7 +103,7 @@ class Programs:
 
 
 def write_program(path: Path, text: str) -> Path:
-    """Write a script that can be run."""
+    """Write an executable script."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(0o755)
@@ -117,7 +117,7 @@ def git(at: Path, *arguments: str) -> str:
 
 
 def repository(at: Path) -> Path:
-    """Make a repository with attributes, an edit, branches that conflict, a submodule and an alternate."""
+    """Create a repository with attributes, an edit, conflicting branches, a submodule and an alternate."""
     subprocess.run(["git", "init", "-q", "-b", "main", str(at)], check=True)
     git(at, "config", "user.name", "Test")
     git(at, "config", "user.email", "test@example.com")
@@ -139,7 +139,7 @@ def repository(at: Path) -> Path:
 
 
 def provoke(at: Path, setting: str, programs: Programs) -> None:
-    """Run the git commands that run the program of a setting; what they say does not matter."""
+    """Run the git commands that run the program of a setting; their results do not matter."""
     known = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environment = {**known, "TERM": "xterm", "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_GLOBAL": os.devnull}
     environment["GIT_ALLOW_PROTOCOL"] = "ext:file:git:ssh"

@@ -1,4 +1,4 @@
-"""Find processes that tests started by their home, even if their parent has ended."""
+"""Find processes of tests by the home folder in their environment, even if their parent has ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def at_home_in(folder: Path) -> Iterator[psutil.Process]:
-    """Yield all processes but this one that were started with a home in a folder."""
+    """Yield all processes, except this one, that were started with a home below a folder."""
     for process in psutil.process_iter():
         try:
             variables = process.environ()

@@ -89,7 +89,7 @@ class MemoryFiles:
 
     @contextmanager
     def copied(self, is_wanted: Callable[[str], bool]) -> Iterator[tuple[Path, Path]]:
-        """Write the wanted files."""
+        """Write the wanted files into a temporary folder."""
         with tempfile.TemporaryDirectory() as folder:
             top = Path(folder).resolve()
             for name, content in self.files.items():

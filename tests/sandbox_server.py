@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Server(uvicorn.Server):
-    """A server that stops at once; uvicorn's checks ten times a second whether it should."""
+    """A server that stops at once; uvicorn's own checks only ten times a second."""
 
     _stopping: asyncio.Event
     _loop: asyncio.AbstractEventLoop

@@ -1,6 +1,6 @@
-"""A project with a Git remote, a sandbox that counts requests, and the commands called in this process.
+"""A project with a Git remote, a sandbox that counts requests, and commands that run in this process.
 
-The conftest.py of each room that uses them makes the fixtures `site` and `pushed` known.
+The conftest.py of each folder that uses the fixtures `site` and `pushed` imports them.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 
 class Requests(list[str]):
-    """What a server was asked, in order.
+    """The requests that a server received, in order.
 
     Attributes:
         on_request: Called with each request before it is answered.
-        instead: What to answer instead of the sandbox, by the beginning of the request: a body, or nothing
-            until `released` is set.
+        instead: What to answer instead of the sandbox, by the beginning of the request: a body, or None to
+            wait until `released` is set.
     """
 
     on_request: Callable[[str], None] | None = None
@@ -51,7 +51,7 @@ class Requests(list[str]):
         self.released = threading.Event()
 
     async def answered(self, asked: str, scope: Scope, receive: Receive, send: Send) -> bool:
-        """Answer a request if `instead` says so, and return whether it did."""
+        """Answer a request from `instead`, if it is there, and return whether it was."""
         for begins, body in self.instead.items():
             if asked.startswith(begins):
                 if body is None:
@@ -63,13 +63,13 @@ class Requests(list[str]):
 
 @dataclass
 class Counting:
-    """Passes requests on and notes each of them."""
+    """Record each request and pass it on."""
 
     app: ASGIApp
     requests: Requests = field(default_factory=Requests)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Note one request."""
+        """Record a request and pass it on."""
         if scope["type"] == "http":
             asked = f"{scope['method']} {scope['path']}"
             self.requests.append(asked)
@@ -82,11 +82,11 @@ class Counting:
 
 @dataclass
 class Site:
-    """Everything that one test of the Git side needs.
+    """Everything that one test with Git needs.
 
     Args:
         sandbox: The server's state.
-        requests: What it was asked, in order.
+        requests: The requests that it received, in order.
         project: The Kedro project, a clone.
         remote: Its bare remote.
         name: The name of its Git folder.
@@ -105,7 +105,7 @@ class Site:
 
     @property
     def files(self) -> Path:
-        """Where the Git folder's files lie on this machine."""
+        """The folder of the Git folder's files on this machine."""
         return self.sandbox.layout.workspace / "Repos" / "user@example.com" / self.name
 
     @property
@@ -156,14 +156,14 @@ class Site:
         return result
 
     def repo(self) -> Any:
-        """Return what the repos API says of the Git folder."""
+        """Return the Git folder as the repos API describes it."""
         client = self.workspace().client
         return client.repos.get(client.workspace.get_status(self.path).object_id or 0)
 
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """Serve a sandbox, and make a project with one commit and an empty remote."""
+    """Serve a sandbox, and create a project with one commit and an empty remote."""
     sandbox = Sandbox(Layout(tmp_path / "home"))
     app = Counting(create_app(sandbox))
     served = serve(sandbox, app)
@@ -209,7 +209,7 @@ def at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def stranger(site: Site) -> Site:
-    """Return a site whose project has its own SparkHooks and nothing for Databricks."""
+    """Return a site whose project has SparkHooks and is not prepared for Databricks."""
     site.git("rm", "-q", "-r", "conf/base/databricks.yml", "conf/databricks/databricks.yml")
     hooks = f"from {PACKAGE}.hooks import SparkHooks\n\nHOOKS = (SparkHooks(),)\n"
     site.commit(

@@ -1,4 +1,4 @@
-"""Files that are replaced atomically, and locked."""
+"""Replacing files atomically, and locking them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    """A program that has the old file open still reads the old content; no draft is left."""
+    """A program that has the old file open still reads the old content; no temporary file is left."""
     path = tmp_path / "deep" / "a.txt"
     replace_file(path, "old\r\n")
     with path.open("rb") as reader:
@@ -24,7 +24,7 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
-    """The error is the system's, and no draft is left."""
+    """A file cannot be replaced: the system's error is raised, and no temporary file is left."""
     path = tmp_path / "folder"
     path.mkdir()
     with pytest.raises(IsADirectoryError):
@@ -33,7 +33,7 @@ def test_a_file_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
 
 
 def test_a_file_gets_its_permissions_less_the_umask(tmp_path: Path) -> None:
-    """Also where it replaces a file with others."""
+    """A file gets its mode less the umask, also if it replaces a file with another mode."""
     path = tmp_path / "a.txt"
     before = os.umask(0o027)
     try:
@@ -45,7 +45,7 @@ def test_a_file_gets_its_permissions_less_the_umask(tmp_path: Path) -> None:
 
 
 def test_a_locked_file_is_refused_until_it_is_closed(tmp_path: Path) -> None:
-    """The lock belongs to the open file."""
+    """A locked file cannot be locked again until it is closed."""
     path = tmp_path / "lock"
     with path.open("w") as second:
         with path.open("w") as first:

@@ -53,7 +53,7 @@ def _pickle(path: Path, number: float) -> None:
 
 @pytest.mark.parametrize("write", [_csv, _json, _parquet, _pickle])
 def test_numbers_may_differ_in_their_last_bits(tmp_path: Path, write: Callable[[Path, float], None]) -> None:
-    """In files of every kind; a relative difference above 1e-9 is an error."""
+    """Numbers may differ by a relative 1e-9 in files of every kind; more is an error."""
     for folder, number in (("one", NUMBER), ("same", LAST_BITS), ("other", WRONG)):
         file = tmp_path / folder / "03_primary" / f"output.{write.__name__.strip('_')}"
         file.parent.mkdir(parents=True)
@@ -95,7 +95,7 @@ def test_all_else_must_be_the_same(tmp_path: Path, other: dict[str, str]) -> Non
 
 
 def test_a_table_of_sparks_has_rows_in_no_order(tmp_path: Path) -> None:
-    """The number of part files does not matter; a row that one table has twice does."""
+    """Rows of a Spark table may have any order and number of part files; duplicates must be equal."""
     one = fill(tmp_path / "one", t_csv__part_0="n,v\nx,1.5\ny,2.5\n", t_csv___SUCCESS="")
     split = fill(tmp_path / "split", t_csv__part_0="n,v\ny,2.5\n", t_csv__part_1="n,v\nx,1.5\n")
     twice = fill(tmp_path / "twice", t_csv__part_0="n,v\ny,2.5\n", t_csv__part_1="n,v\ny,2.5\n")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def test_results_are_in_the_order_of_the_items() -> None:
-    """Whatever the number of items, and whichever call ends first."""
+    """Results are in the order of the items, whichever call ends first."""
     first_may_end = threading.Event()
 
     def call(item: int) -> int:
@@ -33,7 +33,7 @@ def test_results_are_in_the_order_of_the_items() -> None:
 
 
 def test_after_an_error_no_other_calls_begin() -> None:
-    """The error is raised to the caller."""
+    """After an error no other calls start, and the caller gets the error."""
     begun: list[int] = []
 
     def call(item: int) -> None:
@@ -46,7 +46,7 @@ def test_after_an_error_no_other_calls_begin() -> None:
 
 
 def test_a_started_call_returns_or_raises_in_its_future() -> None:
-    """As with an executor of the standard library."""
+    """A call's result or exception is in its future, as with a standard executor."""
     assert start(lambda: 1).result() == 1
     with pytest.raises(ZeroDivisionError):
         start(lambda: 1 // 0).result()
@@ -58,7 +58,7 @@ def test_a_started_call_returns_or_raises_in_its_future() -> None:
     ids=["run_all", "start"],
 )
 def test_ctrl_c_leaves_while_a_call_is_waiting(wait: Callable[[Callable[[], None]], object]) -> None:
-    """The thread of the call is a daemon, so Python does not wait for it either."""
+    """Ctrl-C ends the process while a call waits, since its thread is a daemon."""
     answered = threading.Event()
     threads: list[threading.Thread] = []
     main = threading.get_ident()

@@ -1,4 +1,4 @@
-"""Every function that turns a remote name into a local path: the path stays in its folder, or is refused."""
+"""Functions that turn a remote name into a local path keep it in its folder, or refuse it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ NAMES = st.one_of(
 
 
 class Places:
-    """The folders that names may lead to, with a link out of each, and a sandbox."""
+    """The folders that paths must stay in, each with a link that leads out, and a sandbox."""
 
     def __init__(self, top: Path) -> None:
         self.data = top / "data"
@@ -97,7 +97,7 @@ def places() -> Iterator[Places]:
 
 
 def _pulled(tree: RemoteTree, places: Places, *listings: object) -> list[Path]:
-    """Return the local files of what an API lists, as a pull writes them."""
+    """Write the files that an API lists as a pull does, and return their local paths."""
 
     def pulled(api: object) -> list[Path]:
         cast("Any", tree)._api = api  # noqa: SLF001 - no request is needed to list what a test has made up
@@ -110,14 +110,14 @@ def _pulled(tree: RemoteTree, places: Places, *listings: object) -> list[Path]:
 
 
 def from_dbfs(name: str, places: Places) -> list[Path]:
-    """A file that DBFS lists."""
+    """Return the local path of a file that DBFS lists."""
     tree = DbfsTree(places.workspace, "dbfs:/root")
     entries = [FileInfo(path=path, is_dir=False, file_size=1) for path in (name, f"/root/{name}")]
     return _pulled(tree, places, *(SimpleNamespace(list=lambda _, one=one: [one]) for one in entries))
 
 
 def from_volume(name: str, places: Places) -> list[Path]:
-    """A file that the Files API lists."""
+    """Return the local path of a file that the Files API lists."""
     tree = VolumeTree(places.workspace, "/Volumes/a/b/c")
     entries = [DirectoryEntry(path=path, is_directory=False) for path in (name, f"/Volumes/a/b/c/{name}")]
     apis = [SimpleNamespace(list_directory_contents=lambda _, one=one: [one]) for one in entries]
@@ -125,7 +125,7 @@ def from_volume(name: str, places: Places) -> list[Path]:
 
 
 def from_git_folder(name: str, places: Places) -> list[Path]:
-    """A file or a notebook that the workspace lists in a Git folder."""
+    """Return the local path of a file or notebook that the workspace lists in a Git folder."""
     folder = GitFolder(1, PurePosixPath("/Workspace/Repos/u/p"), "main", "0", "")
     found: list[Path] = []
     for path, kind, language in (
@@ -150,7 +150,7 @@ def from_git_folder(name: str, places: Places) -> list[Path]:
 
 
 def manifest_copy(name: str, places: Places) -> list[Path]:
-    """The local copy of a file of the manifest."""
+    """Return the local copy of a manifest file."""
     cache = ManifestCache(places.data, "manifest")
     before = set(places.data.rglob("*"))
     cache.store(PurePosixPath("x", name), b"x")
@@ -158,37 +158,37 @@ def manifest_copy(name: str, places: Places) -> list[Path]:
 
 
 def run_state(name: str, places: Places) -> list[Path]:
-    """What is kept of a run and of a context."""
+    """Return the local state files of a run and of a context."""
     return [Bookmark(name)._path, ContextStore()._file(name)]  # noqa: SLF001
 
 
 def served_workspace(name: str, places: Places) -> list[Path]:
-    """An object of the sandbox's workspace tree."""
+    """Return the path of an object in the sandbox's workspace tree."""
     tree, user = places.sandbox.tree, places.sandbox.user
     paths = [f"/Users/{user.name}/{name}", f"/Workspace/Shared/{name}", name]
     return [tree.disk_path(user, names_of(path)) for path in paths]
 
 
 def served_dbfs(name: str, places: Places) -> list[Path]:
-    """A file of the sandbox's DBFS."""
+    """Return the path of a file on the sandbox's DBFS."""
     return [Dbfs(places.sandbox).disk_path(path) for path in (name, f"dbfs:/{name}", f"/{name}")]
 
 
 def served_volume(name: str, places: Places) -> list[Path]:
-    """A file in a volume of the sandbox."""
+    """Return the path of a file in a volume of the sandbox."""
     files = VolumeFiles(places.sandbox.unity_catalog)
     return [files.disk_path(f"/Volumes/main/default/data/{name}")]
 
 
 def served_catalog(name: str, places: Places) -> list[Path]:
-    """The folder of a catalog of the sandbox."""
+    """Return the folder of a catalog of the sandbox."""
     with contextlib.suppress(OSError):
         asyncio.run(places.sandbox.unity_catalog.create((name,), "x", {}))
     return list(places.layout.volumes.iterdir())
 
 
 def served_user(name: str, places: Places) -> list[Path]:
-    """The homes of a user of the sandbox."""
+    """Return the home folders of a user of the sandbox."""
     with contextlib.suppress(ValueError):  # the message for the one who starts the sandbox
         places.sandbox.users.add(name)
         return [places.layout.workspace / "Users" / name]
@@ -229,7 +229,7 @@ CLIENT = {from_dbfs, from_volume, from_git_folder}
 def test_the_path_stays_in_its_folder(
     places: Places, function: Callable[[str, Places], list[Path]], name: str
 ) -> None:
-    """Or the name is refused in order; what the client writes is neither a repository nor its own state."""
+    """A hostile name leads to a path in its folder or to an error, never to a repository or our state."""
     folder = FUNCTIONS[function](places)
     try:
         paths = function(name, places)

@@ -1,4 +1,4 @@
-"""Tiny wheels, made for tests: a module that tells its version, and what it depends on."""
+"""Tiny wheels for tests: one module with its version, and dependencies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that exclude each other, and rare outputs of the commands."""
+"""Options that exclude each other, and rare output of the commands."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_job_at_a_commit_needs_commits(pushed: Site) -> None:
 
 
 def test_the_address_that_is_pushed_to_is_told(site: Site) -> None:
-    """It is not the one that Databricks clones if the settings name another."""
+    """code.url differs from the remote: the output has the address to push to and the one to clone."""
     address = "https://gitlab.example.com/team/tiny.git"
     site.write({"conf/base/databricks.yml": f"{CODE}  url: {address}\n"})
     said = site.call("push", "--no-data", "--dry-run").output
@@ -97,7 +97,7 @@ def test_names_from_databricks_cannot_steer_the_terminal(pushed: Site) -> None:
 
 
 def test_what_a_push_would_do(pushed: Site) -> None:
-    """Nothing after a push, a checkout after a commit, and a snapshot of uncommitted edits."""
+    """`push --dry-run` says that all is up to date, or with --wip names the edits and the branch."""
     said = pushed.call("push", "--no-data", "--dry-run").output
     assert "is up to date." in said
     assert f"on main in {pushed.path}" in said
@@ -109,7 +109,7 @@ def test_what_a_push_would_do(pushed: Site) -> None:
 
 
 def test_a_local_branch_that_is_not_there(site: Site) -> None:
-    """Push refuses it before it pushes anything, and a remote with an unknown provider too."""
+    """Push refuses a missing local branch, and a remote of an unknown provider, before it pushes."""
     assert "no local branch 'nope'" in site.call("push", "--branch=nope", status=1).output
     site.git("remote", "set-url", "origin", "https://git.example.com/team/x.git")
     assert "code.provider" in site.call("push", status=1).output
@@ -131,7 +131,7 @@ def test_data_for_programs(site: Site) -> None:
 
 
 def test_results_of_a_run_that_left_none(site: Site) -> None:
-    """A run that was cancelled early is skipped; if nothing was ever written, a warning says so."""
+    """Results of a run that was cancelled early are skipped; without any results, a warning says so."""
     site.call("data", "push")
     log = site.sandbox.layout.dbfs / DATA / ".kedro-hybrid/runs/20260101-000000-aaaaaa"
     log.mkdir(parents=True)
@@ -141,7 +141,7 @@ def test_results_of_a_run_that_left_none(site: Site) -> None:
 
 
 def test_the_log_of_a_run_without_an_end(site: Site) -> None:
-    """The command prints the log so far, and that it has no end yet, and exits with status 0."""
+    """`logs` of a run without an end record prints the log so far, says that it has not ended, status 0."""
     log = site.sandbox.layout.dbfs / DATA / ".kedro-hybrid/runs/20260101-000000-aaaaaa"
     log.mkdir(parents=True)
     (log / "run.json").write_text(json.dumps({"user": "user@example.com", "commit": "0" * 40}))
@@ -154,7 +154,7 @@ def test_the_log_of_a_run_without_an_end(site: Site) -> None:
 
 
 def test_results_of_a_project_that_cannot_be_loaded(site: Site) -> None:
-    """The whole data folder can still be sent; a warning says which files are not protected."""
+    """The whole data folder can be sent, with a warning that results are not protected."""
     site.write({"src/tiny_shop/pipeline_registry.py": "import nowhere_at_all\n"})
     said = site.call("data", "push", "--all").output
     assert "protected only if both sides changed" in said
@@ -163,7 +163,7 @@ def test_results_of_a_project_that_cannot_be_loaded(site: Site) -> None:
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_traceback_in_the_log(capsys: pytest.CaptureFixture[str], terminal: bool) -> None:
-    """It follows its log line, on a terminal and elsewhere."""
+    """A traceback is printed after its log record, on a terminal and elsewhere."""
     record = {"event": "log", "t": 1.0, "level": 40, "name": "x", "message": "broken", "path": "/a/b.py"}
     log_printer(terminal=terminal)({**record, "line": 3, "traceback": "Traceback ...\nOops\n\n"})
     assert capsys.readouterr().out.rstrip().endswith("Traceback ...\nOops")
@@ -189,7 +189,7 @@ class TestDeploy:
         return pushed
 
     def test_what_would_be_created_and_updated(self, prepared: Site) -> None:
-        """The plan tells a new job from one that differs and from one that is up to date."""
+        """The plan distinguishes a new job, one that differs, and one that is up to date."""
         assert "Would create this job:" in prepared.call("deploy", "--dry-run").stderr
         assert "Created the job 'tiny-shop'" in prepared.call("deploy").output
         assert "is up to date:" in prepared.call("deploy", "--dry-run").stderr
@@ -231,13 +231,13 @@ class TestDeploy:
         assert told["environments"][0]["spec"]["dependencies"] == ["kedro", address]
 
     def test_options_that_say_too_little(self, prepared: Site) -> None:
-        """A time zone needs a schedule, and a tag needs a value."""
+        """A time zone without a schedule and a tag without a value are refused."""
         assert "needs a --schedule" in prepared.call("deploy", "--timezone=UTC", status=2).output
         assert "KEY=VALUE" in prepared.call("deploy", "--tag=team", status=2).output
 
 
 def test_a_notebook_of_a_project_that_jobs_cannot_run(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is written, with warnings about the missing requirement and the missing login."""
+    """The notebook is written, with warnings about the missing requirement and the missing login."""
     site.write({"src/tiny_shop/settings.py": "\n", "requirements.txt": "kedro\n"})
     monkeypatch.setenv("DATABRICKS_TOKEN", "dapi-of-someone-else")
     said = site.call("notebook").output

@@ -28,7 +28,7 @@ WRITTEN = {
 
 
 def test_a_stranger_is_prepared(stranger: Site) -> None:
-    """Init writes every file with the right content, and keeps what the project has."""
+    """Init writes every file with the right content, and keeps the project's own content."""
     said = stranger.call("init").output
     assert {line[3:] for line in stranger.git("status", "--porcelain", "-uall").splitlines()} == WRITTEN
     assert all(name in said for name in WRITTEN)
@@ -80,7 +80,7 @@ def test_a_project_of_kedros_spaceflights_shape(site: Site) -> None:
 
 
 def test_again_changes_nothing(stranger: Site) -> None:
-    """It prints that, and sends only reading requests."""
+    """A second init says that nothing is to be done, and sends only reading requests."""
     stranger.call("init")
     stranger.commit({}, "Prepared")
     stranger.requests.clear()
@@ -91,7 +91,7 @@ def test_again_changes_nothing(stranger: Site) -> None:
 
 
 def test_dry_run_shows_every_file_and_call(stranger: Site) -> None:
-    """And changes nothing."""
+    """`init --dry-run` prints every file and API call, and changes nothing."""
     said = stranger.call("init", "--dry-run").output
     assert all(f"{name}:" in said for name in WRITTEN)
     assert "+CONFIG_LOADER_CLASS = DatabricksConfigLoader" in said
@@ -102,7 +102,7 @@ def test_dry_run_shows_every_file_and_call(stranger: Site) -> None:
 
 
 def test_the_notebook_has_the_guides_four_cells(stranger: Site) -> None:
-    """It is a Databricks notebook whose cells install, load, reload and run."""
+    """The notebook is a Databricks notebook with cells that install, load, reload and run."""
     stranger.call("init")
     source = (stranger.project / "notebooks/run_on_databricks.py").read_text()
     assert source.startswith("# Databricks notebook source\n")
@@ -113,7 +113,7 @@ def test_the_notebook_has_the_guides_four_cells(stranger: Site) -> None:
 
 
 def test_a_loader_of_ones_own_is_left(stranger: Site) -> None:
-    """Init prints the lines to add, and leaves settings.py unchanged."""
+    """A project with its own config loader: init prints the lines to add and leaves settings.py unchanged."""
     own = (
         "from kedro.config import OmegaConfigLoader\n\n\nclass Mine(OmegaConfigLoader): ...\n\n\n"
         "CONFIG_LOADER_CLASS = Mine\n"
@@ -169,7 +169,7 @@ class TestCredentials:
 
     @pytest.mark.usefixtures("at_a_terminal")
     def test_a_person_is_asked(self, elsewhere: Site) -> None:
-        """It asks for the token without showing it, and first for a user name if the provider needs one."""
+        """At a terminal init asks for the token without showing it, and for a user name if it is needed."""
         elsewhere.write({"conf/base/databricks.yml": "code:\n  provider: bitbucketServer\n"})
         said = elsewhere.call("init", input=f"me\n{self.TOKEN}\n", status=1).output
         assert "Your name at https://127.0.0.1:9/team/tiny.git" in said
@@ -179,7 +179,7 @@ class TestCredentials:
         assert (made.git_provider, made.git_username) == ("bitbucketServer", "me")
 
     def test_one_that_is_there_serves(self, elsewhere: Site) -> None:
-        """It prints that and does not ask; without a credential it names the option."""
+        """An existing credential is kept without a question; without one, the output names the option."""
         said = elsewhere.call("init", "--dry-run").output
         assert "--git-token-env=VARIABLE" in said
         git_folder.register_credential(elsewhere.workspace(), "gitLabEnterpriseEdition", None, self.TOKEN)
@@ -187,6 +187,6 @@ class TestCredentials:
         assert "A Git credential for gitLabEnterpriseEdition is already registered." in said
 
     def test_a_variable_that_is_not_set(self, elsewhere: Site) -> None:
-        """The message names it."""
+        """The variable of --git-token-env is not set: the error names it."""
         assert "MY_TOKEN" in elsewhere.call("init", "--git-token-env", "MY_TOKEN", status=1).output
         assert self.credentials(elsewhere) == []

@@ -1,4 +1,4 @@
-"""The data root, code folder and compute that init chooses on each kind of workspace, and its errors."""
+"""The data root, code folder and compute that init chooses for each kind of workspace, and its errors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def volumes(site: Site, catalog: str = "workspace") -> list[str]:
 
 
 def refusal(site: Site, *command: str) -> str:
-    """Return the last line of a command that fails; it wrote nothing, here or on the workspace."""
+    """Return the error of a command that fails, after checking that it wrote nothing anywhere."""
     said = site.call(*command, status=1).output.strip().splitlines()
     assert site.git("status", "--porcelain") == ""
     assert not (site.sandbox.layout.workspace / "Users" / "user@example.com" / "tiny-shop").exists()
@@ -58,7 +58,7 @@ def refuse_volumes(monkeypatch: pytest.MonkeyPatch, site: Site, code: str, messa
 
 
 def test_on_free_edition(newcomer: Site) -> None:
-    """It creates a volume for the project, puts the code into the home folder and runs serverless."""
+    """On Free Edition init creates a volume, puts the code into the home folder and chooses serverless."""
     said = newcomer.call("init", "--yes").output
     assert f"Created the volume {PROPOSED}" in said
     assert settings(newcomer, "databricks") == "data:\n  root: /Volumes/workspace/default/tiny-shop"
@@ -74,7 +74,7 @@ def test_on_free_edition(newcomer: Site) -> None:
 
 
 def test_on_a_standard_workspace(stranger: Site) -> None:
-    """The volume is in the default catalog; no compute is written, as there are clusters."""
+    """The volume is in the default catalog; no compute is written, since there are clusters."""
     stranger.sandbox.like = "standard"
     stranger.call("init", "--yes")
     assert settings(stranger, "databricks") == "data:\n  root: /Volumes/main/default/tiny-shop"
@@ -87,7 +87,7 @@ def test_on_a_standard_workspace(stranger: Site) -> None:
 )
 @pytest.mark.usefixtures("at_a_terminal")
 def test_a_person_is_asked(newcomer: Site, answer: str) -> None:
-    """Enter accepts the default; the answer may be a volume or a data root; it asks again after nonsense."""
+    """Enter accepts the default; the answer may be a volume or a data root; invalid ones are asked again."""
     said = newcomer.call("init", input=f"nonsense\n{answer}\n").output
     assert "[/Volumes/workspace/default/tiny-shop]" in said
     assert "'nonsense' does not name a volume" in said
@@ -99,7 +99,7 @@ def test_a_person_is_asked(newcomer: Site, answer: str) -> None:
 
 
 def test_a_program_is_not_asked(newcomer: Site) -> None:
-    """Without a terminal the error names --yes; nothing is written or created."""
+    """Without a terminal, the error says to use --yes, and nothing is written or created."""
     said = newcomer.call("init", status=1).output
     assert "Use --yes for /Volumes/workspace/default/tiny-shop" in said
     assert newcomer.git("status", "--porcelain") == ""
@@ -107,7 +107,7 @@ def test_a_program_is_not_asked(newcomer: Site) -> None:
 
 
 def test_without_a_data_root_push_and_run_name_init(newcomer: Site) -> None:
-    """Nothing is pushed without one; a push of the code alone needs none."""
+    """Without a data root, push and run say to run init; a push of only the code needs none."""
     for command in ("push", "run"):
         assert (
             "`kedro databricks init --yes` takes the default one." in newcomer.call(command, status=1).output
@@ -118,7 +118,7 @@ def test_without_a_data_root_push_and_run_name_init(newcomer: Site) -> None:
 
 @pytest.mark.usefixtures("at_a_terminal")
 def test_push_asks_a_person(newcomer: Site) -> None:
-    """It creates the volume and writes the file; then the user must commit the file."""
+    """Push at a terminal creates the volume and writes the file, and says to commit it."""
     said = newcomer.call("push", input="\n", status=1).output
     assert "Wrote conf/databricks/databricks.yml: data.root is /Volumes/workspace/default/tiny-shop" in said
     assert "Commit conf/base/databricks.yml and conf/databricks/databricks.yml, then" in said
@@ -129,7 +129,7 @@ def test_push_asks_a_person(newcomer: Site) -> None:
 
 @pytest.mark.parametrize("option", ["--data-root=/Volumes/main/default/data/x", "--volume=main.default.data"])
 def test_an_option_wins_over_what_is_written(site: Site, option: str) -> None:
-    """The file keeps its comments, and the output names the old and the new value."""
+    """An option overrides the setting in the file, whose comments stay; both values are printed."""
     file = site.project / "conf/databricks/databricks.yml"
     site.commit({"conf/databricks/databricks.yml": "# Ours.\ndata:\n  root: dbfs:/root/x  # old\n"})
     said = site.call("init", option).output
@@ -140,7 +140,7 @@ def test_an_option_wins_over_what_is_written(site: Site, option: str) -> None:
 
 
 def test_a_root_that_cannot_be_used_is_refused_before_anything_is_written(newcomer: Site) -> None:
-    """From an option and from a file."""
+    """An unusable data root, from an option or file, is refused before anything is written."""
     said = newcomer.call("init", "--data-root=dbfs:/root/x", status=1).output
     assert "Public DBFS root is disabled" in said
     assert "--volume=<catalog>.<schema>.<volume>" in said
@@ -150,7 +150,7 @@ def test_a_root_that_cannot_be_used_is_refused_before_anything_is_written(newcom
 
 
 def test_a_git_folder_at_the_guides_place_is_used(stranger: Site) -> None:
-    """If it is a clone of this repository, the code stays there."""
+    """An existing Git folder of this repository at the guide's path is used for the code."""
     stranger.call("push", "--no-data")
     stranger.sandbox.like = "standard"
     said = stranger.call("init", "--yes").output
@@ -160,7 +160,7 @@ def test_a_git_folder_at_the_guides_place_is_used(stranger: Site) -> None:
 
 
 def test_without_unity_catalog_and_dbfs_a_volume_is_needed(stranger: Site) -> None:
-    """Init has no default then."""
+    """Without Unity Catalog and DBFS root init has no default: it fails with the reason."""
     stranger.sandbox.public_dbfs_root = False
     said = stranger.call("init", "--yes", status=1).output
     assert "has no Unity Catalog, and its DBFS root is disabled" in said
@@ -175,7 +175,7 @@ def test_without_unity_catalog_and_dbfs_a_volume_is_needed(stranger: Site) -> No
     ],
 )
 def test_a_missing_catalog_or_schema(newcomer: Site, volume: str, hint: str) -> None:
-    """The hint says how to get it, and nothing is written."""
+    """A missing catalog or schema: the hint says how to get it, and nothing is written."""
     said = refusal(newcomer, "init", f"--volume={volume}")
     assert "does not exist" in said
     assert hint in said
@@ -189,14 +189,14 @@ def test_a_missing_catalog_or_schema(newcomer: Site, volume: str, hint: str) -> 
     ],
 )
 def test_the_proposed_catalog_or_schema_is_hidden(newcomer: Site, deleted: str, hint: str) -> None:
-    """Unity Catalog answers as if it did not exist; nothing is written."""
+    """The default catalog or schema does not exist or is hidden: the hint says how to get it."""
     api = newcomer.workspace().client.api_client
     api.do("DELETE", f"/api/2.1/unity-catalog/{deleted}", query={"force": "true"})
     assert hint in refusal(newcomer, "init", "--yes")
 
 
 def test_no_catalog_is_visible(newcomer: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unity Catalog shows no catalog for data: the error says what to ask for."""
+    """No catalog for data is visible: the error says what to ask the administrator for."""
     kind = replace(newcomer.sandbox.kind, objects=(("system",),))
     monkeypatch.setitem(KINDS, "free-edition", kind)
     api = newcomer.workspace().client.api_client
@@ -220,7 +220,7 @@ def test_no_catalog_is_visible(newcomer: Site, monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_a_volume_that_cannot_be_read(newcomer: Site, path: str, message: str | None, hint: str) -> None:
-    """The error names the grant if Databricks does, and nothing is written."""
+    """A volume cannot be read: the error names the grant that Databricks names, and nothing is written."""
     newcomer.workspace().client.volumes.create("workspace", "default", "tiny-shop", VolumeType.MANAGED)
     rule = {"message": message} if message else {}
     newcomer.sandbox.faults.add("status", path=path, times=0, status=403, **rule)
@@ -230,7 +230,7 @@ def test_a_volume_that_cannot_be_read(newcomer: Site, path: str, message: str | 
 
 
 def test_a_volume_that_cannot_be_written(newcomer: Site) -> None:
-    """The push of data ends with one line, which names the grant."""
+    """A volume cannot be written: push of data fails with one line that names the grant."""
     newcomer.call("init", "--yes")
     newcomer.commit({}, "Prepared")
     message = "User does not have WRITE VOLUME on Volume 'workspace.default.tiny-shop'."
@@ -248,7 +248,7 @@ def test_a_volume_that_cannot_be_written(newcomer: Site) -> None:
 def test_a_run_at_a_quota_or_limit(
     newcomer: Site, monkeypatch: pytest.MonkeyPatch, status: int, message: str
 ) -> None:
-    """The error says to wait, and there is no log of a run; Databricks asks to repeat after a status 429."""
+    """A run at a quota or limit: the error says to wait, and no run log is created."""
     newcomer.call("init", "--yes")
     newcomer.commit({}, "Prepared")
     newcomer.call("push")
@@ -293,7 +293,7 @@ def test_a_run_at_a_quota_or_limit(
 def test_a_volume_that_cannot_be_created(
     newcomer: Site, monkeypatch: pytest.MonkeyPatch, code: str, message: str, hint: str
 ) -> None:
-    """The error has Databricks' message and a hint; nothing is written."""
+    """A volume cannot be created: the error has Databricks' message and a hint; nothing is written."""
     refuse_volumes(monkeypatch, newcomer, code, message)
     said = refusal(newcomer, "init", "--yes")
     assert message in said
@@ -301,7 +301,7 @@ def test_a_volume_that_cannot_be_created(
 
 
 def test_a_dry_run_prints_the_calls(newcomer: Site) -> None:
-    """And creates nothing."""
+    """`init --dry-run` prints the API calls and creates nothing."""
     said = newcomer.call("init", "--yes", "--dry-run").output
     assert f"Would call POST /api/2.1/unity-catalog/volumes for {PROPOSED}" in said
     assert "+  root: /Volumes/workspace/default/tiny-shop" in said

@@ -1,4 +1,4 @@
-"""The log of a run looks on a terminal as Kedro prints it; some records are left out."""
+"""The log of a run on a terminal looks as Kedro prints it; some records are left out."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def record_of(message: str, *args: object, **extra: object) -> logging.LogRecord
 def test_a_record_looks_as_it_does_in_a_local_run(
     record: logging.LogRecord, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It has Kedro's columns, colours and markup."""
+    """A record has Kedro's columns, colours and markup."""
     RichHandler().handle(record)
     here = capsys.readouterr().out
     (there,) = logged(tmp_path, record)
@@ -70,13 +70,13 @@ def test_columns_are_those_of_the_projects_handler(
 
 
 def test_brackets_that_are_no_markup_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A message of the project cannot make the command fail."""
+    """Square brackets in a message that are no rich markup are printed, without an error."""
     log_printer(terminal=True)(*logged(tmp_path, record_of("ends with [/oops]")))
     assert "[/oops]" in capsys.readouterr().out
 
 
 def test_a_record_begins_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Also after a progress bar, whose carriage returns are printed unchanged."""
+    """A record begins a new line, also after a progress bar, whose carriage returns are printed unchanged."""
     show = log_printer(terminal=False)
     show({"event": "output", "stream": "stderr", "text": "10 %\r20 %"})
     show(logged(tmp_path, record_of("next"))[0])
@@ -86,7 +86,7 @@ def test_a_record_begins_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_what_py4j_says_of_a_cancelled_run_is_left_out(tmp_path: Path) -> None:
-    """The interruption was requested; one that the project itself logs is printed."""
+    """Records of py4j about the interruption are left out; those of the project are printed."""
     cause = (KeyboardInterrupt, KeyboardInterrupt(), None)
     java = "/x/py4j/java_gateway.py"
     py4j = record_of("KeyboardInterrupt while sending command.", pathname=java, exc_info=cause)

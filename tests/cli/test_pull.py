@@ -31,7 +31,7 @@ def test_another_branch(pushed: Site) -> None:
 
 
 def test_what_the_remote_does_not_have(pushed: Site) -> None:
-    """The message names the branch or tag, and the folder does not change."""
+    """Pull of a missing branch or tag: the error names it, and the folder does not change."""
     assert "no tag 'v9'" in pushed.call("pull", "--tag", "v9", status=1).output
     assert "no branch 'nope'" in pushed.call("pull", "--branch", "nope", status=1).output
     assert pushed.repo().branch == "main"
@@ -49,7 +49,7 @@ def test_branch_and_tag_exclude_each_other(pushed: Site) -> None:
 
 
 def test_dry_run_pulls_nothing(pushed: Site) -> None:
-    """It prints what would be checked out."""
+    """`pull --dry-run` prints what would be checked out, and changes nothing."""
     pushed.git("push", "-q", "origin", "HEAD:refs/heads/release")
     assert "Would check out release" in pushed.call("pull", "--branch", "release", "--dry-run").output
     assert pushed.repo().branch == "main"

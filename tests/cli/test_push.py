@@ -1,4 +1,4 @@
-"""Push: the result is verified, what Git folders do not support is refused, and few requests are sent."""
+"""Push: the result is verified, unsupported repositories are refused, and few requests are sent."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def state(site: Site) -> list[str]:
 
 
 def test_a_second_push_has_nothing_to_do(site: Site) -> None:
-    """It prints two lines about that, and sends at most six requests."""
+    """A second push says in two lines that nothing is to be done, and sends at most six requests."""
     site.call("push")
     site.requests.clear()
     said = site.call("push").output
     assert "tiny.git is up to date" in said
     assert "Everything in dbfs:/root/projects/tiny/data is up to date" in said
-    # Besides, the SDK asks the host once how one logs in there.
+    # The SDK also reads the host's login configuration once.
     assert len([each for each in site.requests if " /api/" in each]) <= 6, site.requests
 
 
@@ -87,7 +87,7 @@ def test_wip_brings_the_working_tree_and_touches_nothing(pushed: Site) -> None:
 
 
 def test_wip_again_follows_the_edits_and_stands_still_without_any(pushed: Site) -> None:
-    """The snapshot branch is replaced; the same files give the same commit."""
+    """Another snapshot replaces the branch; the same files give the same commit."""
     pushed.write({"a.txt": "1\n"})
     pushed.call("push", "--no-data", "--wip")
     first = pushed.repo().head_commit_id
@@ -101,7 +101,7 @@ def test_wip_again_follows_the_edits_and_stands_still_without_any(pushed: Site) 
 
 
 def test_a_later_push_cleans_the_snapshot_up(pushed: Site) -> None:
-    """It is removed from the remote and from this repository."""
+    """A push without --wip removes the snapshot's branch from the remote and locally."""
     pushed.write({"a.txt": "1\n"})
     pushed.call("push", "--no-data", "--wip")
     assert WIP in pushed.git("ls-remote", "origin")
@@ -114,13 +114,13 @@ def test_a_later_push_cleans_the_snapshot_up(pushed: Site) -> None:
 
 
 def test_wip_without_edits_is_a_push(pushed: Site) -> None:
-    """No snapshot is taken."""
+    """`push --wip` without edits pushes the commit, and takes no snapshot."""
     pushed.call("push", "--no-data", "--wip")
     assert pushed.repo().branch == "main"
 
 
 def test_submodules_are_refused(site: Site) -> None:
-    """They are refused before anything is pushed."""
+    """A repository with submodules is refused before anything is pushed."""
     other = site.project.parent / "other"
     site.git("init", "-q", str(other))
     site.git("commit", "-q", "--allow-empty", "-m", "x", at=other)
@@ -140,7 +140,7 @@ def test_pointers_of_git_lfs_are_mentioned(site: Site) -> None:
 
 
 def test_a_force_pushed_remote(pushed: Site) -> None:
-    """Git's message about a rewritten history is shown; once the remote has it, the folder follows."""
+    """The history was rewritten: git's message is shown; once the remote has it, the folder follows."""
     pushed.git("commit", "-q", "--amend", "-m", "Rewritten")
     assert "rejected" in pushed.call("push", "--no-data", status=1).output
     pushed.git("push", "-q", "--force", "origin", "main")
@@ -148,7 +148,7 @@ def test_a_force_pushed_remote(pushed: Site) -> None:
 
 
 def test_a_protected_branch(pushed: Site) -> None:
-    """The remote's message is shown."""
+    """The remote protects the branch: its message is shown."""
     hook = pushed.remote / "hooks" / "pre-receive"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\necho 'main is protected: open a pull request' >&2\nexit 1\n")
@@ -158,7 +158,7 @@ def test_a_protected_branch(pushed: Site) -> None:
 
 
 def test_a_pre_push_hook_that_fails(pushed: Site) -> None:
-    """Its output is shown with the next step, and Databricks keeps its commit."""
+    """A pre-push hook fails: its output is shown with the next step, and Databricks keeps its commit."""
     before = pushed.repo().head_commit_id
     hook = pushed.project / ".git" / "hooks" / "pre-push"
     hook.parent.mkdir(exist_ok=True)
@@ -172,7 +172,7 @@ def test_a_pre_push_hook_that_fails(pushed: Site) -> None:
 
 
 def test_two_users_on_one_remote(pushed: Site) -> None:
-    """The message says to pull a colleague's commit first; after that both commits arrive."""
+    """A colleague pushed first: the error says to pull; after that both commits arrive."""
     colleague = pushed.project.parent / "colleague"
     pushed.git("clone", "-q", str(pushed.remote), str(colleague))
     pushed.write({"theirs.txt": "x\n"}, at=colleague)
@@ -199,7 +199,7 @@ def test_two_users_of_one_workspace(pushed: Site, monkeypatch: pytest.MonkeyPatc
 
 
 def test_from_a_worktree_and_a_subfolder(pushed: Site) -> None:
-    """The project may lie in a folder of its repository and in a linked worktree, also with snapshots."""
+    """Push a project in a subfolder and in a linked worktree, also as a snapshot."""
     monorepo, tree = pushed.project.parent / "mono", pushed.project.parent / "tree"
     pushed.git("init", "-q", "-b", "main", str(monorepo))
     pushed.git("init", "-q", "--bare", "-b", "main", f"{monorepo}.git")
@@ -224,7 +224,7 @@ def test_from_a_worktree_and_a_subfolder(pushed: Site) -> None:
 
 
 def test_a_stale_answer_is_asked_again(pushed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder's commit is compared: an old one is read again until the time is up."""
+    """Databricks reports an old commit after the checkout: it is read again until the time limit."""
     monkeypatch.setattr(git_folder, "_READ_BACK_SECONDS", 0.3)
     folder = git_folder.get(pushed.workspace(), PurePosixPath(pushed.path))
     target = git_folder.Target("main", sha="0" * 40)
@@ -233,16 +233,16 @@ def test_a_stale_answer_is_asked_again(pushed: Site, monkeypatch: pytest.MonkeyP
 
 
 STEPS_OF_PUSHES = (32, 24)  # the first one clones
-SEED = random.randrange(2**32)  # noqa: S311 - told when a test fails, to repeat it
+SEED = random.randrange(2**32)  # noqa: S311 - printed when a test fails, to repeat it
 
 
 def killed_at(site: Site, step: int, shims: Path) -> bool:
-    """Push in a process of its own and kill it at a step: a git command that it runs or a request it makes.
+    """Push in a new process and kill it at a step: a git command that it runs or a request that it sends.
 
-    A shim in front of git and the server count together; whoever comes to the step kills the whole push.
+    A shim around git and the server count the steps together; the one that reaches the step kills the push.
 
     Returns:
-        Whether it came to that step.
+        Whether the push reached that step.
     """
     shims.mkdir()
     count, victim = shims / "count", shims / "victim"
@@ -284,7 +284,7 @@ def killed_at(site: Site, step: int, shims: Path) -> bool:
 
 def test_killed_at_any_moment_the_next_push_arrives(site: Site, tmp_path: Path) -> None:
     """SIGKILL at random steps: no lock is left in the repository, and the next push is verified."""
-    chance, killed = random.Random(SEED), 0  # noqa: S311 - to repeat, not to surprise
+    chance, killed = random.Random(SEED), 0  # noqa: S311 - a seed, so that a failure can be repeated
     for attempt, steps in enumerate(STEPS_OF_PUSHES):
         site.write({f"src/{PACKAGE}/big.txt": os.urandom(20_000), "data/01_raw/raw.csv": f"a\n{attempt}\n"})
         step = chance.randint(1, steps)
@@ -317,7 +317,7 @@ def test_dry_run_says_what_would_be_done(site: Site) -> None:
 
 
 def test_an_answer_that_lags_behind(pushed: Site) -> None:
-    """Reads that return the commit before are repeated, and the current commit is verified."""
+    """Reads that return the previous commit are repeated until the current one is verified."""
     head = pushed.commit({}, "Second")
     fault = pushed.sandbox.faults.add("stale", path="/api/2.0/repos/*", times=2)
     assert "(Second)" in pushed.call("push", "--no-data").output

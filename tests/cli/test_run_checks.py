@@ -1,4 +1,4 @@
-"""What push, status, doctor and run say before anything starts: wrong names, missing inputs, broken code."""
+"""Checks of push, status, doctor and run before anything starts: wrong names, missing inputs, broken code."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _WRONG = {
 
 
 def test_names_that_select_nothing_are_refused_here(site: Site) -> None:
-    """Nothing is started, the nearest name is the hint, and nothing has to be committed."""
+    """A wrong pipeline, node or tag: nothing is started, and the hint is the nearest name."""
     site.commit({_REGISTRY: _PIPELINES})
     site.call("push", "--no-data")
     site.requests.clear()
@@ -64,7 +64,7 @@ def told(site: Site, *command: str, status: int = 0) -> Any:
 
 
 def test_inputs_that_are_nowhere_are_named_with_the_nearest_file(site: Site) -> None:
-    """By push, status and doctor; data that exist on Databricks are not missing."""
+    """Push, status and doctor name missing inputs with the nearest file; data on Databricks count."""
     site.commit({_REGISTRY: _PIPELINES, "conf/base/catalog.yml": (
         "raw:\n  type: pandas.CSVDataset\n  filepath: data/01_raw/rwa.csv\n"
         "other:\n  type: pandas.CSVDataset\n  filepath: data/02_none/other.csv\n"
@@ -93,7 +93,7 @@ def test_inputs_that_are_nowhere_are_named_with_the_nearest_file(site: Site) -> 
 def test_a_run_on_compute_that_has_to_start_names_missing_inputs_first(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A running cluster says it itself, without an import of the project here."""
+    """Before compute starts, run names missing inputs; on a running cluster the driver does."""
     site.commit({"data/01_raw/raw.csv": None})
     project = open_project(bootstrap_project(site.project), "databricks").on(site.workspace())
     running = Choice(is_job=False, compute="cluster", cluster=VisibleCluster("1", "one", "RUNNING"))
@@ -106,7 +106,7 @@ _WITH_PARAMS = "raw:\n  type: pandas.CSVDataset\n  filepath: data/01_raw/${runti
 
 
 def test_the_catalog_is_read_with_the_params_of_the_run(site: Site) -> None:
-    """A parameter without a default is no error if it is given, and the error says how."""
+    """`--params` gives the catalog's parameters; without a required one, the error says how."""
     site.commit({"conf/base/catalog.yml": _WITH_PARAMS, "data/01_raw/fr.csv": "a\n1\n"})
     refused = site.call("push", status=1)
     assert "Give its value with --params" in refused.stderr
@@ -123,7 +123,7 @@ def test_the_catalog_is_read_with_the_params_of_the_run(site: Site) -> None:
 
 
 def test_the_catalog_is_read_in_the_env_of_the_run(site: Site) -> None:
-    """What the env adds is pushed too, and what it keeps elsewhere is not."""
+    """The env's catalog decides which inputs are pushed."""
     site.commit({
         _REGISTRY: _PIPELINES,
         "conf/databricks/catalog.yml": "raw:\n  type: pandas.CSVDataset\n  filepath: /Volumes/a/b/c/d\n",
@@ -136,7 +136,7 @@ def test_the_catalog_is_read_in_the_env_of_the_run(site: Site) -> None:
 
 
 def test_pipelines_that_cannot_be_imported_here_are_named(site: Site) -> None:
-    """Their inputs are unknown, which push, status and doctor say."""
+    """A pipeline cannot be imported: push, status and doctor name it, as its inputs are unknown."""
     site.commit({
         _REGISTRY: "from kedro.framework.project import find_pipelines\n\n\ndef register_pipelines():\n"
         "    found = find_pipelines()\n    return {**found, '__default__': sum(found.values())}\n",
@@ -151,7 +151,7 @@ def test_pipelines_that_cannot_be_imported_here_are_named(site: Site) -> None:
 
 
 def test_settings_that_cannot_be_imported_are_reported_as_that(site: Site) -> None:
-    """Kedro ignores them silently, and the catalog would show paths that are not mapped."""
+    """settings.py cannot be imported: catalog, push and doctor say so, unlike Kedro."""
     site.commit({"src/tiny_shop/settings.py": "import no_such_library\n"})
     said = "tiny_shop/settings.py cannot be imported: ModuleNotFoundError: No module named 'no_such_library'"
     assert said in site.call("catalog", status=1).stderr
@@ -161,7 +161,7 @@ def test_settings_that_cannot_be_imported_are_reported_as_that(site: Site) -> No
 
 
 def test_an_env_that_is_not_in_the_commit_is_refused_at_once(site: Site) -> None:
-    """By push and run, before anything is sent or started; a snapshot of the working tree has it."""
+    """The env is not in the commit: push and run refuse it; a snapshot of the working tree has it."""
     site.git("rm", "-r", "-q", "--cached", "conf/databricks")
     site.git("commit", "-q", "-m", "Forgotten")
     said = "conf/databricks is not in the commit"
@@ -182,7 +182,7 @@ def test_an_env_that_is_not_in_the_commit_is_refused_at_once(site: Site) -> None
 def test_kedros_variables_apply_to_the_run(
     site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The path of KEDRO_LOGGING_CONFIG is made relative to the project; a file that git lacks is named."""
+    """KEDRO_LOGGING_CONFIG becomes relative to the project; a file outside of it is named as ignored."""
     project = open_project(bootstrap_project(site.project), "databricks").on(site.workspace())
     site.commit({"conf/other.yml": "version: 1\n"})
     monkeypatch.chdir(site.project / "conf")
@@ -215,7 +215,7 @@ unused:
 
 
 def test_credentials_that_only_this_machine_has_are_named(site: Site) -> None:
-    """By push and doctor, with the page that helps; not those of the commit, nor those that nobody needs."""
+    """Push and doctor name credentials that are used and only in conf/local, with the page that helps."""
     site.commit({_REGISTRY: _PIPELINES, "conf/base/catalog.yml": _CREDENTIALS})
     keys = {name: {"password": "x"} for name in ("lake", "warehouse", "unused")}
     site.write({"conf/local/credentials.yml": yaml.safe_dump(keys)})
@@ -230,7 +230,7 @@ def test_credentials_that_only_this_machine_has_are_named(site: Site) -> None:
 
 
 def test_paths_that_stay_in_the_git_folder_are_named(site: Site) -> None:
-    """By push, and fixed paths of DBFS in older catalogs by doctor and init, with the line to change."""
+    """Push names paths that are not mapped; doctor and init name fixed DBFS paths with the line to change."""
     site.commit({
         _REGISTRY: _PIPELINES,
         "conf/base/catalog.yml": (

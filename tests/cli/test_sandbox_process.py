@@ -50,7 +50,7 @@ def call(*arguments: str, status: int = 0, answer: str | None = None) -> Result:
 
 
 def test_what_it_needs_is_named(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """Without the extra nothing is started, and the message says how to install it."""
+    """Without the sandbox extra, nothing is started, and the message says how to install it."""
     monkeypatch.setattr(
         sandbox_process, "find_spec", lambda name: None if name in {"uvicorn", "psutil"} else name
     )
@@ -61,7 +61,7 @@ def test_what_it_needs_is_named(monkeypatch: pytest.MonkeyPatch, home: Path) -> 
 
 
 def test_one_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """Its process is ended, and its output is kept."""
+    """A sandbox that does not start in time is ended, and the hint names its log."""
     monkeypatch.setattr(sandbox_process, "_START_SECONDS", 0)
     with pytest.raises(SandboxError, match=r"did not start: it printed nothing\.") as caught:
         sandbox_process.start(None)
@@ -70,7 +70,7 @@ def test_one_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, home:
 
 
 def test_what_a_killed_server_left_is_not_the_new_ones(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """The new server owns the home for an instant before it removes the old connection file."""
+    """The connection file of a killed server is not taken for that of the server that is starting."""
     home.mkdir()
     killed = Connection("http://127.0.0.1:9", "x", "ann", 41, home)
     connection.write(killed)
@@ -91,7 +91,7 @@ def test_what_a_killed_server_left_is_not_the_new_ones(monkeypatch: pytest.Monke
 def test_one_that_does_not_stop(
     monkeypatch: pytest.MonkeyPatch, home: Path, process: subprocess.Popen[bytes]
 ) -> None:
-    """The message names the process and the command that ends it."""
+    """A sandbox does not stop: the error names the process and the command that ends it."""
     monkeypatch.setattr(sandbox_process, "_STOP_SECONDS", 0.1)
     with pytest.raises(SandboxError, match="did not stop") as caught:
         sandbox_process.stop(Connection("http://127.0.0.1:9", "x", "ann", process.pid, home))
@@ -100,7 +100,7 @@ def test_one_that_does_not_stop(
 
 
 def test_one_whose_process_is_gone_has_stopped(home: Path) -> None:
-    """The process that started it may have waited for its end already."""
+    """Stopping succeeds if the process has ended and its parent has already waited for it."""
     ends = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     waiting = threading.Thread(target=ends.wait)
     waiting.start()
@@ -127,7 +127,7 @@ def test_where_it_runs(home: Path) -> None:
 
 
 def test_reset_of_nothing(home: Path) -> None:
-    """Without a sandbox there is nothing to remove; the files of a stopped one are removed."""
+    """Reset without a sandbox does nothing; the files of a stopped one are removed."""
     assert "nothing to remove" in call("reset", "--yes").output
     home.mkdir()
     (home / "kept.txt").touch()

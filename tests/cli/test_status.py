@@ -16,7 +16,7 @@ def told(site: Site) -> dict[str, Any]:
 
 
 def test_before_the_first_push(site: Site) -> None:
-    """Each section says what is missing."""
+    """Before the first push, each section says what is missing."""
     lines = site.call("status").output
     assert "main at" in lines
     assert "never pushed" in lines
@@ -27,7 +27,7 @@ def test_before_the_first_push(site: Site) -> None:
 
 
 def test_after_a_push_both_sides_agree(site: Site) -> None:
-    """Three sections show the same commit; no edits, and no data to transfer."""
+    """After a push, three sections have the same commit; there are no edits and no data to transfer."""
     site.call("push")
     head = site.git("rev-parse", "HEAD")
     found = told(site)
@@ -39,13 +39,13 @@ def test_after_a_push_both_sides_agree(site: Site) -> None:
 
 
 def test_serverless_in_place_of_a_cluster(site: Site) -> None:
-    """No cluster is read, and the section says that runs become jobs."""
+    """With serverless compute no cluster is requested, and the section says that runs become jobs."""
     site.write({"conf/databricks/databricks.yml": "compute:\n  cluster: serverless\n"})
     assert "serverless compute; every run becomes a job" in site.call("status").output
 
 
 def test_no_cluster_is_serverless(site: Site) -> None:
-    """Without a named or visible cluster, status and doctor report that runs use serverless compute."""
+    """Without a named or visible cluster, status and doctor say that runs use serverless compute."""
     site.write(
         {
             "conf/base/databricks.yml": "code:\n  folder: /Workspace/Repos/{user}/tiny\n",
@@ -64,7 +64,7 @@ def test_no_cluster_is_serverless(site: Site) -> None:
 
 
 def test_both_sides_edited(site: Site) -> None:
-    """Commits ahead, local edits, edits in the Git folder, changed local data and new results."""
+    """Status shows commits ahead, edits on both sides, changed local data and new results."""
     site.call("push")
     before = site.git("rev-parse", "HEAD")
     head = site.commit({"data/01_raw/raw.csv": "a,b\n5,6\n"}, "Second")
@@ -108,7 +108,10 @@ def register_pipelines():
 
 
 def test_results_of_a_local_run_are_in_conflict_everywhere(site: Site) -> None:
-    """In status, data ls and pull, a folder of Spark as one thing, and nobody is said to have edited them."""
+    """Results of a local run conflict with the cluster's in status, data ls and pull.
+
+    A Spark folder counts as one item, and no message says that a user edited it.
+    """
     site.commit({"conf/base/catalog.yml": _TABLE, "src/tiny_shop/pipeline_registry.py": _TWO_OUTPUTS})
     root = site.sandbox.layout.dbfs / "root/projects/tiny"
     for place, text, part in ((site.project, "here\n", "0-a"), (root, "there there\n", "0-b")):
@@ -135,7 +138,7 @@ def test_results_of_a_local_run_are_in_conflict_everywhere(site: Site) -> None:
 
 
 def test_status_changes_nothing(site: Site) -> None:
-    """It sends only GET requests, and changes no ref, object or file of the project."""
+    """Status sends only GET requests, and changes no ref, object or file of the project."""
     site.call("push")
     site.write({"new.txt": "x\n"}, at=site.files)
     before = site.git("for-each-ref"), site.git("count-objects", "-v"), site.git("status", "--short")
@@ -147,7 +150,7 @@ def test_status_changes_nothing(site: Site) -> None:
 
 
 def test_a_remote_that_does_not_answer(site: Site) -> None:
-    """The other sections are printed all the same."""
+    """The remote does not answer: the other sections are printed."""
     site.call("push", "--no-data")
     site.remote.rename(site.remote.with_suffix(".gone"))
     lines = site.call("status").output
@@ -187,7 +190,7 @@ def test_a_git_folder_at_a_commit_that_is_not_here(pushed: Site) -> None:
 
 
 def test_a_last_run_of_which_little_was_noted(site: Site) -> None:
-    """Neither its commit nor its user was recorded, as by an earlier version, and it has no end."""
+    """The last run has no commit, user or end in its log, as from an earlier version: status works."""
     run = site.sandbox.layout.dbfs / "root/projects/tiny/data/.kedro-hybrid/runs/20261124-1/run.json"
     run.parent.mkdir(parents=True)
     run.write_text('{"env": "databricks"}')

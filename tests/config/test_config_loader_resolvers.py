@@ -1,4 +1,4 @@
-"""The values of the resolvers, and where they may be used."""
+"""The values of the resolvers, and the configuration in which they are allowed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Databricks Connect: its real client here, the sandbox with its Spark in an environment of its own.
+"""Fixtures: the real client of Databricks Connect here, and a sandbox in the main environment.
 
-databricks-connect replaces pyspark, so these tests run in `.venv-connect` alone: `make test-connect`.
+databricks-connect replaces pyspark, so these tests run only in `.venv-connect`: `make test-connect`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ except metadata.PackageNotFoundError:
 
 
 def _measured() -> list[str]:
-    """Return what has coverage.py measure the sandbox too, where it measures these tests."""
+    """Return variables that let coverage.py measure the sandbox too, if it measures these tests."""
     if "COVERAGE_PROCESS_CONFIG" not in os.environ:
         return []
     files = [f"--rcfile={_ROOT / 'pyproject.toml'}", f"--data-file={_ROOT / '.coverage'}"]
@@ -39,7 +39,7 @@ def _measured() -> list[str]:
 
 @pytest.fixture(scope="session")
 def sandbox_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Run a sandbox of the main environment."""
+    """Run a sandbox with the main environment."""
     home = tmp_path_factory.mktemp("sandbox") / "home"
     server = subprocess.Popen(
         [_PYTHON, *_measured(), "-m", "kedro_databricks_hybrid.sandbox", "--home", str(home)]

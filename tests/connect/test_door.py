@@ -1,4 +1,4 @@
-"""The sandbox's door for Databricks Connect refuses what Databricks refuses."""
+"""The sandbox's endpoint for Databricks Connect refuses what Databricks refuses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kedro_databricks_hybrid.sandbox import connection
 
 @pytest.fixture
 def login(sandbox_home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """A host and a token, whose certificate is trusted."""
+    """Return a host and a token, and trust the sandbox's certificate."""
     running = connection.read(sandbox_home)
     assert running is not None
     import requests
@@ -37,7 +37,7 @@ def login(sandbox_home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]
     ids=["token", "cluster", "stopped", "none"],
 )
 def test_who_may_not_enter_is_told_why(login: dict[str, str], changed: dict[str, Any], words: str) -> None:
-    """A wrong token, a cluster that is not there or does not run, and no compute at all."""
+    """A wrong token, a missing or stopped cluster, and no compute: each error says what is wrong."""
     config = Config(**{**login, **changed}, retry_timeout_seconds=5)
     with pytest.raises(Exception, match=words):
         DatabricksSession.builder.sdkConfig(config).validateSession(False).create().range(1).collect()

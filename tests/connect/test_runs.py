@@ -1,4 +1,4 @@
-"""Runs by Databricks Connect: what they write is what the cluster writes."""
+"""Runs by Databricks Connect write the same outputs as runs on the cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROFILE = "--profile=sandbox"
 
 @pytest.fixture(scope="module")
 def iris(sandbox_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """The starter, pushed and run on the cluster."""
+    """Push the starter, run it on the cluster, and return its shell."""
     scratch = tmp_path_factory.mktemp("iris")
     Shell(scratch, sandbox_home).ok("kedro new --starter=pyspark-iris --name=iris")
     shell = Shell(scratch / "iris", sandbox_home)
@@ -38,12 +38,12 @@ def iris(sandbox_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell:
 
 
 def data_there(home: Path, project: str) -> Path:
-    """Return the folder in which the sandbox keeps a project's data root."""
+    """Return the folder of a project's data root on this machine."""
     return home / "roots" / "dbfs" / "root" / "projects" / project / "data"
 
 
 def take_outputs(there: Path, scratch: Path) -> Path:
-    """Move the outputs at a data root to another folder, and return that."""
+    """Move the outputs from a data root to a new folder, and return it."""
     scratch.mkdir()
     for layer in there.glob("0[2-8]_*"):
         shutil.move(layer, scratch / layer.name)
@@ -53,7 +53,7 @@ def take_outputs(there: Path, scratch: Path) -> Path:
 def test_the_starter_runs_to_the_same_outputs_as_on_the_cluster(
     iris: Shell, sandbox_home: Path, tmp_path: Path
 ) -> None:
-    """Spark and pandas datasets go through the API, with a plain `kedro run` and a profile."""
+    """`kedro run` with a profile: the starter's outputs equal those of the cluster, nothing is local."""
     there = data_there(sandbox_home, "iris")
     on_cluster = take_outputs(there, tmp_path / "on_cluster")
     ran = iris.ok("kedro run --env=databricks", DATABRICKS_CONFIG_PROFILE="sandbox")
@@ -65,13 +65,13 @@ def test_the_starter_runs_to_the_same_outputs_as_on_the_cluster(
 
 
 def test_functions_of_the_project_run_in_spark(iris: Shell) -> None:
-    """The distributed pipeline maps a function of the project's own over rows on the cluster."""
+    """The distributed pipeline runs a function of the project in Spark on the cluster."""
     command = f"kedro databricks run --connect --pipelines=distributed {PROFILE}"
     assert "Model has accuracy of 0.960" in iris.ok(command).out
 
 
 def test_spaceflights_runs_to_the_same_outputs_as_on_the_cluster(sandbox_home: Path, tmp_path: Path) -> None:
-    """SparkHooks, factories, versions, partitions and a secret; a dataset that knows no fsspec stays here."""
+    """Spaceflights gives the same outputs, with a secret, and with one dataset that stays local."""
     shell = prepared(spaceflights.copy_to(tmp_path / "flights"), sandbox_home)
     shell.ok(f"kedro databricks push --all-data {PROFILE}")
     shell.ok(f"kedro databricks run {PROFILE}")

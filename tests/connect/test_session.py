@@ -1,4 +1,4 @@
-"""The session of a run by Databricks Connect: where it comes from, and what stops the run."""
+"""The Spark session of a run by Databricks Connect: how it is created, and what is refused."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def register_pipelines():
 
 @pytest.fixture
 def project(tmp_path: Path, sandbox_home: Path) -> tuple[Project, Shell]:
-    """A project of Spark datasets whose data root is a volume, and a shell in it."""
+    """Create a project of Spark datasets with a volume as data root, and a shell in it."""
     made = make_project(tmp_path / "tiny").write(
         {
             "conf/base/catalog.yml": _CATALOG,
@@ -107,14 +107,14 @@ def project(tmp_path: Path, sandbox_home: Path) -> tuple[Project, Shell]:
 
 
 def with_hook(project: Project, text: str, name: str) -> None:
-    """Give the project a hook of its own."""
+    """Add a hook to the project."""
     project.write({"src/tiny_shop/hooks.py": text})
     settings = project.path / "src/tiny_shop/settings.py"
     settings.write_text(settings.read_text() + f"from tiny_shop.hooks import {name}\n\nHOOKS = ({name}(),)\n")
 
 
 def test_whoever_asks_for_a_session_gets_the_runs_own(project: tuple[Project, Shell]) -> None:
-    """However kedro-datasets or a node asks, also where HOST and TOKEN would make it take serverless."""
+    """However datasets and nodes get a session, it is the run's, also if the environment has a login."""
     made, shell = project
     with_hook(made, _ASKS, "Ask")
     running = connection.read(shell.home)
@@ -125,7 +125,7 @@ def test_whoever_asks_for_a_session_gets_the_runs_own(project: tuple[Project, Sh
 
 
 def test_a_machines_oauth_login_and_serverless_are_enough(project: tuple[Project, Shell]) -> None:
-    """No token; serverless reaches no cluster, `{user}` is the login's, and versions are found there."""
+    """OAuth without a token, serverless compute, `{user}` in the data root, and versioned datasets work."""
     made, shell = project
     made.write(
         {
@@ -148,7 +148,7 @@ def test_a_machines_oauth_login_and_serverless_are_enough(project: tuple[Project
 
 
 def test_without_clusters_spark_is_on_serverless_compute(project: tuple[Project, Shell]) -> None:
-    """No setting names a compute and none is visible: both commands say why, and nothing runs here."""
+    """Without a visible cluster Spark runs on serverless compute, and the output says why."""
     made, shell = project
     made.write({"conf/databricks/databricks.yml": "data: {root: /Volumes/main/default/data/tiny}\n"})
     copied = shell.home / "roots/Volumes/main/default/data/tiny/02_intermediate/copied"
@@ -165,7 +165,7 @@ def test_without_clusters_spark_is_on_serverless_compute(project: tuple[Project,
 
 
 def test_versions_on_dbfs_are_found_there(project: tuple[Project, Shell]) -> None:
-    """The newest one is loaded, or the one that is asked for, and a new one is written beside them."""
+    """The newest or the requested version is loaded from DBFS, and a new one is written there."""
     made, shell = project
     made.write(
         {
@@ -192,7 +192,7 @@ def test_versions_on_dbfs_are_found_there(project: tuple[Project, Shell]) -> Non
 
 
 def test_a_dataset_that_opens_files_itself_is_refused(project: tuple[Project, Shell]) -> None:
-    """It would make a local folder called `dbfs:`; what to do instead is said first, and works."""
+    """A dataset that would create a local folder `dbfs:` is refused; the solution in the error works."""
     made, shell = project
     command = f"kedro databricks run --connect --env=databricks {PROFILE}"
     entry = "copied: {type: tiny_shop.datasets.Lines, filepath: %s}\n"
@@ -210,7 +210,7 @@ def test_a_dataset_that_opens_files_itself_is_refused(project: tuple[Project, Sh
 
 
 def test_a_table_of_another_session_stops_the_run(project: tuple[Project, Shell]) -> None:
-    """A node that names a compute gets a session there, and what it returns is not written."""
+    """A node returns a table of its own session: the run fails, and the table is not written."""
     made, shell = project
     made.write({"src/tiny_shop/pipeline_registry.py": _STRANGER})
     running = connection.read(shell.home)
@@ -225,7 +225,7 @@ def test_a_table_of_another_session_stops_the_run(project: tuple[Project, Shell]
 
 
 def test_what_cannot_work_is_one_line(project: tuple[Project, Shell]) -> None:
-    """A client newer than the runtime, data that are here, and options that mean nothing."""
+    """A client newer than the runtime, local data, and unsupported options: each is one error line."""
     made, shell = project
     made.write({"conf/old/databricks.yml": "data: {root: dbfs:/root/tiny}\n"})
     created = shell.client().clusters.create(spark_version="15.4.x-scala2.12", cluster_name="old")

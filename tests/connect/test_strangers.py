@@ -1,4 +1,4 @@
-"""What counts as another session than the run's: made with the real client, which asks no Spark for it."""
+"""Tables of another session than the run's are refused; the real client creates sessions without Spark."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLUSTER = "0101-120000-sandbox1"
 
 @pytest.fixture
 def running(sandbox_home: Path) -> connection.Connection:
-    """The sandbox's address and token."""
+    """Return the sandbox's address and token."""
     found = connection.read(sandbox_home)
     assert found is not None
     return found
@@ -32,12 +32,12 @@ def running(sandbox_home: Path) -> connection.Connection:
 
 @pytest.fixture
 def host(running: connection.Connection) -> str:
-    """The sandbox's address."""
+    """Return the sandbox's address."""
     return running.host
 
 
 def session(host: str, **compute: Any) -> SparkSession:
-    """Make a session, which nothing is asked of yet."""
+    """Create a session that sends no request."""
     config = Config(host=host, token="dapi", **compute)
     made: SparkSession = DatabricksSession.builder.sdkConfig(config).validateSession(False).create()
     return made
@@ -45,7 +45,7 @@ def session(host: str, **compute: Any) -> SparkSession:
 
 @pytest.fixture
 def of_run(host: str, monkeypatch: pytest.MonkeyPatch) -> SparkSession:
-    """The session of a run on a cluster."""
+    """Create the session of a run on a cluster."""
     made = session(host, cluster_id=CLUSTER)
     monkeypatch.setattr(connect._Run, "session", made)  # noqa: SLF001 - what a run of this process holds
     monkeypatch.setattr(RemoteSession, "getActiveSession", lambda: made)
@@ -57,7 +57,10 @@ def of_run(host: str, monkeypatch: pytest.MonkeyPatch) -> SparkSession:
 def test_every_other_session_is_another(
     of_run: SparkSession, host: str, name: str, compute: dict[str, str]
 ) -> None:
-    """Other compute, another address, and a second one on the same cluster; also inside of a partition."""
+    """Tables of another compute, another address or a second session on the same cluster are refused.
+
+    Also if they are in a partition or a list.
+    """
     table = session(host.replace("127.0.0.1", name), **compute).range(1)
     strange: tuple[object, ...] = (table, {"part": table}, [table])
     for data in strange:
@@ -66,7 +69,7 @@ def test_every_other_session_is_another(
 
 
 def test_the_runs_own_tables_pass(of_run: SparkSession) -> None:
-    """Spark's, also where the session was copied (which gives the same one), and what is no table at all."""
+    """Tables of the run's session, also from a copy of it, and other objects are accepted."""
     table = of_run.range(1)
     passing: tuple[object, ...] = (table, copy.copy(of_run).range(1), {"part": table}, {"a": 1}, [], None)
     for data in passing:
@@ -76,7 +79,7 @@ def test_the_runs_own_tables_pass(of_run: SparkSession) -> None:
 def test_a_projects_own_session_elsewhere_is_refused(
     running: connection.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Spark there and files here would be two sets of data under one name."""
+    """The project created a session on another workspace than the run's files: refused."""
     own = session(running.host.replace("127.0.0.1", "localhost"), cluster_id=CLUSTER)
     monkeypatch.setattr(RemoteSession, "getActiveSession", lambda: own)
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""A private Git server on this machine: git's own smart HTTP, behind a name and a token."""
+"""A private Git server on this machine: git's smart HTTP protocol, protected by a user name and a token."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _answer(self) -> None:
         given = self.headers.get("Authorization", "").removeprefix("Basic ")
@@ -76,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def private_remote(folder: Path, token: str) -> Iterator[str]:
-    """Serve the bare repositories of a folder to whoever shows the token; gives the address."""
+    """Serve the bare repositories of a folder to requests with the token, and yield the address."""
     handler = type("Handler", (_Handler,), {"folder": folder, "token": token})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

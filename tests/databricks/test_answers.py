@@ -1,4 +1,4 @@
-"""Answers of a broken or hostile workspace: an error says what is wrong, and no list is taken for empty."""
+"""Answers of a broken or hostile workspace: the error says what is wrong; no broken list counts as empty."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NO_OBJECTS = [b"null", b"7", b'"text"', b"<html><title>Sign in</title>", b"{", b
 
 
 def answer(endpoint: str, body: bytes) -> Any:
-    """Return what the client makes of a body."""
+    """Return what the client reads from a body."""
     method, _, path = endpoint.partition(" ")
     received = Answer()
     received.status_code = 200
@@ -49,7 +49,7 @@ def answer(endpoint: str, body: bytes) -> Any:
 
 
 def wrong(shape: answers.Shape) -> Iterator[Any]:
-    """Yield values that do not have a shape: each part of it missing, null, or of another type."""
+    """Yield values that do not have a shape: each part missing, null or of another type."""
     if isinstance(shape, Object):
         whole = {name: right(each) for name, each in {**shape.required, **shape.optional}.items()}
         yield from ([], {"unknown": 1} if shape.is_listing else 7)
@@ -87,7 +87,7 @@ def right(shape: answers.Shape) -> Any:
 
 @pytest.mark.parametrize("endpoint", [name for name, shape in ANSWERS.items() if shape is not None])
 def test_every_part_of_every_answer_is_checked(endpoint: str) -> None:
-    """Whatever is missing or has another type; what is right is accepted, without what nobody reads."""
+    """A field that is missing or has another type is refused; unknown fields are dropped."""
     shape = ANSWERS[endpoint]
     whole = right(shape)
     assert answer(endpoint, json.dumps({**whole, "unknown": {"deep": []}}).encode()) == whole
@@ -98,7 +98,7 @@ def test_every_part_of_every_answer_is_checked(endpoint: str) -> None:
 
 @pytest.mark.parametrize("body", NO_OBJECTS)
 def test_a_body_that_is_no_object(body: bytes) -> None:
-    """Also for requests whose answers nobody reads."""
+    """Bodies that are no JSON object are refused, also if the client does not use the answer."""
     for endpoint in ("GET dbfs/list", "POST dbfs/put", "GET unknown/endpoint"):
         with pytest.raises(UnexpectedAnswer, match=r"^is not (JSON|a JSON object): |^is a list"):
             answer(endpoint, body)
@@ -113,7 +113,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_any_json_is_accepted_or_refused(value: object) -> None:
-    """Nothing else happens to it."""
+    """Any JSON value is accepted or refused, never another exception; accepting it twice is the same."""
     for shape in ANSWERS.values():
         with contextlib.suppress(UnexpectedAnswer):
             accepted = answers.fitting(value, shape)
@@ -136,7 +136,7 @@ def test_any_json_is_accepted_or_refused(value: object) -> None:
     ],
 )
 def test_a_listing_has_each_name_once_and_of_its_folder_only(paths: list[str], told: str) -> None:
-    """Whatever else it has could be written somewhere else here, or twice in the same place."""
+    """A listing with a name twice, or with a path outside its folder, is refused."""
     answers.check_listing(PurePosixPath("/x"), ["/x/a", "/x/A", "/x/..a", "/x/ü"])
     answers.check_listing(PurePosixPath("/"), ["/a"])
     with pytest.raises(UnexpectedAnswer, match=told):
@@ -144,7 +144,7 @@ def test_a_listing_has_each_name_once_and_of_its_folder_only(paths: list[str], t
 
 
 def test_folders_are_not_listed_for_ever() -> None:
-    """A folder that contains itself ends somewhere."""
+    """A listing that is more than 200 folders deep is refused."""
     deep = PurePosixPath("/x/" + "x/" * 200)
     with pytest.raises(UnexpectedAnswer, match="nests more than 200 folders"):
         answers.check_listing(deep, [f"{deep}/x"])
@@ -178,7 +178,7 @@ def ready(pushed: Site) -> Site:
 
 
 def test_commands_tell_what_is_wrong_with_an_answer(ready: Site) -> None:
-    """The exit status is 1, one line says which request was answered how, and nothing counts as done."""
+    """Each command that gets a wrong answer exits with 1 and says what is wrong with it."""
     bodies = itertools.cycle([b"", b"null", b"[]", b"<title>Sign in</title>", b"{", b'{"unknown":1}'])
     for command, requested in USED.items():
         for request in requested:
@@ -188,7 +188,7 @@ def test_commands_tell_what_is_wrong_with_an_answer(ready: Site) -> None:
 
 
 def test_commands_tell_that_databricks_does_not_answer(ready: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They say so again and again, name the time after which they give up, and end with status 1."""
+    """Databricks does not answer: each command says so, with the time limit, and then exits with 1."""
     for name in ("LIMITS", "LOGIN"):
         monkeypatch.setattr(silence, name, Limits(first=0.01, again=0.01, most=0.1))
     for command, requested in USED.items():

@@ -1,4 +1,4 @@
-"""The SDK without its services: what commands save, and what everybody else still gets."""
+"""Importing the SDK without its services, which makes commands start faster."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ print(json.dumps([early, late, same, hasattr(databricks.sdk, "AccountClient"), h
 
 
 def test_services_are_imported_when_somebody_wants_them() -> None:
-    """Submodules come without them; the package gives WorkspaceClient and all else as it always does."""
+    """The SDK's services are not imported with its submodules, but with WorkspaceClient."""
     done = subprocess.run([sys.executable, "-c", _SCRIPT], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [False, True, True, True, False]

@@ -1,4 +1,4 @@
-"""What Databricks answers about a Git folder in rare cases, and what is made of its words."""
+"""Git folders: rare answers of Databricks, and the errors that they become."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOME = PurePosixPath("/Workspace/Users/user@example.com")
 
 
 def fails(site: Site, message: str, method: str = "PATCH") -> None:
-    """Have the repos API refuse the next such request."""
+    """Let the next such request to the repos API fail."""
     site.sandbox.faults.add(
         "status", method=method, path="/api/2.0/repos*", status=400, message=message, times=1
     )
@@ -30,7 +30,7 @@ def folder_of(site: Site) -> git_folder.GitFolder:
 
 
 def test_a_plain_folder_is_no_git_folder(site: Site) -> None:
-    """It is told apart, and push leaves it as it is."""
+    """The path is a plain folder: push refuses it and leaves it unchanged."""
     site.workspace().client.workspace.mkdirs(str(HOME / "plain"))
     with pytest.raises(WorkspaceError, match=r"/plain on Databricks is a directory, not a Git folder"):
         git_folder.find(site.workspace(), HOME / "plain")
@@ -40,7 +40,10 @@ def test_a_plain_folder_is_no_git_folder(site: Site) -> None:
 
 @pytest.mark.parametrize("kind", ["guide", "standard"])
 def test_a_git_folder_at_home(site: Site, kind: str) -> None:
-    """It is found as a REPO and as a DIRECTORY, checked out and edited; a folder inside it is not found."""
+    """A Git folder in the home folder, listed as REPO or DIRECTORY, is found, updated and saved.
+
+    A folder inside it is not taken for a Git folder.
+    """
     site.sandbox.like = kind
     site.commit({"conf/base/databricks.yml": f"code:\n  folder: {HOME}/mine\n"})
     for _ in range(2):
@@ -61,7 +64,7 @@ def test_a_git_folder_at_home(site: Site, kind: str) -> None:
 
 
 def test_a_clone_that_ends_after_its_request(site: Site) -> None:
-    """The answer is lost, and the second request is refused as the folder exists: that folder is used."""
+    """The answer to the clone is lost: the repeated request finds the folder, which is used."""
     site.git("push", "-q", "origin", "main")
     site.sandbox.faults.add("reset-after", method="POST", path="/api/2.0/repos")
     site.call("push", "--no-data")
@@ -72,7 +75,7 @@ def test_a_clone_that_ends_after_its_request(site: Site) -> None:
 
 
 def test_a_clone_that_stops_in_the_middle(site: Site) -> None:
-    """What it leaves shows a commit but lacks its files: it is deleted, and never taken for the commit."""
+    """A clone fails half-way: the incomplete Git folder is deleted, and the next push works."""
     blob = site.git("rev-parse", "HEAD:requirements.txt")
     site.git("update-index", "--add", "--cacheinfo", f"100644,{blob},{'n' * 300}")
     site.git("commit", "-q", "-m", "A name that no disk can hold")
@@ -89,7 +92,7 @@ def test_a_clone_that_stops_in_the_middle(site: Site) -> None:
 def test_a_git_folder_that_is_gone_while_it_is_read_back(
     pushed: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If it is deleted meanwhile, polling ends with an error."""
+    """The Git folder is deleted after a checkout: polling its commit ends with an error."""
     monkeypatch.setattr(git_folder, "_READ_BACK_SECONDS", 0.2)
     folder = folder_of(pushed)
     pushed.sandbox.faults.add("status", method="GET", path="/api/2.0/repos/*", status=404, times=0)
@@ -99,7 +102,7 @@ def test_a_git_folder_that_is_gone_while_it_is_read_back(
 
 @pytest.mark.parametrize("status", [400, 403, 409])
 def test_a_refused_checkout_is_explained_by_the_edits(pushed: Site, status: int) -> None:
-    """Whatever Databricks says; without edits its own words are all there is to say."""
+    """A refused checkout: the error has Databricks' message and, if there are edits, names them."""
     pushed.commit({"a.txt": "a\n"})
     pushed.sandbox.faults.add(
         "status", method="PATCH", path="/api/2.0/repos/*", status=status, message="Nope", times=0
@@ -117,7 +120,7 @@ def test_a_refused_checkout_is_explained_by_the_edits(pushed: Site, status: int)
 
 @pytest.mark.parametrize("status", [404, 500])
 def test_a_failure_that_has_nothing_to_do_with_edits(pushed: Site, status: int) -> None:
-    """A branch that is not there, or a service that fails: no file is compared."""
+    """For status 404 and 500, the error has Databricks' message and mentions no edits."""
     pushed.commit({"a.txt": "a\n"})
     (pushed.files / "requirements.txt").write_text("theirs\n")
     pushed.sandbox.faults.add(
@@ -129,7 +132,7 @@ def test_a_failure_that_has_nothing_to_do_with_edits(pushed: Site, status: int) 
 
 
 def test_a_repository_called_credentials_is_none(site: Site) -> None:
-    """A clone that fails for another reason does not ask for a token, as a refusal does."""
+    """A clone fails: only if the credential was refused, the hint is to register a token."""
     url, path = str(site.remote.with_name("credential-store.git")), HOME / "authentication"
     fails(site, "The remote hung up.", "POST")
     with pytest.raises(WorkspaceError) as caught:
@@ -152,12 +155,12 @@ def test_a_repository_called_credentials_is_none(site: Site) -> None:
     ],
 )
 def test_words_of_a_refusal(words: str, is_refusal: bool) -> None:
-    """What Databricks says counts, not what somebody called a branch or a repository."""
+    """Words in the names of branches and repositories do not make an error a refused credential."""
     assert git_folder.is_credential_refusal(words, "a", "credential") is is_refusal
 
 
 def test_a_credential_that_does_not_show(site: Site) -> None:
-    """What was accepted is read back before it counts as done."""
+    """The credential is missing from the list after it was accepted: an error."""
     site.sandbox.faults.add("stale", path="/api/2.0/git-credentials*", times=0)
     with pytest.raises(WorkspaceError, match="accepted the Git credential for gitLab, but does not show it"):
         git_folder.register_credential(site.workspace(), "gitLab", None, "glpat-made-up")

@@ -1,4 +1,4 @@
-"""Edits made in the Git folder: seen, named, saved here, and discarded only with consent."""
+"""Edits made in the Git folder: found, saved as a local branch, and discarded only with consent."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def edits(site: Site) -> Edits:
 
 
 def test_a_fresh_git_folder_has_no_edits(site: Site) -> None:
-    """Neither notebooks, nor odd names, nor Windows line endings, nor executables look edited."""
+    """Notebooks, unusual names, Windows line endings and executables do not look edited."""
     site.commit(
         {
             **dict.fromkeys(ODD_NAMES, "x\n"),
@@ -61,7 +61,7 @@ def test_a_fresh_git_folder_has_no_edits(site: Site) -> None:
 
 
 def test_every_kind_of_edit_is_named(site: Site) -> None:
-    """Changed, new and deleted files, and notebooks by the names of their files; ignored ones are none."""
+    """Changed, new and deleted files and notebooks are found, and ignored files are not."""
     site.commit({**dict.fromkeys(ODD_NAMES, "x\n"), "notebooks/a.py": NOTEBOOK, "gone.txt": "x\n"})
     site.call("push", "--no-data")
     site.write(
@@ -85,7 +85,7 @@ def test_every_kind_of_edit_is_named(site: Site) -> None:
 
 
 def test_looking_leaves_the_repository_as_it_was(pushed: Site) -> None:
-    """Comparing writes no object, no ref and nothing into the index."""
+    """Finding edits changes no object, ref or index of the local repository."""
     pushed.write({"new.txt": "only there\n"}, at=pushed.files)
     before = pushed.git("count-objects", "-v"), pushed.git("for-each-ref"), pushed.git("status", "--short")
     assert edits(pushed).paths == {"new.txt": "A"}
@@ -97,7 +97,7 @@ def test_looking_leaves_the_repository_as_it_was(pushed: Site) -> None:
 
 
 def test_push_names_the_files_that_stand_in_the_way(pushed: Site) -> None:
-    """A conflicting edit ends the push with the file, a new file beside it, and the command that saves."""
+    """Push conflicts with an edit: the error names the edited and new files and the command that saves."""
     pushed.write({"requirements.txt": "theirs\n", "notes.txt": "x\n"}, at=pushed.files)
     pushed.commit({"requirements.txt": "mine\n"})
     said = pushed.call("push", "--no-data", status=1).output
@@ -109,7 +109,7 @@ def test_push_names_the_files_that_stand_in_the_way(pushed: Site) -> None:
 
 @pytest.mark.parametrize("verb", ["push", "pull"])
 def test_save_without_force_saves_the_edits_and_discards_nothing(pushed: Site, verb: str) -> None:
-    """The branch holds them as a commit on the folder's commit; files and branch here stay."""
+    """`--save` commits the edits to a local branch; Git folder, local files and branch stay."""
     base = pushed.git("rev-parse", "HEAD")
     pushed.write({"requirements.txt": "theirs\n", "ä new.txt": "x\n"}, at=pushed.files)
     pushed.commit({"requirements.txt": "mine\n"})
@@ -129,7 +129,7 @@ def test_save_without_force_saves_the_edits_and_discards_nothing(pushed: Site, v
 
 
 def test_saving_twice_makes_one_branch(pushed: Site) -> None:
-    """The same edits are the same branch."""
+    """Saving the same edits twice creates one branch."""
     pushed.write({"notes.txt": "x\n"}, at=pushed.files)
     pushed.call("push", "--no-data", "--save")
     said = pushed.call("push", "--no-data", "--save").output
@@ -141,7 +141,7 @@ def test_saving_twice_makes_one_branch(pushed: Site) -> None:
 
 
 def test_force_saves_then_discards(pushed: Site, tmp_path: Path) -> None:
-    """Edits of every kind are saved locally as a patch that applies; the folder has only the commit."""
+    """`--force` saves edits of every kind as a commit, then the Git folder has only the pushed commit."""
     binary, edited = bytes(range(256)) * 9, b"\x00\xff\r\n" * 99
     pushed.commit(
         {
@@ -183,13 +183,13 @@ def test_force_saves_then_discards(pushed: Site, tmp_path: Path) -> None:
 
 
 def test_force_without_edits_says_so(pushed: Site) -> None:
-    """Nothing is saved and no branch appears."""
+    """`--force` without edits says so and creates no branch."""
     assert "Nothing was edited" in pushed.call("push", "--no-data", "--force").output
     assert pushed.git("for-each-ref", f"refs/heads/{git_folder_rescue.BRANCHES}/") == ""
 
 
 def test_edits_that_go_on_are_not_discarded(pushed: Site) -> None:
-    """What was edited between saving and discarding stays."""
+    """A file is edited again after saving: the edits are not discarded."""
     workspace = pushed.workspace()
     folder = git_folder.get(workspace, path_of(pushed))
     pushed.write({"requirements.txt": "theirs\n"}, at=pushed.files)
@@ -202,7 +202,7 @@ def test_edits_that_go_on_are_not_discarded(pushed: Site) -> None:
 
 
 def test_edits_on_a_colleagues_commit(pushed: Site) -> None:
-    """The folder's commit is fetched if it is missing locally, and no local branch moves."""
+    """The Git folder has a colleague's commit: it is fetched, and no remote-tracking ref changes."""
     colleague = pushed.project.parent / "colleague"
     pushed.git("clone", "-q", str(pushed.remote), str(colleague))
     pushed.write({"theirs.txt": "one\n"}, at=colleague)
@@ -218,7 +218,7 @@ def test_edits_on_a_colleagues_commit(pushed: Site) -> None:
 
 
 def test_a_commit_that_nobody_else_has(pushed: Site) -> None:
-    """A commit that was made on Databricks and not pushed is told apart from edits."""
+    """The Git folder has a commit that is in no remote: saving fails and says so."""
     workspace = pushed.workspace()
     found = git_folder.get(workspace, path_of(pushed))
     folder = git_folder.GitFolder(found.repo_id, found.path, found.branch, "0" * 40, found.url)
@@ -249,13 +249,13 @@ def paths(site: Site) -> dict[str, str]:
 
 
 def saved_branches(site: Site) -> list[str]:
-    """Return the branches here that hold edits."""
+    """Return the local branches with saved edits."""
     found = site.git("for-each-ref", "--format=%(refname:short)", f"refs/heads/{git_folder_rescue.BRANCHES}/")
     return found.splitlines()
 
 
 def test_a_jupyter_notebook_is_its_cells(site: Site) -> None:
-    """Another layout of the same cells is no edit; another cell is one."""
+    """A Jupyter notebook with other formatting is not edited; one with another cell is."""
     site.commit({"notebooks/a.ipynb": notebook("1"), "notebooks/b.ipynb": notebook("1")})
     site.call("push", "--no-data")
     site.write(
@@ -265,7 +265,7 @@ def test_a_jupyter_notebook_is_its_cells(site: Site) -> None:
 
 
 def test_a_new_notebook_has_the_format_that_databricks_will_commit(pushed: Site) -> None:
-    """Both formats, and a file beside a notebook of its name; neither is taken for the other."""
+    """New notebooks in both formats have the right file name, also next to a file of that name."""
     source = "# Databricks notebook source\n1\n"
     pushed.write({"new/a.ipynb": notebook("1"), "new/b.py": source, "new/c.txt": "c\n"}, at=pushed.files)
     assert paths(pushed) == {"new/a.ipynb": "A", "new/b.py": "A", "new/c.txt": "A"}
@@ -276,7 +276,7 @@ def test_a_new_notebook_has_the_format_that_databricks_will_commit(pushed: Site)
 
 
 def test_objects_that_cannot_be_read_are_not_deleted(pushed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as dashboards, shown with or without their extension."""
+    """Objects that cannot be exported, such as dashboards, do not count as deleted."""
     list_folder = git_folder_edits._list  # noqa: SLF001 - the sandbox has no dashboards
 
     def with_dashboards(workspace: Workspace, address: str) -> list[ObjectInfo]:
@@ -297,7 +297,7 @@ def test_objects_that_cannot_be_read_are_not_deleted(pushed: Site, monkeypatch: 
 
 
 def test_a_notebook_that_is_none_is_compared_as_it_is() -> None:
-    """A file that only has the ending is the same or it is not."""
+    """A file that is no valid notebook is compared byte by byte."""
     same = git_folder_edits._same_notebook  # noqa: SLF001 - the sandbox only exports whole notebooks
     for broken in (b"{", b"[]", b'{"cells": [1]}', b"{}"):
         assert not same("a.ipynb", notebook("1").encode(), broken)
@@ -309,7 +309,7 @@ def test_a_notebook_that_is_none_is_compared_as_it_is() -> None:
      "diff.relative=true", "diff.renames=copies"],
 )  # fmt: skip
 def test_saving_whatever_git_is_told(pushed: Site, setting: str) -> None:
-    """How the user likes diffs and patches does not change what is saved."""
+    """The user's git settings for diffs and patches do not change what is saved."""
     pushed.git("config", *setting.split("="))
     pushed.write({"requirements.txt": "kedro  \n\t x \n\n\n", "new.txt": "trailing \n"}, at=pushed.files)
     pushed.call("push", "--no-data", "--save")
@@ -320,7 +320,7 @@ def test_saving_whatever_git_is_told(pushed: Site, setting: str) -> None:
 
 
 def test_other_edits_are_another_branch(pushed: Site) -> None:
-    """Each save has what was there then."""
+    """Saving after other edits creates another branch."""
     for text in ("one\n", "two\n"):
         pushed.write({"notes.txt": text}, at=pushed.files)
         pushed.call("push", "--no-data", "--save")
@@ -331,7 +331,7 @@ def test_other_edits_are_another_branch(pushed: Site) -> None:
 
 
 def test_a_refusal_where_nothing_is_edited(pushed: Site) -> None:
-    """Databricks' own words are all there is to say; no branch is offered that would be empty."""
+    """Databricks refuses a checkout without edits: the error has its message and does not suggest --save."""
     pushed.commit({}, "Second")
     pushed.sandbox.faults.add("status", method="PATCH", status=400, message=OVERWRITTEN)
     said = pushed.call("push", "--no-data", status=1).output
@@ -340,7 +340,7 @@ def test_a_refusal_where_nothing_is_edited(pushed: Site) -> None:
 
 
 def test_edits_on_a_commit_that_is_nowhere(pushed: Site, tmp_path: Path) -> None:
-    """They cannot be told from the commit, so that is what is told beside Databricks' refusal."""
+    """The folder's commit is not in this repository: the error says so, beside Databricks' message."""
     pushed.git("init", "-q", "-b", "main", str(tmp_path / "other"))
     pushed.git("commit", "-q", "--allow-empty", "-m", "Other", at=tmp_path / "other")
     pushed.sandbox.faults.add("status", method="PATCH", status=400, message=OVERWRITTEN)
@@ -355,7 +355,7 @@ def test_edits_on_a_commit_that_is_nowhere(pushed: Site, tmp_path: Path) -> None
 
 
 def test_the_users_settings_run_nothing_from_the_git_folder(pushed: Site) -> None:
-    """Programs of the repository that the user lets git run are not taken from the files that are saved."""
+    """Saving runs no program from the Git folder, even if git's settings name it by a relative path."""
     settings = ("core.fsmonitor", "filter.evil.clean", "filter.evil.smudge", "filter.evil.process")
     for setting in settings:
         pushed.git("config", setting, f"sh tools/{setting}")
@@ -372,7 +372,10 @@ def test_the_users_settings_run_nothing_from_the_git_folder(pushed: Site) -> Non
 
 
 def test_a_repository_in_the_git_folder_is_refused(pushed: Site) -> None:
-    """It is named, and nothing is saved or discarded; the folder's own one at the top is no file of it."""
+    """A nested repository in the Git folder is named; nothing is saved or discarded.
+
+    The .git of the Git folder is not listed as a file.
+    """
     pushed.write({".git/config": "x", "notes.txt": "x\n"}, at=pushed.files)
     assert paths(pushed) == {"notes.txt": "A"}
     pushed.write({"sub/.GIT/config": "[core]\n\tfsmonitor = evil\n"}, at=pushed.files)
@@ -384,7 +387,7 @@ def test_a_repository_in_the_git_folder_is_refused(pushed: Site) -> None:
 
 
 def test_start_up_files_are_only_saved_with_consent(pushed: Site) -> None:
-    """Without it they stay there: nothing is discarded that is not saved."""
+    """Start-up files are saved only with --startup-files; without it, nothing is discarded."""
     pushed.commit({"conftest.py": "old\n"})
     pushed.call("push", "--no-data")
     pushed.write({".envrc": "new\n", "conftest.py": "new\n", "notes.txt": "x\n"}, at=pushed.files)
@@ -402,7 +405,7 @@ def test_start_up_files_are_only_saved_with_consent(pushed: Site) -> None:
 
 
 def test_only_start_up_files_that_are_left_out_or_exist_locally(pushed: Site) -> None:
-    """Nothing is saved then, or nothing is asked."""
+    """Without --startup-files nothing is saved; a file with equal local content needs no consent."""
     pushed.write({".envrc": "new\n"}, at=pushed.files)
     said = pushed.call("pull", "--save", "--no-startup-files").output
     assert ": .envrc (not saved)" in said
@@ -418,7 +421,7 @@ def test_only_start_up_files_that_are_left_out_or_exist_locally(pushed: Site) ->
 def test_start_up_files_of_the_data_root_are_asked_about(
     pushed: Site, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
-    """At a terminal the answer counts, and Enter means no; elsewhere the option has to say it."""
+    """Start-up files in data: asked at a terminal, where Enter means no; otherwise an option is needed."""
     root = pushed.sandbox.layout.dbfs / "root/projects/tiny/data"
     pushed.write({"08/a.csv": "a", "08/.envrc": "evil", "08/x\u200c.pth": "evil"}, at=root)
     _age(root)
@@ -437,7 +440,7 @@ def test_start_up_files_of_the_data_root_are_asked_about(
 
 
 def test_the_option_takes_start_up_files(pushed: Site) -> None:
-    """Of the data root too, and once they are here nobody asks again."""
+    """--startup-files downloads start-up files of the data root; unchanged ones need no consent later."""
     root = pushed.sandbox.layout.dbfs / "root/projects/tiny/data"
     pushed.write({"08/.envrc": "mine"}, at=root)
     _age(root)
@@ -447,7 +450,7 @@ def test_the_option_takes_start_up_files(pushed: Site) -> None:
 
 
 def test_what_runs_write_is_nobodys_edit(site: Site) -> None:
-    """Caches, logs and .viz/, tracked or not, here and there; a checkout discards them and says so."""
+    """Caches, logs and .viz/ are no edits; a checkout overwrites them and says so."""
     written = {".viz/stats.json": "{}\n", "logs/run.log": "a\n"}
     site.write({".gitignore": "/data/02_intermediate/\n/conf/local/\n", "a.txt": "a\n", **written})
     site.commit({})
@@ -473,6 +476,6 @@ def test_what_runs_write_is_nobodys_edit(site: Site) -> None:
 
 
 def _age(root: Path) -> None:
-    """Make files older than a second: a time in whole seconds may be that of an earlier version."""
+    """Set old modification times: within the same second, a file may have changed without a trace."""
     for file in root.rglob("*"):
         os.utime(file, (1_700_000_000, 1_700_000_000))

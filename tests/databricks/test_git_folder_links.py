@@ -1,4 +1,4 @@
-"""Links in the Git folder: a committed link is no edit, whatever Databricks lists there; loops are named."""
+"""Symbolic links in the Git folder: a committed link is no edit, however it is listed; loops are named."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LINKS = {
 
 @pytest.fixture
 def linked(site: Site) -> Site:
-    """Return a site with committed links to files, notebooks and folders, in circles and to elsewhere."""
+    """Return a site with committed links to files, notebooks and folders, some in loops, some leading out."""
     site.write(FILES)
     for name, target in LINKS.items():
         (site.project / name).parent.mkdir(exist_ok=True)
@@ -66,14 +66,14 @@ def _as_they_are(link: Path) -> None:
 
 
 def _as_files(link: Path) -> None:
-    """Show a link as git checks it out where links are not supported."""
+    """Replace a link by a file with its target, as git does where links are not supported."""
     text = str(link.readlink())
     link.unlink()
     link.write_text(text)
 
 
 def _as_copies(link: Path) -> None:
-    """Show the files and folders that links lead to, with other times."""
+    """Replace a link by a copy of its target, with other times."""
     target = Path(os.path.realpath(link))
     link.unlink()
     if target.is_dir():
@@ -84,7 +84,7 @@ def _as_copies(link: Path) -> None:
 
 @pytest.mark.parametrize("shown", [_as_they_are, Path.unlink, _as_files, _as_copies])
 def test_a_committed_link_is_no_edit(linked: Site, shown: Callable[[Path], None]) -> None:
-    """Listed as what it leads to, not listed, or listed as a file with its text; a real edit is seen."""
+    """A link that is listed as its target, as a text file or not at all is no edit; real edits are found."""
     for name in LINKS:
         if shown is not _as_copies or name not in {"loop", "lib/up", "here/in", "there/in", "out"}:
             shown(linked.files / name)
@@ -95,7 +95,7 @@ def test_a_committed_link_is_no_edit(linked: Site, shown: Callable[[Path], None]
 
 
 def test_what_replaces_a_link_is_an_edit(linked: Site) -> None:
-    """A file with other content, or a folder with other files; it is saved with the other edits."""
+    """A file or folder in place of a link is an edit, and is saved with the others."""
     for name in ("file.txt", "folder", "here/in"):
         (linked.files / name).unlink()
     linked.write(
@@ -129,7 +129,7 @@ def test_what_replaces_a_link_is_an_edit(linked: Site) -> None:
 
 @pytest.mark.parametrize("links", [{"loop": "."}, {"a/in": "../b", "b/in": "../a"}, {"one": ".", "two": "."}])
 def test_a_link_loop_is_named(pushed: Site, monkeypatch: pytest.MonkeyPatch, links: dict[str, str]) -> None:
-    """In a workspace that lists links as what they lead to; status and pull say which link to delete."""
+    """The workspace lists a link loop as folders: status and pull name the link to delete."""
     monkeypatch.setattr(model, "leads_up", lambda *_: False)
     for name, target in links.items():
         pushed.write({f"{name.partition('/')[0]}/file.txt": "x"} if "/" in name else {}, at=pushed.files)
@@ -143,6 +143,6 @@ def test_a_link_loop_is_named(pushed: Site, monkeypatch: pytest.MonkeyPatch, lin
 
 
 def test_folders_of_one_name_are_no_loop(pushed: Site) -> None:
-    """As long as they do not list the same again and again."""
+    """Nested folders of the same name are not taken for a loop."""
     pushed.write({"a/a/a/a/a.txt": "x", "b/b/b/b/b/b.txt": "x", "b/b/x": "x"}, at=pushed.files)
     assert edits(pushed).keys() == {"a/a/a/a/a.txt", "b/b/b/b/b/b.txt", "b/b/x"}

@@ -1,4 +1,4 @@
-"""Logins as users have them: broken files, hosts copied from a browser, variables that beat a profile."""
+"""Logins: broken profile files, hosts copied from a browser, variables that override a profile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECRET = "dapi-of-someone-else"
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the path of a file with profiles, which the environment names; nothing else is set there."""
+    """Return the path of an empty profile file, with no other login in the environment."""
     for name in ("DATABRICKS_HOST", "DATABRICKS_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     path = tmp_path / "profiles"
@@ -39,7 +39,7 @@ BROKEN = {
 
 @pytest.mark.parametrize(("content", "told"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_file(content: bytes, told: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line names the file and what is wrong, and shows nothing of what may be a secret."""
+    """A broken profile file: one line names the file and the problem, and contains no secret."""
     file.write_bytes(content)
     for profile in ("a", None):
         with pytest.raises(LoginError, match=rf"^{file} .*{told}.*\. (Save|Edit) ") as caught:
@@ -56,7 +56,7 @@ def test_a_broken_file(content: bytes, told: str, file: Path, monkeypatch: pytes
 
 
 def test_a_file_that_cannot_be_read(file: Path) -> None:
-    """A folder in its place is named; a missing file is named where no login is found."""
+    """A missing profile file is named in the error; so is a folder in its place."""
     with pytest.raises(LoginError, match=rf"No Databricks login was found in the environment or {file}"):
         connect(None)
     file.mkdir()
@@ -71,7 +71,7 @@ HOSTS = ("/", "/?o=123", "/login.html?o=123", "/browse/folders/1?o=123#x", "/log
 def test_a_host_copied_from_a_browser(
     rest: str, site: Site, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The path goes, and so does the query, in a profile, in the default one and in the environment."""
+    """Path and query are removed from a host, in profiles and in the environment."""
     host, token = site.sandbox.url, site.sandbox.user.token
     for profile in ("a", "DEFAULT"):
         file.write_text(f"[{profile}]\nhost = {host}{rest}\ntoken = {token}\n")
@@ -85,7 +85,7 @@ def test_a_host_copied_from_a_browser(
 
 
 def test_the_environment_beats_a_profile(site: Site, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said by name, where it logs in and where it does not; equal values are no news."""
+    """A variable that overrides the profile's login is named, whether the login works or not."""
     host, token = site.sandbox.url, site.sandbox.user.token
     file.write_text(f"[a]\nhost = {host}\ntoken = {SECRET}\n[b]\nhost = {host}\ntoken = {token}\n")
     monkeypatch.setenv("DATABRICKS_TOKEN", token)
@@ -102,7 +102,7 @@ def test_the_environment_beats_a_profile(site: Site, file: Path, monkeypatch: py
 
 
 def test_more_than_one_authorization_method(site: Site, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not the same as no login at all, and the variables to unset are named."""
+    """A login with two authorization methods: the error names them and what to edit or unset."""
     several = "The login in the profile 'a' of .* has more than one authorization method: oauth and pat"
     file.write_text(f"[a]\nhost = {site.sandbox.url}\ntoken = x\nclient_id = y\nclient_secret = z\n")
     with pytest.raises(LoginError, match=rf"{several}\. Choose one with auth_type .*, or edit {file}"):

@@ -1,4 +1,4 @@
-"""Uncommitted files to a folder of their own: what changed is sent, what is gone is deleted."""
+"""`code.sync: files`: the working tree is mirrored to a folder on Databricks, including deletions."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ def mirror(site: Site) -> Path:
 
 
 def mirrored(site: Site) -> dict[str, bytes]:
-    """Return the mirror's files, without the mark."""
+    """Return the mirror's files, without the mark file."""
     folder = mirror(site)
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return {name: path.read_bytes() for name, path in found.items() if name != databricks_mirror.MARK}
 
 
 def kept(site: Site) -> dict[str, bytes]:
-    """Return the files here that git does not ignore."""
+    """Return the local files that git does not ignore."""
     names = site.git("ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     paths = {name: site.project / name for name in names if name}
     return {name: path.read_bytes() for name, path in paths.items() if path.exists()}
 
 
 def sends(site: Site) -> list[str]:
-    """Return the files that were sent, by the requests that were made."""
+    """Return the requests that sent a file."""
     return [each for each in site.requests if "import-file" in each and databricks_mirror.MARK not in each]
 
 
 def test_the_mirror_is_the_working_tree(filed: Site) -> None:
-    """Committed, edited and new files, notebooks and odd names; what git ignores stays here."""
+    """Committed, edited and new files, notebooks and unusual names are sent; ignored files are not."""
     notebook = "# Databricks notebook source\n1\n"
     filed.write({"new ä.txt": "x\n", "-dash.txt": "y\n", "notebooks/a.py": notebook, "x.log": "ignored\n"})
     said = filed.call("push", "--no-data").output
@@ -67,7 +67,7 @@ def test_the_mirror_is_the_working_tree(filed: Site) -> None:
 
 
 def test_links_are_followed(filed: Site) -> None:
-    """In place of each is what it leads to: a file, a folder, another link, by whatever path."""
+    """Links to files, folders and other links are sent as their targets."""
     filed.write({"libs/a/one.txt": "1\n", "libs/a/deep/two.txt": "2\n", "conf/base/notes.txt": "n\n"})
     links = {
         "one.txt": "libs/a/one.txt",
@@ -109,7 +109,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("target", "told"), REFUSED.items())
 def test_a_link_that_cannot_be_followed_is_refused(target: str, told: str, filed: Site) -> None:
-    """By its name and before anything is sent: nothing is left out in silence."""
+    """A link that is broken, leads out or is a loop is named before anything is sent."""
     filed.write({"conf/ignored.log": "x"})
     (filed.project / "conf" / "odd").symlink_to(target)
     (filed.project / "src" / "back").symlink_to("../conf")
@@ -122,7 +122,7 @@ def test_a_link_that_cannot_be_followed_is_refused(target: str, told: str, filed
 
 
 def test_a_repository_inside_is_refused(filed: Site) -> None:
-    """Git keeps only its commit, so its files would be missing."""
+    """A nested repository is refused, unless git ignores it."""
     inner = filed.project / "libs" / "inner"
     filed.git("clone", "-q", str(filed.project), str(inner))
     assert "libs/inner" in filed.call("push", "--no-data", status=1).output
@@ -132,7 +132,7 @@ def test_a_repository_inside_is_refused(filed: Site) -> None:
 
 
 def test_only_what_changed_is_sent_and_deletions_follow(filed: Site) -> None:
-    """One edit is one file; a second push without edits sends nothing."""
+    """Only changed files are sent, and deleted files are deleted; without edits nothing is sent."""
     notebook = "# Databricks notebook source\n1\n"
     filed.write({"a.txt": "1\n", "gone.txt": "x\n", "notebooks/gone.py": notebook})
     filed.call("push", "--no-data")
@@ -147,7 +147,7 @@ def test_only_what_changed_is_sent_and_deletions_follow(filed: Site) -> None:
 
 
 def test_a_file_becomes_a_notebook_and_back(filed: Site) -> None:
-    """What it was before is deleted, as the workspace keeps both; the notebook of another file is not."""
+    """A file becomes a notebook or the reverse: the old object is deleted, another notebook stays."""
     query = "-- Databricks notebook source\nselect 1\n"
     for code, shown in (("1\n", "a.py"), ("# Databricks notebook source\n1\n", "a"), ("2\n", "a.py")):
         filed.write(
@@ -159,7 +159,7 @@ def test_a_file_becomes_a_notebook_and_back(filed: Site) -> None:
 
 
 def test_a_folder_that_is_not_ours_is_left(filed: Site) -> None:
-    """Somebody's files there are neither overwritten nor deleted."""
+    """A folder with files that this tool did not write is refused and left unchanged."""
     mirror(filed).mkdir()
     (mirror(filed) / "theirs.txt").write_text("theirs\n")
     assert "files that this tool did not write" in filed.call("push", "--no-data", status=1).output
@@ -168,7 +168,7 @@ def test_a_folder_that_is_not_ours_is_left(filed: Site) -> None:
 
 
 def test_files_that_somebody_adds_there_stay(filed: Site) -> None:
-    """Only what was sent is ever deleted."""
+    """Files that a user added to the mirror are not deleted."""
     filed.call("push", "--no-data")
     (mirror(filed) / "theirs.txt").write_text("theirs\n")
     filed.write({"requirements.txt": None})
@@ -177,7 +177,7 @@ def test_files_that_somebody_adds_there_stay(filed: Site) -> None:
 
 
 def test_an_interrupted_sync_is_no_code_to_run(filed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run refuses an incomplete mirror; the next push completes it and deletes files that are gone."""
+    """After an interrupted push, the mirror cannot be run; the next push completes it."""
     filed.write({"a.txt": "1\n", "b.txt": "1\n"})
     filed.call("push", "--no-data")
     filed.write({"a.txt": "2\n", "c.txt": "2\n"})
@@ -198,7 +198,7 @@ def test_an_interrupted_sync_is_no_code_to_run(filed: Site, monkeypatch: pytest.
 
 
 def test_a_run_knows_what_it_runs(filed: Site) -> None:
-    """The snapshot is known here as one of the local commit, with the edits in it, until the next edit."""
+    """The pushed snapshot is recognized as the current edits of the local commit, until the next edit."""
     filed.write({"a.txt": "1\n"})
     filed.call("push", "--no-data")
     sha = databricks_mirror.get(filed.workspace(), PurePosixPath(FOLDER)).sha
@@ -211,7 +211,7 @@ def test_a_run_knows_what_it_runs(filed: Site) -> None:
 
 
 def test_watching_follows_edits_and_survives_a_rebase(filed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Edits, deletions and a rebase with a conflict in it arrive; Ctrl-C ends it with status 0."""
+    """`push --watch` sends edits, deletions and a rebase with a conflict; Ctrl-C ends it with status 0."""
     base = filed.git("rev-parse", "HEAD")
     filed.commit({"a.txt": "main\n"}, "On main")
     filed.git("switch", "-q", "-c", "side", base)
@@ -249,7 +249,7 @@ def _edits(site: Site) -> Iterator[None]:
 
 
 def test_files_that_vanish_while_they_are_read(filed: Site) -> None:
-    """Somebody makes and deletes a file all the time: a snapshot is taken all the same."""
+    """Files appear and vanish while a snapshot is taken: it succeeds."""
     stop = threading.Event()
 
     def churn() -> None:
@@ -268,7 +268,7 @@ def test_files_that_vanish_while_they_are_read(filed: Site) -> None:
 
 
 def test_status_and_doctor_know_the_mirror(filed: Site) -> None:
-    """Missing, current, and behind the working tree."""
+    """Status says whether the mirror is missing, current or outdated; doctor names its folder."""
     assert "kedro databricks push" in filed.call("status").output
     filed.call("push", "--no-data")
     assert f"your current files, in {FOLDER}" in filed.call("status").output
@@ -278,12 +278,12 @@ def test_status_and_doctor_know_the_mirror(filed: Site) -> None:
 
 
 def test_watch_is_for_files(site: Site) -> None:
-    """With commits there is nothing to watch."""
+    """`push --watch` without `code.sync: files` is a usage error."""
     site.call("push", "--watch", status=2)
 
 
 def test_dry_run_says_what_would_be_sent(filed: Site) -> None:
-    """Files to send and to delete are named, and nothing is changed."""
+    """`push --dry-run` names files to send and to delete, and changes nothing."""
     filed.call("push", "--no-data")
     filed.write({"new.txt": "x\n", "requirements.txt": None})
     before = mirrored(filed)
@@ -294,7 +294,7 @@ def test_dry_run_says_what_would_be_sent(filed: Site) -> None:
 
 
 def test_a_file_of_a_similar_name_survives(filed: Site) -> None:
-    """Where somebody has deleted a file already, its neighbour without the ending is not taken for it."""
+    """A file that is already deleted on Databricks: the file of the same name without extension stays."""
     filed.write({"run.sh": "x\n", "run": "y\n"})
     filed.call("push", "--no-data")
     (mirror(filed) / "run.sh").unlink()
@@ -307,7 +307,7 @@ def test_a_file_of_a_similar_name_survives(filed: Site) -> None:
     "name", ["../other/victim.txt", "/Users/user@example.com/other/victim.txt", ".git/config"]
 )
 def test_a_mark_that_somebody_tampered_with_deletes_nothing(filed: Site, name: str) -> None:
-    """Whoever may write to the mirror cannot have a push delete with another one's rights."""
+    """The mark file names a path outside the mirror: push refuses it and deletes nothing."""
     filed.call("push", "--no-data")
     victim = mirror(filed).parent / "other" / "victim.txt"
     filed.write({"victim.txt": "x"}, at=victim.parent)
@@ -320,7 +320,7 @@ def test_a_mark_that_somebody_tampered_with_deletes_nothing(filed: Site, name: s
 
 
 def test_a_mark_that_is_none(filed: Site) -> None:
-    """The file is named; what it once said is unknown, so nothing is sent or deleted."""
+    """The mark file is invalid: push names it, and sends and deletes nothing."""
     filed.call("push", "--no-data")
     for text in ("{", "[]", '{"sha": 5, "files": {}}', '{"files": {"a": 7}}', '{"files": ["a"]}'):
         (mirror(filed) / databricks_mirror.MARK).write_text(text)
@@ -331,20 +331,20 @@ def test_a_mark_that_is_none(filed: Site) -> None:
 
 
 def test_beside_a_git_folder_at_home() -> None:
-    """Outside of /Repos the mirror is beside the Git folder."""
+    """The mirror of a Git folder outside of /Repos is next to it."""
     beside = databricks_mirror.path_beside(PurePosixPath("/Workspace/Users/ann/shop"), "ann")
     assert beside == PurePosixPath("/Workspace/Users/ann/shop-files")
 
 
 def test_an_empty_folder_is_taken(filed: Site) -> None:
-    """Nobody's files are in it."""
+    """An existing empty folder is used as the mirror."""
     mirror(filed).mkdir(parents=True)
     filed.call("push", "--no-data")
     assert "requirements.txt" in mirrored(filed)
 
 
 def test_a_file_that_is_gone_on_both_sides(filed: Site) -> None:
-    """Somebody has deleted it there already, which is what was wanted."""
+    """A file that was deleted on both sides is no error."""
     filed.write({"gone.txt": "x\n"})
     filed.call("push", "--no-data")
     (mirror(filed) / "gone.txt").unlink()
@@ -353,7 +353,7 @@ def test_a_file_that_is_gone_on_both_sides(filed: Site) -> None:
 
 
 def test_a_file_that_does_not_show(filed: Site) -> None:
-    """What was sent is looked for, and missed."""
+    """A file is missing on Databricks after it was sent: an error names it."""
 
     def delete(asked: str) -> None:
         if asked == "GET /api/2.0/workspace/list":
@@ -367,7 +367,7 @@ def test_a_file_that_does_not_show(filed: Site) -> None:
 
 
 def test_a_dry_run_names_the_first_files(filed: Site) -> None:
-    """Of many, the rest are counted."""
+    """Of many files, five are named and the others counted."""
     filed.call("push", "--no-data")
     filed.write({f"many/{number}.txt": "x\n" for number in range(7)})
     said = filed.call("push", "--no-data", "--dry-run").output
@@ -376,7 +376,7 @@ def test_a_dry_run_names_the_first_files(filed: Site) -> None:
 
 
 def test_watching_goes_on_after_an_error(filed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said once, and the next edit arrives; without edits nothing is said, nor for an empty commit."""
+    """`push --watch` reports an error once and continues; without edits it prints nothing."""
 
     def edits() -> Iterator[None]:
         yield

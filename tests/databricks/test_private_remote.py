@@ -1,4 +1,4 @@
-"""A private remote: the credential is tried, its refusal explained, and no token shows anywhere."""
+"""A private remote: doctor tests the credential, errors name the fix, and no output contains a token."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOKEN = "glpat-of-a-private-remote"
 
 @pytest.fixture
 def private(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """Return a site whose remote wants a token, which git here has from a credential helper of its user."""
+    """Return a site whose remote requires a token, which the local git gets from a credential helper."""
     helper = site.project.parent / "helper"
     helper.write_text(f"#!/bin/sh\necho username=me\necho password={TOKEN}\n")
     helper.chmod(0o700)
@@ -45,7 +45,7 @@ def private(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def test_an_address_that_wants_a_login_is_there(private: Site) -> None:
-    """Databricks has a login of its own, so that git here has none for it is fine."""
+    """The local git has no login for the remote: the doctor's finding is green, as Databricks has its own."""
     private.git("config", "--unset", "credential.helper")
     url = private.git("remote", "get-url", "origin")
     source = git_source.source(private.repository, Code(provider="gitHub"))
@@ -63,7 +63,7 @@ def credential(site: Site, status: int) -> dict[str, Any]:
 def test_from_no_credential_to_one_that_is_revoked(
     private: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each state has its own words and its cure; the tries change nothing, and nothing shows a token."""
+    """No credential, a wrong and a right one: each has its message and fix; no token appears anywhere."""
     caplog.set_level(logging.DEBUG)
     with watched_processes() as seen:
         outputs = _through_all_states(private, monkeypatch)
@@ -76,7 +76,7 @@ def test_from_no_credential_to_one_that_is_revoked(
 
 
 def _through_all_states(private: Site, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Call every command of the Git side in each state, and return what they printed."""
+    """Run the commands that use Git in each state of the credential, and return what they printed."""
     outputs = [refused := private.call("push", "--no-data", status=1).output]
     assert "Missing Git provider credentials" in refused
     assert "kedro databricks init --git-token-env=VARIABLE" in refused

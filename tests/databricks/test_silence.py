@@ -1,4 +1,4 @@
-"""A server that does not answer: what is said, how often, and when it is given up."""
+"""Requests without an answer: the messages while waiting, and the error after the time limit."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ SOON = Limits(first=0.01, again=0.01, most=60)
 
 @pytest.fixture
 def unanswered() -> Iterator[Callable[[], bool]]:
-    """Give a request that is answered when the test is over."""
+    """Return a request that is answered only when the test ends."""
     over = threading.Event()
     yield over.wait
     over.set()
 
 
 def test_a_silence_is_told_until_it_is_over() -> None:
-    """Once for all requests that wait, and with its reason if that is known."""
+    """Two requests wait: one shared message repeats, with the reason, until Databricks answers."""
     said: queue.Queue[str] = queue.Queue()
     quiet = Silence(SOON, said.put)
     answers = threading.Event()
@@ -57,7 +57,7 @@ def test_a_silence_is_told_until_it_is_over() -> None:
 
 
 def test_who_waits_gives_up(unanswered: Callable[[], bool]) -> None:
-    """After the time that was named, while the request still waits."""
+    """After the time limit that the message named, a request ends with a TimeoutError."""
     said: list[str] = []
     with pytest.raises(TimeoutError, match=r"gave up after 0\.05 s"):
         Silence(Limits(0.01, 60, 0.05), said.append).watch(unanswered)
@@ -65,7 +65,7 @@ def test_who_waits_gives_up(unanswered: Callable[[], bool]) -> None:
 
 
 def test_progress_is_no_silence() -> None:
-    """A file that is still being sent is no reason to complain."""
+    """A request that makes progress prints no message."""
     said: list[str] = []
     enough, sent = threading.Event(), itertools.count()
 
@@ -86,7 +86,7 @@ def test_progress_is_no_silence() -> None:
     ],
 )
 def test_the_sandbox_is_looked_at(unanswered: Callable[[], bool], is_running: bool, told: str) -> None:
-    """Whether its process lives decides what is said."""
+    """The error says whether the sandbox's process is running, and how to end or start it."""
     server = Server("The sandbox (process 7)", lambda: is_running, 7)
     with pytest.raises(SandboxError, match=told):
         Silence(Limits(0.01, 60, 0.05), lambda _: None, server).watch(unanswered)
@@ -95,7 +95,7 @@ def test_the_sandbox_is_looked_at(unanswered: Callable[[], bool], is_running: bo
 def test_a_sandbox_that_has_stopped_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither one that was started again, as that one knows nothing of what ran."""
+    """A request to a sandbox that has stopped fails at once, also if another one has started since."""
     monkeypatch.setenv(connection.HOME_VARIABLE, str(tmp_path))
     monkeypatch.setattr(silence, "LIMITS", Limits(60, 60, 60))
     sandbox = Sandbox(Layout(tmp_path))

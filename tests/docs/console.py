@@ -1,4 +1,4 @@
-"""The console blocks of a page: what a reader types, what the page says it prints, and what it does print."""
+"""The console blocks of a documentation page: run their commands, and compare or replace the shown output."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 TUTORIAL = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
 ELISION = "..."
-HOME = "/home/me"  # what the page calls the folder that it is performed in
+HOME = "/home/me"  # the page's name for the folder in which it is performed
 _BLOCK = re.compile(r"^```(console|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _KEDROS_FIRST_LINE = re.compile(r"^\[[^\n]*INFO +Using .*?configuration\.\s*\n", re.MULTILINE | re.DOTALL)
-# Lines of slow transfers, and of a checkout: a reader of the page has a release, which an index has.
+# Lines that a reader does not see: of slow transfers, and of a checkout in place of a release.
 _LEFT_OUT = re.compile(r"(Sending|Receiving): \d+ of |kedro-databricks-hybrid is not from a package index")
 _CHANGING = [
     (r"\b\d{8}-\d{6}-[0-9a-z]{4,8}\b", "<run>"),
@@ -38,7 +38,7 @@ _CHANGING = [
 
 @dataclass(frozen=True)
 class Step:
-    """A command with the lines below it, or a change of files that the page asks for (a diff)."""
+    """A command with the output that the page shows, or a diff that the reader applies."""
 
     kind: str
     text: str
@@ -46,7 +46,7 @@ class Step:
 
 
 def steps(page: str) -> Iterator[Step]:
-    """Yield what a page asks its reader to do, in its order."""
+    """Yield the steps of a page in order."""
     for block in _BLOCK.finditer(page):
         kind, content = block[1], block[2]
         if kind == "diff":
@@ -58,7 +58,7 @@ def steps(page: str) -> Iterator[Step]:
 
 
 def perform(step: Step, shell: Shell) -> list[str]:
-    """Do what a step says in a shell, which must succeed; return the lines it prints, its errors last."""
+    """Perform a step in a shell, which must succeed; return the printed lines, stdout before stderr."""
     words = step.text.split()
     if step.kind == "diff":
         subprocess.run(["git", "apply", "-"], cwd=shell.folder, input=step.text, text=True, check=True)
@@ -77,13 +77,13 @@ def perform(step: Step, shell: Shell) -> list[str]:
 
 
 def same(shown: tuple[str, ...] | list[str], printed: list[str]) -> bool:
-    """Tell whether lines are what a page shows, times, commits and the like apart; `...` is any lines."""
+    """Return whether lines match what a page shows, except times and commits; `...` is any lines."""
     pattern = r"\n".join(r"(?:.*)" if line == ELISION else re.escape(_normal(line)) for line in shown)
     return re.fullmatch(pattern, "\n".join(map(_normal, printed)), re.DOTALL) is not None
 
 
 def rewritten(page: str, printed: list[list[str]]) -> str:
-    """Return the page with what its commands print now, as many lines around each `...` as it has."""
+    """Return the page with new output, cut around each `...` at the same number of lines."""
     outputs = iter(printed)
 
     def renew(block: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""`python -m tests.docs.perform`: perform the tutorial on a sandbox of its own, and write down its output."""
+"""`python -m tests.docs.perform`: run the tutorial on a new sandbox, and write its output into the page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.e2e.commands import Shell
 
 
 def main() -> None:
-    """Perform every step; the page is written only if all of them succeed."""
+    """Perform every step; write the page only if all of them succeed."""
     page = TUTORIAL.read_text("utf-8")
     with tempfile.TemporaryDirectory(prefix="tutorial-") as folder:
         scratch = Path(folder).resolve()

@@ -1,4 +1,4 @@
-"""Pictures of terminals: what a performance of the tutorial printed, drawn by rich, with no font to fetch."""
+"""Draw terminal pictures of the tutorial's output with rich, without downloading a font."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COLOURS = {
     r"\b\d+\.\d+ s\.$|accuracy of [\d.]+": "bold green",
     r"^Databricks has \w+": "green",
 }
-_LAST = "kedro databricks run"  # a command that comes again after this one is shown as it was before
+_LAST = "kedro databricks run"  # a command that is repeated after this one keeps its earlier output
 _SHOWN = {
     "run": (("kedro databricks push", 3, 0), ("kedro databricks run", 1, 13)),
     "status": (("kedro databricks status", 9, 0),),
@@ -35,7 +35,7 @@ _FONTS = re.compile(r"\s*@font-face \{.*?\}\n", re.DOTALL)
 
 
 def draw(performed: Iterable[tuple[str, list[str]]], folder: Path = IMAGES) -> None:
-    """Draw each picture from commands and the lines they printed, the middle ones left out."""
+    """Draw each picture from commands and their output, whose middle lines are left out."""
     printed: dict[str, list[str]] = {}
     for command, output in performed:
         if command not in printed or _LAST not in printed:

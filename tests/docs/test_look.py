@@ -1,4 +1,4 @@
-"""The look of the commands: one voice in every help, plain text wherever nobody watches, any width."""
+"""The look of the commands: consistent help texts, plain text without a terminal, any terminal width."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NARROW, WIDE = 60, 200
 
 
 def every_command() -> Iterator[tuple[str, click.Command]]:
-    """Yield all commands and groups by what is typed for them."""
+    """Yield all commands and groups, by the words that call them."""
 
     def walk(words: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
         yield words, command
@@ -47,24 +47,24 @@ KEDROS = {option.name for option in kedro_run.params}
 
 @pytest.fixture(params=sorted(COMMANDS))
 def words(request: pytest.FixtureRequest) -> str:
-    """Return each command in turn."""
+    """Return the words that call a command; each command in turn."""
     return str(request.param)
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Return a shell in a project outside of any repository, with no sandbox."""
+    """Return a shell in a project without a Git repository and a sandbox."""
     return Shell(make_project(tmp_path / "tiny").path, tmp_path / "home")
 
 
 def own_options(words: str) -> list[click.Option]:
-    """Return the options of a command that are not Kedro's own."""
+    """Return the options of a command, except those that Kedro defines."""
     given = [each for each in COMMANDS[words].params if isinstance(each, click.Option)]
     return [each for each in given if words != "kedro databricks run" or each.name not in KEDROS]
 
 
 def test_a_command_says_what_it_does_in_a_sentence(words: str) -> None:
-    """Its help begins with a capital and ends its first sentence; so does the list of commands."""
+    """A command's help starts with a capital letter, and its paragraphs end with a full stop or colon."""
     text = (COMMANDS[words].help or "").strip()
     assert re.match(r"[A-Z]", text), text
     prose = [
@@ -74,13 +74,13 @@ def test_a_command_says_what_it_does_in_a_sentence(words: str) -> None:
 
 
 def test_an_option_says_what_it_means_in_a_sentence(words: str) -> None:
-    """Each has a help that begins with a capital and ends with a full stop."""
+    """An option's help starts with a capital letter and ends with a full stop."""
     for option in own_options(words):
         assert re.fullmatch(r"[A-Z`].*\.", option.help or ""), f"{words} {option.opts}: {option.help}"
 
 
 def test_an_option_of_one_name_is_described_alike() -> None:
-    """--profile, --env, --json and --dry-run are the same wherever they are."""
+    """--profile, --env and --save have the same help text in every command."""
     for name in ("profile", "env", "save"):
         said = {o.help for words in COMMANDS for o in own_options(words) if o.name == name}
         assert len(said) == 1, said
@@ -88,7 +88,7 @@ def test_an_option_of_one_name_is_described_alike() -> None:
 
 @pytest.mark.parametrize("width", [NARROW, WIDE])
 def test_help_fits_the_terminal(words: str, width: int) -> None:
-    """No line of a help is wider than the terminal, and none is coloured."""
+    """No line of a help text is wider than the terminal, and none has colours."""
     command = COMMANDS[words]
     with click.Context(command, info_name=words, terminal_width=width, max_content_width=width) as context:
         text = command.get_help(context)
@@ -97,13 +97,13 @@ def test_help_fits_the_terminal(words: str, width: int) -> None:
 
 
 def test_a_pipe_gets_plain_text(shell: Shell) -> None:
-    """An error that nobody watches has no colours, even where the environment asks for a fancy terminal."""
+    """Without a terminal an error has no colours, whatever TERM says."""
     result = shell.fails("kedro databricks push", "not in a Git repository", TERM="xterm-256color")
     assert "\x1b" not in result.out + result.err
 
 
 def test_no_color_is_obeyed_on_a_terminal(shell: Shell) -> None:
-    """The word Error is red on a terminal, and plain where NO_COLOR is set."""
+    """On a terminal the word Error is red, unless NO_COLOR is set."""
     assert "\x1b[31m" in type_answers(shell, "push", {})
     shell.environment["NO_COLOR"] = "1"
     plain = type_answers(shell, "push", {})
@@ -112,7 +112,7 @@ def test_no_color_is_obeyed_on_a_terminal(shell: Shell) -> None:
 
 
 def test_bash_completes_commands_and_options(shell: Shell) -> None:
-    """The line that the documentation gives makes bash complete what is typed."""
+    """The documented line lets bash complete commands and options."""
     script = """
     eval "$(_KEDRO_COMPLETE=bash_source kedro | sed -n '/^_kedro_completion()/,$p')"
     complete_it() {

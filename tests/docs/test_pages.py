@@ -1,4 +1,4 @@
-"""What the pages ask a reader to type exists: commands, options, files, workflows."""
+"""The commands, options, linked files and workflows that the pages show exist."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)(?:#[^)\s]*)?\)")
 
 
 def name_of(path: Path) -> str:
-    """Return how a test's id calls a page."""
+    """Return a page's name for the ids of tests."""
     return path.relative_to(ROOT).as_posix()
 
 
@@ -40,7 +40,7 @@ def refuse_unknown(words: list[str]) -> None:
 
 
 def typed_in(text: str) -> list[list[str]]:
-    """Return the words after `kedro databricks` wherever a text shows a command."""
+    """Return the words after `kedro databricks` of each command in a text."""
     found = []
     for match in _COMMAND.finditer(text):
         line = re.split(r"\s+#|\s->|[;|)]|\s\.\.\.", match[1])[0].rstrip(" .,:")
@@ -53,7 +53,7 @@ def typed_in(text: str) -> list[list[str]]:
 
 
 def in_code(page: Path) -> str:
-    """Return the code of a page: its blocks and its spans."""
+    """Return the code of a page: its blocks and inline code."""
     text = page.read_text("utf-8")
     blocks = re.findall(r"^ *```(?:sh|console|yaml|text)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     typed = [
@@ -65,21 +65,21 @@ def in_code(page: Path) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_shows_commands_that_exist(page: Path) -> None:
-    """Each with the options that it shows."""
+    """Each command in a page exists, with the options that are shown."""
     for words in typed_in(in_code(page)):
         refuse_unknown(words)
 
 
 @pytest.mark.parametrize("page", list(ROOT.glob("*.md")), ids=name_of)
 def test_a_page_outside_of_the_site_links_to_files_that_exist(page: Path) -> None:
-    """The site's own links are checked where it is built."""
+    """Links of pages outside of the site lead to files; the site's build checks its own links."""
     for link in _LINK.findall(page.read_text("utf-8")):
         assert (page.parent / link).exists(), link
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_an_address_outside_is_whole(page: Path) -> None:
-    """It is https, names a host in full and holds nothing that its host would not get. No test fetches it."""
+    """External addresses are https with a full host name and valid characters; none is fetched."""
     for address in _ADDRESS.findall(page.read_text("utf-8")):
         parts = urlsplit(address)
         assert parts.scheme == "https", address
@@ -89,7 +89,7 @@ def test_an_address_outside_is_whole(page: Path) -> None:
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=name_of)
 def test_a_workflow_is_yaml_with_commands_that_exist(workflow: Path) -> None:
-    """It parses, it runs something on Databricks, and every command of ours in it exists."""
+    """An example workflow is valid YAML, its commands exist, and the last one is a run."""
     scripts = list(strings(yaml.safe_load(workflow.read_text("utf-8"))))
     typed = [words for script in scripts for words in typed_in(script)]
     assert [words[0] for words in typed][-1] == "run"
@@ -98,7 +98,7 @@ def test_a_workflow_is_yaml_with_commands_that_exist(workflow: Path) -> None:
 
 
 def strings(document: Any) -> list[str]:
-    """Return all texts in a document, in its order."""
+    """Return all strings in a document, in order."""
     if isinstance(document, dict):
         return [text for value in document.values() for text in strings(value)]
     if isinstance(document, list):
@@ -107,7 +107,7 @@ def strings(document: Any) -> list[str]:
 
 
 def test_an_unknown_option_would_be_found() -> None:
-    """The test above can fail."""
+    """The check of commands fails for an unknown command or option."""
     with pytest.raises(click.UsageError):
         refuse_unknown(["push", "--nonsense"])
     with pytest.raises(click.UsageError):

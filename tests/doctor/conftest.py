@@ -1,4 +1,4 @@
-"""The fixtures of the Git side: a project with a remote and a sandbox."""
+"""Fixtures: a project with a Git remote, and a sandbox."""
 
 from tests.site import at_a_terminal, pushed, site, stranger
 

@@ -212,7 +212,7 @@ def test_without_a_login(healthy: Site, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_probe_leaves_nothing_behind(healthy: Site) -> None:
-    """The file that was written to test the data root is deleted again."""
+    """The file that is written to test the data root is deleted again."""
     healthy.call("push")
     before = sorted(healthy.sandbox.layout.dbfs.rglob("*"))
     assert "can be written" in findings(healthy)["data root"]["found"]
@@ -220,7 +220,7 @@ def test_the_probe_leaves_nothing_behind(healthy: Site) -> None:
 
 
 def test_a_proxy_in_the_way_of_the_sandbox(healthy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy must not get requests to the local sandbox."""
+    """A proxy that would get requests to the local sandbox is red."""
     monkeypatch.setenv("http_proxy", "http://proxy.example.com:3128")
     monkeypatch.delenv("NO_PROXY")
     monkeypatch.delenv("no_proxy", raising=False)
@@ -262,7 +262,7 @@ def test_requirements_beside_the_runtimes_own(healthy: Site) -> None:
 
 
 def test_the_address_that_databricks_clones(healthy: Site) -> None:
-    """It is asked as well if it is not the one that git pushes to."""
+    """If Databricks clones another address than git pushes to, both are tested."""
     healthy.write({"conf/base/databricks.yml": f"{CODE}  url: {ELSEWHERE}\n  provider: gitHub\n"})
     remote, address = of_project.remote(open_project(bootstrap_project(healthy.project), None))
     assert (remote.level, str(healthy.remote) in remote.found) == (Level.GREEN, True)
@@ -342,7 +342,7 @@ def test_without_java(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_telemetry_that_is_on(healthy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is a warning, and turning it off as the fix says makes the finding green."""
+    """Kedro's telemetry is a warning; turning it off as the fix says makes the finding green."""
     monkeypatch.delenv("DO_NOT_TRACK")
     assert machine.telemetry(healthy.project).level is Level.YELLOW
     (healthy.project / ".telemetry").write_text("consent: false\n")
@@ -410,7 +410,7 @@ def compute(site: Site, name: str, root: str = "dbfs:/root/x", more: str = "") -
 
 
 def test_logins_that_tell_their_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A JSON web token holds its expiry; a login that is renewed automatically has none."""
+    """A JSON web token contains its expiry; a login that is renewed automatically has none."""
     ending = of_workspace.token(with_token(site, web_token({"exp": time.time() + 3 * 3600})))
     assert (ending.level, ending.found) == (Level.YELLOW, "it expires in 3 hours")
     renewed = site.workspace()
@@ -420,14 +420,14 @@ def test_logins_that_tell_their_end(site: Site, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("token", ["a.e.c", web_token({"sub": "ann"}), web_token(["exp"])])
 def test_a_token_that_only_looks_like_a_web_token(site: Site, token: str) -> None:
-    """It holds no expiry, so Databricks is asked."""
+    """A token that only looks like a JSON web token has no expiry, so Databricks is asked for it."""
     found = of_workspace.token(with_token(site, token))
     assert (found.level, found.found[:21]) == (Level.GREEN, "its expiry is unknown")
 
 
 @pytest.mark.parametrize("words", ["Tokens are disabled for your user", "Not allowed"])
 def test_tokens_that_may_not_be_listed(site: Site, words: str) -> None:
-    """A workspace may refuse it to a valid login: then the expiry is unknown, which is no problem."""
+    """The workspace refuses to list tokens, also for a valid login: the expiry is unknown, no problem."""
     site.sandbox.faults.add("status", path="/api/2.0/token/list", status=403, message=f"{words}.")
     found = of_workspace.token(site.workspace())
     assert (found.level, found.found[:21]) == (Level.GREEN, "its expiry is unknown")
@@ -435,7 +435,7 @@ def test_tokens_that_may_not_be_listed(site: Site, words: str) -> None:
 
 
 def test_a_workspace_that_does_not_tell_its_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy may remove the Date header: then there is nothing to compare, which is no problem."""
+    """The Date header is missing, as behind a proxy: the clocks cannot be compared, no problem."""
     workspace = site.workspace()
     monkeypatch.setattr(workspace.client.api_client, "do", lambda *_, **__: {"userName": "ann"})
     assert of_workspace.clock(workspace) == Finding(
@@ -499,7 +499,7 @@ def session(spark, table):
 
 
 def test_spark_code_that_serverless_compute_refuses(site: Site) -> None:
-    """Each call is named with its line; ignored files, other files and names that only look alike are not."""
+    """Each unsupported call is named with its line; ignored files and similar names are not."""
     site.sandbox.like = "free-edition"  # no cluster is visible, so the compute is serverless
     nodes = "src/tiny_shop/nodes.py"
     site.write({nodes: SPARK_CODE, ".gitignore": "ignored.py\n", "src/ignored.py": SPARK_CODE})
@@ -543,7 +543,7 @@ def test_a_cluster_elsewhere_is_compared_with_this_machine(
 
 
 def test_a_runtime_whose_support_has_ended(site: Site) -> None:
-    """Doctor reports the day, and where to choose another runtime."""
+    """Doctor names the day on which support of the runtime ended."""
     found = findings_of(site, spark_version="11.3.x-scala2.12")["runtime"]
     assert (found.level, found.found) == (
         Level.YELLOW,
@@ -552,7 +552,7 @@ def test_a_runtime_whose_support_has_ended(site: Site) -> None:
 
 
 def test_a_credential_before_the_git_folder(site: Site) -> None:
-    """It exists but cannot be tested yet; with code.sync: files it is not needed."""
+    """A credential without a Git folder cannot be tested yet; with code.sync: files none is needed."""
     site.git("remote", "set-url", "origin", ELSEWHERE)
     site.write({"conf/base/databricks.yml": f"{CODE}  provider: {PROVIDER}\n"})
     workspace = site.workspace()
@@ -568,7 +568,7 @@ def test_a_credential_before_the_git_folder(site: Site) -> None:
 
 
 def test_a_remote_that_lets_everyone_in(pushed: Site) -> None:
-    """Databricks can fetch without a credential, so none is needed."""
+    """Databricks can fetch from a public remote without a credential, so none is needed."""
     pushed.git("remote", "set-url", "origin", ELSEWHERE)
     pushed.write({"conf/base/databricks.yml": f"{CODE}  provider: {PROVIDER}\n"})
     found = of_workspace.credential(project_of(pushed))
@@ -604,7 +604,7 @@ def test_files_in_git_lfs(site: Site) -> None:
 
 
 def test_what_is_not_installed_is_not_complained_of(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without local Spark no Java is needed, and without Kedro's telemetry no command waits for it."""
+    """Without local Spark no Java is needed, and without Kedro's telemetry no warning is given."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     java, telemetry = machine.spark_and_java(), machine.telemetry(site.project)
     assert (java.level, java.found) == (Level.GREEN, "not needed: Spark is not installed on this machine")
@@ -612,7 +612,7 @@ def test_what_is_not_installed_is_not_complained_of(site: Site, monkeypatch: pyt
 
 
 def test_a_proxy_to_a_workspace_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The finding names it, without the password that its address may contain."""
+    """The finding names the proxy, without the password that its address may contain."""
     monkeypatch.setenv("https_proxy", "http://me:hunter2@proxy.example.com:3128")
     found = machine.proxies("https://adb-1.azuredatabricks.net")
     assert (found.level, found.found) == (Level.GREEN, "proxy.example.com, from the environment")

@@ -1,4 +1,4 @@
-"""A person at a shell: a folder, an environment, and commands typed there."""
+"""Run commands in a project as a user does in a shell: a folder, environment variables, and the results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """What a command printed and how it ended."""
+    """The output and exit status of a command."""
 
     command: str
     status: int
@@ -32,7 +32,7 @@ class Result:
 
     @property
     def errors(self) -> list[str]:
-        """The lines on stderr that begin with Error."""
+        """The lines on stderr that begin with `Error:`."""
         return [line for line in self.err.splitlines() if line.startswith("Error:")]
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class Result:
 
 @dataclass
 class Shell:
-    """A shell in a folder, with a sandbox home and a state folder of its own."""
+    """A shell in a folder, with its own sandbox home and state folder."""
 
     folder: Path
     home: Path
@@ -49,10 +49,10 @@ class Shell:
     started: list[subprocess.Popen[str]] = field(default_factory=list)
     patience: float = 300
     installed: bool = False
-    """Whether `kedro` is the installed script, which takes a second longer than a fork does."""
+    """Whether `kedro` is the installed script, which takes a second longer than a forked process."""
 
     def run(self, command: str, **variables: str) -> Result:
-        """Run a command to its end."""
+        """Run a command and wait until it ends."""
         done = subprocess.run(
             shlex.split(command),
             cwd=self.folder,
@@ -66,13 +66,13 @@ class Shell:
         return Result(command, done.returncode, done.stdout, done.stderr)
 
     def ok(self, command: str, **variables: str) -> Result:
-        """Run a command that must succeed."""
+        """Run a command and check that it succeeds."""
         result = self.run(command, **variables)
         assert result.status == 0, str(result)
         return result
 
     def fails(self, command: str, *words: str, **variables: str) -> Result:
-        """Run a command that must fail with one line that holds all these words, and no traceback."""
+        """Run a command; check for status 1, one error line that has all these words, and no traceback."""
         result = self.run(command, **variables)
         assert result.status == 1, str(result)
         assert len(result.errors) == 1, str(result)
@@ -82,7 +82,7 @@ class Shell:
         return result
 
     def start(self, command: str) -> Started:
-        """Start a command and return while it runs."""
+        """Start a command and return without waiting for it."""
         process = subprocess.Popen(
             shlex.split(command),
             cwd=self.folder,
@@ -96,14 +96,14 @@ class Shell:
         return Started(command, process)
 
     def close(self) -> None:
-        """End what a failed test left running."""
+        """Kill the commands that a failed test left running."""
         for process in self.started:
             if process.poll() is None:
                 process.kill()
             process.communicate()
 
     def client(self) -> WorkspaceClient:
-        """Return the SDK's client for this shell's sandbox."""
+        """Return an SDK client for this shell's sandbox."""
         return _client(self.home)
 
     def _environment(self, variables: dict[str, str]) -> dict[str, str]:
@@ -127,7 +127,7 @@ def _client(home: Path) -> WorkspaceClient:
 
 
 def provide_package(home: Path) -> None:
-    """Install this package, with Kedro, on a sandbox's clusters, for projects that list no requirements."""
+    """Install this package, with Kedro, on a sandbox's clusters, for projects without requirements."""
     from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID, STOPPED_ID
 
     client = _client(home)
@@ -137,13 +137,13 @@ def provide_package(home: Path) -> None:
 
 @dataclass(frozen=True)
 class Started:
-    """A command that runs."""
+    """A command that is running."""
 
     command: str
     process: subprocess.Popen[str]
 
     def lines_until(self, words: str) -> Iterator[str]:
-        """Yield lines of stdout up to the one that holds these words."""
+        """Yield lines of stdout up to and including the first one that contains these words."""
         for line in self.process.stdout or []:
             yield line
             if words in line:
@@ -152,12 +152,12 @@ class Started:
         raise AssertionError(pytest_message)
 
     def interrupt(self) -> None:
-        """Press Ctrl-C."""
+        """Send the signal of Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
 
     def finish(self) -> Result:
-        """Wait for the end."""
+        """Wait until the command ends, and return its result."""
         assert self.process.stdout is not None
-        out = self.process.stdout.read()  # what lines_until has read ahead comes first
+        out = self.process.stdout.read()  # includes what lines_until has buffered
         _, err = self.process.communicate(timeout=120)
         return Result(self.command, self.process.returncode, out, err)

@@ -1,4 +1,4 @@
-"""One sandbox for all end-to-end tests of a worker, and projects made for them."""
+"""Fixtures: one sandbox for all end-to-end tests of a pytest worker, and small projects that use it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLLEAGUE = "ann@example.com"
 
 
 def token_of(home: Path, name: str) -> str:
-    """Return the token of a user of a sandbox home, added if new; a running sandbox takes no new ones."""
+    """Return a user's token in a sandbox home; add a missing user, before the sandbox starts."""
     layout = Layout(home)
     layout.make()
     return Users(Store(layout.state), layout).add(name).token
@@ -30,7 +30,7 @@ def token_of(home: Path, name: str) -> str:
 
 @pytest.fixture(scope="session")
 def sandbox_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Run a sandbox, started and stopped by its own commands; its clusters have what small projects need."""
+    """Start a sandbox with the CLI, install what small projects need on its clusters; stop it at the end."""
     scratch = tmp_path_factory.mktemp("sandbox")
     project = make_project(scratch / "starter-of-the-sandbox").path
     shell = Shell(project, scratch / "home")
@@ -43,7 +43,7 @@ def sandbox_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def tiny(sandbox_home: Path, tmp_path: Path) -> Iterator[Callable[[str], Shell]]:
-    """Return a maker of small pandas projects, each with a remote of its own, first commit included."""
+    """Return a function that creates a small pandas project with a first commit and its own Git remote."""
     shells: list[Shell] = []
 
     def make(name: str = "tiny") -> Shell:

@@ -1,4 +1,4 @@
-"""A private package index on this machine: a folder of wheels, behind a user name and a password."""
+"""A private package index on this machine: a folder of wheels, protected by a user name and a password."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def served(folder: Path, user: str, password: str) -> Iterator[str]:
-    """Serve a folder to whoever knows the password, and give its host and port."""
+    """Serve a folder to requests with this user name and password, and yield `host:port`."""
     expected = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
     class Guarded(SimpleHTTPRequestHandler):
@@ -29,7 +29,7 @@ def served(folder: Path, user: str, password: str) -> Iterator[str]:
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Guarded, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever)

@@ -1,4 +1,4 @@
-"""A person at a terminal who answers questions and presses keys, and the machine's process list meanwhile."""
+"""Run commands on a pseudo-terminal, answer their questions and press keys; record all process lines."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from tests.e2e.commands import Shell
 
 CTRL_C = "\x03"
-"""The key, as a terminal sends it: the terminal itself makes an interrupt of it."""
+"""The character of Ctrl-C, which the terminal turns into SIGINT."""
 
-_REACTION_SECONDS = 0.3  # a key at the very instant of a question may come before anybody reads keys
+_REACTION_SECONDS = 0.3  # a command may print its question a moment before it reads keys
 
 
 @dataclass(frozen=True)
 class Screen:
-    """What a terminal showed, and how the command on it ended."""
+    """What a terminal showed, and the exit status of the command."""
 
     text: str
     status: int
@@ -41,7 +41,7 @@ class Screen:
 
 @contextmanager
 def watched_processes() -> Iterator[set[str]]:
-    """Gather every command line that is seen on this machine meanwhile."""
+    """Collect the command line of every process on this machine while the block runs."""
     seen: set[str] = set()
     done = threading.Event()
 
@@ -61,12 +61,12 @@ def watched_processes() -> Iterator[set[str]]:
 
 
 def type_at(shell: Shell, arguments: str, keys: dict[str, str]) -> Screen:
-    """Call `kedro databricks` on a terminal of its own, and type there.
+    """Run `kedro databricks` on a new pseudo-terminal and type keys.
 
     Args:
-        shell: Where.
-        arguments: The rest of the command.
-        keys: What is typed, by the words on the screen that it follows; each once.
+        shell: The folder and environment of the command.
+        arguments: The arguments after `kedro databricks`, separated by spaces.
+        keys: What to type, by the words on the screen after which it is typed; each is typed once.
     """
     terminal, end = pty.openpty()
     process = subprocess.Popen(
@@ -84,7 +84,7 @@ def type_at(shell: Shell, arguments: str, keys: dict[str, str]) -> Screen:
     while True:
         try:
             read = os.read(terminal, 4096)
-        except OSError:  # the last process has closed it
+        except OSError:  # every process has closed the terminal
             break
         screen += read.decode(errors="replace")
         for words in [each for each in waiting if each in screen]:
@@ -97,10 +97,10 @@ def type_at(shell: Shell, arguments: str, keys: dict[str, str]) -> Screen:
 
 
 def type_answers(shell: Shell, arguments: str, answers: dict[str, str]) -> str:
-    """Call `kedro databricks` on a terminal, answer its questions, and return what the terminal showed."""
+    """Run `kedro databricks` on a terminal, answer its questions, and return what the terminal showed."""
     return type_at(shell, arguments, {question: f"{answer}\n" for question, answer in answers.items()}).text
 
 
 def _have_keys() -> None:
-    """Make the terminal the one whose Ctrl-C interrupts this process."""
+    """Make the terminal the controlling one, so that its Ctrl-C interrupts this process."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -1,4 +1,4 @@
-"""What users get wrong: each mistake ends in one line with the next step, status 1, and nothing half done."""
+"""Users' mistakes: each ends with exit status 1 and one line with the next step, and changes nothing."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ PROFILE = "--profile=sandbox"
 
 
 def assert_nothing_there(shell: Shell, name: str) -> None:
-    """Neither the remote nor Databricks has anything of a project."""
+    """Check that neither the remote nor the workspace has anything of a project."""
     assert shell.ok("git ls-remote origin").out == ""
     with pytest.raises(NotFound):
         shell.client().workspace.get_status(f"/Repos/user@example.com/{name}")
 
 
 def test_without_a_login(tiny: Callable[[str], Shell]) -> None:
-    """No profile, no environment: the line names ways to log in, and nothing has been pushed."""
+    """Push without a profile or login variables: the error names ways to log in, and nothing is pushed."""
     shell = tiny("no-login")
     shell.fails("kedro databricks push", "No Databricks login was found", "databricks auth login")
     assert_nothing_there(shell, "no-login")
 
 
 def test_with_an_unknown_profile(tiny: Callable[[str], Shell], tmp_path: Path) -> None:
-    """A profile that the file does not have is named."""
+    """Push with a profile that the file does not contain: the error names the profile and the option."""
     file = tmp_path / "databrickscfg"
     file.write_text("[other]\nhost = https://example.com\ntoken = x\n")
     tiny("no-profile").fails(
@@ -44,7 +44,7 @@ def test_with_an_unknown_profile(tiny: Callable[[str], Shell], tmp_path: Path) -
 
 
 def test_with_a_wrong_token(tiny: Callable[[str], Shell], sandbox_home: Path) -> None:
-    """A refused token is told apart from a missing one, and does not show in the line."""
+    """Push with a wrong token: the error says that it is refused, and the output does not contain it."""
     shell = tiny("wrong-token")
     running = connection.read(sandbox_home)
     assert running is not None
@@ -60,7 +60,7 @@ def test_with_a_wrong_token(tiny: Callable[[str], Shell], sandbox_home: Path) ->
 
 
 def test_without_a_network(tiny: Callable[[str], Shell]) -> None:
-    """A host that does not answer is named, with what to check."""
+    """Push to a host that does not answer: the error names the host and says to check the network."""
     shell = tiny("no-network")
     shell.fails(
         "kedro databricks push",
@@ -74,7 +74,7 @@ def test_without_a_network(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_while_the_sandbox_does_not_run(tiny: Callable[[str], Shell], tmp_path: Path) -> None:
-    """The reserved profile needs the sandbox, and the line says how to start it."""
+    """Use the profile `sandbox` while no sandbox runs: the error has the command that starts one."""
     tiny("no-sandbox").fails(
         f"kedro databricks push {PROFILE}",
         "not running",
@@ -84,7 +84,7 @@ def test_while_the_sandbox_does_not_run(tiny: Callable[[str], Shell], tmp_path: 
 
 
 def test_run_and_pull_before_the_first_push(tiny: Callable[[str], Shell]) -> None:
-    """Without a Git folder there is nothing to run or to pull into; push creates it."""
+    """Run and pull before the first push: the error says that push creates the Git folder."""
     shell = tiny("no-folder")
     for verb in ("run", "pull"):
         shell.fails(
@@ -95,28 +95,28 @@ def test_run_and_pull_before_the_first_push(tiny: Callable[[str], Shell]) -> Non
 
 
 def test_outside_a_repository(tiny: Callable[[str], Shell]) -> None:
-    """A project that git does not know cannot be pushed."""
+    """Push a project that is not in a Git repository: the error says to run `git init`."""
     shell = tiny("no-repository")
     shell.ok("rm -rf .git")
     shell.fails(f"kedro databricks push {PROFILE}", "not in a Git repository", "git init")
 
 
 def test_without_a_commit(tiny: Callable[[str], Shell]) -> None:
-    """A repository without a commit has nothing that Databricks could run."""
+    """Push a repository without a commit: the error says to commit."""
     shell = tiny("no-commit")
     shell.ok("git update-ref -d HEAD")
     shell.fails(f"kedro databricks push {PROFILE}", "no commit yet", "git commit")
 
 
 def test_without_a_remote(tiny: Callable[[str], Shell]) -> None:
-    """Databricks clones from a remote, so one must be there."""
+    """Push without a Git remote: the error says to add one, since Databricks clones from it."""
     shell = tiny("no-remote")
     shell.ok("git remote remove origin")
     shell.fails(f"kedro databricks push {PROFILE}", "no Git remote called 'origin'", "git remote add origin")
 
 
 def test_with_a_detached_head(tiny: Callable[[str], Shell]) -> None:
-    """Without a branch there is no name to push under."""
+    """Push with a detached HEAD: the error says to switch to a branch, and nothing is pushed."""
     shell = tiny("detached")
     shell.ok("git checkout -q --detach")
     shell.fails(f"kedro databricks push {PROFILE}", "detached HEAD", "git switch")
@@ -124,7 +124,7 @@ def test_with_a_detached_head(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_with_a_remote_that_has_moved_on(tiny: Callable[[str], Shell], tmp_path: Path) -> None:
-    """A push that the remote rejects names git's reason and leaves the Git folder where it was."""
+    """Push after a colleague pushed: the error says to rebase, and the Git folder keeps its commit."""
     shell = tiny("rejected")
     shell.ok(f"kedro databricks push --no-data {PROFILE}")
     before = shell.ok("git rev-parse HEAD").out.strip()
@@ -138,7 +138,7 @@ def test_with_a_remote_that_has_moved_on(tiny: Callable[[str], Shell], tmp_path:
 
 
 def test_with_uncommitted_edits(tiny: Callable[[str], Shell]) -> None:
-    """The commit is what runs, and both commands say so and name the edits."""
+    """Push and run with an uncommitted edit: both name the edited file, and the commit is what runs."""
     shell = tiny("edited")
     catalog = shell.folder / "src" / "tiny_shop" / "pipeline_registry.py"
     catalog.write_text(catalog.read_text().replace("raw * 2", "raw * 1000"))
@@ -153,7 +153,7 @@ def test_with_uncommitted_edits(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_with_an_unknown_cluster(tiny: Callable[[str], Shell]) -> None:
-    """The clusters that there are get named."""
+    """Run on a cluster that does not exist: the error names the existing clusters."""
     shell = tiny("which-cluster")
     shell.ok(f"kedro databricks push --no-data {PROFILE}")
     shell.fails(
@@ -162,7 +162,7 @@ def test_with_an_unknown_cluster(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_with_a_cluster_that_cannot_start(tiny: Callable[[str], Shell]) -> None:
-    """Databricks' own reason is shown."""
+    """Run on a cluster that cannot start: the error contains Databricks' reason."""
     shell = tiny("no-start")
     shell.ok(f"kedro databricks push --no-data {PROFILE}")
     clusters = shell.client().clusters
@@ -184,7 +184,7 @@ def test_with_a_cluster_that_cannot_start(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_with_an_env_that_does_not_exist(tiny: Callable[[str], Shell]) -> None:
-    """The nearest env is offered before anything is asked of Databricks."""
+    """Push and run with a misspelt env: the error names the nearest env, and nothing is pushed."""
     shell = tiny("no-env")
     for verb in ("push", "run"):
         shell.fails(f"kedro databricks {verb} --env=databrick {PROFILE}", "databrick", "databricks")
@@ -192,18 +192,18 @@ def test_with_an_env_that_does_not_exist(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_with_a_setting_that_does_not_exist(tiny: Callable[[str], Shell]) -> None:
-    """A misspelt key is named with its file and the right one."""
+    """Push with a misspelt setting: the error names the file, the setting and the right spelling."""
     shell = tiny("misspelt")
     (shell.folder / "conf" / "base" / "databricks.yml").write_text("compute:\n  clustre: sandbox\n")
     shell.fails(f"kedro databricks push {PROFILE}", "conf/base/databricks.yml", "clustre", "cluster")
 
 
 def test_with_a_disk_that_takes_no_more(tiny: Callable[[str], Shell]) -> None:
-    """What the machine says is one line, the same in any file, and the command works once there is space."""
+    """Push data when no file can be written: one line with the system's error; then the push works again."""
     shell = tiny("full-disk")
-    shell.installed = True  # for the limit to hold
+    shell.installed = True  # a forked command would not have the limit
     push = f"kedro databricks data push --all {PROFILE}"
-    measuring = "-u COVERAGE_PROCESS_START -u COVERAGE_PROCESS_CONFIG"  # which would want to write too
+    measuring = "-u COVERAGE_PROCESS_START -u COVERAGE_PROCESS_CONFIG"  # coverage.py would write files too
     without_space = f"env {measuring} bash -c 'ulimit -f 0; exec {push}'"
     says = "File too large"
     shell.fails(without_space, f"{says} ({shell.folder}/data/.kedro-hybrid)")
@@ -215,6 +215,6 @@ def test_with_a_disk_that_takes_no_more(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_usage_errors_exit_with_2(tiny: Callable[[str], Shell]) -> None:
-    """Options that make no sense together are a usage error."""
+    """Give options that exclude each other: the exit status is 2."""
     result = tiny("usage").run("kedro databricks push --no-data --all-data")
     assert result.status == 2, str(result)

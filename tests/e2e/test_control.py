@@ -1,4 +1,4 @@
-"""Runs that something happens to: a lost network, a colleague beside; and what they ask."""
+"""Runs during a network failure and beside a colleague's run, and how many requests a run sends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ sys.was_here = True
 
 
 def test_a_lost_network_harms_no_run(tiny: Callable[[str], Shell]) -> None:
-    """Connections that break while a run is followed are said and waited out; every line comes, once."""
+    """Break connections while a run is followed: one warning, then every log line appears exactly once."""
     shell = tiny("lost-network")
     commit_node(shell, waiting(shell))
     followed = shell.start(RUN)
@@ -47,7 +47,7 @@ def test_a_lost_network_harms_no_run(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_two_users_do_not_meet(tiny: Callable[[str], Shell]) -> None:
-    """On one cluster with one data root each has a process and runs of their own, and cancels no other's."""
+    """Two users run on one cluster with one data root: separate processes, and each cancels only own runs."""
     mine = tiny("shared")
     commit_node(mine, waiting(mine))
     hers = {"DATABRICKS_HOST": mine.client().config.host, "DATABRICKS_TOKEN": token_of(mine.home, COLLEAGUE)}
@@ -65,7 +65,7 @@ def test_two_users_do_not_meet(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_a_warm_run_asks_for_little(tiny: Callable[[str], Shell]) -> None:
-    """Fewer than twelve requests, beside those that wait for the log and for the command."""
+    """A run in a warm process sends fewer than 12 requests, not counting those that poll log and command."""
     shell = tiny("few-requests")
     shell.ok(PUSH)
     shell.ok(RUN)
@@ -80,7 +80,7 @@ def test_a_warm_run_asks_for_little(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_a_process_that_may_not_read_the_workspace_is_replaced(tiny: Callable[[str], Shell]) -> None:
-    """Such as one that is older than 36 hours: the run is repeated in a new one, once."""
+    """A process loses access to /Workspace (as after 36 hours): the run starts again in a new one, once."""
     shell = tiny("old-process")
     registry = shell.folder / REGISTRY
     registry.write_text(f"{_OLD}\n{registry.read_text()}")

@@ -1,4 +1,4 @@
-"""`kedro databricks data` and the data of push and pull, through the real CLI."""
+"""`kedro databricks data push`, `pull` and `ls`, and the data that `push` and `pull --data` transfer."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ LS = f"kedro databricks data ls {PROFILE}"
 
 
 def remote(shell: Shell, name: str) -> Path:
-    """Return where a project's data root lies on this machine."""
+    """Return the folder of a project's data root on this machine."""
     return shell.home / "roots" / "dbfs" / "root" / "projects" / name / "data"
 
 
 def test_inputs_go_results_come_back(tiny: Callable[[str], Shell]) -> None:
-    """Push sends what the pipeline reads; after the run, pull --data brings what it wrote."""
+    """Push sends the pipeline's inputs; after a run, `pull --data` downloads its outputs."""
     shell = tiny("there-and-back")
     (shell.folder / "data" / "01_raw" / "notes.txt").write_text("no dataset")
     pushed = shell.ok(f"kedro databricks push {PROFILE}")
@@ -45,7 +45,7 @@ def test_inputs_go_results_come_back(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_ls_shows_both_sides(tiny: Callable[[str], Shell]) -> None:
-    """One line a file with its state; --json has the same for programs."""
+    """`data ls` prints one line for each file with its state; `--json` has the same states and sizes."""
     shell = tiny("both-sides")
     shell.ok(PUSH)
     (shell.folder / "data" / "01_raw" / "here.csv").write_text("1")
@@ -64,14 +64,14 @@ def test_ls_shows_both_sides(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_a_dry_run_moves_nothing(tiny: Callable[[str], Shell]) -> None:
-    """It says what would go, and the root stays as it is not."""
+    """`data push --dry-run` prints what it would send, and does not create the data root."""
     shell = tiny("dry")
     assert "Would send 01_raw/raw.csv (12 B, only here)" in shell.ok(f"{PUSH} --dry-run").out
     assert not remote(shell, "dry").exists()
 
 
 def test_a_conflict_is_one_line_and_status_1(tiny: Callable[[str], Shell]) -> None:
-    """The way out that the line names works: pull --force takes theirs and saves the edit."""
+    """A file changed on both sides: push and pull refuse it; `pull --force` saves the edit and downloads."""
     shell = tiny("conflict")
     shell.ok(PUSH)
     raw = shell.folder / "data" / "01_raw" / "raw.csv"
@@ -90,8 +90,8 @@ def test_a_conflict_is_one_line_and_status_1(tiny: Callable[[str], Shell]) -> No
     assert "is up to date" in shell.ok(PUSH).out
 
 
-def test_what_is_named_wrongly(tiny: Callable[[str], Shell]) -> None:
-    """Paths outside, paths that are not there, unknown pipelines: one line each."""
+def test_wrong_paths_and_pipelines(tiny: Callable[[str], Shell]) -> None:
+    """Give a path outside the data folder, a missing file, an unknown pipeline: each is one error line."""
     shell = tiny("named-wrongly")
     shell.fails(f"{PUSH} ../secret.txt", "is not in the data folder")
     shell.fails(f"{PUSH} data/01_raw/nothing.csv", "does not exist")
@@ -100,7 +100,7 @@ def test_what_is_named_wrongly(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_all_and_paths(tiny: Callable[[str], Shell]) -> None:
-    """--all sends the whole folder but no result that the cluster has; a path sends just that."""
+    """A path sends only that file; `--all` sends the folder except outputs that exist on the cluster."""
     shell = tiny("all")
     for name in ("01_raw/more.csv", "02_intermediate/doubled.csv", "03_primary/x.csv"):
         path = shell.folder / "data" / name

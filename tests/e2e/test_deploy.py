@@ -1,4 +1,4 @@
-"""`kedro databricks notebook` and `deploy`: from the four cells to a job that runs on its own."""
+"""`kedro databricks notebook` and `deploy`: the generated notebook, the job's settings, and its runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEPLOY = f"kedro databricks deploy {PROFILE} --name"
 
 
 def test_the_notebook_of_a_project(tiny: Callable[[str], Shell]) -> None:
-    """Written once, brought by push, opened by its address, and executed twice as a notebook task."""
+    """Write the notebook, push it, run it as two tasks; a second call keeps it as it is unless forced."""
     shell = tiny("notebook")
     first = shell.ok(NOTEBOOK)
     assert "Wrote notebooks/run_on_databricks.py" in first.out
@@ -58,7 +58,7 @@ def test_the_notebook_of_a_project(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_the_notebook_in_jupyters_format(tiny: Callable[[str], Shell]) -> None:
-    """The same cells, pushed and executed alike; a job takes it too."""
+    """Write the notebook as .ipynb, push and deploy it: the job runs it."""
     shell = tiny("jupyter")
     assert "Wrote notebooks/run_on_databricks.ipynb" in shell.ok(f"{NOTEBOOK} --ipynb").out
     document = json.loads((shell.folder / "notebooks/run_on_databricks.ipynb").read_text("utf-8"))
@@ -73,7 +73,10 @@ def test_the_notebook_in_jupyters_format(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_a_job_is_made_once_and_updated_in_place(tiny: Callable[[str], Shell]) -> None:
-    """Dry run, creation whose answer is lost, no change, a change; what people did to it stays."""
+    """Deploy creates one job, though an answer is lost, and updates it; it keeps manual changes.
+
+    A job of the same name that somebody else created is updated only with `--force`.
+    """
     shell = tiny("deployed")
     shell.fails(f"{DEPLOY}=deployed", "has no branch 'main'", "git push origin main")
     shell.ok("git push -q origin main")
@@ -111,9 +114,9 @@ def test_a_job_is_made_once_and_updated_in_place(tiny: Callable[[str], Shell]) -
 
 
 def test_a_deployed_job_runs(tiny: Callable[[str], Shell]) -> None:
-    """`--run` follows it; started by Databricks it leaves a log of its own; parameters can be changed.
+    """`--run` follows the job; a run that Databricks starts has its own log and may change parameters.
 
-    Relative paths in its requirements are the project's, not the notebook's.
+    Relative paths in requirements.txt are relative to the project, not to the notebook.
     """
     shell = tiny("scheduled")
     write_wheel(shell.folder / "wheels", "kdh-probe", "1.0")
@@ -128,7 +131,7 @@ def test_a_deployed_job_runs(tiny: Callable[[str], Shell]) -> None:
     (number,) = jobs_called(shell, "scheduled")
     client = shell.client()
     while list(client.jobs.list_runs(job_id=number, active_only=True)):
-        time.sleep(0.1)  # until then a second run of the job would be skipped
+        time.sleep(0.1)  # a second run of a job with an active run is skipped
     wait = client.jobs.run_now(number, notebook_params={"pipelines": "nonesuch"})
     with pytest.raises(OperationFailed, match="Task kedro failed"):
         client.jobs.wait_get_run_job_terminated_or_skipped(wait.run_id)
@@ -140,7 +143,7 @@ def test_a_deployed_job_runs(tiny: Callable[[str], Shell]) -> None:
 
 
 def commit_notebook(shell: Shell) -> None:
-    """Write the project's notebook, commit it, and bring it to the remote."""
+    """Write the project's notebook, commit it and push it to the remote."""
     shell.ok(NOTEBOOK)
     shell.ok("git add .")
     shell.ok("git commit -q -m Notebook")
@@ -148,5 +151,5 @@ def commit_notebook(shell: Shell) -> None:
 
 
 def jobs_called(shell: Shell, name: str) -> list[int]:
-    """Return the numbers of the jobs of a name."""
+    """Return the ids of the jobs with a name."""
     return [job.job_id or 0 for job in shell.client().jobs.list(name=name)]

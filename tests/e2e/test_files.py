@@ -1,4 +1,4 @@
-"""Running uncommitted files: what runs is the working tree, and the run says so."""
+"""`code.sync: files`: uncommitted files are pushed and run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROFILE = "--profile=sandbox"
 
 
 def test_an_uncommitted_edit_runs(tiny: Callable[[str], Shell]) -> None:
-    """With code.sync: files no commit and no Git remote is needed for an edit to take effect."""
+    """With `code.sync: files`, push and run an uncommitted edit: it takes effect, and the run says so."""
     shell = tiny("uncommitted")
     settings = shell.folder / "conf" / "base" / "databricks.yml"
     settings.write_text(settings.read_text().replace("code:\n", "code:\n  sync: files\n"))

@@ -1,4 +1,4 @@
-"""The tutorial from start to finish on the sandbox, as its page says: starter, git, Spark, the real CLI."""
+"""The tutorial on the sandbox, command by command: its output, and what it leaves on Databricks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FOLDER = "/Repos/user@example.com/iris-databricks"
 
 @dataclass
 class Tutorial:
-    """The tutorial, performed: its shell, and every step with what it printed."""
+    """The tutorial after all of its steps: its shell, and each step with its output."""
 
     iris: Shell
     performed: list[tuple[Step, list[str]]]
@@ -36,7 +36,7 @@ class Tutorial:
 
 @pytest.fixture(scope="module")
 def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tutorial]:
-    """Do what the tutorial says, up to the end of the sandbox, which is left for the other tests."""
+    """Perform the tutorial; its last step, which stops the sandbox, follows after the tests."""
     scratch = tmp_path_factory.mktemp("guide")
     shell = Shell(scratch, scratch / "home")
     done = Tutorial(shell, [])
@@ -51,12 +51,12 @@ def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tutorial]:
 
 @pytest.fixture(scope="module")
 def iris(tutorial: Tutorial) -> Shell:
-    """Return the shell of the tutorial, in its project, on main, the sandbox running."""
+    """Return the shell of the tutorial: in its project, on the branch main, with the sandbox running."""
     return tutorial.iris
 
 
 def processes_of(home: Path) -> list[str]:
-    """Return the command lines of the processes that have anything to do with a sandbox home."""
+    """Return the command lines of the processes that name a sandbox home."""
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
         words = " ".join(process.info["cmdline"] or [])
@@ -66,20 +66,20 @@ def processes_of(home: Path) -> list[str]:
 
 
 def git_folder_commit(shell: Shell) -> str | None:
-    """Return the commit that Databricks says its Git folder holds."""
+    """Return the commit of the Git folder, as Databricks reports it."""
     repo_id = shell.client().workspace.get_status(FOLDER).object_id or 0
     return shell.client().repos.get(repo_id).head_commit_id
 
 
 def test_the_page_shows_what_its_commands_print(tutorial: Tutorial) -> None:
-    """Command by command; only times, commits, sizes and the like may differ."""
+    """Each command prints what the page shows; only times, commits, sizes and the like may differ."""
     for step, printed in tutorial.performed:
         shown = "\n".join(step.shown)
         assert same(step.shown, printed), f"$ {step.text}\n{shown}\n--- printed\n" + "\n".join(printed)
 
 
 def test_push_brought_the_commit_and_the_data(iris: Shell) -> None:
-    """The Git folder holds the local commit, and DBFS the input and every layer folder."""
+    """The Git folder has the local commit; DBFS has the input file and every layer folder."""
     assert git_folder_commit(iris) == iris.ok("git rev-parse HEAD").out.strip()
     layers = {entry.path for entry in iris.client().dbfs.list(DATA) if entry.is_dir}
     assert {f"{DATA}/01_raw", f"{DATA}/02_intermediate", f"{DATA}/08_reporting"} <= layers
@@ -88,7 +88,7 @@ def test_push_brought_the_commit_and_the_data(iris: Shell) -> None:
 
 
 def test_the_log_appears_while_the_run_goes_on(iris: Shell) -> None:
-    """Lines arrive before the end; the end has the accuracy, the tasks, the table and status 0."""
+    """Log lines appear before the run ends; the rest has accuracy, task count and table, and status 0."""
     started = iris.start(RUN)
     assert list(started.lines_until("Completed 1 out of 3 tasks"))
     assert started.process.poll() is None
@@ -105,30 +105,30 @@ def test_the_log_appears_while_the_run_goes_on(iris: Shell) -> None:
 
 
 def test_a_run_leaves_the_git_folder_clean(iris: Shell) -> None:
-    """Nothing that a run writes stands in the way of the next checkout."""
+    """A run writes no bytecode and no data into the Git folder, so the next checkout works."""
     folder = iris.home / "roots" / "Workspace" / FOLDER.strip("/")
     assert list(folder.rglob("__pycache__")) == []
     assert sorted(p.name for p in (folder / "data").rglob("*") if p.is_file() and p.suffix) == ["iris.csv"]
 
 
 def test_a_run_on_the_stopped_cluster_starts_it(iris: Shell) -> None:
-    """A terminated cluster is started, with a line for what is waited for, and then used."""
+    """Run on a terminated cluster: it is started, the output says so, and the run completes there."""
     ran = iris.ok(f"{RUN} --cluster=sandbox-stopped --nodes=split")
     assert "Cluster sandbox-stopped is starting" in ran.out
     assert "Cluster sandbox-stopped is running" in ran.out
     assert "Completed 1 out of 1 tasks" in ran.out
-    clusters = iris.client().clusters  # so that the other tests see one running cluster, in any order
+    clusters = iris.client().clusters  # stop it again: the other tests expect one running cluster
     (stopped,) = [each for each in clusters.list() if each.cluster_name == "sandbox-stopped"]
     clusters.delete_and_wait(stopped.cluster_id or "")
 
 
 def test_pushing_again_changes_nothing(iris: Shell) -> None:
-    """An unchanged file is not sent a second time."""
+    """Push again without changes: no file is sent."""
     assert "is up to date (1 file)" in iris.ok(f"kedro databricks push {PROFILE}").out
 
 
 def test_init_again_changes_nothing(iris: Shell) -> None:
-    """A prepared project is left as it is."""
+    """Run `init` again: it writes no file."""
     again = iris.ok(f"kedro databricks init {PROFILE}")
     assert "already exists" in again.out
     assert "Wrote" not in again.out
@@ -136,7 +136,7 @@ def test_init_again_changes_nothing(iris: Shell) -> None:
 
 
 def test_the_same_project_on_a_volume(iris: Shell) -> None:
-    """An env that names a volume is all it takes: both pipelines read and write there, and agree."""
+    """Add an env with a volume as data root: both pipelines run there and write equal metrics."""
     root = "/Volumes/main/default/data/iris-databricks"
     settings = iris.folder / "conf" / "volume" / "databricks.yml"
     settings.parent.mkdir()

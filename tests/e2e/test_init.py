@@ -1,4 +1,4 @@
-"""From `kedro new` to a push, as a user types it; tokens are typed where nobody sees them."""
+"""`kedro databricks init` on a project from `kedro new`, and the token that it asks for at a terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOKEN = "glpat-typed-and-never-shown"
 
 
 def test_a_project_of_kedros_own_template(sandbox_home: Path, tmp_path: Path) -> None:
-    """`kedro new`, `init`, `doctor`, `push`, `status`: every prerequisite is met by what init did."""
+    """After `kedro new` and `init`, push, doctor and status succeed, and no output contains the token."""
     outside = Shell(tmp_path, sandbox_home)
     outside.ok("kedro new --name=fresh --tools=none --example=n --telemetry=no")
     shell = Shell(tmp_path / "fresh", sandbox_home)
@@ -43,7 +43,7 @@ def test_a_project_of_kedros_own_template(sandbox_home: Path, tmp_path: Path) ->
 
 
 def test_the_token_is_typed_unseen(tiny: Callable[[str], Shell]) -> None:
-    """Neither the terminal, nor the process list, nor any file of the project shows what was typed."""
+    """Type a token at init's question: not on the terminal, in the process list or in the project's files."""
     shell = tiny("unseen")
     shell.ok("git remote set-url origin https://127.0.0.1:9/team/unseen.git")
     settings = "code:\n  provider: bitbucketServer\n  folder: /Workspace/Repos/{user}/unseen\n"

@@ -1,4 +1,4 @@
-"""Ctrl-C at a terminal and `--timeout`, on the cluster and as a job: the question, and what keeps running."""
+"""Ctrl-C and `--timeout` during a run, on a cluster and as a job: what is asked, cancelled and left."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BACKENDS = pytest.mark.parametrize("option", ["", " --job"], ids=["interactive"
 
 
 def sleeper(shell: Shell) -> str:
-    """Return a node's body that starts a process and waits for it, which takes longer than any test."""
+    """Return a node's body that starts a child process, which runs longer than any test, and waits for it."""
     return (
         f"import subprocess\nchild = subprocess.Popen(['sleep', {_id(shell)!r}])\n"
         "print('waiting', flush=True)\nchild.wait()\nprint('went on')"
@@ -36,7 +36,7 @@ def sleeper(shell: Shell) -> str:
 
 
 def sleeps(shell: Shell) -> bool:
-    """Tell whether the process that `sleeper` starts is there."""
+    """Return whether the child process of `sleeper` is running."""
     found = (process.info["cmdline"] for process in psutil.process_iter(["cmdline"]))
     return ["sleep", _id(shell)] in found
 
@@ -46,13 +46,13 @@ def _id(shell: Shell) -> str:
 
 
 def assert_nothing_left(shell: Shell, since: int) -> None:
-    """No process of the run is there, every job has ended, and the list of runs knows."""
+    """Check that no process of the run is left, every job has ended, and `runs` says cancelled."""
     assert_cancelled(shell, since)
     assert last_outcome(shell) == "cancelled"
 
 
 def assert_cancelled(shell: Shell, since: int) -> None:
-    """No process of the run is there, and every job has ended."""
+    """Check that no process of the run is left, and every job was cancelled or timed out."""
     assert not sleeps(shell)
     for run in jobs_of(shell, since):
         assert run.state is not None
@@ -61,7 +61,7 @@ def assert_cancelled(shell: Shell, since: int) -> None:
 
 @_BACKENDS
 def test_ctrl_c_once_and_detach(tiny: Callable[[str], Shell], option: str) -> None:
-    """The run continues, the line says how to follow it, and it completes."""
+    """Press Ctrl-C and answer detach: the run continues, `attach` follows it, and it completes."""
     shell = tiny(f"leaves{option.strip()}")
     commit_node(shell, waiting(shell))
     left = type_at(shell, f"run {PROFILE}{option}", {"waiting": CTRL_C, _ASKED: "detach\n"})
@@ -79,7 +79,7 @@ def test_ctrl_c_once_and_detach(tiny: Callable[[str], Shell], option: str) -> No
     ids=["word", "enter", "again", "job"],
 )
 def test_ctrl_c_and_cancel(tiny: Callable[[str], Shell], option: str, answer: str) -> None:
-    """The word, the default and a second Ctrl-C cancel: status 130, and nothing is left that works."""
+    """Press Ctrl-C, then type cancel, press Enter or press Ctrl-C again: status 130, and nothing is left."""
     shell = tiny(f"cancels{option.strip()}-{ord(answer[0])}")
     commit_node(shell, sleeper(shell))
     began = now(shell)
@@ -91,7 +91,7 @@ def test_ctrl_c_and_cancel(tiny: Callable[[str], Shell], option: str, answer: st
 
 
 def test_ctrl_c_again_and_again(tiny: Callable[[str], Shell]) -> None:
-    """Who presses it while the run is being cancelled is neither shown a traceback nor left with a run."""
+    """Press Ctrl-C twice more while the run is being cancelled: no traceback, and the run is cancelled."""
     shell = tiny("impatient")
     commit_node(shell, sleeper(shell))
     began = now(shell)
@@ -103,7 +103,7 @@ def test_ctrl_c_again_and_again(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_ctrl_c_before_the_run_starts(tiny: Callable[[str], Shell]) -> None:
-    """While Python is being started there is nothing to cancel; it is said, and nothing runs or stays."""
+    """Press Ctrl-C while Python starts on the cluster: status 130, no run is listed, the process ends."""
     shell = tiny("early")
     commit_node(shell, "pass")
     running = connection.read(shell.home)
@@ -118,13 +118,13 @@ def test_ctrl_c_before_the_run_starts(tiny: Callable[[str], Shell]) -> None:
     assert result.status == 130, str(result)
     assert "Interrupted while the run was starting" in result.errors[0], str(result)
     assert "No run has left a log" in shell.ok(f"kedro databricks runs {PROFILE}").out
-    while kernels(running.pid) != before:  # the sandbox ends the process after it has answered
+    while kernels(running.pid) != before:  # the sandbox ends the process after its answer
         time.sleep(0.05)
 
 
 @pytest.mark.parametrize("asked", ["submit", "get"])
 def test_ctrl_c_while_a_job_is_submitted(tiny: Callable[[str], Shell], asked: str) -> None:
-    """Before the answer and after it: Databricks may have the run then, and does not keep it."""
+    """Press Ctrl-C before or after the answer to the job's submit request: Databricks cancels the job."""
     shell = tiny(f"interrupted-{asked}")
     commit_node(shell, sleeper(shell))
     began = now(shell)
@@ -145,7 +145,7 @@ def test_ctrl_c_while_a_job_is_submitted(tiny: Callable[[str], Shell], asked: st
 
 
 def test_ctrl_c_without_a_network(tiny: Callable[[str], Shell]) -> None:
-    """Where cancelling gets no answer, somebody who presses on gets away, and is told that it may go on."""
+    """Press Ctrl-C repeatedly while Databricks is unreachable: status 130; the run may still be running."""
     shell = tiny("unreachable")
     commit_node(shell, waiting(shell))
     followed = shell.start(RUN)
@@ -168,7 +168,7 @@ def test_ctrl_c_without_a_network(tiny: Callable[[str], Shell]) -> None:
 
 @_BACKENDS
 def test_a_run_that_takes_too_long(tiny: Callable[[str], Shell], option: str) -> None:
-    """`--timeout` ends it with status 1 and one line, and what it started is gone."""
+    """Exceed `--timeout`: exit status 1 with one error line, and no process or job of the run is left."""
     shell = tiny(f"too-long{option.strip()}")
     commit_node(shell, sleeper(shell))
     began = now(shell)

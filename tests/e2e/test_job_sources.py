@@ -1,4 +1,4 @@
-"""What a job runs and on what, where one of them is not as it should be: the exact commit, or one line."""
+"""Where a job's code comes from (a commit or the Git folder), and jobs whose code or cluster is missing."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ compute:
 
 
 def take_code_from(shell: Shell, source: str) -> None:
-    """Have the project's jobs take their code from the remote or from the Git folder."""
+    """Set where the project's jobs get their code: the remote or the Git folder."""
     folder = f"/Workspace/Repos/{{user}}/{shell.folder.name}"
     settings = f"code: {{folder: '{folder}', job_source: {source}}}\ncompute: {{cluster: sandbox}}\n"
     write(shell, base=settings)
 
 
 def test_a_job_of_the_exact_commit(tiny: Callable[[str], Shell]) -> None:
-    """Databricks checks out the commit that the Git folder holds, whatever the branch has since."""
+    """Push newer commits to the branch after the Git folder was updated: the job runs the folder's commit."""
     shell = tiny("from-git")
     take_code_from(shell, "git_source")
     commit_node(shell, 'print("what was pushed", flush=True)')
@@ -62,7 +62,7 @@ def test_a_job_of_the_exact_commit(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_a_remote_that_has_lost_the_commit(tiny: Callable[[str], Shell]) -> None:
-    """The job fails before its pipeline begins, and says so in one line; so does the list of runs."""
+    """The remote no longer has the commit: the run fails with Databricks' error, and `runs` says failed."""
     shell = tiny("lost-commit")
     take_code_from(shell, "git_source")
     commit_notebook(shell)
@@ -75,7 +75,7 @@ def test_a_remote_that_has_lost_the_commit(tiny: Callable[[str], Shell]) -> None
 
 
 def test_a_job_cluster_that_cannot_start(tiny: Callable[[str], Shell]) -> None:
-    """The cloud's own reason is shown, by whoever starts it and by whoever follows it later."""
+    """A job cluster cannot start: `run` and a later `attach` both show the cloud provider's reason."""
     shell = tiny("no-job-cluster")
     write(shell, base=_BROKEN_CLUSTER.format(name="no-job-cluster"))
     commit_node(shell, "pass")
@@ -87,7 +87,7 @@ def test_a_job_cluster_that_cannot_start(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_a_job_on_a_cluster_that_cannot_start(tiny: Callable[[str], Shell]) -> None:
-    """One that is there and stopped is started by the job, and its reason shown in the same way."""
+    """Run a job on a stopped cluster that cannot start: the error has the cloud provider's reason."""
     shell = tiny("no-start-of-job")
     shell.ok(PUSH)
     clusters = shell.client().clusters
@@ -110,7 +110,7 @@ def test_a_job_on_a_cluster_that_cannot_start(tiny: Callable[[str], Shell]) -> N
 
 
 def test_a_notebook_that_the_git_folder_lacks(tiny: Callable[[str], Shell]) -> None:
-    """A deployed job whose notebook has been deleted there fails at once, in Databricks' own words."""
+    """Delete a deployed job's notebook from the Git folder: its run fails with Databricks' message."""
     shell = tiny("no-notebook")
     take_code_from(shell, "git_folder")
     commit_notebook(shell)

@@ -1,4 +1,4 @@
-"""Runs as jobs: the same log, exit status and control on every compute, and failures before they begin."""
+"""Runs as jobs: log, exit status, cancelling and requirements, and failures before the pipeline starts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _VOLUME = "/Volumes/main/default/data"
 
 
 def jobs_of(shell: Shell, since: int) -> list[Run]:
-    """Return the runs that jobs made on the sandbox since a moment, in milliseconds, once they have ended."""
+    """Wait until all job runs since a time (in ms) have ended, and return them."""
     while True:
         found = [run for run in shell.client().jobs.list_runs() if (run.start_time or 0) >= since]
         if all(run.end_time for run in found):
@@ -40,12 +40,12 @@ def jobs_of(shell: Shell, since: int) -> list[Run]:
 
 
 def now(shell: Shell) -> int:
-    """Return a moment before the next run begins."""
+    """Return a time, in ms, after the start of every earlier job run."""
     return max([run.start_time or 0 for run in shell.client().jobs.list_runs(limit=1)], default=0) + 1
 
 
 def write(shell: Shell, **files: str) -> None:
-    """Write an env's databricks.yml, or another file, each by its name."""
+    """Write files into the project and stage them; a name without a dot is an env, for its databricks.yml."""
     for name, text in files.items():
         path = shell.folder / (f"conf/{name}/databricks.yml" if "." not in name else name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def write(shell: Shell, **files: str) -> None:
 
 
 def test_a_job_is_a_run_like_any_other(tiny: Callable[[str], Shell]) -> None:
-    """Live log, results, exit status and history; a submit whose answer is lost starts one run alone."""
+    """Run as a job and lose the submit's answer: one job run, with log, results and an entry in `runs`."""
     shell = tiny("job-run")
     shell.ok(PUSH)
     began = now(shell)
@@ -73,7 +73,7 @@ def test_a_job_is_a_run_like_any_other(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_a_failing_node_on_serverless_compute(tiny: Callable[[str], Shell]) -> None:
-    """It becomes a job, leaves Spark out of its environment, and fails here and on Databricks alike."""
+    """A run on serverless becomes a job, installs no pyspark, and shows the failing node's local path."""
     shell = tiny("serverless-run")
     write(
         shell,
@@ -102,7 +102,7 @@ def test_a_failing_node_on_serverless_compute(tiny: Callable[[str], Shell]) -> N
 
 
 def test_a_workspace_without_environments_for_notebooks(tiny: Callable[[str], Shell], tmp_path: Path) -> None:
-    """The notebook itself installs the requirements with %pip, and the output says so; also after deploy."""
+    """No environments for notebook tasks: run and deploy say so, and the notebook installs with %pip."""
     shell = tiny("no-environment")
     wheel = write_wheel(tmp_path, "kdh-probe", "1.0")
     own = f"kedro_databricks_hybrid-{own_package.version()}-py3-none-any.whl"
@@ -131,9 +131,9 @@ def test_a_workspace_without_environments_for_notebooks(tiny: Callable[[str], Sh
 
 
 def test_a_job_is_followed_and_cancelled_from_elsewhere(tiny: Callable[[str], Shell]) -> None:
-    """On a cluster of its own: detach, attach, cancel; 130 for whoever follows it; nothing keeps running.
+    """Detach, attach and cancel a run on a job cluster: `attach` exits with 130, and the job is cancelled.
 
-    The service's own trouble, while its state is asked for, is no failure.
+    While the run is polled, answers with status 500 do not end `attach`.
     """
     shell = tiny("cancelled-job")
     cluster = "{spark_version: 17.3.x-scala2.13, node_type_id: local, num_workers: 0}"
@@ -163,7 +163,7 @@ def test_a_job_is_followed_and_cancelled_from_elsewhere(tiny: Callable[[str], Sh
 
 
 def test_a_job_that_fails_before_the_pipeline_begins(tiny: Callable[[str], Shell]) -> None:
-    """Databricks' own words and the address of the run's page, on one line; no hang and no success."""
+    """Installing a requirement fails: one line has Databricks' message and the address of the run's page."""
     shell = tiny("failed-before")
     write(
         shell,

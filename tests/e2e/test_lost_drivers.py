@@ -1,4 +1,4 @@
-"""Drivers that die in the middle of a run: said with what is known, never a success, and runs work again."""
+"""Drivers that die during a run: the error gives the likely cause, and the next run works."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MEMORY = "it was killed, which usually means that the driver ran out of memory"
 
 
 def kill_driver(followed: Started) -> Result:
-    """Kill the Python process that a followed run tells, as a machine without memory does; return its end."""
+    """Follow a run, kill the Python process whose id it prints, and return the command's result."""
     for line in followed.lines_until("waiting"):
         if line.startswith("process "):
             victim = int(line.split()[1])
@@ -36,13 +36,13 @@ def kill_driver(followed: Started) -> Result:
 
 
 def last_outcome(shell: Shell) -> str:
-    """Return how the list of runs says that the newest one ended."""
+    """Return the outcome of the newest run in `runs --json`."""
     rows = json.loads(shell.ok(f"kedro databricks runs --json {PROFILE}").out.splitlines()[-1])
     return str(rows[0]["outcome"])
 
 
 def test_a_killed_process(tiny: Callable[[str], Shell]) -> None:
-    """Killed from outside: what may have killed it, and what to do; the next run starts anew."""
+    """Kill the run's Python process: the error suggests lack of memory, and the next run starts a new one."""
     shell = tiny("killed")
     commit_node(shell, _TELLS_ITS_PROCESS + waiting(shell))
     result = kill_driver(shell.start(RUN))
@@ -57,7 +57,7 @@ def test_a_killed_process(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_a_killed_process_of_a_job(tiny: Callable[[str], Shell]) -> None:
-    """As a job, the job's own words come first, with the page to look at."""
+    """Kill a job's Python process: the error has the job's message, its page and the likely cause."""
     shell = tiny("killed-job")
     commit_node(shell, _TELLS_ITS_PROCESS + waiting(shell))
     result = kill_driver(shell.start(f"{RUN} --job"))
@@ -76,7 +76,7 @@ def test_a_killed_process_of_a_job(tiny: Callable[[str], Shell]) -> None:
 
 @pytest.mark.parametrize("option", ["", " --job"])
 def test_memory_that_python_does_not_get(tiny: Callable[[str], Shell], option: str) -> None:
-    """Where Python itself notices, the run fails like at any other exception, and the process lives on."""
+    """A node raises MemoryError: the run fails with its traceback, as with any other exception."""
     shell = tiny(f"greedy{option.strip()}")
     commit_node(shell, "bytearray(1 << 62)")
     failed = shell.run(RUN + option)
@@ -87,7 +87,7 @@ def test_memory_that_python_does_not_get(tiny: Callable[[str], Shell], option: s
 
 
 def test_an_evicted_context_and_a_terminated_cluster(tiny: Callable[[str], Shell]) -> None:
-    """Both end the command with what is known; the run after that starts what is missing."""
+    """Lose the context, then the cluster: run, attach and logs give the cause, and the next run completes."""
     shell = tiny("lost-driver")
     commit_node(shell, waiting(shell))
     for accident, words in (
@@ -110,7 +110,7 @@ def test_an_evicted_context_and_a_terminated_cluster(tiny: Callable[[str], Shell
 
 
 def test_a_terminated_cluster_of_a_job(tiny: Callable[[str], Shell]) -> None:
-    """Whether it was there before or belongs to the job: the end is said in Databricks' own words."""
+    """Terminate a job's cluster, all-purpose or job cluster: the error contains Databricks' message."""
     shell = tiny("lost-cluster")
     write(shell, **{"requirements.txt": "kedro-databricks-hybrid\n"})
     commit_node(shell, waiting(shell))

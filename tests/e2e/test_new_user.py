@@ -1,4 +1,4 @@
-"""A new user on a workspace like Free Edition, who takes the defaults: the tutorial's commands there."""
+"""The tutorial with default answers, on a sandbox that is like Free Edition."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ON_FREE_EDITION = {
 
 
 def test_the_tutorial_on_free_edition(tmp_path: Path) -> None:
-    """Every command works: serverless compute, a volume and the home folder, with no other option."""
+    """Perform the tutorial: with serverless compute, a volume and a home folder every command succeeds."""
     shell = Shell(tmp_path, tmp_path / "home")
     printed: dict[str, list[str]] = defaultdict(list)
     *before, last = steps(TUTORIAL.read_text("utf-8"))

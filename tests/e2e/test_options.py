@@ -1,4 +1,4 @@
-"""Every option of `kedro run`, on the cluster and here: the same nodes run, with the same inputs."""
+"""Every option of `kedro run`, on the cluster and locally: the same nodes run with the same inputs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ OPTIONS = {
 def test_every_option_means_what_it_means_to_kedro_run(
     tiny: Callable[[str], Shell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Node by node; and each differs from a run without options, so that it does mean something."""
+    """Each option gives equal traces on the cluster and locally; all but runner options change the trace."""
     assert {option.name for option in kedro_run.params} == set(OPTIONS)
     shell = tiny("options")
     traced_project.write(shell.folder)
@@ -70,7 +70,7 @@ def test_every_option_means_what_it_means_to_kedro_run(
 
 
 def compared(project: Path, arguments: str) -> list[str]:
-    """Run with some options here and on the cluster, and return what both traced alike."""
+    """Run with these options locally and on the cluster, check that the traces are equal, and return them."""
     here = traces(kedro_run, project, arguments.replace("--env=special", "--env=special-here").split())
     there = traces(run, project, [*arguments.split(), PROFILE])
     assert there == here, arguments
@@ -78,7 +78,7 @@ def compared(project: Path, arguments: str) -> list[str]:
 
 
 def traces(command: click.Command, project: Path, arguments: list[str]) -> list[str]:
-    """Run a command in this process and return what the project traced, in an order of its own."""
+    """Run a command in this process and return the project's trace lines, sorted by node."""
     forget_project()
     metadata = bootstrap_project(project)
     before = dict(os.environ)

@@ -1,4 +1,4 @@
-"""Requirements on a cluster: where they stand, what the runtime keeps, a private index behind secrets."""
+"""Requirements on a cluster: each tool's files, the runtime's packages, a private index, libraries."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ compute:
 
 
 def test_a_private_index(tiny: Callable[[str], Shell], tmp_path: Path) -> None:
-    """Pip logs in with secrets that nobody sees; pyspark stays the runtime's.
+    """Let pip log in to a private index with secrets that no output shows, and pyspark is not installed.
 
-    The version that uv locked comes, and its hash is checked.
+    The version in uv.lock is installed, and its hash is checked.
     """
     shell = tiny("private-index")
     for version in ("1.0", "2.0"):
@@ -123,7 +123,7 @@ type = "find_links"
 
 
 def test_projects_of_every_kind(tiny: Callable[[str], Shell]) -> None:
-    """Plain, of pip-tools with hashes, of Poetry and of PDM: each gets the version that it asks for."""
+    """Requirements of pip, pip-tools (with hashes), Poetry and PDM: each installs the version it requires."""
     shell = tiny("kinds")
     for version in ("1.0", "2.0"):
         write_wheel(shell.folder / "wheels", "kdh-probe", version)
@@ -152,7 +152,7 @@ def test_projects_of_every_kind(tiny: Callable[[str], Shell]) -> None:
 
 
 def run_with(shell: Shell, files: dict[str, str]) -> str:
-    """Commit files, push and run, with the older of two versions; return what was printed."""
+    """Commit files, push and run; check that version 1.0 of the probe is used, and return the output."""
     write_files(shell.folder, files)
     shell.ok("git add .")
     shell.ok("git commit -q -m Requirements")
@@ -162,7 +162,7 @@ def run_with(shell: Shell, files: dict[str, str]) -> str:
 
 
 def test_libraries_of_the_cluster_are_waited_for(tiny: Callable[[str], Shell]) -> None:
-    """What it still installs is named, and so is what it could not install."""
+    """A library of the cluster cannot be installed: the output names it, and the run completes."""
     shell = tiny("with-libraries")
     shell.ok(PUSH)
     client = shell.client()
@@ -176,7 +176,7 @@ def test_libraries_of_the_cluster_are_waited_for(tiny: Callable[[str], Shell]) -
 
 
 def test_this_package_where_no_index_has_it(tiny: Callable[[str], Shell]) -> None:
-    """Its wheel is installed instead: in a context, in a job run and in a deployed job."""
+    """The index lacks this package: its wheel is installed, in a context, a job run and a deployed job."""
     shell = tiny("unpublished")
     (shell.folder / "requirements.txt").write_text("kedro-databricks-hybrid\n")
     shell.ok("kedro databricks notebook --profile=sandbox")

@@ -1,4 +1,4 @@
-"""Consent at a terminal: edits of the Git folder go only when that is typed."""
+"""`push --save` at a terminal: edits in the Git folder are discarded only if the user types `discard`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROFILE = "--profile=sandbox"
 
 
 def test_edits_go_only_when_that_is_typed(tiny: Callable[[str], Shell]) -> None:
-    """Enter leaves them there; the word gives them up, after they have been saved."""
+    """Press Enter: the edits stay. Type `discard`: the folder has the commit, a local branch the edits."""
     shell = tiny("consent")
     shell.ok(f"kedro databricks push --no-data {PROFILE}")
     there = shell.home / "roots" / "Workspace" / "Repos" / "user@example.com" / "consent" / ".gitignore"

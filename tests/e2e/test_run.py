@@ -1,4 +1,4 @@
-"""`kedro databricks run` on a small pandas project: options, failures, interruption."""
+"""`kedro databricks run` on a small pandas project: output, options, failures, Ctrl-C, new requirements."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ def register_pipelines():
 
 
 def commit_node(shell: Shell, body: str) -> None:
-    """Put lines into the node, commit and push."""
+    """Replace the body of the node, commit and push."""
     (shell.folder / REGISTRY).write_text(_NODES.format(body=body.replace("\n", "\n    ")))
     shell.ok("git commit -q -a -m Change")
     shell.ok(PUSH)
 
 
 def doubled(shell: Shell, name: str) -> bytes:
-    """Return what the run wrote on DBFS."""
+    """Return the content of the run's output file on DBFS."""
     path = f"/root/projects/{name}/data/02_intermediate/doubled.csv"
     return b64decode(shell.client().dbfs.read(path).data or "")
 
 
 def test_a_failing_node_shows_log_and_traceback(tiny: Callable[[str], Shell]) -> None:
-    """The log so far, the project's own traceback, one Error line and status 1; then the fixed code runs."""
+    """A node raises: log, the project's traceback, one Error line, status 1; the fixed code then runs."""
     shell = tiny("failing")
     commit_node(shell, 'logging.getLogger("kedro").info("so far so good")\nraise ValueError("not today")')
     failed = shell.run(RUN)
@@ -74,7 +74,7 @@ def test_a_failing_node_shows_log_and_traceback(tiny: Callable[[str], Shell]) ->
 
 
 def test_output_of_the_code_is_shown(tiny: Callable[[str], Shell]) -> None:
-    """What code prints, to either stream and without a last line break, is on the screen; exits too."""
+    """A node prints to stdout and stderr, and a long line without a line break: all of it is shown."""
     shell = tiny("printing")
     commit_node(
         shell, 'print("to out: äöü ✓")\nprint("to err", file=sys.stderr)\nprint("x" * 60_000 + "!", end="")'
@@ -86,7 +86,7 @@ def test_output_of_the_code_is_shown(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_code_that_exits_is_no_success(tiny: Callable[[str], Shell]) -> None:
-    """sys.exit(0) in a node ends the pipeline before its end, so the run failed."""
+    """A node calls sys.exit(0): the run failed, with exit status 1."""
     shell = tiny("exiting")
     commit_node(shell, "sys.exit(0)")
     failed = shell.run(RUN)
@@ -95,7 +95,7 @@ def test_code_that_exits_is_no_success(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_kedros_own_options_work(tiny: Callable[[str], Shell]) -> None:
-    """Tags, parameters and a pipeline that is not there mean what they mean to `kedro run`."""
+    """Nodes and a runner are used as in `kedro run`; unknown tags and pipelines are errors that name them."""
     shell = tiny("own-options")
     shell.ok(PUSH)
     assert "Completed 1 out of 1 tasks" in shell.ok(f"{RUN} --nodes=double --runner=ThreadRunner").out
@@ -108,7 +108,7 @@ def test_kedros_own_options_work(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_ctrl_c_cancels_the_run(tiny: Callable[[str], Shell]) -> None:
-    """An interrupted command cancels what runs on the cluster, exits 130, and the next run works."""
+    """Interrupt a run: it is cancelled on the cluster, the command exits with 130, and the next run works."""
     shell = tiny("interrupted")
     commit_node(shell, 'print("sleeping", flush=True)\ntime.sleep(600)')
     started = shell.start(RUN)
@@ -124,7 +124,7 @@ def test_ctrl_c_cancels_the_run(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_requirements_that_pip_cannot_install(tiny: Callable[[str], Shell]) -> None:
-    """Pip's own words reach the user, and nothing runs."""
+    """A requirement is invalid: the error contains pip's message, and the pipeline does not start."""
     shell = tiny("requirements")
     (shell.folder / "requirements.txt").write_text("no such requirement !\n")
     shell.ok("git add .")
@@ -134,9 +134,9 @@ def test_requirements_that_pip_cannot_install(tiny: Callable[[str], Shell]) -> N
 
 
 def test_a_second_user_process_is_not_left_behind(tiny: Callable[[str], Shell]) -> None:
-    """A destroyed context leaves no process: requirements that changed start a new Python, one at a time.
+    """Change the requirements: a new Python process replaces the old one, so their number stays the same.
 
-    They are installed once for it, and again only where `--fresh` or a lost process makes another.
+    Requirements are installed once in each process: again after `--fresh` and after a lost context.
     """
     shell = tiny("renewed")
     shell.ok(PUSH)
@@ -150,7 +150,7 @@ def test_a_second_user_process_is_not_left_behind(tiny: Callable[[str], Shell]) 
         assert ("Installing" in shell.ok(RUN + options).out) is installs, options
         assert len(kernels(shell)) == len(before)
     shell.ok("kedro databricks sandbox fault add evict-contexts")
-    shell.ok(f"kedro databricks status {PROFILE}")  # any request is struck
+    shell.ok(f"kedro databricks status {PROFILE}")  # the fault applies to the next request, whichever it is
     shell.ok("kedro databricks sandbox fault clear")
     assert "Installing" in shell.ok(RUN).out
 

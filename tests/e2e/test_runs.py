@@ -1,4 +1,4 @@
-"""Runs that are left and found again: detach, attach, runs, logs, cancel, fresh, JSON."""
+"""`run --detach`, `--fresh`, `--push` and `--json`; `attach`, `runs`, `logs` and `cancel`."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def run_id(result: Result) -> str:
 
 
 def let_go(shell: Shell) -> None:
-    """Let the waiting node of a shell's project go on."""
+    """Create the file for which the node of `waiting` waits."""
     (shell.home / "roots" / "dbfs" / f"go-{shell.folder.name}").touch()
 
 
 def waiting(shell: Shell) -> str:
-    """Return a node's body that waits until `let_go`."""
+    """Return a node's body that waits until `let_go` is called."""
     return _WAIT.format(go=f"/dbfs/go-{shell.folder.name}")
 
 
 def test_a_detached_run_is_attached_to_and_listed(tiny: Callable[[str], Shell]) -> None:
-    """Detach, look at the list, attach, and find the whole log again afterwards."""
+    """Detach from a run, list it, attach to it until it ends, and read its whole log with `logs`."""
     shell = tiny("detached-run")
     commit_node(shell, waiting(shell))
     one = run_id(shell.ok(f"{RUN} --detach"))
@@ -64,7 +64,7 @@ def test_a_detached_run_is_attached_to_and_listed(tiny: Callable[[str], Shell]) 
 
 
 def test_a_run_is_cancelled_from_elsewhere(tiny: Callable[[str], Shell]) -> None:
-    """`cancel` ends a run that another shell follows; that shell's command exits with 130."""
+    """`cancel` a run that another command follows: that command exits with 130."""
     shell = tiny("cancelled-run")
     commit_node(shell, waiting(shell))
     followed = shell.start(RUN)
@@ -76,7 +76,7 @@ def test_a_run_is_cancelled_from_elsewhere(tiny: Callable[[str], Shell]) -> None
 
 
 def test_a_second_run_waits_or_goes_beside(tiny: Callable[[str], Shell]) -> None:
-    """The second is told of the first; with --fresh it has a process of its own and ends before it."""
+    """A second run waits for the first one and says so; with `--fresh` it runs in a process of its own."""
     shell = tiny("two-runs")
     commit_node(shell, waiting(shell))
     first = run_id(shell.ok(f"{RUN} --detach"))
@@ -93,7 +93,7 @@ def test_a_second_run_waits_or_goes_beside(tiny: Callable[[str], Shell]) -> None
 
 
 def test_push_and_run_at_once_with_json(tiny: Callable[[str], Shell]) -> None:
-    """--push brings the commit first; --json leaves stdout to one document."""
+    """`run --push --json` pushes first; stdout ends with one JSON document, and the log is on stderr."""
     shell = tiny("at-once")
     result = shell.ok(f"{RUN} --push --json")
     outcome = json.loads(result.out.splitlines()[-1])
@@ -105,7 +105,7 @@ def test_push_and_run_at_once_with_json(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_logs_of_a_project_that_never_ran(tiny: Callable[[str], Shell]) -> None:
-    """There is nothing to show, and an unknown id is named."""
+    """Without any run, `logs` says so; an unknown run id is named in the error."""
     shell = tiny("never-ran")
     shell.ok(PUSH)
     shell.fails(f"kedro databricks logs {PROFILE}", "You have no run with a log", "kedro databricks run")

@@ -1,4 +1,4 @@
-"""`kedro databricks sandbox`: start, status, stop and reset as a user types them."""
+"""`kedro databricks sandbox`: start, status, stop and reset."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ STATUS = "kedro databricks sandbox status"
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Return a shell in a project, with a sandbox home in which nothing runs."""
+    """Return a shell in a project, with a sandbox home in which no sandbox runs."""
     return Shell(make_project(tmp_path / "project").path, tmp_path / "home", installed=True)
 
 
-def test_its_life(shell: Shell) -> None:
-    """Any client can use what status prints; a second start changes nothing; stop and reset end it."""
+def test_start_stop_and_reset(shell: Shell) -> None:
+    """Start, use, start again, stop, start with other kernels (same port, files kept) and reset a sandbox."""
     shell.fails(STATUS, "not running", START)
     assert "is ready at http://127.0.0.1:" in shell.ok(START).out
     facts = json.loads(shell.ok(f"{STATUS} --json").out.splitlines()[-1])
@@ -43,7 +43,7 @@ def test_its_life(shell: Shell) -> None:
 
 
 def test_a_busy_port(shell: Shell) -> None:
-    """The port is named, and nothing is left running."""
+    """Start on a port that is in use: the error names the port, and no sandbox is left running."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         shell.fails(f"{START} --port={port}", f"Port {port}", "in use")

@@ -1,4 +1,4 @@
-"""Projects of other shapes than the starter's: each is pushed and run, and its results come back."""
+"""Projects that differ from the starter: push, run and pull work for each."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ build-backend = "hatchling.build"
 packages = ["src/tiny_shop"]
 """
 
-# A hook plugin as pip installs one: a module, and metadata that names its entry point.
+# A hook plugin as pip installs it: a module, and metadata with its entry point.
 _PLUGIN = {
     "src/other_plugin.py": """\
         from kedro.framework.hooks import hook_impl
@@ -144,16 +144,16 @@ def commit(shell: Shell, files: dict[str, str]) -> None:
 
 
 def came_back(shell: Shell) -> str:
-    """Return what the run wrote, brought home."""
+    """Pull the data and return the content of the run's output file."""
     (shell.folder / DOUBLED).unlink(missing_ok=True)
     shell.ok(PULL)
     return (shell.folder / DOUBLED).read_text("utf-8")
 
 
 def test_no_source_folder_300_nodes_and_settings_of_its_own(tiny: Callable[[str], Shell]) -> None:
-    """The package lies beside pyproject.toml, which alone names the requirements.
+    """The package is beside pyproject.toml, which has the requirements; the pipeline has 300 nodes.
 
-    Session and hooks are its own, and every node is logged though it has switched this package's hooks off.
+    The project's session class and hooks run, though it has disabled this plugin's hooks.
     """
     shell = tiny("flat")
     shell.ok("git mv src/tiny_shop tiny_shop")
@@ -175,10 +175,10 @@ def test_no_source_folder_300_nodes_and_settings_of_its_own(tiny: Callable[[str]
 
 
 def test_two_projects_in_one_repository(tiny: Callable[[str], Shell]) -> None:
-    """Each has its own settings, data and run, though their packages have one name.
+    """Two projects with equal package names in one repository have separate settings, data and runs.
 
-    One Git folder holds both. One makes its Spark session by hooks of its own and has another plugin beside
-    this one. The other keeps Kedro's configuration loader, so it gives its remote paths itself.
+    Both are in one Git folder. One creates its Spark session in hooks and has another plugin. The other uses
+    Kedro's configuration loader, so its catalog has remote paths.
     """
     shell = tiny("mono")
     for name, raw in (("spark", "a,b\n1,2\n3,4\n"), ("plain", "a,b\n5,6\n")):
@@ -219,7 +219,7 @@ def test_two_projects_in_one_repository(tiny: Callable[[str], Shell]) -> None:
 
 
 def test_a_packaged_project_without_spark(tiny: Callable[[str], Shell]) -> None:
-    """Its wheel runs beside its configuration with the plugin installed, and nothing loads Spark."""
+    """Run the project's wheel locally with this plugin installed: it completes without importing pyspark."""
     shell = tiny("packaged")
     main = """\
         import sys

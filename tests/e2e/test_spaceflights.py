@@ -1,4 +1,4 @@
-"""A project that Kedro's users know, on the cluster and here: what it writes is the same."""
+"""Kedro's spaceflights project writes the same outputs on the cluster and locally."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOADER = "from kedro_databricks_hybrid.config_loader import DatabricksConfigLoa
 
 
 def test_all_outputs_equal_those_of_a_local_run(sandbox_home: Path, tmp_path: Path) -> None:
-    """Tables of Spark and pandas, a model and metrics by version, partitions, a picture; with a secret."""
+    """Tables, versioned models and metrics, partitions and a picture are equal; the secret is not printed."""
     here = spaceflights.copy_to(tmp_path / "here")
     local = dict(os.environ)
     java.ensure(local)
@@ -35,7 +35,7 @@ def test_all_outputs_equal_those_of_a_local_run(sandbox_home: Path, tmp_path: Pa
 
 
 def prepared(project: Path, home: Path) -> Shell:
-    """Prepare a copy for the sandbox, as its owner would: one catalog for both, the key as a secret."""
+    """Prepare a copy for the sandbox: loader, data root, a secret for the key, and a Git remote."""
     settings = project / "src" / "spaceflights" / "settings.py"
     text = settings.read_text("utf-8").replace("from kedro.config import OmegaConfigLoader", _LOADER)
     settings.write_text(text, encoding="utf-8")

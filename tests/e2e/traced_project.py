@@ -1,4 +1,4 @@
-"""A project without Spark that tells of every node that runs: its inputs, its thread, its parameters."""
+"""A project without Spark that prints the options of a run, and each node with its inputs and thread."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ NEW_VERSION = "2025-06-01T00.00.00.000Z"
 
 
 def write(folder: Path) -> None:
-    """Write it over a project of `make_project`."""
+    """Turn a project of `make_project` into this one."""
     files = {
         f"src/{PACKAGE}/hooks.py": _HOOKS,
         f"src/{PACKAGE}/pipeline_registry.py": _PIPELINES,

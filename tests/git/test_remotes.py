@@ -33,7 +33,7 @@ def git(folder: Path, *arguments: str) -> None:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Return a repository with one commit, whose ssh has a configuration of its own."""
+    """Return a repository with one commit, whose ssh uses its own configuration file."""
     (tmp_path / "ssh").write_text(SSH)
     git(tmp_path, "init", "-q", "-b", "main", "clone")
     folder = tmp_path / "clone"
@@ -43,7 +43,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 def cloned(folder: Path, url: str, /, **settings: str) -> git_source.Source:
-    """Return what Databricks clones if the remote has a URL."""
+    """Add a remote with this URL, and return what Databricks clones."""
     git(folder, "remote", "add", "origin", url)
     return git_source.source(Repository(folder), Code(**settings))
 
@@ -84,7 +84,7 @@ HTTPS = {
 
 @pytest.mark.parametrize(("url", "expected"), HTTPS.items())
 def test_what_databricks_clones(url: str, expected: str, clone: Path) -> None:
-    """The HTTPS address of the repository that git pushes to; credentials stay here."""
+    """Databricks clones the HTTPS address of the repository that git pushes to, without credentials."""
     assert cloned(clone, url).url == expected
 
 
@@ -97,7 +97,7 @@ UNKNOWN = [
 
 @pytest.mark.parametrize("url", UNKNOWN)
 def test_an_address_that_cannot_be_told(url: str, clone: Path) -> None:
-    """One line names the setting that tells it, and the setting does."""
+    """The HTTPS address is unknown: the error names the setting code.url, and setting it works."""
     with pytest.raises(GitError, match=r"does not tell the HTTPS address .*\. Set code\.url in conf/base"):
         cloned(clone, url)
     git(clone, "remote", "remove", "origin")
@@ -107,7 +107,7 @@ def test_an_address_that_cannot_be_told(url: str, clone: Path) -> None:
 
 
 def test_a_server_whose_host_does_not_tell_the_provider(clone: Path) -> None:
-    """The settings name it, and so how its addresses look."""
+    """code.provider names the provider of an unknown host, which decides the form of the HTTPS address."""
     url = "ssh://git@git.example.com:7999/team/p.git"
     source = cloned(clone, url, provider="bitbucketServer")
     assert source.url == "https://git.example.com/scm/team/p.git"
@@ -116,7 +116,7 @@ def test_a_server_whose_host_does_not_tell_the_provider(clone: Path) -> None:
 
 
 def test_rewritten_and_separate_addresses(clone: Path) -> None:
-    """Git's own rules say what is pushed to: that is what Databricks clones, and what is shown."""
+    """Databricks clones the address that git pushes to, after insteadOf, pushInsteadOf and pushurl."""
     git(clone, "config", "url.git@work:.insteadOf", "company:")
     assert cloned(clone, "company:acme/p").url == "https://github.com/acme/p"
     git(clone, "remote", "set-url", "--push", "origin", "https://me:token@gitlab.com/fork/p")
@@ -130,7 +130,7 @@ def test_rewritten_and_separate_addresses(clone: Path) -> None:
 
 
 def test_commits_are_asked_for_where_they_are_pushed_to(clone: Path, tmp_path: Path) -> None:
-    """The address to fetch from may be another repository."""
+    """Fetch and push addresses differ: the remote branch is read from the push address."""
     for name in ("theirs.git", "mine.git"):
         git(tmp_path, "init", "-q", "--bare", name)
     git(clone, "remote", "add", "origin", str(tmp_path / "theirs.git"))
@@ -142,7 +142,7 @@ def test_commits_are_asked_for_where_they_are_pushed_to(clone: Path, tmp_path: P
 
 
 def test_without_ssh(clone: Path) -> None:
-    """The host is taken as it is written."""
+    """Without a working ssh, the host is used as it is written in the URL."""
     git(clone, "config", "core.sshCommand", "/no/such/program")
     assert cloned(clone, "git@github.com:acme/p.git").url == "https://github.com/acme/p.git"
     git(clone, "remote", "set-url", "origin", "git@-oProxyCommand=x.example.com:acme/p.git")
@@ -150,7 +150,7 @@ def test_without_ssh(clone: Path) -> None:
 
 
 def test_a_relative_remote_becomes_absolute(tmp_path: Path) -> None:
-    """The Git folder is not beside the repository."""
+    """A relative path of a remote becomes absolute; a file URL stays."""
     assert clone_url("../iris.git", tmp_path / "clone", None, str) == str(tmp_path / "iris.git")
     assert clone_url("file:///srv/iris.git", tmp_path, None, str) == "file:///srv/iris.git"
 
@@ -171,7 +171,7 @@ def test_a_relative_remote_becomes_absolute(tmp_path: Path) -> None:
     ],
 )
 def test_providers(url: str, expected: str | None) -> None:
-    """The host tells the provider, by the names that Databricks has for them."""
+    """The provider follows from the host, in Databricks' spelling; an unknown host gives None."""
     assert provider_of(url) == expected
 
 
@@ -189,12 +189,12 @@ def test_providers(url: str, expected: str | None) -> None:
     ],
 )
 def test_local_remotes(url: str, local: bool) -> None:
-    """Folders of this machine are told apart from hosts."""
+    """Local paths and file URLs are local; hosts, also in scp form, are not."""
     assert is_local(url) is local
 
 
 def test_two_addresses_of_one_repository() -> None:
-    """A Git folder may have been cloned from the older one of Azure DevOps."""
+    """The old and new address of an Azure DevOps repository, with or without .git, are equal."""
     address = "https://dev.azure.com/org/project/_git/p"
     for other in ("https://Org.visualstudio.com/DefaultCollection/project/_git/p", f"{address}.git/"):
         assert is_same(address, other)

@@ -1,4 +1,4 @@
-"""What the repository tells and does, on real repositories."""
+"""Reading and pushing Git repositories, with real git."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Make a clone with one commit and a bare remote called origin."""
+    """Create a repository with one commit and a bare remote called origin."""
     folder = tmp_path / "clone"
     run(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
     run(tmp_path, "init", "-q", "-b", "main", str(folder))
@@ -38,19 +38,19 @@ def clone(tmp_path: Path) -> Path:
 
 
 def test_head_is_the_commit_with_its_subject(clone: Path) -> None:
-    """The first line of the message stands for it."""
+    """The head commit has its hash and the first line of its message."""
     head = Repository(clone).head()
     assert head == Commit(run(clone, "rev-parse", "HEAD"), "First")
     assert str(head) == f"{head.sha[:7]} (First)"
 
 
 def test_a_commit_that_is_not_here_is_none(clone: Path) -> None:
-    """A commit that only Databricks has cannot be named here."""
+    """Looking up a commit that is not in the repository returns None."""
     assert Repository(clone).commit("0" * 40) is None
 
 
 def test_a_project_in_a_subfolder(clone: Path) -> None:
-    """The project's folder inside the repository is known, and its files are found in commits."""
+    """A project in a subfolder knows its prefix, and reads its files from commits."""
     project = clone / "services" / "iris"
     project.mkdir(parents=True)
     (project / "requirements.txt").write_text("kedro\n")
@@ -63,7 +63,7 @@ def test_a_project_in_a_subfolder(clone: Path) -> None:
 
 
 def test_edited_paths_name_every_kind_of_edit(clone: Path) -> None:
-    """Changed, new, renamed and oddly named files; ignored ones are none."""
+    """Edited paths include renamed, new and unusually named files, and no ignored ones."""
     (clone / ".gitignore").write_text("*.log\n")
     run(clone, "add", ".")
     run(clone, "commit", "-q", "-m", "Ignore")
@@ -75,7 +75,7 @@ def test_edited_paths_name_every_kind_of_edit(clone: Path) -> None:
 
 
 def test_push_makes_the_branch_and_its_upstream(clone: Path, tmp_path: Path) -> None:
-    """The remote has the commit afterwards, also on a branch with a slash."""
+    """Push a new branch, here with a slash: the remote has it, and it is the upstream."""
     run(clone, "switch", "-q", "-c", "feat/x")
     repository = Repository(clone)
     repository.push("origin", repository.branch())
@@ -84,7 +84,7 @@ def test_push_makes_the_branch_and_its_upstream(clone: Path, tmp_path: Path) -> 
 
 
 def test_a_rejected_push_says_how_to_go_on(clone: Path, tmp_path: Path) -> None:
-    """The remote moved on: git's own reason and a rebase as the next step."""
+    """The remote has newer commits: the error has git's reason and says to rebase."""
     Repository(clone).push("origin", "main")
     run(tmp_path, "clone", "-q", "remote.git", "other")
     run(tmp_path / "other", "commit", "-q", "--allow-empty", "-m", "Theirs")
@@ -95,7 +95,7 @@ def test_a_rejected_push_says_how_to_go_on(clone: Path, tmp_path: Path) -> None:
 
 
 def test_a_hook_that_fails_is_quoted(clone: Path) -> None:
-    """A pre-push hook's refusal ends the push with its words."""
+    """A pre-push hook fails: the error contains its output."""
     hook = clone / ".git" / "hooks" / "pre-push"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\necho 'tests are red' >&2\nexit 1\n")
@@ -105,7 +105,7 @@ def test_a_hook_that_fails_is_quoted(clone: Path) -> None:
 
 
 def test_no_credentials_in_gits_words(clone: Path) -> None:
-    """An error that quotes the remote's URL is shown without the token in it."""
+    """The remote's URL contains a token: git's error is shown without it."""
     run(clone, "remote", "set-url", "origin", "https://me:hunter2@127.0.0.1:9/x.git")
     with pytest.raises(GitError) as caught:
         Repository(clone).push("origin", "main")
@@ -114,7 +114,7 @@ def test_no_credentials_in_gits_words(clone: Path) -> None:
 
 
 def test_a_folder_is_no_file(clone: Path) -> None:
-    """Only files have content, and those after a folder are found all the same."""
+    """Reading several paths of a commit returns only files, also those after a folder or a missing path."""
     (clone / "sub").mkdir()
     (clone / "sub" / "b.txt").write_text("two\n")
     run(clone, "add", ".")
@@ -125,14 +125,14 @@ def test_a_folder_is_no_file(clone: Path) -> None:
 
 
 def test_a_repository_that_git_cannot_read(clone: Path) -> None:
-    """It is a repository, so git's own words are told instead of `git init`."""
+    """The repository's configuration is broken: the error contains git's message."""
     (clone / ".git" / "config").write_text("[broken\n")
     with pytest.raises(GitError, match="bad config line 1"):
         Repository(clone)
 
 
 def test_a_remote_that_does_not_answer_in_time(clone: Path) -> None:
-    """A question that is asked with a limit fails past it."""
+    """A git command exceeds its time limit: it fails, and the error says so."""
     run(clone, "config", "alias.late", "!exec sleep 1")
     result = Repository(clone).run("late", seconds=0.2)
     assert result.returncode != 0
@@ -140,14 +140,14 @@ def test_a_remote_that_does_not_answer_in_time(clone: Path) -> None:
 
 
 def test_without_git(clone: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """It is said that git is missing, and not that something is wrong with the project."""
+    """Without git installed, the error says that it is missing."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(GitError, match="git is not installed"):
         Repository(clone)
 
 
 def test_a_submodule_names_no_programs(tmp_path: Path) -> None:
-    """What changed in the repository is told without a git that runs in a submodule."""
+    """Listing edits runs no program that a submodule's configuration names."""
     top = repository(tmp_path / "top")
     programs = Programs(tmp_path / "programs")
     shutil.copytree(top / ".git", top / "inner" / ".git")

@@ -1,4 +1,4 @@
-"""Which files from Databricks may be written locally, by their path."""
+"""Which paths of files from Databricks may be written locally, need consent, or are refused."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ SPELLINGS = [
     "path", ["{}", "{}/config", "01_raw/{}/config", "a/b/{}", "a\\{}\\config", "a/b\\{}/x"]
 )
 def test_a_repository_is_refused_anywhere(name: str, path: str) -> None:
-    """In any case, and as NTFS and macOS may spell it."""
+    """`.git` is refused in any folder and case, and in every spelling that NTFS or macOS treats as equal."""
     assert judge(path.format(name)) is Verdict.REFUSE
 
 
 def test_what_git_itself_refuses_is_refused(tmp_path: Path) -> None:
-    """Random spellings of `.git` that git does not add to an index are all refused."""
+    """Of random spellings of `.git`, every one that git refuses to add to an index is refused."""
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     protected = ["git", "-c", "core.protectNTFS=true", "-c", "core.protectHFS=true"]
     add = ["update-index", "--add", "--index-info"]
@@ -77,7 +77,7 @@ def test_what_git_itself_refuses_is_refused(tmp_path: Path) -> None:
     ["", ".", "..", "/etc/passwd", "../x", "a/../b", "a/.. /b", "a\\..\\b", "\\x", "a//b", "a\0b", "..."],
 )
 def test_what_leads_elsewhere_is_refused(path: str) -> None:
-    """Whatever the system that it is read on."""
+    """Paths that are absolute, empty or contain `..` are refused, in Unix and Windows form."""
     assert judge(path) is Verdict.REFUSE
 
 
@@ -102,7 +102,7 @@ def test_what_leads_elsewhere_is_refused(path: str) -> None:
     ],
 )
 def test_start_up_files_need_consent(path: str) -> None:
-    """A program runs them, or what they name, when it starts beside them."""
+    """Files that a program runs when it starts in their folder need the user's consent."""
     assert judge(path) is Verdict.ASK
 
 
@@ -126,10 +126,10 @@ def test_start_up_files_need_consent(path: str) -> None:
     ],
 )
 def test_data_and_code_are_taken(path: str) -> None:
-    """What only looks a little like such a name is asked about by nobody."""
+    """Ordinary files, also with similar names, are taken without asking."""
     assert judge(path) is Verdict.TAKE
 
 
 def test_what_shows_nothing_is_shown() -> None:
-    """Nobody is misled by a name in a message."""
+    """Invisible and control characters in a name are printed as escapes."""
     assert shown("ä/.g\u200cit\x1b[2J\n\udcff") == "ä/.g\\u200cit\\x1b[2J\\n\\udcff"

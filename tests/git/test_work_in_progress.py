@@ -1,4 +1,4 @@
-"""Snapshots of the working tree, and their branches at the remote, on real repositories."""
+"""Snapshots of the working tree (`--wip`) and their branches on the remote, with real repositories."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def run(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def remote(tmp_path: Path) -> Path:
-    """Make a bare repository."""
+    """Create a bare repository."""
     run(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
     return tmp_path / "remote.git"
 
 
 @pytest.fixture
 def repository(tmp_path: Path, remote: Path) -> Repository:
-    """Make a clone with one commit and an edit on top."""
+    """Create a repository with one commit, an uncommitted edit and a remote."""
     folder = tmp_path / "clone"
     run(tmp_path, "init", "-q", "-b", "main", str(folder))
     run(folder, "remote", "add", "origin", str(remote))
@@ -57,7 +57,7 @@ def pushed(repository: Repository) -> work_in_progress.Snapshot:
 
 
 def test_pushed_and_removed_once(repository: Repository, remote: Path) -> None:
-    """The second push of the same files has nothing to bring, and the second removal nothing to remove."""
+    """Push and remove a snapshot twice: the second push and the second removal do nothing."""
     taken = pushed(repository)
     assert branches(remote) == [taken.branch] == [BRANCH]
     assert not work_in_progress.push(repository, "origin", taken)
@@ -67,7 +67,7 @@ def test_pushed_and_removed_once(repository: Repository, remote: Path) -> None:
 
 
 def test_a_remote_that_refuses_such_a_branch(repository: Repository, remote: Path) -> None:
-    """The error contains git's output and another solution."""
+    """The remote refuses the branch: the error has git's output and says to push without --wip."""
     hook = remote / "hooks" / "pre-receive"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\necho 'name your branch feature/...' >&2\nexit 1\n")
@@ -80,7 +80,10 @@ def test_a_remote_that_refuses_such_a_branch(repository: Repository, remote: Pat
 
 
 def test_a_removal_that_fails_is_made_up_for(repository: Repository, remote: Path) -> None:
-    """A remote that is away or forbids it leaves the branch to the next push; one that is gone is done."""
+    """The remote is missing or refuses the removal: the branch stays for the next push to remove.
+
+    If the branch is already gone from the remote, it is forgotten locally.
+    """
     pushed(repository)
     away = remote.rename(remote.with_suffix(".away"))
     assert not work_in_progress.remove(repository, "origin", USER, "main")
@@ -94,21 +97,21 @@ def test_a_removal_that_fails_is_made_up_for(repository: Repository, remote: Pat
 
 
 def test_without_an_index(repository: Repository) -> None:
-    """A clone whose index is gone has the same files."""
+    """Without an index file the snapshot is the same."""
     before = work_in_progress.take(repository, USER, "main")
     (repository.top / ".git" / "index").unlink()
     assert work_in_progress.take(repository, USER, "main") == before
 
 
 def test_files_that_git_cannot_add(repository: Repository) -> None:
-    """A repository in the working tree that has no commit yet is named."""
+    """A nested repository without a commit cannot be added: the error names it."""
     run(repository.top, "init", "-q", "nested")
     with pytest.raises(GitError, match=r"git add failed.*nested"):
         work_in_progress.take(repository, USER, "main")
 
 
 def test_nothing_holds_the_edits_before_the_first_push(repository: Repository) -> None:
-    """No commit there, or one from elsewhere, holds nothing of the working tree."""
+    """Only the snapshot contains the edits: not the head, an unknown commit or a missing one."""
     assert not work_in_progress.holds_edits(repository, None)
     assert not work_in_progress.holds_edits(repository, "0" * 40)
     assert not work_in_progress.holds_edits(repository, repository.head().sha)

@@ -1,4 +1,4 @@
-"""Which local paths a project's pipelines read and write."""
+"""The local paths that a project's pipelines read and write, from its catalog."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ DOUBLED = "doubled:\n  type: pandas.CSVDataset\n  filepath: data/02_intermediate
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    """Make a project that reads one dataset and writes another."""
+    """Create a project that reads one dataset and writes another."""
     yield make_project(tmp_path / "tiny")
     forget_project()
 
 
 def inputs(project: Project, catalog: str) -> list[str]:
-    """Return what the project's pipelines read, with this catalog, as paths in the project."""
+    """Return the project's inputs with this catalog, as paths relative to the project."""
     project.write({"conf/base/catalog.yml": catalog})
     forget_project()
     known = ProjectCatalog(bootstrap_project(project.path), CatalogOptions()).data()
@@ -50,26 +50,26 @@ def inputs(project: Project, catalog: str) -> list[str]:
     ids=["file", "address", "absolute", "pattern", "pattern without files", "list"],
 )
 def test_what_is_read_is_found_in_the_catalog(project: Project, raw: str, expected: list[str]) -> None:
-    """Paths in the project at any depth, patterns as the files that they match, and no other paths."""
+    """Paths in the project are found at any depth, patterns become the matching files, others are ignored."""
     project.write({"data/01_raw/a.csv": "a\n", "data/01_raw/b.csv": "b\n", "data/01_raw/c.txt": "c\n"})
     assert inputs(project, f"raw:\n{RAW}{raw}{DOUBLED}") == expected
 
 
 def test_datasets_that_live_in_memory_have_no_path(project: Project) -> None:
-    """Neither has one that the catalog does not know."""
+    """Datasets in memory, or not in the catalog, have no path."""
     assert inputs(project, "raw:\n  type: MemoryDataset\n") == []
     assert inputs(project, "{}\n") == []
 
 
 def test_a_project_that_cannot_be_loaded_is_told(project: Project) -> None:
-    """With its own error in one line, and the options that need no catalog."""
+    """The project cannot be imported: the error has the reason, and options that need no catalog."""
     project.write({"src/tiny_shop/pipeline_registry.py": "import no_such_package\n"})
     with pytest.raises(UnknownDataError, match=r"No module named 'no_such_package'.*--all-data"):
         inputs(project, f"raw:\n{RAW}  filepath: data/01_raw/raw.csv\n")
 
 
 def test_a_pipeline_that_is_not_there_is_told(project: Project) -> None:
-    """With those that are."""
+    """Unknown pipelines are named, with the existing ones."""
     catalog = ProjectCatalog(
         bootstrap_project(project.path), CatalogOptions(pipelines=["y", "x", "__default__"])
     )

@@ -1,4 +1,4 @@
-"""Lock files, exported by the real uv, Poetry and PDM, and pyproject.toml without a lock file."""
+"""Requirements from lock files, exported by the real uv, Poetry and PDM, and from pyproject.toml."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ UV_FILES = {"pyproject.toml": UV, "uv.lock": uv_lock(), "libs/lib/pyproject.toml
 
 
 def found(files: locks.Copied) -> Requirements:
-    """Return the requirements of a project that has some."""
+    """Return the project's requirements, which must exist."""
     result = find_requirements(PROJECT, files)
     assert result is not None
     return result
 
 
 def refused(files: dict[str, str], *words: str) -> None:
-    """Check that requirements are refused with one line that has these words."""
+    """Check that the requirements are refused with one line that contains these words."""
     with pytest.raises(SettingsError) as caught:
         find_requirements(PROJECT, MemoryFiles(files))
     for word in words:
@@ -99,7 +99,7 @@ def refused(files: dict[str, str], *words: str) -> None:
 
 
 def run(folder: Path, *command: str, **variables: str) -> None:
-    """Run a program of the environment in a folder."""
+    """Run a program of this environment in a folder."""
     program = str(Path(sys.executable).with_name(command[0])) if command[0] != "git" else "git"
     done = subprocess.run(
         [program, *command[1:]],
@@ -113,7 +113,7 @@ def run(folder: Path, *command: str, **variables: str) -> None:
 
 
 def test_sources_of_uv_arrive_as_they_are() -> None:
-    """A Git source, a folder, an index and hashes; nothing for development; Spark is the runtime's.
+    """Export uv.lock: indexes, hashes, a folder and a Git source; no development group, no pyspark.
 
     pip checks no hashes of Git sources and folders, so they are installed afterwards.
     """
@@ -139,7 +139,7 @@ def test_sources_of_uv_arrive_as_they_are() -> None:
 
 
 def test_the_default_index_is_left_to_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is not the project's own, but this machine's; pip's settings there name theirs."""
+    """The machine's default index is not exported, as the cluster has its own; the project's is."""
     monkeypatch.setenv("UV_DEFAULT_INDEX", "https://packages.example.com/simple")
     machines = MemoryFiles(
         {**UV_FILES, "pyproject.toml": UV.partition('[[tool.uv.index]]\nname = "main"')[0]}
@@ -153,13 +153,13 @@ def test_the_default_index_is_left_to_the_cluster(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_private_package_never_becomes_a_public_one() -> None:
-    """Without a hash, pip would take it from any of the indexes."""
+    """A package without a hash and several indexes: refused, since pip could take it from any of them."""
     unhashed = uv_lock(from_index("priv", "1.0", "private", "size = 1"))
     refused({**UV_FILES, "uv.lock": unhashed}, "several indexes", "no hash of priv", "uv lock")
 
 
 def test_a_tool_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """With the command that installs it."""
+    """The tool that reads a lock file is not installed: the error has the command that installs it."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     refused(UV_FILES, "only be read by uv, which is not installed", "pip install uv")
@@ -169,7 +169,7 @@ def test_a_tool_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """Return a committed uv workspace of an app and a library, with its own wheels."""
+    """Return a committed uv workspace with an app, a library and local wheels."""
     for version in ("1.0", "2.0"):
         write_wheel(tmp_path / "wheels", "tidy", version)
     write_wheel(tmp_path / "wheels", "deep", "1.0", ['tidy<2; python_version < "3.12"'])
@@ -197,7 +197,7 @@ def workspace(tmp_path: Path) -> Path:
 
 
 def test_a_member_of_a_workspace(workspace: Path) -> None:
-    """The lock file above it counts at the commit; markers choose between versions; nothing is written."""
+    """A workspace member uses the lock file above it, at the commit, and nothing is written."""
     project = workspace / "apps" / "tiny"
     repository = Repository(project)
     wanted = found(CommitFiles(repository, repository.head().sha))
@@ -217,7 +217,7 @@ def test_a_member_of_a_workspace(workspace: Path) -> None:
 
 
 def test_a_lock_file_that_is_out_of_date_is_refused(workspace: Path) -> None:
-    """With the command that updates it."""
+    """uv.lock is out of date: the error has the command that updates it."""
     path = workspace / "apps" / "tiny" / "pyproject.toml"
     path.write_text(path.read_text().replace('"deep"', '"deep", "tidy"'))
     with pytest.raises(
@@ -227,7 +227,7 @@ def test_a_lock_file_that_is_out_of_date_is_refused(workspace: Path) -> None:
 
 
 def test_a_project_beside_a_workspace(workspace: Path) -> None:
-    """It is no member, so the lock file above it is not its own."""
+    """A project that is no workspace member does not use the lock file above it."""
     wanted = found(WorkingTreeFiles(workspace / "other"))
     assert (wanted.path, wanted.listing.names) == (PROJECT / "pyproject.toml", {"deep"})
 
@@ -248,7 +248,7 @@ deep = { path = "wheels/deep-1.0-py3-none-any.whl" }
 
 @pytest.mark.processes
 def test_poetry(tmp_path: Path) -> None:
-    """Its own export says what is locked; out of date or without a lock file it is refused."""
+    """Export poetry.lock, without development packages; a lock file that is out of date is refused."""
     for name in ("tidy", "deep"):
         write_wheel(tmp_path / "wheels", name, "1.0")
     write_files(tmp_path, {"pyproject.toml": POETRY, "libs/lib/pyproject.toml": LIBRARY})
@@ -288,7 +288,7 @@ type = "find_links"
 
 @pytest.mark.processes
 def test_pdm(tmp_path: Path) -> None:
-    """As Poetry; it exports no hashes if one is missing."""
+    """Export pdm.lock, here without hashes; a lock file that is out of date is refused."""
     for name, version in (("tidy", "1.0"), ("tidy", "2.0"), ("deep", "1.0")):
         write_wheel(tmp_path / "wheels", name, version)
     write_files(tmp_path, {"pyproject.toml": PDM, "libs/lib/pyproject.toml": LIBRARY})
@@ -330,7 +330,7 @@ HEAD = '[project]\nname = "tiny"\n'
     ],
 )  # fmt: skip
 def test_pyproject_without_a_lock_file(text: str, expected: list[str] | None) -> None:
-    """Its dependencies are pip's own lines; those of the project's own extras are theirs."""
+    """Dependencies of pyproject.toml become lines for pip, including the project's own extras."""
     result = find_requirements(
         PROJECT, MemoryFiles({"pyproject.toml": text, "base.txt": "d==1  # as it is\n"})
     )
@@ -349,5 +349,5 @@ def test_pyproject_without_a_lock_file(text: str, expected: list[str] | None) ->
     ],
 )  # fmt: skip
 def test_what_pip_would_install_otherwise_is_refused(text: str, words: tuple[str, ...]) -> None:
-    """With the command to type: no other package takes the place of what is declared."""
+    """Sources that pip cannot read, and invalid files: the error has the command or the next step."""
     refused({"pyproject.toml": text}, *words)

@@ -1,4 +1,4 @@
-"""The guide's notebook: four cells in two formats."""
+"""The generated notebook: four cells in two formats."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kedro_databricks_hybrid.project.notebook import Content, takes_jobs
 
 
 def test_both_formats_hold_the_same_four_cells() -> None:
-    """As Databricks reads its source format, and as Jupyter reads its own."""
+    """Databricks' source format and Jupyter's format have the same four cells."""
     content = Content("src/requirements.txt", "prod")
     parts = content.as_source().split("\n# COMMAND ----------\n")
     assert parts[0].startswith("# Databricks notebook source\n# MAGIC %md\n")
@@ -29,6 +29,6 @@ def test_both_formats_hold_the_same_four_cells() -> None:
 
 @pytest.mark.parametrize("content", [Content(None, None, takes_jobs=False)])
 def test_a_project_that_lacks_something(content: Content) -> None:
-    """Without requirements nothing is installed; without the package the guide's own last cell is left."""
+    """Without requirements there is no install cell; without this package the last cell is the guide's."""
     assert content.cells == ["%load_ext kedro.ipython", "%reload_kedro ..", "session.run()"]
     assert not takes_jobs(content.as_source())

@@ -25,14 +25,17 @@ WHEEL = PurePosixPath("/Workspace/Users/me/.kedro-hybrid/x.whl")
 
 @pytest.fixture(autouse=True)
 def _clear_cache() -> Iterator[None]:
-    """Examine the installation again in each test."""
+    """Clear the cached version before and after each test."""
     own_package.version.cache_clear()
     yield
     own_package.version.cache_clear()
 
 
 def test_the_wheel_is_one_that_pip_installs(tmp_path: Path) -> None:
-    """Without an index or a build; its version has a hash, and the same files result in the same bytes."""
+    """Install the wheel with pip, offline: module, version with a hash, and dependencies are right.
+
+    The same files give the same bytes.
+    """
     built = own_package.version()
     assert built is not None
     assert built.startswith(f"{__version__}+")
@@ -58,7 +61,7 @@ def test_the_wheel_is_one_that_pip_installs(tmp_path: Path) -> None:
 
 
 def test_another_content_is_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So pip replaces one build by the next."""
+    """Other files give another version, so that pip replaces an earlier build."""
     first = own_package.version()
     own_package.version.cache_clear()
     monkeypatch.setattr(own_package, "_files", lambda: {"__init__.py": b"# changed\n"})
@@ -66,13 +69,13 @@ def test_another_content_is_another_version(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_what_an_index_has_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installer writes direct_url.json only for packages that are not from an index."""
+    """A package that was installed from an index (no direct_url.json) needs no wheel."""
     monkeypatch.setattr(metadata.PathDistribution, "read_text", lambda *_: None)
     assert own_package.version() is None
 
 
 def test_the_wheel_takes_the_place_of_the_requirement() -> None:
-    """In a file for pip and in a serverless environment; other requirements and extras are kept."""
+    """The wheel replaces this package's requirement, for pip and for serverless; the rest stays."""
     text = b"kedro\nkedro-databricks-hybrid[spark,docs]>=0.1  # ours\nnumpy<2\n"
     found = find_requirements(PurePosixPath("/x"), MemoryFiles({"requirements.txt": text}))
     assert found is not None
@@ -87,7 +90,7 @@ def test_the_wheel_takes_the_place_of_the_requirement() -> None:
     "text", [b"kedro\n", b"kedro-databricks-hybrid @ git+https://example.com/x\n", b"-e .\n"]
 )
 def test_a_project_that_asks_for_no_release_is_left(text: bytes) -> None:
-    """An address of this package is not replaced."""
+    """Projects without this package, or with an address of it, get no wheel."""
     found = find_requirements(PurePosixPath("/x"), MemoryFiles({"requirements.txt": text}))
     assert found is not None
     assert not found.includes_own_package

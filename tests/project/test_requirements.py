@@ -1,4 +1,4 @@
-"""A project's requirements in files for pip, and which of them are installed on a runtime."""
+"""Requirements files: found, read as pip reads them, and fitted to a runtime."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ HASH = f"--hash=sha256:{'0' * 64}"
 
 
 def found(files: Mapping[str, str | bytes], pip_options: str | None = None) -> Requirements:
-    """Return the requirements of a project of these files, which has some."""
+    """Return the requirements of a project with these files, which must exist."""
     result = find_requirements(PROJECT, MemoryFiles(files), pip_options)
     assert result is not None
     return result
 
 
 def lines(files: Mapping[str, str | bytes]) -> list[str] | None:
-    """Return the lines that pip installs instead of the file; None if it can read the file."""
+    """Return the lines to install in place of the file; None if pip can read the file itself."""
     return fit(found(files), RUNTIME).lines
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "src/requirements.txt", "requirements.lock"])
 def test_a_file_that_pip_reads_itself(name: str) -> None:
-    """It is given to pip as it is, wherever Kedro projects keep it."""
+    """A requirements file is given to pip unchanged, wherever Kedro projects keep it."""
     requirements = found({name: "kedro\n", "pyproject.toml": '[project]\ndependencies = ["other"]\n'})
     assert requirements.path == PROJECT / name
     assert fit(requirements, RUNTIME).lines is None
 
 
 def test_the_first_requirements_file_counts() -> None:
-    """The project's own folder comes before src, where older projects keep it."""
+    """requirements.txt in the project's folder is preferred to the one in src."""
     both = {"requirements.txt": "kedro\n", "src/requirements.txt": "pandas\n"}
     assert found(both).path == PROJECT / "requirements.txt"
     assert found({"src/requirements.txt": "pandas\n"}).path == PROJECT / "src" / "requirements.txt"
@@ -66,7 +66,7 @@ INCLUDES: dict[str, str | bytes] = {
 
 
 def test_code_of_an_editable_installation_is_no_change() -> None:
-    """It is used where it is; that of another folder is copied when it is installed."""
+    """The digest ignores code of an editable installation, and includes that of another local folder."""
     for line, is_change in (("-e libs/x", False), ("./libs/x", True)):
         before, after = (
             found({"requirements.txt": line, "libs/x/setup.py": "", "libs/x/code.py": code}).digest
@@ -77,7 +77,7 @@ def test_code_of_an_editable_installation_is_no_change() -> None:
 
 @pytest.mark.parametrize("name", INCLUDES)
 def test_what_a_file_names_counts_as_well(name: str) -> None:
-    """A change in an included file, above the project too, in a folder or a wheel is a change; loops end."""
+    """The digest includes files that are named: other requirements, constraints, folders and wheels."""
     before = found({**INCLUDES, "pins.txt": "kedro==1\n"})
     content = INCLUDES[name]
     more = content + b"\n# changed" if isinstance(content, bytes) else content + "\n# changed"
@@ -87,7 +87,7 @@ def test_what_a_file_names_counts_as_well(name: str) -> None:
 
 
 def test_requirements_of_the_working_tree(tmp_path: Path) -> None:
-    """They are found as those of a commit are, with a path relative to the project."""
+    """Requirements of the working tree have a path relative to the project."""
     assert local_requirements(tmp_path) is None
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\ndependencies = ["kedro"]\n')
     declared = local_requirements(tmp_path)
@@ -100,7 +100,7 @@ def test_requirements_of_the_working_tree(tmp_path: Path) -> None:
 
 
 def test_requirements_of_a_commit_in_a_monorepo(tmp_path: Path) -> None:
-    """A file above the project is read at the commit, a link as the file that it leads to; nothing beyond."""
+    """Files above the project are read from the commit, links are followed; outside is missing."""
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     write_files(
         tmp_path, {"base.txt": "tidy\n", "iris/src/requirements.txt": "-r ../../base.txt\n-r ../../../x\n"}
@@ -171,7 +171,7 @@ LEFT_OUT = [
 def test_leaving_out_the_runtimes_own_changes_nothing_else(
     text: str, expected: list[str], left_out: list[str]
 ) -> None:
-    """What would replace it is left out; all other lines stay as they are."""
+    """Requirements that would replace the runtime's Spark are commented out; other lines stay."""
     fitting = fit(found({"requirements.txt": text, "pins.txt": "tidy==1\n"}), RUNTIME)
     assert fitting.lines == expected
     assert fitting.left_out == left_out
@@ -198,7 +198,7 @@ PATHS = {
 
 @pytest.mark.parametrize(("line", "expected"), PATHS.items())
 def test_relative_paths_are_the_projects(line: str, expected: str) -> None:
-    """As where pip runs in the project's folder, on contexts, in jobs and on serverless compute."""
+    """Relative paths become absolute, relative to the project, for pip and for serverless compute."""
     wanted = found({"src/requirements.txt": line, "src/beside/x.whl": "", "wheels/x.whl": ""})
     assert fit(wanted, RUNTIME).lines == (
         [expected] if HASH[:7] not in line else ["--require-hashes", expected]
@@ -213,7 +213,7 @@ def test_relative_paths_are_the_projects(line: str, expected: str) -> None:
      "git+https://example.com/x@1#egg=x", "x @ git+ssh://git@example.com/x", "-c pins.txt", "-r more.txt"],
 )  # fmt: skip
 def test_a_file_with_other_addresses_is_left_as_it_is(line: str) -> None:
-    """An address is the same everywhere, and pip finds an included file beside the one that includes it."""
+    """Absolute paths, URLs and included files need no change."""
     assert lines({"requirements.txt": f"{line}\n", "pins.txt": "", "more.txt": ""}) is None
 
 
@@ -221,7 +221,7 @@ def test_a_file_with_other_addresses_is_left_as_it_is(line: str) -> None:
     "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be", "latin-1"]
 )
 def test_encodings(encoding: str) -> None:
-    """By its byte order mark or by what its first lines say, as pip finds it."""
+    """The encoding follows from the byte order mark or a coding line, as in pip."""
     mark = {"utf-16-le": "\ufeff", "utf-16-be": "\ufeff", "utf-32-be": "\ufeff"}.get(encoding, "")
     first = "# -*- coding: latin-1 -*-" if encoding == "latin-1" else ""
     text = f"{mark}{first}\r\npyspark==3.5.1\r\ntidy==0.11.2  # \u00f6\r\n"
@@ -248,7 +248,7 @@ UNCLEAR = {
 
 @pytest.mark.parametrize(("line", "told"), UNCLEAR.items())
 def test_what_cannot_be_read_is_told(line: str, told: str) -> None:
-    """It stays in what pip gets, and is named."""
+    """Lines that cannot be read are passed to pip unchanged, and listed as unclear."""
     wanted = found({"requirements.txt": f"{line}\npyspark\n", "odd.txt": "\u00f6".encode("latin-1")})
     assert wanted.listing.unclear == [told]
     fitting = fit(wanted, RUNTIME)
@@ -258,14 +258,14 @@ def test_what_cannot_be_read_is_told(line: str, told: str) -> None:
 
 
 def test_a_file_that_is_missing_stays_named() -> None:
-    """So pip says that it is missing."""
+    """A missing included file is passed to pip, which then reports it, and listed as missing."""
     wanted = found({"requirements.txt": "-r gone.txt\npyspark\n"})
     assert wanted.listing.missing == ["gone.txt"]
     assert lines({"requirements.txt": "-r gone.txt\npyspark\n"}) == [f"-r {PROJECT}/gone.txt", "# pyspark"]
 
 
 def test_another_version_of_what_the_runtime_brings_is_told() -> None:
-    """It is the user's choice, and installed only for this process."""
+    """Another version of a package of the runtime is installed, and listed as replaced."""
     fitting = fit(found({"requirements.txt": "pandas==1.0.0\n"}), RUNTIME)
     assert fitting.lines is None
     assert len(fitting.replaced) == 1
@@ -283,20 +283,20 @@ def test_another_version_of_what_the_runtime_brings_is_told() -> None:
     ],
 )  # fmt: skip
 def test_a_conflict_with_this_package_is_seen(text: str, told: str | None) -> None:
-    """Before pip runs, which would need minutes to find it."""
+    """A requirement that this package excludes is found without running pip."""
     read = found({"requirements.txt": text, "pins.txt": "kedro~=0.19.0\n"}).listing
     assert (told or "") in (conflict_with_own(read) or "")
     assert bool(conflict_with_own(read)) is bool(told)
 
 
 def test_other_options_for_pip_are_a_change() -> None:
-    """A new index may have other packages."""
+    """Other pip options change the digest."""
     files: dict[str, str | bytes] = {"requirements.txt": "kedro\n"}
     assert found(files).digest != found(files, "--pre").digest
 
 
 def test_a_secret_becomes_a_variable() -> None:
-    """Escaped in the user part of an address, as it is elsewhere; its value is nowhere in the options."""
+    """Secrets in pip options become variables, which are URL-escaped in the login part of an address."""
     options = (
         "--index-url https://{{secrets/pip/user}}:{{secrets/pip/token}}@host/simple -f {{secrets/pip/url}}"
     )

@@ -1,4 +1,4 @@
-"""Requirements are read as pip reads them: generated files against a dry run of the real pip."""
+"""Generated requirements files are read as pip reads them, compared with pip's dry run."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Generated:
     """A project with a requirements file that uses pip's line forms, chosen at random.
 
     Args:
-        folder: The project; the packages lie beside it.
-        random: What chooses.
+        folder: The project; the packages are next to it.
+        random: The source of random choices.
         hashed: Whether pip checks hashes, so that each line needs one.
         files: The lines of each file.
     """
@@ -46,7 +46,7 @@ class Generated:
     files: dict[str, list[str]] = field(default_factory=dict)
 
     def write(self) -> None:
-        """Write the packages, and the files in encodings of their own."""
+        """Write the packages, and the files in random encodings."""
         index = self.folder / "wheels"
         options = ["--prefer-binary", "--only-binary :all:", "--trusted-host=example.com", "--no-index"]
         self.random.shuffle(options)
@@ -158,7 +158,7 @@ HASHED = (_hashed, _hashed_below, _hashed_wheel)
 
 
 def expected(listing: Listing) -> dict[str, tuple[str, set[str]]]:
-    """Return the version and the extras of each package that pip takes of what was read."""
+    """Return version and extras of each package that was read from the files."""
     found = {}
     for each in listing.requirements:
         if each.marker is not None and not each.marker.evaluate():
@@ -171,7 +171,7 @@ def expected(listing: Listing) -> dict[str, tuple[str, set[str]]]:
 
 
 def report(project: Path) -> list[dict[str, Any]]:
-    """Return what pip would install."""
+    """Return what pip would install, from the report of a dry run."""
     command = [
         "install",
         "--dry-run",
@@ -191,7 +191,7 @@ def report(project: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(("seed", "hashed"), [(0, False), (1, False), (2, True)])
 def test_what_is_read_is_what_pip_would_take(seed: int, hashed: bool, tmp_path: Path) -> None:
-    """Every package in its version and with its extras, whatever file, form and encoding it is in."""
+    """Each package is read with the version and extras that pip would install, in any form and encoding."""
     Generated(tmp_path, random.Random(seed), hashed).write()  # noqa: S311 - chooses forms
     listing = requirements_file.read("requirements.txt", WorkingTreeFiles(tmp_path))
     assert (listing.unclear, listing.missing, listing.has_hashes) == ([], [], hashed)

@@ -1,4 +1,4 @@
-"""The table of runtimes: requirements compared with a runtime, and which databricks-connect fits it."""
+"""The table of runtimes: requirements compared with a runtime, and the databricks-connect that fits it."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ LTS = (
 
 
 def read(**files: str) -> Listing:
-    """Read `requirements` among files that are named without their .txt."""
+    """Read requirements.txt among these files, given without `.txt` and with `__` for a slash."""
     content = {f"{name.replace('__', '/')}.txt": text for name, text in files.items()}
     return requirements_file.read("requirements.txt", MemoryFiles(content))
 
 
 def verdicts(text: str, runtime: str | None, python: str | None = None) -> dict[str, Verdict]:
-    """Return the verdict of each requirement of a file."""
+    """Return the verdict of each requirement in a file."""
     judged = runtimes.judge(read(requirements=text), runtime, python)
     return {each.requirement.name: each.verdict for each in judged}
 
 
 def test_lines_as_pip_reads_them() -> None:
-    """Comments, continued lines, hashes, options, extras, markers, names in any spelling."""
+    """Comments, continued lines, hashes, options, extras, markers, URLs and any spelling of names."""
     found = read(
         requirements=(
             "\ufeff# a comment\n--index-url https://example.com/simple\nPandas >=2.0, \\\n  <3  # for now\n"
@@ -58,7 +58,7 @@ def test_lines_as_pip_reads_them() -> None:
 
 
 def test_included_files_and_constraints() -> None:
-    """Paths are relative to the file that names them, circles end, constraints only limit."""
+    """Paths are relative to the including file, loops end, and constraints only limit versions."""
     found = read(
         requirements="-r more/a.txt\n--constraint=limits.txt\nnumpy\n-r gone.txt\n",
         more__a="-r b.txt\n-r ../requirements.txt\nscipy\n",
@@ -78,7 +78,7 @@ def test_included_files_and_constraints() -> None:
      "kedro-databricks-hybrid[sandbox]", "https://example.com/pyspark-3.5.0-py2.py3-none-any.whl"],
 )  # fmt: skip
 def test_what_no_runtime_may_have_replaced(line: str) -> None:
-    """Spark, Delta and Connect are the runtime's own, named as they are or brought by an extra."""
+    """Spark, Delta and Databricks Connect would replace the runtime's, also if an extra brings them."""
     for runtime in (*LTS, "20.x-scala2.13", "custom:x", None):
         assert list(verdicts(f"kedro\n{line}\n", runtime).values()) == [Verdict.FINE, Verdict.REPLACES]
 
@@ -94,14 +94,14 @@ def test_what_no_runtime_may_have_replaced(line: str) -> None:
     ],
 )
 def test_a_runtime_by_its_key(key: str, release: str, spark: str | None, python: str | None) -> None:
-    """From 18 on the minor version may be missing, and all minor versions have the same Spark and Python."""
+    """The key of a runtime gives its release, Spark and Python; from 18 on the minor version is optional."""
     found = runtimes.find(key)
     assert found == runtimes.Runtime(release, spark, python)
     assert found.is_supported
 
 
 def test_the_oldest_runtime() -> None:
-    """An older one is not supported, and a custom image has no version."""
+    """Older runtimes than 11.3 are not supported; a custom image has no version."""
     assert runtimes.oldest_release() == "11.3"
     old = runtimes.find("10.4.x-scala2.12")
     assert old is not None
@@ -111,7 +111,7 @@ def test_the_oldest_runtime() -> None:
 
 @pytest.mark.parametrize("runtime", LTS)
 def test_what_a_runtime_brings(runtime: str) -> None:
-    """The runtime's version or any version is fine; another version conflicts, and the runtime's is named."""
+    """A requirement that the runtime's version meets is fine; another conflicts, with the version named."""
     assert runtimes.is_known(runtime)
     assert (runtimes.source(runtime) or "").startswith("https://")
     assert verdicts("pandas\nnumpy>=1.20\nleftpad==1\n", runtime) == dict.fromkeys(
@@ -135,12 +135,12 @@ def test_what_a_runtime_brings(runtime: str) -> None:
     ],
 )
 def test_a_runtime_whose_versions_are_not_known(runtime: str | None) -> None:
-    """Nothing is said against what cannot be known."""
+    """Without known package versions, every requirement is fine."""
     assert verdicts("pandas>=99", runtime) == {"pandas": Verdict.FINE}
 
 
 def test_when_support_ends() -> None:
-    """On the day after the last one; unknown for a runtime that is not in the table."""
+    """Support ends on the day after the last one; it is unknown for a runtime that is not in the table."""
     last = date(2026, 8, 22)
     assert runtimes.ended("13.3.x-scala2.12", last) is None
     assert runtimes.ended("13.3.x-scala2.12", last + timedelta(days=1)) == last
@@ -148,18 +148,18 @@ def test_when_support_ends() -> None:
 
 
 def test_the_serverless_environments() -> None:
-    """The oldest first."""
+    """All versions of serverless environments are listed, the oldest first."""
     assert runtimes.serverless_versions() == ["1", "2", "3", "4", "5", "6"]
 
 
 def test_the_same_requirement_on_two_runtimes() -> None:
-    """What one runtime has, another has not."""
+    """The same requirement can fit one runtime and conflict with another."""
     assert verdicts("pandas>=2,<3", "17.3.x-scala2.13") == {"pandas": Verdict.FINE}
     assert verdicts("pandas>=2,<3", "15.4.x-scala2.12") == {"pandas": Verdict.CONFLICTS}
 
 
 def test_markers_speak_of_the_cluster() -> None:
-    """Linux, and the runtime's Python or the one that is given."""
+    """Markers are evaluated for Linux and the runtime's Python, or the given one."""
     text = 'pandas>=99; sys_platform == "win32"\nnumpy>=99; python_version >= "3.12"\n'
     assert verdicts(text, "15.4.x-scala2.12") == {}
     assert verdicts(text, "17.3.x-scala2.13") == {"numpy": Verdict.CONFLICTS}
@@ -175,7 +175,7 @@ def test_markers_speak_of_the_cluster() -> None:
     ],
 )
 def test_a_client_newer_than_the_runtime_is_refused_with_its_pin(client: str, runtime: str, pin: str) -> None:
-    """From 18 on a runtime's key has no minor version."""
+    """A client that is newer than the runtime is refused with the pin to install."""
     with pytest.raises(ComputeError) as refused:
         check_connect_to_cluster(ConnectClient(client, "3.12"), runtime)
     assert f'pip install "{pin}"' in str(refused.value)
@@ -185,12 +185,12 @@ def test_a_client_newer_than_the_runtime_is_refused_with_its_pin(client: str, ru
     "runtime", ["16.4.x-scala2.12", "17.3.x-scala2.13", "18.3.x-scala2.13", "custom:image"]
 )
 def test_an_older_client_is_fine(runtime: str) -> None:
-    """What the runtime knows of older clients, and an image whose version nobody can tell."""
+    """A client that is not newer than the runtime, or a custom image: no error."""
     assert check_connect_to_cluster(ConnectClient("16.4.0", "3.12"), runtime) is None
 
 
 def test_another_python_is_worth_a_remark() -> None:
-    """User-defined functions need the runtime's own minor version; nothing else does."""
+    """Another Python version gives a warning with the pin to install."""
     remark = check_connect_to_cluster(ConnectClient("15.4.0", "3.12"), "15.4.x-scala2.12")
     assert remark is not None
     assert "Python 3.11" in remark
@@ -198,7 +198,7 @@ def test_another_python_is_worth_a_remark() -> None:
 
 
 def test_serverless_wants_a_client_that_is_new_enough() -> None:
-    """From 15.1 on it does."""
+    """Serverless compute needs databricks-connect 15.1 or newer."""
     check_connect_to_serverless(ConnectClient("15.1.0", "3.11"))
     with pytest.raises(ComputeError, match=r"databricks-connect>=15\.1"):
         check_connect_to_serverless(ConnectClient("14.3.2", "3.10"))

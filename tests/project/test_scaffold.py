@@ -1,4 +1,4 @@
-"""The plan of `init`: what it does about a project's requirements."""
+"""The plan of `init` for a project's requirements."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DECLARED = '[project]\nname = "x"\ndependencies = ["kedro"]\n'
 
 
 def planned(project: Path, files: dict[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Return the planned files by their paths, and the instructions, for a project of these files."""
+    """Return the planned files by path and the instructions, for a project with these files."""
     subprocess.run(["git", "init", "-q", str(project)], check=True)
     for name, text in files.items():
         path = project / name
@@ -25,7 +25,7 @@ def planned(project: Path, files: dict[str, str]) -> tuple[dict[str, str], list[
 
 
 def test_a_project_without_requirements_gets_some(tmp_path: Path) -> None:
-    """They name Kedro and this package, and the notebook installs them."""
+    """Without requirements, a file with Kedro and this package is planned; the notebook installs it."""
     changes, instructions = planned(tmp_path, {})
     assert changes["requirements.txt"] == "kedro\nkedro-databricks-hybrid\n"
     assert "%pip install -r ../requirements.txt" in changes[notebook.PATH]
@@ -45,7 +45,7 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize(("name", "text", "told"), [(name, *each) for name, each in ELSEWHERE.items()])
 def test_requirements_that_are_the_users_to_edit(name: str, text: str, told: str, tmp_path: Path) -> None:
-    """No new file hides them; the user is told which line to add where."""
+    """Declared or compiled requirements are not changed: an instruction says which line to add where."""
     changes, instructions = planned(tmp_path, {name: text})
     assert not {*requirements.FILES, name} & changes.keys()
     assert [told in each for each in instructions] == [True]
@@ -53,7 +53,7 @@ def test_requirements_that_are_the_users_to_edit(name: str, text: str, told: str
 
 
 def test_requirements_that_cannot_be_read(tmp_path: Path) -> None:
-    """They are left as they are, and the user is told why."""
+    """Requirements that cannot be read stay as they are, and an instruction has the next step."""
     changes, instructions = planned(
         tmp_path, {"pyproject.toml": "[tool.poetry.dependencies]\nkedro = '^1'\n"}
     )
@@ -63,7 +63,7 @@ def test_requirements_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_a_lock_file_is_the_tools_to_edit(tmp_path: Path) -> None:
-    """Its own command adds a package; the export of the lock file says that it is missing."""
+    """A uv.lock without this package stays as it is; an instruction has the `uv add` command."""
     lock = 'version = 1\nrequires-python = ">=3.10"\n[[package]]\nname = "x"\nversion = "1"\n'
     lock += 'source = { virtual = "." }\n[package.metadata]\nrequires-dist = []\n'
     project = '[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.10"\ndependencies = []\n'
@@ -73,20 +73,20 @@ def test_a_lock_file_is_the_tools_to_edit(tmp_path: Path) -> None:
 
 
 def test_an_older_kedro_is_a_conflict(tmp_path: Path) -> None:
-    """What init adds could never be installed beside it, and one line says so."""
+    """The required Kedro is too old for this package: one instruction names the conflict."""
     _, instructions = planned(tmp_path, {"requirements.txt": "kedro==0.19.15\n"})
     assert ["requires kedro==0.19.15" in each for each in instructions] == [True]
 
 
 def test_relative_paths_are_installed_in_the_projects_folder(tmp_path: Path) -> None:
-    """As pip looks for them where it runs."""
+    """With relative paths in the file, the notebook runs pip in the project's folder."""
     changes, _ = planned(tmp_path, {"requirements.txt": "kedro\n./libs/x\n"})
     text = changes[notebook.PATH]
     assert text.index("%cd ..") < text.index("%pip install -r requirements.txt") < text.index("%cd notebooks")
 
 
 def test_an_included_file_counts(tmp_path: Path) -> None:
-    """This package is added to the file unless that or an included file names it."""
+    """This package is added unless the file or an included file already requires it."""
     files = {"requirements.txt": "-r more.txt\n", "more.txt": "kedro\n"}
     changes, _ = planned(tmp_path / "without", files)
     assert changes["requirements.txt"] == "-r more.txt\nkedro-databricks-hybrid\n"

@@ -1,4 +1,4 @@
-"""databricks.yml: its defaults, its layers, and every error."""
+"""databricks.yml: defaults, base and env, and the error for each invalid value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def test_a_project_without_the_file_follows_the_guide(tmp_path: Path) -> None:
-    """The Git folder is that of the guide; `init` writes a data root that the workspace supports."""
+    """Without the file, the Git folder is the guide's, and there is no data root and no cluster."""
     assert settings.load(tmp_path) == Settings(
         Code("/Workspace/Repos/{user}/{project}", "git", "origin", None),
         Data("data", None),
@@ -29,13 +29,13 @@ def test_a_project_without_the_file_follows_the_guide(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "# nothing but a comment\n", "code:\ndata:\n", "{}"])
 def test_an_empty_file_is_no_file(tmp_path: Path, text: str) -> None:
-    """The file that `init` writes may be all comments."""
+    """An empty file, comments or empty sections give the defaults."""
     write_files(tmp_path, {"conf/base/databricks.yml": text})
     assert settings.load(tmp_path) == Settings()
 
 
 def test_the_envs_file_lies_over_the_base(tmp_path: Path) -> None:
-    """Each setting is overlaid for itself, not a section as a whole."""
+    """The env overrides single settings of the base, not whole sections."""
     write_files(
         tmp_path,
         {
@@ -50,7 +50,7 @@ def test_the_envs_file_lies_over_the_base(tmp_path: Path) -> None:
 
 
 def test_an_env_can_take_a_cluster_away(tmp_path: Path) -> None:
-    """Null is a value where a setting may have none."""
+    """An env can set the cluster to null."""
     write_files(
         tmp_path,
         {
@@ -62,7 +62,7 @@ def test_an_env_can_take_a_cluster_away(tmp_path: Path) -> None:
 
 
 def test_a_job_cluster_is_told_in_the_apis_own_words(tmp_path: Path) -> None:
-    """Whatever `new_cluster` takes is passed on as it is, numbers and all; an env replaces it whole."""
+    """job_cluster takes any fields of the API's new_cluster; an env replaces it as a whole."""
     write_files(
         tmp_path,
         {
@@ -76,7 +76,7 @@ def test_a_job_cluster_is_told_in_the_apis_own_words(tmp_path: Path) -> None:
 
 
 def test_the_conf_folder_may_lie_elsewhere(tmp_path: Path) -> None:
-    """CONF_SOURCE and --conf-source move it."""
+    """conf_source selects another conf folder."""
     write_files(tmp_path, {"other/base/databricks.yml": "data: {local: files}"})
     assert settings.load(tmp_path, conf_source=tmp_path / "other").data.local == "files"
 
@@ -116,7 +116,7 @@ def test_the_conf_folder_may_lie_elsewhere(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_setting_is_refused(tmp_path: Path, text: str, said: str) -> None:
-    """The error names the file, the setting and what would be right."""
+    """The error names the file, the setting and what is allowed."""
     write_files(tmp_path, {"conf/base/databricks.yml": text})
     with pytest.raises(SettingsError, match=said) as caught:
         settings.load(tmp_path)
@@ -137,7 +137,7 @@ def test_what_is_no_setting_is_refused(tmp_path: Path, text: str, said: str) -> 
     ],
 )
 def test_logins_are_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
-    """A file that Git carries must contain no login, and an error must not repeat one."""
+    """A login in the file is refused, and the error does not repeat it."""
     write_files(tmp_path, {"conf/base/databricks.yml": text})
     with pytest.raises(SettingsError, match=r"profile of ~/\.databrickscfg") as caught:
         settings.load(tmp_path)
@@ -146,7 +146,7 @@ def test_logins_are_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
 
 
 def test_environment_variables_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each developer has a cluster of their own; OmegaConf is left as it was found."""
+    """oc.env reads environment variables, with defaults, and its resolver is not left registered."""
     OmegaConf.clear_resolver("oc.env")
     monkeypatch.setenv("MY_CLUSTER", "mine")
     write_files(
@@ -166,7 +166,7 @@ def test_environment_variables_can_be_named(tmp_path: Path, monkeypatch: pytest.
 def test_a_login_from_the_environment_is_refused_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What counts is the value in the end."""
+    """A login that comes from an environment variable is refused too."""
     monkeypatch.setenv("MY_CLUSTER", "https://made-up.example.com")
     write_files(tmp_path, {"conf/base/databricks.yml": "compute: {cluster: '${oc.env:MY_CLUSTER}'}"})
     with pytest.raises(SettingsError, match="login"):
@@ -174,7 +174,7 @@ def test_a_login_from_the_environment_is_refused_as_well(
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
-    """The error names the file, not only a codec."""
+    """A file that is not UTF-8 is an error that names the file."""
     write_files(tmp_path, {"conf/base/": ""})
     (tmp_path / "conf/base/databricks.yml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match=r"databricks\.yml cannot be read"):
@@ -182,14 +182,14 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_default_env_is_the_one_that_init_makes(tmp_path: Path) -> None:
-    """Commands take it where no --env is given."""
+    """The default env is `databricks` if the project has it, else None."""
     assert settings.default_env(tmp_path) is None
     write_files(tmp_path, {"conf/databricks/": ""})
     assert settings.default_env(tmp_path) == "databricks"
 
 
 def test_an_env_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    """The nearest env is named, or all of them, or the command that makes one."""
+    """The error names the nearest env, else all envs, or the command that creates the env."""
     write_files(tmp_path, {"conf/base/": "", "conf/prod/": ""})
     settings.require_env(tmp_path, "prod")
     with pytest.raises(SettingsError, match=r"There is no env prdo: .*conf/prdo .*Did you mean prod\?"):
@@ -201,12 +201,12 @@ def test_an_env_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_projects_name_has_dashes() -> None:
-    """The guide calls the folder iris-databricks and the package iris_databricks."""
+    """Underscores of the package's name become dashes in the project's name."""
     assert settings.project_name("iris_databricks") == "iris-databricks"
 
 
 def test_placeholders_are_filled() -> None:
-    """All three may stand in one path."""
+    """User, project and branch can all be used in one path."""
     filled = settings.fill("/Repos/{user}/{project}/{branch}", user="a@b.c", project="p", branch="f/x")
     assert filled == "/Repos/a@b.c/p/f/x"
 
@@ -221,14 +221,14 @@ def test_placeholders_are_filled() -> None:
     ],
 )
 def test_a_placeholder_without_a_value_is_refused(template: str, said: str) -> None:
-    """A half-filled path would be a folder of that name."""
+    """A placeholder without a value, or an unknown one, is an error."""
     with pytest.raises(SettingsError, match=said):
         settings.fill(template, project="p")
 
 
 @given(st.text(), st.text(min_size=1))
 def test_values_are_put_in_as_they_are(around: str, user: str) -> None:
-    """A value that looks like a placeholder or a pattern is only text."""
+    """Values that look like placeholders are inserted as text."""
     plain = around.replace("{", "").replace("}", "")
     assert settings.fill(f"{plain}{{user}}{plain}", user=user, project="p") == plain + user + plain
 
@@ -246,7 +246,7 @@ def test_values_are_put_in_as_they_are(around: str, user: str) -> None:
     )
 )
 def test_anything_else_is_a_settings_error(content: object) -> None:
-    """Whatever YAML can contain is either settings or one kind of error."""
+    """Any YAML content gives settings or a SettingsError, never another exception."""
     import json
 
     try:
@@ -257,7 +257,7 @@ def test_anything_else_is_a_settings_error(content: object) -> None:
 
 
 def test_options_for_pip_hold_no_login() -> None:
-    """An index may stand there, its login only as references to secrets; a login is not shown."""
+    """pip_options accepts an index with secret references; a plain login is refused and not printed."""
     good = "--index-url https://{{secrets/pip/user}}:{{secrets/pip/token}}@host/simple"
     text = f'compute:\n  pip_options: "{good}"\n'
     assert settings.merge(settings.parse(text, where="databricks.yml")).compute.pip_options == good

@@ -1,4 +1,4 @@
-"""Editing settings.py: every usual form ends with our loader, an unusual one is left to its author."""
+"""Editing settings.py: usual forms get our config loader, unusual ones are left unchanged with a reason."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CONFIG_LOADER_CLASS = OmegaConfigLoader  # type: ignore
 
 
 def test_comments_of_replaced_lines_stay() -> None:
-    """Linters would complain without them."""
+    """Comments of replaced lines, such as noqa, are kept."""
     assert with_loader(REPLACED).splitlines() == [
         "from kedro_databricks_hybrid.config_loader import DatabricksConfigLoader  # noqa: E402  # own",
         "CONFIG_LOADER_CLASS = DatabricksConfigLoader  # type: ignore",
@@ -51,7 +51,7 @@ def test_comments_of_replaced_lines_stay() -> None:
 
 
 def names_after(source: str) -> dict[str, object]:
-    """Run a settings.py, with a stand-in for the module of the hooks."""
+    """Run a settings.py, with a stand-in for the module of its hooks, and return its names."""
     space: dict[str, object] = {"SparkHooks": object}
     lines = [line for line in source.splitlines() if "iris.hooks" not in line]
     exec("\n".join(lines), space)  # noqa: S102 - it is ours
@@ -78,7 +78,7 @@ def names_after(source: str) -> dict[str, object]:
     ],
 )
 def test_usual_forms(source: str) -> None:
-    """Afterwards the loader is ours, the file runs, and a second edit changes nothing."""
+    """After the edit the loader is ours and the file runs; a second edit changes nothing."""
     edited = with_loader(source)
     assert uses_loader(edited)
     assert names_after(edited)["CONFIG_LOADER_CLASS"].__name__ == "DatabricksConfigLoader"  # type: ignore[attr-defined]
@@ -86,7 +86,7 @@ def test_usual_forms(source: str) -> None:
 
 
 def test_everything_else_stays() -> None:
-    """Comments, hooks and arguments are as they were, and an import that nothing needs is gone."""
+    """Comments, hooks and arguments are kept, and imports that are no longer used are removed."""
     edited = with_loader(EXPLICIT)
     assert "from iris.hooks import SparkHooks  # noqa: E402\n\nHOOKS = (SparkHooks(),)" in edited
     assert '"config_patterns": {"spark": ["spark*", "spark*/**"]}' in edited
@@ -95,7 +95,7 @@ def test_everything_else_stays() -> None:
 
 
 def test_windows_line_endings_stay() -> None:
-    """No line has the other ending."""
+    """A file with Windows line endings keeps them in every line."""
     edited = with_loader(EXPLICIT.replace("\n", "\r\n"))
     assert edited.count("\n") == edited.count("\r\n")
     assert uses_loader(edited)
@@ -117,6 +117,6 @@ def test_windows_line_endings_stay() -> None:
     ],
 )
 def test_unusual_forms_are_not_changed(source: str, reason: str) -> None:
-    """The reason says what its author has to look at."""
+    """The file is unchanged, and the reason says what the user has to edit."""
     with pytest.raises(CannotEditError, match=reason):
         with_loader(source)

@@ -27,12 +27,12 @@ ROOT = "/Volumes/main/default/shop"
     ],
 )
 def test_only_the_value_changes(before: str, after: str) -> None:
-    """Whether or not the section and the setting exist, in block and in flow style."""
+    """Only the value changes, in block and flow style; a missing section or setting is added."""
     assert with_value(before, "data.root", ROOT) == after
 
 
 def test_a_value_that_yaml_would_read_otherwise_is_quoted() -> None:
-    """Reading returns the value that was written."""
+    """Values that YAML would read as another type are quoted, and read back unchanged."""
     assert with_value("", "compute.cluster", "017") == 'compute:\n  cluster: "017"\n'
     assert with_value("", "compute.cluster", "a #1") == 'compute:\n  cluster: "a #1"\n'
 
@@ -47,6 +47,6 @@ def test_a_value_that_yaml_would_read_otherwise_is_quoted() -> None:
     ],
 )
 def test_what_only_its_author_can_change_is_left(text: str) -> None:
-    """An alias, a value of several lines, invalid YAML, and a list."""
+    """Aliases, multi-line values, invalid YAML and lists are left unchanged."""
     with pytest.raises(CannotEditError):
         with_value(text, "data.root", ROOT)

@@ -1,4 +1,4 @@
-"""How runs handle rare answers: a proxy in front of the sandbox returns them."""
+"""Rare answers of Databricks to a run: a proxy in front of the sandbox returns them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SMALL = Cluster("1-small", "small")
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    """Serve a sandbox behind a line."""
+    """Serve a sandbox behind a proxy that can replace answers."""
     with served_site(tmp_path / "home") as site:
         yield site
 
@@ -51,8 +51,8 @@ def answer(site: Site, answers: Mapping[str, object]) -> None:
     """Let the proxy answer requests whose URL contains one of these strings, instead of the sandbox.
 
     Args:
-        site: The sandbox and its line.
-        answers: What to answer; refusals with their status before it.
+        site: The sandbox and its proxy.
+        answers: The JSON of each answer, by the string; an error as a tuple of its status and its JSON.
     """
 
     def fault(request: Request) -> Fault:
@@ -67,7 +67,7 @@ def answer(site: Site, answers: Mapping[str, object]) -> None:
 
 
 def ended(site: Site, code: str, said: str, *, output: object = (), **more: object) -> str:
-    """Return the error and hint for a job run that ended so."""
+    """Return the error and hint for a job run that ended with this code and message."""
     run = {
         "run_id": 7,
         "job_id": 3,
@@ -84,21 +84,21 @@ def ended(site: Site, code: str, said: str, *, output: object = (), **more: obje
 
 
 def test_a_job_run_that_ended_without_a_word_of_the_pipeline(site: Site) -> None:
-    """Databricks calls it a success, which the log does not show; its page is named with the host."""
+    """The job succeeded but the log has no end record: the run failed, and the error has the job's page."""
     said = ended(site, "SUCCESS", "")
     assert said.startswith("no end: the job's task succeeded, but the log has no end record. See http://127")
     assert "/#job/3/run/7. Fix" in said
 
 
 def test_a_job_run_whose_driver_was_short_of_memory(site: Site) -> None:
-    """Databricks' message is kept, its usual cause and a fitting next step are added."""
+    """The error keeps Databricks' message and adds lack of memory as the likely cause, and a next step."""
     said = ended(site, "RUN_EXECUTION_ERROR", "The Python process stopped unexpectedly.", run_page_url="/x")
     assert "process stopped unexpectedly: it was killed, which usually means that the driver ran out" in said
     assert "Run it again with less data" in said
 
 
 def test_a_job_run_that_waits_in_the_queue(site: Site) -> None:
-    """Databricks' reason is shown once; the run goes on to be followed."""
+    """Databricks' reason is printed once, and the run has not ended."""
     why = "The run was queued because the workspace is at its limit of active task runs."
     run = {"state": {"life_cycle_state": "QUEUED"}, "status": {"queue_details": {"message": why}}}
     answer(site, {"runs/get?": run})
@@ -109,14 +109,14 @@ def test_a_job_run_that_waits_in_the_queue(site: Site) -> None:
 
 
 def test_a_job_run_whose_python_cannot_use_dbfs(site: Site) -> None:
-    """The data root has to be a volume there."""
+    """The error explains errno 95 on /dbfs, and the hint is to keep data in a volume."""
     said = ended(site, "RUN_EXECUTION_ERROR", "OSError: [Errno 95] Operation not supported: '/dbfs/root'")
     assert "Python on this compute cannot use /dbfs. See" in said
     assert "Keep the data in a volume" in said
 
 
 def test_a_job_run_at_the_end_of_a_quota(site: Site) -> None:
-    """The hint is to wait, whether the run is refused or ends so."""
+    """Whether the submit is refused or the run ends because of a quota: the hint is to wait."""
     assert "Wait until other runs" in ended(site, "MAX_CONCURRENT_RUNS_EXCEEDED", "Skipped.")
     said = ended(site, "RESOURCE_EXHAUSTED", "The daily quota of serverless compute is reached.")
     assert said.endswith("Wait until other runs have ended or the quota is renewed, then run again.")
@@ -128,14 +128,14 @@ def test_a_job_run_at_the_end_of_a_quota(site: Site) -> None:
 
 
 def test_a_job_run_that_databricks_does_not_know_has_failed(site: Site) -> None:
-    """It was removed; that is no reason to follow it for ever."""
+    """A run that was deleted on Databricks counts as failed, instead of being polled forever."""
     ending = JobWork(site.workspace(), 999).ending()
     assert ending is not None
     assert (ending.outcome, "999" in ending.error) == ("failed", True)
 
 
 def test_a_job_run_whose_task_says_nothing_is_told_by_its_state(site: Site) -> None:
-    """The output of its task cannot be read."""
+    """If the task's output cannot be read, the error has the state and message of the run."""
     said = ended(site, "TIMEDOUT", "It took too long.", output=(400, {"error_code": "X", "message": "No."}))
     assert said.startswith("TIMEDOUT: It took too long. See ")
 
@@ -148,7 +148,7 @@ def deployed(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_deploy_knows_no_one_of_many_jobs_of_a_name(site: Site) -> None:
-    """All of them are found, over several pages, and nothing is changed."""
+    """Several jobs have the name, listed on several pages: the error has their number; nothing is changed."""
     there = site.workspace()
     for _ in range(27):
         there.client.api_client.do("POST", f"{job.API}/create", body=deployed())
@@ -157,7 +157,7 @@ def test_a_deploy_knows_no_one_of_many_jobs_of_a_name(site: Site) -> None:
 
 
 def test_a_deploy_reads_back_what_it_wrote(site: Site) -> None:
-    """An update that changes nothing is no success."""
+    """Databricks accepts an update without applying it: deploy fails; the same plan succeeds later."""
     there = site.workspace()
     number = deploy.perform(there, deploy.plan(there, deployed(), force=False))
     planned = deploy.plan(there, deployed(tags={"team": "a"}), force=False)
@@ -170,13 +170,13 @@ def test_a_deploy_reads_back_what_it_wrote(site: Site) -> None:
 
 
 def test_libraries_that_one_may_not_see_are_not_waited_for(site: Site) -> None:
-    """It is no reason to refuse a run."""
+    """If the user may not list the cluster's libraries, the run does not wait for them."""
     answer(site, {"libraries/": (403, {"error_code": "PERMISSION_DENIED", "message": "Not yours."})})
     clusters.wait_for_libraries(site.workspace(), SMALL, pytest.fail)
 
 
 def test_a_library_that_failed_is_told_beside_those_that_did_not(site: Site) -> None:
-    """By its package, with the cluster's words, on one line."""
+    """A library that failed is named with the cluster's message, on one line; installed ones are not."""
     statuses = [
         {"library": {"pypi": {"package": "fine"}}, "status": "INSTALLED"},
         {"library": {"whl": "/x/mine.whl"}, "status": "FAILED", "messages": ["No such\n file"]},
@@ -188,7 +188,7 @@ def test_a_library_that_failed_is_told_beside_those_that_did_not(site: Site) -> 
 
 
 def test_a_context_that_is_gone_is_ended_already(site: Site) -> None:
-    """Nothing is left to end, which is what was wanted; its commands are lost with it."""
+    """Destroying a context that no longer exists is no error; its command counts as ended."""
     gone = Context(site.workspace(), SMALL, "gone")
     gone.destroy()
     assert not gone.is_running()
@@ -198,7 +198,7 @@ def test_a_context_that_is_gone_is_ended_already(site: Site) -> None:
 
 
 def test_a_context_in_error_says_where_to_look(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Elsewhere in the cluster's log, here in the sandbox's; also where its status is unknown to the SDK."""
+    """A status that the SDK does not know counts as Error; the hint names the cluster's or sandbox's log."""
     answer(site, {"contexts/status": {"id": "x", "status": "Strange"}})
     there = site.workspace()
     with pytest.raises(ComputeError, match=r"status Error\).*See server.log in the folder"):
@@ -209,7 +209,7 @@ def test_a_context_in_error_says_where_to_look(site: Site, monkeypatch: pytest.M
 
 
 def test_a_command_that_does_not_end_is_told(site: Site) -> None:
-    """Its process is still running after the request to end it; a failing service tells nothing about it."""
+    """A command still runs after its context was destroyed: an error. Status 500 is an error, not an end."""
     work = CommandWork(Context(site.workspace(seconds=1), SMALL, "x"), "1")
     answer(site, {"contexts/destroy": {}, "commands/status": {"id": "1", "status": "Running"}})
     with pytest.raises(ComputeError, match="The Python process on the cluster small did not end"):
@@ -220,13 +220,13 @@ def test_a_command_that_does_not_end_is_told(site: Site) -> None:
 
 
 def test_a_cluster_that_runs_is_not_talked_of(site: Site) -> None:
-    """It is asked once."""
+    """A running cluster is used without any message."""
     answer(site, {"clusters/get": {"cluster_id": "1-small", "state": "RUNNING"}})
     clusters.ensure_running(site.workspace(), SMALL, pytest.fail)
 
 
 def test_a_cluster_that_somebody_else_starts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The request to start it is refused, which is no failure if it then runs."""
+    """The start is refused because the cluster is starting already: the run waits for it."""
     monkeypatch.setattr(clusters, "_POLL_SECONDS", (0.01, 0.01))
     states = iter(["TERMINATED", "PENDING", "RUNNING"])
     refusal = {"error_code": "INVALID_STATE", "message": "Cluster 1-small is in unexpected state Pending."}
@@ -251,7 +251,7 @@ def test_a_cluster_that_somebody_else_starts(site: Site, monkeypatch: pytest.Mon
 
 
 def test_libraries_that_do_not_get_installed_are_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a time that nobody should wait longer for."""
+    """A library is still pending after the time limit: the error names it."""
     monkeypatch.setattr(clusters, "_LIBRARY_MINUTES", 0)
     library = {"library": {"jar": "x.jar"}, "status": "PENDING"}
     answer(site, {"cluster-status": {"library_statuses": [library]}})
@@ -260,7 +260,7 @@ def test_libraries_that_do_not_get_installed_are_told(site: Site, monkeypatch: p
 
 
 def test_a_cluster_that_takes_too_long_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what it is doing as long as it does it, each said once."""
+    """The cluster is pending until the time limit: its state is printed once, then an error follows."""
     monkeypatch.setattr(clusters, "_START_MINUTES", 0.005)
     monkeypatch.setattr(clusters, "_POLL_SECONDS", (0.1, 0.1))
     answer(site, {"clusters/get": {"cluster_id": "1-small", "state": "PENDING", "state_message": "Finding"}})
@@ -273,7 +273,7 @@ def test_a_cluster_that_takes_too_long_is_told(site: Site, monkeypatch: pytest.M
 def test_ones_own_last_run_is_found_behind_those_of_others(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many they are; who has none is told so."""
+    """The user's last run is found after newer runs of others; a user without any run gets an error."""
     monkeypatch.setattr(history, "CONCURRENCY", 2)
     runs = {f"20261124-{number}": "them" for number in range(5)} | {"20261123-1": "me"}
     fill(
@@ -286,7 +286,7 @@ def test_ones_own_last_run_is_found_behind_those_of_others(
 
 
 def test_runs_that_cannot_be_read_hide_no_others(site: Site) -> None:
-    """They are listed as such; who asks for one of them is told the file."""
+    """Runs with damaged files are listed as unreadable; opening one gives an error with the file."""
     for number, (run, end) in enumerate([(b"{", None), (b'{"user": 5}', None), (b"{}", b"[]")]):
         files = {f"20261124-{number}/run.json": run, f"20261124-{number}/end.json": end}
         fill(site.folder() / RUNS_FOLDER, {name: content for name, content in files.items() if content})
@@ -299,14 +299,14 @@ def test_runs_that_cannot_be_read_hide_no_others(site: Site) -> None:
 
 
 def test_a_login_that_is_nobodys_is_refused(site: Site) -> None:
-    """Its paths could not be told."""
+    """Databricks returns no user name: the login is refused."""
     answer(site, {"scim/v2/Me": {}})
     with pytest.raises(LoginError, match="accepted the login but did not return a user name"):
         workspace.connect_with(site.line.url, site.sandbox.user.token)
 
 
 def test_a_login_that_ran_out_is_told_as_such(site: Site) -> None:
-    """Whatever was being done."""
+    """A token expires between two requests: a LoginError with Databricks' message, whatever the request."""
     there = site.workspace()
     answer(site, {"/": (401, {"error_code": "UNAUTHENTICATED", "message": "Token expired."})})
     with pytest.raises(
@@ -316,7 +316,7 @@ def test_a_login_that_ran_out_is_told_as_such(site: Site) -> None:
 
 
 def test_an_error_of_ours_stays_what_it_is() -> None:
-    """Also inside another step."""
+    """An error that was already translated is not translated again by an outer step."""
     with (
         pytest.raises(ConnectionFailedError, match=r"^Could not do this: no answer"),
         workspace.translated("do that"),
@@ -326,13 +326,13 @@ def test_an_error_of_ours_stays_what_it_is() -> None:
 
 
 class Python:
-    """An execution context whose commands answer one after the other.
+    """An execution context whose commands return the given answers in order.
 
     Args:
-        answers: Whether each succeeds, and its text.
+        answers: For each command: whether it succeeds, and its text.
 
     Attributes:
-        is_cut: Whether a part of each text is missing.
+        is_cut: Whether each text is marked as cut.
     """
 
     is_cut = False
@@ -346,17 +346,17 @@ class Python:
         self.commands: list[str] = []
 
     def run(self, text: str) -> CommandResult:
-        """Note a command."""
+        """Record a command and return the next answer."""
         self.commands.append(text)
         well, said = self.answers.pop(0)
         return CommandResult(ended=True, succeeded=well, text=said, is_cut=self.is_cut)
 
     def wait(self) -> None:
-        """Be there."""
+        """Return at once."""
 
 
 def install(site: Site, text: bytes, options: str, *answers: tuple[bool, str]) -> tuple[list[str], list[str]]:
-    """Install requirements on a cluster; return what was said and what was run."""
+    """Install requirements in a context; return the printed messages and the commands."""
     answer(
         site, {"clusters/get": {"cluster_id": "1", "state": "RUNNING", "spark_version": "17.3.x-scala2.13"}}
     )
@@ -368,7 +368,7 @@ def install(site: Site, text: bytes, options: str, *answers: tuple[bool, str]) -
 
 
 def test_what_replaces_the_runtimes_own_is_said_before(site: Site) -> None:
-    """It is installed all the same, and Python restarts, since the runtime has imported its own."""
+    """A requirement replaces a package of the runtime: it is named and installed, and Python restarts."""
     said, commands = install(
         site, b"pandas==1.0.0\n", "", (True, "Successfully installed pandas-1.0.0"), (True, "")
     )
@@ -380,7 +380,7 @@ def test_what_replaces_the_runtimes_own_is_said_before(site: Site) -> None:
 def test_pip_whose_output_is_cut_may_have_installed_something(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So Python restarts, which it does not need to if pip said that everything was there."""
+    """Python restarts if pip's output was cut, but not if the whole output names no installed package."""
     for is_cut in (False, True):
         monkeypatch.setattr(Python, "is_cut", is_cut)
         _, commands = install(site, b"tidy\n", "", (True, "Collecting tidy"), (True, ""))
@@ -388,7 +388,7 @@ def test_pip_whose_output_is_cut_may_have_installed_something(
 
 
 def test_a_secret_for_pip_that_cannot_be_read_is_told(site: Site) -> None:
-    """In the last line of what was raised; pip is not called."""
+    """A secret in pip_options cannot be read: the error has the traceback's last line; pip is not run."""
     options = "--index-url https://{{secrets/pip/token}}@host/simple"
     with pytest.raises(
         RunError, match=r"Could not read a secret of compute.pip_options: Secret does not exist.*list-s"
@@ -427,21 +427,21 @@ CONFLICT_TOLD = (
     ],
 )
 def test_why_pip_failed_is_told_as_well_as_it_is_known(site: Site, first: str, why: str, told: str) -> None:
-    """Its own complaint, or the last line of the command's."""
+    """The error has pip's ERROR lines, else the last line of the command's output."""
     expected = rf"pip could not install /x/requirements.txt: {re.escape(told)}\. Fix"
     with pytest.raises(RunError, match=expected):
         install(site, b"tidy\n", "", (False, first), (True, why))
 
 
 def test_spark_that_a_package_brings_is_told(site: Site) -> None:
-    """It was in no line that could be left out, and is never replaced in silence."""
+    """A package brings PySpark as a dependency: a message says that it replaces the runtime's."""
     installed = "\x1b[32mSuccessfully installed tidy-1.0 PySpark-4.0.1\x1b[0m"
     said, _ = install(site, b"tidy\n", "", (True, installed), (True, ""))
     assert [line for line in said if "PySpark-4.0.1" in line and "over the runtime's own" in line]
 
 
 def test_words_of_a_refusal_are_databricks_own() -> None:
-    """The SDK's class tells nothing that a user could use."""
+    """The error contains Databricks' message, not the name of the SDK's exception."""
     with (
         pytest.raises(WorkspaceError, match=r"^Could not look: You may not look"),
         workspace.translated("look"),

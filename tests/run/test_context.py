@@ -1,4 +1,4 @@
-"""Execution contexts: none is left behind that nobody knows of, and trouble of the service ends none."""
+"""Execution contexts: created, replaced when lost, ended when unused, and kept through transient failures."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ CLUSTER = cast("Cluster", SimpleNamespace(cluster_id="1", name="one"))
 
 
 class Service:
-    """The contexts of a workspace with one cluster.
+    """The contexts API of a workspace with one cluster.
 
     Args:
-        says: What it says of a context's status; an exception is raised.
+        says: The answers for a context's status, in order; an exception is raised.
         cluster: The cluster's state.
     """
 
@@ -53,23 +53,23 @@ class Service:
         self.cluster = cluster
 
     def get(self, _cluster: str) -> Any:
-        """Describe the cluster."""
+        """Return the cluster."""
         return SimpleNamespace(state=self.cluster, termination_reason=None)
 
     def create(self, **_: object) -> Any:
-        """Make one."""
+        """Create a context."""
         self.alive.append(f"made {len(self.alive)}")
         return SimpleNamespace(response=SimpleNamespace(id=self.alive[-1]))
 
     def context_status(self, *_: str) -> Any:
-        """Answer what comes next."""
+        """Return or raise the next answer."""
         answer = self.says.pop(0)
         if isinstance(answer, BaseException):
             raise answer
         return SimpleNamespace(status=answer)
 
     def destroy(self, _cluster: str, context: str) -> None:
-        """End one."""
+        """Remove a context."""
         self.alive.remove(context)
 
 
@@ -79,7 +79,7 @@ def made(service: Service) -> Context:
 
 
 def test_it_is_waited_for() -> None:
-    """It takes commands once it says so."""
+    """The context is pending at first: creating it returns once it is running."""
     service = Service(ContextStatus.PENDING, ContextStatus.RUNNING)
     assert made(service).context_id in service.alive
 
@@ -93,7 +93,7 @@ def test_it_is_waited_for() -> None:
     ids=["refusal", "interrupt"],
 )
 def test_one_that_does_not_start_is_ended(trouble: BaseException, error: type[BaseException]) -> None:
-    """Its id is known to nobody afterwards."""
+    """An error or Ctrl-C while the context starts: it is destroyed."""
     service = Service(ContextStatus.PENDING, trouble)
     with pytest.raises(error):
         made(service)
@@ -101,7 +101,7 @@ def test_one_that_does_not_start_is_ended(trouble: BaseException, error: type[Ba
 
 
 def test_a_busy_cluster_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It fails to start contexts; one that is ending will start none."""
+    """A context fails to start: up to five are tried, only one if the cluster is terminating."""
     monkeypatch.setattr(context, "_CREATE_PAUSES", (0.0, 0.0))
     failed = "The Python process on the cluster one did not start"
     said: list[str] = []
@@ -122,7 +122,7 @@ def test_a_busy_cluster_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_interrupted_installation_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of the requirements are of no use."""
+    """Ctrl-C while requirements are installed: the context is destroyed."""
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -157,7 +157,7 @@ def test_a_context_that_is_lost_is_replaced(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """API 1.2 says so in many ways; a service that is only busy leaves it as it is."""
+    """A lost context is replaced, whichever error API 1.2 returns; a briefly busy service loses none."""
     monkeypatch.setenv("KEDRO_DATABRICKS_STATE", str(tmp_path))
     monkeypatch.setattr(clusters, "wait_for_libraries", lambda *_: None)
     service = Service(*troubles, ContextStatus.RUNNING, cluster=cluster)
@@ -183,7 +183,7 @@ def test_a_context_that_is_lost_is_replaced(
     ],
 )
 def test_a_run_in_a_lost_context_has_ended(troubles: list[DatabricksError], told: str) -> None:
-    """Nothing asks for ever."""
+    """The status of the run's command keeps failing: the run failed, with Databricks' error as traceback."""
     service = Service()
     answers = iter(troubles)
 
@@ -241,7 +241,10 @@ def test_a_run_in_a_lost_context_has_ended(troubles: list[DatabricksError], told
 def test_what_a_command_answers(
     status: str, results: Results | None, expected: tuple[bool, str, bool, bool]
 ) -> None:
-    """Without colours and marks of what was cut out, and whether it was cancelled."""
+    """The result has no colours and no marks of cut text, and tells whether the command was cancelled.
+
+    If the cluster has terminated, the error of the run says so.
+    """
     service = Service()
     answer = CommandStatusResponse(status=CommandStatus[status], results=results)
     service.client.command_execution = SimpleNamespace(command_status=lambda *_: answer)
@@ -261,7 +264,7 @@ def test_what_a_command_answers(
 def test_a_run_without_a_remembered_context_is_not_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody forgot the context meanwhile; a note without one would lead nowhere."""
+    """A run is recorded only with a stored context; without one nothing is stored."""
     monkeypatch.setenv("KEDRO_DATABRICKS_STATE", str(tmp_path))
     one = WarmContext(cast("Workspace", Service()), CLUSTER, PROJECT)
     one.remember_run("20261124-1")

@@ -11,13 +11,13 @@ TASKS = {"tasks": [{"task_key": "kedro", "notebook_task": {"base_parameters": {"
 
 
 def wanted(**changes: Any) -> dict[str, Any]:
-    """Return a job's settings, changed by what is given."""
+    """Return a job's wanted settings, with some replaced."""
     given = {"schedule": {"quartz_cron_expression": "0 0 6 * * ?", "timezone_id": "UTC"}, "tags": {"a": "b"}}
     return deploy.settings("shop", "tiny-shop", TASKS, **{**given, **changes})
 
 
 def shown(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings as Databricks shows them: with defaults, and with what people add by hand."""
+    """Return settings as Databricks returns them: with the API's defaults and with changes by users."""
     there = copy.deepcopy(settings)
     there["tasks"][0] |= {"run_if": "ALL_SUCCESS", "timeout_seconds": 0}
     there["tasks"].append({"task_key": "mail", "depends_on": [{"task_key": "kedro"}]})
@@ -25,12 +25,12 @@ def shown(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_job_as_it_should_be() -> None:
-    """Defaults of the API and additions by hand are no difference."""
+    """Defaults of the API, and tasks and notifications that users added, do not count as differences."""
     assert deploy.compare(1, shown(wanted()), wanted()).is_done
 
 
 def test_what_differs_is_named() -> None:
-    """A setting that changed here, or there, is to be set again; the tag's digest tells of removed keys."""
+    """A parameter that was changed on Databricks, and a tag that was removed locally, are both changes."""
     there = shown(wanted())
     there["tasks"][0]["notebook_task"]["base_parameters"]["env"] = "dev"
     assert deploy.compare(1, there, wanted()).changes == ["tasks"]
@@ -38,14 +38,14 @@ def test_what_differs_is_named() -> None:
 
 
 def test_a_schedule_that_is_gone_is_removed() -> None:
-    """Only settings that we set are ever removed."""
+    """A schedule that is no longer wanted is removed from the job; other settings of the job stay."""
     planned = deploy.compare(1, shown(wanted()), wanted(schedule=None))
     assert planned.removals == ["schedule"]
     assert planned.changes == ["tags"]
 
 
 def test_a_paused_schedule_stays_paused() -> None:
-    """Somebody had a reason, and another cron expression is none to overrule it."""
+    """A schedule that a user paused stays paused, also when its cron expression changes."""
     there = shown(wanted())
     there["schedule"]["pause_status"] = "PAUSED"
     assert deploy.compare(1, there, wanted()).is_done

@@ -1,6 +1,6 @@
-"""Projects made at random run on the sandbox as they run here: output, log, order, exit status and files.
+"""Random projects run the same on the sandbox and locally: output, log, order, exit status and files.
 
-SEEDS is the number of projects, SEED that of the first one: `SEED=17 SEEDS=1` repeats one that failed.
+SEEDS is the number of projects, SEED the first seed: `SEED=17 SEEDS=1` repeats one that failed.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def seen(ran: Ran, project: Project, *, is_ordered: bool) -> list[list[str]]:
 
 @pytest.mark.parametrize("seed", _SEEDS)
 def test_a_run_there_is_a_run_here(seed: int, process: Notebook, home: Path, tmp_path: Path) -> None:
-    """Everything that can be seen of a run is the same."""
+    """A random project has the same output, log and files on the sandbox as locally."""
     made = generate(Random(seed))  # noqa: S311
     here_project, there_project = made.make(tmp_path / "here"), made.make(tmp_path / "there")
     data = home / "roots/dbfs/root/projects/generated/data"

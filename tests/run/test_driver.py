@@ -1,4 +1,4 @@
-"""The driver program, run here: what it writes, in which order, and that it leaves the process as it was."""
+"""The driver program, run in this process: its log, its outcome, and what it leaves in the process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def register_pipelines():
 
 
 def test_the_log_of_a_run(tmp_path: Path) -> None:
-    """Numbered from one, nodes and datasets in order, and an end record that says completed."""
+    """Records are numbered from 1, with nodes and datasets in order and an end record that says completed."""
     log = there(make_project(tmp_path / "project")).records
     assert [record["n"] for record in log] == list(range(1, len(log) + 1))
     assert (log[0]["event"], log[0]["commit"], log[0]["user"]) == ("run", "c0ffee", "me@example.com")
@@ -56,7 +56,7 @@ def test_the_log_of_a_run(tmp_path: Path) -> None:
 
 
 def test_the_log_of_a_failure(tmp_path: Path) -> None:
-    """The end record holds the project's traceback, without the driver's own frames."""
+    """The end record has the project's traceback, without frames of the driver."""
     project = make_project(tmp_path / "project").write({f"src/{PACKAGE}/pipeline_registry.py": _FAILING})
     end = there(project).records[-1]
     assert end["outcome"] == "failed"
@@ -66,7 +66,7 @@ def test_the_log_of_a_failure(tmp_path: Path) -> None:
 
 
 def test_an_option_that_the_clusters_kedro_lacks(tmp_path: Path) -> None:
-    """It is named instead of ignored."""
+    """An option that the cluster's Kedro does not have is an error that names it."""
     end = there(make_project(tmp_path / "project"), options={"from_the_future": True}).records[-1]
     assert (
         end["error"] == "TypeError: The Kedro on the cluster has no option from_the_future; update it there."
@@ -74,14 +74,14 @@ def test_an_option_that_the_clusters_kedro_lacks(tmp_path: Path) -> None:
 
 
 def test_no_bytecode_is_left_in_the_project(tmp_path: Path) -> None:
-    """It would make the Git folder dirty."""
+    """No __pycache__ is written into the project, since that would make the Git folder dirty."""
     project = make_project(tmp_path / "project")
     there(project)
     assert list(project.path.rglob("__pycache__")) == []
 
 
 def test_a_long_log_is_cut_into_files_that_one_read_answers(tmp_path: Path) -> None:
-    """No file exceeds the limit, and no record is lost or torn, from several threads at once."""
+    """No log file exceeds the size limit, and no record of several threads is lost or split."""
     log = RunLog(str(tmp_path / "log"))
 
     def add_many() -> None:
@@ -100,7 +100,7 @@ def test_a_long_log_is_cut_into_files_that_one_read_answers(tmp_path: Path) -> N
 
 
 def test_what_is_printed_in_a_row_is_one_record(tmp_path: Path) -> None:
-    """Also without a last line break; another stream or another event begins a new one."""
+    """Consecutive prints to a stream are one record; another stream or event begins a new one."""
     log = RunLog(str(tmp_path / "log"))
     with captured_output(log):
         print("a", end="")  # noqa: T201
@@ -114,7 +114,7 @@ def test_what_is_printed_in_a_row_is_one_record(tmp_path: Path) -> None:
 
 
 def test_much_output_is_cheap_and_whole(tmp_path: Path) -> None:
-    """A hundred thousand lines arrive in order, in few files and records of bounded size."""
+    """100,000 lines arrive in order, in few files, in records of limited size."""
     log = RunLog(str(tmp_path / "log"))
     lines = [f"line {number}\n" for number in range(100_000)]
     with captured_output(log):
@@ -148,7 +148,7 @@ def test_modules_are_forgotten_by_their_exact_name(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_run_that_is_cancelled_while_it_imports_spoils_the_process(tmp_path: Path) -> None:
-    """Python keeps a module half imported, so the end record says whether one was."""
+    """A run is cancelled during an import: the end record says that the process must not be used again."""
     stopped = 'raise KeyboardInterrupt("stop")\n'
     for line, is_spoiled in ((f"import {PACKAGE}.late", True), (stopped.strip(), False)):
         project = make_project(tmp_path / f"spoiled-{is_spoiled}" / "project")
@@ -161,7 +161,7 @@ def test_a_run_that_is_cancelled_while_it_imports_spoils_the_process(tmp_path: P
 
 
 def test_a_mount_that_is_not_supported_is_like_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some compute answers with Errno 95 below /dbfs, where the file is not anyway."""
+    """Errno 95 below /dbfs, as on some compute, is treated as a missing file."""
     (tmp_path / "a.csv").write_text("12345")
     stat = os.stat
 
@@ -175,7 +175,10 @@ def test_a_mount_that_is_not_supported_is_like_none(tmp_path: Path, monkeypatch:
 
 
 def test_a_process_that_may_not_read_the_workspace_is_spoiled(tmp_path: Path) -> None:
-    """A process has access for 36 hours; what the project itself may not read says nothing about that."""
+    """The process lost access to /Workspace, as after 36 hours: the end record says not to use it again.
+
+    A file that the project itself may not read does not count.
+    """
     for path, is_spoiled in (("/Workspace/Repos/me/iris/pyproject.toml", True), ("/etc/shadow", False)):
         line = f"raise PermissionError(1, 'Operation not permitted', {path!r})"
         project = make_project(tmp_path / f"spoiled-{is_spoiled}" / "project")
@@ -201,7 +204,7 @@ SESSION_CLASS = Own
 
 
 def test_a_session_that_takes_any_arguments_gets_what_kedros_takes(tmp_path: Path) -> None:
-    """The project's class passes them on, so it is asked for none by name."""
+    """A project's session class with **kwargs gets the arguments that Kedro's class accepts."""
     project = make_project(tmp_path / "project")
     settings = project.path / f"src/{PACKAGE}/settings.py"
     settings.write_text(settings.read_text("utf-8") + _ANY_ARGUMENTS, encoding="utf-8")
@@ -276,7 +279,7 @@ _FRESH = {
 
 
 def test_a_warm_process_runs_the_current_code_of_the_whole_repository(tmp_path: Path) -> None:
-    """What was imported from the Git folder under any name is forgotten, and what an edit removed is gone."""
+    """After an edit, a warm process imports all modules of the Git folder again; removed ones are gone."""
     project = make_project(tmp_path / "repository" / "project")
     for version in ("V1", "V2"):
         project.write({name: text.replace("V1", version) for name, text in _FRESH.items()})
@@ -304,7 +307,7 @@ def test_a_warm_process_runs_the_current_code_of_the_whole_repository(tmp_path: 
 
 
 def test_a_missing_input_is_named_before_the_first_node(tmp_path: Path) -> None:
-    """With the nearest name beside it; the run then does what a local run does."""
+    """A missing input is named with the nearest existing file; then the run fails like a local one."""
     project = make_project(tmp_path / "project")
     (project.path / "data/01_raw/raw.csv").rename(project.path / "data/01_raw/raws.csv")
     ran = there(project)
@@ -318,7 +321,10 @@ def test_a_missing_input_is_named_before_the_first_node(tmp_path: Path) -> None:
 
 
 def test_options_that_kedro_refuses_are_no_reason_to_commit(tmp_path: Path) -> None:
-    """The names may be those of another commit than the local one, so the driver gets them."""
+    """Kedro refuses a pipeline, node, tag or runner: the hint is to correct the options.
+
+    For another failure the driver gives no hint.
+    """
     project = make_project(tmp_path / "project")
     for options in ("--pipelines=none", "--nodes=none", "--tags=none", "--runner=None"):
         end = there(project, options).records[-1]
@@ -340,7 +346,7 @@ run:
 
 
 def test_parameters_keep_their_types(tmp_path: Path) -> None:
-    """From --params, --config and in the catalog, as in a local run."""
+    """Parameters from --params, --config and the catalog have the types of a local run."""
     project = make_project(tmp_path / "project").write(
         {
             "run.yml": _TYPES,
@@ -370,13 +376,13 @@ def test_parameters_keep_their_types(tmp_path: Path) -> None:
 
 
 def test_an_option_that_cannot_be_sent_is_named(tmp_path: Path) -> None:
-    """It would arrive as text."""
+    """An option whose value JSON cannot represent is an error that names it."""
     with pytest.raises(RunError, match="The value of the option params cannot be sent"):
         there(make_project(tmp_path / "project"), options={"params": {"made": object()}})
 
 
 def test_data_in_memory_are_not_said_to_be_written(tmp_path: Path) -> None:
-    """They count for the time of their node only."""
+    """Datasets in memory are not listed as written; their time counts for their node."""
     project = make_project(tmp_path / "project").write({"conf/base/catalog.yml": _ONLY_RAW})
     outcome = Outcome()
     for record in there(project).records:

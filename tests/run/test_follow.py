@@ -1,4 +1,4 @@
-"""Following a run: where output continues, what happens in an outage, how often Databricks is polled."""
+"""Following a run: where output continues, retries in an outage, how often it polls, cancelling."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ FOLDER = RUNS_FOLDER / "one"
 
 
 class Endless:
-    """Work that is still running."""
+    """Work that never ends."""
 
     def ending(self) -> Ending | None:
-        """Not yet."""
+        """Return None: it has not ended."""
         return None
 
     def cancel(self) -> None:
-        """Heed it."""
+        """Accept the request."""
 
     def abandon(self) -> None:
-        """Nothing is left."""
+        """Succeed."""
 
 
 class Lost(Memory):
-    """A data root whose first requests fail, each with another error."""
+    """A data root whose first reads fail with these errors, in order."""
 
     def __init__(self, *troubles: Exception, silence: Silence | None = None) -> None:
         super().__init__(silence)
@@ -63,7 +63,7 @@ class Lost(Memory):
         self.asked = 0
 
     def read(self, path: PurePosixPath) -> bytes | None:
-        """Fail first."""
+        """Raise the next error, else read the file."""
         self.asked += 1
         if self.troubles:
             raise self.troubles.pop(0)
@@ -77,7 +77,7 @@ def put(tree: Memory, number: int, *records: dict[str, object]) -> None:
 
 
 def log_of(tree: Memory) -> None:
-    """Write a log of two files."""
+    """Write a log of two files, from the first node to the end record."""
     put(tree, 1, {"n": 1, "event": "node_started", "node": "a"}, {"n": 2, "event": "output", "text": "x"})
     end = {"n": 4, "event": "end", "outcome": "completed", "seconds": 1.0}
     put(tree, 2, {"n": 3, "event": "node_finished", "node": "a", "seconds": 1.0}, end)
@@ -85,13 +85,13 @@ def log_of(tree: Memory) -> None:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep state here, and do not wait."""
+    """Keep state in a temporary folder, and retry without pauses."""
     monkeypatch.setenv(STATE_VARIABLE, str(tmp_path))
     monkeypatch.setattr(retry, "_RETRY_PAUSE", 0.01)
 
 
 def test_output_continues_where_it_stopped() -> None:
-    """Each record is shown once, also by the next command; the summary knows all the nodes."""
+    """A second command prints only records that the first did not; its summary includes all nodes."""
     tree = Memory()
     log_of(tree)
     rest = tree.content.pop(FOLDER / "000002.jsonl")
@@ -110,7 +110,7 @@ def test_output_continues_where_it_stopped() -> None:
 
 
 def test_the_beginning_is_shown_when_asked_for() -> None:
-    """Whatever was shown before."""
+    """With `from_start`, the log is printed from its first record each time."""
     tree = Memory()
     log_of(tree)
     tree.content.pop(FOLDER / "000002.jsonl")
@@ -123,7 +123,7 @@ def test_the_beginning_is_shown_when_asked_for() -> None:
 
 
 def test_an_outage_is_retried() -> None:
-    """It is reported once, and when it is over; no record is lost or doubled."""
+    """Two reads fail: one message at the start and one at the end of the outage; each record once."""
     said: list[str] = []
     silence = Silence(Limits(first=0.0), said.append)
     tree = Lost(ConnectionFailedError("no answer"), ConnectionFailedError("no answer"), silence=silence)
@@ -140,7 +140,7 @@ def test_an_outage_is_retried() -> None:
 
 
 def test_an_outage_that_lasts_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the time that was named, whether Databricks fails or does not answer."""
+    """The outage exceeds the time limit: one message, then an error that names the limit."""
     monkeypatch.setattr(retry, "FOLLOWING", 0.05)
     said: list[str] = []
     tree = Lost(
@@ -155,7 +155,7 @@ def test_an_outage_that_lasts_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_services_own_trouble_is_waited_out() -> None:
-    """An internal error says nothing of the run."""
+    """An internal error of Databricks is retried, and the run completes."""
     from databricks.sdk.errors import InternalError
 
     trouble = WorkspaceError("Could not read: 500")
@@ -166,13 +166,13 @@ def test_the_services_own_trouble_is_waited_out() -> None:
 
 
 def test_a_refusal_is_not_waited_out() -> None:
-    """It would be the same the next time."""
+    """A missing file is an error at once, without a retry."""
     with pytest.raises(NotFoundError):
         OutageRetry(Silence()).call(lambda: Lost(NotFoundError("gone")).read(FOLDER))
 
 
 def test_questions_become_rare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quiet minute costs about one question a second for the log, and one now and then for the work."""
+    """Following a quiet run for a minute reads the log about once a second."""
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     monkeypatch.setattr("time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
@@ -182,7 +182,7 @@ def test_questions_become_rare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_chatty_log_is_not_asked_for_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A driver that writes without a pause makes a file a second; questions stay few."""
+    """Following a log that gets a new file each second costs at most six reads a second."""
     now = [0.0]
     tree = Lost()
 
@@ -199,7 +199,7 @@ def test_a_chatty_log_is_not_asked_for_all_the_time(monkeypatch: pytest.MonkeyPa
 
 
 def test_an_end_beside_a_log_that_has_none_counts() -> None:
-    """It was noted when the driver was lost; nothing more is waited for."""
+    """The log has no end record but end.json exists: its outcome is used, and polling stops."""
     tree = Memory()
     put(tree, 1, {"n": 1, "event": "output", "text": "x"})
     end = {"outcome": "failed", "seconds": 1.0, "error": "It died.", "traceback": "", "hint": "Again."}
@@ -210,7 +210,7 @@ def test_an_end_beside_a_log_that_has_none_counts() -> None:
 
 
 def test_work_that_ended_without_an_end_record_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What Databricks says of it is the outcome, and stands beside the log for others."""
+    """The log has no end record: the outcome that Databricks reports is used and stored as end.json."""
     monkeypatch.setattr(run_follow, "_STATUS_EVERY_SECONDS", 0.0)
     monkeypatch.setattr(run_follow, "_LAST_RECORDS_SECONDS", 0.1)
 
@@ -227,7 +227,7 @@ def test_work_that_ended_without_an_end_record_failed(monkeypatch: pytest.Monkey
 
 
 def test_what_the_work_wrote_last_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its records show up after its end: they are read to the end, and the log's own outcome stands."""
+    """Records arrive after the work has ended: they are printed, and the log's end record decides."""
     monkeypatch.setattr(run_follow, "_STATUS_EVERY_SECONDS", 0.0)
     tree = Memory()
 
@@ -245,7 +245,7 @@ def test_what_the_work_wrote_last_counts(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_screen_that_stopped_within_a_file_goes_on_there() -> None:
-    """What it had shown of that file is read again and not shown again."""
+    """A command stopped within a log file: the next one reads it again and prints only the new records."""
     tree = Memory()
     log_of(tree)
     Bookmark("one").move(LogPosition(1, 1, {}))
@@ -257,25 +257,25 @@ def test_a_screen_that_stopped_within_a_file_goes_on_there() -> None:
 
 
 class Deaf(Endless):
-    """Work that Databricks cannot be asked to end, for some questions."""
+    """Work whose first requests to cancel fail with these errors."""
 
     def __init__(self, *troubles: Exception) -> None:
         self.troubles = list(troubles)
         self.is_asked = False
 
     def ending(self) -> Ending | None:
-        """It ends once it was asked to."""
+        """Return an end once cancelling has succeeded."""
         return Ending("cancelled", "The run was cancelled.") if self.is_asked else None
 
     def cancel(self) -> None:
-        """Fail first."""
+        """Raise the next error, else accept."""
         if self.troubles:
             raise self.troubles.pop(0)
         self.is_asked = True
 
 
 def cancelled(work: Endless, tree: Memory, monkeypatch: pytest.MonkeyPatch) -> str | None:
-    """Cancel a run whose log has no end, and return what is said to have come of it."""
+    """Cancel a run whose log has no end record, and return its outcome."""
     monkeypatch.setattr(run_follow, "_CANCEL_PAUSES", (0.0, 0.0))
     monkeypatch.setattr(run_follow, "_STATUS_AFTER_CANCEL_SECONDS", 0.0)
     monkeypatch.setattr(run_follow, "_LAST_OF_CANCELLED_SECONDS", 0.1)
@@ -283,7 +283,7 @@ def cancelled(work: Endless, tree: Memory, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 def test_what_could_not_be_cancelled_is_not_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run may still be running, so the command fails and no end is stored."""
+    """Every request to cancel fails: an error says that the run may still be running; no end is stored."""
     tree = Memory()
     with pytest.raises(
         RunError, match=r"one was not cancelled and may still be running: no answer\. .*cancel one"
@@ -293,20 +293,23 @@ def test_what_could_not_be_cancelled_is_not_called_so(monkeypatch: pytest.Monkey
 
 
 def test_a_refused_login_cancels_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says nothing of the work."""
+    """The login expired: cancelling fails with that error."""
     with pytest.raises(RunError, match="expired"):
         cancelled(Deaf(LoginError("expired")), Memory(), monkeypatch)
 
 
 def test_a_cancel_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A transient failure is retried."""
+    """The first request to cancel fails: it is repeated, and the run is cancelled."""
     work = Deaf(ConnectionFailedError("no answer"))
     assert cancelled(work, Memory(), monkeypatch) == "cancelled"
     assert work.is_asked
 
 
 def test_work_that_heeds_no_cancel_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its process is ended, and others are told; where that fails, the run is not called cancelled."""
+    """The run does not end when cancelled: its process is ended, and end.json is stored.
+
+    If the process does not end either, an error says that the run may still be running.
+    """
 
     class Stubborn(Endless):
         abandoned = 0
@@ -328,7 +331,7 @@ def test_work_that_heeds_no_cancel_is_abandoned(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_work_that_is_gone_counts_as_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is nothing left to cancel, and the end is stored for other users."""
+    """The context no longer exists: the run counts as cancelled, and end.json is stored."""
     tree = Memory()
     assert cancelled(Deaf(NotFoundError("no such context")), tree, monkeypatch) == "cancelled"
     assert json.loads(tree.content[FOLDER / "end.json"])["outcome"] == "cancelled"
@@ -336,7 +339,7 @@ def test_work_that_is_gone_counts_as_cancelled(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def _interrupts() -> Iterator[None]:
-    """Undo what a command does to Ctrl-C at its end."""
+    """Restore the SIGINT handler that a command replaces."""
     before = signal.getsignal(signal.SIGINT)
     yield
     signal.signal(signal.SIGINT, before)
@@ -344,7 +347,10 @@ def _interrupts() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_interrupts")
 def test_a_run_that_completes_while_its_time_is_over() -> None:
-    """The cancel came too late, so nothing is said of one; Ctrl-C no longer changes what the command says."""
+    """The run completes while it is being cancelled after a timeout: it counts as completed.
+
+    Afterwards Ctrl-C is ignored.
+    """
     tree = Memory()
 
     class Late(Endless):

@@ -1,4 +1,4 @@
-"""What a run asks of the jobs API, and what the notebook of a project makes of it."""
+"""The request that submits a run as a job, and the generated notebook that the job runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SERVERLESS = Choice(is_job=True, compute="serverless")
 
 
 def request(run_id: str = "one", **options: Any) -> RunRequest:
-    """Return a request of these options."""
+    """Return a request with these options."""
     return RunRequest(
         run_id=run_id,
         project_path=PurePosixPath(".."),
@@ -45,7 +45,7 @@ def request(run_id: str = "one", **options: Any) -> RunRequest:
     ],
 )
 def test_what_the_task_runs_on(choice: Choice, expected: dict[str, Any]) -> None:
-    """One kind of compute each, in the API's own words."""
+    """The task has exactly one compute field; only serverless compute has environments."""
     body = job.Submission(NOTEBOOK, choice, Compute(job_cluster={"num_workers": 1})).body(request(), "x")
     (task,) = body["tasks"]
     compute = {"existing_cluster_id", "new_cluster", "environment_key"} & task.keys()
@@ -54,28 +54,28 @@ def test_what_the_task_runs_on(choice: Choice, expected: dict[str, Any]) -> None
 
 
 def test_a_submit_has_a_token_and_a_limit() -> None:
-    """The token is the run's own name, so a repeated request cannot start a second run."""
+    """The idempotency token is the run id, so that a repeated request starts no second run."""
     body = job.Submission(NOTEBOOK, ON_CLUSTER, Compute(), seconds=90.5).body(request("20261124-1"), "x")
     assert body["idempotency_token"] == "20261124-1"
     assert body["timeout_seconds"] == 91
 
 
 def test_values_that_jobs_would_fill_in_stay_as_they_are() -> None:
-    """Databricks replaces {{...}} in parameters; what a user typed arrives as it was typed."""
+    """Databricks replaces {{...}} in parameters: such text is encoded, and decodes to what the user typed."""
     text = request(params={"a": "{{job.id}}", "b": {"c": {}}}).as_parameter()
     assert "{{" not in text
     assert json.loads(text)["options"]["params"] == {"a": "{{job.id}}", "b": {"c": {}}}
 
 
 def wants(text: bytes, pip_options: str = "") -> Requirements:
-    """Return the requirements of a project whose file says this."""
+    """Return the requirements of a project with this requirements.txt."""
     found = find_requirements(PurePosixPath("/x"), MemoryFiles({"requirements.txt": text}), pip_options)
     assert found is not None
     return found
 
 
 def test_the_notebook_installs_as_interactive_runs_do() -> None:
-    """The file itself where it fits, else what is left of it; secrets are fetched there; a new Python."""
+    """Its cells install the file, or the lines that fit the runtime, fetch secrets, and restart Python."""
     plain = wants(b"rich\n")
     cells = install.cells(plain, fit(plain, ""))
     assert cells == ['%pip install -r "/x/requirements.txt"', "dbutils.library.restartPython()"]
@@ -90,7 +90,7 @@ def test_the_notebook_installs_as_interactive_runs_do() -> None:
 
 
 def test_hashes_are_checked_where_pip_can() -> None:
-    """What a lock file names without a hash is installed afterwards; pip looks for no other package."""
+    """Locked packages without a hash are installed later, without --require-hashes; both use --no-deps."""
     lock = Requirements(PurePosixPath("/x/uv.lock"), "", is_for_pip=False, tool=locks.UV)
     fitting = Fit(
         ["--require-hashes", "a==1 --hash=sha256:0"], [], [], ["b @ git+https://h/b"], is_complete=True
@@ -104,7 +104,7 @@ def test_hashes_are_checked_where_pip_can() -> None:
 
 
 def test_requirements_of_two_projects_do_not_meet() -> None:
-    """A driver's contexts and jobs share its /tmp, so each text has another file."""
+    """Contexts and jobs share a driver's /tmp, so different requirements are written to different files."""
     files = []
     for text in (b"pyspark\nmine\n", b"pyspark\nyours\n"):
         found = wants(text)
@@ -116,7 +116,7 @@ def test_requirements_of_two_projects_do_not_meet() -> None:
 
 
 def test_what_serverless_provides_is_left_out() -> None:
-    """Spark and extras that bring it are named and dropped; the environment gets lines, never a file."""
+    """PySpark and extras that need it are left out and named; the other requirements are lines."""
     found = serverless_dependencies(
         wants(b"pyspark>=3.5\nkedro-datasets[pandas,spark]>=4\nrich==13.0\n"), "4"
     )
@@ -126,7 +126,7 @@ def test_what_serverless_provides_is_left_out() -> None:
 
 
 def test_a_deployed_job_names_its_runs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Paths, run id, log and parameters that were changed for one run are combined when it runs."""
+    """The notebook combines paths, run id, log folder and changed job parameters when the job runs."""
     given = deploy.parameters(request(""), env="databricks", pipelines="", params="")
     given |= {"env": "prod", "pipelines": "a, b", "params": "x.y=1,z=text", "kedro_job_run": "77"}
     monkeypatch.setattr(job_task, "_parameter", lambda name: given.get(name, ""))
@@ -141,7 +141,7 @@ def test_a_deployed_job_names_its_runs_itself(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_task_fails_where_the_run_did(tmp_path: Path) -> None:
-    """With the error in the end record; after a completed run the notebook continues."""
+    """A failed or cancelled run raises its error in the notebook; after a completed one it continues."""
     end = tmp_path / "end.json"
     end.write_text(json.dumps({"outcome": "failed", "error": "ValueError: no luck"}))
     with pytest.raises(job_task.PipelineFailedError, match="ValueError: no luck"):
@@ -156,7 +156,7 @@ def test_a_task_fails_where_the_run_did(tmp_path: Path) -> None:
 def test_a_run_of_a_client_keeps_its_name_and_options(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the request says counts; a reference that nobody filled in is no number."""
+    """A submitted run keeps its id and options; an unreplaced {{job.run_id}} is ignored."""
     monkeypatch.setattr(job_task, "_parameter", lambda name: "{{job.run_id}}" if "job_run" in name else "")
     sent = request("20261124-1", pipelines=["a"], params={"x": 1})
     made = job_task.complete(json.loads(sent.as_parameter()), tmp_path)

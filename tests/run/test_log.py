@@ -1,4 +1,4 @@
-"""What a run log adds up to, and where the cluster's paths become local ones."""
+"""Reading a run log: the summary of its records, and local paths in place of the cluster's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def test_an_outcome_without_an_end_record_has_not_ended() -> None:
-    """However many nodes completed."""
+    """Without an end record the run has not ended, even if all nodes completed."""
     outcome = Outcome()
     outcome.take({"event": "node_started", "node": "a"})
     outcome.take({"event": "node_finished", "node": "a", "seconds": 1.0})
@@ -30,7 +30,7 @@ def test_an_outcome_without_an_end_record_has_not_ended() -> None:
 
 
 def test_a_nodes_seconds_last_until_its_last_save() -> None:
-    """Spark computes while it saves."""
+    """The time of a node includes its saves, since Spark computes while it saves."""
     outcome = Outcome()
     outcome.take({"event": "node_started", "node": "a"})
     outcome.take({"event": "node_finished", "node": "a", "seconds": 1.0})
@@ -40,7 +40,7 @@ def test_a_nodes_seconds_last_until_its_last_save() -> None:
 
 
 def test_a_size_that_comes_later_is_noted() -> None:
-    """It is measured while the next node works."""
+    """The size of a dataset arrives in a later record: it is added, and the node's time is kept."""
     outcome = Outcome()
     outcome.take({"event": "saved", "node": "a", "dataset": "x", "seconds": 1.0})
     outcome.take({"event": "size", "node": "a", "dataset": "x", "bytes": 12})
@@ -49,7 +49,7 @@ def test_a_size_that_comes_later_is_noted() -> None:
 
 
 def test_a_failed_node_is_not_completed() -> None:
-    """It shows in the table."""
+    """A failed node is listed as not completed, with the error and traceback of the run."""
     outcome = Outcome()
     outcome.take({"event": "node_failed", "node": "a", "seconds": 1.0, "error": "x"})
     outcome.take({"event": "end", "outcome": "failed", "seconds": 2.0, "error": "x", "traceback": "y"})
@@ -68,23 +68,23 @@ class Memory:
         self.silence = silence or Silence()
 
     def read(self, path: PurePosixPath) -> bytes | None:
-        """Return a file."""
+        """Return the content of a file, None if it does not exist."""
         return self.content.get(path)
 
     def write(self, path: PurePosixPath, content: bytes) -> None:
-        """Keep a file."""
+        """Store a file."""
         self.content[path] = content
 
     def make_folder(self, path: PurePosixPath) -> None:
-        """Folders are implied."""
+        """Do nothing: there are no folders."""
 
     def files(self, folder: PurePosixPath) -> Iterator[RemoteFile]:
-        """Nothing lists logs."""
+        """Return nothing, as logs are not listed."""
         return iter(())
 
 
 def test_files_are_read_in_order_each_once() -> None:
-    """A file that is not there, or not whole, is asked for again."""
+    """Each log file is read once, in order; a missing or incomplete file is read again later."""
     tree = Memory()
     folder = PurePosixPath("runs/one")
     reader = RunLogReader(cast("RemoteTree", tree), folder)
@@ -100,7 +100,7 @@ def test_files_are_read_in_order_each_once() -> None:
 
 
 def test_only_files_that_exist_here_are_replaced(tmp_path: Path) -> None:
-    """Tracebacks then open in the editor; a file that is only there keeps its name."""
+    """Paths in tracebacks become local ones if the local file exists; other paths stay."""
     (tmp_path / "nodes.py").write_text("")
     paths = LocalPaths(PurePosixPath("/Workspace/Repos/me@x.y/iris"), tmp_path)
     text = 'File "/Workspace/Repos/me@x.y/iris/nodes.py", line 1\nFile "/Workspace/Repos/me@x.y/iris/gone.py"'
@@ -110,14 +110,14 @@ def test_only_files_that_exist_here_are_replaced(tmp_path: Path) -> None:
 
 
 def test_a_project_whose_name_begins_the_same_is_another(tmp_path: Path) -> None:
-    """`iris` is no prefix of `iris-two`."""
+    """Paths of `iris-two` are not taken for paths of `iris`."""
     (tmp_path / "nodes.py").write_text("")
     paths = LocalPaths(PurePosixPath("/Workspace/iris"), tmp_path)
     assert paths.in_text("/Workspace/iris-two/nodes.py") == "/Workspace/iris-two/nodes.py"
 
 
 def test_messages_of_records_are_not_changed(tmp_path: Path) -> None:
-    """What the code says is what it said."""
+    """Only the path field of a log record becomes local; a path in its message stays."""
     (tmp_path / "nodes.py").write_text("")
     paths = LocalPaths(PurePosixPath("/Workspace/iris"), tmp_path)
     record = {"event": "log", "path": "/Workspace/iris/nodes.py", "message": "/Workspace/iris/nodes.py"}
@@ -126,7 +126,7 @@ def test_messages_of_records_are_not_changed(tmp_path: Path) -> None:
 
 
 def test_whatever_a_log_holds_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """A template that does not fit its arguments, columns that rich does not know, and what is null."""
+    """Records with invalid templates, columns, styles or nulls are still printed, on a terminal or not."""
     tree = Memory()
     known = {
         "n": 1,
@@ -156,7 +156,7 @@ def test_whatever_a_log_holds_can_be_printed(capsys: pytest.CaptureFixture[str])
 
 
 def test_names_in_a_log_cannot_act_on_the_terminal() -> None:
-    """Nor on the file system, as those of datasets name files."""
+    """Control characters in names of nodes and datasets are escaped."""
     tree = Memory()
     record = {"n": 1, "t": 1, "event": "saved", "node": "\x1b[2J", "dataset": "a\0", "seconds": 1}
     tree.content[PurePosixPath("runs/one/000001.jsonl")] = json.dumps(record).encode() + b"\n"
@@ -180,7 +180,7 @@ def test_names_in_a_log_cannot_act_on_the_terminal() -> None:
     ],
 )
 def test_what_no_run_writes_is_told(line: bytes, told: str) -> None:
-    """With the file, as anybody who may write to the data root can put it there."""
+    """A record of the wrong form is an error that names the file and the field."""
     tree = Memory()
     tree.content[PurePosixPath("runs/one/000001.jsonl")] = line + b"\n"
     with pytest.raises(RunError, match=rf"^dbfs:/root/runs/one/000001.jsonl is not what a run .*: {told}"):

@@ -66,7 +66,7 @@ print()
 
 
 def test_output_is_that_of_a_local_run(tmp_path: Path) -> None:
-    """From text, bytes and file descriptors, of this process and of child processes, in the same order."""
+    """Text, bytes and file descriptors, of the process and its children, in the order of a local run."""
     project = with_node(tmp_path / "project", _EVERY_WAY)
     local, remote = here(project), there(project)
     assert local.completed
@@ -99,7 +99,7 @@ def test_records_and_output_keep_their_order(tmp_path: Path) -> None:
 
 
 def test_a_child_that_outlives_its_run_writes_to_the_next_log(tmp_path: Path) -> None:
-    """As Java does, which the first run of a process starts and the next ones use."""
+    """A child process that outlives its run, like Spark's Java, writes to the log of the next run."""
     project = with_node(
         tmp_path / "project",
         """
@@ -117,7 +117,7 @@ def test_a_child_that_outlives_its_run_writes_to_the_next_log(tmp_path: Path) ->
 
 
 def test_output_returns_to_where_it_was(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Streams that a library kept, and descriptors, work after the run as before it."""
+    """After the run, streams that a library kept and file descriptors work as before."""
     project = with_node(tmp_path / "project", "import builtins\nbuiltins.kept_stream = sys.stdout")
     try:
         there(project)
@@ -134,7 +134,7 @@ class _Unprintable:
 
 
 def test_a_record_that_cannot_be_written_says_so(tmp_path: Path) -> None:
-    """The log goes on, and surrogates, which UTF-8 does not have, are written as their escape."""
+    """A record that cannot be written is replaced by a note; surrogates are written as escapes."""
     log = RunLog(str(tmp_path))
     log.add("log", message=_Unprintable())
     log.add("log", message="\udc80 \\ ä")
@@ -147,7 +147,7 @@ def test_a_record_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 
 def test_a_log_folder_that_is_away_for_a_moment(tmp_path: Path) -> None:
-    """What could not be written is tried again, in order."""
+    """Writing to the log folder fails for a moment: the records are written later, in order."""
     folder = tmp_path / "log"
     log = RunLog(str(folder))
     folder.rename(tmp_path / "away")
@@ -162,7 +162,7 @@ def test_a_log_folder_that_is_away_for_a_moment(tmp_path: Path) -> None:
 
 
 def test_a_message_of_any_size_is_whole(tmp_path: Path) -> None:
-    """Also with the stack that a record may carry."""
+    """A large message is complete, and so is its stack."""
     project = with_node(tmp_path / "project", 'log.warning("x" * 3_000_000 + "!", stack_info=True)')
     (record,) = (each for each in there(project).records if each.get("name") == "tiny_shop.talk")
     assert record["message"] == "x" * 3_000_000 + "!"

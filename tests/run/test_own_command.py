@@ -1,4 +1,4 @@
-"""A `run` in the project's cli.py is what runs, with its options and its code."""
+"""A `run` command in the project's cli.py is the one that runs, with its options and its code."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ _CLI = """\
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    """Make a project with a command of its own."""
+    """Create a project with its own `run` command."""
     yield make_project(tmp_path / "project").write({f"src/{PACKAGE}/cli.py": _CLI})
     forget_project()
 
 
 def options_of(project: Project, command: str) -> dict[str, Any]:
-    """Return what `kedro databricks run` sends."""
+    """Return the options that `kedro databricks run` sends."""
     forget_project()
     metadata = bootstrap_project(project.path)
     context = run.make_context("run", shlex.split(command), obj=metadata)
@@ -87,7 +87,7 @@ def options_of(project: Project, command: str) -> dict[str, Any]:
     ],
 )
 def test_the_projects_own_run_is_what_runs(project: Project, command: str) -> None:
-    """With the values that its own options gave here."""
+    """The project's command runs, with the values of its own options."""
     options = options_of(project, command)
     local, remote = here(project, command), there(project, options=options)
     assert (remote.completed, remote.out, remote.log) == (local.completed, local.out, local.log)
@@ -96,7 +96,7 @@ def test_the_projects_own_run_is_what_runs(project: Project, command: str) -> No
 def test_options_that_cannot_have_their_meaning_are_named(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An option that has another meaning here, and a file of this machine; a file of the project is found."""
+    """Warn about options with another meaning and files outside the project; send files of the project."""
     sent = options_of(project, f"--timeout=9 --listing={tmp_path}/x")
     said = capsys.readouterr().err
     assert "--timeout of the project's run has its default" in said
@@ -108,13 +108,16 @@ def test_options_that_cannot_have_their_meaning_are_named(
 
 
 def test_the_env_applies_although_the_command_has_no_such_option(project: Project) -> None:
-    """As KEDRO_ENV, and it is an option here all the same."""
+    """`--env` works although the project's command lacks it: the env is passed as KEDRO_ENV."""
     project.write({"conf/other/": ""})
     assert "ran other\n" in there(project, options={**options_of(project, ""), "env": "other"}).out
 
 
 def test_an_option_that_the_command_there_lacks_is_named(project: Project) -> None:
-    """The commit on Databricks may have another command; one that cannot be imported is Kedro's own."""
+    """The command of the commit on Databricks lacks an option: the error names the option.
+
+    If the project's command cannot be imported, Kedro's options are used.
+    """
     ran = there(project, options={**options_of(project, ""), "colour": "red"})
     assert ran.records[-1]["error"] == "TypeError: The project's own run has no option colour."
     project.write({f"src/{PACKAGE}/cli.py": "import no_such_library\n"})

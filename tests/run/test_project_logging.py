@@ -78,7 +78,7 @@ CONFIGURATIONS = {"plain": _PLAIN, "loud": _LOUD, "disabling": _DISABLING, "rich
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_the_configuration_applies_as_in_a_local_run(project: Project, name: str) -> None:
-    """Levels, formats and streams, one configuration after the other in a warm process."""
+    """Levels, formats and streams are those of a local run, also if the configuration changes later."""
     file = project.path / "conf/logging.yml"
     file.unlink(missing_ok=True)
     if config := CONFIGURATIONS[name]:
@@ -93,14 +93,14 @@ def test_the_configuration_applies_as_in_a_local_run(project: Project, name: str
 
 
 def test_another_file_by_its_variable(project: Project) -> None:
-    """KEDRO_LOGGING_CONFIG applies as here; its path is relative to the project."""
+    """KEDRO_LOGGING_CONFIG selects the file; its path is relative to the project."""
     project.write({"conf/logging.yml": "", "conf/other.yml": yaml.safe_dump(_PLAIN)})
     variables = {"KEDRO_LOGGING_CONFIG": "conf/other.yml"}
     assert there(project, variables=variables).out == here(project, **variables).out
 
 
 def test_log_files(project: Project) -> None:
-    """Files below the project are kept beside the run log, as the Git folder must stay clean."""
+    """Log files with paths in the project are written beside the run log, so the Git folder stays clean."""
     handlers = {
         "inside": {"class": "logging.handlers.RotatingFileHandler", "filename": "logs/info.log"},
         "outside": {"class": "logging.FileHandler", "filename": str(project.path.parent / "outside.log")},
@@ -129,7 +129,7 @@ pathlib.Path(sys.argv[2]).write_text(json.dumps(levels))
 
 
 def test_the_first_run_of_a_process_leaves_no_configuration(project: Project, tmp_path: Path) -> None:
-    """Kedro applies the project's file when it is imported, which the first run of a process does."""
+    """Kedro applies the project's logging on import: after the first run, none of it is left."""
     project.write({"conf/logging.yml": yaml.safe_dump(_PLAIN)})
     command, found = tmp_path / "command.py", tmp_path / "found.json"
     command.write_text(request_of(project).as_command(), encoding="utf-8")

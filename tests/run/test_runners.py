@@ -1,4 +1,4 @@
-"""Every runner brings log, output and node events of its processes, as a local run shows them."""
+"""Every runner: log, output and node events from all of its processes, as in a local run."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ _RUNNERS = """\
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Make a project of three nodes, two of which can run at the same time."""
+    """Create a project with three nodes, two of which can run at the same time."""
     files = {f"src/{PACKAGE}/pipeline_registry.py": _NODES, f"src/{PACKAGE}/runners.py": _RUNNERS}
     return make_project(tmp_path_factory.mktemp("runners") / "project").write(files)
 
 
 def lines(ran: Ran) -> list[str]:
-    """Return everything that a run showed, sorted, as nodes may run at the same time."""
+    """Return all lines that a run printed, sorted, since nodes may run at the same time."""
     return sorted([*ran.log, *ran.out.splitlines()])
 
 
 def nodes(ran: Ran) -> dict[str, bool | None]:
-    """Return the nodes in the table at the end, and whether they completed."""
+    """Return the nodes in the final table, and whether they completed."""
     outcome = Outcome()
     for record in ran.records:
         outcome.take(record)
@@ -81,7 +81,7 @@ def nodes(ran: Ran) -> dict[str, bool | None]:
     "runner", ["SequentialRunner", "ThreadRunner", "ParallelRunner", "tiny_shop.runners.Silent"]
 )
 def test_a_runner_shows_what_it_shows_here(project: Project, runner: str) -> None:
-    """Also from the processes and threads that it starts; the table counts all nodes."""
+    """Output of the runner's processes and threads equals a local run; the table has all nodes."""
     local, remote = here(project, f"--runner={runner}"), there(project, f"--runner={runner}")
     assert lines(remote) == lines(local)
     assert set(nodes(remote).values()) == {True}
@@ -89,7 +89,7 @@ def test_a_runner_shows_what_it_shows_here(project: Project, runner: str) -> Non
 
 
 def test_processes_that_are_not_forked(project: Project) -> None:
-    """They start without the driver: their log is text, and the runner says which nodes completed."""
+    """Spawned processes run without the driver: their log arrives as text, and the table has all nodes."""
     try:
         ran = there(project, "--runner=ParallelRunner", variables={"KEDRO_MP_CONTEXT": "spawn"})
     finally:
@@ -101,7 +101,7 @@ def test_processes_that_are_not_forked(project: Project) -> None:
 
 
 def test_a_node_that_fails_in_another_process(project: Project, tmp_path: Path) -> None:
-    """Its traceback is that of the process, and the node is named."""
+    """A node fails in a child process: the error has its traceback and names the node."""
     failing = make_project(tmp_path / "project").write(
         {f"src/{PACKAGE}/pipeline_registry.py": _NODES.replace("return a\n", "raise ValueError('not now')\n")}
     )

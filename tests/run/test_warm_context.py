@@ -11,7 +11,7 @@ PROJECT = PurePosixPath("/Workspace/Repos/me/iris")
 
 
 def test_a_store_keeps_its_entries_apart(tmp_path: Path) -> None:
-    """Putting and forgetting one leaves the others, also after a file that nobody can read."""
+    """Storing or removing one context keeps the others, also after the file was unreadable."""
     store = ContextStore(tmp_path / "deep")
     store.put("a", StoredContext("1", "x"))
     store.put("b", StoredContext("2"))
@@ -27,7 +27,7 @@ def test_a_store_keeps_its_entries_apart(tmp_path: Path) -> None:
 
 
 def test_the_old_spelling_of_pipelines_is_understood() -> None:
-    """`--pipeline x` asks for the same as `--pipelines x`; doubled names run once."""
+    """`--pipeline x` equals `--pipelines x`; a pipeline that is named twice runs once."""
 
     def names(**options: object) -> object:
         request = RunRequest("one", PROJECT, "iris", PurePosixPath("/dbfs"), dict(options), "me", {})

@@ -1,4 +1,4 @@
-"""A real sandbox server per test, and the real clients that talk to it."""
+"""Fixtures: a sandbox server for each test, and the real clients that use it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _IDENTITY = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Against another host run only the contract; other tests read the sandbox's state."""
+    """Against another host run only the contract tests; others read the sandbox's state."""
     if HOST_VARIABLE in os.environ:
         config.hook.pytest_deselected(items=[item for item in items if item.path.name != _CONTRACT])
         items[:] = [item for item in items if item.path.name == _CONTRACT]
@@ -73,7 +73,7 @@ class Running:
 
 @pytest.fixture
 def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Start a server in a new home; the same name means the same home."""
+    """Start a server in a new home, or in that of an earlier server with the same name."""
     running: list[Running] = []
 
     def start(name: str = "home", like: str | None = None) -> Running:
@@ -102,7 +102,7 @@ def workspace(running: Running) -> WorkspaceClient:
 
 @pytest.fixture
 def live(request: pytest.FixtureRequest) -> WorkspaceClient:
-    """Return the SDK's client of the host that the environment names, else of a new sandbox."""
+    """Return an SDK client of the host in the environment, else of a new sandbox."""
     if HOST_VARIABLE not in os.environ:
         running: Running = request.getfixturevalue("running")
         return running.workspace()
@@ -117,7 +117,7 @@ def http(running: Running) -> httpx.Client:
 
 @dataclass
 class Remote:
-    """A bare repository, and a clone in which commits are made for it."""
+    """A bare repository, and a clone whose commits are pushed to it."""
 
     bare: Path
     clone: Path

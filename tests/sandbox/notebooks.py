@@ -86,7 +86,7 @@ def open_notebook(http: httpx.Client, cluster: str = RUNNING_ID) -> Notebook:
 
 
 def is_cancelled(answer: dict[str, Any]) -> bool:
-    """Whether a command was cancelled: it has finished with an error."""
+    """Return whether a command was cancelled, which means finished with an error."""
     results = answer["results"]
     return (answer["status"], results["resultType"]) == ("Finished", "error") and (
         "CommandCancelledException" in results["cause"]
@@ -94,7 +94,7 @@ def is_cancelled(answer: dict[str, Any]) -> bool:
 
 
 def is_gone(process: int, seconds: float = 5) -> bool:
-    """Whether a process ends within some seconds."""
+    """Return whether a process ends within some seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

@@ -59,7 +59,7 @@ def notebook_task(**details: Any) -> jobs.SubmitTask:
 
 
 def ended(workspace: WorkspaceClient, run_id: int) -> jobs.Run:
-    """Wait until a run has ended, however it does."""
+    """Wait until a run has ended, with any result."""
     deadline = time.monotonic() + TIMEOUT.seconds
     while True:
         run = workspace.jobs.get_run(run_id)

@@ -1,4 +1,4 @@
-"""Requests and folders of any size: refused or bounded, and nothing of a refused request is kept."""
+"""Requests and folders of any size are refused or limited; nothing of a refused request is kept."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HOME = "/Users/user@example.com"
 def test_bodies_of_nobody_are_limited(
     running: Running, content_type: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a public path, and on any other one without a token; no part of them is spooled to the disk."""
+    """Without a valid token, large bodies are refused and not written to disk, on every path."""
     monkeypatch.setattr("starlette.formparsers.SpooledTemporaryFile", None)
     start = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
     body = start + b"a" * (MAX_UNAUTHENTICATED_BYTES - len(start))
@@ -62,7 +62,7 @@ async def refusal(request: Request, error: Exception) -> Response:
 
 
 def test_the_limit_holds_for_every_route() -> None:
-    """Also for one that spools a form, as soon as it has no user; the rest is not read."""
+    """A route that reads a form without a user: 413 after the first part of a large body."""
     read = 0
 
     async def spool(request: Request) -> Response:
@@ -103,7 +103,7 @@ def test_the_limit_holds_for_every_route() -> None:
     ],
 )
 def test_deep_paths_are_refused(http: httpx.Client, method: str, path: str) -> None:
-    """With 400 and the beginning of the path."""
+    """A path of more than 200 names is refused with 400."""
     top = DEEP if path.startswith("dbfs") else HOME + DEEP
     fields = {"path": top, "contents": "", "recursive": True, "url": "/nothing.git", "provider": "gitHub"}
     answer = http.request(method, f"/api/2.0/{path}", json=fields)
@@ -112,7 +112,7 @@ def test_deep_paths_are_refused(http: httpx.Client, method: str, path: str) -> N
 
 
 def make_deep(folder: Path, levels: int = 1200) -> None:
-    """Make folders in each other, deeper than a path may be long, with a file in each hundredth."""
+    """Create nested folders, deeper than a path can be long, with a file in every hundredth."""
     folder.mkdir(parents=True)
     above = os.open(folder, os.O_RDONLY)
     for level in range(levels):
@@ -126,7 +126,7 @@ def make_deep(folder: Path, levels: int = 1200) -> None:
 
 
 def test_deep_folders_of_a_notebook_can_be_deleted(running: Running, http: httpx.Client) -> None:
-    """Deeper than Python's recursion and the longest path go; those in the scratch folder by a restart."""
+    """Folders deeper than Python's recursion limit can be deleted; a restart deletes scratch folders."""
     layout = running.sandbox.layout
     for top in (layout.workspace / HOME[1:], layout.dbfs, layout.scratch):
         make_deep(top / "top")
@@ -161,7 +161,7 @@ print(top.exists())
 
 @pytest.mark.namespaces
 def test_read_only_folders_are_deleted(tmp_path: Path) -> None:
-    """By a user without privileges, too, who cannot delete files in them otherwise."""
+    """Read-only folders are deleted, also by a user without privileges."""
     command = [*ALLOWED, sys.executable, "-c", _READ_ONLY, str(tmp_path / "top")]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert done.stdout == "False\n"
@@ -171,7 +171,7 @@ def test_read_only_folders_are_deleted(tmp_path: Path) -> None:
 def test_links_are_deleted_not_followed(
     tmp_path: Path, functions: set[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What they lead to stays, also if a link is given."""
+    """Deleting a folder with links keeps their targets; a link as argument is not followed."""
     monkeypatch.setattr(os, "supports_dir_fd", functions)
     (tmp_path / "kept").mkdir(mode=0o755)
     (tmp_path / "kept/file").write_text("x")
@@ -187,7 +187,7 @@ def test_links_are_deleted_not_followed(
 
 
 def test_the_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long lines are cut, also of tracebacks, and a full file replaces the one before."""
+    """Long lines and tracebacks are cut, and a full log file is rotated."""
     monkeypatch.setattr(server_log, "_MAX_BYTES", 20_000)
     handler = server_log.handler_of(tmp_path / "server.log")
     failure = (ValueError, ValueError("y" * 100_000), None)
@@ -207,7 +207,7 @@ def test_the_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_refused_object_of_the_catalog_is_not_kept(
     running: Running, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name that is too long for the disk, or a disk that is full; neither is listed nor in the way."""
+    """A name that is too long, or a full disk: the object is neither listed nor blocks its name."""
     base = "/api/2.1/unity-catalog"
     parents = {"catalog_name": "main", "schema_name": "default", "volume_type": "MANAGED"}
 

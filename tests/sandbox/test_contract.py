@@ -1,10 +1,10 @@
-r"""What a client may rely on, of the sandbox and of any other workspace.
+r"""What a client may rely on, in the sandbox and in any other workspace.
 
     SANDBOX_TESTS_HOST=https://... SANDBOX_TESTS_TOKEN=... SANDBOX_TESTS_CLUSTER=... \
         pytest tests/sandbox
 
-runs this file alone against that workspace; SANDBOX_TESTS_VOLUME and SANDBOX_TESTS_GIT_URL name a volume
-and a public repository there. Every test works in a folder of its own and removes it.
+runs only this file against that workspace; SANDBOX_TESTS_VOLUME and SANDBOX_TESTS_GIT_URL name a volume
+and a public repository there. Every test uses a new folder and removes it.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def test_a_volume(live: WorkspaceClient, volume_folder: str) -> None:
 
 
 def test_secrets(live: WorkspaceClient, name: str) -> None:
-    """They are put, listed without values, and deleted with their scope."""
+    """Secrets are put, listed without values, and deleted with their scope."""
     live.secrets.create_scope(name)
     try:
         with pytest.raises(ResourceAlreadyExists):
@@ -162,7 +162,7 @@ def test_secrets(live: WorkspaceClient, name: str) -> None:
 
 
 def test_what_clusters_and_runs_do_not_exist(live: WorkspaceClient) -> None:
-    """It is an invalid parameter or a missing resource, as the SDK maps it."""
+    """A missing cluster or run is an invalid parameter or a missing resource, as the SDK maps it."""
     for call in (live.clusters.get, live.clusters.start):
         with pytest.raises((ResourceDoesNotExist, InvalidParameterValue)):
             call("0101-000000-nothing0")
@@ -219,7 +219,7 @@ def test_a_run_that_fails(live: WorkspaceClient, folder: str) -> None:
 
 
 def test_a_git_folder(live: WorkspaceClient, folder: str, request: pytest.FixtureRequest) -> None:
-    """It is created, refused a second time, refused for a missing branch, and deleted."""
+    """A Git folder is created, refused a second time, refused for a missing branch, and deleted."""
     url = os.environ.get("SANDBOX_TESTS_GIT_URL")
     if url is None:
         remote: Remote = request.getfixturevalue("remote")

@@ -87,7 +87,7 @@ def filled(path: str, value: str) -> str:
 def test_hostile_input_is_refused(
     running: Running, routes: list[tuple[str, str]], bodies: list[Any], texts: list[str], raw: bytes
 ) -> None:
-    """Every route gets random invalid input, and answers with JSON of the API."""
+    """Each route answers random invalid input with JSON of the API."""
     client = running.clients[0] if running.clients else running.http()
     for number, (method, path) in enumerate(routes):
         body, text = bodies[number % len(bodies)], texts[number % len(texts)]
@@ -121,7 +121,7 @@ def test_hostile_input_is_refused(
     ],
 )
 def test_bodies_that_are_no_json(http: httpx.Client, content: bytes) -> None:
-    """They are refused as malformed or invalid."""
+    """Bodies that are not JSON are refused as malformed or invalid."""
     for path in ("dbfs/mkdirs", "dbfs/close", "repos", "workspace/import", "clusters/start"):
         assert http.post(f"/api/2.0/{path}", content=content).status_code == 400
 
@@ -164,13 +164,13 @@ def test_jobs_of_the_wrong_shape(
 )
 @pytest.mark.parametrize("path", ["dbfs/put", "workspace/import"])
 def test_forms_that_are_no_forms(http: httpx.Client, path: str, content_type: str) -> None:
-    """They are refused."""
+    """Invalid forms are refused."""
     answer = http.post(f"/api/2.0/{path}", content=b"--x\r\nbroken", headers={"Content-Type": content_type})
     assert answer.status_code == 400
 
 
 def test_a_body_that_is_too_large(http: httpx.Client) -> None:
-    """It is refused before it is read completely."""
+    """A body that is too large is refused before it is read completely."""
     chunk = b" " * (1024 * 1024)
     try:
         answer = http.post("/api/2.0/dbfs/mkdirs", content=(chunk for _ in range(40)))
@@ -192,7 +192,7 @@ def test_a_body_that_is_too_large(http: httpx.Client) -> None:
     ],
 )
 def test_raw_request_lines(running: Running, request_line: bytes) -> None:
-    """With headers that no HTTP library sends."""
+    """Request lines and headers that no HTTP library sends do not stop the server."""
     port = int(running.url.rsplit(":", 1)[1])
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         token = running.sandbox.user.token.encode()
@@ -209,7 +209,7 @@ def test_raw_request_lines(running: Running, request_line: bytes) -> None:
 
 
 def test_a_request_that_stops_half_way(running: Running, http: httpx.Client) -> None:
-    """No file is left, and the server keeps running."""
+    """A request that stops half-way leaves no file, and the server keeps running."""
     port = int(running.url.rsplit(":", 1)[1])
     token = running.sandbox.user.token
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:

@@ -56,7 +56,7 @@ def write(client: httpx.Client, kind: str, name: str) -> str:
 
 
 def is_known(client: httpx.Client, kind: str, name: str) -> bool:
-    """Whether the server has an object that it acknowledged."""
+    """Return whether the server has an object that it acknowledged."""
     return client.get(f"/api/{WRITES[kind][3].format(name)}").status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""Links in the workspace tree, on DBFS and in volumes: no walk through their listings is endless."""
+"""Links in the workspace tree, on DBFS and in volumes: walking through their listings ends."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_every_walk_ends(
 def test_an_export_of_very_many_objects_is_refused(
     running: Running, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Few folders can look like very many by links."""
+    """An export of more objects than the limit, which links can cause, is refused."""
     monkeypatch.setattr(routes, "MAX_EXPORTED", 100)
     home = running.sandbox.layout.workspace / HOME[1:]
     for level in range(6):

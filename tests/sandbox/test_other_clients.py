@@ -1,4 +1,4 @@
-"""What other clients send: fsspec's dbfs, dbx, the SDK's dbutils, the command line, the VS Code extension."""
+"""Requests of other clients: fsspec's dbfs, dbx, the SDK's dbutils, the command line, VS Code."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _WithoutTls(HTTPAdapter):
 
 
 def test_fsspecs_dbfs(running: Running) -> None:
-    """It sends the parameters of GET requests as JSON, and tells refusals apart by their code."""
+    """Use fsspec's dbfs, which sends GET parameters as JSON and distinguishes errors by their code."""
     host, token = running.url.removeprefix("http://"), running.sandbox.user.token
     files = DatabricksFileSystem(host, token, skip_instance_cache=True)
     files.session.mount("https://", _WithoutTls())
@@ -60,7 +60,7 @@ def test_fsspecs_dbfs(running: Running) -> None:
     [(b"[]", 400), (b"{", 400), (b"[" * 5000, 400), (b'{"path": {}}', 200), (b'{"page": 1}', 200)],
 )
 def test_a_body_of_a_get(http: httpx.Client, body: bytes, status: int) -> None:
-    """It must be an object; the query string decides where both name a parameter."""
+    """The body of a GET must be an object; the query string overrides its parameters."""
     answer = http.request("GET", "/api/2.0/dbfs/list", params={"path": "/FileStore"}, content=body)
     assert answer.status_code == status
 
@@ -89,7 +89,7 @@ def test_dbx_syncs_a_repo(http: httpx.Client, repo_id: int, folder: Any) -> None
 def test_settings_of_the_workspace(
     http: httpx.Client, running: Running, start_sandbox: Callable[..., Running]
 ) -> None:
-    """Each key that is asked for is in the answer, null if it is not set; they survive a restart."""
+    """Each requested key is in the answer, null if it is not set; settings survive a restart."""
     address, asked = "/api/2.0/workspace-conf", {"keys": "enableDcs,maxTokenLifetimeDays"}
     assert http.get(address, params=asked).json() == {"enableDcs": None, "maxTokenLifetimeDays": None}
     assert http.patch(address, json={"enableDcs": "true"}).status_code == 204
@@ -100,7 +100,7 @@ def test_settings_of_the_workspace(
 
 
 def test_telemetry_is_dropped(http: httpx.Client) -> None:
-    """Each entry counts as received, so that the command line does not send it again."""
+    """Telemetry is accepted and dropped, so that the command line does not send it again."""
     answer = http.post("/telemetry-ext", json={"uploadTime": 1, "items": [], "protoLogs": ["{}", "{}"]})
     assert (answer.status_code, answer.json()) == (200, {"errors": [], "numProtoSuccess": 2})
 
@@ -116,7 +116,7 @@ def test_an_unknown_address_is_logged_once(http: httpx.Client, caplog: pytest.Lo
 
 @pytest.mark.processes
 def test_the_sdks_dbutils(running: Running) -> None:
-    """It runs a command on a cluster, and parses the value with which that command exits."""
+    """The SDK's dbutils runs a command on a cluster and parses its exit value."""
     token = running.sandbox.user.token
     workspace = WorkspaceClient(host=running.url, token=token, cluster_id=RUNNING_ID)
     assert [mount[0] for mount in workspace.dbutils.fs.mounts()] == ["/Volumes", "/"]

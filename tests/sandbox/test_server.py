@@ -64,7 +64,7 @@ def wait_until_ready(process: subprocess.Popen[str], home: Path) -> connection.C
 
 
 def resident_kilobytes(process: subprocess.Popen[str]) -> int:
-    """Return the memory of a process in bytes, 0 without /proc."""
+    """Return the memory of a process in kilobytes, 0 without /proc."""
     with contextlib.suppress(FileNotFoundError):  # there is no /proc everywhere
         status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
@@ -72,13 +72,13 @@ def resident_kilobytes(process: subprocess.Popen[str]) -> int:
 
 
 def answers(found: connection.Connection) -> bool:
-    """Whether the server accepts its user's token."""
+    """Return whether the server accepts its user's token."""
     answer = httpx.get(found.host + ME, headers={"Authorization": f"Bearer {found.token}"})
     return bool(answer.json()["userName"] == found.user)
 
 
 def test_it_is_ready_when_it_says_so(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:
-    """The connection file is private, and valid from when it exists."""
+    """The connection file is private, and the server answers as soon as it exists."""
     process = serve()
     found = wait_until_ready(process, home)
     assert answers(found)
@@ -90,7 +90,7 @@ def test_it_is_ready_when_it_says_so(serve: Callable[..., subprocess.Popen[str]]
 def test_a_signal_ends_it_cleanly(
     serve: Callable[..., subprocess.Popen[str]], home: Path, number: signal.Signals
 ) -> None:
-    """Exit status 0, nothing printed, and no connection file left."""
+    """A signal ends the server with status 0, no output, and no connection file."""
     process = serve()
     wait_until_ready(process, home)
     process.send_signal(number)
@@ -128,7 +128,7 @@ def test_token_and_port_stay_the_same(serve: Callable[..., subprocess.Popen[str]
 def test_another_port_if_the_last_one_is_taken(
     serve: Callable[..., subprocess.Popen[str]], home: Path
 ) -> None:
-    """It starts on another port."""
+    """If the last port is in use, the server starts on another one."""
     process = serve()
     first = wait_until_ready(process, home)
     process.terminate()
@@ -140,7 +140,7 @@ def test_another_port_if_the_last_one_is_taken(
 
 
 def test_a_second_server_on_the_same_home(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:
-    """It is refused in one line with the address of the first one, which keeps running."""
+    """A second server is refused with the address of the first one, which keeps running."""
     process = serve()
     first = wait_until_ready(process, home)
     second = serve()
@@ -153,7 +153,7 @@ def test_a_second_server_on_the_same_home(serve: Callable[..., subprocess.Popen[
 
 
 def test_a_busy_port(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:
-    """One line, exit status 1."""
+    """A requested port is in use: one line, exit status 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         process = serve("--port", port)
@@ -178,7 +178,7 @@ def test_it_listens_on_this_machine_only(
 def test_a_killed_server_leaves_nothing_in_the_way(
     serve: Callable[..., subprocess.Popen[str]], home: Path
 ) -> None:
-    """Its connection file is ignored, and the next server starts."""
+    """The connection file of a killed server is ignored, and the next server starts."""
     process = serve()
     wait_until_ready(process, home)
     process.kill()
@@ -198,14 +198,14 @@ def test_a_connection_file_that_names_another_process(home: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"host": 1}', "\udcff"])
 def test_a_connection_file_that_cannot_be_read(home: Path, content: str) -> None:
-    """It counts as none."""
+    """An unreadable connection file is ignored."""
     home.mkdir(parents=True)
     (home / "sandbox.json").write_bytes(content.encode(errors="surrogateescape"))
     assert connection.read(home) is None
 
 
 def test_the_home_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It overrides the user's data folder."""
+    """The home in the environment overrides the user's data folder."""
     monkeypatch.setenv("KEDRO_DATABRICKS_SANDBOX_HOME", str(tmp_path / "named"))
     assert connection.default_home() == tmp_path / "named"
     monkeypatch.delenv("KEDRO_DATABRICKS_SANDBOX_HOME")
@@ -213,7 +213,7 @@ def test_the_home_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_everything_is_its_owners_alone(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:
-    """Other users cannot read any file or folder, also not uploads; a long path is cut in the log."""
+    """Other users can read no file or folder, also no uploads; long paths are cut in the log."""
     found = wait_until_ready(serve(), home)
     headers = {"Authorization": f"Bearer {found.token}"}
     with httpx.Client(base_url=found.host, headers=headers) as client:
@@ -227,7 +227,7 @@ def test_everything_is_its_owners_alone(serve: Callable[..., subprocess.Popen[st
 
 
 def test_a_home_that_cannot_be_used(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:
-    """One line with the reason."""
+    """A home that cannot be used: one line with the reason."""
     home.parent.mkdir(parents=True)
     home.write_text("a file")
     process = serve()
@@ -238,7 +238,7 @@ def test_a_home_that_cannot_be_used(serve: Callable[..., subprocess.Popen[str]],
 
 
 def test_it_is_ready_soon_and_small(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:
-    """Heavy packages are imported only for a kernel."""
+    """The server imports no heavy packages and uses less than 150 MB of memory."""
     process = serve()
     wait_until_ready(process, home)
     script = (
@@ -254,7 +254,7 @@ def test_it_is_ready_soon_and_small(serve: Callable[..., subprocess.Popen[str]],
 def test_a_large_upload_is_not_held_in_memory(
     serve: Callable[..., subprocess.Popen[str]], home: Path
 ) -> None:
-    """It is streamed to disk, and other requests are answered at the same time."""
+    """A large upload is streamed to disk, and other requests are answered at the same time."""
     process = serve()
     found = wait_until_ready(process, home)
     slowest = 0.0
@@ -303,7 +303,7 @@ def test_a_clone_that_hangs_ends_with_the_server(
 
 
 def test_a_damaged_document_is_named(serve: Callable[..., subprocess.Popen[str]], home: Path) -> None:
-    """One line with its name; the file is kept."""
+    """A damaged state file is named in one line and kept."""
     (home / "state").mkdir(parents=True)
     (home / "state/clusters.json").write_text("{")
     process = serve()

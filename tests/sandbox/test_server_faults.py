@@ -1,4 +1,4 @@
-"""A server with faults of its machine, or with files that an earlier server left."""
+"""A server on a machine with faults, or with files that an earlier server left."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOKENS = "/api/2.0/token/create"
 
 
 def test_a_file_that_cannot_be_replaced(tmp_path: Path) -> None:
-    """The error is raised, and no partial file is left."""
+    """A file cannot be replaced: the error is raised, and no partial file is left."""
     (tmp_path / "folder").mkdir()
     with pytest.raises(IsADirectoryError):
         write_atomically(tmp_path / "folder", b"x")
@@ -32,7 +32,7 @@ def test_a_file_that_cannot_be_replaced(tmp_path: Path) -> None:
 def test_a_fault_is_answered(
     running: Running, http: httpx.Client, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """With an internal error that names only the log; the next request is served."""
+    """An unexpected error gives an internal error that names only the log; the next request works."""
 
     def fails(*_: object) -> None:
         raise error
@@ -59,7 +59,7 @@ def test_a_folder_that_is_removed_meanwhile(running: Running, http: httpx.Client
 def test_what_an_earlier_server_left_on_its_way(
     tmp_path: Path, start_sandbox: Callable[..., Running]
 ) -> None:
-    """Uploads and clones are deleted at the start; of a link, not its target."""
+    """Unfinished uploads and clones are deleted at the start; targets of links are kept."""
     scratch, kept = tmp_path / "home" / "scratch", tmp_path / "kept"
     (scratch / "clone" / ".git").mkdir(parents=True)
     (scratch / "upload").write_text("half")
@@ -71,7 +71,7 @@ def test_what_an_earlier_server_left_on_its_way(
 
 
 def test_a_user_who_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line with an example of a name, and exit status 1."""
+    """An invalid user name: one line with an example, and exit status 1."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.umask", lambda _: None)  # this process keeps its own
         assert main(["--home", str(tmp_path / "home"), "--user", "../me"]) == 1
@@ -81,7 +81,7 @@ def test_a_user_who_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("name", ["tokens.json", "runs.json", "runs.db"])
 def test_damaged_state_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """In one line, whichever family it belongs to."""
+    """Damaged state of any API family is named in one line."""
     (tmp_path / "home/state").mkdir(parents=True)
     (tmp_path / "home/state" / name).write_text("{ damaged" * 100)
     with pytest.MonkeyPatch.context() as patch:
@@ -108,14 +108,14 @@ def test_damaged_state_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_fields_that_are_refused(
     http: httpx.Client, method: str, path: str, fields: dict[str, str], words: str
 ) -> None:
-    """With 400, and the field or the value in the message."""
+    """Invalid fields give 400, with the field or the value in the message."""
     answer = http.get(path, params=fields) if method == "GET" else http.post(path, json=fields)
     assert answer.status_code == 400
     assert words in answer.json()["message"]
 
 
 def test_a_body_that_is_nested_too_deeply(http: httpx.Client) -> None:
-    """It is refused as malformed; a few levels are accepted."""
+    """A body that is nested too deeply is refused as malformed; a few levels are accepted."""
     for depth, status in ((150, 200), (250, 400)):
         nested = "[" * depth + "]" * depth
         answer = http.post(TOKENS, content=f'{{"x": {nested}}}')

@@ -1,4 +1,4 @@
-"""State files with a wrong shape: a start names the file and the way out, or everything can be listed."""
+"""State files of a wrong shape: the start names the file and the next step, or everything can be listed."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def read(file: Path) -> Any:
 
 
 def write(file: Path, content: Any) -> None:
-    """Write it back."""
+    """Write the JSON back to a document or a table."""
     if file.suffix == ".json":
         file.write_text(json.dumps(content))
         return
@@ -102,7 +102,7 @@ def write(file: Path, content: Any) -> None:
 
 
 def places(content: Any) -> Iterator[tuple[Any, ...]]:
-    """Yield the way to every value inside a JSON document."""
+    """Yield the path to every value inside a JSON document."""
     pairs = (
         content.items()
         if isinstance(content, dict)
@@ -116,14 +116,14 @@ def places(content: Any) -> Iterator[tuple[Any, ...]]:
 
 
 def holder(content: Any, place: tuple[Any, ...]) -> Any:
-    """Return what holds the value at a place."""
+    """Return the container of the value at a path."""
     for key in place[:-1]:
         content = content[key]
     return content
 
 
 def damages(whole: Any) -> Iterator[tuple[str, Any]]:
-    """Yield documents in which one value is of another type, missing, renamed, or there although unknown."""
+    """Yield documents in which one value has another type, is missing, renamed or added."""
     for number, place in enumerate(places(whole)):
         for what in ("wrong", "missing", "more", "renamed"):
             changed = copy.deepcopy(whole)
@@ -140,7 +140,7 @@ def damages(whole: Any) -> Iterator[tuple[str, Any]]:
 
 
 async def listed(sandbox: Sandbox) -> None:
-    """Ask for every list; no answer is an internal error."""
+    """Request every list; no answer may be an internal error."""
     transport = httpx.ASGITransport(create_app(sandbox), raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {sandbox.user.token}", "Host": "localhost"}
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
@@ -150,7 +150,7 @@ async def listed(sandbox: Sandbox) -> None:
 
 
 def start(layout: Layout) -> Sandbox | str:
-    """Return the sandbox, or the message with which it does not start."""
+    """Start the sandbox, or return the message of its refusal."""
     try:
         sandbox = Sandbox(layout)
         create_app(sandbox)
@@ -161,7 +161,7 @@ def start(layout: Layout) -> Sandbox | str:
 
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_a_wrong_shape_is_named(state: Path, name: str) -> None:
-    """A start names the file and the way out, or starts a sandbox that lists everything."""
+    """The start names the damaged file and the next step, or the sandbox lists everything."""
     good = (state / name).read_bytes()
     layout = Layout(state.parent)
     asyncio.run(listed(Sandbox(layout)))

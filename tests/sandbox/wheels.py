@@ -1,4 +1,4 @@
-"""Small wheels, made without a registry."""
+"""Small wheels for tests."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ CHOICES = (
 
 
 def main() -> int:
-    """Take steps until the time is over, a fault is found or a signal arrives; then end all processes."""
+    """Perform steps until the time is up, a fault is found or a signal arrives; then end all processes."""
     options = _options()
     _drop_privileges()
     for number, handler in ((signal.SIGINT, _stop), (signal.SIGTERM, _stop), (signal.SIGALRM, _time_out)):
@@ -107,13 +107,13 @@ def main() -> int:
 
 
 def _drop_privileges() -> None:
-    """Start again as an ordinary user, to whom the permissions of files apply."""
+    """Start again as an ordinary user, for whom file permissions apply."""
     if os.name == "posix" and os.geteuid() == 0 and MAY_BIND:
         os.execvp(ALLOWED[0], [*ALLOWED, sys.executable, "-m", "tests.soak", *sys.argv[1:]])  # noqa: S606 - itself
 
 
 class _StoppedError(Exception):
-    """A signal stops the campaign."""
+    """A signal stopped the campaign."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

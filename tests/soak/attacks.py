@@ -1,6 +1,6 @@
-"""Steps with attacks and accidents on the user's machine and in the workspace.
+"""Steps with attacks and failures on the user's machine and in the workspace.
 
-A command may be refused then, in one line, but nothing that is not its own changes, and afterwards it works.
+A command may then fail with one line, but must change only its own files, and must work afterwards.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ time.gmtime = lambda seconds=None: _utc(time.time() if seconds is None else seco
 
 
 def hostile_workspace(campaign: Campaign, user: User, chance: Random) -> None:
-    """Change some answers of the workspace; the command ends in order and changes only its own files."""
+    """Change some answers of the workspace; the command must end properly and change only its own files."""
     mode, verb = chance.choice(hostile.MODES), chance.choice(_HOSTILE_VERBS)
     campaign.note(f"  {mode} while {verb}")
     before = _local_files(user)
@@ -69,7 +69,7 @@ def hostile_workspace(campaign: Campaign, user: User, chance: Random) -> None:
 
 
 def pairs_of_names(campaign: Campaign, user: User, chance: Random) -> None:
-    """Pull files whose names begin with the name of another one, twice at once."""
+    """Pull files whose names begin with another file's name, in two processes at once."""
     there, here = user.data_root / _PAIRS, user.shell.folder / "data" / _PAIRS
     names = [f"m{number}.pkl{ending}" for number in range(chance.randint(1, 40)) for ending in _ENDINGS]
     contents = {name: str(chance.getrandbits(chance.choice((8, 4000)))) for name in names}
@@ -88,7 +88,7 @@ _ENDINGS = ("", ".json", ".json.gz", "_", ".0123abcd", "-part")
 
 
 def links(campaign: Campaign, user: User, chance: Random) -> None:
-    """Make links that lead round, there and here; commands end, and a local one is named."""
+    """Create link loops locally and in the workspace; commands end, and a local loop is named."""
     loops = {"loop": ".", "src/round": "..", "src/in": "../conf", "conf/in": "../src"}
     results = (user.data_root / SCALED.removeprefix("data/")).parent
     placed = [user.git_folder / name for name in loops] + [results / "loop"]
@@ -109,7 +109,7 @@ def links(campaign: Campaign, user: User, chance: Random) -> None:
 
 
 def shared_root(campaign: Campaign, user: User, chance: Random) -> None:
-    """Both users push to one data root at once; a file that both changed is refused or one of the two."""
+    """Both users push to one data root at once; a file that both changed is refused or is one of the two."""
     folders = [each.shell.folder / "data" / TEAM for each in campaign.users]
     there = campaign.users[0].data_root.parent / "team" / TEAM
     own = {f"{number}.csv": f"{chance.getrandbits(64)}\n" for number in range(2)}
@@ -141,12 +141,12 @@ def shared_root(campaign: Campaign, user: User, chance: Random) -> None:
 
 
 def killed_setup(campaign: Campaign, user: User, chance: Random) -> None:
-    """Kill init, deploy or pull --save, or the sandbox meanwhile; the next command completes it."""
+    """Kill init, deploy or pull --save, or the sandbox during it; the next command completes the work."""
     chance.choice([_killed_init, _killed_deploy, _killed_save])(campaign, user, chance)
 
 
 def read_only(campaign: Campaign, user: User, chance: Random) -> None:
-    """Take away the permission to write to a folder here or there; afterwards the command works."""
+    """Remove the write permission of a local or remote folder; with the permission the command works."""
     verb = chance.choice(_READ_ONLY_VERBS)
     project = user.shell.folder
     folder = chance.choice(
@@ -175,7 +175,7 @@ def read_only(campaign: Campaign, user: User, chance: Random) -> None:
 
 
 def clock_jump(campaign: Campaign, user: User, chance: Random) -> None:
-    """Let the clock of a command jump while it runs."""
+    """Change the clock of a command while it runs."""
     patch = campaign.scratch / "clock"
     patch.mkdir(exist_ok=True)
     (patch / "sitecustomize.py").write_text(_CLOCK)
@@ -266,7 +266,7 @@ def _kill(campaign: Campaign, user: User, verb: str, chance: Random) -> None:
 
 
 def _local_files(user: User) -> dict[str, str]:
-    """Return the digests of the files of a project, and of git's settings, without what commands write."""
+    """Return digests of a project's files and git settings, without files that commands write."""
     project = user.shell.folder
     return {
         str(path.relative_to(project.parent)): hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""The campaign: one sandbox, and two users with a project, a Git remote and a login each."""
+"""The campaign: one sandbox, and two users, each with a project, a Git remote and a login."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Campaign:
     """The sandbox and its users.
 
     Args:
-        scratch: An empty folder for all of it.
+        scratch: An empty folder for all files.
     """
 
     def __init__(self, scratch: Path) -> None:
@@ -131,7 +131,7 @@ class Campaign:
         self.users: list[User] = []
 
     def open(self) -> None:
-        """Start the sandbox and make the users' projects."""
+        """Start the sandbox and create the users' projects."""
         _isolate(self.scratch)
         colleagues_token = token_of(self.home, COLLEAGUE)
         self.start()
@@ -161,15 +161,15 @@ class Campaign:
         os.waitpid(server, 0)
 
     def fault(self, effect: str, **details: object) -> None:
-        """Switch a fault on."""
+        """Add a fault."""
         sandbox.ask_sandbox("POST", "/sandbox/faults", {"effect": effect, **details})
 
     def clear_faults(self) -> None:
-        """Switch all faults off."""
+        """Remove all faults."""
         sandbox.ask_sandbox("DELETE", "/sandbox/faults", None)
 
     def note(self, words: str) -> None:
-        """Print what is done."""
+        """Print what the step does."""
         print(words, flush=True)
 
     def gate(self, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""A hostile or broken workspace: a proxy between a command and the sandbox changes some answers."""
+"""A hostile or broken workspace: a proxy between a command and the sandbox that changes some answers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MODES = ("wrong types", "foreign listings", "replays", "no JSON", "cuts", "reset
 
 @contextmanager
 def proxy(port: int, mode: str, chance: Random) -> Iterator[str]:
-    """Give the address of a proxy to a port of this machine that changes answers in this way."""
+    """Start a proxy to a local port that changes answers in this way, and yield its address."""
     line = BadLine(port)
     spoiler = _Spoiler(chance)
     if mode == "delays":
@@ -53,7 +53,7 @@ def proxy(port: int, mode: str, chance: Random) -> Iterator[str]:
 
 
 class _Spoiler:
-    """Changes some of the bodies that pass."""
+    """Change some of the answers that pass through."""
 
     def __init__(self, chance: Random) -> None:
         self._chance = chance
@@ -62,7 +62,7 @@ class _Spoiler:
         self._earlier: list[bytes] = []
 
     def fault(self, kind: Fault) -> Fault:
-        """Return this fault for some requests, but not for so many that every retry fails."""
+        """Return this fault for some requests, but for so few that some retry succeeds."""
         with self._lock:
             if self._faults < _MOST_FAULTS and self._chance.random() < _RATE:
                 self._faults += 1
@@ -70,7 +70,7 @@ class _Spoiler:
             return None
 
     def wrong(self, request: Request, body: bytes) -> bytes:
-        """Put a value of another type at a random place."""
+        """Put a value of another type at a random position."""
 
         def replace(document: Any) -> Any:
             return _replaced(document, self._chance, self._chance.choice(_WRONG))
@@ -78,7 +78,7 @@ class _Spoiler:
         return self._changed(body, replace)
 
     def foreign(self, request: Request, body: bytes) -> bytes:
-        """Give a path in an answer a name that leads elsewhere, or that something acts on."""
+        """Replace a path in an answer by a name that leads elsewhere, or that a program acts on."""
 
         def rename(document: Any) -> Any:
             entries = [
@@ -97,7 +97,7 @@ class _Spoiler:
         return self._changed(body, rename, rate=1.0)
 
     def replayed(self, request: Request, body: bytes) -> bytes:
-        """Answer with what another request got."""
+        """Return the answer to another request."""
         with self._lock:
             self._earlier.append(body)
             if self._chance.random() < _RATE:
@@ -105,7 +105,7 @@ class _Spoiler:
         return body
 
     def no_json(self, request: Request, body: bytes) -> bytes:
-        """Answer with the page of a proxy."""
+        """Return an HTML page, as a proxy does."""
         with self._lock:
             is_chosen = self._chance.random() < _RATE
         return b"<html><title>Sign in</title></html>" if is_chosen else body
@@ -122,7 +122,7 @@ class _Spoiler:
 
 
 def _replaced(document: Any, chance: Random, value: object) -> Any:
-    """Return a document with this value somewhere in it, or in place of it."""
+    """Return a document with this value at a random position, or only the value."""
     inside = document
     while True:
         keys = list(inside) if isinstance(inside, dict) else list(range(len(inside)))

@@ -34,7 +34,7 @@ def push(campaign: Campaign, user: User, chance: Random) -> None:
 
 
 def pull(campaign: Campaign, user: User, chance: Random) -> None:
-    """Push with git, and let the Git folder pull."""
+    """Push with git, and let the Git folder pull the commit."""
     user.shell.ok("git push -q origin main")
     user.ok("pull")
     user.history.code_arrives(surely=True)
@@ -143,7 +143,7 @@ def edit_there(campaign: Campaign, user: User, chance: Random) -> None:
 
 
 def both_at_once(campaign: Campaign, user: User, chance: Random) -> None:
-    """Both users push at the same moment."""
+    """Both users push at the same time."""
     started = [(each, each.start("push")) for each in campaign.users]
     for each, command in started:
         result = command.finish()

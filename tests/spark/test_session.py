@@ -1,4 +1,4 @@
-"""The Spark session in each location, in new processes, as one process can only start one JVM."""
+"""The Spark session locally and on a cluster; each test uses a new process, which can start one JVM."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ print(json.dumps({"warnings": warnings, **seen}))
 
 
 def in_a_process(script: str, **environ: str) -> tuple[dict[str, Any], str]:
-    """Run a script with the prelude; return what it saw, and its stderr."""
+    """Run a script in a new process; return the values that it collected, and its stderr."""
     clean = {name: value for name, value in os.environ.items() if name != "DATABRICKS_RUNTIME_VERSION"}
     done = subprocess.run(
         [sys.executable, "-c", _PRELUDE + script + _POSTLUDE],
@@ -46,7 +46,7 @@ def in_a_process(script: str, **environ: str) -> tuple[dict[str, Any], str]:
 
 
 def test_a_local_session_gets_every_setting_and_keeps_quiet() -> None:
-    """All of spark.yml applies, UDFs find this Python, and later runs change what can be changed."""
+    """All of spark.yml applies and nothing is printed; a later run changes what can be changed."""
     seen, stderr = in_a_process(
         """
 conf = {"spark.master": "local[1]", "spark.driver.maxResultSize": "3g", "spark.sql.shuffle.partitions": 7,
@@ -85,7 +85,7 @@ third.stop()
 
 
 def test_a_session_of_the_projects_own_wins() -> None:
-    """Projects with a SparkHooks of their own keep exactly the session that they made."""
+    """A session that the project created is used unchanged."""
     seen, _ = in_a_process(
         """
 from pyspark.sql import SparkSession
@@ -101,7 +101,7 @@ own.stop()
 
 
 def test_the_clusters_session_is_used_without_its_context() -> None:
-    """Serverless and standard access have no sparkContext; warnings name the settings that have no effect."""
+    """On a cluster its session is used without sparkContext; settings without effect are named."""
     seen, _ = in_a_process(
         """
 from pyspark.sql import SparkSession
@@ -140,12 +140,12 @@ got.stop()
     ],
 )
 def test_a_type_tells_whether_it_is_spark(name: str, is_spark: bool) -> None:
-    """Nothing needs to be imported to know."""
+    """The type name of a dataset shows whether it needs Spark, without an import."""
     assert spark_session.is_spark_type(name) is is_spark
 
 
 def test_a_class_tells_whether_it_is_spark() -> None:
-    """A dataset that a project derives from a Spark one is one, whatever it is called."""
+    """A dataset class that inherits from a Spark dataset needs Spark, whatever its name."""
     base = type("SparkDatasetV2", (MemoryDataset,), {"__module__": "kedro_datasets.spark.spark_dataset_v2"})
     assert spark_session.is_spark_class(base)
     assert spark_session.is_spark_class(type("Shop", (base,), {"__module__": "my_shop.io"}))
@@ -156,7 +156,7 @@ def test_a_class_tells_whether_it_is_spark() -> None:
 
 
 def test_the_place_is_the_cluster_where_the_runtime_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """DATABRICKS_RUNTIME_VERSION is set on every driver, and nowhere else."""
+    """DATABRICKS_RUNTIME_VERSION, which every driver has, makes the location a cluster."""
     monkeypatch.delenv("DATABRICKS_RUNTIME_VERSION", raising=False)
     assert spark_session.spark_location() == "local"
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "15.4")
@@ -164,14 +164,14 @@ def test_the_place_is_the_cluster_where_the_runtime_says_so(monkeypatch: pytest.
 
 
 def test_the_place_is_here_where_nothing_of_databricks_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even a package of that name, in which Databricks Connect would be."""
+    """Without any `databricks` package the location is local."""
     monkeypatch.delenv("DATABRICKS_RUNTIME_VERSION", raising=False)
     monkeypatch.setitem(sys.modules, "databricks", None)
     assert spark_session.spark_location() == "local"
 
 
 def test_who_configures_the_log_of_spark_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By an option of Java or a folder of their own; then ours is not added."""
+    """A log configuration by Java option or SPARK_CONF_DIR is kept; ours is not added."""
     monkeypatch.delenv("SPARK_CONF_DIR", raising=False)
     name = "spark.driver.extraJavaOptions"
     assert "-Dshop=tiny -Dlog4j2.configurationFile=" in spark_session._quiet({name: "-Dshop=tiny"})[name]  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""A project made from the starter, and its classifier."""
+"""A project that is created from the starter, and its classifier."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEDRO = (sys.executable, "-m", "kedro")
 
 
 def in_folder(folder: Path, *command: str) -> str:
-    """Run a command that must succeed and must not ask, and return what it printed."""
+    """Run a command that must succeed and must not ask questions, and return its output."""
     done = subprocess.run(
         command,
         cwd=folder,
@@ -49,7 +49,7 @@ def python() -> Callable[..., str]:
 
 @pytest.fixture
 def new_project(tmp_path: Path) -> Callable[[str], Path]:
-    """Make a project of the given name, and return its folder."""
+    """Create a project of the given name, and return its folder."""
 
     def make(name: str) -> Path:
         before = set(tmp_path.iterdir())
@@ -62,7 +62,7 @@ def new_project(tmp_path: Path) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def project_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project to read from."""
+    """Create a project that tests only read."""
     folder = tmp_path_factory.mktemp("source")
     in_folder(folder, *KEDRO, "new", "--starter=pyspark-iris", "--name=iris-databricks")
     return folder / "iris-databricks"
@@ -70,7 +70,7 @@ def project_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def starter(project_source: Path) -> ModuleType:
-    """The package of that project, with its modules nodes and neighbours imported."""
+    """Return the package of that project, with its modules nodes and neighbours imported."""
     name = "iris_from_the_starter"
     folder = project_source / "src/iris_databricks"
     spec = importlib.util.spec_from_file_location(

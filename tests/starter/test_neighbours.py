@@ -1,4 +1,4 @@
-"""The classifier of the starter against the guide's code with a stable order."""
+"""The starter's classifier gives the same labels as the guide's code with a stable sort order."""
 
 # ruff: noqa: N806 (X and y are the names that the field uses)
 from __future__ import annotations
@@ -35,7 +35,7 @@ WAYS = {"directly": (10**9, 0), "by tree": (0, 10**9), "by products": (0, 0), "a
 
 
 def guide(X_train: np.ndarray, X_test: np.ndarray, y_train: np.ndarray, count: int) -> np.ndarray:  # noqa: N803
-    """The guide's make_predictions for any count, with a stable argsort."""
+    """Return the guide's make_predictions for any number of neighbours, with a stable argsort."""
     squared_distances = np.sum((X_train[:, None, :] - X_test[None, :, :]) ** 2, axis=-1)
     nearest = np.argsort(squared_distances, axis=0, kind="stable")[:count]
     return np.asarray(mode(y_train[nearest], axis=0).mode)
@@ -47,7 +47,7 @@ def guide(X_train: np.ndarray, X_test: np.ndarray, y_train: np.ndarray, count: i
 def test_labels_are_the_guides(
     starter: ModuleType, monkeypatch: pytest.MonkeyPatch, way: str, data: st.DataObject
 ) -> None:
-    """Whatever the data, the number of neighbours, the way taken and the size of chunks."""
+    """Labels equal the guide's for any data, number of neighbours, algorithm and chunk size."""
     # The direct way adds one column after the other, as numpy's sum does with up to seven.
     columns = data.draw(st.integers(1, 7 if way == "directly" else 30))
     rows = data.draw(st.integers(1, 400))
@@ -78,7 +78,7 @@ def test_labels_are_the_guides(
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(votes=st.lists(st.integers(0, 5), min_size=1, max_size=7))
 def test_votes_are_scipys_mode(starter: ModuleType, votes: list[int]) -> None:
-    """The most frequent class, and the smallest of several."""
+    """The vote is the most frequent class, and the smallest of several, as with scipy's mode."""
     X_train, y_train = pd.DataFrame({"x": range(len(votes))}), pd.DataFrame({"class": votes})
     predicted = starter.nodes.Classifier(X_train, y_train, len(votes)).predict(X_train)
     assert predicted["class"].tolist() == [mode(votes).mode] * len(votes)
@@ -87,7 +87,7 @@ def test_votes_are_scipys_mode(starter: ModuleType, votes: list[int]) -> None:
 @pytest.mark.parametrize("kind", ["continuous", "constant", "grid", "duplicated"])
 @pytest.mark.parametrize("columns", [4, 32])
 def test_memory_stays_within_a_chunk(starter: ModuleType, kind: str, columns: int) -> None:
-    """Above the inputs: one chunk of 64 MB, and twice the training data in float32."""
+    """Besides the inputs, memory is limited to a 64 MB chunk and twice the training data in float32."""
     random = np.random.default_rng(0)
     X_train = pd.DataFrame(KINDS[kind](random, (30_000, columns)))
     X_test = pd.DataFrame(KINDS[kind](random, (5_000, columns)))
@@ -105,7 +105,7 @@ def test_memory_stays_within_a_chunk(starter: ModuleType, kind: str, columns: in
     "label_type", ["int64", "int8", "float64", "bool", "object", "string", "category", "Int64"]
 )
 def test_labels_of_many_types(starter: ModuleType, label_type: str) -> None:
-    """Predictions hold values of the training labels."""
+    """Predictions have the values of the training labels, whatever their type."""
     values: list[Any] = ["b", "a", "b"] if label_type in {"object", "string", "category"} else [1, 0, 1]
     y_train = pd.DataFrame({"class": pd.Series(values).astype(label_type)})
     X_train = pd.DataFrame({"x": [0.0, 1.0, 2.0]})
@@ -115,7 +115,7 @@ def test_labels_of_many_types(starter: ModuleType, label_type: str) -> None:
 
 @pytest.mark.parametrize("feature_type", ["float32", "int8", "uint8", "bool", "Int64", "Float64"])
 def test_features_of_many_types(starter: ModuleType, feature_type: str) -> None:
-    """Distances are those of the numbers: unsigned ones do not wrap around."""
+    """Distances are right for all numeric types; unsigned integers do not overflow."""
     X_train = pd.DataFrame({"x": [0, 1], "y": [1, 0]}).astype(feature_type)
     y_train = pd.DataFrame({"class": ["a", "b"]})
     predicted = starter.nodes.Classifier(X_train, y_train, 1).predict(X_train)
@@ -123,7 +123,7 @@ def test_features_of_many_types(starter: ModuleType, feature_type: str) -> None:
 
 
 def test_the_classifier_travels_between_versions_of_numpy(starter: ModuleType) -> None:
-    """What Spark sends to its executors names nothing private of numpy, which may be another there."""
+    """The pickled classifier names no private module of numpy, whose version may differ on executors."""
     train, target = pd.DataFrame({"a": [1.0, 2.0]}), pd.DataFrame({"label": [0, 1]})
     cloudpickle.register_pickle_by_value(starter)  # type: ignore[no-untyped-call]
     try:

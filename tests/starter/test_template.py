@@ -1,4 +1,4 @@
-"""What `kedro new --starter=pyspark-iris` makes."""
+"""The project that `kedro new --starter=pyspark-iris` creates."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LAYERS = "01_raw 02_intermediate 03_primary 04_feature 05_model_input 06_models 
 def test_guide_from_first_run_to_modified_classifier(
     new_project: Callable[[str], Path], kedro: Callable[..., str]
 ) -> None:
-    """One neighbour logs 0.960; the guide's pasted code 1.000, and so does n_neighbors: 3."""
+    """One neighbour logs accuracy 0.960; the guide's code, and n_neighbors: 3, log 1.000."""
     project = new_project("iris-databricks")
     log = kedro(project, "run")
     assert "Model has accuracy of 0.960 on test data." in log
@@ -54,7 +54,7 @@ def test_guide_from_first_run_to_modified_classifier(
 
 @pytest.mark.release
 def test_its_own_tests_pass(new_project: Callable[[str], Path], python: Callable[..., str]) -> None:
-    """So they run on a local Spark session, without Databricks."""
+    """The project's tests pass with a local Spark session, without Databricks."""
     output = python(new_project("iris-databricks"), "pytest", "-q")
     assert re.search(r"\d+ passed", output)
     assert "skipped" not in output
@@ -65,7 +65,7 @@ def test_its_own_tests_pass(new_project: Callable[[str], Path], python: Callable
 def test_is_linted_and_typed(
     new_project: Callable[[str], Path], python: Callable[..., str], name: str
 ) -> None:
-    """As strictly as this package, whatever the project's name does to lines and imports."""
+    """The project passes this package's lint and type checks, whatever its name."""
     project = new_project(name)
     python(project, "ruff", "check", "--no-cache")
     python(project, "ruff", "format", "--check", "--no-cache")
@@ -83,7 +83,7 @@ def test_is_linted_and_typed(
 def test_names(
     new_project: Callable[[str], Path], kedro: Callable[..., str], name: str, repository: str, package: str
 ) -> None:
-    """Names with spaces, other letters and digits become what Kedro makes of them."""
+    """Project names with spaces, other letters and digits become the names that Kedro derives."""
     project = new_project(name)
     assert project.name == repository
     assert (project / "src" / package / "nodes.py").is_file()
@@ -93,7 +93,7 @@ def test_names(
 
 
 def test_layout(project_source: Path) -> None:
-    """The files are where the guide looks for them."""
+    """The files are where the guide expects them."""
     package = project_source / "src/iris_databricks"
     expected = ["settings.py", "pipeline_registry.py", "nodes.py", "pipeline.py", "__main__.py"]
     assert [name for name in expected if not (package / name).is_file()] == []
@@ -103,14 +103,14 @@ def test_layout(project_source: Path) -> None:
 
 
 def test_its_notebook_has_the_cells_that_init_writes(project_source: Path) -> None:
-    """Which are right in any Git folder; init writes no second notebook."""
+    """The notebook has the cells that init writes, so init adds no second one."""
     notebook = json.loads((project_source / "notebooks/iris.ipynb").read_text(encoding="utf-8"))
     cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert cells == Content(takes_jobs=False).cells
 
 
 def test_git_takes_the_example_and_no_other_data(new_project: Callable[[str], Path]) -> None:
-    """Results, credentials and local configuration are ignored, the folders are kept."""
+    """Git ignores results, credentials and local configuration, and keeps the example and the folders."""
     project = new_project("iris-databricks")
     for ignored in ("data/08_reporting/metrics.json", "conf/local/parameters.yml", "conf/credentials.yml"):
         (project / ignored).write_text("{}", encoding="utf-8")
@@ -125,7 +125,7 @@ def test_git_takes_the_example_and_no_other_data(new_project: Callable[[str], Pa
 
 
 def test_runs_as_a_module(project_source: Path) -> None:
-    """`python -m` has the options of `kedro run`."""
+    """`python -m` with the package accepts the options of `kedro run`."""
     done = subprocess.run(
         [sys.executable, "-m", "iris_databricks", "--help"],
         cwd=project_source / "src",

@@ -1,7 +1,7 @@
 """A proxy to a server on this machine that can lose, delay, refuse and cut off requests and answers.
 
 It parses just enough HTTP/1.1 to know where a request ends and an answer begins. Each request gets a
-connection of its own to the server, with `Connection: close`.
+separate connection to the server, with `Connection: close`.
 """
 
 from __future__ import annotations

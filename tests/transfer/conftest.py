@@ -61,7 +61,7 @@ class Site:
         return Workspace(Client(config), "user@example.com", None)
 
     def tree(self, root: str = DBFS) -> RemoteTree:
-        """Open a data root with a client of its own."""
+        """Open a data root with a new client."""
         return open_tree(self.workspace(), root)
 
     def folder(self, root: str = DBFS) -> Path:
@@ -147,7 +147,7 @@ class Pushes:
     """Pushes in processes that a test can kill.
 
     Args:
-        site: Where they push to.
+        site: The sandbox that they push to.
     """
 
     site: Site

@@ -86,7 +86,7 @@ def test_the_state_says_which_versions_were_pushed_from_here(
 
 @ROOTS
 def test_an_interrupted_upload_is_cleaned_up(site: Site, tmp_path: Path, kind: str, root: str) -> None:
-    """Its draft is removed or its parts are aborted, and the file arrives whole."""
+    """The draft of an interrupted upload is removed or its parts aborted; the file arrives whole."""
     restore_remote(site, kind, root)
     data = fill(restore_clone(tmp_path, kind), {"01_raw/large.bin": LARGE})
     (journal,) = (data / STATE_FOLDER).glob("*.unfinished")

@@ -50,7 +50,7 @@ def test_network_faults_cost_only_time(site: Site, data: Path, root: str, fault:
 
 
 def test_a_lost_append_is_not_appended_twice(site: Site, data: Path) -> None:
-    """The block was stored and only the answer got lost: the file has each block once."""
+    """A block was stored and its answer lost: the file contains each block once."""
     lost: list[int] = []
 
     def fault(request: Request) -> str | None:
@@ -69,7 +69,7 @@ def test_a_lost_append_is_not_appended_twice(site: Site, data: Path) -> None:
 
 
 def test_in_a_storm_of_429_all_workers_wait(site: Site, tmp_path: Path) -> None:
-    """Many requests in a row are refused: no worker sends another before Retry-After has passed."""
+    """Many requests in a row get status 429: no worker sends another one before Retry-After has passed."""
     data = fill(tmp_path / "data", {f"01/{number}.csv": b"x" for number in range(70)})
     refused: list[float] = []
 
@@ -96,7 +96,7 @@ def test_in_a_storm_of_429_all_workers_wait(site: Site, tmp_path: Path) -> None:
 def test_a_full_disk_there_is_an_error_and_the_next_push_succeeds(
     site: Site, data: Path, root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server cannot store: an error, and no file is incomplete; the next push succeeds."""
+    """The server's disk is full: an error, and no incomplete file; the next push succeeds."""
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -117,7 +117,7 @@ def test_a_full_disk_there_is_an_error_and_the_next_push_succeeds(
 
 
 def test_a_file_that_vanishes_is_an_error_and_the_others_arrive(site: Site, data: Path) -> None:
-    """It was deleted after the plan was made: an error names it, and all other files arrive."""
+    """A file is deleted after planning: an error names it, and all other files arrive."""
     push = site.push(data)
     plan = push.prepare(Selection())
     (data / "01_raw" / "a.csv").unlink()
@@ -131,7 +131,7 @@ def test_a_file_that_vanishes_is_an_error_and_the_others_arrive(site: Site, data
 def test_a_file_that_changes_before_it_is_sent_arrives_as_it_is_now(
     site: Site, data: Path, name: str
 ) -> None:
-    """The content that was read counts: the next push has nothing to send."""
+    """A file changes before it is sent: its new content arrives, and the next push sends nothing."""
     push = site.push(data)
     plan = push.prepare(Selection())
     fill(data, {name: b"changed" * 400_000})
@@ -143,7 +143,7 @@ def test_a_file_that_changes_before_it_is_sent_arrives_as_it_is_now(
 def test_a_file_that_changes_while_it_is_read_is_read_again(
     site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mixture of both contents does not stay."""
+    """A file changes while it is read: it is read again, so that no mixture is stored."""
     large = data / "03_primary" / "large.bin"
     size = large.stat().st_size
     read = Source.read
@@ -165,7 +165,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
 def test_a_file_that_never_stops_changing_is_an_error(
     site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A program keeps writing to it: the error names it, and no mixture gets its final name."""
+    """A program keeps writing to a file: an error names it, and no mixture gets its final name."""
     large = data / "03_primary" / "large.bin"
     read = Source.read
 
@@ -184,7 +184,7 @@ def test_a_file_that_never_stops_changing_is_an_error(
 
 @pytest.mark.parametrize("times", [1, 10])
 def test_a_file_that_is_overwritten_after_it_was_sent(site: Site, data: Path, times: int) -> None:
-    """It is sent again, since its size in the listing differs; after several times an error names it."""
+    """A remote file is overwritten after it was sent: it is sent again, and after several times an error."""
     target = site.folder(VOLUME) / "01_raw" / "a.csv"
     written: list[Request] = []
 
@@ -228,7 +228,7 @@ def test_a_file_may_be_sent_before_its_folder_exists(site: Site, data: Path) -> 
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(site: Site, data: Path) -> None:
-    """Files that wait for the folder do not wait forever."""
+    """A remote folder cannot be created: an error, and files that wait for it do not wait forever."""
     push = site.push(data, VOLUME)
     plan = push.prepare(Selection())
     site.line.says = b'{"error_code":"INVALID_PARAMETER_VALUE","message":"No such name."}'
@@ -241,7 +241,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(site: Site, data: Path) -> Non
 
 @ROOTS
 def test_a_root_that_was_removed_is_filled_again(site: Site, data: Path, root: str) -> None:
-    """The state of this clone does not keep any file from being sent again."""
+    """The data root was deleted: all files are sent again, whatever the local state says."""
     pushed(site.push(data, root))
     shutil.rmtree(site.folder(root))
     assert pushed(site.push(data, root)).sent == 4

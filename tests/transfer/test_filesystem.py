@@ -1,4 +1,4 @@
-"""`dbfs:///...` paths as pandas and Kedro's datasets open them locally, by the API."""
+"""`dbfs:///...` paths opened locally by pandas and Kedro's datasets, through the API."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_datasets_read_and_write_there(site: Site, root: str) -> None:
 
 @ROOTS
 def test_a_folder_that_spark_wrote_is_one_table(site: Site, root: str) -> None:
-    """Its parts are read together."""
+    """A folder that Spark wrote is read as one table."""
     folder = site.folder(root) / "t.parquet"
     folder.mkdir(parents=True)
     TABLE[:1].to_parquet(folder / "part-0.parquet")
@@ -90,7 +90,7 @@ def test_a_folder_that_spark_wrote_is_one_table(site: Site, root: str) -> None:
 
 @ROOTS
 def test_files_are_listed_appended_to_and_removed(site: Site, root: str) -> None:
-    """The operations of fsspec's interface."""
+    """List, append to and remove files with fsspec's interface."""
     files = fsspec.filesystem("dbfs")
     top = root.removeprefix("dbfs:")
     with files.open(f"{top}/a/b.txt", "wb") as file:
@@ -109,7 +109,7 @@ def test_files_are_listed_appended_to_and_removed(site: Site, root: str) -> None
 
 @ROOTS
 def test_a_link_loop_is_named(site: Site, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a workspace that lists links as what they lead to."""
+    """A link loop that the workspace lists as folders is an error that names it."""
     top = site.folder(root)
     (top / "a").mkdir(parents=True)
     (top / "a/loop").symlink_to("..")
@@ -122,7 +122,7 @@ def test_a_link_loop_is_named(site: Site, root: str, monkeypatch: pytest.MonkeyP
 
 
 def test_a_catalog_for_fsspecs_own_dbfs_keeps_working(site: Site) -> None:
-    """It is reached by `instance` and `token`, without this process's login."""
+    """`instance` and `token` in the catalog select the login, as with fsspec's own dbfs file system."""
     connect.use(None)
     credentials = {"instance": site.line.url, "token": site.sandbox.user.token}
     dataset = CSVDataset(
@@ -148,13 +148,13 @@ def test_a_write_that_fails_leaves_what_was_there(site: Site) -> None:
 
 @pytest.mark.parametrize("spelling", ["dbfs:///r/x", "dbfs:/r/x", "/dbfs/r/x", "/r/x"])
 def test_every_spelling_is_one_path(spelling: str) -> None:
-    """URL, Spark's path, the path of the mount, and the plain path."""
+    """A URL, Spark's path, the mount's path and the plain path are the same file."""
     assert DatabricksFileSystem._strip_protocol(spelling) == "/r/x"  # noqa: SLF001 - fsspec's own name
 
 
 @ROOTS
 def test_folders_copies_and_times(site: Site, root: str) -> None:
-    """Operations that pandas seldom uses, but other users of fsspec do."""
+    """Folders, copies and times work, as users of fsspec other than pandas need them."""
     files, top = fsspec.filesystem("dbfs"), root.removeprefix("dbfs:")
     files.makedirs(f"{top}/deep/er")
     assert site.folder(root).joinpath("deep/er").is_dir()
@@ -176,7 +176,7 @@ def test_folders_copies_and_times(site: Site, root: str) -> None:
 
 @ROOTS
 def test_a_folder_is_removed_with_all_below(site: Site, root: str) -> None:
-    """With its folders, so that a partitioned dataset that is rewritten has no old partitions."""
+    """Removing a folder removes its subfolders, so a rewritten partitioned dataset has no old partitions."""
     files, top = fsspec.filesystem("dbfs"), root.removeprefix("dbfs:")
     for name in ("parts/a.csv", "parts/deep/b.csv"):
         files.pipe(f"{top}/{name}", b"x")
@@ -214,7 +214,7 @@ def test_modes_of_opening(site: Site) -> None:
 
 
 def test_what_is_large_is_not_kept_in_memory(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is downloaded to a temporary file."""
+    """A large file is downloaded to a temporary file, not to memory."""
     monkeypatch.setattr(filesystem, "_IN_MEMORY", 1000)
     site.folder(DBFS).mkdir(parents=True)
     site.folder(DBFS).joinpath("large.bin").write_bytes(b"0123456789" * 500)

@@ -1,4 +1,4 @@
-"""Data roots of a broken or hostile workspace: nothing hangs, nothing false is taken for data or for none."""
+"""Data roots of a broken or hostile workspace: nothing hangs, and wrong answers are not taken for data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HERE = PurePosixPath()
 
 
 def answer(site: Site, words: str, what: Callable[[dict[str, str]], object]) -> None:
-    """Answer requests whose URL contains some words with JSON made from their query."""
+    """Answer requests whose URL contains these words with JSON that is computed from their query."""
 
     def fault(request: Request) -> Fault:
         if words not in request.line:
@@ -50,7 +50,7 @@ def answer(site: Site, words: str, what: Callable[[dict[str, str]], object]) -> 
 
 @pytest.mark.parametrize("size", [2 * BLOCK, 2 * BLOCK + 1, 3 * BLOCK])
 def test_an_ignored_offset_is_noticed(site: Site, tmp_path: Path, size: int) -> None:
-    """The blocks would be pieced together to another file of the same size; without one it would not end."""
+    """The workspace ignores the offset of a read: the wrong content is an error, and reading ends."""
     content = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     fill(site.folder(), {"a.bin": content})
     assert b"".join(site.tree().chunks(PurePosixPath("a.bin"), size)) == content
@@ -78,7 +78,7 @@ def test_an_ignored_offset_is_noticed(site: Site, tmp_path: Path, size: int) -> 
     ],
 )
 def test_a_body_that_is_short_or_no_base64(site: Site, read: object, told: str) -> None:
-    """Python's decoder would leave out what it does not know."""
+    """Content that is too short or invalid base64, which Python's decoder accepts, is an error."""
     answer(site, "/dbfs/read", lambda _: read)
     with pytest.raises(HybridError, match=told):
         list(site.tree().chunks(PurePosixPath("a.csv"), 4))
@@ -86,7 +86,7 @@ def test_a_body_that_is_short_or_no_base64(site: Site, read: object, told: str) 
 
 @pytest.mark.parametrize("root", [DBFS, VOLUME])
 def test_listings_that_are_not_of_this_folder(site: Site, root: str) -> None:
-    """A file and a folder of one name, and paths that lead elsewhere, are no files of the data root."""
+    """A listing with one name twice, or with a path outside the folder, is an error."""
     base = root.removeprefix("dbfs:")
     for paths, told in (
         ([(f"{base}/a", False), (f"{base}/a", True)], "two entries called 'a'"),
@@ -104,7 +104,7 @@ def test_listings_that_are_not_of_this_folder(site: Site, root: str) -> None:
 
 
 def test_pages_that_do_not_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether each names the next one or the same one again."""
+    """A listing whose pages never end, or name themselves as the next one, is an error."""
     monkeypatch.setattr(transport, "_MOST_PAGES", 20)
     pages = itertools.count()
     answer(site, "/fs/directories", lambda _: {"contents": [], "next_page_token": str(next(pages))})
@@ -118,7 +118,7 @@ def test_pages_that_do_not_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_folders_that_do_not_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither in depth nor in number."""
+    """Folders that nest too deeply, or are too many, are an error."""
 
     def within(names: list[str]) -> Callable[[dict[str, str]], object]:
         return lambda query: {
@@ -146,7 +146,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize("status", [400, 403, 404, 500])
 def test_refusals_that_cannot_be_read(site: Site, status: int) -> None:
-    """They are still refusals, told in a line of bearable length that has nothing of the request."""
+    """Refusals with an unreadable body become one short line without content of the request."""
     create = site.workspace().client.git_credentials.create
     for body in REFUSALS:
         site.line.fault, site.line.says = lambda _: status, body
@@ -162,7 +162,7 @@ def test_refusals_that_cannot_be_read(site: Site, status: int) -> None:
 
 
 def test_a_write_is_not_redirected(site: Site) -> None:
-    """The request that follows a redirect would be another one, and its success means nothing."""
+    """A redirect of a write is an error, since following it would send another request."""
     site.line.retry_after = "1\r\nLocation: /api/2.0/dbfs/list?path=/"
     site.line.fault = lambda request: 302 if request.method == "POST" else None
     with pytest.raises(UnexpectedAnswerError, match=r"redirects to '/api/2\.0/dbfs/list"):
@@ -171,7 +171,7 @@ def test_a_write_is_not_redirected(site: Site) -> None:
 
 @pytest.mark.parametrize("after", ["9" * 5000, "-5"])
 def test_a_time_to_wait_that_makes_no_sense(site: Site, monkeypatch: pytest.MonkeyPatch, after: str) -> None:
-    """It is an hour at most, and never less than nothing."""
+    """A Retry-After that is huge or negative is limited to between zero and an hour."""
     monkeypatch.setattr(transport, "_MOST_SECONDS", 0)
     site.line.retry_after = after
     site.line.fault = lambda request: 429 if request.number == 1 else None

@@ -32,7 +32,7 @@ def test_only_regular_files_are_data(data: Path) -> None:
 
 
 def test_a_chosen_link_that_leaves_is_refused(data: Path, tmp_path: Path) -> None:
-    """Also if the link itself is given as an argument."""
+    """A link that leads out of the data folder is refused, also if it is given as an argument."""
     fill(tmp_path / "outside", {"secret.csv": b"secret"})
     (data / "out").symlink_to(tmp_path / "outside")
     with pytest.raises(TransferError, match=r"^out is a link to .*outside, outside the data folder"):
@@ -49,7 +49,7 @@ def test_a_chosen_link_that_leaves_is_refused(data: Path, tmp_path: Path) -> Non
     ],
 )
 def test_a_link_loop_is_refused(data: Path, links: dict[str, str], named: str) -> None:
-    """Also one of several links: the one at which the walk would begin again is named."""
+    """A loop of one or several links is refused; the error names the link that closes it."""
     for name, target in links.items():
         (data / name).symlink_to(target)
     with pytest.raises(TransferError, match=rf"^({named}) is a link to a folder above it .*Remove the link"):
@@ -87,7 +87,7 @@ def test_a_file_that_vanishes_before_it_is_read_is_an_error(data: Path, name: st
 
 
 def test_a_file_in_the_way_of_the_state_folder_is_an_error(tmp_path: Path) -> None:
-    """The state folder cannot be made."""
+    """A file has the name of the state folder: an error."""
     fill(tmp_path, {"data/.kedro-hybrid": b""})
     with pytest.raises(TransferError, match=r"\.kedro-hybrid cannot be written: File exists\. Fix"):
         local.write_state(tmp_path / "data", "x.json", "{}")
@@ -116,7 +116,7 @@ def no_space() -> Iterator[None]:
 def test_a_full_disk_has_the_same_message_for_every_state_file(
     data: Path, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whichever file is written first; digests are stored only for files of some age."""
+    """A full disk gives the same message, whichever state file is written first."""
     monkeypatch.setattr(local, "_TOO_FRESH_NS", -(10**18))
     known = Digests(data)
     local.read_files(data, local.find_files(data), known)
@@ -130,7 +130,7 @@ def test_a_full_disk_has_the_same_message_for_every_state_file(
 
 
 def test_too_many_open_files_have_the_same_message(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error is the machine's, not that file's."""
+    """Too many open files is reported as the machine's error, not as an error of the file."""
 
     def exhausted(file: Path) -> None:
         raise OSError(errno.EMFILE, "Too many open files", str(file))
@@ -167,7 +167,7 @@ def test_names_that_are_too_long_are_refused(path: str, problem: str) -> None:
     ],
 )
 def test_the_hint_depends_on_the_disks_error(tmp_path: Path, cause: int, hint: str) -> None:
-    """The file is named, not its draft."""
+    """The disk's error decides the hint; the message names the file, not its draft."""
     draft = tmp_path / f".00000000.11111111{local.PART_SUFFIX}"
     with pytest.raises(TransferError) as caught, checks.writing(tmp_path / "a.csv"):
         raise OSError(cause, os.strerror(cause), str(draft))
@@ -176,7 +176,7 @@ def test_the_hint_depends_on_the_disks_error(tmp_path: Path, cause: int, hint: s
 
 
 def test_a_full_disk_names_the_file_and_not_its_draft(tmp_path: Path) -> None:
-    """In the same words as in every other command."""
+    """A full disk is reported with the file's name, in the same words by every command."""
     draft = tmp_path / f".00000000.11111111{local.PART_SUFFIX}"
     with pytest.raises(MachineError) as caught, checks.writing(tmp_path / "a.csv"):
         raise OSError(errno.ENOSPC, "No space left on device", str(draft))
@@ -188,13 +188,13 @@ def test_a_full_disk_names_the_file_and_not_its_draft(tmp_path: Path) -> None:
     "path", ["/etc/passwd", "01/../../x", ".kedro-hybrid/x.json", "01/.00000000.11111111.kedro-part"]
 )
 def test_names_that_would_leave_the_data_folder_are_refused(path: str) -> None:
-    """Whatever names a server lists, nothing is written outside."""
+    """A remote name that leads out of the data folder, or into its state, is refused."""
     with pytest.raises(TransferError, match="cannot be pulled"):
         checks.refuse_escapes([PurePosixPath("01/fine.csv"), PurePosixPath(path)])
 
 
 def test_a_source_is_a_stream_that_can_be_rewound(tmp_path: Path) -> None:
-    """It can be rewound to its start only, and never returns less than its size."""
+    """A file to send can be rewound only to its start; reading it raises if it has become shorter."""
     file = tmp_path / "a.bin"
     file.write_bytes(b"0123456789")
     counted: list[int] = []

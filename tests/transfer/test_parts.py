@@ -52,7 +52,7 @@ def is_completion(request: Request) -> bool:
 def test_a_workspace_without_parts_gets_one_request(
     site: Site, parts: Path, asked: str, status: int, says: bytes
 ) -> None:
-    """Whatever the refusal is, the file is sent in one request and arrives."""
+    """If the workspace refuses parts, for any reason, the file arrives in one request."""
     push, plan = prepared(site, parts)
     site.line.says = says
     site.line.fault = lambda request: status if asked in request.line else None
@@ -63,7 +63,7 @@ def test_a_workspace_without_parts_gets_one_request(
 
 @pytest.mark.parametrize("fault", [RESET_BEFORE, RESET_AFTER, 503, 403])
 def test_a_part_that_gets_lost_is_sent_again(site: Site, parts: Path, fault: Fault) -> None:
-    """Only that part, to a new URL, as the old one may have expired."""
+    """Only a lost part is sent again, to a new URL, as the old one may have expired."""
     push, plan = prepared(site, parts)
     lost: list[Request] = []
 

@@ -1,4 +1,4 @@
-"""Every case of the comparison, without any I/O."""
+"""The comparison of local and remote files, without I/O."""
 
 from __future__ import annotations
 
@@ -71,20 +71,20 @@ def test_a_push_never_replaces_what_it_does_not_know(
 
 
 def test_an_unknown_content_of_a_possible_size_must_be_compared() -> None:
-    """Only if the sizes do not decide it."""
+    """An unknown remote content is compared only if its size is that of a known content."""
     here = LocalFile(PATH, MINE)
     sizes = {size: Pair(PATH, here, RemoteFile(PATH, size), None, frozenset([OLD])) for size in (3, 4, 5)}
     assert {size: one.must_be_compared for size, one in sizes.items()} == {3: True, 4: True, 5: False}
 
 
 def test_outputs_that_exist_on_databricks_are_not_sent() -> None:
-    """Also in a folder that a pipeline writes."""
+    """Outputs that exist on Databricks are not sent, also in a folder that a pipeline writes."""
     plan = plan_push([pair(MINE, OLD)], results=[PurePosixPath("01_raw")])
     assert (plan.send, len(plan.results)) == ((), 1)
 
 
 def test_spark_folders_are_found_by_their_files() -> None:
-    """By parts, partitions by column, markers and Delta logs; other folders are not."""
+    """Spark folders are recognized by parts, partitions, markers and Delta logs; others are not."""
     names = [
         "a/part-0.parquet",
         "b/species=x/part-0.parquet",
@@ -100,7 +100,7 @@ def test_spark_folders_are_found_by_their_files() -> None:
 
 
 def test_a_pull_ignores_files_that_are_only_here() -> None:
-    """They are neither counted nor changed."""
+    """A pull neither counts nor changes files that exist only locally."""
     assert plan_pull(units_of([pair(MINE, None)]), force=True).take == ()
 
 
@@ -127,7 +127,7 @@ def _part(name: str, here: Content | None, there: Content | None, before: Conten
     ],
 )
 def test_a_folder_of_spark_has_one_state(parts: list[Pair], state: State, is_own: bool) -> None:
-    """Each run names its parts anew, so both sides' names say nothing of what changed."""
+    """A Spark folder has one state, since each run gives its parts new names."""
     marker = _part("_SUCCESS", EMPTY, EMPTY) if len(parts) > 1 else parts[0]
     (unit,) = units_of({each.path: each for each in (*parts, marker)}.values(), with_local=True)
     assert (unit.is_folder, unit.state, unit.is_own, unit.must_be_compared) == (True, state, is_own, False)

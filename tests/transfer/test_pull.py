@@ -64,7 +64,7 @@ def test_everything_is_received_unchanged(site: Site, data: Path, mine: Path, ro
 
 @ROOTS
 def test_a_path_may_be_a_file_a_folder_or_nothing(site: Site, mine: Path, root: str) -> None:
-    """Only the given paths are downloaded."""
+    """Only the given paths are downloaded: a file, a folder; a missing path is no error."""
     fill(site.folder(root), {**SPARK, "01_raw/a.csv": b"a", "01_raw/b.csv": b"b"})
     assert pulled(site.pull(mine, root), "01_raw/a.csv", "02_intermediate/table", "03_none").files == 4
     assert tree_of(mine) == {**SPARK, "01_raw/a.csv": b"a"}
@@ -78,7 +78,7 @@ def test_a_root_that_does_not_exist_has_nothing(site: Site, mine: Path) -> None:
 
 @ROOTS
 def test_a_local_edit_stays_unless_forced(site: Site, mine: Path, root: str) -> None:
-    """Whether the remote file changed or not, the edit stays; with --force it is saved and replaced."""
+    """A local edit stays, whether the remote file changed or not; --force saves and replaces it."""
     fill(site.folder(root), {"08/a.json": b"1", "08/b.json": b"1"})
     pulled(site.pull(mine, root))
     fill(mine, {"08/a.json": b"mine"})
@@ -159,7 +159,7 @@ def test_a_folder_of_parts_written_here_stays(site: Site, mine: Path) -> None:
 def test_a_file_or_folder_in_the_way_is_an_edit(
     site: Site, mine: Path, local: dict[str, bytes], remote: dict[str, bytes]
 ) -> None:
-    """A local run wrote a folder where the cluster wrote a file, or the reverse: it stays, or is saved."""
+    """A local file in place of a remote folder, or the reverse, counts as an edit: kept, or saved."""
     fill(site.folder(), remote)
     fill(mine, local)
     done = pulled(site.pull(mine))
@@ -276,7 +276,7 @@ def test_a_lost_answer_is_requested_again(site: Site, data: Path, mine: Path, ro
 def test_a_file_that_changes_during_the_download_is_not_taken(
     site: Site, mine: Path, root: str, now: bytes
 ) -> None:
-    """Its size differs from the listing in every attempt: the error names it, and the local file stays."""
+    """A remote file changes its size during the download: the error names it, and nothing is written."""
     fill(site.folder(root), {"01/a.csv": b"before"})
     pull = site.pull(mine, root)
     plan = pull.prepare([ALL])
@@ -376,7 +376,7 @@ def test_start_up_files_need_consent(site: Site, mine: Path) -> None:
 @pytest.mark.parametrize("root", [DBFS, VOLUME])
 @pytest.mark.parametrize("is_settled", [True, False])
 def test_times_in_whole_seconds(site: Site, data: Path, root: str, is_settled: bool) -> None:
-    """Within the second of a listing a file may change and keep its size and time: it counts as unknown."""
+    """A file may change within the second of its listing and keep size and time: it counts as unknown."""
     second = time.time() // 1 + (-1000 if is_settled else 1000)
 
     def round_times(_: Request) -> None:

@@ -76,7 +76,7 @@ def test_a_file_removed_there_is_sent_again(site: Site, data: Path, root: str) -
 
 @ROOTS
 def test_a_file_changed_there_is_left_alone(site: Site, data: Path, root: str) -> None:
-    """Somebody else's newer file stays, though this clone has the older one; also if the sizes are equal."""
+    """A file that another clone changed stays, although this clone has an older one of equal size."""
     pushed(site.push(data, root))
     file = fill(site.folder(root), {"01_raw/a.csv": b"a,b\n9,9\n"}) / "01_raw/a.csv"
     os.utime(file, (file.stat().st_mtime + 1,) * 2)  # another time, of any precision
@@ -98,7 +98,7 @@ def test_a_change_on_both_sides_is_refused_with_both_sizes(site: Site, data: Pat
 
 
 def test_force_sends_mine_and_theirs_leaves_theirs(site: Site, data: Path) -> None:
-    """With either option the other files are sent."""
+    """--force sends files in conflict, --theirs leaves them; both send the other files."""
     pushed(site.push(data))
     fill(data, {"01_raw/a.csv": b"mine", "01_raw/other.csv": b"other"})
     fill(site.folder(), {"01_raw/a.csv": b"theirs!"})
@@ -307,7 +307,7 @@ def test_a_disabled_dbfs_root_leads_to_volumes(site: Site, data: Path) -> None:
 
 
 def test_the_data_roots_own_path_is_asked_for(site: Site) -> None:
-    """Not `/`, whose status some workspaces return although they refuse every path below it."""
+    """Push reads the status of the data root, as some workspaces return that of `/` and refuse the rest."""
     site.tree().check()
     asked = [line for each in site.line.requests if "/dbfs/get-status" in (line := each.line)]
     assert len(asked) == 1
@@ -315,7 +315,7 @@ def test_the_data_roots_own_path_is_asked_for(site: Site) -> None:
 
 
 def test_a_root_without_write_access_is_named(site: Site, data: Path) -> None:
-    """The first write is refused, and so is the push."""
+    """The first write is refused: push fails, and no file is sent."""
     site.line.fault = lambda request: 403 if request.method == "PUT" else None
     with pytest.raises(WorkspaceError, match=r"make the folder|Could not write"):
         pushed(site.push(data, VOLUME))
@@ -337,7 +337,7 @@ def test_spark_checksums_are_not_data(site: Site, data: Path) -> None:
 
 
 def test_a_large_file_to_a_volume_is_sent_in_parts_and_arrives_whole(site: Site, tmp_path: Path) -> None:
-    """Above 50 MiB it is sent in parts; changed and sent again it replaces the old one."""
+    """A file above 50 MiB is sent in parts; sent again after a change, it replaces the old one."""
     data = tmp_path / "data"
     for seed in (1, 2):
         content = random.Random(seed).randbytes(1000) * 60_000  # noqa: S311 - any bytes do

@@ -77,7 +77,7 @@ def test_dbfs_gets_the_blocks_that_it_lacks(site: Site, blocks: Path, pushes: Pu
 
 
 def test_a_lost_block_costs_a_new_upload(site: Site, blocks: Path, pushes: Pushes) -> None:
-    """It was sent and never arrived: the draft's size differs, and no file with a gap gets its final name."""
+    """A block was lost: the draft's size differs, so the file is uploaded anew, without a gap."""
 
     def kill(request: Request) -> str | None:
         if is_block(request) and sent(site, is_block) == 3:

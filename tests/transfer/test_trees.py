@@ -21,7 +21,7 @@ NAME = PurePosixPath("01/a.bin")
 @ROOTS
 @pytest.mark.parametrize("size", [0, 1, BLOCK, BLOCK + 1, 3 * BLOCK])
 def test_what_is_written_is_read(site: Site, root: str, size: int) -> None:
-    """At any size, whole, also over an older file; removing twice is no error."""
+    """Content of any size is written and read whole, also over an older file; removing twice is no error."""
     tree = site.tree(root)
     tree.make_folder(NAME.parent)
     for content in (b"older", bytes(index % 251 for index in range(size))):
@@ -35,7 +35,7 @@ def test_what_is_written_is_read(site: Site, root: str, size: int) -> None:
 
 @ROOTS
 def test_content_of_another_size_than_listed_is_an_error(site: Site, root: str) -> None:
-    """Something is writing to it, so its content is unknown."""
+    """A file whose size differs from its listing is an error, since a program is writing to it."""
     fill(site.folder(root), {"01/a.bin": b"1234"})
     for size in (2, 6):
         with pytest.raises(TransferError, match=rf"has 4 bytes, but is listed with {size}\..*try again"):
@@ -47,7 +47,7 @@ def test_content_of_another_size_than_listed_is_an_error(site: Site, root: str) 
 def test_a_link_loop_is_named(
     site: Site, root: str, links: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a workspace that lists links as what they lead to; folders that look alike are none."""
+    """A link loop that the workspace lists as folders is named; similar folders are no loop."""
     folder = fill(site.folder(root), {"a/x": b"", "b/y": b"", "c/c/c/c/z": b""})
     tree = site.tree(root)
     assert len(walk(tree, PurePosixPath())) == 3
@@ -62,7 +62,7 @@ def test_a_link_loop_is_named(
 
 
 def test_a_root_without_permission_names_the_setting(site: Site) -> None:
-    """The missing permission is in Databricks' message."""
+    """A write is refused: the error has Databricks' message and says to ask for write access."""
     site.line.says = b'{"error_code":"PERMISSION_DENIED","message":"No WRITE VOLUME on main.default.data"}'
     site.line.fault = lambda _: 403
     with pytest.raises(WorkspaceError, match=r"No WRITE VOLUME on main.default.data\. Ask for write access"):
@@ -70,7 +70,7 @@ def test_a_root_without_permission_names_the_setting(site: Site) -> None:
 
 
 def test_a_lost_answer_to_the_rename_is_no_failure(site: Site) -> None:
-    """The repeated request finds no draft any more, but the file exists."""
+    """The rename's answer is lost: the repeated request finds no draft, but the file exists."""
     lost: list[Request] = []
 
     def once(request: Request) -> Fault:
@@ -87,7 +87,7 @@ def test_a_lost_answer_to_the_rename_is_no_failure(site: Site) -> None:
 
 
 def test_a_refused_rename_is_an_error(site: Site) -> None:
-    """The existing file is not the one that was sent."""
+    """The rename is refused: an error, and the file does not exist."""
     site.line.says = b'{"error_code":"INVALID_PARAMETER_VALUE","message":"No."}'
     site.line.fault = lambda request: 400 if request.path.endswith("/dbfs/move") else None
     with pytest.raises(WorkspaceError, match=r"move .*01/a.bin into place: INVALID_PARAMETER_VALUE: No"):
@@ -96,7 +96,7 @@ def test_a_refused_rename_is_an_error(site: Site) -> None:
 
 
 def test_a_block_that_was_confirmed_but_not_stored_is_sent_again(site: Site) -> None:
-    """The size of the draft differs, before it is renamed."""
+    """The size of the draft is checked before the rename: a lost block means a new upload."""
     swallowed: list[Request] = []
 
     def once(request: Request) -> Fault:
@@ -115,7 +115,7 @@ def test_a_block_that_was_confirmed_but_not_stored_is_sent_again(site: Site) -> 
 
 
 def test_a_file_that_never_arrives_whole_is_an_error(site: Site) -> None:
-    """After several attempts, with both sizes; neither the file nor a draft exists."""
+    """The size is wrong in every attempt: an error with both sizes; no file or draft is left."""
     site.line.says = b"{}"
     site.line.fault = lambda request: 200 if request.path.endswith("/add-block") else None
     with pytest.raises(TransferError, match=r"01/a.bin arrived with 0 bytes of 1048577\. Push again\."):
@@ -125,7 +125,7 @@ def test_a_file_that_never_arrives_whole_is_an_error(site: Site) -> None:
 
 
 def test_a_draft_that_is_removed_is_sent_again(site: Site) -> None:
-    """It is missing before it is renamed."""
+    """The draft is deleted before the rename: the file is sent again."""
     removed: list[str] = []
 
     def remove(request: Request) -> None:

@@ -1,4 +1,4 @@
-"""The journal of an upload that has not finished, and which process may have it."""
+"""The journal of an unfinished upload, and the process that may use it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_records_are_read_up_to_the_first_invalid_line(end: str) -> None:
 
 
 def test_one_process_at_a_time_has_the_journal(tmp_path: Path) -> None:
-    """Another process that sends the same file starts again, and leaves the first one's journal alone."""
+    """A second process that sends the same file starts anew, and leaves the first one's journal."""
     path = tmp_path / "x.unfinished"
     first, second = UnfinishedUpload(path, ["x"]), UnfinishedUpload(path, ["x"])
     first.begin(draft="a")
@@ -63,7 +63,7 @@ def test_windows_uses_locks_of_msvcrt(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("root", [DBFS, VOLUME])
 def test_a_completed_push_leaves_no_journal(site: Site, data: Path, root: str) -> None:
-    """Neither after one request nor after several blocks."""
+    """A completed push leaves no journal, after one request or several blocks."""
     push = site.push(data, root)
     push.perform(push.prepare(Selection()))
     assert not list((data / ".kedro-hybrid").glob("*.unfinished"))

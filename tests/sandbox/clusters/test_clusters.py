@@ -47,7 +47,7 @@ def wait_terminated(api: ClustersAPI, cluster_id: str) -> None:
 
 
 def test_the_clusters_of_a_new_workspace(api: ClustersAPI) -> None:
-    """One runs, and one is terminated."""
+    """A new workspace has one running and one terminated cluster."""
     states = {cluster.cluster_name: cluster.state for cluster in api.list()}
     assert states == {"sandbox": State.RUNNING, "sandbox-stopped": State.TERMINATED}
     cluster = api.get(RUNNING)
@@ -56,7 +56,7 @@ def test_the_clusters_of_a_new_workspace(api: ClustersAPI) -> None:
 
 
 def test_both_versions_of_the_api(http: httpx.Client) -> None:
-    """2.0 as the legacy command line uses it, 2.1 with pages."""
+    """API 2.0 lists clusters as the legacy command line expects, API 2.1 in pages."""
     assert len(http.get("/api/2.0/clusters/list").json()["clusters"]) == 2
     page = http.get("/api/2.1/clusters/list", params={"page_size": 1}).json()
     assert len(page["clusters"]) == 1
@@ -66,7 +66,7 @@ def test_both_versions_of_the_api(http: httpx.Client) -> None:
 
 
 def test_an_unknown_cluster(api: ClustersAPI, http: httpx.Client) -> None:
-    """400 INVALID_PARAMETER_VALUE on the wire, as clusters have it."""
+    """An unknown cluster gives status 400 with INVALID_PARAMETER_VALUE."""
     with pytest.raises(ResourceDoesNotExist, match="Cluster nope does not exist"):
         api.get("nope")
     for call in (api.start, api.restart, api.delete, api.permanent_delete):
@@ -77,7 +77,7 @@ def test_an_unknown_cluster(api: ClustersAPI, http: httpx.Client) -> None:
 
 
 def test_start(running: Running, api: ClustersAPI) -> None:
-    """It goes through PENDING to RUNNING, with an event for each state."""
+    """Starting a cluster: its state goes through PENDING to RUNNING, with an event for each."""
     running.sandbox.clusters.start_seconds = 0.5
     waiter = api.start(STOPPED)
     assert api.get(STOPPED).state == State.PENDING
@@ -88,14 +88,14 @@ def test_start(running: Running, api: ClustersAPI) -> None:
 
 
 def test_start_a_cluster_that_runs(workspace: WorkspaceClient, api: ClustersAPI) -> None:
-    """It is refused as an invalid state; the SDK's `ensure_cluster_is_running` succeeds."""
+    """Starting a running cluster is an invalid state; the SDK's `ensure_cluster_is_running` succeeds."""
     with pytest.raises(InvalidState, match="unexpected state Running"):
         api.start(RUNNING)
     workspace.clusters.ensure_cluster_is_running(RUNNING)
 
 
 def test_terminate_tells_and_ends(running: Running, api: ClustersAPI) -> None:
-    """The callbacks for processes on the cluster are called before it is terminated."""
+    """Terminating a cluster first calls the callbacks for processes on it."""
     told: list[tuple[str, str]] = []
 
     async def note(cluster_id: str) -> None:
@@ -117,7 +117,7 @@ def test_terminate_tells_and_ends(running: Running, api: ClustersAPI) -> None:
 
 
 def test_restart(running: Running, api: ClustersAPI) -> None:
-    """It goes through RESTARTING; its processes end."""
+    """Restarting a cluster: its state goes through RESTARTING, and its processes end."""
     told: list[str] = []
 
     async def note(cluster_id: str) -> None:
@@ -130,7 +130,7 @@ def test_restart(running: Running, api: ClustersAPI) -> None:
 
 
 def test_terminate_while_it_starts(running: Running, api: ClustersAPI) -> None:
-    """The start is cancelled."""
+    """Terminating a cluster that is starting cancels the start."""
     running.sandbox.clusters.start_seconds = 0.3
     api.start(STOPPED)
     api.delete(STOPPED)
@@ -140,7 +140,7 @@ def test_terminate_while_it_starts(running: Running, api: ClustersAPI) -> None:
 
 
 def test_a_cluster_that_cannot_start(api: ClustersAPI) -> None:
-    """It ends with the reason in its tag."""
+    """A cluster with the tag for a start failure terminates with that reason."""
     waiter = api.create(
         spark_version=nearest_runtime(),
         cluster_name="broken",
@@ -156,7 +156,7 @@ def test_a_cluster_that_cannot_start(api: ClustersAPI) -> None:
 
 
 def test_create_edit_and_delete_for_good(api: ClustersAPI) -> None:
-    """A cluster keeps what it was created with."""
+    """A new cluster keeps its settings, can be edited, and is deleted permanently."""
     made = api.create(
         spark_version="15.4.x-scala2.12",
         cluster_name="mine",
@@ -176,7 +176,7 @@ def test_create_edit_and_delete_for_good(api: ClustersAPI) -> None:
 
 
 def test_a_dedicated_cluster_is_its_users_alone(running: Running) -> None:
-    """Other users may not run commands or tasks on it."""
+    """On another user's dedicated cluster, commands and tasks are refused."""
     other = running.workspace("other@example.com")
     made = running.workspace().clusters.create(
         spark_version=nearest_runtime(),
@@ -194,7 +194,7 @@ def test_a_dedicated_cluster_is_its_users_alone(running: Running) -> None:
 
 
 def test_node_types(workspace: WorkspaceClient, api: ClustersAPI) -> None:
-    """This machine is the only one."""
+    """The only node type is this machine."""
     assert [node.node_type_id for node in api.list_node_types().node_types or []] == ["sandbox.local"]
     versions = [str(version.key) for version in api.spark_versions().versions or []]
     assert versions == [nearest_runtime()]
@@ -202,7 +202,7 @@ def test_node_types(workspace: WorkspaceClient, api: ClustersAPI) -> None:
 
 
 def test_states_after_a_restart_of_the_server(start_sandbox: Callable[..., Running]) -> None:
-    """A running cluster runs; one that was starting is terminated."""
+    """After a restart of the server, running clusters run; one that was starting is terminated."""
     first = start_sandbox()
     first.sandbox.clusters.start_seconds = 60
     clusters = first.workspace().clusters
@@ -229,12 +229,12 @@ TASK = {"task_key": "a", "job_cluster_key": "a", "spark_python_task": {"python_f
     ],
 )
 def test_the_runtime_is_what_is_installed(spark: str, python: str, runtime: str) -> None:
-    """It is Databricks' runtime with the same Spark and Python, or one whose key names both versions."""
+    """The runtime has the installed Spark and Python: Databricks' key, or one that names both."""
     assert nearest_runtime(spark, python) == runtime
 
 
 def test_what_is_no_runtime(workspace: WorkspaceClient) -> None:
-    """It is refused when a cluster is created and when a job names it."""
+    """An unknown runtime is refused, in a cluster and in a job."""
     for path, body in (
         ("clusters/create", {"spark_version": "newest"}),
         ("jobs/create", {"job_clusters": [CLUSTER], "tasks": [TASK]}),
@@ -245,7 +245,7 @@ def test_what_is_no_runtime(workspace: WorkspaceClient) -> None:
 
 @pytest.mark.parametrize(("key", "version"), [("17.3.x-scala2.13", "17.3"), ("18.x-scala2.13", "18")])
 def test_the_version_that_a_cluster_says(key: str, version: str) -> None:
-    """The value of DATABRICKS_RUNTIME_VERSION."""
+    """DATABRICKS_RUNTIME_VERSION has the version of the cluster's runtime."""
     assert runtime_version(key) == version
 
 
@@ -267,7 +267,7 @@ def test_pages_of_events(running: Running, api: ClustersAPI, http: httpx.Client)
 
 
 def test_a_terminated_cluster_is_changed_where_it_is(api: ClustersAPI) -> None:
-    """It stays terminated."""
+    """Editing a terminated cluster leaves it terminated."""
     api.edit(STOPPED, nearest_runtime(), cluster_name="renamed", custom_tags={"team": "iris"})
     shown = api.get(STOPPED)
     assert (shown.state, shown.cluster_name) == (State.TERMINATED, "renamed")

@@ -51,7 +51,7 @@ def settled(workspace: WorkspaceClient, cluster: str = RUNNING_ID) -> list[Libra
 
 
 def test_a_wheel(workspace: WorkspaceClient, http: httpx.Client) -> None:
-    """It is installed in the background, for new and open contexts of this cluster only."""
+    """A wheel is installed in the background, for new and open contexts of only this cluster."""
     library = upload(workspace)
     before = open_notebook(http)
     assert "ModuleNotFoundError" in before.results(USE)["summary"]
@@ -67,7 +67,7 @@ def test_a_wheel(workspace: WorkspaceClient, http: httpx.Client) -> None:
 
 
 def test_requirements_that_name_a_wheel(workspace: WorkspaceClient, http: httpx.Client) -> None:
-    """Paths in the file are resolved on the cluster."""
+    """Paths in a requirements file are resolved on the cluster."""
     wheel_path = upload(workspace).whl
     workspace.files.upload(
         "/Volumes/main/default/data/requirements.txt", io.BytesIO(f"{wheel_path}\n".encode())
@@ -80,7 +80,7 @@ def test_requirements_that_name_a_wheel(workspace: WorkspaceClient, http: httpx.
 
 
 def test_what_cannot_be_installed(workspace: WorkspaceClient) -> None:
-    """It fails with pip's message, the others are installed, and a second request tries it again."""
+    """A library fails with pip's message, the others are installed; a second request tries again."""
     missing = Library(whl="dbfs:/nothing-1.0-py3-none-any.whl")
     jar = Library(maven=MavenLibrary(coordinates="a:b:1"))
     workspace.libraries.install(RUNNING_ID, [missing, jar, upload(workspace)])
@@ -99,7 +99,7 @@ def test_what_cannot_be_installed(workspace: WorkspaceClient) -> None:
 
 
 def test_uninstall_after_a_restart(workspace: WorkspaceClient, http: httpx.Client) -> None:
-    """The library is kept until then; the others are installed again."""
+    """An uninstalled library stays until the cluster restarts; the others are installed again."""
     library = upload(workspace)
     name, content = wheel("kept", kept="")
     workspace.files.upload(f"/Volumes/main/default/data/{name}", io.BytesIO(content))
@@ -120,7 +120,7 @@ def test_uninstall_after_a_restart(workspace: WorkspaceClient, http: httpx.Clien
 
 
 def test_a_stopped_cluster_installs_when_it_starts(workspace: WorkspaceClient, http: httpx.Client) -> None:
-    """Libraries are pending until then."""
+    """Libraries of a stopped cluster are pending until it starts."""
     workspace.libraries.install(STOPPED_ID, [upload(workspace)])
     time.sleep(0.2)
     (pending,) = workspace.libraries.cluster_status(STOPPED_ID)
@@ -131,7 +131,7 @@ def test_a_stopped_cluster_installs_when_it_starts(workspace: WorkspaceClient, h
 
 
 def test_they_survive_a_restart_of_the_server(start_sandbox: Callable[..., Running]) -> None:
-    """Whether the server stopped before or after pip ended, and if what was linked has changed meanwhile."""
+    """A restart of the server keeps libraries, before or after pip ended, even if linked packages changed."""
     first = start_sandbox()
     linked = Library(pypi=PythonPyPiLibrary("parse"))
     first.workspace().libraries.install(RUNNING_ID, [upload(first.workspace())])
@@ -160,7 +160,7 @@ def test_they_survive_a_restart_of_the_server(start_sandbox: Callable[..., Runni
     ],
 )
 def test_what_is_no_library(workspace: WorkspaceClient, library: Library) -> None:
-    """The whole request is refused."""
+    """A request with one invalid library is refused as a whole."""
     with pytest.raises(InvalidParameterValue):
         workspace.libraries.install(RUNNING_ID, [Library(jar="/a.jar"), library])
     assert list(workspace.libraries.cluster_status(RUNNING_ID)) == []

@@ -88,7 +88,7 @@ def test_bad_syntax_is_an_error(notebook: Notebook) -> None:
 
 @pytest.mark.parametrize("more", [0, 1, 100_000])
 def test_long_text_is_cut(notebook: Notebook, more: int) -> None:
-    """Of a text of more than 50,000 characters the middle is dropped."""
+    """The middle of a text of more than 50,000 characters is dropped."""
     half = MAX_TEXT // 2
     code = f"""
 text = 'a' * {half} + 'b' * {more} + 'c' * {half}
@@ -247,7 +247,7 @@ def test_a_stopped_cluster_holds_no_contexts(workspace: WorkspaceClient) -> None
 
 
 def test_contexts_end_with_their_cluster(notebook: Notebook, workspace: WorkspaceClient) -> None:
-    """Its processes end, and after a restart the context is unknown."""
+    """Terminating a cluster ends its contexts' processes; after a restart the contexts are unknown."""
     process = int(notebook.text("import os; os.getpid()"))
     workspace.clusters.delete_and_wait(RUNNING_ID)
     assert is_gone(process)
@@ -343,7 +343,7 @@ def test_old_commands_make_room(notebook: Notebook, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_body_that_is_too_large_is_refused(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is refused before it is read completely, with an error of API 1.2."""
+    """A body that is too large is refused before it is read completely, with an error of API 1.2."""
     monkeypatch.setattr(bodies, "MAX_JSON_BYTES", 10)
     refusal = http.post("/api/1.2/contexts/create", json={"clusterId": RUNNING_ID})
     assert 400 <= refusal.status_code < 500

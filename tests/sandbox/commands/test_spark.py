@@ -148,7 +148,7 @@ def test_a_displayed_data_frame_is_a_table(notebook: Notebook) -> None:
 
 
 def test_a_notebook_in_sql(server: ServerProcess, notebook: Notebook) -> None:
-    """Its cells run as SQL, each of any number of statements, or in the language that they name."""
+    """Cells of an SQL notebook run as SQL, with several statements, or in the language that they name."""
     cells = [
         "-- a view; with a semicolon in this comment\ncreate or replace temp view v as select ';' as x;\n",
         "-- MAGIC %python\n-- MAGIC first = spark.table('v').first()[0]",

@@ -66,7 +66,7 @@ def catalog(**call: Any) -> base_pb2.ExecutePlanRequest:
     ],
 )
 def test_allowed_requests(method: str, request_: Any) -> None:
-    """The request is forwarded unchanged."""
+    """An allowed request is forwarded unchanged."""
     sent = type(request_).FromString(admitted(method, request_.SerializeToString()))
     if method == "Config" and sent.operation.HasField("set"):
         assert sent.operation.set.silent == request_.operation.set.silent
@@ -101,14 +101,14 @@ def test_allowed_requests(method: str, request_: Any) -> None:
     ],
 )
 def test_refused_requests(method: str, request_: Any, message: str) -> None:
-    """The message is that of Databricks."""
+    """A refused request gets Databricks' message."""
     with pytest.raises(LimitError) as refusal:
         admitted(method, request_.SerializeToString())
     assert message in str(refusal.value)
 
 
 def test_options_of_the_builder_are_dropped() -> None:
-    """The client wants no error for them; the allowed ones are set."""
+    """Settings of the session builder that are not allowed are ignored; allowed ones are set."""
     sent = base_pb2.ConfigRequest.FromString(
         admitted("Config", setting(OTHER, ALLOWED, silent=True).SerializeToString())
     )
@@ -118,6 +118,6 @@ def test_options_of_the_builder_are_dropped() -> None:
 
 @pytest.mark.parametrize("message", [b"\x0a", b"\x0a\x05abc", b"\x80", b"\x0b"])
 def test_invalid_messages(message: bytes) -> None:
-    """They are refused, and never read past their end."""
+    """Invalid messages are refused, without reading past their end."""
     with pytest.raises(ValueError, match=r"message|Wire"):
         list(fields(message))

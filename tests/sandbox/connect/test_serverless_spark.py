@@ -1,4 +1,4 @@
-"""Spark on serverless compute: a session of Spark Connect with the limits of Databricks."""
+"""Spark on serverless compute: a Spark Connect session with the limits of Databricks."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def servers() -> list[psutil.Process]:
 
 
 def test_spark_on_serverless_compute(start_sandbox: Callable[..., Running]) -> None:
-    """It computes, accepts the settings of the short list, and refuses the rest with Databricks' messages."""
+    """Spark computes, accepts the allowed settings, and refuses the others with Databricks' messages."""
     workspace = start_sandbox(like="free-edition").workspace()
     put_script(workspace, SCRIPT)
     result = output(workspace, finished(workspace, TASK, environments=[ENVIRONMENT]))
@@ -82,7 +82,7 @@ def test_spark_on_serverless_compute(start_sandbox: Callable[..., Running]) -> N
 
 
 def test_a_cancelled_task_leaves_no_spark(start_sandbox: Callable[..., Running]) -> None:
-    """A server that is still starting ends too."""
+    """Cancelling a task ends its Spark server, also while it is starting."""
     workspace = start_sandbox().workspace()
     put_script(
         workspace, "from pyspark.sql import SparkSession\nSparkSession.builder.getOrCreate().range(1).count()"

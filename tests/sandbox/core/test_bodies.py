@@ -1,4 +1,4 @@
-"""The parameters of a request as a model: what is accepted, and the words of each refusal."""
+"""Parameters of a request as a model: what is accepted, and the message of each error."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Strict(Body):
     ],
 )
 def test_what_is_read(name: str, value: object, read: object) -> None:
-    """Integers also from digits, booleans also from words; null means absent; the rest is ignored."""
+    """Integers may be digits, booleans words; null means absent; unknown fields are ignored."""
     assert getattr(parse(Given, {name: value, "unknown": [1]}), name) == read
 
 

@@ -1,4 +1,4 @@
-"""No path leads out of its root, whatever is written in it."""
+"""Paths of requests never lead out of their root folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATHS = st.lists(NAMES, max_size=6).map("/".join).flatmap(lambda path: st.sample
 
 @pytest.fixture(scope="module")
 def root() -> Iterator[Path]:
-    """Return a root with links that lead up, out, in a circle and inside."""
+    """Return a root folder with links that lead up, out, in a circle and inside."""
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "root"
         (made / "a").mkdir(parents=True)
@@ -75,7 +75,7 @@ def test_a_link_inside_of_the_root_is_followed(root: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/up/x", "/out", "/out/etc/passwd", "/up/root2"])
 def test_links_that_leave_are_refused(root: Path, path: str) -> None:
-    """With 403."""
+    """A path through a link that leads out is refused with 403."""
     with pytest.raises(ApiError) as refusal:
         resolve(root, segments(path))
     assert refusal.value.status == 403

@@ -1,4 +1,4 @@
-"""Which variables describe the machine; the tests of kernels and jobs check that those get them."""
+"""Which environment variables describe the machine; tests of kernels and jobs check that those get them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PAGE = Path(__file__).parents[3] / "docs" / "reference" / "sandbox.md"
 def test_names_are_exact_or_prefixes(
     monkeypatch: pytest.MonkeyPatch, name: str, is_the_machines: bool
 ) -> None:
-    """Variables that make pip install elsewhere than in the notebook's environment are left out."""
+    """Variables that make pip install outside of the notebook's environment are left out."""
     monkeypatch.setenv(name, "set")
     assert (machine_variables().get(name) == "set") is is_the_machines
 

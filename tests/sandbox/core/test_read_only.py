@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def test_a_read_only_folder(tmp_path: Path) -> None:
-    """Nothing in it may be written; what its links lead to stays as it is; it can be deleted."""
+    """Nothing in the folder can be written, targets of its links stay writable, and it can be deleted."""
     folder, outside = tmp_path / "folder", tmp_path / "outside"
     (folder / "inside").mkdir(parents=True)
     (folder / "inside/program").touch(mode=0o755)

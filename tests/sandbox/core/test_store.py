@@ -1,4 +1,4 @@
-"""State that survives a restart: tables in which a document is a row."""
+"""State that survives a restart: a table with a row for each document."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def execute(path: Path, statement: str) -> None:
 
 
 def test_a_document_is_saved_alone(tmp_path: Path) -> None:
-    """The rows of the others are not written again, nor when one is removed."""
+    """Saving or removing a document writes no other rows."""
     table = Store(tmp_path).table("points")
     table.save_now({1: Point(1), 2: Point(2), 3: Point(3)})
     execute(tmp_path / "points.db", "UPDATE documents SET content = '{\"x\": 20}' WHERE id = 2")
@@ -40,7 +40,7 @@ def test_a_document_is_saved_alone(tmp_path: Path) -> None:
 
 
 def test_the_last_of_two_saves_holds(tmp_path: Path) -> None:
-    """Saves that are asked for at once are written in the order of the calls."""
+    """Saves that are requested at the same time are written in the order of the calls."""
     table = Store(tmp_path).table("points")
 
     async def save_twice() -> None:
@@ -51,7 +51,7 @@ def test_the_last_of_two_saves_holds(tmp_path: Path) -> None:
 
 
 def test_all_documents_or_none(tmp_path: Path) -> None:
-    """One that is no JSON leaves the others unsaved."""
+    """If one document is not JSON, none is saved."""
     table = Store(tmp_path).table("points")
     with pytest.raises(TypeError):
         table.save_now({1: Point(1), 2: object.__new__(object)})
@@ -60,7 +60,7 @@ def test_all_documents_or_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "content"), [("points.db", b"no database" * 100), ("points.json", b"{")])
 def test_a_damaged_table_is_named(tmp_path: Path, name: str, content: bytes) -> None:
-    """Of either version; the file stays as it is."""
+    """A damaged file, of the current or earlier version, is named in the error and stays unchanged."""
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=f"{name} is damaged: .* Move it away to start with empty state"):
         Store(tmp_path).table("points")
@@ -68,7 +68,7 @@ def test_a_damaged_table_is_named(tmp_path: Path, name: str, content: bytes) -> 
 
 
 def test_a_damaged_row_is_named(tmp_path: Path) -> None:
-    """By the file that it is in."""
+    """A damaged row is named by its file."""
     table = Store(tmp_path).table("points")
     execute(tmp_path / "points.db", "INSERT INTO documents VALUES (1, '{')")
     with pytest.raises(ValueError, match=r"points\.db is damaged"):
@@ -76,7 +76,7 @@ def test_a_damaged_row_is_named(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_an_error_of_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a request is answered as for any other file; what was saved stays."""
+    """A full disk raises OSError, as for any other file; saved documents stay."""
     table = Store(tmp_path).table("points")
     table.save_now({1: Point(1)})
     connect = sqlite3.connect

@@ -55,7 +55,7 @@ def test_no_metastore_like_the_guide(workspace: WorkspaceClient) -> None:
 
 
 def test_no_dbfs_root(free: Running) -> None:
-    """The root can be listed; paths below it are refused."""
+    """With a disabled DBFS root, `/` can be listed, and paths below it are refused."""
     dbfs = free.workspace().dbfs
     assert [each.path for each in dbfs.list("/")] == ["/Volumes", "/Workspace", "/databricks-datasets"]
     for path in ("/root/projects", "/Volumes"):
@@ -67,7 +67,7 @@ def test_no_dbfs_root(free: Running) -> None:
 
 
 def test_no_clusters_on_free_edition(free: Running) -> None:
-    """None is listed or found, and neither users nor jobs can create one."""
+    """On Free Edition no cluster is listed or found, and none can be created by users or jobs."""
     workspace = free.workspace()
     assert list(workspace.clusters.list()) == []
     with pytest.raises(NotFound, match=f"Cluster {RUNNING_ID} does not exist"):
@@ -155,7 +155,7 @@ def test_git_folders_show_as_folders(free: Running, remote: Remote) -> None:
 
 
 def test_becoming_another_kind(start_sandbox: Callable[..., Running]) -> None:
-    """The new kind applies at once and after a restart; switching back restores clusters and data."""
+    """Switching the kind applies at once and after a restart; switching back restores clusters and data."""
     first = start_sandbox()
     http, workspace = first.http(), first.workspace()
     shown = http.post(SWITCHES, json={"like": "free-edition"}).json()
@@ -175,7 +175,7 @@ def test_becoming_another_kind(start_sandbox: Callable[..., Running]) -> None:
 
 
 def test_removed_objects_stay_removed(start_sandbox: Callable[..., Running]) -> None:
-    """Starting again as the same kind does not restore them."""
+    """Starting again as the same kind does not restore removed objects."""
     first = start_sandbox(like="free-edition")
     first.workspace().schemas.delete("workspace.default")
     first.stop()
@@ -184,6 +184,6 @@ def test_removed_objects_stay_removed(start_sandbox: Callable[..., Running]) -> 
 
 
 def test_an_unknown_kind(running: Running) -> None:
-    """The error names the known kinds."""
+    """An unknown kind: the error names the known ones."""
     answer = running.http().post(SWITCHES, json={"like": "cheap"})
     assert answer.json()["message"] == "like must be one of: guide, standard, free-edition."

@@ -1,4 +1,4 @@
-"""DBFS, through the SDK, and as the guide's legacy command line sends it."""
+"""DBFS, with the SDK and with requests of the legacy command line."""
 
 from __future__ import annotations
 
@@ -66,20 +66,20 @@ def created(dbfs: DbfsAPI, path: str, **options: bool) -> int:
 
 
 def test_put_makes_parents_and_can_be_read(dbfs: DbfsAPI, root: Path) -> None:
-    """The file is on disk, and comes back byte for byte."""
+    """Put creates parent folders; the file is on disk and read byte for byte."""
     put(dbfs, "/root/projects/iris/a.bin", b"\x00\xff")
     assert (root / "root/projects/iris/a.bin").read_bytes() == b"\x00\xff"
     assert read(dbfs, "/root/projects/iris/a.bin") == (2, b"\x00\xff")
 
 
 def test_the_scheme_may_be_written(dbfs: DbfsAPI) -> None:
-    """dbfs:/x is /x."""
+    """`dbfs:/x` is the same path as `/x`."""
     put(dbfs, "dbfs:/a.txt")
     assert dbfs.get_status("/a.txt").path == "/a.txt"
 
 
 def test_put_over_an_existing_file(dbfs: DbfsAPI) -> None:
-    """Refused without overwrite; a folder is never overwritten."""
+    """Put over a file is refused without overwrite; over a folder always."""
     put(dbfs, "/d/a.txt", b"1")
     with pytest.raises(ResourceAlreadyExists) as refusal:
         put(dbfs, "/d/a.txt", b"2")
@@ -93,7 +93,7 @@ def test_put_over_an_existing_file(dbfs: DbfsAPI) -> None:
 
 
 def test_statuses_of_refusals(http: httpx.Client) -> None:
-    """RESOURCE_ALREADY_EXISTS comes with status 400 here, RESOURCE_DOES_NOT_EXIST with 404."""
+    """RESOURCE_ALREADY_EXISTS has status 400, RESOURCE_DOES_NOT_EXIST 404."""
     body = {"path": "/a", "contents": ""}
     assert http.post("/api/2.0/dbfs/put", json=body).status_code == 200
     assert http.post("/api/2.0/dbfs/put", json=body).status_code == 400
@@ -103,7 +103,7 @@ def test_statuses_of_refusals(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize(("size", "fits"), [(MEGABYTE, True), (MEGABYTE + 1, False)])
 def test_a_megabyte_is_the_limit_of_a_put(dbfs: DbfsAPI, size: int, fits: bool) -> None:
-    """Counted before base64."""
+    """Put accepts at most one megabyte, counted before base64."""
     if fits:
         put(dbfs, "/a", b"x" * size)
         assert dbfs.get_status("/a").file_size == size
@@ -114,13 +114,13 @@ def test_a_megabyte_is_the_limit_of_a_put(dbfs: DbfsAPI, size: int, fits: bool) 
 
 
 def test_contents_that_are_not_base64(http: httpx.Client) -> None:
-    """They are refused."""
+    """Put of contents that are not base64 is refused."""
     answer = http.post("/api/2.0/dbfs/put", json={"path": "/a", "contents": "no base64!"})
     assert (answer.status_code, answer.json()["error_code"]) == (400, "MALFORMED_REQUEST")
 
 
 def test_put_as_a_multipart_form(http: httpx.Client, dbfs: DbfsAPI) -> None:
-    """The legacy command line sends files like this, and they may be larger."""
+    """Put as a multipart form, as the legacy command line sends it, accepts larger files."""
     content = b"y" * (3 * MEGABYTE)
     answer = http.post(
         "/api/2.0/dbfs/put", data={"path": "/form.bin", "overwrite": "true"}, files={"file": ("f", content)}
@@ -130,7 +130,7 @@ def test_put_as_a_multipart_form(http: httpx.Client, dbfs: DbfsAPI) -> None:
 
 
 def test_json_with_another_content_type(http: httpx.Client, dbfs: DbfsAPI) -> None:
-    """The legacy command line says text/json."""
+    """JSON with the content type text/json, as the legacy command line sends it, is accepted."""
     body = json.dumps({"path": "/from-legacy"})
     answer = http.post("/api/2.0/dbfs/mkdirs", content=body, headers={"Content-Type": "text/json"})
     assert answer.status_code == 200
@@ -138,7 +138,7 @@ def test_json_with_another_content_type(http: httpx.Client, dbfs: DbfsAPI) -> No
 
 
 def test_upload_in_blocks(dbfs: DbfsAPI, root: Path) -> None:
-    """The file does not exist before close."""
+    """Create, add-block and close: the file does not exist before close."""
     handle = created(dbfs, "/big.bin")
     dbfs.add_block(handle, base64.b64encode(b"a" * MEGABYTE).decode())
     dbfs.add_block(handle, base64.b64encode(b"b").decode())
@@ -152,7 +152,7 @@ def test_upload_in_blocks(dbfs: DbfsAPI, root: Path) -> None:
 
 
 def test_a_block_that_is_too_large(dbfs: DbfsAPI) -> None:
-    """One megabyte at most."""
+    """A block of more than one megabyte is refused."""
     handle = created(dbfs, "/big.bin")
     with pytest.raises(BadRequest) as refusal:
         dbfs.add_block(handle, base64.b64encode(b"a" * (MEGABYTE + 1)).decode())
@@ -160,7 +160,7 @@ def test_a_block_that_is_too_large(dbfs: DbfsAPI) -> None:
 
 
 def test_a_handle_is_its_users_alone(running: Running, dbfs: DbfsAPI) -> None:
-    """Another user cannot write to it."""
+    """Another user cannot write to a handle."""
     handle = created(dbfs, "/a")
     with pytest.raises(ResourceDoesNotExist):
         running.workspace("other@example.com").dbfs.close(handle)
@@ -168,7 +168,7 @@ def test_a_handle_is_its_users_alone(running: Running, dbfs: DbfsAPI) -> None:
 
 
 def test_create_over_an_existing_file(dbfs: DbfsAPI) -> None:
-    """Refused at once, unless it may be overwritten."""
+    """Create over a file is refused at once, without overwrite."""
     put(dbfs, "/a", b"1")
     with pytest.raises(ResourceAlreadyExists):
         dbfs.create("/a")
@@ -177,7 +177,7 @@ def test_create_over_an_existing_file(dbfs: DbfsAPI) -> None:
 
 
 def test_the_sdks_own_upload_and_download(workspace: WorkspaceClient) -> None:
-    """They use blocks."""
+    """The SDK uploads and downloads a file in blocks."""
     content = bytes(range(256)) * 10_000
     workspace.dbfs.upload("/sdk.bin", io.BytesIO(content), overwrite=True)
     with workspace.dbfs.download("/sdk.bin") as file:
@@ -189,13 +189,13 @@ def test_the_sdks_own_upload_and_download(workspace: WorkspaceClient) -> None:
     [(0, 3, b"abc"), (3, 100, b"def"), (6, 10, b""), (99, 1, b""), (2, 0, b"")],
 )
 def test_read_a_part(dbfs: DbfsAPI, offset: int, length: int, expected: bytes) -> None:
-    """Past the end the part is empty, without an error."""
+    """Read returns a part of a file; past the end it is empty, without an error."""
     put(dbfs, "/a", b"abcdef")
     assert read(dbfs, "/a", offset=offset, length=length) == (len(expected), expected)
 
 
 def test_read_gives_half_a_megabyte_unless_told(dbfs: DbfsAPI) -> None:
-    """The default length."""
+    """Read without a length returns half a megabyte."""
     put(dbfs, "/a", b"x" * MEGABYTE)
     assert dbfs.read("/a").bytes_read == MEGABYTE // 2
     assert dbfs.read("/a", length=MEGABYTE).bytes_read == MEGABYTE
@@ -206,14 +206,14 @@ def test_read_gives_half_a_megabyte_unless_told(dbfs: DbfsAPI) -> None:
 
 @pytest.mark.parametrize("options", [{"offset": -1}, {"length": -1}])
 def test_read_refuses_negative_numbers(dbfs: DbfsAPI, options: dict[str, int]) -> None:
-    """As documented."""
+    """Read refuses a negative offset or length, as documented."""
     put(dbfs, "/a")
     with pytest.raises(InvalidParameterValue):
         dbfs.read("/a", **options)
 
 
 def test_read_refuses_folders_and_missing_files(dbfs: DbfsAPI) -> None:
-    """With different codes."""
+    """Read of a folder and of a missing file are refused with different codes."""
     with pytest.raises(InvalidParameterValue):
         dbfs.read("/FileStore")
     with pytest.raises(ResourceDoesNotExist):
@@ -221,7 +221,7 @@ def test_read_refuses_folders_and_missing_files(dbfs: DbfsAPI) -> None:
 
 
 def test_list(dbfs: DbfsAPI) -> None:
-    """Folders and files with sizes, a file as itself, a missing path refused."""
+    """List returns folders, files with sizes, and a file as itself; a missing path is refused."""
     put(dbfs, "/d/b.txt", b"12")
     dbfs.mkdirs("/d/a")
     listed = [(info.path, info.is_dir, info.file_size) for info in dbfs.list("/d")]
@@ -233,7 +233,7 @@ def test_list(dbfs: DbfsAPI) -> None:
 
 
 def test_mkdirs_over_a_file(dbfs: DbfsAPI) -> None:
-    """Also if the file is a parent; an existing folder is accepted."""
+    """Mkdirs over a file, or below one, is refused; an existing folder is accepted."""
     put(dbfs, "/a")
     for path in ("/a", "/a/b"):
         with pytest.raises(ResourceAlreadyExists) as refusal:
@@ -243,7 +243,7 @@ def test_mkdirs_over_a_file(dbfs: DbfsAPI) -> None:
 
 
 def test_delete(dbfs: DbfsAPI, root: Path) -> None:
-    """A missing path is accepted; a folder with content requires `recursive`."""
+    """Deleting a missing path is accepted; a folder with content requires `recursive`."""
     dbfs.delete("/missing")
     put(dbfs, "/d/e/a")
     with pytest.raises(BadRequest, match="Directory is not empty") as refusal:
@@ -258,7 +258,7 @@ def test_delete(dbfs: DbfsAPI, root: Path) -> None:
 
 
 def test_move(dbfs: DbfsAPI) -> None:
-    """Files and folders move, but not over an existing path."""
+    """Files and folders can be moved, but not over an existing path."""
     put(dbfs, "/d/a", b"1")
     put(dbfs, "/e", b"2")
     with pytest.raises(ResourceAlreadyExists):
@@ -272,7 +272,7 @@ def test_move(dbfs: DbfsAPI) -> None:
 
 
 def test_checksum_files_of_spark_do_not_show(dbfs: DbfsAPI, root: Path) -> None:
-    """They are hidden, do not count as content of a folder, and are deleted when the data changes."""
+    """Spark's checksum files are hidden, do not count as content, and are deleted with their data."""
     put(dbfs, "/d/part-0.csv", b"1")
     for name in (".part-0.csv.crc", "._SUCCESS.crc"):
         (root / "d" / name).write_text("checksum")
@@ -285,7 +285,7 @@ def test_checksum_files_of_spark_do_not_show(dbfs: DbfsAPI, root: Path) -> None:
 
 
 def test_the_root_can_be_disabled(running: Running, dbfs: DbfsAPI, http: httpx.Client) -> None:
-    """As in new workspaces; the error names the path, and the root can still be listed."""
+    """With a disabled root, as in new workspaces, the error names the path; `/` can be listed."""
     running.sandbox.public_dbfs_root = False
     with pytest.raises(
         PermissionDenied, match=r"Public DBFS root is disabled\. Access is denied on path: /File"
@@ -302,7 +302,7 @@ def test_volumes_are_not_served_here(dbfs: DbfsAPI, http: httpx.Client) -> None:
 
 
 def test_a_link_that_leads_out(dbfs: DbfsAPI, root: Path, tmp_path: Path) -> None:
-    """It is not followed and not listed; it can be deleted, and its target is kept."""
+    """A link that leads out is not followed or listed; deleting it keeps its target."""
     (tmp_path / "secret").write_text("secret")
     (root / "link").symlink_to(tmp_path)
     for call in (
@@ -322,7 +322,7 @@ def test_a_link_that_leads_out(dbfs: DbfsAPI, root: Path, tmp_path: Path) -> Non
 def test_a_delete_of_very_many_files(
     running: Running, workspace: WorkspaceClient, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each request deletes some of them; the SDK repeats it until all are deleted."""
+    """A request deletes only some of very many files; the SDK repeats it until all are deleted."""
     monkeypatch.setattr(files, "MAX_DELETED_FILES", 4)
     root = running.sandbox.layout.dbfs
     for number in range(10):
@@ -336,7 +336,7 @@ def test_a_delete_of_very_many_files(
 
 
 def test_the_root_is_no_file(dbfs: DbfsAPI) -> None:
-    """It can neither be written nor moved."""
+    """The root can be neither written nor moved."""
     with pytest.raises(InvalidParameterValue, match="A file name is required"):
         put(dbfs, "/", overwrite=True)
     with pytest.raises(InvalidParameterValue, match="root folder cannot be moved"):
@@ -346,7 +346,7 @@ def test_the_root_is_no_file(dbfs: DbfsAPI) -> None:
 def test_a_delete_of_as_many_files_as_may_be(
     dbfs: DbfsAPI, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last request also deletes the empty folders."""
+    """Deleting exactly the maximum of files also deletes the empty folders."""
     monkeypatch.setattr(files, "MAX_DELETED_FILES", 4)
     for number in range(4):
         put(dbfs, f"/many/{number}/file")
@@ -357,7 +357,7 @@ def test_a_delete_of_as_many_files_as_may_be(
 def test_a_handle_that_is_idle_for_long_is_closed(
     start_sandbox: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its data is deleted, and the next call is refused."""
+    """The data of an idle handle is deleted, and its next call is refused."""
     monkeypatch.setattr(routes, "IDLE_SECONDS", -1.0)
     running = start_sandbox()
     dbfs = DbfsAPI(running.workspace().api_client)  # type: ignore[no-untyped-call]

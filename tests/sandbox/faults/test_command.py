@@ -50,7 +50,7 @@ def test_add_list_and_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_switches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They take effect at once and survive a restart."""
+    """Switches take effect at once and survive a restart."""
     home = tmp_path / "home"
     monkeypatch.setenv(HOME_VARIABLE, str(home))
 
@@ -75,5 +75,5 @@ def test_switches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_effect_is_offered() -> None:
-    """The command line does not import the server, so it has a list of its own."""
+    """The command offers every effect of the server, which it does not import."""
     assert set(OFFERED) == set(EFFECTS)

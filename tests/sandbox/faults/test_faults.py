@@ -34,7 +34,7 @@ MKDIRS = "/api/2.0/dbfs/mkdirs"
 
 
 def test_the_nth_call_and_a_number_of_them(running: Running, http: httpx.Client) -> None:
-    """Earlier and later calls and other paths are not affected."""
+    """A fault can start at the nth call and last for some; other calls and paths are not affected."""
     fault = running.sandbox.faults.add("status", path="/api/2.0/dbfs/*", nth=2, times=2, status=500)
     statuses = [http.post(MKDIRS, json={"path": "/a"}).status_code for _ in range(5)]
     assert statuses == [200, 500, 500, 200, 200]
@@ -43,7 +43,7 @@ def test_the_nth_call_and_a_number_of_them(running: Running, http: httpx.Client)
 
 
 def test_a_rate_repeats_with_its_seed(running: Running, http: httpx.Client) -> None:
-    """The same seed strikes the same calls, about as many as the rate says; another seed strikes others."""
+    """With the same seed the same calls fail, about as many as the rate says."""
 
     def failures(seed: int) -> list[bool]:
         running.sandbox.faults.clear()
@@ -60,14 +60,14 @@ def test_a_rate_repeats_with_its_seed(running: Running, http: httpx.Client) -> N
 def test_a_status_that_is_not_tried_again(
     running: Running, workspace: WorkspaceClient, status: int, error: type[Exception]
 ) -> None:
-    """It is the SDK's own exception."""
+    """A status that is not retried becomes the SDK's own exception."""
     running.sandbox.faults.add("status", path=ME, status=status, message="fell over")
     with pytest.raises(error, match="fell over"):
         workspace.current_user.me()
 
 
 def test_retry_after_is_kept(running: Running, workspace: WorkspaceClient) -> None:
-    """The SDK waits as long as the header says, and succeeds."""
+    """The SDK waits as long as Retry-After says, and succeeds."""
     fault = running.sandbox.faults.add("status", path=ME, status=429, retry_after=1)
     start = time.monotonic()
     assert workspace.current_user.me().user_name == "user@example.com"
@@ -76,7 +76,7 @@ def test_retry_after_is_kept(running: Running, workspace: WorkspaceClient) -> No
 
 
 def test_too_many_requests_for_ever(running: Running, workspace: WorkspaceClient) -> None:
-    """The SDK stops retrying; the error is the cause of its exception."""
+    """Status 429 for every request: the SDK stops retrying, with the error as its cause."""
     running.sandbox.faults.add("status", path=ME, times=0, status=429, retry_after=1)
     with pytest.raises(TimeoutError) as caught:
         workspace.current_user.me()
@@ -84,7 +84,7 @@ def test_too_many_requests_for_ever(running: Running, workspace: WorkspaceClient
 
 
 def test_a_delay(running: Running, http: httpx.Client) -> None:
-    """The answer comes later."""
+    """A delayed request is answered later."""
     running.sandbox.faults.add("delay", path=ME, seconds=0.3)
     start = time.monotonic()
     assert http.get(ME).status_code == 200
@@ -93,7 +93,7 @@ def test_a_delay(running: Running, http: httpx.Client) -> None:
 
 @pytest.mark.parametrize(("effect", "done"), [("reset-before", False), ("reset-after", True)])
 def test_a_reset_connection(running: Running, http: httpx.Client, effect: str, done: bool) -> None:
-    """The client gets the same error whether the request was processed or not."""
+    """A reset connection gives the same error, whether the request was processed or not."""
     running.sandbox.faults.add(effect, method="post", path=MKDIRS)
     with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
         http.post(MKDIRS, json={"path": "/made"})
@@ -122,7 +122,7 @@ def test_a_truncated_answer(running: Running, http: httpx.Client) -> None:
 
 
 def test_stale_reads_after_a_write(running: Running, workspace: WorkspaceClient) -> None:
-    """A new object is missing and a changed one has its old content; later reads are current."""
+    """After a write some reads return the old state; later ones are current."""
     dbfs = workspace.dbfs
     running.sandbox.faults.add("stale", path="/api/2.0/dbfs/get-status")
     dbfs.put("/a", contents="eA==")
@@ -134,7 +134,7 @@ def test_stale_reads_after_a_write(running: Running, workspace: WorkspaceClient)
 
 
 def test_a_cluster_ends_in_the_middle_of_a_command(running: Running, workspace: WorkspaceClient) -> None:
-    """The context is lost, and the cluster's termination reason is a lost spot instance."""
+    """The cluster terminates during a command: the context is lost, the reason is a lost spot instance."""
     notebook = open_notebook(running.http())
     running.sandbox.faults.add("terminate-cluster", path="/api/1.2/commands/execute", seconds=0.2)
     command = notebook.submit("import time; time.sleep(60)")
@@ -148,7 +148,7 @@ def test_a_cluster_ends_in_the_middle_of_a_command(running: Running, workspace: 
 
 
 def test_a_context_is_evicted(running: Running, workspace: WorkspaceClient) -> None:
-    """The cluster keeps running, and the context is unknown."""
+    """An evicted context is unknown, and its cluster keeps running."""
     notebook = open_notebook(running.http())
     running.sandbox.faults.add("evict-contexts", path="/api/1.2/commands/execute")
     command = notebook.submit("import time; time.sleep(60)")
@@ -162,7 +162,7 @@ def test_a_context_is_evicted(running: Running, workspace: WorkspaceClient) -> N
 
 
 def test_the_server_stops_while_a_context_is_evicted(running: Running, http: httpx.Client) -> None:
-    """It waits until the process has ended and the files are deleted."""
+    """The server waits until the evicted context's process has ended and its files are deleted."""
     notebook = open_notebook(http)
     pid = int(notebook.text("import os; os.getpid()"))
     running.sandbox.faults.add("evict-contexts", path="/api/1.2/contexts/status")
@@ -174,7 +174,7 @@ def test_the_server_stops_while_a_context_is_evicted(running: Running, http: htt
 
 
 def test_a_token_expires(running: Running, workspace: WorkspaceClient) -> None:
-    """All later calls with the token are refused until the rule is removed; other users are not affected."""
+    """An expired token is refused until the rule is removed; other users are not affected."""
     running.sandbox.faults.add("expire-token", path=ME, nth=2)
     workspace.current_user.me()
     for call in (workspace.current_user.me, lambda: list(workspace.clusters.list())):
@@ -211,7 +211,7 @@ def test_the_route_of_the_command_line(running: Running, http: httpx.Client) -> 
     ],
 )
 def test_rules_that_make_no_sense(running: Running, http: httpx.Client, wrong: dict[str, Any]) -> None:
-    """They are refused, over HTTP and in Python."""
+    """Invalid rules are refused, over HTTP and in Python."""
     assert http.post("/sandbox/faults", json=wrong).status_code == 400
     with pytest.raises(ApiError):
         running.sandbox.faults.add(**wrong)

@@ -26,27 +26,27 @@ def test_the_client_is_built_without_a_warning(running: Running, caplog: pytest.
 
 
 def test_every_user_is_told_who_he_is(running: Running) -> None:
-    """Tokens are personal."""
+    """Each token returns its own user."""
     me = running.workspace("other@example.com").current_user.me()
     assert (me.user_name, me.active) == ("other@example.com", True)
     assert me.id != running.workspace().current_user.me().id
 
 
 def test_the_org_id_is_in_every_answer(http: httpx.Client, running: Running) -> None:
-    """Also in a refusal."""
+    """Every answer has the workspace's id, also a refusal."""
     for path in (ME, "/api/2.0/nowhere"):
         assert http.get(path).headers["x-databricks-org-id"] == running.sandbox.org_id
 
 
 def test_a_wrong_token(running: Running) -> None:
-    """403 with the API's message."""
+    """A wrong token gives 403 with the API's message."""
     with pytest.raises(PermissionDenied, match="Invalid access token"):
         WorkspaceClient(host=running.url, token="dapi-wrong").current_user.me()
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Basic dXNlcjpwYXNz", "dapi"])
 def test_no_token(running: Running, header: str | None) -> None:
-    """401, whatever else is sent."""
+    """A request without a token gives 401, whatever else is sent."""
     headers = {} if header is None else {"Authorization": header}
     answer = httpx.get(running.url + ME, headers=headers)
     assert answer.status_code == 401
@@ -68,14 +68,14 @@ def test_no_token(running: Running, header: str | None) -> None:
     ],
 )
 def test_the_host_header(http: httpx.Client, host: str, status: int) -> None:
-    """A page of another site that resolves to this machine is refused."""
+    """A request with another host name, as from a page that resolves to this machine, is refused."""
     assert http.get(ME, headers={"Host": host}).status_code == status
 
 
 def test_an_endpoint_that_is_not_there(
     http: httpx.Client, running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """404 ENDPOINT_NOT_FOUND, also for a wrong method, and it is logged."""
+    """An unknown endpoint or method gives 404 ENDPOINT_NOT_FOUND and is logged."""
     for method, path in (("GET", "/api/2.0/nowhere"), ("DELETE", ME), ("GET", "/"), ("GET", ME + "/")):
         answer = http.request(method, path)
         assert (answer.status_code, answer.json()["error_code"]) == (404, "ENDPOINT_NOT_FOUND")

@@ -1,4 +1,4 @@
-"""OAuth for machines, as a service principal of CI logs in: by the SDK, with no personal access token."""
+"""OAuth for machines: the SDK logs in as a service principal, as in CI, without a personal access token."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_machine_logs_in(login: Running) -> None:
 
 
 def test_a_token_that_has_ended_is_refused(login: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK requests a new one before; the old one is refused."""
+    """An expired token is refused; the SDK requests a new one before."""
     monkeypatch.setattr("kedro_databricks_hybrid.sandbox.identity.tokens.LIFETIME_SECONDS", 0)
     ended = login.sandbox.access_tokens.create(login.sandbox.user.name).value
     answer = httpx.get(
@@ -49,7 +49,7 @@ def test_a_token_that_has_ended_is_refused(login: Running, monkeypatch: pytest.M
 def test_a_wrong_login_is_said_in_one_line(
     login: Running, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
-    """The SDK raises a plain ValueError there."""
+    """A wrong client id or secret becomes one error line; the SDK raises a plain ValueError."""
     monkeypatch.setenv(wrong, "wrong")
     with pytest.raises(LoginError, match=r"does not accept the login .*invalid_client"):
         workspace.connect(None)
@@ -58,7 +58,7 @@ def test_a_wrong_login_is_said_in_one_line(
 def test_a_host_that_does_not_answer_is_said_in_one_line(
     login: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The addresses of OAuth come from the host's discovery document."""
+    """An unreachable host, whose discovery document has the OAuth addresses, becomes one error line."""
     monkeypatch.setenv("DATABRICKS_HOST", NOBODY)
     with pytest.raises(ConnectionFailedError, match="does not return its OAuth endpoints"):
         workspace.connect(None)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def test_a_token_from_its_making_to_its_end(running: Running) -> None:
-    """It logs its owner in until it is revoked; a listing shows it without its value."""
+    """A new token logs its owner in until it is revoked; a listing does not show its value."""
     owner = running.workspace("other@example.com")
     made = owner.tokens.create(comment="for a notebook", lifetime_seconds=60)
     assert made.token_value
@@ -34,7 +34,7 @@ def test_a_token_from_its_making_to_its_end(running: Running) -> None:
 
 
 def test_a_token_of_somebody_else_cannot_be_revoked(running: Running) -> None:
-    """A missing one is refused too; the owner's token stays valid."""
+    """Revoking a missing token, or another user's, is refused; that token stays valid."""
     made = running.workspace("other@example.com").tokens.create()
     assert made.token_info
     for token_id in (str(made.token_info.token_id), "none"):
@@ -44,7 +44,7 @@ def test_a_token_of_somebody_else_cannot_be_revoked(running: Running) -> None:
 
 
 def test_tokens_survive_a_restart(start_sandbox: Callable[..., Running]) -> None:
-    """They do not expire."""
+    """Tokens are valid after a restart of the server."""
     first = start_sandbox()
     made = first.workspace().tokens.create()
     first.stop()

@@ -31,7 +31,7 @@ def after(key: str, outcome: str = "") -> dict[str, Any]:
 
 
 def results(run: dict[str, Any]) -> dict[str, str]:
-    """Return how each task of a run ended."""
+    """Return the result of each task of a run."""
     return {task["task_key"]: task["state"]["result_state"] for task in run["tasks"]}
 
 
@@ -48,7 +48,7 @@ def results(run: dict[str, Any]) -> dict[str, str]:
     ],
 )
 def test_conditions(op: str, left: str, right: str, expected: bool) -> None:
-    """Equality is one of texts, order one of numbers."""
+    """Equality compares texts, order compares numbers."""
     assert holds({"op": op, "left": left, "right": right}) is expected
 
 
@@ -62,13 +62,13 @@ def test_conditions(op: str, left: str, right: str, expected: bool) -> None:
     ],
 )
 def test_what_fails_a_task(work: Any, words: str) -> None:
-    """The message says what was wrong."""
+    """A condition or loop with invalid values fails, and the message says why."""
     with pytest.raises(TaskFailedError, match=words):
         work()
 
 
 def test_the_branches_of_a_condition(http: httpx.Client) -> None:
-    """Only the tasks of its outcome run; those behind the other one, or behind both, are excluded."""
+    """Only tasks of the condition's outcome run; tasks that depend on the other one are excluded."""
     tasks = [
         condition("if", "{{job.parameters.size}}", "10", "GREATER_THAN"),
         condition("then", "{{tasks.if.result_state}}", "success", **after("if", "true")),
@@ -99,7 +99,7 @@ def test_the_branches_of_a_condition(http: httpx.Client) -> None:
 
 
 def test_a_loop(http: httpx.Client) -> None:
-    """Each iteration is a run of its own with its input; one that fails fails the loop."""
+    """Each iteration is a run with its own input; a failed one fails the loop."""
     inputs = '[{"left": "3"}, {"left": "x"}, {"left": 2}]'
     nested = condition("less", "{{input.left}}", "3", "LESS_THAN", max_retries=1)
     loop = {"task_key": "each", "for_each_task": {"inputs": inputs, "concurrency": 2, "task": nested}}
@@ -119,7 +119,7 @@ def test_a_loop(http: httpx.Client) -> None:
 
 
 def test_a_loop_of_nothing(http: httpx.Client) -> None:
-    """It succeeds."""
+    """A loop without inputs succeeds."""
     loop = {"inputs": "{{job.parameters.all}}", "task": condition("a", "{{input}}", "1")}
     tasks = [{"task_key": "each", "for_each_task": loop}]
     job_id = create(http, tasks=tasks, parameters=[{"name": "all", "default": "[]"}])
@@ -127,7 +127,7 @@ def test_a_loop_of_nothing(http: httpx.Client) -> None:
 
 
 def test_a_job_that_runs_another_one(http: httpx.Client) -> None:
-    """The task ends as that run does, and names it; a job cannot run itself, not even through another one."""
+    """A run-job task ends as the other run does and names it; a job cannot run itself, even indirectly."""
     inner = create(
         http, tasks=[condition("a", "{{job.parameters.who}}", "you")], parameters=[{"name": "who"}]
     )
@@ -155,7 +155,7 @@ def test_a_job_that_runs_another_one(http: httpx.Client) -> None:
 
 
 def test_a_cancelled_job_cancels_what_it_runs(running: Any, http: httpx.Client) -> None:
-    """Loops and the runs of other jobs end with it."""
+    """Cancelling a run cancels its loops and the runs of other jobs."""
     running.sandbox.clusters.start_seconds = 60
     version = running.sandbox.clusters.all()[0].spark_version
     slow = {**CHAIN[0], "new_cluster": {"spark_version": version, "num_workers": 0}}
@@ -178,7 +178,7 @@ def test_a_cancelled_job_cancels_what_it_runs(running: Any, http: httpx.Client) 
     "kind", ["sql_task", "dbt_task", "pipeline_task", "spark_jar_task", "dashboard_task"]
 )
 def test_a_kind_that_cannot_run(http: httpx.Client, kind: str) -> None:
-    """It can be saved and comes back; its run fails and says why."""
+    """A task of an unsupported kind can be saved and read; its run fails and says why."""
     task = {"task_key": "other", kind: {"anything": "1"}}
     job_id = create(http, tasks=[task])
     assert (
@@ -192,7 +192,7 @@ def test_a_kind_that_cannot_run(http: httpx.Client, kind: str) -> None:
 
 
 def test_one_task_without_a_key(http: httpx.Client) -> None:
-    """Runs submitted in the older form have one task; the output of the run is that of the task."""
+    """A run in the older form has one task, whose output is the output of the run."""
     body = {"run_name": "one", "notebook_task": {"notebook_path": "/Shared/none"}, "timeout_seconds": 60}
     run = ended(http, http.post(f"{JOBS}/runs/submit", json=body).json()["run_id"])
     assert (run["format"], len(run["tasks"])) == ("SINGLE_TASK", 1)
@@ -203,7 +203,7 @@ def test_one_task_without_a_key(http: httpx.Client) -> None:
 
 @pytest.mark.processes
 def test_task_values(workspace: WorkspaceClient) -> None:
-    """A later task reads them by dbutils and by references; a reference to a missing one fails it."""
+    """A later task reads task values with dbutils and references; a missing one fails it."""
     put_notebook(
         workspace,
         "values = dbutils.jobs.taskValues\nwho = dbutils.widgets.get('who')",

@@ -1,4 +1,4 @@
-"""Which dependencies of a serverless task count as the same."""
+"""Which dependencies of a serverless task count as equal."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def made(tmp_path: Path) -> NotebookEnvironment:
     ],
 )
 def test_dependencies_that_stay_the_same(made: NotebookEnvironment, lines: list[str]) -> None:
-    """Their key is the same again; other lines and other contents of a file have another one."""
+    """Equal dependencies have the same key; other lines or other contents of a file another one."""
     key = key_of(made, lines)
     assert key is not None
     assert key_of(made, lines) == key
@@ -65,5 +65,5 @@ def test_dependencies_that_stay_the_same(made: NotebookEnvironment, lines: list[
     ],
 )
 def test_dependencies_that_may_change(made: NotebookEnvironment, line: str) -> None:
-    """They are installed each time."""
+    """Dependencies that may change are installed each time."""
     assert key_of(made, [line]) is None

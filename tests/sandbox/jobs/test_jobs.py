@@ -23,7 +23,7 @@ pytestmark = pytest.mark.processes
 
 
 def test_jobs_that_are_saved(workspace: WorkspaceClient) -> None:
-    """Created, changed, run with other parameters, listed with their runs, deleted."""
+    """A job is created, changed, run with other parameters, listed with its runs, and deleted."""
     put_script(workspace, "import sys; print(sys.argv[1:])")
     task = jobs.Task(
         task_key="main", existing_cluster_id=RUNNING_ID, spark_python_task=jobs.SparkPythonTask(SCRIPT)
@@ -47,7 +47,7 @@ def test_jobs_that_are_saved(workspace: WorkspaceClient) -> None:
 
 
 def test_one_run_of_a_job_at_a_time(workspace: WorkspaceClient) -> None:
-    """A second one is skipped, or waits if the job has a queue."""
+    """A second run of a job is skipped, or waits if the job has a queue."""
     put_script(workspace, "import time; time.sleep(300)")
     task = jobs.Task(
         task_key="main", existing_cluster_id=RUNNING_ID, spark_python_task=jobs.SparkPythonTask(SCRIPT)
@@ -125,7 +125,7 @@ FULL = jobs.JobSettings(
 
 
 def test_every_setting_comes_back(workspace: WorkspaceClient) -> None:
-    """Get and list show the settings as given, also after reset and update, which merges arrays by key."""
+    """Get and list return every setting, also after reset and update, which merges arrays by key."""
     given = {name: getattr(FULL, name) for name in FULL.as_dict()}
     job_id = workspace.jobs.create(**given).job_id
     assert job_id
@@ -152,7 +152,7 @@ def test_every_setting_comes_back(workspace: WorkspaceClient) -> None:
 
 
 def test_a_job_of_many_tasks(workspace: WorkspaceClient) -> None:
-    """API 2.2 shows a hundred at a time; the SDK joins the pages."""
+    """API 2.2 returns a hundred tasks in a page; the SDK joins the pages."""
     tasks = [
         jobs.Task(
             f"t{number}", existing_cluster_id=RUNNING_ID, spark_python_task=jobs.SparkPythonTask(SCRIPT)
@@ -185,14 +185,14 @@ def test_a_job_of_many_tasks(workspace: WorkspaceClient) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_job(workspace: WorkspaceClient, wrong: dict[str, object]) -> None:
-    """It is refused and not saved."""
+    """An invalid job is refused and not saved."""
     with pytest.raises(BadRequest):
         workspace.api_client.do("POST", "/api/2.2/jobs/create", body={"name": "wrong", **wrong})
     assert list(workspace.jobs.list()) == []
 
 
 def test_parameters_on_a_cluster_of_the_job(workspace: WorkspaceClient) -> None:
-    """Notebooks get them by name and lists by references; the tasks share one cluster."""
+    """Notebooks get parameters by name, lists get references; the tasks share one job cluster."""
     put_notebook(workspace, "dbutils.notebook.exit(dbutils.widgets.get('who') + dbutils.widgets.get('own'))")
     put_script(workspace, "import sys; print(sys.argv[1:])")
     said = [

@@ -1,4 +1,4 @@
-"""Runs that survive a restart, and those that the version before wrote as one JSON file."""
+"""Runs survive a restart, also those that an earlier version wrote as one JSON file."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ SUBMITTED, NOTEBOOK, REPAIRED, UNDER_WAY = (int(number) for number in json.loads
 
 
 def runs_before(folder: Path) -> Runs:
-    """Return the runs in a home of the version before."""
+    """Return the runs in a home of the earlier version."""
     shutil.copyfile(BEFORE, folder / "runs.json")
     return Runs(Store(folder))
 
 
 def test_runs_of_the_version_before(tmp_path: Path) -> None:
-    """All attributes are kept, the newest run is first, and the old file is deleted."""
+    """Runs of the earlier version keep all attributes, newest first, and the old file is deleted."""
     saved = json.loads(BEFORE.read_bytes())
     runs = runs_before(tmp_path)
     assert [run.run_id for run in runs.all()] == [UNDER_WAY, REPAIRED, NOTEBOOK, SUBMITTED]
@@ -50,7 +50,7 @@ def test_runs_of_the_version_before(tmp_path: Path) -> None:
 
 
 def test_what_the_api_shows_of_them(tmp_path: Path) -> None:
-    """Outputs, parameters, repairs, and the run that a token started."""
+    """The API returns their outputs, parameters and repairs, and the run that a token started."""
     runs = runs_before(tmp_path)
     notebook, repaired = runs.find(USER, NOTEBOOK)[0], runs.find(USER, REPAIRED)[0]
     assert notebook.tasks[0].output.describe()["notebook_output"]["result"] == "hello you"
@@ -65,7 +65,7 @@ def test_what_the_api_shows_of_them(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_under_way(tmp_path: Path) -> None:
-    """It was interrupted, at a time that a second restart does not change."""
+    """A run that was active has failed, with an end time that a second restart does not change."""
     run = runs_before(tmp_path).find(USER, UNDER_WAY)[0]
     assert (run.state.life_cycle, run.tasks[0].state.life_cycle) == ("INTERNAL_ERROR", "INTERNAL_ERROR")
     saved = Store(tmp_path).table("runs").load(dict[str, Any])[UNDER_WAY]
@@ -74,7 +74,7 @@ def test_a_run_that_was_under_way(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_added_changed_and_removed(tmp_path: Path) -> None:
-    """A later start finds what was saved last."""
+    """After a restart, each run is as it was last saved."""
 
     async def work() -> None:
         runs = Runs(Store(tmp_path))

@@ -1,4 +1,4 @@
-"""The parameters of a run: which of a request's reach which tasks."""
+"""Which parameters of a request reach which tasks of a run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from kedro_databricks_hybrid.sandbox.jobs.parameters import overridden
 def test_task_parameters_of_a_request(
     kind: str, own: dict[str, Any], given: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    """They replace those of the tasks of their kind; the settings that were given stay as they are."""
+    """Parameters of a request replace those of tasks of their kind, without changing the job."""
     settings = {"tasks": [{"task_key": "a", kind: own}]}
     before = repr(settings)
     assert overridden(settings, given)["tasks"][0][kind] == expected

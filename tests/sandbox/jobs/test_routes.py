@@ -1,6 +1,6 @@
-"""Jobs and their runs over HTTP: pages, chosen tasks, repairs, and what is refused.
+"""Jobs and runs over HTTP: pages, selected tasks, repairs and refused requests.
 
-No task here needs a process: the notebooks are not there, which is what the runs then say.
+No task here needs a process: the notebooks do not exist, so the runs fail with that message.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def refused(answer: httpx.Response) -> str:
 
 
 def test_pages_of_jobs(http: httpx.Client) -> None:
-    """Newest first, with a token for the next page; a page holds at most a hundred."""
+    """Jobs are listed newest first, in pages of at most a hundred."""
     ids = [create(http, name=name) for name in ("one", "two", "three")]
     first = http.get(f"{JOBS}/list", params={"limit": 2}).json()
     assert [job["job_id"] for job in first["jobs"]] == ids[:0:-1]
@@ -67,7 +67,7 @@ def test_pages_of_jobs(http: httpx.Client) -> None:
 
 
 def test_a_listing_with_tasks_by_version(http: httpx.Client) -> None:
-    """API 2.1 shows all of them; 2.2 shows a hundred, and whether more exist."""
+    """API 2.1 lists all tasks of a job; 2.2 lists a hundred, and whether more exist."""
     tasks = [{**CHAIN[0], "task_key": f"t{number}"} for number in range(101)]
     create(http, tasks=tasks)
     shown = [
@@ -80,7 +80,7 @@ def test_a_listing_with_tasks_by_version(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("name", ["tasks", "job_clusters", "environments", "parameters", "tags"])
 def test_an_update_of_settings_with_a_null(http: httpx.Client, name: str) -> None:
-    """Null means that the field was not given."""
+    """A setting that is null in an update counts as absent."""
     job_id = create(http, **{name: None})
     body = {"job_id": job_id, "new_settings": {"name": "new"}, "fields_to_remove": [f"{name}/one"]}
     http.post(f"{JOBS}/update", json=body).raise_for_status()
@@ -89,7 +89,7 @@ def test_an_update_of_settings_with_a_null(http: httpx.Client, name: str) -> Non
 
 
 def test_jobs_of_others(running: Running, http: httpx.Client) -> None:
-    """They cannot be read, run or changed; their runs cannot be cancelled."""
+    """Jobs of other users cannot be read, run or changed, and their runs cannot be cancelled."""
     job_id = create(http, tasks=CHAIN[:1])
     run_id = run_now(http, job_id)
     other = running.http("other@example.com")
@@ -113,7 +113,7 @@ def test_a_token_starts_one_run_of_a_job(http: httpx.Client) -> None:
 
 
 def test_chosen_tasks_alone(http: httpx.Client) -> None:
-    """They wait only for each other; an unknown key is refused."""
+    """Selected tasks wait only for each other; an unknown key is refused."""
     job_id = create(http, tasks=CHAIN)
     run = ended(http, run_now(http, job_id, only=["b", "c"]))
     states = {task["task_key"]: task["state"]["result_state"] for task in run["tasks"]}
@@ -124,7 +124,7 @@ def test_chosen_tasks_alone(http: httpx.Client) -> None:
 
 
 def test_parameters_of_a_run_that_are_no_texts(http: httpx.Client) -> None:
-    """Refused before anything runs."""
+    """Parameters that are not texts are refused before anything runs."""
     job_id = create(http, tasks=CHAIN[:1], parameters=[{"name": "size", "default": "1"}])
     answer = http.post(f"{JOBS}/run-now", json={"job_id": job_id, "job_parameters": {"size": 3}})
     assert refused(answer) == "job_parameters must be strings."
@@ -150,7 +150,7 @@ def test_parameters_for_one_kind_of_task(http: httpx.Client) -> None:
 
 
 def test_parameters_of_a_one_time_run(http: httpx.Client) -> None:
-    """They reach the task as those of a job's run do."""
+    """Parameters of a one-time run reach its task, as those of a job's run do."""
     task = {
         **CHAIN[0],
         "notebook_task": {**CHAIN[0]["notebook_task"], "base_parameters": {"a": "1", "b": "2"}},
@@ -179,7 +179,7 @@ def test_listings_of_runs(http: httpx.Client) -> None:
 
 
 def test_old_runs_make_room(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest ended ones are deleted; the limit is a thousand, here two."""
+    """Above the limit, a thousand and here two, the oldest ended runs are deleted."""
     monkeypatch.setattr(runs, "_KEPT_RUNS", 2)
     job_id = create(http, tasks=CHAIN[:1])
     ids = []
@@ -206,7 +206,7 @@ def test_a_repair_of_a_task_and_all_that_depend_on_it(http: httpx.Client) -> Non
 
 
 def test_what_cannot_be_repaired(http: httpx.Client) -> None:
-    """A one-time run, a task's run, an unknown task, and a request without tasks are refused."""
+    """Repairs of a one-time run, a task's run, an unknown task, and without tasks are refused."""
     run = ended(http, run_now(http, create(http, tasks=CHAIN)))
     once = http.post(f"{JOBS}/runs/submit", json={"tasks": CHAIN[:1]}).json()["run_id"]
     for run_id in (once, run["tasks"][0]["run_id"]):
@@ -217,7 +217,7 @@ def test_what_cannot_be_repaired(http: httpx.Client) -> None:
 
 
 def test_a_run_that_is_active_cannot_be_repaired(http: httpx.Client, running: Running) -> None:
-    """A run is active while its cluster starts; cancelled, it ends at once."""
+    """A run whose cluster is starting is active: no repair; cancelling ends it at once."""
     running.sandbox.clusters.start_seconds = 60
     version = running.sandbox.clusters.all()[0].spark_version
     slow = {**CHAIN[0], "new_cluster": {"spark_version": version, "num_workers": 0}}

@@ -1,4 +1,4 @@
-"""Runs: the order of tasks, results, and access; through the SDK, on real processes."""
+"""Runs: the order of tasks, results and access rights; with the SDK, on real processes."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_timeout(workspace: WorkspaceClient, of_task: bool) -> None:
 
 
 def test_a_cluster_that_is_stopped_is_started(workspace: WorkspaceClient) -> None:
-    """A cluster that terminates during a run fails it."""
+    """A run starts its stopped cluster; a cluster that terminates during a run fails it."""
     put_script(workspace, "import time; time.sleep(300)")
     run_id = workspace.jobs.submit(tasks=[script_task(existing_cluster_id=STOPPED_ID)]).run_id
     wait_running(workspace, run_id)
@@ -101,7 +101,7 @@ def test_a_cluster_that_is_stopped_is_started(workspace: WorkspaceClient) -> Non
 
 
 def test_a_new_cluster_that_does_not_start(workspace: WorkspaceClient) -> None:
-    """The run fails with the cluster's reason."""
+    """A job cluster does not start: the run fails with its reason."""
     spec = compute.ClusterSpec(
         spark_version=nearest_runtime(), custom_tags={START_FAILURE_TAG: "CLOUD_PROVIDER_LAUNCH_FAILURE"}
     )
@@ -111,7 +111,7 @@ def test_a_new_cluster_that_does_not_start(workspace: WorkspaceClient) -> None:
 
 
 def test_a_token_starts_one_run(workspace: WorkspaceClient) -> None:
-    """The same token returns the same run; one that is too long is refused."""
+    """The same idempotency token returns the same run; a token that is too long is refused."""
     put_script(workspace, "")
     runs = {workspace.jobs.submit(tasks=[script_task()], idempotency_token="t").run_id for _ in range(2)}
     assert len(runs) == 1
@@ -121,7 +121,7 @@ def test_a_token_starts_one_run(workspace: WorkspaceClient) -> None:
 
 
 def test_runs_of_others(running: Running, workspace: WorkspaceClient) -> None:
-    """They cannot be read; a missing run is a bad request on the wire."""
+    """Runs of other users cannot be read; a missing run is status 400."""
     put_script(workspace, "")
     run = finished(workspace, script_task())
     assert run.run_id
@@ -134,7 +134,7 @@ def test_runs_of_others(running: Running, workspace: WorkspaceClient) -> None:
 
 
 def test_pages_of_runs(running: Running, workspace: WorkspaceClient) -> None:
-    """Newest first, at most 25 at a time."""
+    """Runs are listed newest first, in pages of at most 25."""
     put_script(workspace, "")
     ids = [finished(workspace, notebook_task()).run_id for _ in range(3)]
     assert [run.run_id for run in workspace.jobs.list_runs(limit=1)] == ids[::-1]
@@ -143,7 +143,7 @@ def test_pages_of_runs(running: Running, workspace: WorkspaceClient) -> None:
 
 
 def test_a_restart_of_the_server(start_sandbox: Callable[..., Running]) -> None:
-    """Ended runs keep their output, active runs have failed, and jobs are kept."""
+    """After a restart, ended runs have their output, active ones have failed, and jobs exist."""
     first = start_sandbox()
     workspace = first.workspace()
     put_script(workspace, "print('said')")
@@ -172,7 +172,7 @@ def test_a_restart_of_the_server(start_sandbox: Callable[..., Running]) -> None:
     ],
 )
 def test_what_is_no_run(workspace: WorkspaceClient, tasks: list[jobs.SubmitTask]) -> None:
-    """It is refused and not saved."""
+    """An invalid run is refused and not saved."""
     with pytest.raises((InvalidParameterValue, ResourceDoesNotExist)):
         workspace.jobs.submit(tasks=tasks)
     assert list(workspace.jobs.list_runs()) == []

@@ -102,7 +102,7 @@ def loop(**settings: Any) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_what_is_refused(http: httpx.Client, settings: dict[str, Any], words: str) -> None:
-    """With 400, and a message that names the task and the field."""
+    """Invalid settings give 400, and a message that names the task and the field."""
     answer = http.post(f"{JOBS}/create", json={"name": "wrong", **settings})
     assert answer.status_code == 400, answer.text
     assert words in answer.json()["message"]
@@ -110,7 +110,7 @@ def test_what_is_refused(http: httpx.Client, settings: dict[str, Any], words: st
 
 
 def test_a_job_of_too_many_tasks(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit is a thousand, here three; a job at the limit is accepted."""
+    """A job with more tasks than the limit, a thousand and here three, is refused."""
     monkeypatch.setattr(settings, "MAX_TASKS", 3)
     tasks = [task(task_key=str(number)) for number in range(4)]
     answer = http.post(f"{JOBS}/create", json={"tasks": tasks})

@@ -1,4 +1,4 @@
-"""Which tasks start and how runs end, by the states of earlier tasks."""
+"""Which tasks start and how a run ends, depending on the states of earlier tasks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from kedro_databricks_hybrid.sandbox.jobs.runs import (
     ],
 )
 def test_conditions(condition: str, before: list[State], expected: State | None) -> None:
-    """A task starts, or ends without starting."""
+    """A task starts, or ends without starting, depending on its run_if condition."""
     assert task_order.refusal(condition, before) == expected
 
 
@@ -59,6 +59,6 @@ def test_a_run_ends_as_its_last_tasks_do(last: State, result: str, life_cycle: s
 
 
 def test_runs_without_failures() -> None:
-    """The run is cancelled if a task was, else it succeeded."""
+    """Without failures, a run is cancelled if one of its tasks was, else successful."""
     assert task_order.outcome({"a": SUCCEEDED, "b": SUCCEEDED}, {"a": (), "b": ()}) is runs.SUCCEEDED
     assert task_order.outcome({"a": SUCCEEDED, "b": CANCELLED}, {"a": (), "b": ()}).result == "CANCELED"

@@ -1,4 +1,4 @@
-"""Each kind of task, through the SDK, on real processes; Spark is in commands/test_spark.py."""
+"""Each kind of task, with the SDK, on real processes; Spark is in commands/test_spark.py."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ except ModuleNotFoundError as error:
 
 
 def test_a_python_file(workspace: WorkspaceClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK's waiter succeeds; the task's run has the log, the run itself none; Kedro is not installed."""
+    """A Python file succeeds; the task's output has the log; Kedro is not installed in its environment."""
     set_variables(monkeypatch)
     source = "import sys, os\nprint(sys.argv, __name__)\nprint(os.path.basename(__file__))\n"
     put_script(workspace, source + SHOW_VARIABLES + IMPORT_KEDRO)
@@ -81,7 +81,7 @@ def test_a_python_file(workspace: WorkspaceClient, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_failed_task(workspace: WorkspaceClient) -> None:
-    """The run ends with INTERNAL_ERROR and names the task, whose output has the traceback."""
+    """A failed task: the run ends with INTERNAL_ERROR and names it; its output has the traceback."""
     put_script(workspace, "print('before')\n1 / 0\n")
     submitted = workspace.jobs.submit(tasks=[script_task("only")])
     with pytest.raises(OperationFailed, match="INTERNAL_ERROR"):
@@ -102,13 +102,13 @@ def test_a_failed_task(workspace: WorkspaceClient) -> None:
 
 @pytest.mark.parametrize(("code", "result"), [("0", Result.SUCCESS), ("3", Result.FAILED)])
 def test_sys_exit(workspace: WorkspaceClient, code: str, result: Result) -> None:
-    """Status 0 is success, any other status a failure."""
+    """sys.exit with status 0 is a success, with any other one a failure."""
     put_script(workspace, f"import sys\nsys.exit({code})\n")
     assert state(finished(workspace, script_task()))[1] is result
 
 
 def test_a_notebook(workspace: WorkspaceClient) -> None:
-    """Parameters are widgets; the exit value is the result; there are no logs."""
+    """Parameters of a notebook are widgets; its exit value is the result; it has no logs."""
     put_notebook(
         workspace,
         "dbutils.widgets.text('who', 'nobody'); dbutils.widgets.text('what', 'default')",
@@ -126,7 +126,7 @@ def test_a_notebook(workspace: WorkspaceClient) -> None:
 
 
 def test_a_jupyter_notebook_that_restarts_python(workspace: WorkspaceClient) -> None:
-    """Variables are lost, parameters are kept; a failure is the error of the run."""
+    """After restarting Python, variables are gone and parameters kept; a failure fails the run."""
     cells = ["x = 1", "dbutils.library.restartPython()", "print(dbutils.widgets.get('who'))\nx"]
     document = {
         "cells": [{"cell_type": "code", "source": cell, "metadata": {}, "outputs": []} for cell in cells],
@@ -142,14 +142,14 @@ def test_a_jupyter_notebook_that_restarts_python(workspace: WorkspaceClient) -> 
 
 
 def test_a_notebook_that_is_not_there(workspace: WorkspaceClient) -> None:
-    """The run fails, not the submission."""
+    """A missing notebook fails the run, not the request."""
     run = finished(workspace, notebook_task())
     assert state(run)[:2] == (Life.INTERNAL_ERROR, Result.FAILED)
     assert 'Unable to access the notebook "/Shared/notebook"' in (output(workspace, run).error or "")
 
 
 def test_an_entry_point_of_a_wheel_on_a_new_cluster(workspace: WorkspaceClient) -> None:
-    """The cluster is created for the run, gets the library, and is terminated with the run."""
+    """A cluster is created for the run, installs the wheel, and is terminated with the run."""
     name, content = wheel(
         "ours", entry_point="main=ours:main", ours="import sys\ndef main(): print(sys.argv)"
     )
@@ -173,9 +173,9 @@ def test_an_entry_point_of_a_wheel_on_a_new_cluster(workspace: WorkspaceClient) 
 
 
 def test_serverless_with_dependencies(workspace: WorkspaceClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The task gets an environment with its dependencies; any `sys.exit` fails it; it must name one.
+    """A serverless task gets the dependencies of its environment, which it must name.
 
-    The same dependencies are installed once; a wheel with other contents counts as another one.
+    Any `sys.exit` fails it. Equal dependencies are installed once; a wheel with other contents is not equal.
     """
     set_variables(monkeypatch)
     name, content = wheel("ours", ours="VALUE = 7")
@@ -232,7 +232,7 @@ for change in (lambda: open("new", "w"), lambda: open("run.py", "a"), lambda: os
 
 @pytest.mark.parametrize("kind", ["git_branch", "git_tag", "git_commit"])
 def test_code_from_git(workspace: WorkspaceClient, remote: Remote, kind: str) -> None:
-    """The run has the files of a branch, a tag or a commit, which it cannot change, and names the commit."""
+    """A run with a git_source has the read-only files of a branch, tag or commit, and names the commit."""
     files = {"jobs/run.py": "import os\nprint(__file__)\nos.chdir(os.path.dirname(__file__))\n" + READ_ONLY}
     commit = remote.commit({**files, "src/package/value.py": "VALUE = 1"})
     remote.git("tag", "v1")
@@ -258,7 +258,7 @@ def test_code_from_git(workspace: WorkspaceClient, remote: Remote, kind: str) ->
 
 
 def test_long_logs_keep_their_end(workspace: WorkspaceClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last bytes are kept, and the output is marked as truncated."""
+    """Of a long log the last bytes are kept, and the output is marked as truncated."""
     monkeypatch.setattr(runs, "MAX_OUTPUT", 100)
     put_script(workspace, "for number in range(1000): print(number)")
     said = output(workspace, finished(workspace, script_task()))
@@ -268,7 +268,7 @@ def test_long_logs_keep_their_end(workspace: WorkspaceClient, monkeypatch: pytes
 
 
 def test_notebooks_that_a_commit_lacks(workspace: WorkspaceClient, remote: Remote) -> None:
-    """Also a path outside of the repository, to which a link leads."""
+    """A notebook that the commit lacks, or whose path leads out of the repository, fails the run."""
     secret = remote.clone.with_name("secret.py")
     secret.write_text("# Databricks notebook source\nprint(1)\n")
     (remote.clone / "link.py").symlink_to(secret)
@@ -309,7 +309,7 @@ def test_the_import_path_in_a_git_folder(workspace: WorkspaceClient, remote: Rem
 
 
 def test_notebooks_in_other_languages(workspace: WorkspaceClient) -> None:
-    """SQL runs, here a cell in Python; Scala and R are refused in one line, a file is no notebook."""
+    """SQL notebooks run; Scala and R are refused with one line; a plain file is no notebook."""
     put_notebook(workspace, "-- MAGIC %python\n-- MAGIC dbutils.notebook.exit('ran')", language=Language.SQL)
     put_notebook(workspace, "val x = 1", path="/Shared/scala", language=Language.SCALA)
     put_notebook(workspace, "x <- 1", path="/Shared/r", language=Language.R)

@@ -380,7 +380,7 @@ def sockets(f: str) -> Any:
 
 @operation("2.0")
 def compiled_modules(f: str) -> Any:
-    """The dynamic linker, which knows only real paths, loads extension modules."""
+    """Import an extension module: the dynamic linker knows only real paths."""
     found = importlib.util.find_spec("_json")
     assert found
     assert found.origin

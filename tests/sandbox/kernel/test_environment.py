@@ -88,7 +88,7 @@ def _write_wheel(path: Path) -> None:
 
 
 def test_packages_of_this_machine_are_linked(notebook: Notebook) -> None:
-    """They are installed with what they need, without a network, and can be uninstalled again."""
+    """Packages of this machine are linked with their requirements, without a network, and can be removed."""
     for name in ("kedro", "kedro_datasets", "kedro_databricks_hybrid", "omegaconf"):
         assert is_missing(notebook, name), "no runtime brings it"
     said = notebook.text("%pip install --no-index kedro-databricks-hybrid 'kedro>=1' ipython")
@@ -111,7 +111,7 @@ def test_packages_of_this_machine_are_linked(notebook: Notebook) -> None:
 
 
 def is_missing(notebook: Notebook, module: str) -> bool:
-    """Tell whether an import fails because there is no such module."""
+    """Return whether an import fails because the module does not exist."""
     summary: str = notebook.results(f"import {module}").get("summary", "")
     return "ModuleNotFoundError" in summary and f"No module named '{module}'" in html.unescape(summary)
 
@@ -165,7 +165,7 @@ def test_a_new_python_keeps_packages_and_drops_names(notebook: Notebook, running
 
 
 def test_leaving_the_notebook_is_success(notebook: Notebook) -> None:
-    """`dbutils.notebook.exit` ends the cell with its value alone: the SDK's dbutils parses it as JSON."""
+    """`dbutils.notebook.exit` ends the cell with only its value, which the SDK's dbutils parses as JSON."""
     code = "print('before'); dbutils.notebook.exit('{\"a\": 1}'); print('not reached')"
     assert notebook.text(code) == '{"a": 1}'
 

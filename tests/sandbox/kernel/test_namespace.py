@@ -69,7 +69,7 @@ def test_a_folder_lies_at_its_absolute_path(tmp_path: Path, prefix: list[str]) -
 @pytest.mark.namespaces
 @pytest.mark.parametrize("prefix", _AS.values(), ids=_AS.keys())
 def test_the_rest_of_the_machine_is_as_it_was(tmp_path: Path, prefix: list[str]) -> None:
-    """Every other top folder and link exists, and the user is the same."""
+    """All other top-level folders and links exist, and the user is the same."""
     listing = "ls -A /; id -u"
     inside = _run([*prefix, *_command(tmp_path, "sh", "-c", listing)]).stdout.split()
     outside = _run([*prefix, "sh", "-c", listing]).stdout.split()
@@ -116,7 +116,7 @@ def test_a_refusal_says_what_is_missing(tmp_path: Path) -> None:
     ],
 )
 def test_every_kind_of_refusal_is_told(number: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For each error of the kernel, the line names the cause."""
+    """For each error of the Linux kernel, one line names the cause."""
 
     def refuse(function: str, *_: object) -> None:
         raise OSError(number, os.strerror(number), function)

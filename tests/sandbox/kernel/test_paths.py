@@ -76,7 +76,7 @@ def outcomes(inside: Run) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("name", path_operations.OPERATIONS)
 def test_an_operation_does_the_same_at_every_root(name: str, outcomes: dict[str, dict[str, Any]]) -> None:
-    """Also with spaces and non-ASCII letters, and in a folder inside another one."""
+    """Every operation has its expected result in every root, also with spaces and non-ASCII letters."""
     _, expected = path_operations.OPERATIONS[name]
     text = json.dumps(expected)
     assert outcomes[name] == {

@@ -1,4 +1,4 @@
-"""Kernels as processes: how they start for each kind of user, and that none is left over."""
+"""Kernel processes: how they start for each kind of user, and that none is left."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_terminated_server_leaves_no_process(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seconds", [0, 0.005, 0.02, 0.1, 0.5])
 def test_a_context_closed_while_it_starts_leaves_nothing(tmp_path: Path, seconds: float) -> None:
-    """Neither its process nor its sockets: ZeroMQ blocks when Python collects open ones."""
+    """Closing a context while it starts leaves no process and no sockets, which would block later."""
     sandbox = Sandbox(Layout(tmp_path / "home"))
     before = _processes_and_sockets()
 

@@ -54,7 +54,7 @@ def test_one_default_a_provider(workspace: WorkspaceClient) -> None:
 
 
 def test_an_unknown_provider(workspace: WorkspaceClient) -> None:
-    """It is refused with the list of providers."""
+    """An unknown provider is refused with the list of providers."""
     with pytest.raises(InvalidParameterValue, match="awsCodeCommit"):
         workspace.git_credentials.create(git_provider="sourceforge")
 
@@ -99,7 +99,7 @@ def test_a_default_is_chosen(workspace: WorkspaceClient) -> None:
 
 @pytest.mark.parametrize("token", ["a\nb", "x" * 10_001])
 def test_what_is_no_token(workspace: WorkspaceClient, token: str) -> None:
-    """It is refused with a message that does not repeat it, and not saved."""
+    """An invalid token is refused with a message that does not repeat it, and not saved."""
     with pytest.raises(InvalidParameterValue, match="personal_access_token is not a token"):
         workspace.git_credentials.create(git_provider="gitHub", personal_access_token=token)
     assert list(workspace.git_credentials.list()) == []

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a repository, to be copied."""
+    """Return a repository whose settings run programs, to be copied."""
     return repository(tmp_path_factory.mktemp("evil") / "evil")
 
 
@@ -60,7 +60,7 @@ async def _use(repos: Repos, repo: Repo, tree: Path) -> None:
 def test_what_a_git_folder_names_does_not_run(
     evil: Path, tmp_path: Path, programs: Programs, sparse: tuple[str, ...] | None
 ) -> None:
-    """Neither from a submodule, nor from a .git at the top, nor from a remote on this machine."""
+    """No program runs: not from a submodule, a .git at the top, or a remote on this machine."""
     remote = tmp_path / "remote.git"
     git(evil, "tag", "--force", "first", "main~1")
     git(evil, "clone", "-q", "--bare", ".", str(remote))

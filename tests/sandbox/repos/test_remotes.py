@@ -33,7 +33,7 @@ PATH = "/Repos/user@example.com/project"
 
 
 def test_a_remote_that_is_not_there(workspace: WorkspaceClient, tmp_path: Path, folder: Path) -> None:
-    """The API returns the error of the clone, and no files are left."""
+    """A missing remote: the API returns the error of the clone, and no files are left."""
     with pytest.raises(BadRequest, match=r"Remote repo not found\. Please ensure that:") as refusal:
         workspace.repos.create(url=str(tmp_path / "nothing.git"), provider="gitHub", path=PATH)
     assert refusal.value.error_code == "BAD_REQUEST"
@@ -44,7 +44,7 @@ def test_a_remote_that_is_not_there(workspace: WorkspaceClient, tmp_path: Path, 
 def test_an_empty_remote_then_its_first_commit(
     workspace: WorkspaceClient, tmp_path: Path, remote: Remote, folder: Path
 ) -> None:
-    """Its clone has no commit; after a push the branch can be checked out."""
+    """The clone of an empty remote has no commit; after a push the branch can be checked out."""
     remote.git("init", "-q", "--bare", "--initial-branch=main", str(tmp_path / "empty.git"))
     made = workspace.repos.create(url=str(tmp_path / "empty.git"), provider="gitHub", path=PATH)
     assert (made.branch, made.head_commit_id) == ("main", None)
@@ -229,7 +229,7 @@ def test_the_history_of_another_user(
     tmp_path: Path,
     way: Callable[[Path, Path], str],
 ) -> None:
-    """A Git folder of one user's repository cannot be made by another, nor can a job's run check it out."""
+    """The repository of another user's Git folder cannot be cloned, for a Git folder or for a run."""
     history = running.sandbox.layout.git / f"{repo_id}.git"
     (tmp_path / "at").mkdir()
     url = way(history, tmp_path / "at")
@@ -252,7 +252,7 @@ def test_the_history_of_another_user(
 def test_a_remote_that_becomes_the_history_of_another_user(
     running: Running, remote: Remote, repo_id: int, tmp_path: Path
 ) -> None:
-    """It is refused when it is fetched."""
+    """A remote that later leads to another user's repository is refused when it is fetched."""
     other = running.workspace("other@example.com")
     theirs = other.repos.create(
         url=str(remote.bare), provider="gitHub", path="/Repos/other@example.com/project"

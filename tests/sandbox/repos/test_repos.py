@@ -69,7 +69,7 @@ def test_status_with_git_info(running: Running, remote: Remote, repo_id: int) ->
     "path", ["/Repos/project", "/Repos/user@example.com/a/b", "/", "relative", "/Repos/user@example.com/.."]
 )
 def test_create_refuses_a_wrong_place(workspace: WorkspaceClient, remote: Remote, path: str) -> None:
-    """Below /Repos the form is /Repos/{folder}/{name}."""
+    """Below /Repos only the path /Repos/{folder}/{name} is accepted."""
     with pytest.raises(InvalidParameterValue):
         workspace.repos.create(url=str(remote.bare), provider="gitHub", path=path)
 
@@ -83,7 +83,7 @@ def test_create_needs_the_parent(workspace: WorkspaceClient, remote: Remote) -> 
 
 
 def test_create_twice_is_refused(workspace: WorkspaceClient, remote: Remote, repo_id: int) -> None:
-    """The path is taken, and the first Git folder stays as it was."""
+    """Creating a Git folder at the path of another one is refused, and that one is unchanged."""
     with pytest.raises(ResourceAlreadyExists, match="already exists"):
         workspace.repos.create(url=str(remote.bare), provider="gitHub", path=PATH)
     assert workspace.repos.get(repo_id).branch == "main"
@@ -142,7 +142,7 @@ def test_sparse_checkout(workspace: WorkspaceClient, remote: Remote, folder: Pat
 
 
 def test_sparse_checkout_cannot_be_enabled_later(workspace: WorkspaceClient, repo_id: int) -> None:
-    """As the API documents it."""
+    """Sparse checkout cannot be enabled on an existing Git folder, as documented."""
     with pytest.raises(InvalidParameterValue, match="not enabled"):
         workspace.repos.update(repo_id, branch="main", sparse_checkout=SparseCheckoutUpdate(patterns=["src"]))
 
@@ -168,12 +168,12 @@ def test_deleting_the_folder_of_a_git_folder_forgets_it(
 
 @pytest.mark.parametrize("repo_id", ["0", "999999999999999", "-1", "abc", "1" * 50])
 def test_unknown_numbers(running: Running, repo_id: str) -> None:
-    """Never a 500."""
+    """Unknown and invalid ids are refused, never with status 500."""
     assert running.http().get(f"/api/2.0/repos/{repo_id}").status_code in {400, 404}
 
 
 def test_list_pages_and_filters(workspace: WorkspaceClient, remote: Remote) -> None:
-    """Without a prefix those under /Repos; the SDK follows the pages."""
+    """List without a prefix returns the Git folders below /Repos, in pages that the SDK follows."""
     workspace.workspace.mkdirs("/Repos/team")
     for number in range(23):
         path = f"/Repos/team/project-{number:02}"
@@ -188,7 +188,7 @@ def test_list_pages_and_filters(workspace: WorkspaceClient, remote: Remote) -> N
 
 
 def test_somebody_elses_git_folder(running: Running, remote: Remote, repo_id: int) -> None:
-    """They cannot be read, changed or listed, and nothing can be created in them."""
+    """Another user's Git folder cannot be read, changed, deleted or listed, and none created beside it."""
     other = running.workspace("other@example.com")
     calls: list[Callable[[], object]] = [
         lambda: other.repos.get(repo_id),
@@ -234,7 +234,7 @@ def test_a_server_that_was_killed_while_it_cloned(
 def test_the_lock_of_a_git_that_was_killed(
     workspace: WorkspaceClient, running: Running, remote: Remote, repo_id: int
 ) -> None:
-    """The lock file is deleted at the next update."""
+    """A lock file that a killed git left is deleted at the next update."""
     commit = remote.commit({"README.md": "two\n"})
     history = running.sandbox.layout.git / f"{repo_id}.git"
     (history / "index.lock").touch()
@@ -257,7 +257,7 @@ def test_the_provider_follows_from_a_known_host(running: Running) -> None:
 def test_patterns_that_name_no_folders(
     running: Running, remote: Remote, folder: Path, patterns: object
 ) -> None:
-    """They are refused, by the workspace or by git; no Git folder is created."""
+    """Invalid sparse patterns are refused, and no Git folder is created."""
     create = {"url": str(remote.bare), "provider": "gitHub", "path": PATH}
     sparse = {"sparse_checkout": {"patterns": patterns}}
     answer = running.http().post("/api/2.0/repos", json={**create, **sparse})
@@ -269,7 +269,7 @@ def test_patterns_that_name_no_folders(
 def test_other_patterns_without_another_branch(
     workspace: WorkspaceClient, remote: Remote, folder: Path
 ) -> None:
-    """The folders change, the commit does not."""
+    """Changing only the sparse patterns changes the folders, not the commit."""
     remote.commit({"docs/a.md": "a", "data/b.csv": "b"})
     sparse = SparseCheckout(patterns=["docs"])
     made = workspace.repos.create(url=str(remote.bare), provider="gitHub", path=PATH, sparse_checkout=sparse)

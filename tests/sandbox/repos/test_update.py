@@ -1,4 +1,4 @@
-"""Git folders that follow their remote: branches, tags, edits that would be lost; with a real remote."""
+"""Git folders follow their remote: branches, tags, and edits that would be lost; with a real remote."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_an_unknown_branch_or_tag(
 
 
 def test_a_branch_that_the_remote_deleted(workspace: WorkspaceClient, repo_id: int, remote: Remote) -> None:
-    """An earlier fetch does not count."""
+    """A branch that was deleted from the remote is refused, even if it was fetched earlier."""
     remote.commit({"README.md": "x\n"}, "gone")
     workspace.repos.update(repo_id, branch="gone")
     remote.git("push", "-q", "origin", "--delete", "gone")
@@ -90,7 +90,7 @@ def test_a_branch_that_the_remote_deleted(workspace: WorkspaceClient, repo_id: i
 
 @pytest.mark.parametrize("name", ["-x", "a..b", "a b", "x^{tree}", "a:b", "/a", "a.lock", "a\x00b"])
 def test_names_that_no_branch_can_have(workspace: WorkspaceClient, repo_id: int, name: str) -> None:
-    """They never reach git."""
+    """Invalid branch names are refused before git is called."""
     with pytest.raises(InvalidParameterValue):
         workspace.repos.update(repo_id, branch=name)
 
@@ -99,7 +99,7 @@ def test_names_that_no_branch_can_have(workspace: WorkspaceClient, repo_id: int,
 def test_update_wants_a_branch_or_a_tag(
     workspace: WorkspaceClient, repo_id: int, arguments: dict[str, Any]
 ) -> None:
-    """Exactly one of the two."""
+    """An update needs a branch or a tag, and not both."""
     with pytest.raises(InvalidParameterValue):
         workspace.repos.update(repo_id, **arguments)
 
@@ -168,7 +168,7 @@ def test_discard_all_spares_edits_when_the_branch_is_unknown(
 
 
 def test_updates_at_the_same_time(running: Running, remote: Remote, repo_id: int, folder: Path) -> None:
-    """They run one by one; afterwards one of the branches is completely checked out."""
+    """Concurrent updates run one by one; afterwards one of the branches is completely checked out."""
     remote.commit({"README.md": "other\n"}, "other")
     clients = [(running.workspace(), branch) for branch in ("main", "other") * 4]
     threads = [

@@ -1,4 +1,4 @@
-"""Secrets, through the SDK and in notebooks."""
+"""Secrets, with the SDK and in notebooks."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_scopes_of_others(running: Running, api: SecretsAPI) -> None:
 
 @pytest.mark.parametrize("name", ["", "a" * 129, "a/b", "a b", "ä"])
 def test_names_that_no_secret_has(api: SecretsAPI, name: str) -> None:
-    """They are refused as invalid."""
+    """Invalid names are refused."""
     with pytest.raises(InvalidParameterValue):
         api.put_secret("mine", name, string_value="x")
 
@@ -101,7 +101,7 @@ def test_limits(api: SecretsAPI, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_they_survive_a_restart(start_sandbox: Callable[..., Running]) -> None:
-    """In a file that only its owner can read."""
+    """Secrets survive a restart, in a file that only its owner can read."""
     first = start_sandbox()
     first.workspace().secrets.create_scope("s")
     first.workspace().secrets.put_secret("s", "k", string_value="v")
@@ -128,7 +128,7 @@ def test_in_a_notebook(running: Running, http: httpx.Client, api: SecretsAPI) ->
 
 
 def test_a_notebook_holds_no_token_of_its_user(running: Running, http: httpx.Client) -> None:
-    """Its token has the permissions of its user, and is invalid once the context ends."""
+    """A notebook's token has its user's permissions, and is invalid once the context ends."""
     notebook = open_notebook(http)
     known = notebook.text(
         "import os\nprint(sorted(os.environ.items()))\nprint(open('/databricks/access.json').read())"
@@ -146,7 +146,7 @@ def test_a_notebook_holds_no_token_of_its_user(running: Running, http: httpx.Cli
 
 
 def test_what_is_no_scope(api: SecretsAPI, http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing scope, an unknown principal or backend, and one scope too many."""
+    """A missing scope, an unknown principal or backend, and one scope too many are refused."""
     base = "/api/2.0/secrets/scopes/create"
     for fields, words in (
         ({"scope": "a:b"}, "alphanumeric characters"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def test_a_volume_is_there_from_the_start(workspace: WorkspaceClient) -> None:
-    """main.default.data can be used at once."""
+    """The volume main.default.data exists from the start."""
     volume = workspace.volumes.read("main.default.data")
     assert (volume.catalog_name, volume.schema_name, volume.volume_type) == (
         "main",
@@ -59,7 +59,7 @@ def test_what_is_missing_is_named(workspace: WorkspaceClient) -> None:
 
 
 def test_names_that_are_taken(workspace: WorkspaceClient) -> None:
-    """In any case of letters."""
+    """A name that exists, in any case of letters, is refused."""
     with pytest.raises(BadRequest) as refusal:
         workspace.catalogs.create("MAIN")
     assert refusal.value.error_code == "CATALOG_ALREADY_EXISTS"
@@ -69,7 +69,7 @@ def test_names_that_are_taken(workspace: WorkspaceClient) -> None:
 
 @pytest.mark.parametrize("name", ["a.b", "a/b", "..", "a b", "", "x" * 256, "a\x00"])
 def test_names_that_cannot_be(http: httpx.Client, name: str) -> None:
-    """They are refused with Databricks' message, and no folder is created."""
+    """Invalid names are refused with Databricks' message, and no folder is created."""
     answer = http.post("/api/2.1/unity-catalog/catalogs", json={"name": name})
     assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
     assert answer.json()["message"] == (
@@ -93,7 +93,7 @@ PARENTS = {
     ("kind", "inside"), [("catalogs", ""), ("schemas", "main."), ("volumes", "main.default.")]
 )
 def test_changes(http: httpx.Client, kind: str, inside: str) -> None:
-    """What is set is read again, an empty comment is left out, and a new name replaces the old one."""
+    """Changes are read back, an empty comment is left out, and a new name replaces the old one."""
     base, me = f"/api/2.1/unity-catalog/{kind}", "user@example.com"
     given = {"name": "Sales", "comment": "mine", "properties": {"a": "b"}, "volume_type": "MANAGED"}
     made = http.post(base, json={**PARENTS[kind], **given}).json()
@@ -124,7 +124,7 @@ def test_a_new_name_moves_what_is_inside(workspace: WorkspaceClient) -> None:
 
 
 def test_storage_locations(http: httpx.Client) -> None:
-    """A managed volume has one that Databricks chooses."""
+    """A managed volume has a storage location that Databricks chooses."""
     address, volume = (
         "/api/2.1/unity-catalog/volumes",
         {**PARENTS["volumes"], "name": "x", "volume_type": "MANAGED"},
@@ -138,7 +138,7 @@ def test_storage_locations(http: httpx.Client) -> None:
 
 
 def test_a_catalog_needs_storage_on_free_edition(start_sandbox: Callable[..., Running]) -> None:
-    """Its account has Default Storage, with which only the web page creates catalogs."""
+    """With Default Storage, as on Free Edition, only the web page can create catalogs."""
     workspace = start_sandbox(like="free-edition").workspace()
     with pytest.raises(InvalidState, match="Default Storage is enabled in your account"):
         workspace.catalogs.create("sales")
@@ -148,7 +148,7 @@ def test_a_catalog_needs_storage_on_free_edition(start_sandbox: Callable[..., Ru
 
 
 def test_there_are_no_tables(workspace: WorkspaceClient) -> None:
-    """An existing schema has none; a missing one is an error."""
+    """Listing tables of an existing schema returns none; a missing schema is an error."""
     assert list(workspace.tables.list("main", "default")) == []
     for call, code in (
         (lambda: workspace.tables.get("main.default.t"), "TABLE_DOES_NOT_EXIST"),
@@ -186,13 +186,13 @@ def test_delete(workspace: WorkspaceClient) -> None:
 
 
 def test_external_volumes_are_refused(workspace: WorkspaceClient) -> None:
-    """The sandbox has no cloud storage for them."""
+    """External volumes are refused, since the sandbox has no cloud storage."""
     with pytest.raises(DatabricksError, match="managed volumes only"):
         workspace.volumes.create("main", "default", "x", VolumeType.EXTERNAL, storage_location="s3://b/x")
 
 
 def test_volumes_survive_a_restart(start_sandbox: Callable[..., Running]) -> None:
-    """A deleted default volume does not come back."""
+    """After a restart volumes exist, and a deleted default volume does not."""
     first = start_sandbox()
     workspace = first.workspace()
     workspace.volumes.delete("main.default.data")
@@ -203,7 +203,7 @@ def test_volumes_survive_a_restart(start_sandbox: Callable[..., Running]) -> Non
 
 
 def test_nothing_comes_back(start_sandbox: Callable[..., Running]) -> None:
-    """Also if every catalog was deleted."""
+    """A restart restores no deleted object, even if every catalog was deleted."""
     first = start_sandbox()
     first.workspace().catalogs.delete("main", force=True)
     first.stop()

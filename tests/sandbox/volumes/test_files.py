@@ -54,13 +54,13 @@ def test_upload_and_download(workspace: WorkspaceClient, volume: Path, name: str
 
 
 def test_an_empty_file(workspace: WorkspaceClient) -> None:
-    """It is a file too."""
+    """An empty file is stored and read."""
     put(workspace, "empty", b"")
     assert get(workspace, "empty") == b""
 
 
 def test_overwrite(workspace: WorkspaceClient) -> None:
-    """Allowed when unspecified or true; refused with 409 when false; never over a folder."""
+    """Overwrite is the default; with false a file gives 409; a folder is never overwritten."""
     put(workspace, "a", b"1")
     put(workspace, "a", b"2")
     put(workspace, "a", b"3", overwrite=True)
@@ -88,7 +88,7 @@ def test_statuses(http: httpx.Client) -> None:
 
 
 def test_metadata(workspace: WorkspaceClient) -> None:
-    """Size and time come in headers."""
+    """A file's size and time are in headers."""
     put(workspace, "a", b"12345")
     metadata = workspace.files.get_metadata(f"{VOLUME}/a")
     assert metadata.content_length == 5
@@ -111,7 +111,7 @@ def test_metadata(workspace: WorkspaceClient) -> None:
 def test_ranges(
     workspace: WorkspaceClient, http: httpx.Client, asked: str, status: int, expected: bytes | None
 ) -> None:
-    """A part of a file, or a refusal."""
+    """A range returns a part of a file, or is refused."""
     put(workspace, "a", b"abcdef")
     answer = http.get(f"/api/2.0/fs/files{VOLUME}/a", headers={"Range": asked})
     assert answer.status_code == status
@@ -119,7 +119,7 @@ def test_ranges(
 
 
 def test_if_unmodified_since(workspace: WorkspaceClient, http: httpx.Client) -> None:
-    """A file that changed since is refused."""
+    """If-Unmodified-Since refuses a file that has changed since."""
     put(workspace, "a", b"abcdef")
     address = f"/api/2.0/fs/files{VOLUME}/a"
     for date, status in [
@@ -131,7 +131,7 @@ def test_if_unmodified_since(workspace: WorkspaceClient, http: httpx.Client) -> 
 
 
 def test_directories(workspace: WorkspaceClient) -> None:
-    """They are created with parents, a second time without an error, and deleted only if empty."""
+    """Directories are created with parents, repeatedly without error, and deleted only if empty."""
     path = f"{VOLUME}/a/b"
     workspace.files.create_directory(path)
     workspace.files.create_directory(path)
@@ -147,7 +147,7 @@ def test_directories(workspace: WorkspaceClient) -> None:
 
 
 def test_a_directory_over_a_file(workspace: WorkspaceClient) -> None:
-    """Refused with 409, below the file too."""
+    """A directory over a file, or below one, is refused with 409."""
     put(workspace, "a")
     for path in ("a", "a/b"):
         with pytest.raises(AlreadyExists, match="existing file"):
@@ -182,7 +182,7 @@ def test_list_in_pages(workspace: WorkspaceClient, http: httpx.Client) -> None:
 
 
 def test_delete(workspace: WorkspaceClient) -> None:
-    """A missing file is refused, and so is a folder."""
+    """Deleting a missing file, or a folder as a file, is refused."""
     put(workspace, "folder/a")
     workspace.files.delete(f"{VOLUME}/folder/a")
     for path in ("folder/a", "folder"):
@@ -203,14 +203,14 @@ def test_checksum_files_of_spark_do_not_show(workspace: WorkspaceClient, volume:
     "path", ["/Volumes", "/Volumes/main/default", "/FileStore/a", "/Workspace/a", f"{VOLUME}/../../x", VOLUME]
 )
 def test_paths_that_are_no_file_of_a_volume(http: httpx.Client, path: str) -> None:
-    """They are refused with 400, however they are written."""
+    """Paths outside of a volume are refused with 400, however they are written."""
     escaped = path.replace("..", "%2e%2e")
     answer = http.put(f"/api/2.0/fs/files{escaped}", content=b"x")
     assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
 
 
 def test_a_volume_that_does_not_exist(workspace: WorkspaceClient) -> None:
-    """The error names the missing part."""
+    """A missing volume: the error names the missing part."""
     with pytest.raises(NotFound, match=r"Volume 'main\.default\.other' does not exist"):
         workspace.files.upload("/Volumes/main/default/other/a", io.BytesIO(b"x"))
     with pytest.raises(NotFound, match=r"Catalog 'nowhere' does not exist"):
@@ -218,13 +218,13 @@ def test_a_volume_that_does_not_exist(workspace: WorkspaceClient) -> None:
 
 
 def test_the_root_of_a_volume_stays(workspace: WorkspaceClient) -> None:
-    """It is deleted only with the volume."""
+    """The root folder of a volume cannot be deleted."""
     with pytest.raises(InvalidParameterValue):
         workspace.files.delete_directory(VOLUME)
 
 
 def test_a_link_that_leads_out(workspace: WorkspaceClient, volume: Path, tmp_path: Path) -> None:
-    """It is neither followed nor listed, but can be deleted."""
+    """A link that leads out is neither followed nor listed, but can be deleted."""
     (tmp_path / "secret").write_text("secret")
     (volume / "link").symlink_to(tmp_path / "secret")
     (volume / "folder").symlink_to(tmp_path)

@@ -1,4 +1,4 @@
-"""Large files through the SDK: in parts, in parallel, by signed address."""
+"""Large files with the SDK: in parts, in parallel, by signed URLs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def complete(http: httpx.Client, token: str, parts: list[dict[str, object]]) -> 
 def test_a_large_stream(
     in_parts: WorkspaceClient, running: Running, use_parallel: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The content is the same, and no parts are left."""
+    """A large stream is stored with the same content, and no parts are left."""
     with caplog.at_level(logging.DEBUG, logger="databricks.sdk"):
         in_parts.files.upload(FILE, io.BytesIO(CONTENT), use_parallel=use_parallel)
     assert sum("create-upload-part-urls" in record.getMessage() for record in caplog.records) >= 1
@@ -68,7 +68,7 @@ def test_a_large_stream(
 def test_a_large_stream_in_chunks(
     in_parts: WorkspaceClient, running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As on Google's cloud; a connection that breaks after a chunk does not damage the file."""
+    """Chunks, as on Google Cloud: a connection that breaks after one does not damage the file."""
     running.sandbox.uploads = "resumable"
     running.sandbox.faults.add("reset-after", method="PUT", path="/storage/*", nth=2)
     with caplog.at_level(logging.DEBUG, logger="databricks.sdk"):
@@ -83,7 +83,7 @@ def test_a_large_stream_in_chunks(
 
 
 def test_chunks(http: httpx.Client, running: Running) -> None:
-    """A repeated chunk is skipped; one that leaves a gap or has no range is refused."""
+    """A repeated chunk is skipped; a chunk that leaves a gap or has no range is refused."""
     running.sandbox.uploads = "resumable"
     answer = http.post(f"{BASE}/files{FILE}", params={"action": "initiate-upload", "overwrite": "false"})
     body = {"path": FILE, "session_token": answer.json()["resumable_upload"]["session_token"]}
@@ -106,7 +106,7 @@ def test_chunks(http: httpx.Client, running: Running) -> None:
 
 
 def test_a_large_file_there_and_back(in_parts: WorkspaceClient, tmp_path: Path) -> None:
-    """From disk in parallel, and to disk in parallel."""
+    """A large file is uploaded from disk and downloaded to disk, in parallel."""
     (tmp_path / "there").write_bytes(CONTENT)
     in_parts.files.upload_from(FILE, str(tmp_path / "there"), use_parallel=True)
     in_parts.files.download_to(FILE, str(tmp_path / "back"), use_parallel=True)
@@ -114,7 +114,7 @@ def test_a_large_file_there_and_back(in_parts: WorkspaceClient, tmp_path: Path) 
 
 
 def test_a_large_file_that_may_not_overwrite(in_parts: WorkspaceClient) -> None:
-    """Refused before any part is sent."""
+    """An upload that must not overwrite is refused before any part is sent."""
     in_parts.files.upload(FILE, io.BytesIO(b"small"))
     with pytest.raises(AlreadyExists):
         in_parts.files.upload(FILE, io.BytesIO(CONTENT), overwrite=False)
@@ -144,7 +144,7 @@ def test_a_signed_address_needs_no_token(http: httpx.Client, running: Running) -
     ],
 )
 def test_parts_that_do_not_fit(http: httpx.Client, parts: list[dict[str, object]]) -> None:
-    """They create no file."""
+    """Wrong parts create no file."""
     token = begin(http)
     httpx.put(part_url(http, token), content=b"abc")
     assert complete(http, token, parts).status_code == 400
@@ -152,7 +152,7 @@ def test_parts_that_do_not_fit(http: httpx.Client, parts: list[dict[str, object]
 
 
 def test_an_upload_is_its_users_alone(http: httpx.Client, running: Running) -> None:
-    """Another user's client does not know it."""
+    """Another user cannot use an upload."""
     token = begin(http)
     other = running.http("other@example.com")
     body = {"path": FILE, "session_token": token}
@@ -161,7 +161,7 @@ def test_an_upload_is_its_users_alone(http: httpx.Client, running: Running) -> N
 
 
 def test_an_upload_that_is_given_up(http: httpx.Client, running: Running) -> None:
-    """Its parts are removed."""
+    """Aborting an upload removes its parts."""
     token = begin(http)
     httpx.put(part_url(http, token), content=b"abc")
     body = {"path": FILE, "session_token": token}
@@ -174,7 +174,7 @@ def test_an_upload_that_is_given_up(http: httpx.Client, running: Running) -> Non
 def test_an_upload_is_kept_for_a_while_only(
     http: httpx.Client, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After an hour, here at once, upload and parts are deleted; addresses of downloads expire too."""
+    """After an hour, here at once, an upload and its parts are deleted; download URLs expire too."""
     token = begin(http)
     httpx.put(part_url(http, token), content=b"abc")
     http.put(f"{BASE}/files/Volumes/main/default/data/small", content=b"x")
@@ -188,7 +188,7 @@ def test_an_upload_is_kept_for_a_while_only(
 
 
 def test_actions_and_numbers_that_are_refused(http: httpx.Client) -> None:
-    """An unknown action, an invalid part number, and too few or too many addresses."""
+    """An unknown action, an invalid part number, and too few or too many URLs are refused."""
     answer = http.post(f"{BASE}/files{FILE}", params={"action": "dance"})
     assert (answer.status_code, answer.json()["message"]) == (400, "Unknown action 'dance'.")
     body = {"path": FILE, "session_token": begin(http)}
@@ -206,7 +206,7 @@ def test_actions_and_numbers_that_are_refused(http: httpx.Client) -> None:
 def test_chunks_for_a_place_that_is_no_longer_one(
     http: httpx.Client, running: Running, is_folder: bool, status: int
 ) -> None:
-    """It became a folder, or its volume was deleted: the last chunk is refused, and nothing is kept."""
+    """The target became a folder, or its volume was deleted: the last chunk is refused, nothing is kept."""
     running.sandbox.uploads = "resumable"
     answer = http.post(f"{BASE}/files{FILE}", params={"action": "initiate-upload"})
     body = {"path": FILE, "session_token": answer.json()["resumable_upload"]["session_token"]}

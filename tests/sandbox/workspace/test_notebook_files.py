@@ -129,7 +129,7 @@ def test_a_notebook_by_its_file_name(http: httpx.Client, api: WorkspaceAPI, lang
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_import_source(api: WorkspaceAPI, home: Path, language: str) -> None:
-    """It becomes a notebook of the language; a missing header is added, one that exists is kept."""
+    """Source becomes a notebook of its language; a missing header is added, an existing one is kept."""
     kind, extension = Language(language), LANGUAGES[language][0]
     for name, text in (("bare", "x"), ("whole", source(language, "x"))):
         api.import_(f"{HOME}/{name}", content=encoded(text), format=ImportFormat.SOURCE, language=kind)
@@ -175,7 +175,7 @@ def test_a_notebook_beside_a_file_of_its_name(http: httpx.Client, api: Workspace
 
 
 def test_the_language_of_a_jupyter_notebook(http: httpx.Client) -> None:
-    """It is in its metadata, in one of three places; without one of the languages it is Python."""
+    """The language is in one of three places of the metadata; without one it is Python."""
     databricks = "application/vnd.databricks.v1+notebook"
     for metadata, language in (
         ({databricks: {"language": "scala"}, "language_info": {"name": "python"}}, "SCALA"),
@@ -204,7 +204,7 @@ def test_jupyter_in_and_out(api: WorkspaceAPI) -> None:
 
 
 def test_source_out_as_jupyter(api: WorkspaceAPI) -> None:
-    """Cells are split where Databricks splits them."""
+    """Source is exported as Jupyter with the cells that Databricks splits it into."""
     put(api, f"{HOME}/note.py", SOURCE)
     answer = api.export(f"{HOME}/note", format=ExportFormat.JUPYTER)
     cells = json.loads(base64.b64decode(answer.content or ""))["cells"]
@@ -216,7 +216,7 @@ def test_source_out_as_jupyter(api: WorkspaceAPI) -> None:
 
 @pytest.mark.parametrize("content", ["", "{}", "[" * 5000, jupyter().replace("4", "3"), '{"cells": [1]}'])
 def test_a_broken_jupyter_notebook_is_refused(http: httpx.Client, api: WorkspaceAPI, content: str) -> None:
-    """It is not stored, whichever way it comes."""
+    """A broken Jupyter notebook is refused, in whatever way it is sent."""
     for kind in (ImportFormat.JUPYTER, ImportFormat.AUTO):
         with pytest.raises(InvalidParameterValue, match="not a Jupyter notebook"):
             api.import_(f"{HOME}/note.ipynb", content=encoded(content), format=kind)
@@ -236,7 +236,7 @@ def test_a_notebook_replaces_one_of_another_kind(api: WorkspaceAPI, home: Path) 
 
 
 def test_formats_and_languages_that_are_unknown(http: httpx.Client, api: WorkspaceAPI) -> None:
-    """Import and export refuse it by name."""
+    """Import and export refuse unknown formats and languages by name."""
     put(api, f"{HOME}/note.py", SOURCE)
     new = {"path": f"{HOME}/new", "content": encoded("x")}
     for fields, words in (

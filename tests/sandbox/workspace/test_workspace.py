@@ -55,7 +55,7 @@ def test_the_folders_of_a_new_workspace(api: WorkspaceAPI) -> None:
 
 
 def test_workspace_may_stand_before_any_path(api: WorkspaceAPI) -> None:
-    """/Workspace/x and /x are the same object with the same id; answers repeat the path as it was asked."""
+    """/Workspace/x and /x are the same object with the same id; answers have the requested path."""
     put(api, f"/Workspace{HOME}/a.txt")
     path = f"{HOME}/a.txt"
     for asked, shown in (
@@ -71,7 +71,7 @@ def test_workspace_may_stand_before_any_path(api: WorkspaceAPI) -> None:
 
 
 def test_a_missing_path(api: WorkspaceAPI) -> None:
-    """The message is the one of the API."""
+    """A missing path gives the API's message."""
     for call in (lambda: api.get_status("/Shared/no"), lambda: list(api.list("/Shared/no"))):
         with pytest.raises(ResourceDoesNotExist, match=r"Path \(/Shared/no\) doesn't exist\."):
             call()
@@ -82,14 +82,14 @@ def test_a_missing_path(api: WorkspaceAPI) -> None:
 
 
 def test_a_path_is_needed(http: httpx.Client) -> None:
-    """A missing parameter is named."""
+    """A request without a path names the missing parameter."""
     answer = http.get("/api/2.0/workspace/get-status")
     assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
     assert "path" in answer.json()["message"]
 
 
 def test_import_over_an_existing_object(api: WorkspaceAPI) -> None:
-    """Only with overwrite, only of the same type, and never over a folder."""
+    """Import replaces an object only with overwrite, only of the same type, and never a folder."""
     put(api, f"{HOME}/a.txt", "1")
     with pytest.raises(ResourceAlreadyExists):
         put(api, f"{HOME}/a.txt", "2")
@@ -104,14 +104,14 @@ def test_import_over_an_existing_object(api: WorkspaceAPI) -> None:
 
 
 def test_import_needs_the_parent(api: WorkspaceAPI) -> None:
-    """A missing folder is not created."""
+    """Import does not create a missing parent folder."""
     with pytest.raises(ResourceDoesNotExist, match="parent folder"):
         put(api, f"{HOME}/no/a.txt")
 
 
 @pytest.mark.parametrize(("size", "fits"), [(10 * 1024 * 1024, True), (10 * 1024 * 1024 + 1, False)])
 def test_ten_megabytes_is_the_limit_of_an_import(api: WorkspaceAPI, size: int, fits: bool) -> None:
-    """Counted before base64."""
+    """Import accepts at most ten megabytes, counted before base64."""
     if fits:
         put(api, f"{HOME}/big", b"x" * size)
         assert api.get_status(f"{HOME}/big").size == size
@@ -122,14 +122,14 @@ def test_ten_megabytes_is_the_limit_of_an_import(api: WorkspaceAPI, size: int, f
 
 
 def test_the_sdks_upload_and_download(workspace: WorkspaceClient) -> None:
-    """They send a multipart form and ask for raw bytes."""
+    """The SDK uploads a multipart form and downloads raw bytes."""
     workspace.workspace.upload(f"{HOME}/a.bin", io.BytesIO(b"\x00\xff"), format=ImportFormat.AUTO)
     with workspace.workspace.download(f"{HOME}/a.bin") as file:
         assert file.read() == b"\x00\xff"
 
 
 def test_export_a_folder(api: WorkspaceAPI) -> None:
-    """A zip: of notebooks only as SOURCE, of everything as AUTO."""
+    """A folder is exported as a zip: only notebooks as SOURCE, everything as AUTO."""
     put(api, f"{HOME}/note.py", SOURCE)
     api.mkdirs(f"{HOME}/data")
     put(api, f"{HOME}/data/a.txt", "1")
@@ -143,7 +143,7 @@ def test_export_a_folder(api: WorkspaceAPI) -> None:
 
 
 def test_mkdirs(api: WorkspaceAPI) -> None:
-    """It creates parents, succeeds a second time, and refuses the path of a file."""
+    """Mkdirs creates parents, accepts an existing folder, and refuses the path of a file."""
     api.mkdirs(f"{HOME}/a/b")
     api.mkdirs(f"{HOME}/a/b")
     put(api, f"{HOME}/file", "x")
@@ -166,7 +166,7 @@ def test_plain_folders_do_not_go_under_repos(api: WorkspaceAPI) -> None:
 
 
 def test_delete(api: WorkspaceAPI, home: Path) -> None:
-    """A folder with content requires `recursive`."""
+    """Deleting a folder with content requires `recursive`."""
     put(api, f"{HOME}/note.py", SOURCE)
     api.delete(f"{HOME}/note")
     api.mkdirs(f"{HOME}/a/b")
@@ -182,14 +182,14 @@ def test_delete(api: WorkspaceAPI, home: Path) -> None:
     "path", ["/", "/Users", "/Repos", "/Shared", HOME, "/Repos/user@example.com", "/Workspace"]
 )
 def test_what_cannot_be_deleted(api: WorkspaceAPI, running: Running, path: str) -> None:
-    """The folders that every workspace has."""
+    """The folders that every workspace has cannot be deleted."""
     with pytest.raises(PermissionDenied):
         api.delete(path, recursive=True)
     assert (running.sandbox.layout.workspace / HOME.lstrip("/")).is_dir()
 
 
 def test_import_file(http: httpx.Client, api: WorkspaceAPI) -> None:
-    """Raw bytes; 404 without the parent, 409 over a file, 400 over a notebook."""
+    """Import of raw bytes: 404 without the parent, 409 over a file, 400 over a notebook."""
     base = "/api/2.0/workspace-files/import-file"
     assert http.post(f"{base}{HOME}/a%20b.bin", content=b"\x00").status_code == 200
     assert api.get_status(f"{HOME}/a b.bin").size == 1
@@ -206,7 +206,7 @@ def test_import_file(http: httpx.Client, api: WorkspaceAPI) -> None:
 
 
 def test_somebody_elses_home(running: Running, api: WorkspaceAPI) -> None:
-    """They cannot be read, written, listed or reached by a link."""
+    """Another user's home cannot be read, written, listed or reached by a link."""
     put(api, f"{HOME}/secret.txt", "secret")
     other = running.workspace("other@example.com").workspace
     for call in (
@@ -229,13 +229,13 @@ def test_somebody_elses_home(running: Running, api: WorkspaceAPI) -> None:
 
 
 def test_a_home_of_nobody_cannot_be_made(api: WorkspaceAPI) -> None:
-    """Only a new user creates a home."""
+    """Mkdirs cannot create a home folder; only a new user gets one."""
     with pytest.raises(NotFound):
         api.mkdirs("/Users/nobody@example.com/a")
 
 
 def test_a_link_that_leads_out(api: WorkspaceAPI, home: Path, tmp_path: Path) -> None:
-    """It can only be deleted."""
+    """A link that leads out can only be deleted."""
     (tmp_path / "secret").write_text("secret")
     (home / "link").symlink_to(tmp_path / "secret")
     with pytest.raises(PermissionDenied):
@@ -247,7 +247,7 @@ def test_a_link_that_leads_out(api: WorkspaceAPI, home: Path, tmp_path: Path) ->
 
 
 def test_a_folder_that_changes_while_it_is_listed(http: httpx.Client, running: Running) -> None:
-    """Files that are created and deleted meanwhile break no listing."""
+    """Listing a folder works while files in it are created and deleted."""
     layout = running.sandbox.layout
     folders = [
         layout.workspace / HOME.lstrip("/"),
@@ -304,7 +304,7 @@ def test_a_name_that_is_too_long_for_its_disk(api: WorkspaceAPI) -> None:
 
 
 def test_what_is_too_large_to_export(api: WorkspaceAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file, a folder as a zip, and a notebook that is too large in another format only."""
+    """A file, a zip, and a notebook that is too large only in another format are not exported."""
     monkeypatch.setattr(routes, "MAX_BYTES", 300)
     put(api, f"{HOME}/note.py", SOURCE)
     api.mkdirs(f"{HOME}/data")
@@ -336,20 +336,20 @@ def test_uploads_that_are_too_large(
 
 
 def test_a_folder_has_no_other_format(api: WorkspaceAPI) -> None:
-    """Only as SOURCE or AUTO."""
+    """A folder is exported only as SOURCE or AUTO."""
     with pytest.raises(InvalidParameterValue, match="Format JUPYTER is not supported for folders"):
         api.export(HOME, format=ExportFormat.JUPYTER)
 
 
 def test_git_info_of_what_is_in_no_git_folder(http: httpx.Client) -> None:
-    """It is missing, without an error."""
+    """Git details of an object outside of a Git folder are missing, without an error."""
     asked = {"path": HOME, "return_git_info": "true"}
     shown = http.get("/api/2.0/workspace/get-status", params=asked).raise_for_status().json()
     assert (shown["path"], "git_info" in shown) == (HOME, False)
 
 
 def test_a_link_to_nothing_can_be_deleted(api: WorkspaceAPI, home: Path) -> None:
-    """The link is deleted, not its target."""
+    """A broken link can be deleted."""
     (home / "link").symlink_to("nothing")
     api.delete(f"{HOME}/link")
     assert not (home / "link").is_symlink()

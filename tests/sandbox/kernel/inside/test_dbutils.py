@@ -1,4 +1,4 @@
-"""`dbutils.fs` and `dbutils.widgets` as code calls them; in a kernel: kernel/test_environment.py."""
+"""`dbutils.fs` and `dbutils.widgets`, called directly; kernel/test_environment.py calls them in a kernel."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def fs() -> FileSystem:
 
 @pytest.fixture
 def dbfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder in dbfs of /dbfs, which only kernels have."""
+    """Use a folder in place of /dbfs, which only kernels have, and return it."""
     monkeypatch.setattr(module, "DBFS", str(tmp_path))
     return tmp_path
 
 
 def test_a_listing_tells_files_from_folders(fs: FileSystem, dbfs: Path) -> None:
-    """Folders end with a slash and have no size; Spark's checksum files are hidden."""
+    """In a listing, folders end with a slash and have size 0; Spark's checksum files are hidden."""
     assert fs.mkdirs("dbfs:/data/sub")
     fs.put("/data/a.txt", "é")
     (dbfs / "data/.a.txt.crc").touch()
@@ -42,7 +42,7 @@ def test_a_listing_tells_files_from_folders(fs: FileSystem, dbfs: Path) -> None:
 def test_a_text_is_not_overwritten_unasked(
     fs: FileSystem, dbfs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The error names the option; the number of written bytes is printed."""
+    """`put` overwrites only with the option, which the error names; it prints the number of bytes."""
     fs.put("/a", "one")
     with pytest.raises(FileExistsError, match=r"dbfs:/a already exists. Use overwrite=True"):
         fs.put("/a", "two")
@@ -53,7 +53,7 @@ def test_a_text_is_not_overwritten_unasked(
 
 
 def test_folders_are_copied_and_moved_when_asked(fs: FileSystem, dbfs: Path) -> None:
-    """Only with `recurse`; a file is copied into an existing folder."""
+    """Folders are copied and moved only with `recurse`; a file can be copied into a folder."""
     fs.put("/data/sub/a.txt", "x")
     with pytest.raises(IsADirectoryError, match=r"dbfs:/data is a directory\. Use recurse=True"):
         fs.cp("/data", "/copy")
@@ -69,7 +69,7 @@ def test_folders_are_copied_and_moved_when_asked(fs: FileSystem, dbfs: Path) -> 
 
 
 def test_a_folder_is_removed_when_asked(fs: FileSystem, dbfs: Path) -> None:
-    """A folder with content only with `recurse`; for a missing path the result is False."""
+    """A folder with content is removed only with `recurse`; removing a missing path returns False."""
     fs.put("/data/a.txt", "x")
     (dbfs / "data/.a.txt.crc").touch()
     fs.mkdirs("/empty")
@@ -82,7 +82,7 @@ def test_a_folder_is_removed_when_asked(fs: FileSystem, dbfs: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/nothing", "dbfs:/nothing"])
 def test_a_path_that_is_not_there(fs: FileSystem, dbfs: Path, path: str) -> None:
-    """The error names it in Databricks' form, in every function."""
+    """A missing path: each function raises Databricks' error, which names it."""
     assert dbfs.exists()
     for call in (fs.ls, fs.head, lambda one: fs.cp(one, "/x"), lambda one: fs.mv(one, "/x")):
         with pytest.raises(FileNotFoundError, match="No such file or directory: dbfs:/nothing"):
@@ -101,7 +101,7 @@ def test_other_schemes(fs: FileSystem, dbfs: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/Volumes/no/such", "dbfs:/Volumes/no/such", "/Workspace/no/such"])
 def test_volumes_and_the_workspace_are_not_dbfs(fs: FileSystem, dbfs: Path, path: str) -> None:
-    """They are at absolute paths, which this machine does not have."""
+    """/Volumes and /Workspace are absolute paths, not below /dbfs."""
     (dbfs / path.removeprefix("dbfs:").lstrip("/")).mkdir(parents=True)
     with pytest.raises(FileNotFoundError):
         fs.ls(path)

@@ -1,4 +1,4 @@
-"""Rare cases of a notebook's names: displays, `%run`, its context; one kernel for all, no Spark."""
+"""Rare cases of displays, `%run` and the notebook's context; one kernel for all tests, no Spark."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def put(server: ServerProcess, path: str, source: str, language: str = "PYTHON")
 
 
 def test_a_data_frame_with_gaps_is_a_table(notebook: Notebook) -> None:
-    """Values that JSON cannot represent are shown as text, other values as in IPython."""
+    """In a displayed table, values that JSON lacks are text, other values are as in IPython."""
     code = "import pandas, datetime as dt; day = dt.date(2024, 5, 1)\n"
     frame = "pandas.DataFrame({'x': [1.5, None], 'day': [day, day], 3: [True, False]})"
     results = notebook.results(f"{code}display('said', {frame})")
@@ -54,7 +54,7 @@ def test_a_data_frame_with_gaps_is_a_table(notebook: Notebook) -> None:
 
 
 def test_a_very_long_data_frame_is_cut(notebook: Notebook) -> None:
-    """It is cut after ten thousand rows, and marked as truncated."""
+    """A displayed data frame is cut after 10,000 rows and marked as truncated."""
     results = notebook.results("import pandas; display(pandas.DataFrame({'x': range(10_001)}))")
     assert (len(results["data"]), results["truncated"]) == (10_000, True)
 
@@ -83,7 +83,7 @@ def test_several_pictures(notebook: Notebook) -> None:
 
 
 def test_a_notebook_includes_another(server: ServerProcess, notebook: Notebook) -> None:
-    """By its path in the workspace, in either format; a failure in it is a failure here."""
+    """`%run` includes a notebook by its workspace path, in either format; its failure is raised."""
     put(server, "/Shared/parts", "NAME = dbutils.widgets.get('given')")
     assert notebook.text('%run /Shared/parts $given="a b"') == ""
     assert notebook.text("NAME") == "'a b'"
@@ -113,7 +113,7 @@ def test_a_notebook_includes_another(server: ServerProcess, notebook: Notebook) 
     ],
 )
 def test_notebooks_that_cannot_run(server: ServerProcess, notebook: Notebook, code: str, words: str) -> None:
-    """The error names the path, or what the call lacks."""
+    """A notebook that cannot run: the error names its path, or the missing argument."""
     put(server, "/Shared/scala", "val x = 1", "SCALA")
     results = notebook.results(code)
     assert results["resultType"] == "error"
@@ -145,7 +145,7 @@ def test_a_cancelled_command_cancels_what_it_runs(server: ServerProcess, noteboo
 
 
 def test_facts_that_may_be_missing(notebook: Notebook) -> None:
-    """Through `entry_point`, as older code reads it; without a notebook the path is missing."""
+    """Older code reads the context through `entry_point`; without a notebook the path is missing."""
     code = """
 context = dbutils.notebook.entry_point.getDbutils().notebook().getContext()
 path = context.notebookPath()
@@ -164,7 +164,7 @@ print([path.isDefined(), path.getOrElse("none"), context.userName().getOrElse("n
 
 
 def test_a_pip_that_installs_nothing(notebook: Notebook) -> None:
-    """It prints no note about a restart."""
+    """`%pip` that installs nothing prints no note about a restart."""
     said = notebook.text("%pip --version")
     assert said.startswith("pip ")
     assert "restart" not in said

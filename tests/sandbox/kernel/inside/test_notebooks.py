@@ -1,4 +1,4 @@
-"""Notebooks that run others, log in, and see only the files of their user."""
+"""Notebooks run other notebooks, log in, and see only their user's files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.processes
 
 
 def test_a_notebook_runs_others(workspace: WorkspaceClient) -> None:
-    """By relative paths: in the same process, or in another one that returns a value or fails."""
+    """A notebook runs others by relative path: in its process, or in a new one with value or error."""
     put_notebook(workspace, "NAME = 'included ' + dbutils.widgets.get('given')", path="/Shared/parts")
     put_notebook(workspace, '# MAGIC %run ./parts $given="twice"', path="/Shared/include")
     child = "dbutils.notebook.exit(dbutils.widgets.get('x') + dbutils.widgets.get('y'))"
@@ -53,7 +53,7 @@ def test_a_notebook_runs_others(workspace: WorkspaceClient) -> None:
 
 
 def test_a_cancelled_notebook_takes_those_it_runs_along(workspace: WorkspaceClient) -> None:
-    """The run of the other notebook is cancelled too."""
+    """Cancelling a notebook cancels the run of the notebook that it runs."""
     put_notebook(workspace, "import time; time.sleep(300)", path="/Shared/child")
     put_notebook(workspace, "dbutils.notebook.run('./child', 0)")
     run_id = workspace.jobs.submit(tasks=[notebook_task()]).run_id
@@ -67,7 +67,7 @@ def test_a_cancelled_notebook_takes_those_it_runs_along(workspace: WorkspaceClie
 
 
 def test_a_notebook_logs_in_as_its_user(running: Running) -> None:
-    """The SDK logs in without settings, older code too; the token ends with the notebook."""
+    """In a notebook the SDK logs in without settings, as its user; the token ends with the notebook."""
     notebook = open_notebook(running.http("other@example.com"))
     code = "from databricks.sdk import WorkspaceClient\nprint(WorkspaceClient().current_user.me().user_name)"
     assert notebook.text(code) == "other@example.com"
@@ -86,7 +86,7 @@ print(context.apiUrl().get(), context.clusterId().get() == get_context().cluster
 
 
 def test_a_notebook_sees_its_users_files_alone(running: Running) -> None:
-    """Other homes and the sandbox's files are hidden; shared folders are visible."""
+    """Homes of other users and the sandbox's files are hidden; shared folders are visible."""
     other = running.workspace("other@example.com")
     other.workspace.mkdirs("/Users/other@example.com/theirs")
     other.workspace.mkdirs("/Shared/all")
@@ -116,7 +116,7 @@ print([*(seen("/Workspace/" + folder) for folder in folders), seen({home!r})])
 
 @pytest.mark.parametrize("mode", [compute.DataSecurityMode.USER_ISOLATION, None])
 def test_dbfs_by_access_mode(running: Running, mode: compute.DataSecurityMode | None) -> None:
-    """/dbfs refuses every use on standard access mode, and everywhere if the DBFS root is disabled."""
+    """/dbfs is refused on standard access mode, and everywhere if the DBFS root is disabled."""
     workspace = running.workspace()
     running.sandbox.public_dbfs_root = mode is not None
     made = workspace.clusters.create(spark_version=nearest_runtime(), data_security_mode=mode).result()

@@ -1,4 +1,4 @@
-"""What the environment's pip reads from its arguments; what it installs is in kernel/test_environment.py."""
+"""How the environment's pip reads its arguments; kernel/test_environment.py tests installations."""
 
 from __future__ import annotations
 
@@ -60,6 +60,6 @@ def test_requirements_and_constraints(folder: Path) -> None:
     ],
 )
 def test_what_only_pip_understands(folder: Path, arguments: str) -> None:
-    """It gets the arguments as they are."""
+    """Arguments that only pip understands raise an error, so that pip itself gets them."""
     with pytest.raises(pip_program.UnknownError):
         pip_program.read(arguments.split())

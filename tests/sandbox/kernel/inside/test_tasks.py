@@ -1,4 +1,4 @@
-"""The functions that a task calls in its process; whole tasks are in jobs/test_tasks.py."""
+"""The functions that a task calls in its process; jobs/test_tasks.py tests whole tasks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def failure():
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the name of an installed package; undo what a task changes in this process."""
+    """Return the name of an installed package, and undo a task's changes to this process."""
     facts = tmp_path / "their_thing-1.0.dist-info"
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: their-thing\nVersion: 1.0\n")
@@ -44,13 +44,13 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.parametrize("name", ["begin", "main"])
 def test_an_entry_point_or_a_function(package: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """By the name of an entry point, or of a function of the package, whose name begins the arguments."""
+    """A wheel task calls an entry point, or a function of the package, by name."""
     tasks.run_entry_point(package, name, ["--env=base"])
     assert capsys.readouterr().out == "['their-thing', '--env=base']\n"
 
 
 def test_an_end_with_a_status(package: str) -> None:
-    """Status 0 is success, any other status a failure."""
+    """Exit status 0 is a success, any other one a failure."""
     tasks.run_entry_point(package, "success", [])
     with pytest.raises(SystemExit) as end:
         tasks.run_entry_point(package, "failure", [])
@@ -58,7 +58,7 @@ def test_an_end_with_a_status(package: str) -> None:
 
 
 def test_what_is_not_there(package: str) -> None:
-    """The error of the task names it."""
+    """A missing package or entry point: the task's error names it."""
     with pytest.raises(AttributeError, match="nothing"):
         tasks.run_entry_point(package, "nothing", [])
     with pytest.raises(metadata.PackageNotFoundError, match="no-such-package"):

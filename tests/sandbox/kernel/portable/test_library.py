@@ -1,4 +1,4 @@
-"""The library of portable kernels: compiled once by any installed compiler, then found."""
+"""The library of portable kernels is compiled once, by any installed compiler, and found later."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def nothing_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_it_is_compiled_once(nothing_compiled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next start finds it in the user's cache; a changed source is compiled again."""
+    """The library is compiled into the user's cache and found there; a changed source compiles again."""
     assert library.find() is None
     made = library.provide()
     assert made.parent != nothing_compiled.parent
@@ -45,7 +45,7 @@ def test_it_is_compiled_once(nothing_compiled: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_checkout_keeps_it_next_to_its_source(nothing_compiled: Path) -> None:
-    """`make` puts it there, and keeps older libraries, which a running sandbox may still load."""
+    """`make` puts the library next to its source, and keeps older ones that a sandbox may be using."""
     earlier = nothing_compiled.parent / library.file_name()
     assert library.main() == 0
     with nothing_compiled.open("a") as file:
@@ -58,7 +58,7 @@ def test_a_checkout_keeps_it_next_to_its_source(nothing_compiled: Path) -> None:
 def test_without_a_compiler_one_line_says_what_to_install(
     nothing_compiled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It names the compiler from PyPI."""
+    """Without a compiler, one line names the compiler package to install."""
     monkeypatch.setenv("PATH", str(nothing_compiled.parent))
     monkeypatch.setattr(library, "ZIG", "no_such_package")
     assert library.main() == 1
@@ -70,7 +70,7 @@ def test_without_a_compiler_one_line_says_what_to_install(
 def test_the_compiler_from_pypi_is_used_if_there_is_no_other(
     nothing_compiled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its target is an old glibc, so that older systems can load the library."""
+    """Without another compiler the one from PyPI is used, for an old glibc, so older systems can load it."""
     monkeypatch.setenv("PATH", str(nothing_compiled.parent))
     package = nothing_compiled.with_name("ziglang")
     package.mkdir()
@@ -85,7 +85,7 @@ def test_the_compiler_from_pypi_is_used_if_there_is_no_other(
 def test_a_wheel_contains_the_libraries_of_every_system(
     nothing_compiled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This machine's library is used without a compiler."""
+    """A wheel has libraries for every system; this machine's is used without a compiler."""
     compiled = library.build(nothing_compiled.parent / "compiled")
     ready = nothing_compiled.parent / library.READY
 
@@ -101,7 +101,7 @@ def test_a_wheel_contains_the_libraries_of_every_system(
 
 
 def test_a_compiler_that_fails_is_quoted(nothing_compiled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message contains its error, and no incomplete library is left."""
+    """The compiler fails: the message has its error, and no incomplete library is left."""
     nothing_compiled.write_text("#error nothing of the kind\n")
     with pytest.raises(library.NoLibraryError, match="nothing of the kind"):
         library.provide()
@@ -119,7 +119,7 @@ def test_another_system_is_refused(nothing_compiled: Path, monkeypatch: pytest.M
 
 
 def test_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Namespaces if they are allowed, else bubblewrap, else the library, else a refusal with all reasons."""
+    """Namespaces are used if allowed, else bubblewrap, else the library, else an error with all reasons."""
     choose = kinds.chosen.__wrapped__
     refusals = {kinds.NAMESPACE: "No namespaces.", kinds.BUBBLEWRAP: "No bubblewrap."}
     monkeypatch.setattr(kinds, "_refusal", refusals.__getitem__)
@@ -188,7 +188,7 @@ def test_folders_are_bound_in_order(tmp_path: Path) -> None:
 def test_the_compiler_from_pypi_compiles_for_every_system(
     nothing_compiled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It uses the versions that `make` pins; the library for this machine then shows a folder."""
+    """The pinned compiler builds the library for every system; this machine's then shows a folder."""
     pins = Path(__file__).resolve().parents[4] / "requirements" / "compiler.txt"
     folder = nothing_compiled.parent
     shutil.copy(_SOURCE, nothing_compiled)

@@ -1,1 +1,1 @@
-"""Its pipelines."""
+"""The pipelines of the project."""
