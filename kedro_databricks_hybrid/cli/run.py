@@ -103,15 +103,15 @@ def run(
         return
     workspace = connect(profile, warn)
     project = layout.with_data_root(opened.on(workspace))
+    root = project.data_root
     code = project.code()
     project.require_env_in(code.sha)
     run_checks.refuse_unknown_names(project, code, options)
-    tell = (lambda line: click.echo(line, err=True)) if as_json else say
     compute_options = ComputeOptions(cluster_name, serverless, as_job)
     choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))
-    refuse_out_of_reach(choice, project.data_root)
+    refuse_out_of_reach(choice, root)
     sent = options_of_run(command, options, metadata.project_path)
-    launch = _Launch(project, code, choice, tell)
+    launch = _Launch(project, code, choice, (lambda line: click.echo(line, err=True)) if as_json else say)
     launch.describe()
     run_checks.warn_of_missing_inputs(project, choice, options)
     run_id = new_run_id()

@@ -21,17 +21,25 @@ if TYPE_CHECKING:
 
 _READ_HERE = {"config", "conf_source"}  # the first is read here, the second is a path on the cluster
 
+_PARAMS = f"{__name__}.params"
+
 
 class RunCommand(Command):
     """A command with the options of the project's own `kedro run`, if its cli.py has one, else of Kedro's."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return the command's own options, followed by those of the project's command."""
-        own = [*self.params, *filter(None, [self.get_help_option(ctx)])]
-        others = _without(project_run(ctx.obj).params, own)
-        if not any(each.name == "env" for each in others):
-            others += _without(env_option(lambda: None).__click_params__, own)
-        return [*self.params, *map(_for_databricks, others), *own[len(self.params) :]]
+        """Return the command's own options, followed by those of the project's command.
+
+        They are the same objects in each call, as click finds the order in which they were typed by them.
+        """
+        if _PARAMS not in ctx.meta:
+            own = [*self.params, *filter(None, [self.get_help_option(ctx)])]
+            others = _without(project_run(ctx.obj).params, own)
+            if not any(each.name == "env" for each in others):
+                others += _without(env_option(lambda: None).__click_params__, own)
+            ctx.meta[_PARAMS] = [*self.params, *map(_for_databricks, others), *own[len(self.params) :]]
+        params: list[click.Parameter] = ctx.meta[_PARAMS]
+        return params
 
 
 def project_run(metadata: ProjectMetadata | None) -> click.Command:

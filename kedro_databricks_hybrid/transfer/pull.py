@@ -126,10 +126,10 @@ class Pull:
             WorkspaceError: Databricks refused.
         """
         same = {
-            pair.path: Entry(pair.there.version, pair.remote_content.digest)
+            pair.path: Entry(pair.there.version, pair.here.content.digest)
             for unit in (*plan.same, *plan.take)
             for pair in unit.pairs
-            if pair.there and pair.remote_content and pair.state is State.SAME
+            if pair.here and pair.there and pair.state is State.SAME
         }
         downloads = plan.downloads
         self.progress.begin(len(downloads), sum(pair.there.size for pair in downloads if pair.there))

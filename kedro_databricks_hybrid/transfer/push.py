@@ -294,8 +294,8 @@ def conflict(pairs: Collection[Pair]) -> TransferError:
 
 
 def _entry(pair: Pair) -> Entry:
-    assert pair.there is not None and pair.remote_content is not None  # noqa: S101, PT018 - SAME means both
-    return Entry(pair.there.version, pair.remote_content.digest)
+    assert pair.there is not None and pair.here is not None  # noqa: S101, PT018 - SAME means both
+    return Entry(pair.there.version, pair.here.content.digest)
 
 
 class FolderCreation:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from databricks.sdk.service.jobs import RunResultState as Result
     from databricks.sdk.service.jobs import TerminationCodeCode as Code
 
-TIMEOUT = dt.timedelta(seconds=90)
+TIMEOUT = dt.timedelta(seconds=240)  # a busy machine needs minutes to start Spark
 SCRIPT = "/Workspace/Shared/script.py"
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.processes
 
-SEEDS = int(os.environ.get("TRANSFER_SEEDS", "100")) // 4
+SEEDS = int(os.environ.get("TRANSFER_SEEDS", "40")) // 4
 NAMES = [f"01_raw/{number}.csv" for number in range(6)] + ["03_primary/large.bin"]
 FOREIGN = {"99_foreign/keep.txt": b"not ours", "01_raw/of others.csv": b"theirs"}
 
