@@ -38,6 +38,13 @@ def records(data: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def wait_for_records(data: Path, count: int) -> None:
+    """Wait until so many blocks or parts are noted: the server may have one before that."""
+    deadline = time.monotonic() + 60
+    while len(records(data)) < 1 + count and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 def sent(site: Site, wanted: Callable[[Request], bool]) -> int:
     """Return the number of requests of a kind."""
     return sum(wanted(request) for request in site.line.requests)
@@ -65,6 +72,7 @@ def test_dbfs_gets_the_blocks_that_it_lacks(site: Site, blocks: Path, pushes: Pu
 
     def kill(request: Request) -> None:
         if is_block(request) and sent(site, is_block) == there:
+            wait_for_records(blocks, there)
             pushes.kill()
 
     site.line.after = kill
@@ -81,7 +89,7 @@ def test_a_lost_block_costs_a_new_upload(site: Site, blocks: Path, pushes: Pushe
 
     def kill(request: Request) -> str | None:
         if is_block(request) and sent(site, is_block) == 3:
-            time.sleep(0.3)  # so that all of it has been sent
+            wait_for_records(blocks, 3)
             pushes.kill()
             return RESET_BEFORE
         return None
@@ -100,9 +108,7 @@ def test_a_volume_gets_the_parts_that_it_lacks(site: Site, parts: Path, pushes: 
     def kill(request: Request) -> str | None:
         if not is_part(request) or int(request.path.rpartition("/")[2]) <= 3:
             return None
-        deadline = time.monotonic() + 60
-        while len(records(parts)) < 1 + 3 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for_records(parts, 3)
         pushes.kill()
         return RESET_BEFORE
 
