@@ -16,6 +16,7 @@ from kedro_databricks_hybrid.cli.options import (
     profile_option,
     say,
     say_json,
+    waiting,
     warn,
 )
 from kedro_databricks_hybrid.databricks.workspace import connect
@@ -46,7 +47,8 @@ def doctor(
     Red findings stop the workflow, yellow ones are warnings. The exit status is 1 if any finding is red.
     """
     log_in = partial(connect, profile, warn)
-    findings = examine(metadata, lambda: open_project(metadata, env), log_in, params, pipelines)
+    with waiting("Checking"):
+        findings = examine(metadata, lambda: open_project(metadata, env), log_in, params, pipelines)
     findings += [Finding("plugins", Level.YELLOW, each.explained()) for each in other_plugins.found()]
     if as_json:
         say_json([{**asdict(each), "level": each.level.value} for each in findings])

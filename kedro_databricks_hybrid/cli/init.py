@@ -147,8 +147,8 @@ def _credential_steps(
         return []
     elif sys.stdin.isatty():
         if user is None and source.provider in git_folder.PROVIDERS_NEEDING_A_NAME:
-            user = click.prompt(f"Your name at {source.shown_url}")
-        token = click.prompt(f"Token for {source.shown_url}", hide_input=True)
+            user = click.prompt(f"Your name at {source.shown_url}", err=True)
+        token = click.prompt(f"Token for {source.shown_url}", hide_input=True, err=True)
     else:
         warn(
             f"No Git credential for {source.provider} is registered; a private repository needs one: "

@@ -61,7 +61,7 @@ def edit_handling(
         if force or not sys.stdin.isatty():
             return force
         question = f"Type {_ANSWER!r} to discard these edits on Databricks, or press Enter to keep them"
-        return bool(click.prompt(question, default="", show_default=False) == _ANSWER)
+        return bool(click.prompt(question, default="", show_default=False, err=True) == _ANSWER)
 
     again = f"kedro databricks {verb}{workspace.flags}"
     return EditHandling(save or force, may_discard, say, again, consent(startup_files))

@@ -17,9 +17,10 @@ from kedro_databricks_hybrid.cli.options import (
     profile_option,
     say,
     say_json,
+    waiting,
     warn,
 )
-from kedro_databricks_hybrid.cli.output import first_names, waiting, with_count
+from kedro_databricks_hybrid.cli.output import first_names, with_count
 from kedro_databricks_hybrid.cli.pull import edit_handling, rescue_options
 from kedro_databricks_hybrid.databricks import git_folder, git_folder_rescue, mirror
 from kedro_databricks_hybrid.databricks.git_folder import Target

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kedro_databricks_hybrid.cli import layout, run_checks, run_job
-from kedro_databricks_hybrid.cli.follow import follow, record_printer, report, starting
+from kedro_databricks_hybrid.cli.follow import follow, record_printer, report, say_unfinished, starting
 from kedro_databricks_hybrid.cli.options import profile_option, say, warn
 from kedro_databricks_hybrid.cli.push import push, warn_of_edits
 from kedro_databricks_hybrid.cli.run_options import RunCommand, options_of_run, project_run
@@ -106,12 +106,11 @@ def run(
     code = project.code()
     project.require_env_in(code.sha)
     run_checks.refuse_unknown_names(project, code, options)
-    tell = (lambda line: click.echo(line, err=True)) if as_json else say
     compute_options = ComputeOptions(cluster_name, serverless, as_job)
     choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))
     refuse_out_of_reach(choice, project.data_root)
     sent = options_of_run(command, options, metadata.project_path)
-    launch = _Launch(project, code, choice, tell)
+    launch = _Launch(project, code, choice, say)
     launch.describe()
     run_checks.warn_of_missing_inputs(project, choice, options)
     run_id = new_run_id()
@@ -120,6 +119,7 @@ def run(
     resume = project.attach_command(run_id)
     if detach:
         say(f"Started run {run_id}. Follow it with: {resume}")
+        say_unfinished(started, "running")
         return
     show = record_printer(project, err=as_json)
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kedro_databricks_hybrid.cli import sandbox_process
-from kedro_databricks_hybrid.cli.options import Command, say, say_json
+from kedro_databricks_hybrid.cli.options import Command, Group, say, say_json
 from kedro_databricks_hybrid.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ SWITCHES = "/sandbox/switches"
 _REQUEST_SECONDS = 30
 
 
-@click.group()
+@click.group(cls=Group)
 def sandbox() -> None:
     """A local workspace that speaks Databricks' REST API: no account, no Docker.
 
@@ -125,7 +125,7 @@ def switch(**options: str | bool | None) -> None:
         say("It refuses an environment for notebook tasks.")
 
 
-@sandbox.group()
+@sandbox.group(cls=Group)
 def fault() -> None:
     """Inject faults into the sandbox's API; they end when it stops."""
 
