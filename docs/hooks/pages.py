@@ -20,6 +20,8 @@ _LOG = logging.getLogger("mkdocs.hooks.pages")
 _GENERATORS: dict[str, Callable[[], str]] = {
     "commands": reference.commands,
     "options": reference.options,
+    "common options": reference.common_options,
+    "run options": reference.run_options,
     "settings": reference.settings,
     "resolvers": reference.resolvers,
     "endpoints": reference.endpoints,

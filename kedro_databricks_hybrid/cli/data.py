@@ -10,6 +10,7 @@ from kedro_databricks_hybrid.cli.options import (
     Command,
     Group,
     catalog_options,
+    dry_run_option,
     env_option,
     json_option,
     profile_option,
@@ -17,7 +18,7 @@ from kedro_databricks_hybrid.cli.options import (
     waiting,
     warn,
 )
-from kedro_databricks_hybrid.cli.output import in_bytes, path_of_unit, print_table
+from kedro_databricks_hybrid.cli.output import describe_unit, in_bytes, print_table
 from kedro_databricks_hybrid.cli.startup_files import startup_files_option
 from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import TransferError
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from kedro_databricks_hybrid.project.project import ProjectOnWorkspace
 
-_dry_run_option = click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 _SAME_SIZE = "same size"
 
 
@@ -52,7 +52,7 @@ def data() -> None:
 @click.option("--all", "everything", is_flag=True, help="The whole data folder.")
 @click.option("--force", is_flag=True, help="Overwrite files that changed on Databricks.")
 @click.option("--theirs", is_flag=True, help="Of files that changed on both sides, keep Databricks' version.")
-@_dry_run_option
+@dry_run_option
 @json_option
 @click.pass_obj
 def push(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **options: Any) -> None:  # noqa: ANN401
@@ -78,7 +78,7 @@ def push(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **o
 @click.option("--force", is_flag=True, help="Overwrite files that you edited; your edits are saved first.")
 @click.option("--mine", is_flag=True, help="Keep files that you edited, and exit with status 0.")
 @startup_files_option
-@_dry_run_option
+@dry_run_option
 @json_option
 @click.pass_obj
 def pull(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **options: Any) -> None:  # noqa: ANN401
@@ -100,7 +100,7 @@ def pull(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **o
 @profile_option
 @env_option
 @catalog_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def list_data(
     metadata: ProjectMetadata,
@@ -170,7 +170,7 @@ def _files_of(unit: Unit) -> list[Unit]:
 
 
 def _row(unit: Unit) -> tuple[str, str, str, str, str, str]:
-    return (path_of_unit(unit), *_cells(_side(unit, "here")), *_cells(_side(unit, "there")), _state(unit))
+    return (describe_unit(unit), *_cells(_side(unit, "here")), *_cells(_side(unit, "there")), _state(unit))
 
 
 def _side(unit: Unit, side: str) -> dict[str, int] | None:

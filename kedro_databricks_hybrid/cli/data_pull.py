@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.cli.options import say, warn
 from kedro_databricks_hybrid.cli.output import (
+    describe_unit,
     first_names,
     in_bytes,
-    path_of_unit,
     transfer_progress,
     with_count,
 )
@@ -69,7 +69,7 @@ def pull_data(project: ProjectOnWorkspace, options: PullOptions) -> dict[str, An
     if options.dry_run:
         for unit in units_of(plan.downloads):
             size = in_bytes(sum(pair.there.size for pair in unit.pairs if pair.there))
-            say(f"Would download {path_of_unit(unit)} ({size})")
+            say(f"Would download {describe_unit(unit, size)}")
         say(f"Would download {with_count(len(plan.downloads), 'file')} from {root}.")
         take = [str(pair.path) for pair in plan.downloads]
         return {"root": root, "take": take, "left_out": left_out}

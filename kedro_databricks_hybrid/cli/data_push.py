@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.cli.options import say, waiting, warn
 from kedro_databricks_hybrid.cli.output import (
+    describe_unit,
     first_names,
     in_bytes,
-    path_of_unit,
     transfer_progress,
     with_count,
 )
@@ -142,7 +142,7 @@ def _say_plan(plan: PushPlan, root: str) -> None:
     for unit in units_of(plan.send, with_local=True):
         size = in_bytes(sum(pair.here.size for pair in unit.pairs if pair.here))
         states = ", ".join(sorted({pair.state.value for pair in unit.pairs}))
-        say(f"Would send {path_of_unit(unit)} ({size}, {states})")
+        say(f"Would send {describe_unit(unit, size, states)}")
     for folder in plan.make:
         say(f"Would create {folder}/")
     files, folders = with_count(len(plan.send), "file"), with_count(len(plan.make), "folder")

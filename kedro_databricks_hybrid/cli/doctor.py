@@ -13,6 +13,7 @@ from kedro_databricks_hybrid.cli.options import (
     Command,
     catalog_options,
     env_option,
+    json_option,
     profile_option,
     say,
     say_json,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 @profile_option
 @env_option
 @catalog_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @click.pass_obj
 def doctor(
     metadata: ProjectMetadata,

@@ -13,6 +13,7 @@ from kedro_databricks_hybrid.cli import layout
 from kedro_databricks_hybrid.cli.layout import RootOptions, Step
 from kedro_databricks_hybrid.cli.options import (
     Command,
+    dry_run_option,
     json_option,
     profile_option,
     say,
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     help="Data root on Databricks: dbfs:/... or /Volumes/...; replaces the one in the settings.",
 )
 @click.option("--yes", "-y", is_flag=True, help="Use the default data root without asking.")
-@click.option("--dry-run", is_flag=True, help="Print every file and API call, and do nothing.")
+@dry_run_option
 @json_option
 @click.pass_obj
 def init(

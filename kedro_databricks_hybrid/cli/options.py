@@ -142,6 +142,11 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help=text)(function)
 
 
+def dry_run_option(function: Function) -> Function:
+    """Add --dry-run."""
+    return click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")(function)
+
+
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
     """Show a line on a terminal while the block runs, until it prints something or ends.

@@ -235,10 +235,11 @@ def with_count(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def path_of_unit(unit: Unit) -> str:
-    """Return the path of a file, or of a folder that Spark wrote with its number of files."""
-    path = shown(unit.path)
-    return f"{path}/ ({with_count(len(unit.pairs), 'file')})" if unit.is_folder else path
+def describe_unit(unit: Unit, *details: str) -> str:
+    """Return the path of a file, or of a folder that Spark wrote with its number of files, and details."""
+    files = [with_count(len(unit.pairs), "file")] if unit.is_folder else []
+    listed = ", ".join([*files, *details])
+    return f"{shown(unit.path)}{'/' if unit.is_folder else ''}{f' ({listed})' if listed else ''}"
 
 
 def first_names(names: Collection[object]) -> str:

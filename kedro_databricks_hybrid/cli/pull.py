@@ -9,6 +9,7 @@ import click
 
 from kedro_databricks_hybrid.cli.options import (
     Command,
+    dry_run_option,
     env_option,
     json_option,
     profile_option,
@@ -72,7 +73,7 @@ def edit_handling(
 @env_option
 @click.option("--branch", metavar="NAME", help="Branch to check out; the current local branch by default.")
 @click.option("--tag", metavar="NAME", help="Tag to check out; the Git folder is on no branch then.")
-@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+@dry_run_option
 @rescue_options
 @click.option("--data", "with_data", is_flag=True, help="Also download the output of the last run.")
 @json_option

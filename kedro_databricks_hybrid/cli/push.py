@@ -12,6 +12,7 @@ from kedro_databricks_hybrid.cli import layout
 from kedro_databricks_hybrid.cli.options import (
     Command,
     catalog_options,
+    dry_run_option,
     env_option,
     json_option,
     profile_option,
@@ -60,7 +61,7 @@ _SHOWN = 5
 )
 @click.option("--branch", metavar="NAME", help="Local branch to push; the current one by default.")
 @click.option("--wip", is_flag=True, help="Also push uncommitted edits, as a snapshot on a separate branch.")
-@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+@dry_run_option
 @click.option("--watch", is_flag=True, help="Push every edit until Ctrl-C (code.sync: files).")
 @rescue_options
 @json_option

@@ -11,7 +11,7 @@ import click
 
 from kedro_databricks_hybrid.cli import layout, run_checks, run_job
 from kedro_databricks_hybrid.cli.follow import follow, record_printer, report, say_unfinished, starting
-from kedro_databricks_hybrid.cli.options import profile_option, say, warn
+from kedro_databricks_hybrid.cli.options import json_option, profile_option, say, warn
 from kedro_databricks_hybrid.cli.push import push, warn_of_edits
 from kedro_databricks_hybrid.cli.run_options import RunCommand, options_of_run, project_run
 from kedro_databricks_hybrid.databricks import clusters
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 @click.option(
     "--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="Cancel the run after this time."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON; the log goes to stderr.")
+@json_option
 @click.pass_context
 def run(
     ctx: click.Context,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kedro_databricks_hybrid.cli import sandbox_process
-from kedro_databricks_hybrid.cli.options import Command, Group, say, say_json
+from kedro_databricks_hybrid.cli.options import Command, Group, json_option, say, say_json
 from kedro_databricks_hybrid.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def start(port: int | None, like: str | None, kernels: str | None) -> None:
 
 
 @sandbox.command(cls=Command)
-@click.option("--json", "as_json", is_flag=True, help="Print host, token and user as JSON.")
+@json_option
 def status(as_json: bool) -> None:
     """Print the address of the running sandbox."""
     connection = sandbox_process.require_running()
@@ -161,7 +161,7 @@ def add(**rule: Any) -> None:  # noqa: ANN401 - the options above
 
 
 @fault.command(name="list", cls=Command)
-@click.option("--json", "as_json", is_flag=True, help="Print the faults as JSON.")
+@json_option
 def list_faults(as_json: bool) -> None:
     """List the faults, with the number of requests that each has hit."""
     found = request_faults("GET")["faults"]

@@ -13,6 +13,7 @@ from kedro_databricks_hybrid.cli.options import (
     Command,
     catalog_options,
     env_option,
+    json_option,
     profile_option,
     say_json,
     waiting,
@@ -50,7 +51,7 @@ _NO_ANSWER = (ConnectionFailedError, SandboxError, UnexpectedAnswerError)
 @profile_option
 @env_option
 @catalog_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @click.pass_obj
 def status(
     metadata: ProjectMetadata,

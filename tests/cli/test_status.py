@@ -155,6 +155,16 @@ def test_a_remote_that_does_not_answer(site: Site) -> None:
     assert "your commit" in lines
 
 
+def test_a_branch_that_was_deleted_at_the_remote(site: Site) -> None:
+    """It was pushed once, so it is not called never pushed."""
+    site.call("push", "--no-data")
+    site.git("update-ref", "-d", "refs/heads/main", at=site.remote)
+    site.git("fetch", "-q", "--prune", "origin")
+    said = site.call("status").output
+    assert "origin/main was deleted at the remote" in said
+    assert "never pushed" not in said
+
+
 def test_with_a_detached_head(site: Site) -> None:
     """Without a branch, status still works."""
     site.git("checkout", "-q", "--detach")
