@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import messages
 import reference
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _GENERATORS: dict[str, Callable[[], str]] = {
     "endpoints": reference.endpoints,
     "exit statuses": reference.exit_statuses,
     "versions": reference.versions,
+    "messages": messages.listing,
 }
 
 
