@@ -32,6 +32,7 @@ from kedro_databricks_hybrid.git import work_in_progress
 from kedro_databricks_hybrid.git.remotes import without_credentials
 from kedro_databricks_hybrid.parallel import start
 from kedro_databricks_hybrid.project.project import open_project
+from kedro_databricks_hybrid.run.local_state import CheckedFiles
 from kedro_databricks_hybrid.transfer.plan import State, units_of
 
 if TYPE_CHECKING:
@@ -173,11 +174,14 @@ def _folder(project: ProjectOnWorkspace) -> Section:
     head = repository.commit("HEAD")
     relation = "your commit" if head and head.sha == folder.sha else "not your commit"
     where = f"{folder.branch or 'no branch'} at {_commit(repository, folder.sha)}, {relation}, in {path}"
+    store = CheckedFiles(project.workspace.host, str(path))
+    checked = store.read()
     try:
-        edits = git_folder_edits.read(project.workspace, folder, repository)
+        edits = git_folder_edits.read(project.workspace, folder, repository, checked=checked)
     except HybridError as error:
         lines = [where, f"edits unknown: {error.message}"]
         return Section("Git folder", lines, {**document, "edits": None}, isinstance(error, _NO_ANSWER))
+    store.write(checked)
     lines = [where]
     if edits.paths:
         lines.append(f"{with_count(len(edits.paths), 'edit')} made in the Git folder: {edits}")
