@@ -1,7 +1,8 @@
 """State about runs in the user's state folder.
 
-Stores each project's execution context, so that runs start warm; how far each log has been shown, so that
-`attach` continues after the last record shown; and which files of a Git folder are the commit's, for `status`.
+Stores each project's execution context, so that runs start warm, and how far each log has been shown, so that
+`attach` continues after the last record shown. For `status` it stores which files of a Git folder equal the
+commit.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def state_folder() -> Path:
 
 
 class CheckedFiles:
-    """Stores which files of a Git folder are the commit's, so that `status` need not read them again.
+    """Stores which files of a Git folder equal the commit, so that `status` need not read them again.
 
     Args:
         host: The workspace.
