@@ -216,13 +216,7 @@ def main() -> int:
             for name in arguments.only or PARTS:
                 met &= print_rows(*PARTS[name](measured))
                 if arguments.show:
-                    first = min((each.began for each in proxy.asked), default=0.0)
-                    for each in sorted(proxy.asked, key=lambda one: one.began):
-                        print(
-                            json.dumps(
-                                [round(each.began - first, 2), round(each.ended - first, 2), each.line]
-                            )
-                        )
+                    show(proxy.asked)
     return 0 if met else 1
 
 

@@ -50,7 +50,7 @@ def test_options_that_exclude_each_other(site: Site, command: str, words: str) -
         ("--version", 0, "kedro-databricks-hybrid "),
         ("statsu", 2, "No such command 'statsu'. Did you mean 'status'?"),
         ("xyz", 2, "No such command 'xyz'.\n"),
-        ("sandbox stopp", 2, "No such command 'stopp'. Did you mean 'stop'?"),
+        ("sandbox statsu", 2, "No such command 'statsu'. Did you mean 'status'?"),
     ],
 )
 def test_outside_a_project(
