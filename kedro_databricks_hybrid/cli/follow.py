@@ -189,7 +189,8 @@ def _detaches() -> bool:
 
 def _answer(typed: str) -> str:
     """Return the answer that a word or its first letters mean."""
-    for answer in ("cancel", _DETACH):
-        if answer.startswith(typed.strip().lower()):
+    word = typed.strip().lower()
+    for answer in (_DETACH, "cancel"):
+        if answer.startswith(word):  # Enter and blanks, too
             return answer
     raise click.BadParameter("Type c or d.")

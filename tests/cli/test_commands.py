@@ -217,7 +217,7 @@ def test_a_bar_before_it_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "answer"),
-    [("c", "cancel"), ("C\n", "cancel"), ("cancel", "cancel"), ("d", "detach"), ("x", None), ("y", None)],
+    [("c", "cancel"), ("C\n", "cancel"), ("cancel", "cancel"), ("d", "detach"), (" ", "detach"), ("x", None)],
 )
 def test_answers_to_the_question_of_ctrl_c(typed: str, answer: str | None) -> None:
     """A letter is enough; anything else is asked again."""
