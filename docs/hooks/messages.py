@@ -108,7 +108,10 @@ def messages() -> Iterator[Message]:
             if not isinstance(call, ast.Call) or hint is None:
                 continue
             around = [each for each in functions if each.lineno <= call.lineno <= (each.end_lineno or 0)]
-            scopes = [*sorted(around, key=lambda each: -each.lineno), module]
+            scopes: list[ast.FunctionDef | ast.Module] = [
+                *sorted(around, key=lambda each: -each.lineno),
+                module,
+            ]
             texts = _texts(call.args[0], scopes) if call.args else []
             source = f"{name} {getattr(scopes[0], 'name', '')}"
             error = ast.unparse(call.func).rpartition(".")[2]

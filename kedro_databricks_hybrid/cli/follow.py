@@ -96,13 +96,13 @@ def follow(
     if not outcome.ended:
         outcome = _cancel(started, show, resume)
         if outcome.outcome == "cancelled":
-            error = RunError(
+            late = RunError(
                 f"The run did not end within {seconds:.0f} s and was cancelled.",
                 hint=f"`{resume.replace('attach', 'logs', 1)}` shows how far it got; "
                 "give it more time with --timeout.",
             )
-            say_unfinished(started, "cancelled", error.message)
-            raise error
+            say_unfinished(started, "cancelled", late.message)
+            raise late
     return outcome
 
 
