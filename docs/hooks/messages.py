@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,8 +96,13 @@ class Message:
         ]
 
 
-def messages() -> Iterator[Message]:
-    """Yield every call in the client's source with a `hint`."""
+@cache
+def messages() -> tuple[Message, ...]:
+    """Return every call in the client's source with a `hint`."""
+    return tuple(_messages())
+
+
+def _messages() -> Iterator[Message]:
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
         if name.startswith("sandbox/"):
@@ -124,7 +130,8 @@ def listing() -> str:
     for message in messages():
         for heading in message.headings:
             hints = found[_section(message.error)].setdefault(heading, [])
-            hints += [hint for hint in message.steps or [_OF_THE_CASE] if hint not in hints]
+            new = dict.fromkeys(message.steps or [_OF_THE_CASE])
+            hints += [hint for hint in new if hint not in hints]
     lines = []
     for section, headings in found.items():
         lines.append(f"## {section}")

@@ -122,6 +122,21 @@ def test_each_error_with_a_next_step_is_on_the_page_of_troubleshooting(
     assert no_commit in messages.listing()
 
 
+def test_the_copy_button_copies_what_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the prompt and the output, and as it is typed; other blocks are copied whole."""
+    monkeypatch.syspath_prepend(ROOT / "docs" / "hooks")
+    pages = importlib.import_module("pages")
+    typed = (
+        '<code><span class="gp">$ </span>echo<span class="w"> </span>a<span class="w"> </span>&amp;&amp; ls\n'
+    )
+    console = (
+        f'<pre><span></span>{typed}<span class="go">a</span>\n\n<span class="gp">$ </span>pwd\n</code></pre>'
+    )
+    other = "<pre><span></span><code>a: $ b\n</code></pre>"
+    found = pages.on_page_content(f"{console}{other}")
+    assert found == console.replace("<pre>", '<pre data-copy="echo a &amp;&amp; ls\npwd">') + other
+
+
 def test_an_unknown_option_would_be_found() -> None:
     """The test above can fail."""
     with pytest.raises(click.UsageError):
