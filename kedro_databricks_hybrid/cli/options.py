@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import IO
 
+    from kedro_databricks_hybrid.databricks.workspace import Workspace
+
     Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
+_LOGINS = f"{__name__}.logins"
 _CLEAR_LINE = "\r\x1b[K"
 _waiting: list[str] = []
 """The line that `waiting` shows."""
@@ -114,6 +117,20 @@ def env_option(function: Function) -> Function:
         envvar="KEDRO_ENV",
         help=ENV_HELP,
     )(function)
+
+
+def log_in(profile: str | None) -> Workspace:
+    """Log in, once for a command and those that it calls, as `run --push` calls `push`.
+
+    Raises:
+        HybridError: As `connect`.
+    """
+    from kedro_databricks_hybrid.databricks.workspace import connect  # not on every `kedro` command
+
+    logins: dict[str | None, Workspace] = click.get_current_context().meta.setdefault(_LOGINS, {})
+    if profile not in logins:
+        logins[profile] = connect(profile, warn)
+    return logins[profile]
 
 
 def catalog_options(function: Function) -> Function:

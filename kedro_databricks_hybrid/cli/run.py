@@ -11,11 +11,10 @@ import click
 
 from kedro_databricks_hybrid.cli import layout, run_checks, run_job
 from kedro_databricks_hybrid.cli.follow import follow, record_printer, report, say_unfinished, starting
-from kedro_databricks_hybrid.cli.options import json_option, profile_option, say, warn
+from kedro_databricks_hybrid.cli.options import json_option, log_in, profile_option, say, warn
 from kedro_databricks_hybrid.cli.push import push, warn_of_edits
 from kedro_databricks_hybrid.cli.run_options import RunCommand, options_of_run, project_run
 from kedro_databricks_hybrid.databricks import clusters
-from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import ComputeError, HybridError
 from kedro_databricks_hybrid.git import work_in_progress
 from kedro_databricks_hybrid.project.project import open_project
@@ -101,7 +100,7 @@ def run(
         connect_options = ConnectOptions(profile, clusters.SERVERLESS if serverless else cluster_name)
         run_by_connect(ctx, command, connect_options, options)
         return
-    workspace = connect(profile, warn)
+    workspace = log_in(profile)
     project = layout.with_data_root(opened.on(workspace))
     code = project.code()
     project.require_env_in(code.sha)

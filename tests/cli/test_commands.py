@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from kedro_databricks_hybrid.cli import databricks, follow, output
-from kedro_databricks_hybrid.cli.options import say
+from kedro_databricks_hybrid.cli.options import log_in, say
 from kedro_databricks_hybrid.cli.output import log_printer
 
 if TYPE_CHECKING:
@@ -197,6 +197,17 @@ def test_a_command_that_another_one_calls_leaves_stdout_for_json(capsys: pytest.
     with outer, click.Context(click.Command("push"), parent=outer):
         say("Pushed")
     assert capsys.readouterr() == ("", "Pushed\n")
+
+
+def test_one_login_for_a_command_and_those_that_it_calls(site: Site) -> None:
+    """`run --push` logs in once; another command logs in again."""
+    outer = click.Context(click.Command("run"))
+    with outer:
+        first = log_in(None)
+        with click.Context(click.Command("push"), parent=outer):
+            assert log_in(None) is first
+    with click.Context(click.Command("run")):
+        assert log_in(None) is not first
 
 
 @pytest.mark.parametrize("terminal", [False, True])
