@@ -165,23 +165,28 @@ def run(measured: Measured) -> list[Row]:
     command = RUN.partition(" --profile")[0]
     measured.ask(command)
     asked = measured.ask(command)
-    submitted = next(number for number, each in enumerate(asked, 1) if each.line == _SUBMITTED)
-    shown = next(
-        number
-        for number, each in enumerate(asked, 1)
-        if number > submitted and each.is_answered and _FIRST_LOG_FILE in each.line
-    )
     measured.commit()
     pushed = measured.ask("kedro databricks push")
-    alone = measured.ask(command)
+    alone = until_first_record(measured.ask(command))
     measured.commit()
-    both = measured.ask(f"{command} --push")
+    both = until_first_record(measured.ask(f"{command} --push"))
     most = rounds(pushed) + rounds(alone) - 3
     return [
-        row("run, warm, until the command is submitted", asked[:submitted], 7, 4),
-        row("run, warm, until the first record", asked[:shown], 10, 6),
-        row("run --push, one commit", both, len(pushed) + len(alone), most),
+        row("run, warm, until the command is submitted", asked[: _number(asked, _SUBMITTED)], 7, 4),
+        row("run, warm, until the first record", until_first_record(asked), 10, 6),
+        row("run --push, one commit, until the first record", both, len(pushed) + len(alone), most),
     ]
+
+
+def until_first_record(asked: list[Asked]) -> list[Asked]:
+    """Return the requests of a run without those that follow its log to the end."""
+    submitted = _number(asked, _SUBMITTED)
+    return asked[: submitted + _number(asked[submitted:], _FIRST_LOG_FILE)]
+
+
+def _number(asked: list[Asked], words: str) -> int:
+    """Return the number of the first request that has these words and succeeded, from 1."""
+    return next(number for number, each in enumerate(asked, 1) if each.is_answered and words in each.line)
 
 
 def show(asked: list[Asked]) -> None:
