@@ -73,9 +73,11 @@ types: $(READY)
 # Build the site in dist/site. Warnings are errors, such as a broken link or a page that is not in the menu. With --quiet,
 # mkdocs does not count warnings.
 docs: $(VENV)/.docs
+	@echo "Building the site in dist/site"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(VENV)/.docs: $(READY) requirements/docs.txt
+	@echo "Installing what builds the site"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/docs.txt
 	@touch $@
 
@@ -84,6 +86,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 $(VENV)/.bench: $(READY) requirements/bench.txt
+	@echo "Installing the benchmarks' peers"
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/bench.txt
 	@touch $@
 
@@ -107,6 +110,7 @@ $(READY): pyproject.toml requirements/uv.txt requirements/dev.txt
 		|| { echo "Python 3.10 or newer is needed; name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
 		|| { rm -rf $(VENV); echo "Python's venv module is needed (Debian and Ubuntu: python3-venv)."; exit 1; }
+	@echo "Installing the pinned requirements in $(VENV), which takes about a minute"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@($(BIN)/python -m $(LIBRARY) 2>/dev/null || { $(WITH_COMPILER) $(BIN)/python -m $(LIBRARY); }) & \
 		$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes \
@@ -121,6 +125,7 @@ wheel: $(READY)
 	rm -r kedro_databricks_hybrid/sandbox/kernel/portable/ready
 
 $(CONNECT)/.ready: $(READY) pyproject.toml requirements/connect-dev.txt
+	@echo "Installing Databricks Connect in $(CONNECT)"
 	@test -x $(CONNECT)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(CONNECT)
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(CONNECT)/bin/python --require-hashes \
 		-r requirements/connect-dev.txt

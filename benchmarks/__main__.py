@@ -19,6 +19,7 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 SCRIPTS = {
     "transfer": ("Data to Databricks", ["--small"]),
     "run": ("Runs", ["--rounds=1"]),
+    "rounds": ("Requests and rounds", []),
     "hooks": ("The hooks in a local run", ["--runs=1"]),
     "sandbox": ("The sandbox", ["--quick"]),
     "knn": ("The starter's classifier", ["--quick"]),

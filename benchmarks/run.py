@@ -81,6 +81,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.variables: dict[str, str] = {}  # more of them for each command
 
     def project(self, name: str, body: str | None = None) -> Path:
         """Create and push a project: the starter's, or one with a single node of these lines."""
@@ -167,6 +168,7 @@ class Bench:
             "KEDRO_DATABRICKS_SANDBOX_HOME": str(self.folder / "sandbox"),
             "KEDRO_DATABRICKS_STATE": str(self.folder / "state"),
             "DO_NOT_TRACK": "1",
+            **self.variables,
         }
 
 

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import rich
 from click.testing import CliRunner, Result
 from databricks.sdk.core import Config
 from kedro.framework.startup import bootstrap_project
@@ -149,7 +150,10 @@ class Site:
         """Call `kedro databricks` in this process and check its exit status."""
         forget_project()
         metadata = bootstrap_project(self.project)
-        result = CliRunner().invoke(databricks, arguments, obj=metadata, **options)
+        try:
+            result = CliRunner().invoke(databricks, arguments, obj=metadata, **options)
+        finally:
+            rich.reconfigure()  # --json sends Kedro's log to stderr
         shown = f"$ {' '.join(arguments)}\n{result.output}\n{result.exception!r}"
         assert result.exit_code == status, shown
         assert result.exception is None or isinstance(result.exception, SystemExit), shown

@@ -25,6 +25,7 @@ LAYERS = (
     ("run", "filesystem"),
     ("doctor", "hooks", "config_loader", "job_task", "starters"),
     ("cli",),
+    ("__main__",),
 )
 
 # The sandbox from the bottom up. All but the core also know the workspace's state, with the models of all.

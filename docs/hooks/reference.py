@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
+_SHARED = ("--profile", "--env", "--params", "--pipelines", "--json", "--dry-run")
 _API = re.compile(r"/api/(\d\.\d)/(?:unity-catalog/|preview/scim/v2/)?([\w-]+)")
 
 
@@ -43,7 +44,7 @@ def commands() -> str:
     rows = []
     for words, command in every_command():
         anchor = words.replace(" ", "-")
-        rows.append((f"[`{words}`](options.md#{anchor})", _prose(command.get_short_help_str(limit=300))))
+        rows.append((f"[`{words}`](options.md#{anchor})", prose(command.get_short_help_str(limit=300))))
     return _table(("command", "description"), rows)
 
 
@@ -56,9 +57,47 @@ def _options(words: str, command: click.Command) -> str:
     context = click.Context(command, info_name=f"kedro databricks {words}")
     usage = re.sub(r"\s+", " ", command.get_usage(context).removeprefix("Usage: "))
     records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
-    rows = [(f"`{each[0]}`", _prose(each[1])) for each in records if each and each[0] != "--help"]
-    summary = _prose(command.get_short_help_str(limit=300))
+    rows = [(f"`{each[0]}`", prose(each[1])) for each in records if each and each[0] != "--help"]
+    summary = prose(command.get_short_help_str(limit=300))
     return f"{summary}\n\n```text\n{usage}\n```\n\n{_table(('option', 'description'), rows) if rows else ''}"
+
+
+def common_options() -> str:
+    """Return a table of the options that several commands share: which commands, and what it does."""
+    having: dict[str, dict[str, click.Option]] = {}
+    every = dict(every_command())
+    for words, command in every.items():
+        for option in command.get_params(click.Context(command)):
+            if isinstance(option, click.Option) and option.opts[0] in _SHARED:
+                having.setdefault(option.opts[0], {})[words] = option
+    rows = []
+    for spelling in _SHARED:
+        found = having[spelling]
+        others = [words for words in every if words not in found]
+        listed = _listed(found, every) if len(found) <= len(others) else f"all but {_listed(others, every)}"
+        rows.append((f"`{spelling}`", listed, prose(next(iter(found.values())).help or "")))
+    return _table(("option", "commands", "description"), rows)
+
+
+def _listed(words: Iterable[str], every: Iterable[str]) -> str:
+    """Return names of commands, a whole group by its own name."""
+    chosen = set(words)
+    shown = []
+    for each in every:
+        group = each.split()[0]
+        whole = {other for other in every if other.split()[0] == group}
+        name = group if whole <= chosen else each
+        if each in chosen and name not in shown:
+            shown.append(name)
+    return ", ".join(f"`{name}`" for name in shown)
+
+
+def run_options() -> str:
+    """Return a table of the options of `run` that are not those of `kedro run`."""
+    command = dict(every_command())["run"]
+    context = click.Context(command)
+    records = [each.get_help_record(context) for each in command.params]
+    return _table(("option", "description"), [(f"`{each[0]}`", prose(each[1])) for each in records if each])
 
 
 def settings() -> str:
@@ -71,7 +110,7 @@ def settings() -> str:
         for each in fields(values):
             default = getattr(values, each.name)
             shown = "" if default is None else f"`{default}`"
-            rows.append((f"`{section.name}.{each.name}`", shown, _prose(described[each.name])))
+            rows.append((f"`{section.name}.{each.name}`", shown, prose(described[each.name])))
     return _table(("setting", "default", "description"), rows)
 
 
@@ -141,13 +180,16 @@ def _arguments(docstring: str) -> dict[str, str]:
 
 def _summary(thing: object) -> str:
     """Return the first paragraph of a docstring without its "Return"."""
-    return _prose((inspect.getdoc(thing) or "").split("\n\n")[0]).removeprefix("Return ")
+    return prose((inspect.getdoc(thing) or "").split("\n\n")[0]).removeprefix("Return ")
 
 
-def _prose(text: str) -> str:
+def prose(text: str) -> str:
     """Escape characters that Markdown would interpret, except inside code spans."""
     parts = re.split(r"(`[^`]*`)", re.sub(r"\s+", " ", text))
-    shown = [each if each.startswith("`") else re.sub(r"([<_*\[])", r"\\\1", each) for each in parts]
+    shown = (
+        each if each.startswith("`") else re.sub(r"([_*\[{])", r"\\\1", each).replace("<", "&lt;")
+        for each in parts
+    )
     return "".join(shown)
 
 

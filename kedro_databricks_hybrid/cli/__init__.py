@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from pathlib import Path
 
 import click
 
 from kedro_databricks_hybrid.cli import other_plugins
-from kedro_databricks_hybrid.cli.options import Failure
+from kedro_databricks_hybrid.cli.options import Failure, Group
 from kedro_databricks_hybrid.errors import HybridError
 
 _COMMANDS = {
@@ -47,7 +46,7 @@ _COMMANDS = {
 _WITHOUT_PROJECT = {"sandbox"}
 
 
-class CommandsOnDemand(click.Group):
+class CommandsOnDemand(Group):
     """A group that imports a command when it is called: Kedro loads every plugin on every command."""
 
     def resolve_command(
@@ -55,13 +54,10 @@ class CommandsOnDemand(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that was called; outside a project, most commands name the projects nearby."""
         name = args[0]
-        if not name.startswith("-") and not ctx.resilient_parsing:
-            known = self.list_commands(ctx)
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                ctx.fail(f"No such command {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
-            if ctx.obj is None and name not in _WITHOUT_PROJECT and not {*args} & {*ctx.help_option_names}:
-                raise Failure(_no_project(Path.cwd()))
+        needs_project = name in self.list_commands(ctx) and name not in _WITHOUT_PROJECT
+        asks_help = ctx.resilient_parsing or {*args} & {*ctx.help_option_names}
+        if needs_project and ctx.obj is None and not asks_help:
+            raise Failure(_no_project(Path.cwd()))
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from kedro.config import MissingConfigException
 
-from kedro_databricks_hybrid.cli.options import Command, catalog_options, env_option, say, say_json
+from kedro_databricks_hybrid.cli.options import (
+    Command,
+    catalog_options,
+    env_option,
+    json_option,
+    say,
+    say_json,
+)
 from kedro_databricks_hybrid.cli.output import print_table
 from kedro_databricks_hybrid.config import catalog_paths
 from kedro_databricks_hybrid.errors import HybridError, SettingsError
@@ -33,7 +40,7 @@ _IN_MEMORY = "MemoryDataset"
 @click.command(cls=Command)
 @env_option
 @catalog_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @click.pass_obj
 def catalog(
     metadata: ProjectMetadata,

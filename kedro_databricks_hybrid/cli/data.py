@@ -8,16 +8,21 @@ import click
 
 from kedro_databricks_hybrid.cli.options import (
     Command,
+    Group,
     catalog_options,
+    dry_run_option,
     env_option,
     json_option,
     profile_option,
     say_json,
+    waiting,
     warn,
 )
-from kedro_databricks_hybrid.cli.output import in_bytes, print_table, with_count
+from kedro_databricks_hybrid.cli.output import describe_unit, in_bytes, print_table
 from kedro_databricks_hybrid.cli.startup_files import startup_files_option
 from kedro_databricks_hybrid.databricks.workspace import connect
+from kedro_databricks_hybrid.errors import TransferError
+from kedro_databricks_hybrid.git.unsafe_names import shown
 from kedro_databricks_hybrid.project.project import in_data, open_project
 from kedro_databricks_hybrid.transfer import local
 from kedro_databricks_hybrid.transfer.plan import Unit, local_time, units_of
@@ -31,11 +36,10 @@ if TYPE_CHECKING:
 
     from kedro_databricks_hybrid.project.project import ProjectOnWorkspace
 
-_dry_run_option = click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 _SAME_SIZE = "same size"
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """Push, pull and list data without code."""
 
@@ -48,7 +52,7 @@ def data() -> None:
 @click.option("--all", "everything", is_flag=True, help="The whole data folder.")
 @click.option("--force", is_flag=True, help="Overwrite files that changed on Databricks.")
 @click.option("--theirs", is_flag=True, help="Of files that changed on both sides, keep Databricks' version.")
-@_dry_run_option
+@dry_run_option
 @json_option
 @click.pass_obj
 def push(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **options: Any) -> None:  # noqa: ANN401
@@ -74,7 +78,7 @@ def push(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **o
 @click.option("--force", is_flag=True, help="Overwrite files that you edited; your edits are saved first.")
 @click.option("--mine", is_flag=True, help="Keep files that you edited, and exit with status 0.")
 @startup_files_option
-@_dry_run_option
+@dry_run_option
 @json_option
 @click.pass_obj
 def pull(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **options: Any) -> None:  # noqa: ANN401
@@ -96,7 +100,7 @@ def pull(metadata: ProjectMetadata, /, profile: str | None, env: str | None, **o
 @profile_option
 @env_option
 @catalog_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def list_data(
     metadata: ProjectMetadata,
@@ -120,7 +124,7 @@ def list_data(
     elif pipelines:
         known = project.catalog(params, pipelines).data()
         chosen = in_data(project.data, (*known.inputs, *known.outputs))
-    _print_data(project, chosen, as_json=as_json)
+    _print_data(project, chosen, as_json=as_json, must_exist=bool(paths))
 
 
 def _refuse_two_selections(options: dict[str, Any]) -> None:
@@ -129,15 +133,31 @@ def _refuse_two_selections(options: dict[str, Any]) -> None:
         raise click.UsageError("PATHS, --pipelines and --all exclude each other.")
 
 
-def _print_data(project: ProjectOnWorkspace, chosen: Collection[Path], *, as_json: bool) -> None:
+def _print_data(
+    project: ProjectOnWorkspace, chosen: Collection[Path], *, as_json: bool, must_exist: bool
+) -> None:
+    """Print the files at or below some paths.
+
+    Raises:
+        TransferError: One of the paths exists on neither side, and must.
+    """
     pull = Pull(project.data_tree, project.data, project.data_key)
     paths = [local.inside(project.data, path) for path in chosen]
-    units = units_of(pull.pairs(paths), with_local=True)
-    shown = [each for unit in units for each in (_files_of(unit) if _is_inside(unit, paths) else [unit])]
+    with waiting(f"Comparing the data with {project.data_tree.root}"):
+        pairs = pull.pairs(paths)
+    for path in paths if must_exist else ():
+        is_found = any(path == pair.path or path in pair.path.parents for pair in pairs)
+        if not is_found and not (project.data / path).exists() and project.data_tree.list(path) is None:
+            raise TransferError(
+                f"{shown(path)} is neither here nor in {project.data_tree.root}.",
+                hint="`kedro databricks data ls` lists both sides.",
+            )
+    units = units_of(pairs, with_local=True)
+    listed = [each for unit in units for each in (_files_of(unit) if _is_inside(unit, paths) else [unit])]
     if as_json:
-        say_json([_as_json(unit) for unit in shown])
+        say_json([_as_json(unit) for unit in listed])
         return
-    print_table(("path", "here", "", "there", "", "state"), [_row(unit) for unit in shown], right=(1, 3))
+    print_table(("path", "here", "", "there", "", "state"), [_row(unit) for unit in listed], right=(1, 3))
 
 
 def _is_inside(unit: Unit, paths: Collection[PurePosixPath]) -> bool:
@@ -150,8 +170,7 @@ def _files_of(unit: Unit) -> list[Unit]:
 
 
 def _row(unit: Unit) -> tuple[str, str, str, str, str, str]:
-    name = f"{unit.path}/ ({with_count(len(unit.pairs), 'file')})" if unit.is_folder else str(unit.path)
-    return (name, *_cells(_side(unit, "here")), *_cells(_side(unit, "there")), _state(unit))
+    return (describe_unit(unit), *_cells(_side(unit, "here")), *_cells(_side(unit, "there")), _state(unit))
 
 
 def _side(unit: Unit, side: str) -> dict[str, int] | None:

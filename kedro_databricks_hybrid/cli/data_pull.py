@@ -8,13 +8,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.cli.options import say, warn
-from kedro_databricks_hybrid.cli.output import first_names, in_bytes, transfer_progress, with_count
+from kedro_databricks_hybrid.cli.output import (
+    describe_unit,
+    first_names,
+    in_bytes,
+    transfer_progress,
+    with_count,
+)
 from kedro_databricks_hybrid.cli.startup_files import consent
 from kedro_databricks_hybrid.errors import TransferError
 from kedro_databricks_hybrid.git.unsafe_names import shown
 from kedro_databricks_hybrid.project.project import in_data
 from kedro_databricks_hybrid.run.log import RUNS_FOLDER, Outcome, RunLogReader
 from kedro_databricks_hybrid.transfer import local
+from kedro_databricks_hybrid.transfer.plan import units_of
 from kedro_databricks_hybrid.transfer.pull import Pull
 
 if TYPE_CHECKING:
@@ -60,8 +67,9 @@ def pull_data(project: ProjectOnWorkspace, options: PullOptions) -> dict[str, An
     _warn_of_kept(plan)
     left_out = [str(unit.path) for unit in plan.left_out]
     if options.dry_run:
-        for pair in plan.downloads:
-            say(f"Would download {shown(pair.path)} ({in_bytes(pair.there.size if pair.there else 0)})")
+        for unit in units_of(plan.downloads):
+            size = in_bytes(sum(pair.there.size for pair in unit.pairs if pair.there))
+            say(f"Would download {describe_unit(unit, size)}")
         say(f"Would download {with_count(len(plan.downloads), 'file')} from {root}.")
         take = [str(pair.path) for pair in plan.downloads]
         return {"root": root, "take": take, "left_out": left_out}

@@ -6,14 +6,19 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.cli.options import say, warn
-from kedro_databricks_hybrid.cli.output import first_names, in_bytes, transfer_progress, with_count
+from kedro_databricks_hybrid.cli.options import say, waiting, warn
+from kedro_databricks_hybrid.cli.output import (
+    describe_unit,
+    first_names,
+    in_bytes,
+    transfer_progress,
+    with_count,
+)
 from kedro_databricks_hybrid.config import catalog_paths
-from kedro_databricks_hybrid.git.unsafe_names import shown
 from kedro_databricks_hybrid.project import datasets
 from kedro_databricks_hybrid.project.project import in_data
 from kedro_databricks_hybrid.transfer import local
-from kedro_databricks_hybrid.transfer.plan import OnConflict, describe_sides
+from kedro_databricks_hybrid.transfer.plan import OnConflict, describe_sides, units_of
 from kedro_databricks_hybrid.transfer.push import Push, Selection
 
 if TYPE_CHECKING:
@@ -52,7 +57,8 @@ def push_data(project: ProjectOnWorkspace, options: PushOptions) -> dict[str, An
     selection = _selection(project, options, known)
     root = project.data_tree.root
     push = Push(project.data_tree, project.data, project.data_key, transfer_progress("Sending"))
-    plan = push.prepare(selection)
+    with waiting(f"Comparing the data with {root}"):
+        plan = push.prepare(selection)
     _warn_of_unsent(plan)
     missing = []
     if catalog and known and not options.names_files:
@@ -133,9 +139,10 @@ def warn_of_missing(project: ProjectOnWorkspace, known: ProjectData) -> list[str
 
 
 def _say_plan(plan: PushPlan, root: str) -> None:
-    for pair in plan.send:
-        size = in_bytes(pair.here.size if pair.here else 0)
-        say(f"Would send {shown(pair.path)} ({size}, {pair.state.value})")
+    for unit in units_of(plan.send, with_local=True):
+        size = in_bytes(sum(pair.here.size for pair in unit.pairs if pair.here))
+        states = ", ".join(sorted({pair.state.value for pair in unit.pairs}))
+        say(f"Would send {describe_unit(unit, size, states)}")
     for folder in plan.make:
         say(f"Would create {folder}/")
     files, folders = with_count(len(plan.send), "file"), with_count(len(plan.make), "folder")

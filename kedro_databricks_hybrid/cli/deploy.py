@@ -11,6 +11,7 @@ import click
 from kedro_databricks_hybrid.cli.follow import follow, record_printer, report, starting
 from kedro_databricks_hybrid.cli.options import (
     Command,
+    dry_run_option,
     env_option,
     profile_option,
     say,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 @click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Tag of the job; may be repeated.")
 @click.option("--force", is_flag=True, help="Take over a job of that name that was not created by deploy.")
 @click.option("--run", "run_it", is_flag=True, help="Start the job and follow its log.")
-@click.option("--dry-run", is_flag=True, help="Print the job as JSON, and do nothing.")
+@dry_run_option
 @click.pass_obj
 def deploy(
     metadata: ProjectMetadata,
@@ -78,7 +79,7 @@ def deploy(
 
     The job runs the project's notebook (`kedro databricks notebook` writes it), by default from the branch's
     latest commit at the Git remote. A job of the same name is updated in place. Its runs write the same logs
-    as all runs.
+    as all runs. --dry-run prints the job as JSON.
     """
     if serverless and cluster_name:
         raise click.UsageError("--serverless and --cluster exclude each other.")

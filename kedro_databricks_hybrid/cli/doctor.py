@@ -13,9 +13,11 @@ from kedro_databricks_hybrid.cli.options import (
     Command,
     catalog_options,
     env_option,
+    json_option,
     profile_option,
     say,
     say_json,
+    waiting,
     warn,
 )
 from kedro_databricks_hybrid.databricks.workspace import connect
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 @profile_option
 @env_option
 @catalog_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @click.pass_obj
 def doctor(
     metadata: ProjectMetadata,
@@ -46,7 +48,8 @@ def doctor(
     Red findings stop the workflow, yellow ones are warnings. The exit status is 1 if any finding is red.
     """
     log_in = partial(connect, profile, warn)
-    findings = examine(metadata, lambda: open_project(metadata, env), log_in, params, pipelines)
+    with waiting("Checking"):
+        findings = examine(metadata, lambda: open_project(metadata, env), log_in, params, pipelines)
     findings += [Finding("plugins", Level.YELLOW, each.explained()) for each in other_plugins.found()]
     if as_json:
         say_json([{**asdict(each), "level": each.level.value} for each in findings])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kedro_databricks_hybrid.cli.options import say, say_json
+from kedro_databricks_hybrid.cli.options import say, say_json, wants_json
 from kedro_databricks_hybrid.cli.output import log_printer, print_summary
 from kedro_databricks_hybrid.errors import HybridError, RunCancelledError, RunError, SandboxError
 from kedro_databricks_hybrid.run.local_state import Bookmark
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.run.log import Outcome, Record
 
 _CANCEL_SECONDS = 5.0
+_DETACH = "detach"
 
 
 def record_printer(
@@ -88,14 +89,27 @@ def follow(
     except KeyboardInterrupt:
         if _detaches():
             say(f"The run is still running. Follow it again with: {resume}")
+            say_unfinished(started, "running")
             raise click.exceptions.Exit(0) from None
         say("Cancelling the run ...")
         return _cancel(started, show, resume)
     if not outcome.ended:
         outcome = _cancel(started, show, resume)
         if outcome.outcome == "cancelled":
-            raise RunError(f"The run did not end within {seconds:.0f} s and was cancelled.")
+            late = RunError(
+                f"The run did not end within {seconds:.0f} s and was cancelled.",
+                hint=f"`{resume.replace('attach', 'logs', 1)}` shows how far it got; "
+                "give it more time with --timeout.",
+            )
+            say_unfinished(started, "cancelled", late.message)
+            raise late
     return outcome
+
+
+def say_unfinished(started: Started, outcome: str, error: str | None = None) -> None:
+    """With --json, print what is known of a run that this command does not follow to its end."""
+    if wants_json():
+        say_json({**started.info, "outcome": outcome, "error": error})
 
 
 def report(
@@ -157,12 +171,26 @@ def _cancel(started: Started, show: Callable[[Record], None], resume: str) -> Ou
 
 
 def _detaches() -> bool:
-    """Ask whether to detach from the run; without a terminal, and on a second Ctrl-C, the answer is no."""
+    """Ask whether to detach from the run; without a terminal, and on a second Ctrl-C, the answer is no.
+
+    Enter detaches, because that loses nothing.
+    """
     if not sys.stdin.isatty():
         return False
     try:
-        return click.prompt(
-            "\nCancel the run or detach from it?", type=click.Choice(["cancel", "detach"]), default="cancel"
-        ) == "detach"  # fmt: skip
+        question = "\nCancel the run or detach from it? c cancels, d or Enter detaches"
+        return bool(
+            click.prompt(question, default=_DETACH, show_default=False, value_proc=_answer, err=True)
+            == _DETACH
+        )
     except click.Abort:
         return False
+
+
+def _answer(typed: str) -> str:
+    """Return the answer that a word or its first letters mean."""
+    word = typed.strip().lower()
+    for answer in (_DETACH, "cancel"):
+        if answer.startswith(word):  # Enter and blanks, too
+            return answer
+    raise click.BadParameter("Type c or d.")

@@ -13,6 +13,7 @@ from kedro_databricks_hybrid.cli import layout
 from kedro_databricks_hybrid.cli.layout import RootOptions, Step
 from kedro_databricks_hybrid.cli.options import (
     Command,
+    dry_run_option,
     json_option,
     profile_option,
     say,
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     help="Data root on Databricks: dbfs:/... or /Volumes/...; replaces the one in the settings.",
 )
 @click.option("--yes", "-y", is_flag=True, help="Use the default data root without asking.")
-@click.option("--dry-run", is_flag=True, help="Print every file and API call, and do nothing.")
+@dry_run_option
 @json_option
 @click.pass_obj
 def init(
@@ -147,8 +148,8 @@ def _credential_steps(
         return []
     elif sys.stdin.isatty():
         if user is None and source.provider in git_folder.PROVIDERS_NEEDING_A_NAME:
-            user = click.prompt(f"Your name at {source.shown_url}")
-        token = click.prompt(f"Token for {source.shown_url}", hide_input=True)
+            user = click.prompt(f"Your name at {source.shown_url}", err=True)
+        token = click.prompt(f"Token for {source.shown_url}", hide_input=True, err=True)
     else:
         warn(
             f"No Git credential for {source.provider} is registered; a private repository needs one: "

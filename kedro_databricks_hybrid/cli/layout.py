@@ -193,7 +193,7 @@ def _default_root(project: ProjectOnWorkspace, catalog: str | None, options: Roo
         return proposal
     if sys.stdin.isatty() and not options.yes:
         shown = "Data root on Databricks, or a volume (catalog.schema.volume)"
-        return str(click.prompt(shown, default=proposal, value_proc=parse_root))
+        return str(click.prompt(shown, default=proposal, value_proc=parse_root, err=True))
     hint = f"Use --yes for {proposal}, or name" if proposal else "Name"
     raise SettingsError(
         f"{reason}.",

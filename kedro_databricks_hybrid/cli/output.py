@@ -6,9 +6,10 @@ On a terminal, run logs look like Kedro's logs and transfers show bars; elsewher
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
+import textwrap
 import time
-from contextlib import contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +20,17 @@ from kedro_databricks_hybrid.git.unsafe_names import shown
 from kedro_databricks_hybrid.transfer.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import rich.progress
 
     from kedro_databricks_hybrid.run.log import NodeRun, Outcome, Record
+    from kedro_databricks_hybrid.transfer.plan import Unit
 
 _LINE_SECONDS = 5.0
-_CLEAR_LINE = "\r\x1b[K"
 _NAMES_SHOWN = 5
+_NO_LIMIT = 1_000_000
+_NARROWEST = 20
 
 
 def log_printer(*, terminal: bool, err: bool = False, splits: bool = False) -> Callable[[Record], None]:
@@ -219,23 +222,6 @@ class ProgressBars(Progress):
             self._bars = None
 
 
-@contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Show a line on a terminal while the block runs, then remove it.
-
-    Args:
-        what: The line, such as `Pushing main to https://github.com/team/shop.git`.
-    """
-    if not sys.stderr.isatty():
-        yield
-        return
-    click.echo(f"{what} ... ", nl=False, err=True)
-    try:
-        yield
-    finally:
-        click.echo(_CLEAR_LINE, nl=False, err=True)
-
-
 def in_bytes(size: int) -> str:
     """Return a size with a decimal unit, such as `3.9 kB`."""
     for power, unit in ((3, "GB"), (2, "MB"), (1, "kB")):
@@ -249,6 +235,13 @@ def with_count(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def describe_unit(unit: Unit, *details: str) -> str:
+    """Return the path of a file, or of a folder that Spark wrote with its number of files, and details."""
+    files = [with_count(len(unit.pairs), "file")] if unit.is_folder else []
+    listed = ", ".join([*files, *details])
+    return f"{shown(unit.path)}{'/' if unit.is_folder else ''}{f' ({listed})' if listed else ''}"
+
+
 def first_names(names: Collection[object]) -> str:
     """Return the first few names, such as `a.csv, b.csv and 3 more`, with escapes for control characters."""
     listed = ", ".join(shown(str(name)) for name in list(names)[:_NAMES_SHOWN])
@@ -260,6 +253,8 @@ def print_table(
 ) -> None:
     """Print a heading and the rows, each column as wide as its longest cell, control characters as escapes.
 
+    On a terminal that is too narrow, a row becomes lines: its first cell, then the others with headings.
+
     Args:
         columns: The headings.
         rows: One cell a column.
@@ -268,9 +263,51 @@ def print_table(
     """
     table = [[shown(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(columns))]
+    if sum(widths) + 2 * (len(widths) - 1) > terminal_width(err=err):
+        _print_stacked(table, err=err)
+        return
     for row in table:
         cells = [
             cell.rjust(width) if column in right else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         click.echo("  ".join(cells).rstrip(), err=err)
+
+
+def _print_stacked(table: Sequence[Sequence[str]], *, err: bool) -> None:
+    """Print each row as lines; a column without a heading continues the one before it."""
+    (_, *headings), *rows = table
+    for first, *others in rows:
+        click.echo(first, err=err)
+        lines: list[tuple[str, str]] = []
+        for heading, cell in zip(headings, others, strict=True):
+            if heading:
+                lines.append((heading, cell))
+            else:
+                lines[-1] = (lines[-1][0], f"{lines[-1][1]}  {cell}".rstrip())
+        for heading, cell in lines:
+            click.echo(f"  {heading}: {cell}", err=err)
+
+
+def say_aligned(label: str, line: str, *, column: int) -> None:
+    """Print a label and a line beside it; on a terminal the line is wrapped and stays in its column.
+
+    Args:
+        label: The label.
+        line: The line; a word that is wider than the column is not broken.
+        column: The number of characters before the line.
+    """
+    width = terminal_width()
+    if width < _NO_LIMIT:
+        shorter = max(width - column, _NARROWEST)
+        lines = textwrap.wrap(line, shorter, break_long_words=False, break_on_hyphens=False)
+    else:
+        lines = [line]
+    for number, part in enumerate(lines or [""]):
+        say(f"{'' if number else label:<{column}}{part}".rstrip())
+
+
+def terminal_width(*, err: bool = False) -> int:
+    """Return the width of the terminal that stdout or stderr is, in characters; elsewhere no limit."""
+    stream = sys.stderr if err else sys.stdout
+    return shutil.get_terminal_size().columns if stream.isatty() else _NO_LIMIT

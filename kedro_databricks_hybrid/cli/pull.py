@@ -9,6 +9,7 @@ import click
 
 from kedro_databricks_hybrid.cli.options import (
     Command,
+    dry_run_option,
     env_option,
     json_option,
     profile_option,
@@ -61,7 +62,7 @@ def edit_handling(
         if force or not sys.stdin.isatty():
             return force
         question = f"Type {_ANSWER!r} to discard these edits on Databricks, or press Enter to keep them"
-        return bool(click.prompt(question, default="", show_default=False) == _ANSWER)
+        return bool(click.prompt(question, default="", show_default=False, err=True) == _ANSWER)
 
     again = f"kedro databricks {verb}{workspace.flags}"
     return EditHandling(save or force, may_discard, say, again, consent(startup_files))
@@ -72,7 +73,7 @@ def edit_handling(
 @env_option
 @click.option("--branch", metavar="NAME", help="Branch to check out; the current local branch by default.")
 @click.option("--tag", metavar="NAME", help="Tag to check out; the Git folder is on no branch then.")
-@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+@dry_run_option
 @rescue_options
 @click.option("--data", "with_data", is_flag=True, help="Also download the output of the last run.")
 @json_option

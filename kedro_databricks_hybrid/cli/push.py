@@ -12,18 +12,20 @@ from kedro_databricks_hybrid.cli import layout
 from kedro_databricks_hybrid.cli.options import (
     Command,
     catalog_options,
+    dry_run_option,
     env_option,
     json_option,
+    log_in,
     profile_option,
     say,
     say_json,
+    waiting,
     warn,
 )
-from kedro_databricks_hybrid.cli.output import first_names, waiting, with_count
+from kedro_databricks_hybrid.cli.output import first_names, with_count
 from kedro_databricks_hybrid.cli.pull import edit_handling, rescue_options
 from kedro_databricks_hybrid.databricks import git_folder, git_folder_rescue, mirror
 from kedro_databricks_hybrid.databricks.git_folder import Target
-from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import ConnectionFailedError, GitError
 from kedro_databricks_hybrid.git import work_in_progress
 from kedro_databricks_hybrid.git.unsafe_names import shown
@@ -59,7 +61,7 @@ _SHOWN = 5
 )
 @click.option("--branch", metavar="NAME", help="Local branch to push; the current one by default.")
 @click.option("--wip", is_flag=True, help="Also push uncommitted edits, as a snapshot on a separate branch.")
-@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+@dry_run_option
 @click.option("--watch", is_flag=True, help="Push every edit until Ctrl-C (code.sync: files).")
 @rescue_options
 @json_option
@@ -94,7 +96,7 @@ def push(
     if opened.syncs_files:
         if branch or wip or save or force or (watch and dry_run):
             raise click.UsageError("With code.sync: files, push sends the working tree as it is.")
-        project = opened.on(connect(profile, warn))
+        project = opened.on(log_in(profile))
         if push_data:
             project = layout.with_data_root(project)
         result = _push_working_tree(project, push_data, watch=watch, dry_run=dry_run)
@@ -105,7 +107,7 @@ def push(
         _refuse_unsupported(opened.repository, source.commit.sha)
         if not wip and opened.env != databricks_yml.LOCAL_ENV:
             opened.require_env_in(source.commit.sha)
-        project = opened.on(connect(profile, warn))
+        project = opened.on(log_in(profile))
         git_source.refuse_unreachable(source, project.workspace)
         if push_data:
             project = layout.with_data_root(project)

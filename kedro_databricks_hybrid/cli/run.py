@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kedro_databricks_hybrid.cli import layout, run_checks, run_job
-from kedro_databricks_hybrid.cli.follow import follow, record_printer, report, starting
-from kedro_databricks_hybrid.cli.options import profile_option, say, warn
+from kedro_databricks_hybrid.cli.follow import follow, record_printer, report, say_unfinished, starting
+from kedro_databricks_hybrid.cli.options import json_option, log_in, profile_option, say, warn
 from kedro_databricks_hybrid.cli.push import push, warn_of_edits
 from kedro_databricks_hybrid.cli.run_options import RunCommand, options_of_run, project_run
 from kedro_databricks_hybrid.databricks import clusters
-from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import ComputeError, HybridError
 from kedro_databricks_hybrid.git import work_in_progress
 from kedro_databricks_hybrid.project.project import open_project
@@ -59,7 +58,7 @@ if TYPE_CHECKING:
 @click.option(
     "--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="Cancel the run after this time."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON; the log goes to stderr.")
+@json_option
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -101,17 +100,20 @@ def run(
         connect_options = ConnectOptions(profile, clusters.SERVERLESS if serverless else cluster_name)
         run_by_connect(ctx, command, connect_options, options)
         return
-    workspace = connect(profile, warn)
+    workspace = log_in(profile)
     project = layout.with_data_root(opened.on(workspace))
     root = project.data_root
     code = project.code()
     project.require_env_in(code.sha)
     run_checks.refuse_unknown_names(project, code, options)
-    compute_options = ComputeOptions(cluster_name, serverless, as_job)
-    choice = choose_compute(compute_options, project.settings.compute, lambda: clusters.visible(workspace))
+    choice = choose_compute(
+        ComputeOptions(cluster_name, serverless, as_job),
+        project.settings.compute,
+        lambda: clusters.visible(workspace),
+    )
     refuse_out_of_reach(choice, root)
     sent = options_of_run(command, options, metadata.project_path)
-    launch = _Launch(project, code, choice, (lambda line: click.echo(line, err=True)) if as_json else say)
+    launch = _Launch(project, code, choice, say)
     launch.describe()
     run_checks.warn_of_missing_inputs(project, choice, options)
     run_id = new_run_id()
@@ -120,6 +122,7 @@ def run(
     resume = project.attach_command(run_id)
     if detach:
         say(f"Started run {run_id}. Follow it with: {resume}")
+        say_unfinished(started, "running")
         return
     show = record_printer(project, err=as_json)
     try:

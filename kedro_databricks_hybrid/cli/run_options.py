@@ -11,7 +11,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import env_option
 
-from kedro_databricks_hybrid.cli.options import Command, warn
+from kedro_databricks_hybrid.cli.options import ENV_HELP, Command, warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,10 +93,12 @@ def _without(params: Sequence[click.Parameter], taken: Sequence[click.Parameter]
 
 
 def _for_databricks(option: click.Parameter) -> click.Parameter:
-    """Copy one of Kedro's options; --conf-source is a path on the cluster, so it is not checked here."""
+    """Copy one of Kedro's options; --conf-source is a path on the cluster, and --env has another default."""
     copied = copy(option)
     if copied.name == "conf_source":
         copied.callback = None
     if copied.name == "env":
         copied.envvar = "KEDRO_ENV"
+        if isinstance(copied, click.Option):
+            copied.help = ENV_HELP
     return copied

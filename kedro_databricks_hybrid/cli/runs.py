@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from kedro_databricks_hybrid.cli.follow import follow, record_printer, report
-from kedro_databricks_hybrid.cli.options import Command, env_option, profile_option, say, say_json, warn
+from kedro_databricks_hybrid.cli.options import (
+    Command,
+    env_option,
+    json_option,
+    profile_option,
+    say,
+    say_json,
+    warn,
+)
 from kedro_databricks_hybrid.cli.output import print_table
 from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import RunError
@@ -28,7 +36,7 @@ _COLUMNS = ("run", "outcome", "seconds", "commit", "branch", "user")
 @profile_option
 @env_option
 @click.option("--count", type=click.IntRange(1, 500), default=20, show_default=True, help="Number of runs.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @click.pass_obj
 def runs(metadata: ProjectMetadata, profile: str | None, env: str | None, count: int, as_json: bool) -> None:
     """List the latest runs, the newest first: commit, user, duration, outcome."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kedro_databricks_hybrid.cli import sandbox_process
-from kedro_databricks_hybrid.cli.options import Command, say, say_json
+from kedro_databricks_hybrid.cli.options import Command, Group, json_option, say, say_json
 from kedro_databricks_hybrid.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ SWITCHES = "/sandbox/switches"
 _REQUEST_SECONDS = 30
 
 
-@click.group()
+@click.group(cls=Group)
 def sandbox() -> None:
     """A local workspace that speaks Databricks' REST API: no account, no Docker.
 
@@ -69,7 +69,7 @@ def start(port: int | None, like: str | None, kernels: str | None) -> None:
 
 
 @sandbox.command(cls=Command)
-@click.option("--json", "as_json", is_flag=True, help="Print host, token and user as JSON.")
+@json_option
 def status(as_json: bool) -> None:
     """Print the address of the running sandbox."""
     connection = sandbox_process.require_running()
@@ -125,7 +125,7 @@ def switch(**options: str | bool | None) -> None:
         say("It refuses an environment for notebook tasks.")
 
 
-@sandbox.group()
+@sandbox.group(cls=Group)
 def fault() -> None:
     """Inject faults into the sandbox's API; they end when it stops."""
 
@@ -161,7 +161,7 @@ def add(**rule: Any) -> None:  # noqa: ANN401 - the options above
 
 
 @fault.command(name="list", cls=Command)
-@click.option("--json", "as_json", is_flag=True, help="Print the faults as JSON.")
+@json_option
 def list_faults(as_json: bool) -> None:
     """List the faults, with the number of requests that each has hit."""
     found = request_faults("GET")["faults"]

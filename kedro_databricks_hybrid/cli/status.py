@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,13 @@ from kedro_databricks_hybrid.cli.options import (
     Command,
     catalog_options,
     env_option,
+    json_option,
     profile_option,
-    say,
     say_json,
+    waiting,
     warn,
 )
-from kedro_databricks_hybrid.cli.output import first_names, with_count
+from kedro_databricks_hybrid.cli.output import first_names, say_aligned, with_count
 from kedro_databricks_hybrid.databricks import clusters, git_folder, git_folder_edits
 from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.errors import (
@@ -30,6 +32,7 @@ from kedro_databricks_hybrid.git import work_in_progress
 from kedro_databricks_hybrid.git.remotes import without_credentials
 from kedro_databricks_hybrid.parallel import start
 from kedro_databricks_hybrid.project.project import open_project
+from kedro_databricks_hybrid.run.local_state import CheckedFiles
 from kedro_databricks_hybrid.transfer.plan import State, units_of
 
 if TYPE_CHECKING:
@@ -49,7 +52,7 @@ _NO_ANSWER = (ConnectionFailedError, SandboxError, UnexpectedAnswerError)
 @profile_option
 @env_option
 @catalog_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @click.pass_obj
 def status(
     metadata: ProjectMetadata,
@@ -67,8 +70,9 @@ def status(
     local = _local(project)
     if not as_json:
         _show(local)
-    on_workspace = project.on(connect(profile, warn))
-    sections = _remote_sections(on_workspace, lambda: _data(on_workspace, params, pipelines))
+    with waiting("Asking the Git remote and Databricks, and comparing the data"):
+        on_workspace = project.on(connect(profile, warn))
+        sections = _remote_sections(on_workspace, lambda: _data(on_workspace, params, pipelines))
     if as_json:
         say_json({each.name: each.document for each in (local, *sections)})
     else:
@@ -79,8 +83,8 @@ def status(
 
 
 def _show(section: Section) -> None:
-    for name, line in zip((section.name, *[""] * len(section.lines)), section.lines, strict=False):
-        say(f"{name:<11} {line}")
+    for number, line in enumerate(section.lines):
+        say_aligned("" if number else section.name, line, column=12)
 
 
 @dataclass(frozen=True)
@@ -106,9 +110,11 @@ def _local(project: Project) -> Section:
     commit = repository.commit("HEAD")
     branch = repository.run("branch", "--show-current").stdout.decode().strip() or None
     edits = repository.edited_paths()
-    upstream, ahead, behind = _distance(repository)
+    upstream, is_gone, ahead, behind = _distance(repository, branch)
     where = f"{branch or 'no branch'} at {commit or 'no commit'}"
-    if upstream and (ahead or behind):
+    if is_gone:
+        where += f", and {upstream} was deleted at the remote"
+    elif ahead or behind:
         where += f", {ahead} ahead and {behind} behind {upstream}"
     elif branch and not upstream:
         where += ", never pushed"
@@ -118,7 +124,7 @@ def _local(project: Project) -> Section:
     document = {
         "branch": branch,
         "commit": commit.sha if commit else None,
-        "upstream": upstream,
+        "upstream": None if is_gone else upstream,
         "ahead": ahead,
         "behind": behind,
         "edits": edits,
@@ -168,11 +174,14 @@ def _folder(project: ProjectOnWorkspace) -> Section:
     head = repository.commit("HEAD")
     relation = "your commit" if head and head.sha == folder.sha else "not your commit"
     where = f"{folder.branch or 'no branch'} at {_commit(repository, folder.sha)}, {relation}, in {path}"
+    store = CheckedFiles(project.workspace.host, str(path))
+    checked = store.read()
     try:
-        edits = git_folder_edits.read(project.workspace, folder, repository)
+        edits = git_folder_edits.read(project.workspace, folder, repository, checked=checked)
     except HybridError as error:
         lines = [where, f"edits unknown: {error.message}"]
         return Section("Git folder", lines, {**document, "edits": None}, isinstance(error, _NO_ANSWER))
+    store.write(checked)
     lines = [where]
     if edits.paths:
         lines.append(f"{with_count(len(edits.paths), 'edit')} made in the Git folder: {edits}")
@@ -263,13 +272,18 @@ def _in_state(units: list[Unit], below: set[PurePosixPath], *states: State) -> l
     ]
 
 
-def _distance(repository: Repository) -> tuple[str | None, int, int]:
-    named = repository.run("rev-parse", "--abbrev-ref", "--symbolic-full-name", "@{upstream}")
-    if named.returncode != 0:
-        return None, 0, 0
-    counted = repository.run("rev-list", "--left-right", "--count", "HEAD...@{upstream}").stdout.split()
-    ahead, behind = (int(number) for number in counted) if len(counted) == 2 else (0, 0)
-    return named.stdout.decode().strip(), ahead, behind
+def _distance(repository: Repository, branch: str | None) -> tuple[str | None, bool, int, int]:
+    """Return a branch's upstream, whether it is gone, and how many commits the branch is ahead and behind."""
+    fields = "%(upstream:short)%00%(upstream:track,nobracket)"
+    told = repository.run("for-each-ref", f"--format={fields}", f"refs/heads/{branch}") if branch else None
+    upstream, _, track = (told.stdout.decode().strip("\n") if told else "").partition("\0")
+    ahead, behind = (_counted(word, track) for word in ("ahead", "behind"))
+    return upstream or None, track == "gone", ahead, behind
+
+
+def _counted(word: str, track: str) -> int:
+    found = re.search(rf"{word} (\d+)", track)
+    return int(found[1]) if found else 0
 
 
 def _commit(repository: Repository, sha: str | None) -> str:

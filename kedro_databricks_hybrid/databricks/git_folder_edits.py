@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _EXTENSIONS = {"PYTHON": ".py", "SQL": ".sql", "SCALA": ".scala", "R": ".r"}
 _RULES = (".gitignore", ".gitattributes")
+_TOO_FRESH_MS = 2000
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,21 @@ class Edits:
 
 @dataclass(frozen=True)
 class _Object:
-    """A file, a notebook, a folder or an object of another kind, with its path in the Git folder."""
+    """A file, a notebook, a folder or an object of another kind, with its path in the Git folder.
+
+    Args:
+        path: Its path in the Git folder.
+        address: Its path in the workspace.
+        kind: Its type.
+        language: The language of a notebook.
+        version: Its id, size and time of the last change; None if Databricks lists none or that is recent.
+    """
 
     path: str
     address: str
     kind: str
     language: str | None = None
+    version: str | None = None
 
 
 def read(
@@ -77,8 +88,8 @@ def read(
     folder: GitFolder,
     repository: Repository,
     *,
-    keep: bool = False,
-    may_take: Callable[[Sequence[str]], bool] = lambda _: True,
+    may_take: Callable[[Sequence[str]], bool] | None = None,
+    checked: dict[str, str] | None = None,
 ) -> Edits:
     """Compare every file of a Git folder with its head commit, with the ignore rules of that commit.
 
@@ -86,8 +97,10 @@ def read(
         workspace: The workspace of the folder.
         folder: The Git folder, whose head commit must be in the local repository.
         repository: The local repository.
-        keep: Write the edited files into the repository's object store, to commit them later.
-        may_take: Called with edited start-up files that the working tree does not have; returns consent.
+        may_take: Called with edited start-up files that the working tree does not have; returns consent. With
+            it, the edited files are written into the repository's object store, to commit them later.
+        checked: The versions of files, by path, that an earlier call found to be the commit's: they are not
+            read again. Replaced with those that this call finds.
 
     Raises:
         GitError: The head commit is missing locally, or the folder has a path that must not be written here.
@@ -100,7 +113,7 @@ def read(
             "so its files cannot be compared with it.",
             hint="If it was committed on Databricks, push it from there; then run `git fetch`.",
         )
-    with _scratch(repository, folder.sha, keep=keep) as scratch:
+    with _scratch(repository, folder.sha, keep=may_take is not None) as scratch:
         tracked = scratch.tracked()
         links = _CommittedLinks(workspace, folder, scratch.links())
         objects = list(_objects(workspace, folder, scratch, links))
@@ -109,8 +122,15 @@ def read(
         untracked = [path for path in found if path not in tracked]
         ignored = scratch.ignored(untracked)
         wanted = {path: each for path, each in found.items() if path not in ignored}
-        read_all = run_all(lambda item: _content(workspace, *item), list(wanted.items()))
-        contents = dict(zip(wanted, read_all, strict=True))
+        versions = {
+            path: f"{tracked[path]} {each.version}"
+            for path, each in wanted.items()
+            if path in tracked and each.version
+        }
+        known = {path for path, version in versions.items() if (checked or {}).get(path) == version}
+        unknown = [(path, each) for path, each in wanted.items() if path not in known]
+        read_all = run_all(lambda item: _content(workspace, *item), unknown)
+        contents = dict(zip([path for path, _ in unknown], read_all, strict=True))
         changed = {}
         for path, content in contents.items():
             if path in links.texts and links.is_file(path, content, contents):
@@ -120,9 +140,12 @@ def read(
             )
             if edited is not None:
                 changed[path] = edited
+        if checked is not None:
+            checked.clear()
+            checked |= {path: version for path, version in versions.items() if path not in changed}
         asked = [path for path in changed if judge(path) is Verdict.ASK]
         asked = [path for path in asked if not _is_here(repository.top / path, changed[path])]
-        left_out = asked if asked and not may_take(asked) else []
+        left_out = asked if asked and may_take and not may_take(asked) else []
         deleted = [path for path in tracked if path not in found and not _is_part_of(path, unreadable)]
         by_runs = tuple(path for path in (*changed, *deleted) if is_written_by_runs(path))
         unsaved = {*left_out, *by_runs}
@@ -357,7 +380,7 @@ def _walk(
                         hint="Delete or rename it on Databricks; nothing was saved or discarded.",
                     )
                 language = entry.language.value if entry.language else None
-                found = _Object(path, address, _kind(entry), language)
+                found = _Object(path, address, _kind(entry), language, _version(entry))
                 if found.kind == "DIRECTORY" and path not in links:
                     below[f"{path}/"] = found
                 else:
@@ -383,6 +406,14 @@ def _check(address: str, listed: list[ObjectInfo]) -> None:
 
 def _kind(entry: ObjectInfo) -> str:
     return entry.object_type.value if entry.object_type else ""
+
+
+def _version(entry: ObjectInfo) -> str | None:
+    """Return a file's version; None while another change could get the same time."""
+    changed = entry.modified_at
+    if changed is None or entry.size is None or time.time() * 1000 - changed < _TOO_FRESH_MS:
+        return None
+    return f"{entry.object_id} {entry.size} {changed}"
 
 
 def _is_part_of(path: str, objects: tuple[str, ...]) -> bool:

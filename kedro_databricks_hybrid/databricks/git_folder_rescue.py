@@ -115,7 +115,7 @@ def save(
     Returns:
         The saved edits, on an existing branch if they were saved before; None if nothing was edited.
     """
-    edits = git_folder_edits.read(workspace, folder, repository, keep=True, may_take=may_take)
+    edits = git_folder_edits.read(workspace, folder, repository, may_take=may_take)
     if not edits.paths:
         return Saved(None, edits) if edits.left_out else None
     known = repository.ask(

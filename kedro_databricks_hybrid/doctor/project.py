@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
 from kedro_databricks_hybrid.errors import GitError
 from kedro_databricks_hybrid.git.project_files import CommitFiles
-from kedro_databricks_hybrid.git.remotes import is_local, without_credentials
+from kedro_databricks_hybrid.git.remotes import is_local
 from kedro_databricks_hybrid.git.repository import Repository, error_summary
 from kedro_databricks_hybrid.project import git_source, locks, runtimes, scaffold
 from kedro_databricks_hybrid.project.requirements import DISTRIBUTION, conflict_with_own, local_requirements
@@ -160,21 +160,25 @@ def remote(project: Project) -> list[Finding]:
     repository, settings = project.repository, project.settings.code
     source = git_source.source(repository, settings)
     asked = repository.asked_at(settings.remote)
-    found = [_at_remote(repository, source, asked, source.shown_pushed_to)]
+    found = [_at_remote(repository, source, settings.remote, asked)]
     if source.url not in source.pushed_to and not is_local(source.url) and not project.syncs_files:
         found.append(address(repository, source))
     return found
 
 
-def _at_remote(repository: Repository, source: Source, asked: str, shown: str) -> Finding:
+def _at_remote(repository: Repository, source: Source, remote: str, asked: str) -> Finding:
+    shown = source.shown_pushed_to
     ref = f"refs/heads/{source.branch}"
     result = repository.run("ls-remote", "--", asked, ref, seconds=_REMOTE_SECONDS)
     if result.returncode != 0:
-        return red(
-            "Git remote",
-            f"{shown} does not answer: {error_summary(result.stderr)}",
-            f"git ls-remote {without_credentials(asked)}",
+        said = error_summary(result.stderr)
+        push = "" if asked == remote else "--push "
+        fix = (
+            f"git fetch {remote}, which asks for the login"
+            if _WANTS_LOGIN.search(said)
+            else f"git remote set-url {push}{remote} ADDRESS"
         )
+        return red("Git remote", f"{shown} does not answer: {said}", fix)
     remote_sha = result.stdout.decode().partition("\t")[0]
     provider = "a local folder" if is_local(source.url) else source.provider
     where = f"{shown} ({provider})"

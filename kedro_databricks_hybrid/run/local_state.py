@@ -1,7 +1,8 @@
 """State about runs in the user's state folder.
 
 Stores each project's execution context, so that runs start warm, and how far each log has been shown, so that
-`attach` continues after the last record shown.
+`attach` continues after the last record shown. For `status` it stores which files of a Git folder equal the
+commit.
 """
 
 from __future__ import annotations
@@ -76,6 +77,30 @@ def state_folder() -> Path:
     import platformdirs
 
     return Path(os.environ.get(STATE_VARIABLE) or platformdirs.user_state_path("kedro-databricks-hybrid"))
+
+
+class CheckedFiles:
+    """Stores which files of a Git folder equal the commit, so that `status` need not read them again.
+
+    Args:
+        host: The workspace.
+        path: The Git folder.
+    """
+
+    def __init__(self, host: str, path: str) -> None:
+        self._path = state_folder() / "git_folders" / _file_name(f"{host} {path}")
+
+    def read(self) -> dict[str, str]:
+        """Return the stored version of each file by path."""
+        try:
+            stored = json.loads(self._path.read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return stored if isinstance(stored, dict) else {}
+
+    def write(self, checked: dict[str, str]) -> None:
+        """Store the versions."""
+        replace_file(self._path, json.dumps(checked), mode=_PRIVATE)
 
 
 @dataclass(frozen=True)

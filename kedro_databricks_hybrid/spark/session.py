@@ -84,6 +84,8 @@ def _local_session(conf: Mapping[str, str]) -> SparkSession:
     # Otherwise Python UDFs use the first python3 on PATH, which may not have this environment's packages.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     logging.getLogger("py4j").setLevel(logging.WARNING)
+    if sys.stderr.isatty():
+        print("Starting Spark ...", file=sys.stderr)  # noqa: T201 - Kedro's log shows only its own lines
     builder = SparkSession.builder
     for name, value in {**conf, **_quiet(conf), _MARK: "true"}.items():
         builder = builder.config(name, value)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 from click.testing import CliRunner
 
-from kedro_databricks_hybrid.cli import databricks, output
+from kedro_databricks_hybrid.cli import databricks, follow, output
+from kedro_databricks_hybrid.cli.options import log_in, say
 from kedro_databricks_hybrid.cli.output import log_printer
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def test_options_that_exclude_each_other(site: Site, command: str, words: str) -
         ("--version", 0, "kedro-databricks-hybrid "),
         ("statsu", 2, "No such command 'statsu'. Did you mean 'status'?"),
         ("xyz", 2, "No such command 'xyz'.\n"),
+        ("sandbox statsu", 2, "No such command 'statsu'. Did you mean 'status'?"),
     ],
 )
 def test_outside_a_project(
@@ -161,6 +164,52 @@ def test_results_of_a_project_that_cannot_be_loaded(site: Site) -> None:
     assert (site.sandbox.layout.dbfs / DATA / "01_raw/raw.csv").is_file()
 
 
+def test_a_path_that_is_on_neither_side(site: Site) -> None:
+    """It is an error, so that a mistyped path is not taken for an empty folder."""
+    assert "01_row is neither here nor in dbfs:/root" in site.call("data", "ls", "01_row", status=1).output
+    assert "01_raw/raw.csv" in site.call("data", "ls", "01_raw").output
+
+
+def test_part_files_are_one_line(site: Site) -> None:
+    """What a push would send names a folder that Spark wrote, not each of its files."""
+    site.write({f"data/05_model_input/table/part-{number}": "x\n" for number in range(3)})
+    said = site.call("data", "push", "05_model_input", "--dry-run").output
+    assert "Would send 05_model_input/table/ (3 files, 6 B, only here)\n" in said
+    assert "part-" not in said
+
+
+def test_json_is_alone_on_stdout(site: Site) -> None:
+    """What the project logs while it is loaded goes to stderr, and without --json to stdout."""
+    site.write({"src/tiny_shop/noise.py": "import logging\nlogging.getLogger('kedro').warning('noise')\n"})
+    registry = site.project / "src/tiny_shop/pipeline_registry.py"
+    registry.write_text(f"import tiny_shop.noise\n{registry.read_text()}")
+    arguments = ("catalog", "--pipelines=__default__")
+    told = site.call(*arguments, "--json")
+    assert json.loads(told.stdout)[0]["dataset"]
+    assert "noise" in told.stderr
+    assert "noise" in site.call(*arguments).stdout
+
+
+def test_a_command_that_another_one_calls_leaves_stdout_for_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """As `run --push --json` does: the option of the outer command counts."""
+    outer = click.Context(click.Command("run"))
+    outer.params["as_json"] = True
+    with outer, click.Context(click.Command("push"), parent=outer):
+        say("Pushed")
+    assert capsys.readouterr() == ("", "Pushed\n")
+
+
+def test_one_login_for_a_command_and_those_that_it_calls(site: Site) -> None:
+    """`run --push` logs in once; another command logs in again."""
+    outer = click.Context(click.Command("run"))
+    with outer:
+        first = log_in(None)
+        with click.Context(click.Command("push"), parent=outer):
+            assert log_in(None) is first
+    with click.Context(click.Command("run")):
+        assert log_in(None) is not first
+
+
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_traceback_in_the_log(capsys: pytest.CaptureFixture[str], terminal: bool) -> None:
     """A traceback is printed after its log record, on a terminal and elsewhere."""
@@ -175,6 +224,19 @@ def test_a_bar_before_it_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     bar.show()
     bar.end()
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [("c", "cancel"), ("C\n", "cancel"), ("cancel", "cancel"), ("d", "detach"), (" ", "detach"), ("x", None)],
+)
+def test_answers_to_the_question_of_ctrl_c(typed: str, answer: str | None) -> None:
+    """A letter is enough; anything else is asked again."""
+    if answer:
+        assert follow._answer(typed) == answer  # noqa: SLF001 - typed at a terminal in tests/e2e
+    else:
+        with pytest.raises(click.BadParameter):
+            follow._answer(typed)  # noqa: SLF001
 
 
 class TestDeploy:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from kedro.logging import RichHandler
 
+from kedro_databricks_hybrid.cli import output
 from kedro_databricks_hybrid.cli.output import log_printer
 from kedro_databricks_hybrid.run.driver.project_logging import LogHandler
 from kedro_databricks_hybrid.run.driver.run_log import RunLog
@@ -92,3 +93,20 @@ def test_what_py4j_says_of_a_cancelled_run_is_left_out(tmp_path: Path) -> None:
     py4j = record_of("KeyboardInterrupt while sending command.", pathname=java, exc_info=cause)
     own = record_of("interrupted", exc_info=cause)
     assert [record["message"] for record in logged(tmp_path, py4j, own)] == ["interrupted"]
+
+
+def test_a_table_and_a_report_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row becomes lines, and a line of a report stays in its column; nothing is broken inside a name."""
+    columns, row = ("path", "here", "", "state"), ("03_primary/a_long_name.csv", "3.9 kB", "today", "same")
+    output.print_table(columns, [row])
+    monkeypatch.setattr(output, "terminal_width", lambda *, err=False: 30)
+    output.print_table(columns, [row])
+    output.say_aligned("data", "1 to upload, 0 to download; dbfs:/root/projects/tiny/data", column=8)
+    assert capsys.readouterr().out == (
+        "path                        here           state\n"
+        "03_primary/a_long_name.csv  3.9 kB  today  same\n"
+        "03_primary/a_long_name.csv\n  here: 3.9 kB  today\n  state: same\n"
+        "data    1 to upload, 0 to\n        download;\n        dbfs:/root/projects/tiny/data\n"
+    )

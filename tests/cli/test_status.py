@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from kedro_databricks_hybrid.databricks import git_folder_edits
+
 if TYPE_CHECKING:
     from tests.site import Site
 
@@ -137,6 +141,26 @@ def test_results_of_a_local_run_are_in_conflict_everywhere(site: Site) -> None:
     assert "edited" not in failed.stderr
 
 
+def test_files_that_were_compared_are_not_read_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only files are exported whose time or size differs; a push that discards edits reads all of them."""
+    monkeypatch.setattr(git_folder_edits, "_TOO_FRESH_MS", -(10**9))
+    site.call("push", "--no-data")
+
+    def exported() -> int:
+        site.requests.clear()
+        site.call("status")
+        return sum("workspace/export" in request for request in site.requests)
+
+    files = len(site.git("ls-files").splitlines())
+    assert [exported(), exported()] == [files, 0]
+    site.write({"requirements.txt": "kedri\n"}, at=site.files)  # of the same size
+    assert exported() == 1
+    assert told(site)["Git folder"]["edits"] == {"requirements.txt": "M"}
+    site.requests.clear()
+    site.call("push", "--no-data", "--save")
+    assert sum("workspace/export" in request for request in site.requests) >= files
+
+
 def test_status_changes_nothing(site: Site) -> None:
     """Status sends only GET requests, and changes no ref, object or file of the project."""
     site.call("push")
@@ -156,6 +180,16 @@ def test_a_remote_that_does_not_answer(site: Site) -> None:
     lines = site.call("status").output
     assert "does not answer" in lines
     assert "your commit" in lines
+
+
+def test_a_branch_that_was_deleted_at_the_remote(site: Site) -> None:
+    """It was pushed once, so it is not called never pushed."""
+    site.call("push", "--no-data")
+    site.git("update-ref", "-d", "refs/heads/main", at=site.remote)
+    site.git("fetch", "-q", "--prune", "origin")
+    said = site.call("status").output
+    assert "origin/main was deleted at the remote" in said
+    assert "never pushed" not in said
 
 
 def test_with_a_detached_head(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from kedro.framework.cli.project import run as kedro_run
 
 from kedro_databricks_hybrid.cli import databricks
+from kedro_databricks_hybrid.cli.options import ENV_HELP
 from tests.e2e.commands import Shell
 from tests.e2e.terminal import type_answers
 from tests.project_fixtures import make_project
@@ -80,10 +82,14 @@ def test_an_option_says_what_it_means_in_a_sentence(words: str) -> None:
 
 
 def test_an_option_of_one_name_is_described_alike() -> None:
-    """--profile, --env and --save have the same help text in every command."""
-    for name in ("profile", "env", "save"):
+    """--profile, --env, --save, --json and --dry-run have the same help text in every command."""
+    for name in ("profile", "env", "save", "as_json", "dry_run"):
         said = {o.help for words in COMMANDS for o in own_options(words) if o.name == name}
         assert len(said) == 1, said
+    run = COMMANDS["kedro databricks run"]
+    (env,) = [each for each in run.get_params(click.Context(run)) if each.name == "env"]
+    assert isinstance(env, click.Option)
+    assert env.help == ENV_HELP
 
 
 @pytest.mark.parametrize("width", [NARROW, WIDE])
@@ -100,6 +106,13 @@ def test_a_pipe_gets_plain_text(shell: Shell) -> None:
     """Without a terminal an error has no colours, whatever TERM says."""
     result = shell.fails("kedro databricks push", "not in a Git repository", TERM="xterm-256color")
     assert "\x1b" not in result.out + result.err
+
+
+def test_json_without_a_line_of_kedro(shell: Shell) -> None:
+    """`python -m kedro_databricks_hybrid` keeps stdout for the document; Kedro's log is on stderr."""
+    told = shell.ok("python -m kedro_databricks_hybrid catalog --json")
+    assert isinstance(json.loads(told.out), list)
+    assert "as logging" in told.err
 
 
 def test_no_color_is_obeyed_on_a_terminal(shell: Shell) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -30,7 +31,7 @@ def name_of(path: Path) -> str:
 def refuse_unknown(words: list[str]) -> None:
     """Raise click's error for a command or an option that does not exist."""
     command: click.Command = databricks
-    words = [word for word in words if word != "--help"]
+    words = [word for word in words if word not in {"--help", "--version"}]
     while isinstance(command, click.Group) and words:
         found = command.get_command(click.Context(command), words[0])
         if found is None:
@@ -104,6 +105,36 @@ def strings(document: Any) -> list[str]:
     if isinstance(document, list):
         return [text for value in document for text in strings(value)]
     return [document] if isinstance(document, str) else []
+
+
+def test_each_error_with_a_next_step_is_on_the_page_of_troubleshooting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a heading that the source gives, or a table says why not."""
+    monkeypatch.syspath_prepend(ROOT / "docs" / "hooks")
+    messages = importlib.import_module("messages")
+    without = {each.source for each in messages.messages() if not each.headings}
+    assert without == set(messages.WITHOUT_HEADING)
+    assert "<!-- made: messages -->" in (ROOT / "docs/troubleshooting.md").read_text("utf-8")
+    no_commit = (
+        "### This repository has no commit yet, and Databricks runs commits\n\nRun `git add -A && git commit`"
+    )
+    assert no_commit in messages.listing()
+
+
+def test_the_copy_button_copies_what_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the prompt and the output, and as it is typed; other blocks are copied whole."""
+    monkeypatch.syspath_prepend(ROOT / "docs" / "hooks")
+    pages = importlib.import_module("pages")
+    typed = (
+        '<code><span class="gp">$ </span>echo<span class="w"> </span>a<span class="w"> </span>&amp;&amp; ls\n'
+    )
+    console = (
+        f'<pre><span></span>{typed}<span class="go">a</span>\n\n<span class="gp">$ </span>pwd\n</code></pre>'
+    )
+    other = "<pre><span></span><code>a: $ b\n</code></pre>"
+    found = pages.on_page_content(f"{console}{other}")
+    assert found == console.replace("<pre>", '<pre data-copy="echo a &amp;&amp; ls\npwd">') + other
 
 
 def test_an_unknown_option_would_be_found() -> None:

@@ -168,7 +168,7 @@ PROBLEMS = (
     ((_an_older_kedro, "requirements", "requires kedro==0.19.15", "Edit requirements.txt"),),
     ((_no_lock_file, "requirements", "no poetry.lock", "Run `poetry lock`"),),
     (
-        (_no_remote, "Git remote", "does not answer", "git ls-remote origin"),
+        (_no_remote, "Git remote", "does not answer", "git remote set-url origin "),
         (_no_volume, "data root", "/Volumes/main/default/nowhere does not exist", "CREATE VOLUME"),
         (_old_runtime, "runtime", "older than 11.3", "11.3 or newer"),
         (_pyspark_required, "requirements", "pyspark", "Remove pyspark"),

@@ -66,8 +66,9 @@ class FaultsGate:
         if not faults.rules or scope["type"] != "http" or scope["path"].startswith(CONTROL_PATH):
             await self._app(scope, receive, send)
             return
-        struck = {fault.effect: fault for fault in faults.struck(scope["method"], scope["path"])}
         token = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+        found = faults.struck(scope["method"], scope["path"], has_token=bool(token))
+        struck = {fault.effect: fault for fault in found}
         if "expire-token" in struck:
             faults.expired.add(token)
         if token in faults.expired:

@@ -123,15 +123,19 @@ class Faults:
         if not any(fault.effect == "expire-token" for fault in self.rules):
             self.expired.clear()
 
-    def struck(self, method: str, path: str) -> list[Fault]:
+    def struck(self, method: str, path: str, *, has_token: bool = True) -> list[Fault]:
         """Count a request with every rule that matches it, and return the rules that strike it.
 
+        A request without a token, such as a client's first question for the ways to log in, expires none.
         Rules for stale reads are left out: they depend on earlier requests, see `Replica`.
         """
         return [
             fault
             for fault in self.rules
-            if fault.effect != "stale" and fault.matches(method, path) and fault.strikes()
+            if fault.effect != "stale"
+            and (has_token or fault.effect != "expire-token")
+            and fault.matches(method, path)
+            and fault.strikes()
         ]
 
 

@@ -61,7 +61,7 @@ def make(folder: Path) -> None:
 def copy_programs(folder: Path, programs: Path, python: str) -> None:
     """Copy the Python programs of the folder of links into an environment, so that they use its packages."""
     for program in (folder / "bin").iterdir():
-        if not program.is_symlink():
+        if program.is_file() and not program.is_symlink():  # pip also compiles modules there, in a folder
             packages.add_program(program, programs / program.name, python)
 
 

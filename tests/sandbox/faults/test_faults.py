@@ -183,6 +183,10 @@ def test_a_token_expires(running: Running, workspace: WorkspaceClient) -> None:
     assert list(running.workspace("other@example.com").clusters.list())
     running.sandbox.faults.clear()
     workspace.current_user.me()
+    running.sandbox.faults.add("expire-token")
+    assert httpx.get(f"{running.url}/.well-known/databricks-config").status_code == 200  # without a token
+    with pytest.raises(PermissionDenied, match="Invalid access token"):
+        workspace.current_user.me()
 
 
 def test_the_route_of_the_command_line(running: Running, http: httpx.Client) -> None:

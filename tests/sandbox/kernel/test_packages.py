@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.requirements import Requirement
 
-from kedro_databricks_hybrid.sandbox.kernel import packages
+from kedro_databricks_hybrid.sandbox.kernel import packages, runtime
 from tests.project_fixtures import write_files
 
 if TYPE_CHECKING:
@@ -113,3 +113,15 @@ def test_a_distribution_without_a_list_of_files(tmp_path: Path) -> None:
     assert set(found["old"].files()) == {*info, "old/__init__.py", "older.py"}
     assert set(found["bare"].files()) == {"bare-2.egg-info", "bare.py"}
     assert found["old"].requirements() == []
+
+
+def test_programs_are_copied_from_where_pip_compiled_modules(tmp_path: Path) -> None:
+    """Python programs get the other interpreter; links and the folder of compiled modules stay behind."""
+    programs, copies = tmp_path / "runtime/bin", tmp_path / "copies"
+    write_files(programs, {"tool": "#!/old/bin/python\nrun()\n", "__pycache__/tool.pyc": ""})
+    (programs / "spark-submit").symlink_to("/bin/true")
+    copies.mkdir()
+    runtime.copy_programs(programs.parent, copies, "/new/bin/python")
+    assert {file.name: file.read_text() for file in copies.iterdir()} == {
+        "tool": "#!/new/bin/python\nrun()\n"
+    }
