@@ -24,7 +24,7 @@ _NODES = """\
 
     def talk(raw, name):
         log.info("log of %s", name)
-        print(f"print of {name}", flush=True)
+        print(f"print of {name}\\n", end="", flush=True)  # one write, as threads share the stream
         subprocess.run(["echo", f"child of {name}"], check=True)
         return raw
 
