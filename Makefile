@@ -11,7 +11,7 @@ CONNECT := .venv-connect
 MINUTES ?= 30
 SEED ?=
 
-.PHONY: demo test test-release test-connect quick coverage smoke soak lint baseline types docs tutorial format bench lock clean wheel test-portable
+.PHONY: demo test test-release test-connect quick coverage smoke soak lint baseline types docs tutorial format bench lock clean wheel test-portable contract
 
 # PORTABLE=1 runs it on portable kernels, as an ordinary user whom the machine refuses namespaces.
 demo: $(READY)
