@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _DEFAULT_VERSION = "4"
 _HASH = 10
-# Not verified against a live workspace: DATABRICKS_RUNTIME_VERSION on serverless compute.
 _SERVERLESS_RUNTIME = "client.{}.0"
 
 
