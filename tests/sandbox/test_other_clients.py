@@ -42,22 +42,24 @@ def test_fsspecs_dbfs(behind_tls: Sandbox) -> None:
     host, token = behind_tls.url.removeprefix("https://"), behind_tls.user.token
     files = DatabricksFileSystem(host, token, skip_instance_cache=True)
     content = os.urandom(2_500_000)
-    files.mkdirs("/projects/data")
-    with files.open("/projects/data/a.bin", "wb") as file:
-        file.write(content)
-    with files.open("/projects/data/a.bin", "rb") as file:
-        assert file.read() == content
-    shown = {"name": "/projects/data/a.bin", "type": "file", "size": len(content)}
-    assert files.ls("/projects/data") == [shown]
-    with pytest.raises(FileExistsError):
-        files.makedirs("/projects/data", exist_ok=False)
-    with pytest.raises(FileNotFoundError):
-        files.ls("/projects/missing")
-    with pytest.raises(OSError, match="not empty") as refusal:
-        files.rm("/projects")
-    assert refusal.value.errno != errno.ENOENT
-    files.mv("/projects/data/a.bin", "/projects/b.bin")
-    files.rm("/projects", recursive=True)
+    with files.session:
+        files.mkdirs("/projects/data")
+        with files.open("/projects/data/a.bin", "wb") as file:
+            file.write(content)
+        with files.open("/projects/data/a.bin", "rb") as file:
+            assert file.read() == content
+        shown = {"name": "/projects/data/a.bin", "type": "file", "size": len(content)}
+        assert files.ls("/projects/data") == [shown]
+        with pytest.raises(FileExistsError):
+            files.makedirs("/projects/data", exist_ok=False)
+        with pytest.raises(FileNotFoundError):
+            files.ls("/projects/missing")
+        with pytest.raises(OSError, match="not empty") as refusal:
+            files.rm("/projects")
+        assert refusal.value.errno != errno.ENOENT
+        del refusal  # its response keeps the connection open
+        files.mv("/projects/data/a.bin", "/projects/b.bin")
+        files.rm("/projects", recursive=True)
     assert not (behind_tls.layout.dbfs / "projects").exists()
 
 
