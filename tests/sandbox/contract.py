@@ -10,18 +10,18 @@ import argparse
 import contextlib
 import re
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import httpx
 from databricks.sdk.core import Config
 
-from kedro_databricks_hybrid.cli.output import print_table, with_count
 from kedro_databricks_hybrid.sandbox.app import Sandbox
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
 from kedro_databricks_hybrid.sandbox.core.layout import Layout
@@ -30,7 +30,7 @@ from tests.sandbox.objects import encoded
 from tests.sandbox_server import serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
 Answers = Iterator[tuple[str, str]]
 """Rows, each with the answer of one workspace."""
@@ -106,13 +106,13 @@ class Host:
             self.name: "NAME",
             self.schema: "NAME",
             self.user: "USER",
-            self.cluster or "": "CLUSTER",
             self.volume: "VOLUME",
             self.git_url or "": "REMOTE",
             str(self.config.host): "HOST",
         }
         for value in sorted(known, key=len, reverse=True):
             text = text.replace(value, known[value]) if value else text
+        text = re.sub(r"\b\d{4}-\d{6}-\w+", "CLUSTER", text)
         text = re.sub(r"\b(?=[a-f-]*\d)[0-9a-f-]{5,}\b", "#", " ".join(text.split()))
         return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
@@ -301,8 +301,7 @@ def clusters(host: Host) -> Answers:
     stopped = [each["cluster_id"] for each in known if each["state"] == "TERMINATED"]
     if stopped:
         create["clusterId"] = stopped[0]
-        said = host.answer("POST", "1.2/contexts/create", **create)
-        yield "context on a stopped cluster", said.replace(stopped[0], "CLUSTER")
+        yield "context on a stopped cluster", host.answer("POST", "1.2/contexts/create", **create)
     if host.cluster is not None:
         _start(host)
         yield "running cluster is started", host.answer("POST", "2.1/clusters/start", cluster_id=host.cluster)
@@ -537,7 +536,7 @@ def sandbox(like: str) -> Generator[Host, None, None]:
         try:
             config = Config(host=served.url, token=served.user.token, cluster_id=RUNNING_ID)
             host = Host(config, VOLUME, make_remote(Path(folder)))
-            with host.http:
+            with contextlib.closing(host.http):
                 yield host
         finally:
             server.stop()
@@ -558,7 +557,7 @@ def make_remote(folder: Path) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table for the workspace of a host or profile."""
+    """Print the table for the workspace of a host or profile, in Markdown."""
     parser = argparse.ArgumentParser(prog="python -m tests.sandbox.contract", description=__doc__)
     parser.add_argument("--host", help="the workspace's address; by default that of the profile")
     parser.add_argument("--profile", help="a profile of ~/.databrickscfg; by default the SDK's login")
@@ -572,11 +571,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         theirs = Host(config, given.volume, given.git_url or None, given.git_branch)
     except (ValueError, httpx.HTTPError) as error:
         raise SystemExit(f"The login failed: {error}") from error
-    with theirs.http, sandbox(given.like) as ours:
+    with contextlib.closing(theirs.http), sandbox(given.like) as ours:
         rows = compared(answers(ours), answers(theirs))
-    print_table(("row", "sandbox", "workspace", "same"), rows)
-    different = sum(row[-1] == "NOT" for row in rows)
-    click.echo(f"{with_count(len(rows), 'row')}, {different} not the same.")
+    for cells in (("row", "sandbox", "workspace", "same"), ("---",) * 4, *rows):
+        sys.stdout.write(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |\n")
+    sys.stdout.write(f"\n{len(rows)} rows, {sum(same == 'NOT' for *_, same in rows)} not the same.\n")
 
 
 if __name__ == "__main__":

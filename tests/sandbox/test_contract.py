@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,11 +28,13 @@ def test_the_sandbox_and_itself(
     monkeypatch.setenv("DATABRICKS_CLUSTER_ID", RUNNING_ID)
     contract.main([f"--host={running.url}", f"--git-url={contract.make_remote(tmp_path)}"])
     printed = capsys.readouterr().out
-    *rows, total = printed.splitlines()[1:]
-    assert [row for row in rows if not row.endswith("  same")] == []
+    *rows, _, total = printed.splitlines()[2:]
+    assert [row for row in rows if not row.endswith(" | same |")] == []
     assert total == f"{len(rows)} rows, 0 not the same."
     assert "stopped: " not in printed
-    assert {row for guess in GUESSES for row in guess.rows} <= {row.partition("  ")[0] for row in rows}
+    assert {row for guess in GUESSES for row in guess.rows} <= {
+        row.split(" | ")[0].strip("| ") for row in rows
+    }
 
 
 def test_a_changed_answer(start_sandbox: Callable[..., Running]) -> None:
@@ -44,7 +47,7 @@ def test_a_changed_answer(start_sandbox: Callable[..., Running]) -> None:
         host = contract.Host(
             Config(host=running.url, token=running.sandbox.user.token), "/Volumes/main/default/data"
         )
-        with host.http:
+        with contextlib.closing(host.http):
             found.append(contract.answers(host, (contract.dbfs, contract.secrets, contract.git_folder)))
     table = {row: same for row, *_, same in contract.compared(*found)}
     assert {row for row, same in table.items() if same == "NOT"} == {

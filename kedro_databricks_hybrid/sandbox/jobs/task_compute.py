@@ -72,7 +72,7 @@ class Compute:
         credential = self._sandbox.git_credentials.default(self._user.name, provider)
         clone, files = self._scratch / "clone", self._scratch / "files"
         await git(
-            "clone", "--no-checkout", "--no-hardlinks", "--template=", "--", url, str(clone),
+            "clone", "--quiet", "--no-checkout", "--no-hardlinks", "--template=", "--", url, str(clone),
             credential=credential, url=url,
         )  # fmt: skip
         history = clone / ".git"
