@@ -169,9 +169,16 @@ def test_a_command_that_will_not_end_loses_its_context(
     """The process of code that ignores every interrupt is killed."""
     monkeypatch.setattr(model, "_SECONDS_PER_INTERRUPT", 0.1)
     stubborn = open_notebook(notebook.http)
-    code = "import time\nwhile True:\n try: time.sleep(60)\n except KeyboardInterrupt: pass"
+    code = """
+import signal, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+open("/Workspace/Shared/ready", "w").close()
+time.sleep(600)
+"""
     running = stubborn.submit(code)
-    stubborn.wait(running, "Running")
+    while notebook.http.get("/api/2.0/workspace/get-status?path=/Shared/ready").status_code != 200:
+        assert stubborn.command(running)["status"] in {"Queued", "Running"}
+        time.sleep(0.01)
     stubborn.ask("POST", "commands/cancel", commandId=running).raise_for_status()
     assert is_cancelled(stubborn.wait(running, seconds=5))
     assert stubborn.status() == "Error"
