@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -394,8 +395,8 @@ def commands(host: Host) -> Answers:
         for row, program in _PROGRAMS.items():
             code = program.format(volume=host.volume, name=host.name)
             yield row, shown(end(submit(code, context)))
-        text = end(submit("print('x' * 3_000_000)", context))["results"].get("data", "")
-        yield "characters of a long output", f"{text.count('x'):,}, {' '.join(text.strip('x').split())}"
+        text = end(submit("print('7' * 3_000_000)", context))["results"].get("data", "")
+        yield "characters of a long output", f"{text.count('7'):,}, {' '.join(text.strip('7').split())}"
         started = submit("import time\ntime.sleep(600)", context)
         _until(
             lambda: host.ask("GET", "1.2/commands/status", **started).json(),
@@ -575,7 +576,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows = compared(answers(ours), answers(theirs))
     for cells in (("row", "sandbox", "workspace", "same"), ("---",) * 4, *rows):
         sys.stdout.write(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |\n")
-    sys.stdout.write(f"\n{len(rows)} rows, {sum(same == 'NOT' for *_, same in rows)} not the same.\n")
+    counts = Counter(same for *_, same in rows)
+    totals = ", ".join(f"{counts[each]} {each}" for each in ("same", "NOT", _NOT_ASKED))
+    sys.stdout.write(f"\n{len(rows)} rows: {totals}.\n")
 
 
 if __name__ == "__main__":

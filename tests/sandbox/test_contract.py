@@ -30,7 +30,7 @@ def test_the_sandbox_and_itself(
     printed = capsys.readouterr().out
     *rows, _, total = printed.splitlines()[2:]
     assert [row for row in rows if not row.endswith(" | same |")] == []
-    assert total == f"{len(rows)} rows, 0 not the same."
+    assert total == f"{len(rows)} rows: {len(rows)} same, 0 NOT, 0 not asked."
     assert "stopped: " not in printed
     assert {row for guess in GUESSES for row in guess.rows} <= {
         row.split(" | ")[0].strip("| ") for row in rows
