@@ -11,7 +11,7 @@ CONNECT := .venv-connect
 MINUTES ?= 30
 SEED ?=
 
-.PHONY: demo test test-release test-connect quick coverage smoke soak lint baseline types docs tutorial format bench lock clean wheel test-portable
+.PHONY: demo test test-release test-connect quick coverage smoke soak lint baseline types docs tutorial format bench lock clean wheel test-portable contract
 
 # PORTABLE=1 runs it on portable kernels, as an ordinary user whom the machine refuses namespaces.
 demo: $(READY)
@@ -43,6 +43,13 @@ coverage:
 test-connect: $(CONNECT)/.ready
 	SANDBOX_PYTHON=$(abspath $(BIN)/python) $(CONNECT)/bin/python -m pytest tests/connect \
 		$(if $(COVERAGE),--cov --cov-report= --cov-fail-under=0)
+
+# Compare the answers of the sandbox with those of a workspace, with the SDK's login:
+# make contract HOST=https://... PROFILE=name VOLUME=/Volumes/... GIT_URL=https://... GIT_BRANCH=... LIKE=standard
+contract: $(READY)
+	@$(BIN)/python -m tests.sandbox.contract $(if $(HOST),--host='$(HOST)') $(if $(PROFILE),--profile='$(PROFILE)') \
+		$(if $(VOLUME),--volume='$(VOLUME)') $(if $(GIT_URL),--git-url='$(GIT_URL)') \
+		$(if $(GIT_BRANCH),--git-branch='$(GIT_BRANCH)') $(if $(LIKE),--like='$(LIKE)')
 
 # Random users with faults, attacks and accidents; compares the result with the history after each step. SEED repeats
 # the steps.

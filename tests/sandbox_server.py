@@ -78,19 +78,26 @@ class ServerThread:
 _GRACE_SECONDS = 2
 
 
-def serve(sandbox: Sandbox, app: ASGIApp | None = None) -> ServerThread:
-    """Serve a sandbox, or an app that wraps it, and return when it accepts connections."""
+def serve(sandbox: Sandbox, app: ASGIApp | None = None, **tls: str) -> ServerThread:
+    """Serve a sandbox, or an app that wraps it, and return when it accepts connections.
+
+    Args:
+        sandbox: The sandbox, which gets the server's address.
+        app: What answers; by default the sandbox's own application.
+        tls: uvicorn's `ssl_certfile` and `ssl_keyfile`; none to serve without TLS.
+    """
     # asyncio disables Nagle's algorithm (40 ms an answer) only on a socket created with its protocol
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     listener.listen(100)
-    sandbox.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    sandbox.url = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
     config = uvicorn.Config(
         app or create_app(sandbox),
         log_config=None,
         access_log=False,
         ws="none",
         lifespan="on",
+        **tls,  # type: ignore[arg-type]
     )
     server = _Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

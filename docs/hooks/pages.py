@@ -32,6 +32,7 @@ _GENERATORS: dict[str, Callable[[], str]] = {
     "settings": reference.settings,
     "resolvers": reference.resolvers,
     "endpoints": reference.endpoints,
+    "guesses": reference.guesses,
     "exit statuses": reference.exit_statuses,
     "versions": reference.versions,
     "messages": messages.listing,

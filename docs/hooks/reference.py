@@ -149,6 +149,17 @@ def endpoints() -> str:
     return _table(("family", "endpoints"), rows)
 
 
+def guesses() -> str:
+    """Return a table of the sandbox's guesses, each with what to run on a workspace."""
+    from kedro_databricks_hybrid.sandbox.core.guesses import GUESSES
+
+    rows = []
+    for guess in GUESSES:
+        compared = ", ".join(f'"{row}"' for row in guess.rows)
+        rows.append((guess.what, guess.answer, guess.client, guess.check or f"`make contract`: {compared}"))
+    return _table(("what", "the sandbox's answer", "what the client relies on", "how to find out"), rows)
+
+
 def exit_statuses() -> str:
     """Return a table of the error classes: what each means, and its exit status."""
     rows = []

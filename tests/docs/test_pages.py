@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from kedro_databricks_hybrid.cli import databricks
+from kedro_databricks_hybrid.sandbox.core import guesses
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
@@ -135,6 +136,33 @@ def test_the_copy_button_copies_what_is_typed(monkeypatch: pytest.MonkeyPatch) -
     other = "<pre><span></span><code>a: $ b\n</code></pre>"
     found = pages.on_page_content(f"{console}{other}")
     assert found == console.replace("<pre>", '<pre data-copy="echo a &amp;&amp; ls\npwd">') + other
+
+
+def in_table(value: object) -> list[str]:
+    """Return what a table shows of a constant: its words before the first gap, or its numbers."""
+    if isinstance(value, str):
+        return [re.split("[{:]", value)[0].strip()]
+    if isinstance(value, (int, float)):
+        return [f"{value:,.0f}"]
+    assert isinstance(value, (tuple, set))
+    return [shown for each in value for shown in in_table(each)]
+
+
+def test_the_guesses_are_marked_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page shows every constant of it, the sandbox uses each, and no other module marks one."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "hooks"))
+    page = ROOT / "docs" / "explanation" / "unverified.md"
+    shown = importlib.import_module("pages").on_page_markdown(page.read_text("utf-8"))
+    constants = {name: value for name, value in vars(guesses).items() if name.isupper() and name != "GUESSES"}
+    missing = [
+        (name, text) for name, value in constants.items() for text in in_table(value) if text not in shown
+    ]
+    assert missing == []
+    sources = (ROOT / "kedro_databricks_hybrid" / "sandbox").rglob("*.py")
+    others = "\n".join(path.read_text("utf-8") for path in sources if path.name != "guesses.py")
+    assert [name for name in constants if not re.search(rf"\b{name}\b", others)] == []
+    assert not re.search(r"not verified|unverified", others, re.IGNORECASE)
+    assert [guess.what for guess in guesses.GUESSES if bool(guess.rows) == bool(guess.check)] == []
 
 
 def test_an_unknown_option_would_be_found() -> None:

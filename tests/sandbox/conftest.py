@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 import subprocess
 from dataclasses import dataclass, field
@@ -22,19 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-HOST_VARIABLE = "SANDBOX_TESTS_HOST"
-TOKEN_VARIABLE = "SANDBOX_TESTS_TOKEN"
-_CONTRACT = "test_contract.py"
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading the certificates for each client takes longer
 _GIT_FOLDER = "/Repos/user@example.com/project"
 _IDENTITY = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Against another host run only the contract tests; others read the sandbox's state."""
-    if HOST_VARIABLE in os.environ:
-        config.hook.pytest_deselected(items=[item for item in items if item.path.name != _CONTRACT])
-        items[:] = [item for item in items if item.path.name == _CONTRACT]
 
 
 @dataclass
@@ -98,15 +87,6 @@ def running(start_sandbox: Callable[..., Running]) -> Running:
 def workspace(running: Running) -> WorkspaceClient:
     """Return the SDK's client of the default user."""
     return running.workspace()
-
-
-@pytest.fixture
-def live(request: pytest.FixtureRequest) -> WorkspaceClient:
-    """Return an SDK client of the host in the environment, else of a new sandbox."""
-    if HOST_VARIABLE not in os.environ:
-        running: Running = request.getfixturevalue("running")
-        return running.workspace()
-    return WorkspaceClient(host=os.environ[HOST_VARIABLE], token=os.environ[TOKEN_VARIABLE])
 
 
 @pytest.fixture

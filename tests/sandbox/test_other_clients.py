@@ -10,49 +10,57 @@ import httpx
 import pytest
 from databricks.sdk import WorkspaceClient
 from fsspec.implementations.dbfs import DatabricksFileSystem
-from requests.adapters import HTTPAdapter
 
+from kedro_databricks_hybrid.sandbox.app import Sandbox
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID
+from kedro_databricks_hybrid.sandbox.connect.gateway import CERTIFICATE_FILE, make_certificate
+from kedro_databricks_hybrid.sandbox.core.layout import Layout
+from tests.sandbox_server import serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from requests import PreparedRequest, Response
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.sandbox.conftest import Running
 
 
-class _WithoutTls(HTTPAdapter):
-    """Sends https requests to the same address by http: fsspec's dbfs knows no other scheme."""
+@pytest.fixture
+def behind_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Return a sandbox that is served with TLS, with a certificate that clients trust."""
+    sandbox = Sandbox(Layout(tmp_path / "home"))
+    key = tmp_path / "key.pem"
+    key.write_bytes(make_certificate(sandbox.layout.home).key)
+    certificate = str(sandbox.layout.home / CERTIFICATE_FILE)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate)
+    server = serve(sandbox, ssl_certfile=certificate, ssl_keyfile=str(key))
+    yield sandbox
+    server.stop()
 
-    def send(self, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
-        request.url = str(request.url).replace("https:", "http:", 1)
-        return super().send(request, *arguments, **options)
 
-
-def test_fsspecs_dbfs(running: Running) -> None:
+def test_fsspecs_dbfs(behind_tls: Sandbox) -> None:
     """Use fsspec's dbfs, which sends GET parameters as JSON and distinguishes errors by their code."""
-    host, token = running.url.removeprefix("http://"), running.sandbox.user.token
+    host, token = behind_tls.url.removeprefix("https://"), behind_tls.user.token
     files = DatabricksFileSystem(host, token, skip_instance_cache=True)
-    files.session.mount("https://", _WithoutTls())
     content = os.urandom(2_500_000)
-    files.mkdirs("/projects/data")
-    with files.open("/projects/data/a.bin", "wb") as file:
-        file.write(content)
-    with files.open("/projects/data/a.bin", "rb") as file:
-        assert file.read() == content
-    shown = {"name": "/projects/data/a.bin", "type": "file", "size": len(content)}
-    assert files.ls("/projects/data") == [shown]
-    with pytest.raises(FileExistsError):
-        files.makedirs("/projects/data", exist_ok=False)
-    with pytest.raises(FileNotFoundError):
-        files.ls("/projects/missing")
-    with pytest.raises(OSError, match="not empty") as refusal:
-        files.rm("/projects")
-    assert refusal.value.errno != errno.ENOENT
-    files.mv("/projects/data/a.bin", "/projects/b.bin")
-    files.rm("/projects", recursive=True)
-    assert not (running.sandbox.layout.dbfs / "projects").exists()
+    with files.session:
+        files.mkdirs("/projects/data")
+        with files.open("/projects/data/a.bin", "wb") as file:
+            file.write(content)
+        with files.open("/projects/data/a.bin", "rb") as file:
+            assert file.read() == content
+        shown = {"name": "/projects/data/a.bin", "type": "file", "size": len(content)}
+        assert files.ls("/projects/data") == [shown]
+        with pytest.raises(FileExistsError):
+            files.makedirs("/projects/data", exist_ok=False)
+        with pytest.raises(FileNotFoundError):
+            files.ls("/projects/missing")
+        with pytest.raises(OSError, match="not empty") as refusal:
+            files.rm("/projects")
+        assert refusal.value.errno != errno.ENOENT
+        del refusal  # its response keeps the connection open
+        files.mv("/projects/data/a.bin", "/projects/b.bin")
+        files.rm("/projects", recursive=True)
+    assert not (behind_tls.layout.dbfs / "projects").exists()
 
 
 @pytest.mark.parametrize(
@@ -119,4 +127,20 @@ def test_the_sdks_dbutils(running: Running) -> None:
     """The SDK's dbutils runs a command on a cluster and parses its exit value."""
     token = running.sandbox.user.token
     workspace = WorkspaceClient(host=running.url, token=token, cluster_id=RUNNING_ID)
-    assert [mount[0] for mount in workspace.dbutils.fs.mounts()] == ["/Volumes", "/"]
+    fs, secrets = workspace.dbutils.fs, workspace.dbutils.secrets
+    assert fs.put("/a/b.txt", "1234")
+    assert fs.cp("/a", "/c", recurse=True)
+    assert fs.mv("/c/b.txt", "/a/d.txt")
+    assert [(file.path, file.name, file.size) for file in fs.ls("/a")] == [
+        ("/a/b.txt", "b.txt", 4),
+        ("/a/d.txt", "d.txt", 4),
+    ]
+    assert fs.head("/a/d.txt", 2) == "12"
+    assert fs.rm("/a", recurse=True)
+    workspace.secrets.create_scope("scope")
+    workspace.secrets.put_secret("scope", "key", string_value="value")
+    assert [scope.name for scope in secrets.listScopes()] == ["scope"]
+    assert [secret.key for secret in secrets.list("scope")] == ["key"]
+    assert secrets.get("scope", "key") == "value"
+    assert [mount[0] for mount in fs.mounts()] == ["/Volumes", "/"]
+    assert fs.refreshMounts() is True

@@ -25,7 +25,6 @@ KINDS = ("pypi", "requirements", "whl")
 FOREIGN_KINDS = ("jar", "maven", "cran", "egg")
 _DOCUMENT = "libraries"
 _LOG = logging.getLogger(__name__)
-# Not verified against a live workspace: the message for a library that is not a Python package.
 _NOT_PYTHON = "The sandbox installs Python packages only."
 
 Library = dict[str, Any]

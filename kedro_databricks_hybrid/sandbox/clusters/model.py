@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
+from kedro_databricks_hybrid.sandbox.core.guesses import CLUSTER_REFUSED, WITHOUT_DBFS_MOUNT_TOO
 from kedro_databricks_hybrid.sandbox.core.runtimes import nearest_runtime, runtime_version
-from kedro_databricks_hybrid.sandbox.core.stamps import now
+from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.core.store import stored
 
 if TYPE_CHECKING:
@@ -28,19 +29,14 @@ STOPPED_ID = "0101-120000-sandbox2"
 # A cluster with this tag fails to start; the tag's value is the code of its termination reason.
 START_FAILURE_TAG = "sandbox-start-failure"
 
-# Not verified against a live workspace: that start on a running cluster is refused (the documentation
-# says that nothing happens, the SDK expects INVALID_STATE), and the message.
 UNEXPECTED_STATE = "Cluster {id} is in unexpected state {state}."
 
 # Standard access mode has no FUSE mount of the DBFS root ("Standard compute requirements and limitations").
-# Not verified against a live workspace: which mode `AUTO` becomes, and what legacy modes have.
-WITHOUT_DBFS_MOUNT = {"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD", "DATA_SECURITY_MODE_AUTO"}
+WITHOUT_DBFS_MOUNT = {"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD"} | WITHOUT_DBFS_MOUNT_TOO
 
-# Not verified against a live workspace: status and code. The message is verified.
 ONLY_SERVERLESS = "Only serverless compute is supported in the workspace."
 
 _DEDICATED = {"SINGLE_USER", "DATA_SECURITY_MODE_DEDICATED"}
-# Not verified against a live workspace: the message, and when a job's run is refused for it.
 NOT_THE_SINGLE_USER = (
     "Single-user check failed: user '{user}' attempted to run a command on single-user cluster {id}, "
     "but the single user of this cluster is '{owner}'"
@@ -52,7 +48,7 @@ Callback = Callable[[str], Awaitable[None]]
 @stored
 @dataclass
 class Cluster:
-    """One cluster; times are milliseconds since the epoch."""
+    """One cluster; times are milliseconds since the epoch. Each start gives it a new `spark_context_id`."""
 
     cluster_id: str
     cluster_name: str
@@ -63,6 +59,7 @@ class Cluster:
     attributes: dict[str, Any] = field(default_factory=dict)
     start_time: int = 0
     terminated_time: int = 0
+    spark_context_id: int = 0
     termination_reason: dict[str, Any] | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -99,6 +96,8 @@ class Cluster:
         """Enter a state, and add an event for it."""
         self.state = state
         self.state_message = message
+        if state == "RUNNING":
+            self.spark_context_id = new_id()
         event = {
             "cluster_id": self.cluster_id,
             "timestamp": now(),
@@ -148,7 +147,7 @@ class Clusters:
     def check_offered(self) -> None:
         """Refuse a new cluster if the workspace has only serverless compute."""
         if not self._offered:
-            raise invalid(ONLY_SERVERLESS)
+            raise ApiError(*CLUSTER_REFUSED, ONLY_SERVERLESS)
 
     def all(self) -> list[Cluster]:
         """Return every cluster."""

@@ -20,6 +20,37 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.core.users import User
 
 _NODE_TYPE = "sandbox.local"
+_CORES = 2.0
+_MEMORY_MB = 8192
+# What the SDK's `select_node_type` reads, and Databricks' other clients list.
+_NODE = {
+    "node_type_id": _NODE_TYPE,
+    "instance_type_id": _NODE_TYPE,
+    "description": "This machine",
+    "category": "General Purpose",
+    "num_cores": _CORES,
+    "memory_mb": _MEMORY_MB,
+    "num_gpus": 0,
+    "is_deprecated": False,
+    "is_hidden": False,
+    "is_graviton": False,
+    "is_io_cache_enabled": True,
+    "is_encrypted_in_transit": False,
+    "photon_driver_capable": True,
+    "photon_worker_capable": True,
+    "support_cluster_tags": True,
+    "support_ebs_volumes": False,
+    "support_port_forwarding": True,
+    "node_info": {"status": [], "available_core_quota": _CORES},
+    "node_instance_type": {
+        "instance_type_id": _NODE_TYPE,
+        "local_disks": 1,
+        "local_disk_size_gb": 100,
+        "local_nvme_disks": 0,
+        "local_nvme_disk_size_gb": 0,
+    },
+}
+_JDBC_PORT = 10_000
 _MAX_PAGE = 100
 _MAX_EVENT_PAGE = 500
 _DEFAULT_EVENT_PAGE = 50
@@ -43,7 +74,17 @@ def describe(cluster: Cluster) -> dict[str, Any]:
         "state": cluster.state,
         "state_message": cluster.state_message,
         "start_time": cluster.start_time,
+        "default_tags": {
+            "Vendor": "Databricks",
+            "Creator": cluster.creator,
+            "ClusterName": cluster.cluster_name,
+            "ClusterId": cluster.cluster_id,
+        },
     }
+    if cluster.spark_context_id:
+        shown["spark_context_id"] = cluster.spark_context_id
+    if cluster.state == "RUNNING":
+        shown |= {"cluster_cores": _CORES, "cluster_memory_mb": _MEMORY_MB, "jdbc_port": _JDBC_PORT}
     if cluster.terminated_time:
         shown["terminated_time"] = cluster.terminated_time
     if cluster.termination_reason:
@@ -99,20 +140,10 @@ class _Api:
         return answer
 
     async def spark_versions(self) -> dict[str, Any]:
-        key, name = runtimes.offered()
-        return {"versions": [{"key": key, "name": name}]}
+        return {"versions": [{"key": key, "name": name} for key, name in runtimes.names().items()]}
 
     async def node_types(self) -> dict[str, Any]:
-        node = {
-            "node_type_id": _NODE_TYPE,
-            "instance_type_id": _NODE_TYPE,
-            "description": "This machine",
-            "category": "General Purpose",
-            "num_cores": 2.0,
-            "memory_mb": 8192,
-            "is_deprecated": False,
-        }
-        return {"node_types": [node]}
+        return {"node_types": [_NODE]}
 
 
 def _one(act: Callable[[str], Awaitable[None]]) -> Handler:

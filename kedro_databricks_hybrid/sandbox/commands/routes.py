@@ -1,7 +1,4 @@
-"""API 1.2: execution contexts and commands.
-
-Not verified against a live workspace: the messages and limits in the constants below.
-"""
+"""API 1.2: execution contexts and commands."""
 
 from __future__ import annotations
 
@@ -12,6 +9,14 @@ from kedro_databricks_hybrid.sandbox.commands.model import Command, Context
 from kedro_databricks_hybrid.sandbox.core.bodies import body
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, LegacyError
+from kedro_databricks_hybrid.sandbox.core.guesses import (
+    LOST_CONTEXT,
+    STOPPED_CLUSTER,
+    TOO_MANY_CONTEXTS,
+    UNKNOWN_CLUSTER,
+    UNKNOWN_COMMAND,
+    UNKNOWN_CONTEXT,
+)
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.kernel import process
 
@@ -26,13 +31,7 @@ MAX_CONTEXTS = 145
 """Contexts that a cluster holds; at the limit the one that is idle for longest is evicted."""
 
 MAX_COMMAND_BYTES = 6 * 1024 * 1024
-_UNKNOWN_CLUSTER = "ClusterNotFoundException: Cluster {} does not exist"
-_STOPPED_CLUSTER = "ClusterNotRunningException: Cluster {} is not running (it is {})"
-_UNKNOWN_CONTEXT = "ContextNotFoundException: execution context not found: {} does not exist"
-_UNKNOWN_COMMAND = "CommandNotFoundException: command {} does not exist"
-_LOST_CONTEXT = "ContextInvalidException: execution context {} is invalid: {}"
 _LANGUAGE = "requirement failed: the sandbox runs python, not {}"
-_TOO_MANY = "Too many execution contexts are open right now (limit {}), and all of them are busy."
 
 
 class Contexts:
@@ -103,7 +102,7 @@ class Contexts:
         if len(code.encode(errors="replace")) > MAX_COMMAND_BYTES:
             raise LegacyError(f"requirement failed: command is larger than {MAX_COMMAND_BYTES} bytes")
         if context.status == "Error":
-            raise LegacyError(_LOST_CONTEXT.format(context.id, context.error))
+            raise LegacyError(LOST_CONTEXT.format(context.id, context.error))
         return {"id": context.submit(code).id}
 
     async def _command_status(self, user: User, given: dict[str, Any]) -> dict[str, Any]:
@@ -121,9 +120,9 @@ class Contexts:
         try:
             cluster = self._sandbox.clusters.get(cluster_id)
         except ApiError as error:
-            raise LegacyError(_UNKNOWN_CLUSTER.format(cluster_id)) from error
+            raise LegacyError(UNKNOWN_CLUSTER.format(cluster_id)) from error
         if cluster.state != "RUNNING":
-            raise LegacyError(_STOPPED_CLUSTER.format(cluster_id, cluster.state))
+            raise LegacyError(STOPPED_CLUSTER.format(cluster_id, cluster.state))
         return cluster.runtime_version
 
     def _context(self, user: User, given: dict[str, Any]) -> Context:
@@ -132,7 +131,7 @@ class Contexts:
         context = self._contexts.get(name)
         if context is None or (context.cluster_id, context.user) != (cluster_id, user.name):
             self._running_cluster(cluster_id)
-            raise LegacyError(_UNKNOWN_CONTEXT.format(name))
+            raise LegacyError(UNKNOWN_CONTEXT.format(name))
         return context
 
     def _command(self, context: Context, given: dict[str, Any]) -> Command:
@@ -140,7 +139,7 @@ class Contexts:
         try:
             return context.commands[name]
         except KeyError:
-            raise LegacyError(_UNKNOWN_COMMAND.format(name)) from None
+            raise LegacyError(UNKNOWN_COMMAND.format(name)) from None
 
     async def _make_room(self, cluster_id: str) -> None:
         """Evict idle contexts until the cluster can hold one more."""
@@ -148,7 +147,7 @@ class Contexts:
         idle = sorted((context for context in present if not context.busy), key=lambda context: context.used)
         excess = len(present) + 1 - MAX_CONTEXTS
         if excess > len(idle):
-            raise LegacyError(_TOO_MANY.format(MAX_CONTEXTS))
+            raise LegacyError(TOO_MANY_CONTEXTS.format(MAX_CONTEXTS))
         await self._close(idle[: max(excess, 0)], "The execution context was evicted.")
 
     async def _lose_cluster(self, cluster_id: str) -> None:

@@ -1,7 +1,4 @@
-"""The service of Databricks Connect: authorizes a call and forwards it to a Spark Connect server.
-
-Not verified against a live workspace: the messages in the constants below.
-"""
+"""The service of Databricks Connect: authorizes a call and forwards it to a Spark Connect server."""
 
 from __future__ import annotations
 
@@ -15,6 +12,12 @@ from kedro_databricks_hybrid.sandbox.connect import serverless_limits
 from kedro_databricks_hybrid.sandbox.connect.protobuf_wire import field, fields
 from kedro_databricks_hybrid.sandbox.connect.servers import SERVERLESS, ConnectServer, ConnectServerError
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError
+from kedro_databricks_hybrid.sandbox.core.guesses import (
+    CONNECT_STOPPED_CLUSTER,
+    CONNECT_UNKNOWN_CLUSTER,
+    NO_COMPUTE,
+    TWO_COMPUTES,
+)
 from kedro_databricks_hybrid.sandbox.core.runtimes import nearest_runtime, runtime_version
 
 if TYPE_CHECKING:
@@ -31,10 +34,6 @@ _UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_l
 
 _NO_CREDENTIAL = "Credential was not sent or was of an unsupported type for this API."
 _BAD_TOKEN = "Invalid access token."  # noqa: S105 - a message
-_NO_COMPUTE = "Missing required header: x-databricks-cluster-id or x-databricks-session-id"
-_TWO_COMPUTES = "x-databricks-cluster-id and x-databricks-session-id exclude one another"
-_UNKNOWN_CLUSTER = "Cluster {} does not exist"
-_STOPPED_CLUSTER = "Cluster {} is not running (it is {})"
 
 _CLUSTER_HEADER = "x-databricks-cluster-id"
 _SESSION_HEADER = "x-databricks-session-id"
@@ -112,9 +111,9 @@ class ConnectProxy(grpc.GenericRpcHandler):  # type: ignore[misc, unused-ignore]
         user = self._user(headers)
         cluster_id, session = headers.get(_CLUSTER_HEADER), headers.get(_SESSION_HEADER)
         if cluster_id and session:
-            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, _TWO_COMPUTES)
+            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, TWO_COMPUTES)
         if not cluster_id and not session:
-            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, _NO_COMPUTE)
+            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, NO_COMPUTE)
         runtime = self._runtime(cluster_id) if cluster_id else nearest_runtime()
         server = self._servers.server(cluster_id or SERVERLESS, user, runtime_version(runtime))
         return await self._started(server), runtime
@@ -139,9 +138,9 @@ class ConnectProxy(grpc.GenericRpcHandler):  # type: ignore[misc, unused-ignore]
         try:
             cluster = self._sandbox.clusters.get(cluster_id)
         except ApiError:
-            raise Refusal(grpc.StatusCode.NOT_FOUND, _UNKNOWN_CLUSTER.format(cluster_id)) from None
+            raise Refusal(grpc.StatusCode.NOT_FOUND, CONNECT_UNKNOWN_CLUSTER.format(cluster_id)) from None
         if cluster.state != "RUNNING":
-            message = _STOPPED_CLUSTER.format(cluster_id, cluster.state)
+            message = CONNECT_STOPPED_CLUSTER.format(cluster_id, cluster.state)
             raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, message)
         return cluster.spark_version
 

@@ -9,6 +9,7 @@ import json
 import re
 
 from kedro_databricks_hybrid.sandbox.connect.protobuf_wire import field, fields, inside, number_field
+from kedro_databricks_hybrid.sandbox.core.guesses import CATALOG_CACHING, UNPERSIST
 
 SETTINGS = frozenset(
     {
@@ -24,10 +25,10 @@ SETTINGS = frozenset(
 
 _CONFIG_OPERATION, _SET, _UNSET = 3, 1, 6
 _SET_PAIRS, _SET_SILENT, _PAIR_KEY, _UNSET_KEYS = 1, 2, 1, 1
-_ANALYZED = {14: "PERSIST TABLE", 15: "UNPERSIST TABLE"}
+_ANALYZED = {14: "PERSIST TABLE", 15: UNPERSIST}
 _COMMAND_SQL = (3, 2, 5, 6, 10, 1)  # ExecutePlanRequest.plan.command.sql_command.input.sql.query
 _CATALOG = (3, 1, 200)  # ExecutePlanRequest.plan.root.catalog
-_CATALOG_CALLS = {19: "CACHE TABLE", 20: "UNCACHE TABLE", 21: "CLEAR CACHE"}
+_CATALOG_CALLS = dict(enumerate(CATALOG_CACHING, start=19))
 _CACHING_SQL = re.compile(r"\s*(CACHE|UNCACHE|CLEAR)\s+(?:LAZY\s+)?(TABLE|CACHE)\b", re.IGNORECASE)
 _SETTING_SQL = re.compile(r"\s*SET\s+`?(spark\.[\w.]+)`?\s*=", re.IGNORECASE)
 
@@ -125,7 +126,6 @@ def _refuse_setting(key: bytes) -> None:
         raise LimitError("CONFIG_NOT_AVAILABLE", f"Configuration {name} is not available.", "42K0I")
 
 
-# Not verified against a live workspace: the names of the operations, except PERSIST TABLE.
 def _refuse_caching(operation: str | None) -> None:
     if operation is not None:
         raise LimitError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
+from kedro_databricks_hybrid.sandbox.core.guesses import PYTHON_OF_RUNTIME_19
 
 _KEY = re.compile(r"\d+\.(\d+|x)(\.x)?-[\w.-]+|custom:\S+")
 
@@ -21,7 +22,7 @@ class Runtime:
     python: tuple[int, int]
 
 
-# See "Databricks Runtime release notes versions"; not verified: the Python of 19.
+# See "Databricks Runtime release notes versions".
 RUNTIMES = {
     "13.3.x-scala2.12": Runtime("13.3 LTS (includes Apache Spark 3.4.1, Scala 2.12)", (3, 4), (3, 10)),
     "14.3.x-scala2.12": Runtime("14.3 LTS (includes Apache Spark 3.5.0, Scala 2.12)", (3, 5), (3, 10)),
@@ -29,7 +30,7 @@ RUNTIMES = {
     "16.4.x-scala2.12": Runtime("16.4 LTS (includes Apache Spark 3.5.2, Scala 2.12)", (3, 5), (3, 12)),
     "17.3.x-scala2.13": Runtime("17.3 LTS (includes Apache Spark 4.0.0, Scala 2.13)", (4, 0), (3, 12)),
     "18.x-scala2.13": Runtime("18 LTS (includes Apache Spark 4.1.0, Scala 2.13)", (4, 1), (3, 12)),
-    "19.x-scala2.13": Runtime("19 (includes Apache Spark 4.2.0, Scala 2.13)", (4, 2), (3, 12)),
+    "19.x-scala2.13": Runtime("19 (includes Apache Spark 4.2.0, Scala 2.13)", (4, 2), PYTHON_OF_RUNTIME_19),
 }
 
 
@@ -56,6 +57,11 @@ def offered(spark: str | None = None, python: str | None = None) -> tuple[str, s
     scala = "2.13" if here[0] is None or here[0] >= (4, 0) else "2.12"
     key = f"{number}-sandbox-{tag}-python{'.'.join(map(str, here[1]))}-scala{scala}"
     return key, f"Sandbox (includes {shown}, Python {python})"
+
+
+def names() -> dict[str, str]:
+    """Return the names of the runtimes with which a cluster can be created, by their keys."""
+    return {key: runtime.name for key, runtime in RUNTIMES.items()} | dict([offered()])
 
 
 def nearest_runtime(spark: str | None = None, python: str | None = None) -> str:

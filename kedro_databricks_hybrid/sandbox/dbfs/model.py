@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core import checksum_files
-from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, exists, invalid, missing
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError, exists, invalid, missing
+from kedro_databricks_hybrid.sandbox.core.guesses import MAX_DELETED_FILES, REFUSED_PATH
 from kedro_databricks_hybrid.sandbox.core.layout import leads_up, resolve, segments
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 
@@ -21,14 +22,11 @@ if TYPE_CHECKING:
 MAX_READ_BYTES = 1024 * 1024
 DEFAULT_READ_BYTES = 512 * 1024
 
-# Not verified against a live workspace: after how many files. The documentation says after about 45 s.
-MAX_DELETED_FILES = 10_000
 PARTIAL_DELETE = (
     "The requested operation has deleted {count} files. There are more files remaining. "
     "You must make another request to delete more."
 )
 
-# Not verified against a live workspace: status and code of the two, and the text of the second.
 ROOT_DISABLED = "Public DBFS root is disabled. Access is denied on path: {path}"
 # The entries of a disabled root, as `dbutils.fs.ls` lists them.
 MOUNTED = ("Volumes", "Workspace", "databricks-datasets")
@@ -53,9 +51,9 @@ class Dbfs:
         names = segments(path.removeprefix("dbfs:"))
         shown = "/" + "/".join(names)
         if names and not self._sandbox.public_dbfs_root:
-            raise denied(ROOT_DISABLED.format(path=shown))
+            raise ApiError(*REFUSED_PATH, ROOT_DISABLED.format(path=shown))
         if names[:1] == ("Volumes",):
-            raise denied(VOLUMES_ELSEWHERE)
+            raise ApiError(*REFUSED_PATH, VOLUMES_ELSEWHERE)
         return names
 
     def status(self, path: str) -> dict[str, Any]:
@@ -140,11 +138,7 @@ class Dbfs:
         checksum_files.forget(disk_path)
 
     def move(self, source_path: str, destination_path: str) -> None:
-        """Move a file or a folder to a path that is free.
-
-        Not verified against a live workspace: that an existing folder as the destination is refused,
-        and that missing parents of the destination are created.
-        """
+        """Move a file or a folder to a path that is free, and create the folders above it."""
         if not self.names(source_path):
             raise invalid("The root folder cannot be moved.")
         source = self.disk_path(source_path, follow=False)

@@ -26,7 +26,6 @@ KEYED_ARRAYS = {
 }
 """The arrays of a job's settings, and the field that identifies an entry."""
 
-# Not verified against a live workspace: what a job shows for fields that were not given.
 _SETTING_DEFAULTS: dict[str, Any] = {
     "email_notifications": {},
     "webhook_notifications": {},

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core.bodies import Flag, Integer, Object, without
 from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
+from kedro_databricks_hybrid.sandbox.core.guesses import NO_TASK_ENVIRONMENT, ONE_TASK, QUEUED
 from kedro_databricks_hybrid.sandbox.core.pages import Page, Token, limited, paged_arrays
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs import runs
@@ -26,16 +27,9 @@ if TYPE_CHECKING:
 
 _ARRAYS = ("tasks", "job_clusters", "job_parameters", "repair_history")
 _MAX_TOKEN = 64
-# Not verified against a live workspace: the key of a task that was submitted without one.
-_ONE_TASK = "main"
 _OF_ONE_TASK = ("existing_cluster_id", "new_cluster", "libraries", "environment_key")
 _MAX_PAGE = 25
 _DEFAULT_PAGE = 20
-# Not verified against a live workspace: the code, and the message after its first sentence.
-NO_TASK_ENVIRONMENT = (
-    "A task environment can not be provided for notebook task {key}. Please use the %pip magic command to "
-    "install notebook-scoped Python libraries and Python wheel packages"
-)
 _MANY_TASKS = (
     "Retrieving the output of runs with multiple tasks is not supported. "
     "Please retrieve the output of each individual task run instead."
@@ -76,7 +70,7 @@ class RunsApi:
                     raise denied(refusal)
         run.tasks = [TaskRun(new_id(), one["task_key"], one) for one in run.given["tasks"]]
         if limit:
-            run.state = runs.State("QUEUED", message="Queued due to the limit of concurrent runs.")
+            run.state = runs.State("QUEUED", message=QUEUED)
         await self._runs.add(run)
         self._work.begin(run, settings, user, limit)
 
@@ -218,4 +212,4 @@ def _with_tasks(given: dict[str, Any]) -> dict[str, Any]:
     if settings.get("tasks") or not any(settings.get(kind) for kind in KINDS):
         return settings
     task = {name: settings.pop(name) for name in (*KINDS, *_OF_ONE_TASK) if name in settings}
-    return {**settings, "format": "SINGLE_TASK", "tasks": [{"task_key": _ONE_TASK, **task}]}
+    return {**settings, "format": "SINGLE_TASK", "tasks": [{"task_key": ONE_TASK, **task}]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from kedro_databricks_hybrid.sandbox.core import guesses
 from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
 from kedro_databricks_hybrid.sandbox.core.stamps import now
 from kedro_databricks_hybrid.sandbox.core.store import stored
@@ -74,13 +75,12 @@ CANCELLED = State("TERMINATED", "CANCELED", "Run cancelled.", "USER_CANCELED")
 TIMED_OUT = State("TERMINATED", "TIMEDOUT", "Run timed out.", "CANCELED")
 INTERRUPTED = State("INTERNAL_ERROR", "FAILED", "The workspace was restarted.", "INTERNAL_ERROR")
 SUCCEEDED_PARTLY = State("TERMINATED", "SUCCESS_WITH_FAILURES", "", "SUCCESS")
-# Not verified against a live workspace: life cycles and messages of tasks that do not start.
 UPSTREAM_FAILED = State("SKIPPED", "UPSTREAM_FAILED", "An upstream task failed.", "SKIPPED")
-UPSTREAM_CANCELLED = State("SKIPPED", "UPSTREAM_CANCELED", "An upstream task was cancelled.", "SKIPPED")
-EXCLUDED = State("SKIPPED", "EXCLUDED", "The conditions to run this task were not met.", "SKIPPED")
+UPSTREAM_CANCELLED = State("SKIPPED", "UPSTREAM_CANCELED", guesses.UPSTREAM_CANCELLED, "SKIPPED")
+EXCLUDED = State("SKIPPED", "EXCLUDED", guesses.CONDITIONS_NOT_MET, "SKIPPED")
 TOO_MANY = State(
     "SKIPPED", "MAXIMUM_CONCURRENT_RUNS_REACHED",
-    "Skipped: the job has as many active runs as it may have.", "MAX_CONCURRENT_RUNS_EXCEEDED",
+    guesses.TOO_MANY_RUNS, "MAX_CONCURRENT_RUNS_EXCEEDED",
 )  # fmt: skip
 
 

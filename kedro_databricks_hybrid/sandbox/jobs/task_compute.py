@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _DEFAULT_VERSION = "4"
 _HASH = 10
-# Not verified against a live workspace: DATABRICKS_RUNTIME_VERSION on serverless compute.
 _SERVERLESS_RUNTIME = "client.{}.0"
 
 
@@ -73,7 +72,7 @@ class Compute:
         credential = self._sandbox.git_credentials.default(self._user.name, provider)
         clone, files = self._scratch / "clone", self._scratch / "files"
         await git(
-            "clone", "--no-checkout", "--no-hardlinks", "--template=", "--", url, str(clone),
+            "clone", "--quiet", "--no-checkout", "--no-hardlinks", "--template=", "--", url, str(clone),
             credential=credential, url=url,
         )  # fmt: skip
         history = clone / ".git"

@@ -196,10 +196,7 @@ class JobWork:
             return await self._do_now(task, run, one, compute, user)
 
     def _slot(self) -> AbstractAsyncContextManager[object]:
-        """Return the context of a running task, which waits if the workspace limits the tasks at once.
-
-        Not verified against a live workspace: that further tasks wait instead of being refused.
-        """
+        """Return the context of a running task, which waits if the workspace limits the tasks at once."""
         limit = self._sandbox.kind.max_tasks
         return self._slots.setdefault(limit, asyncio.Semaphore(limit)) if limit else nullcontext()
 

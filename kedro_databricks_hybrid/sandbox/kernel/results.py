@@ -6,13 +6,11 @@ import html
 import re
 from typing import TYPE_CHECKING, Any
 
+from kedro_databricks_hybrid.sandbox.core.guesses import MAX_TEXT
 from kedro_databricks_hybrid.sandbox.kernel.access import TABLE
 
 if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.kernel.process import Message, Reply
-
-MAX_TEXT = 50_000
-"""The maximum number of characters that a command returns (`spark.databricks.driver.maxReplOutputLength`)."""
 
 CUT = "\n\n*** WARNING: max output size exceeded, skipping output. ***\n\n"
 """What stands for the middle of a longer output."""

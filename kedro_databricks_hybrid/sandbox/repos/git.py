@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, invalid
+from kedro_databricks_hybrid.sandbox.core.guesses import CONFLICT, UNKNOWN_REF
 from kedro_databricks_hybrid.sandbox.core.machine_variables import machine_variables
 from kedro_databricks_hybrid.sandbox.repos.local_remotes import comes_from
 
@@ -61,9 +62,6 @@ TIME_LIMIT_SECONDS = 300.0
 _REF_NAME = re.compile(r"(?!-)[^\s\x00-\x1f\x7f~^:?*\[\\]+")
 _MAX_REF_LENGTH = 250
 REMOTE_ERROR = (400, "BAD_REQUEST")
-# Not verified against a live workspace: status and code of each, published codes, and their messages.
-UNKNOWN_REF = (404, "GIT_UNKNOWN_REF")
-CONFLICT = (409, "GIT_CONFLICT")
 
 _LOGIN_FAILED = re.compile(
     r"authentication failed|could not read (username|password)|terminal prompts disabled"

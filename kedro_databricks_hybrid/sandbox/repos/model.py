@@ -248,7 +248,8 @@ class Repos:
         """Clone into `scratch`, and move the repository out of it; return why the clone is incomplete."""
         try:
             await self.git(
-                "clone", "--no-checkout", "--no-hardlinks", "--template=", "--", planned.url, str(scratch),
+                "clone", "--quiet", "--no-checkout", "--no-hardlinks", "--template=",
+                "--", planned.url, str(scratch),
                 credential=credential, url=planned.url,
             )  # fmt: skip
         except GitFailedError as error:

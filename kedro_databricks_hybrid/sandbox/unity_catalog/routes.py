@@ -9,6 +9,7 @@ from pydantic import create_model
 from kedro_databricks_hybrid.sandbox.core.bodies import Body, Flag, Integer, Object, Required, parse
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
+from kedro_databricks_hybrid.sandbox.core.guesses import NO_METASTORE_STATUS
 from kedro_databricks_hybrid.sandbox.unity_catalog.model import no_such
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
-# Not verified against a live workspace: the status. Code and message are verified.
 NO_METASTORE = "No metastore assigned for the current workspace."
 NO_STORAGE_ROOT = (
     "Metastore storage root URL does not exist. Default Storage is enabled in your account. You can use the "
@@ -114,7 +114,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
     def metastore_id() -> str:
         """Return the id of the metastore; without Unity Catalog, none is assigned to the workspace."""
         if not sandbox.kind.metastore:
-            raise ApiError(404, "METASTORE_DOES_NOT_EXIST", NO_METASTORE)
+            raise ApiError(NO_METASTORE_STATUS, "METASTORE_DOES_NOT_EXIST", NO_METASTORE)
         return sandbox.metastore_id
 
     async def assignment() -> dict[str, Any]:

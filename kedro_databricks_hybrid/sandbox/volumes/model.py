@@ -19,10 +19,7 @@ _VOLUME_DEPTH = 4  # /Volumes/catalog/schema/volume
 
 
 class VolumeFiles:
-    """Files and folders in existing volumes.
-
-    Not verified against a live workspace: that writing a file creates the folders above it.
-    """
+    """Files and folders in existing volumes."""
 
     def __init__(self, catalog: UnityCatalog) -> None:
         self._catalog = catalog

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid, missing
+from kedro_databricks_hybrid.sandbox.core.guesses import UPLOAD_SECONDS
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.volumes.model import VolumeFiles
 
 STORAGE_PATH = "/storage/"
-LIFETIME_SECONDS = 3600.0
 MAX_PARTS = 10_000
 _CONFLICT = 409
 _PRECONDITION = "At least one of the pre-conditions you specified did not hold."
@@ -155,7 +155,7 @@ class Uploads:
         return self._files.file(self._downloads[key][0])
 
     def _drop_expired(self) -> None:
-        oldest = time.monotonic() - LIFETIME_SECONDS
+        oldest = time.monotonic() - UPLOAD_SECONDS
         for upload in [upload for upload in self._uploads.values() if upload.used < oldest]:
             self.drop(upload)
         for key in [key for key, (_, made) in self._downloads.items() if made < oldest]:

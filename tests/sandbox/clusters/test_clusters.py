@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from databricks.sdk.errors import (
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import httpx
     from databricks.sdk import WorkspaceClient
-    from databricks.sdk.service.compute import ClustersAPI
+    from databricks.sdk.mixins.compute import ClustersExt
 
     from tests.sandbox.conftest import Running
 
@@ -36,23 +36,31 @@ TIMEOUT = dt.timedelta(seconds=30)
 
 
 @pytest.fixture
-def api(workspace: WorkspaceClient) -> ClustersAPI:
+def api(workspace: WorkspaceClient) -> ClustersExt:
     """Return the SDK's clusters client."""
     return workspace.clusters
 
 
-def wait_terminated(api: ClustersAPI, cluster_id: str) -> None:
+def wait_terminated(api: ClustersExt, cluster_id: str) -> None:
     """Wait until a cluster is terminated."""
     api.wait_get_cluster_terminated(cluster_id, timeout=TIMEOUT)
 
 
-def test_the_clusters_of_a_new_workspace(api: ClustersAPI) -> None:
+def test_the_clusters_of_a_new_workspace(api: ClustersExt) -> None:
     """A new workspace has one running and one terminated cluster."""
     states = {cluster.cluster_name: cluster.state for cluster in api.list()}
     assert states == {"sandbox": State.RUNNING, "sandbox-stopped": State.TERMINATED}
-    cluster = api.get(RUNNING)
+    cluster, stopped = api.get(RUNNING), api.get(STOPPED)
     assert cluster.data_security_mode is DataSecurityMode.SINGLE_USER
     assert cluster.spark_version in {version.key for version in api.spark_versions().versions or []}
+    assert cluster.default_tags == {
+        "Vendor": "Databricks",
+        "Creator": "user@example.com",
+        "ClusterName": "sandbox",
+        "ClusterId": RUNNING,
+    }
+    assert (cluster.cluster_cores, cluster.cluster_memory_mb) == (2.0, 8192)
+    assert (stopped.cluster_cores, stopped.spark_context_id) == (None, None)
 
 
 def test_both_versions_of_the_api(http: httpx.Client) -> None:
@@ -65,7 +73,7 @@ def test_both_versions_of_the_api(http: httpx.Client) -> None:
     assert "next_page_token" not in rest
 
 
-def test_an_unknown_cluster(api: ClustersAPI, http: httpx.Client) -> None:
+def test_an_unknown_cluster(api: ClustersExt, http: httpx.Client) -> None:
     """An unknown cluster gives status 400 with INVALID_PARAMETER_VALUE."""
     with pytest.raises(ResourceDoesNotExist, match="Cluster nope does not exist"):
         api.get("nope")
@@ -76,7 +84,7 @@ def test_an_unknown_cluster(api: ClustersAPI, http: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
 
 
-def test_start(running: Running, api: ClustersAPI) -> None:
+def test_start(running: Running, api: ClustersExt) -> None:
     """Starting a cluster: its state goes through PENDING to RUNNING, with an event for each."""
     running.sandbox.clusters.start_seconds = 0.5
     waiter = api.start(STOPPED)
@@ -87,14 +95,14 @@ def test_start(running: Running, api: ClustersAPI) -> None:
     assert [event.type for event in api.events(STOPPED)][:2] == [EventType.RUNNING, EventType.STARTING]
 
 
-def test_start_a_cluster_that_runs(workspace: WorkspaceClient, api: ClustersAPI) -> None:
+def test_start_a_cluster_that_runs(workspace: WorkspaceClient, api: ClustersExt) -> None:
     """Starting a running cluster is an invalid state; the SDK's `ensure_cluster_is_running` succeeds."""
     with pytest.raises(InvalidState, match="unexpected state Running"):
         api.start(RUNNING)
     workspace.clusters.ensure_cluster_is_running(RUNNING)
 
 
-def test_terminate_tells_and_ends(running: Running, api: ClustersAPI) -> None:
+def test_terminate_tells_and_ends(running: Running, api: ClustersExt) -> None:
     """Terminating a cluster first calls the callbacks for processes on it."""
     told: list[tuple[str, str]] = []
 
@@ -116,7 +124,7 @@ def test_terminate_tells_and_ends(running: Running, api: ClustersAPI) -> None:
         api.restart(RUNNING)
 
 
-def test_restart(running: Running, api: ClustersAPI) -> None:
+def test_restart(running: Running, api: ClustersExt) -> None:
     """Restarting a cluster: its state goes through RESTARTING, and its processes end."""
     told: list[str] = []
 
@@ -124,12 +132,15 @@ def test_restart(running: Running, api: ClustersAPI) -> None:
         told.append(cluster_id)
 
     running.sandbox.clusters.on_terminate(note)
-    api.restart(RUNNING).result(timeout=TIMEOUT)
+    before = api.get(RUNNING).spark_context_id
+    after = api.restart(RUNNING).result(timeout=TIMEOUT)
     assert told == [RUNNING]
-    assert api.get(RUNNING).state == State.RUNNING
+    assert after.state == State.RUNNING
+    assert before
+    assert after.spark_context_id not in {None, before}
 
 
-def test_terminate_while_it_starts(running: Running, api: ClustersAPI) -> None:
+def test_terminate_while_it_starts(running: Running, api: ClustersExt) -> None:
     """Terminating a cluster that is starting cancels the start."""
     running.sandbox.clusters.start_seconds = 0.3
     api.start(STOPPED)
@@ -139,7 +150,7 @@ def test_terminate_while_it_starts(running: Running, api: ClustersAPI) -> None:
     assert api.get(STOPPED).state == State.TERMINATED
 
 
-def test_a_cluster_that_cannot_start(api: ClustersAPI) -> None:
+def test_a_cluster_that_cannot_start(api: ClustersExt) -> None:
     """A cluster with the tag for a start failure terminates with that reason."""
     waiter = api.create(
         spark_version=nearest_runtime(),
@@ -155,7 +166,7 @@ def test_a_cluster_that_cannot_start(api: ClustersAPI) -> None:
     assert reason.type.value == "CLOUD_FAILURE"
 
 
-def test_create_edit_and_delete_for_good(api: ClustersAPI) -> None:
+def test_create_edit_and_delete_for_good(api: ClustersExt) -> None:
     """A new cluster keeps its settings, can be edited, and is deleted permanently."""
     made = api.create(
         spark_version="15.4.x-scala2.12",
@@ -193,12 +204,38 @@ def test_a_dedicated_cluster_is_its_users_alone(running: Running) -> None:
         other.jobs.submit(tasks=[task])
 
 
-def test_node_types(workspace: WorkspaceClient, api: ClustersAPI) -> None:
-    """The only node type is this machine."""
-    assert [node.node_type_id for node in api.list_node_types().node_types or []] == ["sandbox.local"]
-    versions = [str(version.key) for version in api.spark_versions().versions or []]
-    assert versions == [nearest_runtime()]
-    assert workspace.clusters.select_spark_version(scala=versions[0].rpartition("-scala")[2]) == versions[0]
+NODE_CONDITIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"local_disk": True},
+    {"local_disk_min_size": 50},
+    {"min_memory_gb": 8, "min_cores": 2, "gb_per_core": 4},
+    {"category": "general purpose", "min_gpus": 0},
+    {"photon_driver_capable": True, "photon_worker_capable": True},
+    {"is_io_cache_enabled": True, "support_port_forwarding": True},
+)
+
+
+def test_the_sdk_selects_a_node_type(api: ClustersExt) -> None:
+    """This machine is the only one; it has no GPU, no ARM processor and no disk of a terabyte."""
+    for conditions in NODE_CONDITIONS:
+        assert api.select_node_type(**conditions) == "sandbox.local", conditions
+    for conditions in ({"min_gpus": 1}, {"graviton": True}, {"local_disk_min_size": 1000}, {"fleet": "m"}):
+        with pytest.raises(ValueError, match="cannot determine smallest node type"):
+            api.select_node_type(**conditions)
+
+
+def test_the_sdk_selects_a_runtime(api: ClustersExt) -> None:
+    """The newest of Databricks' runtimes that fits; none for machine learning."""
+    for conditions, key in (
+        ({"long_term_support": True}, "16.4.x-scala2.12"),
+        ({"long_term_support": True, "scala": "2.13"}, "18.x-scala2.13"),
+        ({"spark_version": "3.4.1"}, "13.3.x-scala2.12"),
+    ):
+        assert api.select_spark_version(**conditions) == key
+    with pytest.raises(ValueError, match="no results"):
+        api.select_spark_version(ml=True)
+    keys = [str(version.key) for version in api.spark_versions().versions or []]
+    assert keys.count(nearest_runtime()) == 1
 
 
 def test_states_after_a_restart_of_the_server(start_sandbox: Callable[..., Running]) -> None:
@@ -249,7 +286,7 @@ def test_the_version_that_a_cluster_says(key: str, version: str) -> None:
     assert runtime_version(key) == version
 
 
-def test_pages_of_events(running: Running, api: ClustersAPI, http: httpx.Client) -> None:
+def test_pages_of_events(running: Running, api: ClustersExt, http: httpx.Client) -> None:
     """Newest or oldest first; each page has the request for the next one; a page holds at most 500."""
     running.workspace().clusters.start(STOPPED).result()
     base = "/api/2.1/clusters/events"
@@ -266,7 +303,7 @@ def test_pages_of_events(running: Running, api: ClustersAPI, http: httpx.Client)
     assert (refused.status_code, refused.json()["message"]) == (400, "limit must be between 1 and 500")
 
 
-def test_a_terminated_cluster_is_changed_where_it_is(api: ClustersAPI) -> None:
+def test_a_terminated_cluster_is_changed_where_it_is(api: ClustersExt) -> None:
     """Editing a terminated cluster leaves it terminated."""
     api.edit(STOPPED, nearest_runtime(), cluster_name="renamed", custom_tags={"team": "iris"})
     shown = api.get(STOPPED)

@@ -13,7 +13,8 @@ from databricks.sdk.service.compute import CommandStatus, ContextStatus, Languag
 from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID, STOPPED_ID
 from kedro_databricks_hybrid.sandbox.commands import model, routes
 from kedro_databricks_hybrid.sandbox.core import bodies
-from kedro_databricks_hybrid.sandbox.kernel.results import CUT, MAX_TEXT, plain
+from kedro_databricks_hybrid.sandbox.core.guesses import MAX_TEXT
+from kedro_databricks_hybrid.sandbox.kernel.results import CUT, plain
 from tests.sandbox.notebooks import Notebook, is_cancelled, is_gone, open_notebook
 
 if TYPE_CHECKING:

@@ -181,7 +181,7 @@ def test_an_upload_is_kept_for_a_while_only(
     asked = {"path": "/Volumes/main/default/data/small"}
     url = http.post(f"{BASE}/create-download-url", params=asked).json()["url"]
     assert httpx.get(url).content == b"x"
-    monkeypatch.setattr(upload_model, "LIFETIME_SECONDS", -1.0)
+    monkeypatch.setattr(upload_model, "UPLOAD_SECONDS", -1.0)
     assert httpx.get(url).status_code == 403
     assert complete(http, token, []).status_code == 404
     assert list(running.sandbox.layout.scratch.iterdir()) == []

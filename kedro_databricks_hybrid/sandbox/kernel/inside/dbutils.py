@@ -134,6 +134,10 @@ class FileSystem:
         """Return what is mounted on DBFS; nothing else can be mounted in the sandbox."""
         return [MountInfo("/Volumes", "UnityCatalogVolumes", ""), MountInfo("/", "DatabricksRoot", "")]
 
+    def refreshMounts(self) -> bool:  # noqa: N802
+        """Do nothing: each process sees new mounts at once."""
+        return True
+
 
 class Widgets:
     """`dbutils.widgets`: the parameters of this notebook by name."""
