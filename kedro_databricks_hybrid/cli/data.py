@@ -21,7 +21,6 @@ from kedro_databricks_hybrid.databricks.workspace import connect
 from kedro_databricks_hybrid.project.project import in_data, open_project
 from kedro_databricks_hybrid.transfer import local
 from kedro_databricks_hybrid.transfer.plan import Unit, local_time, units_of
-from kedro_databricks_hybrid.transfer.pull import Pull
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from kedro.framework.startup import ProjectMetadata
 
-    from kedro_databricks_hybrid.project.project import ProjectOnWorkspace
+    from kedro_databricks_hybrid.project.project import DataFolder
 
 _dry_run_option = click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 _SAME_SIZE = "same size"
@@ -114,13 +113,21 @@ def list_data(
     if paths and pipelines:
         raise click.UsageError("PATHS and --pipelines exclude each other.")
     project = open_project(metadata, env).on(connect(profile, warn))
-    chosen = [project.data]
-    if paths:
-        chosen = local.named(project.data, paths)
-    elif pipelines:
-        known = project.catalog(params, pipelines).data()
-        chosen = in_data(project.data, (*known.inputs, *known.outputs))
-    _print_data(project, chosen, as_json=as_json)
+    known = project.catalog(params, pipelines).data() if pipelines else None
+    listed: list[tuple[str, Unit]] = []
+    for folder in project.data_folders:
+        chosen = [folder.path]
+        if paths:
+            chosen = folder.named(paths, project.data_folders)
+        elif known:
+            chosen = in_data(folder.path, (*known.inputs, *known.outputs))
+        if chosen or not folder.prefix:
+            listed += [(folder.prefix, unit) for unit in _units(folder, chosen)]
+    if as_json:
+        say_json([_as_json(prefix, unit) for prefix, unit in listed])
+        return
+    rows = [_row(prefix, unit) for prefix, unit in listed]
+    print_table(("path", "here", "", "there", "", "state"), rows, right=(1, 3))
 
 
 def _refuse_two_selections(options: dict[str, Any]) -> None:
@@ -129,15 +136,10 @@ def _refuse_two_selections(options: dict[str, Any]) -> None:
         raise click.UsageError("PATHS, --pipelines and --all exclude each other.")
 
 
-def _print_data(project: ProjectOnWorkspace, chosen: Collection[Path], *, as_json: bool) -> None:
-    pull = Pull(project.data_tree, project.data, project.data_key)
-    paths = [local.inside(project.data, path) for path in chosen]
-    units = units_of(pull.pairs(paths), with_local=True)
-    shown = [each for unit in units for each in (_files_of(unit) if _is_inside(unit, paths) else [unit])]
-    if as_json:
-        say_json([_as_json(unit) for unit in shown])
-        return
-    print_table(("path", "here", "", "there", "", "state"), [_row(unit) for unit in shown], right=(1, 3))
+def _units(folder: DataFolder, chosen: Collection[Path]) -> list[Unit]:
+    paths = [local.inside(folder.path, path) for path in chosen]
+    units = units_of(folder.pull().pairs(paths), with_local=True)
+    return [each for unit in units for each in (_files_of(unit) if _is_inside(unit, paths) else [unit])]
 
 
 def _is_inside(unit: Unit, paths: Collection[PurePosixPath]) -> bool:
@@ -149,8 +151,9 @@ def _files_of(unit: Unit) -> list[Unit]:
     return [Unit(pair.path, (pair,)) for pair in unit.pairs]
 
 
-def _row(unit: Unit) -> tuple[str, str, str, str, str, str]:
-    name = f"{unit.path}/ ({with_count(len(unit.pairs), 'file')})" if unit.is_folder else str(unit.path)
+def _row(prefix: str, unit: Unit) -> tuple[str, str, str, str, str, str]:
+    path = f"{prefix}{unit.path}"
+    name = f"{path}/ ({with_count(len(unit.pairs), 'file')})" if unit.is_folder else path
     return (name, *_cells(_side(unit, "here")), *_cells(_side(unit, "there")), _state(unit))
 
 
@@ -171,6 +174,6 @@ def _state(unit: Unit) -> str:
     return _SAME_SIZE if unit.must_be_compared else unit.state.value
 
 
-def _as_json(unit: Unit) -> dict[str, object]:
+def _as_json(prefix: str, unit: Unit) -> dict[str, object]:
     sides = {side: _side(unit, side) for side in ("here", "there")}
-    return {"path": str(unit.path), "files": len(unit.pairs), **sides, "state": _state(unit)}
+    return {"path": f"{prefix}{unit.path}", "files": len(unit.pairs), **sides, "state": _state(unit)}
