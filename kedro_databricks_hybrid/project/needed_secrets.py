@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.databricks.secret_names import ENTRY
 from kedro_databricks_hybrid.project import settings
-from kedro_databricks_hybrid.project.datasets import CatalogOptions, config_loader
+from kedro_databricks_hybrid.project.datasets import CatalogOptions, config_loader, imported_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from kedro_databricks_hybrid.project.datasets import ProjectCatalog
     from kedro_databricks_hybrid.project.project import Project, ProjectOnWorkspace
@@ -31,7 +32,7 @@ class NeededSecret:
         name: The variable of `${oc.env:}`, or `credentials.<entry>` for a whole entry.
         datasets: The datasets whose credentials need it.
         is_optional: Whether the files give a default.
-        is_here: Whether conf/local has the entry; for a variable, whether the files that use it are sent.
+        is_here: Whether conf/local has the entry; true for a variable.
     """
 
     name: str
@@ -57,8 +58,8 @@ def needed_secrets(project: Project, catalog: ProjectCatalog) -> list[NeededSecr
     used = catalog.credentials()
     if not used:
         return []
-    sent = _entries(_sent_files(project))
-    local = _entries((project.conf / settings.LOCAL_ENV).rglob("*"))
+    sent = _entries(project, _sent_files(project))
+    local = _local_entries(project)
     variables: dict[str, tuple[dict[str, None], bool]] = {}
     found = []
     for name, datasets in used.items():
@@ -92,10 +93,10 @@ def local_entries(project: Project) -> dict[str, str]:
     """
     import yaml
 
-    local = _entries((project.conf / settings.LOCAL_ENV).rglob("*"))
+    local = _local_entries(project)
     if not local:
         return {}
-    options = CatalogOptions(settings.LOCAL_ENV, conf=project.conf)
+    options = CatalogOptions(_envs(project)[1], conf=project.conf)
     resolved = config_loader(project.metadata, options)["credentials"]
     return {name: yaml.safe_dump(resolved[name]) for name in local if name in resolved}
 
@@ -105,18 +106,31 @@ def _sent_files(project: Project) -> Iterator[Path]:
     listed = ("ls-files", "-co", "--exclude-standard", "-z", "--") if project.syncs_files else (
         "ls-tree", "-r", "-z", "--name-only", "HEAD", "--"
     )  # fmt: skip
-    for env in dict.fromkeys([settings.BASE_ENV, project.env or settings.LOCAL_ENV]):
+    base, local = _envs(project)
+    for env in dict.fromkeys([base, project.env or local]):
         names = project.repository.ask(*listed, f"{project.conf_name}/{env}/").split("\0")
         yield from (project.metadata.project_path / name for name in names if name)
 
 
-def _entries(files: Iterable[Path]) -> dict[str, Any]:
+def _envs(project: Project) -> tuple[str, str]:
+    """Return the base env and the default env, which the settings may rename."""
+    given = imported_settings(project.metadata.package_name).CONFIG_LOADER_ARGS
+    return given.get("base_env", settings.BASE_ENV), given.get("default_run_env", settings.LOCAL_ENV)
+
+
+def _local_entries(project: Project) -> dict[str, Any]:
+    """Return the entries of the default env, which is usually conf/local and not in Git."""
+    return _entries(project, (project.conf / _envs(project)[1]).rglob("*"))
+
+
+def _entries(project: Project, files: Iterable[Path]) -> dict[str, Any]:
     """Return the entries of those of the files that Kedro reads credentials from, with interpolations."""
     import yaml
 
     found: dict[str, Any] = {}
     for file in files:
-        is_one = any(part.startswith("credentials") for part in file.parts) and file.suffix in _SUFFIXES
+        parts = Path(os.path.relpath(file, project.conf)).parts
+        is_one = any(part.startswith("credentials") for part in parts) and file.suffix in _SUFFIXES
         if is_one and file.is_file():
             with contextlib.suppress(yaml.YAMLError):
                 content = yaml.safe_load(file.read_text("utf-8", "replace"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -108,6 +109,20 @@ def test_all_that_the_project_needs(shop: Site, monkeypatch: pytest.MonkeyPatch)
     assert found == {"tiny-shop.STORE_KEY": VALUE, "tiny-shop.REGION": "us"}
 
 
+def test_a_person_at_a_terminal(shop: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Types a value that is not shown, and is asked before a push."""
+    terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("kedro_databricks_hybrid.cli.secrets.sys", terminal)
+    said = shop.call("secrets", "set", "typed", input=f"{VALUE}\n").output
+    assert "Value of typed: " in said
+    assert VALUE not in said
+    monkeypatch.setenv("STORE_KEY", VALUE)
+    shop.call("secrets", "push", input="n\n", status=1)
+    assert stored(shop) == {"tiny-shop.typed": VALUE}
+    assert "Push STORE_KEY to the secret scope" in shop.call("secrets", "push", input="y\n").output
+    assert stored(shop)["tiny-shop.STORE_KEY"] == VALUE
+
+
 def test_what_is_missing_is_named_with_the_command(shop: Site) -> None:
     """By push and doctor, in one line; nothing is asked if no credentials are needed."""
     wanted = "STORE_KEY (for raw), lake (only on this machine; for lake)"
@@ -121,6 +136,13 @@ def test_what_is_missing_is_named_with_the_command(shop: Site) -> None:
     assert (found["level"], found["found"], found["fix"]) == (
         "yellow", f"the secret scope tiny-shop lacks {wanted}", command
     )  # fmt: skip
+    (shop.project / "conf/local").rename(shop.project / "conf/mine")
+    args = "CONFIG_LOADER_ARGS = {'default_run_env': 'mine'}\n"
+    settings = shop.project / "src/tiny_shop/settings.py"
+    shop.commit(
+        {"src/tiny_shop/settings.py": settings.read_text("utf-8") + args, ".gitignore": "conf/mine\n"}
+    )
+    assert f"lacks what credentials need: {wanted}." in shop.call("push").stderr
     shop.commit({"conf/databricks/credentials.yml": "store: {key: x}\nlake: ${databricks.secret:a,b}\n"})
     shop.requests.clear()
     assert "lacks what credentials need" not in shop.call("push").stderr
