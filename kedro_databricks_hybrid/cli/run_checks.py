@@ -11,7 +11,7 @@ from kedro_databricks_hybrid.cli.data_push import warn_of_credentials, warn_of_l
 from kedro_databricks_hybrid.cli.options import warn
 from kedro_databricks_hybrid.errors import HybridError
 from kedro_databricks_hybrid.git import work_in_progress
-from kedro_databricks_hybrid.project import scaffold
+from kedro_databricks_hybrid.project import scaffold, settings_py
 from kedro_databricks_hybrid.project.datasets import UnknownDataError
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def warn_before_start(project: ProjectOnWorkspace, choice: Choice, options: Mapp
     """
     is_slow = choice.is_job or getattr(choice.cluster, "state", "RUNNING") != "RUNNING"
     with contextlib.suppress(HybridError):  # the run itself will say what is wrong
+        if not is_slow and settings_py.uses_loader(settings_py.source(project.metadata)):
+            return  # without importing the project
         if not is_slow and scaffold.other_loader(project.metadata.package_name) is None:
             return
         catalog = project.catalog(options.get("params") or {}, pipelines_of(options))

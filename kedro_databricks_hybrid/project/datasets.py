@@ -38,6 +38,7 @@ _IN_MEMORY = {"{default}": {"type": "kedro.io.MemoryDataset"}}
 _GLOB = frozenset("*?[")
 _NOT_IMPORTED = "An error occurred while importing the '"  # how Kedro's find_pipelines warns
 _USER = "KEDRO_DATABRICKS_USER"
+_CONF_SOURCE = "CONF_SOURCE"
 
 
 class UnknownDataError(TransferError):
@@ -308,8 +309,9 @@ def imported_settings(package: str) -> Any:  # noqa: ANN401 - an object of Kedro
 def conf_folder(metadata: ProjectMetadata, given: str | None = None) -> Path:
     """Return the folder of the project's configuration, which its settings.py may rename.
 
-    A settings.py that cannot be imported here, as on a machine without the project's packages, is read as
-    text: commands that need no more of it still work.
+    A settings.py that does not name CONF_SOURCE is not imported, as it may import Spark. One that cannot be
+    imported here, as on a machine without the project's packages, is read as text: commands that need no more
+    of it still work.
 
     Args:
         metadata: The project's metadata from Kedro's CLI.
@@ -318,11 +320,12 @@ def conf_folder(metadata: ProjectMetadata, given: str | None = None) -> Path:
     project = metadata.project_path
     if given and (project / given).is_dir():
         return Path(project / given)
-    try:
-        name = imported_settings(metadata.package_name).CONF_SOURCE
-    except SettingsError:
-        file = metadata.source_dir / metadata.package_name / "settings.py"
-        name = settings_py.literal(file, "CONF_SOURCE") or "conf"
+    source, name = settings_py.source(metadata), "conf"
+    if _CONF_SOURCE in source or "import *" in source:
+        try:
+            name = imported_settings(metadata.package_name).CONF_SOURCE
+        except SettingsError:
+            name = settings_py.literal(source, _CONF_SOURCE) or name
     return Path(project / name)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from kedro.framework.startup import ProjectMetadata
 
 MODULE = "kedro_databricks_hybrid.config_loader"
 LOADER = "DatabricksConfigLoader"
@@ -32,11 +32,19 @@ class _Edit:
     text: list[str]
 
 
-def literal(file: Path, name: str) -> str | None:
-    """Return the text that a Python file sets a name to at its top level; None if it does not do so."""
+def source(metadata: ProjectMetadata) -> str:
+    """Return the text of a project's settings.py, empty if it has none."""
     try:
-        tree = ast.parse(file.read_text("utf-8", "replace"))
-    except (OSError, SyntaxError):
+        return (metadata.source_dir / metadata.package_name / "settings.py").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def literal(source: str, name: str) -> str | None:
+    """Return the text that a settings.py sets a name to at its top level; None if it does not do so."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
         return None
     for each in _assignments(tree, name):
         if isinstance(each.value, ast.Constant) and isinstance(each.value.value, str):
