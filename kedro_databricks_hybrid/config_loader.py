@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import OmegaConf
 
-from kedro_databricks_hybrid.config import catalog_paths
+from kedro_databricks_hybrid.config import catalog_paths, credentials
 from kedro_databricks_hybrid.errors import SettingsError
 from kedro_databricks_hybrid.project import settings
+from kedro_databricks_hybrid.project.datasets import credentials_in
 from kedro_databricks_hybrid.spark.session import on_cluster, spark_location
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class DatabricksConfigLoader(OmegaConfigLoader):
         options.setdefault("default_run_env", _DEFAULT_RUN_ENV)
         options["config_patterns"] = {**_PATTERNS, **(options.get("config_patterns") or {})}
         self._user: str | None = None
+        self._scope: credentials.Scope | None = None
+        self._named: list[str] | None = None  # the credentials that the catalog names
         if on_cluster():
             env = env or os.environ.get("KEDRO_ENV")
             if not env and options["default_run_env"] == _DEFAULT_RUN_ENV:
@@ -83,6 +86,11 @@ class DatabricksConfigLoader(OmegaConfigLoader):
     def __getitem__(self, key: str) -> Any:  # noqa: ANN401
         """Return the configuration called `key`, the catalog with its paths mapped."""
         given = key in self.data
+        if key == "credentials" and not given and self.completes_credentials:
+            return self._credentials()
+        return self._read(key, given=given)
+
+    def _read(self, key: str, *, given: bool) -> Any:  # noqa: ANN401
         _register(RESOLVERS)
         if self._custom_resolvers:
             # Kedro registers a resolver only once in a process, even if it changes.
@@ -91,6 +99,8 @@ class DatabricksConfigLoader(OmegaConfigLoader):
         try:
             with _without_omegaconf_deprecations():
                 config = super().__getitem__(key)
+            if key == "catalog":
+                self._named = list(dict.fromkeys(credentials_in(list(config.values()))))
             if key != "catalog" or given:
                 return config
             return self._mapped(config)
@@ -166,6 +176,41 @@ class DatabricksConfigLoader(OmegaConfigLoader):
 
         return Repository(Path(self.conf_source).resolve().parent).branch()
 
+    @property
+    def secret_scope(self) -> credentials.Scope:
+        """The project's secret scope, which completes the credentials of a run on Databricks."""
+        if self._scope is None:
+            scope = self.settings.secrets.scope
+            user = self.user() if "{user}" in scope else None
+            project = self._project()
+            self._scope = credentials.Scope(settings.fill(scope, user=user, project=project), project)
+        return self._scope
+
+    @property
+    def completes_credentials(self) -> bool:
+        """Whether the secret scope completes the credentials: in runs on Databricks and through Connect."""
+        where = spark_location()
+        return where == "cluster" or (where == "connect" and self.maps_data)
+
+    def _credentials(self) -> dict[str, Any]:
+        """Return the credentials with what the files lack from the secret scope.
+
+        That is each variable of `${oc.env:}` that is not set, and each entry that the catalog names.
+        """
+        scope = self.secret_scope
+        found: dict[str, Any] = {}
+        _register({"oc.env": scope.variable})
+        try:
+            with suppress(MissingConfigException):
+                found = scope.marked(self._read("credentials", given=False))
+        finally:
+            OmegaConf.clear_resolver("oc.env")
+        if self._named is None:
+            with suppress(MissingConfigException):
+                self._read("catalog", given="catalog" in self.data)
+        found.update(scope.entries(name for name in self._named or () if name not in found))
+        return found
+
     def _own_settings(self) -> dict[str, dict[str, str | None]]:
         return {} if self.run_env == self.base_env else self._databricks_yml(self.run_env)
 
@@ -186,9 +231,9 @@ class DatabricksConfigLoader(OmegaConfigLoader):
         return str(self._fs.ls("", detail=False)[-1]).rstrip("/")
 
     def _project(self) -> str:
-        pyproject = Path(self.conf_source).resolve().parent / "pyproject.toml"
+        above = (each / "pyproject.toml" for each in Path(self.conf_source).resolve().parents)
         package = None
-        if pyproject.is_file():
+        if pyproject := next(filter(Path.is_file, above), None):
             # Kedro depends on tomli for Python versions without tomllib.
             toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
             content = toml.loads(pyproject.read_text(encoding="utf-8"))
@@ -204,15 +249,15 @@ class DatabricksConfigLoader(OmegaConfigLoader):
     def _mapped(self, catalog: dict[str, Any]) -> dict[str, Any]:
         if not self.maps_data:
             return catalog
-        roots = catalog_paths.Roots(
-            local=self.settings.data.local,
-            remote=self._root_or_template(),
-            spark=spark_location(),
-        )
         whole = self.merge_strategy.get("catalog", "destructive").lower() != "soft"
-        return catalog_paths.mapped(
-            catalog, roots, kept=catalog_paths.given(self._own_catalog(), whole=whole)
-        )
+        kept = catalog_paths.given(self._own_catalog(), whole=whole)
+        data, root = self.settings.data, self._root_or_template()
+        others = {folder: settings.root_of(root, folder) for folder in data.folders or ()}
+        for local, remote in {**others, data.local: root}.items():
+            catalog = catalog_paths.mapped(
+                catalog, catalog_paths.Roots(local, remote, spark_location()), kept=kept
+            )
+        return catalog
 
     def _root_or_template(self) -> str:
         """Return the data root; if no run can use it, an unknown {user} is left in it."""

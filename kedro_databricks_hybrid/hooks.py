@@ -10,6 +10,7 @@ from click import ClickException, echo, get_current_context
 from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 
+from kedro_databricks_hybrid.config.credentials import missing_in
 from kedro_databricks_hybrid.errors import HybridError
 from kedro_databricks_hybrid.spark import session as spark_session
 
@@ -68,6 +69,7 @@ class DatabricksHooks:
             raise _data_on_databricks(loader, run_params.get("env"))
         if _is_connect_requested() and not self._is_behind_connect():
             raise _data_on_this_machine(loader)
+        _try("The credentials were not checked", lambda: _check_credentials(loader, pipeline, catalog))
         _try("The catalog was not checked", lambda: _check_catalog(run_params, pipeline, catalog))
         if self._is_behind_connect():
             self._connect()
@@ -174,6 +176,25 @@ def _data_on_this_machine(loader: Any) -> WrongPlaceError:  # noqa: ANN401
 def _is_connect_requested() -> bool:
     connect = sys.modules.get("kedro_databricks_hybrid.spark.connect")
     return connect is not None and connect.is_enabled()
+
+
+def _check_credentials(
+    loader: AbstractConfigLoader, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
+) -> None:
+    """Refuse a run whose datasets need credentials that neither the environment nor the secret scope has."""
+    resolver = getattr(catalog, "config_resolver", None)
+    if resolver is None or not getattr(loader, "completes_credentials", False):
+        return
+    missing: dict[str, list[str]] = {}
+
+    def find() -> None:
+        for name in sorted(pipeline.datasets()):
+            for secret in missing_in(resolver.resolve_pattern(name)):
+                missing.setdefault(secret, []).append(name)
+        if missing:
+            raise loader.secret_scope.error(missing)  # type: ignore[attr-defined]
+
+    _refuse_if_failed(find)
 
 
 def _check_catalog(

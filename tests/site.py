@@ -32,7 +32,7 @@ from tests.sandbox_server import serve
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class Requests(list[str]):
@@ -42,6 +42,7 @@ class Requests(list[str]):
         on_request: Called with each request before it is answered.
         instead: What to answer instead of the sandbox, by the beginning of the request: a body, or None to
             wait until `released` is set.
+        bodies: Each request that has a body, with this body, if a test sets it to a list.
     """
 
     on_request: Callable[[str], None] | None = None
@@ -49,6 +50,7 @@ class Requests(list[str]):
     def __init__(self) -> None:
         super().__init__()
         self.instead: dict[str, bytes | None] = {}
+        self.bodies: list[tuple[str, bytes]] | None = None
         self.released = threading.Event()
 
     async def answered(self, asked: str, scope: Scope, receive: Receive, send: Send) -> bool:
@@ -78,7 +80,21 @@ class Counting:
                 self.requests.on_request(asked)
             if await self.requests.answered(asked, scope, receive, send):
                 return
+            if self.requests.bodies is not None:
+                receive = _noting(asked, receive, self.requests.bodies)
         await self.app(scope, receive, send)
+
+
+def _noting(asked: str, receive: Receive, bodies: list[tuple[str, bytes]]) -> Receive:
+    """Return a function that receives the same and notes each body."""
+
+    async def noted() -> Message:
+        message = await receive()
+        if body := message.get("body"):
+            bodies.append((asked, body))
+        return message
+
+    return noted
 
 
 @dataclass

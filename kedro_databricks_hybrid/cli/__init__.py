@@ -41,6 +41,10 @@ _COMMANDS = {
         "Show the path or table of each dataset in each env.",
     ),
     "data": ("kedro_databricks_hybrid.cli.data:data", "Push, pull and list data without code."),
+    "secrets": (
+        "kedro_databricks_hybrid.cli.secrets:secrets",
+        "Set, push and list the secrets that the project's credentials need on Databricks.",
+    ),
     "sandbox": ("kedro_databricks_hybrid.cli.sandbox:sandbox", "A local workspace: no account, no Docker."),
 }
 _WITHOUT_PROJECT = {"sandbox"}

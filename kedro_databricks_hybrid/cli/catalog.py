@@ -24,6 +24,7 @@ from kedro_databricks_hybrid.project import settings
 from kedro_databricks_hybrid.project.datasets import (
     CatalogOptions,
     ProjectCatalog,
+    conf_folder,
     config_loader,
     imported_settings,
 )
@@ -55,7 +56,7 @@ def catalog(
     is the pattern of a dataset factory.
     """
     if env:
-        settings.require_env(metadata.project_path, env)
+        settings.require_env(conf_folder(metadata), env)
     envs = [env] if env else _envs(metadata)
     read = {each: _catalog(metadata, CatalogOptions(each, params)) for each in envs}
     names = list(dict.fromkeys(name for entries in read.values() for name in entries))
@@ -108,7 +109,7 @@ def _locations(entry: object) -> list[str]:
 def _envs(metadata: ProjectMetadata) -> list[str]:
     """Return Kedro's default env, and those that have a databricks.yml."""
     project_settings = imported_settings(metadata.package_name)
-    conf = metadata.project_path / project_settings.CONF_SOURCE
+    conf = conf_folder(metadata)
     default = project_settings.CONFIG_LOADER_ARGS.get("default_run_env") or "local"
     others = sorted(path.parent.name for path in conf.glob(f"*/{settings.FILE_NAME}"))
     return [default, *(each for each in others if each not in {default, settings.BASE_ENV})]
@@ -116,7 +117,7 @@ def _envs(metadata: ProjectMetadata) -> list[str]:
 
 def _catalog(metadata: ProjectMetadata, options: CatalogOptions) -> dict[str, Any]:
     """Return the entries of an env's catalog by name, read with the project's config loader."""
-    conf = metadata.project_path / imported_settings(metadata.package_name).CONF_SOURCE
+    conf = conf_folder(metadata)
     what = f"The catalog of env {options.env} cannot be read"
     try:
         with warnings.catch_warnings():

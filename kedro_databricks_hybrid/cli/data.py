@@ -26,7 +26,6 @@ from kedro_databricks_hybrid.git.unsafe_names import shown
 from kedro_databricks_hybrid.project.project import in_data, open_project
 from kedro_databricks_hybrid.transfer import local
 from kedro_databricks_hybrid.transfer.plan import Unit, local_time, units_of
-from kedro_databricks_hybrid.transfer.pull import Pull
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
     from kedro.framework.startup import ProjectMetadata
 
-    from kedro_databricks_hybrid.project.project import ProjectOnWorkspace
+    from kedro_databricks_hybrid.project.project import DataFolder
 
 _SAME_SIZE = "same size"
 
@@ -118,13 +117,21 @@ def list_data(
     if paths and pipelines:
         raise click.UsageError("PATHS and --pipelines exclude each other.")
     project = open_project(metadata, env).on(connect(profile, warn))
-    chosen = [project.data]
-    if paths:
-        chosen = local.named(project.data, paths)
-    elif pipelines:
-        known = project.catalog(params, pipelines).data()
-        chosen = in_data(project.data, (*known.inputs, *known.outputs))
-    _print_data(project, chosen, as_json=as_json, must_exist=bool(paths))
+    known = project.catalog(params, pipelines).data() if pipelines else None
+    listed: list[tuple[str, Unit]] = []
+    for folder in project.data_folders:
+        chosen = [folder.path]
+        if paths:
+            chosen = folder.named(paths, project.data_folders)
+        elif known:
+            chosen = in_data(folder.path, (*known.inputs, *known.outputs))
+        if chosen or not folder.prefix:
+            listed += [(folder.prefix, unit) for unit in _units(folder, chosen, must_exist=bool(paths))]
+    if as_json:
+        say_json([_as_json(prefix, unit) for prefix, unit in listed])
+        return
+    rows = [_row(prefix, unit) for prefix, unit in listed]
+    print_table(("path", "here", "", "there", "", "state"), rows, right=(1, 3))
 
 
 def _refuse_two_selections(options: dict[str, Any]) -> None:
@@ -133,31 +140,24 @@ def _refuse_two_selections(options: dict[str, Any]) -> None:
         raise click.UsageError("PATHS, --pipelines and --all exclude each other.")
 
 
-def _print_data(
-    project: ProjectOnWorkspace, chosen: Collection[Path], *, as_json: bool, must_exist: bool
-) -> None:
-    """Print the files at or below some paths.
+def _units(folder: DataFolder, chosen: Collection[Path], *, must_exist: bool) -> list[Unit]:
+    """Return the files at or below some paths of a folder.
 
     Raises:
         TransferError: One of the paths exists on neither side, and must.
     """
-    pull = Pull(project.data_tree, project.data, project.data_key)
-    paths = [local.inside(project.data, path) for path in chosen]
-    with waiting(f"Comparing the data with {project.data_tree.root}"):
-        pairs = pull.pairs(paths)
+    paths = [local.inside(folder.path, path) for path in chosen]
+    with waiting(f"Comparing the data with {folder.tree.root}"):
+        pairs = folder.pull().pairs(paths)
     for path in paths if must_exist else ():
         is_found = any(path == pair.path or path in pair.path.parents for pair in pairs)
-        if not is_found and not (project.data / path).exists() and project.data_tree.list(path) is None:
+        if not is_found and not (folder.path / path).exists() and folder.tree.list(path) is None:
             raise TransferError(
-                f"{shown(path)} is neither here nor in {project.data_tree.root}.",
+                f"{shown(path)} is neither here nor in {folder.tree.root}.",
                 hint="`kedro databricks data ls` lists both sides.",
             )
     units = units_of(pairs, with_local=True)
-    listed = [each for unit in units for each in (_files_of(unit) if _is_inside(unit, paths) else [unit])]
-    if as_json:
-        say_json([_as_json(unit) for unit in listed])
-        return
-    print_table(("path", "here", "", "there", "", "state"), [_row(unit) for unit in listed], right=(1, 3))
+    return [each for unit in units for each in (_files_of(unit) if _is_inside(unit, paths) else [unit])]
 
 
 def _is_inside(unit: Unit, paths: Collection[PurePosixPath]) -> bool:
@@ -169,8 +169,9 @@ def _files_of(unit: Unit) -> list[Unit]:
     return [Unit(pair.path, (pair,)) for pair in unit.pairs]
 
 
-def _row(unit: Unit) -> tuple[str, str, str, str, str, str]:
-    return (describe_unit(unit), *_cells(_side(unit, "here")), *_cells(_side(unit, "there")), _state(unit))
+def _row(prefix: str, unit: Unit) -> tuple[str, str, str, str, str, str]:
+    sides = (*_cells(_side(unit, "here")), *_cells(_side(unit, "there")))
+    return (f"{prefix}{describe_unit(unit)}", *sides, _state(unit))
 
 
 def _side(unit: Unit, side: str) -> dict[str, int] | None:
@@ -190,6 +191,6 @@ def _state(unit: Unit) -> str:
     return _SAME_SIZE if unit.must_be_compared else unit.state.value
 
 
-def _as_json(unit: Unit) -> dict[str, object]:
+def _as_json(prefix: str, unit: Unit) -> dict[str, object]:
     sides = {side: _side(unit, side) for side in ("here", "there")}
-    return {"path": str(unit.path), "files": len(unit.pairs), **sides, "state": _state(unit)}
+    return {"path": f"{prefix}{unit.path}", "files": len(unit.pairs), **sides, "state": _state(unit)}

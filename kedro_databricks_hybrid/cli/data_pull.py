@@ -22,13 +22,12 @@ from kedro_databricks_hybrid.project.project import in_data
 from kedro_databricks_hybrid.run.log import RUNS_FOLDER, Outcome, RunLogReader
 from kedro_databricks_hybrid.transfer import local
 from kedro_databricks_hybrid.transfer.plan import units_of
-from kedro_databricks_hybrid.transfer.pull import Pull
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path, PurePosixPath
 
-    from kedro_databricks_hybrid.project.project import ProjectOnWorkspace
+    from kedro_databricks_hybrid.project.project import DataFolder, ProjectOnWorkspace
     from kedro_databricks_hybrid.transfer.plan import PullPlan
     from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
@@ -56,15 +55,46 @@ def pull_data(project: ProjectOnWorkspace, options: PullOptions) -> dict[str, An
     Raises:
         TransferError: Edited files were kept, or start-up files left out, and no option allows that.
     """
+    wanted = None if options.paths or options.everything else _results(project, options)
+    results, kept, left_out = [], [], []
+    for folder in project.data_folders:
+        selected = _selected(project, folder, options, wanted)
+        if folder.prefix and not selected:
+            continue
+        plan, result = _pull_folder(folder, selected, options)
+        kept += [(f"{folder.prefix}{unit.path}", unit.is_own) for unit in plan.kept]
+        left_out += [f"{folder.prefix}{unit.path}" for unit in plan.left_out]
+        results.append(result)
+    if kept and not options.mine and not options.dry_run:
+        edited = [path for path, is_own in kept if not is_own]
+        own = [path for path, is_own in kept if is_own]
+        reasons = {"since you edited them": edited, "since this machine has its own": own}
+        said = "; ".join(f"{why}: {first_names(names)}" for why, names in reasons.items() if names)
+        raise TransferError(
+            f"Not all files were pulled. Kept, {said}.",
+            hint="`kedro databricks data pull --force` saves yours and overwrites them; --mine keeps them.",
+        )
+    is_asked = options.startup_files is None and not sys.stdin.isatty() and not options.dry_run
+    if left_out and is_asked:
+        raise TransferError(
+            "Not all files were pulled. Left out, since programs run them when they start: "
+            f"{first_names(left_out)}.",
+            hint="`kedro databricks data pull --startup-files` downloads them; --no-startup-files does not.",
+        )
+    return {**results[0], "folders": results[1:]} if results[1:] else results[0]
+
+
+def _pull_folder(
+    folder: DataFolder, selected: Collection[Path], options: PullOptions
+) -> tuple[PullPlan, dict[str, Any]]:
     began = time.monotonic()
-    root = project.data_tree.root
-    selected = _selected(project, options)
-    pull = Pull(project.data_tree, project.data, project.data_key, transfer_progress("Receiving"))
-    paths = [local.inside(project.data, path) for path in selected]
+    root = folder.tree.root
+    pull = folder.pull(transfer_progress("Receiving"))
+    paths = [local.inside(folder.path, path) for path in selected]
     choice = options.startup_files
     may_take = consent(bool(choice) if options.dry_run else choice)
     plan = pull.prepare(paths, force=options.force, may_take=may_take)
-    _warn_of_kept(plan)
+    _warn_of_kept(plan, folder.prefix)
     left_out = [str(unit.path) for unit in plan.left_out]
     if options.dry_run:
         for unit in units_of(plan.downloads):
@@ -72,7 +102,7 @@ def pull_data(project: ProjectOnWorkspace, options: PullOptions) -> dict[str, An
             say(f"Would download {describe_unit(unit, size)}")
         say(f"Would download {with_count(len(plan.downloads), 'file')} from {root}.")
         take = [str(pair.path) for pair in plan.downloads]
-        return {"root": root, "take": take, "left_out": left_out}
+        return plan, {"root": root, "take": take, "left_out": left_out}
     done = pull.perform(plan)
     if done.saved:
         warn(f"Your edits are saved in {done.saved}.")
@@ -84,22 +114,8 @@ def pull_data(project: ProjectOnWorkspace, options: PullOptions) -> dict[str, An
     else:
         _say_up_to_date(plan, root)
     kept = [str(unit.path) for unit in plan.kept]
-    if kept and not options.mine:
-        edited = [unit.path for unit in plan.kept if not unit.is_own]
-        own = [unit.path for unit in plan.kept if unit.is_own]
-        reasons = {"since you edited them": edited, "since this machine has its own": own}
-        said = "; ".join(f"{why}: {first_names(names)}" for why, names in reasons.items() if names)
-        raise TransferError(
-            f"Not all files were pulled. Kept, {said}.",
-            hint="`kedro databricks data pull --force` saves yours and overwrites them; --mine keeps them.",
-        )
-    if left_out and choice is None and not sys.stdin.isatty():
-        raise TransferError(
-            "Not all files were pulled. Left out, since programs run them when they start: "
-            f"{first_names(left_out)}.",
-            hint="`kedro databricks data pull --startup-files` downloads them; --no-startup-files does not.",
-        )
-    return {"root": root, "received": done.files, "bytes": done.size, "kept": kept, "left_out": left_out}
+    document = {"root": root, "received": done.files, "bytes": done.size, "kept": kept, "left_out": left_out}
+    return plan, document
 
 
 def _say_up_to_date(plan: PullPlan, root: str) -> None:
@@ -110,21 +126,26 @@ def _say_up_to_date(plan: PullPlan, root: str) -> None:
     say(f"{everything} is up to date ({with_count(same, 'file')}).")
 
 
-def _selected(project: ProjectOnWorkspace, options: PullOptions) -> Collection[Path]:
-    if options.paths:
-        return local.named(project.data, options.paths)
-    if options.everything:
-        return [project.data]
+def _selected(
+    project: ProjectOnWorkspace, folder: DataFolder, options: PullOptions, wanted: Collection[Path] | None
+) -> Collection[Path]:
+    if wanted is not None:
+        return in_data(folder.path, wanted)
+    return folder.named(options.paths, project.data_folders) if options.paths else [folder.path]
+
+
+def _results(project: ProjectOnWorkspace, options: PullOptions) -> Collection[Path]:
+    """Return the local paths of what the last run wrote, or of all that the pipelines write."""
     catalog = project.catalog(options.params, options.pipelines)
     if options.pipelines:
-        return in_data(project.data, catalog.data().outputs)
+        return catalog.data().outputs
     for run in _last_runs(project.data_tree):
         outcome = _outcome(project.data_tree, run)
         names = sorted({name for node in outcome.nodes.values() for name in node.saved})
         if names:  # a run that was cancelled early wrote nothing
             say(f"Run {shown(run.name)} wrote {', '.join(map(shown, names))}.")
-            return in_data(project.data, catalog.paths(names))
-    return in_data(project.data, catalog.data().outputs)
+            return catalog.paths(names)
+    return catalog.data().outputs
 
 
 def _last_runs(tree: RemoteTree) -> list[PurePosixPath]:
@@ -142,12 +163,12 @@ def _outcome(tree: RemoteTree, run: PurePosixPath) -> Outcome:
     return outcome
 
 
-def _warn_of_kept(plan: PullPlan) -> None:
+def _warn_of_kept(plan: PullPlan, prefix: str) -> None:
     for unit in plan.kept[:_SHOWN]:
         warn(
-            f"{shown(unit.path)} here is of this machine, perhaps of a local run, so it is kept."
+            f"{prefix}{shown(unit.path)} here is of this machine, perhaps of a local run, so it is kept."
             if unit.is_own
-            else f"You edited {shown(unit.path)}, so it is kept."
+            else f"You edited {prefix}{shown(unit.path)}, so it is kept."
         )
     if len(plan.kept) > _SHOWN:
         warn(f"And {len(plan.kept) - _SHOWN} more are kept.")

@@ -15,17 +15,21 @@ from kedro_databricks_hybrid.cli.output import (
     with_count,
 )
 from kedro_databricks_hybrid.config import catalog_paths
-from kedro_databricks_hybrid.project import datasets
+from kedro_databricks_hybrid.databricks.secret_names import command
+from kedro_databricks_hybrid.errors import HybridError
+from kedro_databricks_hybrid.git.unsafe_names import shown
+from kedro_databricks_hybrid.project import datasets, scaffold, unsent_code
+from kedro_databricks_hybrid.project.needed_secrets import missing_secrets
 from kedro_databricks_hybrid.project.project import in_data
 from kedro_databricks_hybrid.transfer import local
 from kedro_databricks_hybrid.transfer.plan import OnConflict, describe_sides, units_of
-from kedro_databricks_hybrid.transfer.push import Push, Selection
+from kedro_databricks_hybrid.transfer.push import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from kedro_databricks_hybrid.project.datasets import ProjectCatalog, ProjectData
-    from kedro_databricks_hybrid.project.project import ProjectOnWorkspace
+    from kedro_databricks_hybrid.project.project import DataFolder, ProjectOnWorkspace
     from kedro_databricks_hybrid.transfer.plan import PushPlan
 
 _SHOWN = 5
@@ -51,28 +55,42 @@ class PushOptions:
 
 def push_data(project: ProjectOnWorkspace, options: PushOptions) -> dict[str, Any]:
     """Push data, print what was done, and return the same for `--json`."""
-    began = time.monotonic()
     catalog = _catalog(project, options)
     known = catalog.data() if catalog else None
-    selection = _selection(project, options, known)
-    root = project.data_tree.root
-    push = Push(project.data_tree, project.data, project.data_key, transfer_progress("Sending"))
+    missing: list[str] = []
+    if catalog and known and not options.names_files:
+        missing = warn_of_missing(project, known)
+        warn_of_outside(project, known)
+        warn_of_code(project)
+        warn_of_credentials(project, catalog)
+        warn_of_unmapped(project, catalog)
+    results = []
+    for folder in project.data_folders:
+        selection = _selection(project, folder, options, known)
+        if not folder.prefix or selection.chosen is None or selection.chosen:
+            results.append(
+                _push_folder(folder, selection, has_missing=bool(missing), dry_run=options.dry_run)
+            )
+    result = {**results[0], "missing": missing}
+    return {**result, "folders": results[1:]} if results[1:] else result
+
+
+def _push_folder(
+    folder: DataFolder, selection: Selection, *, has_missing: bool, dry_run: bool
+) -> dict[str, Any]:
+    began = time.monotonic()
+    root = folder.tree.root
+    push = folder.push(transfer_progress("Sending"))
     with waiting(f"Comparing the data with {root}"):
         plan = push.prepare(selection)
     _warn_of_unsent(plan)
-    missing = []
-    if catalog and known and not options.names_files:
-        missing = warn_of_missing(project, known)
-        warn_of_credentials(project, catalog)
-        warn_of_unmapped(project, catalog)
-    if options.dry_run:
+    if dry_run:
         _say_plan(plan, root)
-        return {"root": root, "send": [str(pair.path) for pair in plan.send], "missing": missing}
+        return {"root": root, "send": [str(pair.path) for pair in plan.send]}
     done = push.perform(plan)
     result = {"root": root, "sent": done.sent, "bytes": done.sent_bytes, "unchanged": len(plan.same)}
-    result["missing"] = missing
     if not (plan.send or plan.make):
-        everything = "Everything else" if missing else "Everything"
+        everything = "Everything else" if has_missing else "Everything"
         say(f"{everything} in {root} is up to date ({with_count(len(plan.same), 'file')}).")
         return result
     say(
@@ -94,24 +112,34 @@ def _catalog(project: ProjectOnWorkspace, options: PushOptions) -> ProjectCatalo
         return None
 
 
-def _selection(project: ProjectOnWorkspace, options: PushOptions, known: ProjectData | None) -> Selection:
+def _selection(
+    project: ProjectOnWorkspace, folder: DataFolder, options: PushOptions, known: ProjectData | None
+) -> Selection:
     on_conflict = (
         OnConflict.MINE if options.force else OnConflict.THEIRS if options.theirs else OnConflict.REFUSE
     )
+    is_main = not folder.prefix
     if known and not options.names_files:
-        return Selection(in_data(project.data, known.inputs), (), on_conflict)
-    chosen = local.named(project.data, options.paths) if options.paths else None
+        return Selection(in_data(folder.path, known.inputs), (), on_conflict, layers=is_main)
+    chosen = folder.named(options.paths, project.data_folders) if options.paths else None
     for path in chosen or ():
         local.require(path)
-    return Selection(chosen, in_data(project.data, known.results) if known else [], on_conflict)
+    results = in_data(folder.path, known.results) if known else []
+    return Selection(chosen, results, on_conflict, layers=is_main)
 
 
 def warn_of_credentials(project: ProjectOnWorkspace, catalog: ProjectCatalog) -> None:
-    """Warn of credentials that only conf/local has."""
-    for name, needing in project.local_credentials(catalog).items():
+    """Warn of what the credentials of the pipelines need and Databricks does not have."""
+    try:
+        missing = missing_secrets(project, catalog)
+    except HybridError as error:
+        warn(f"The credentials were not checked. {error}")
+        return
+    if missing:
         warn(
-            f"The credentials {name} (for {first_names(needing)}) are only in conf/local, which does not "
-            'reach Databricks: see "Use secrets" in the documentation (how-to/secrets).'
+            f"The secret scope {project.secret_scope.name} lacks what credentials need: "
+            f"{first_names(missing)}. "
+            f"Type `{command(each.name for each in missing)}{project.workspace.flags}`."
         )
 
 
@@ -119,12 +147,46 @@ def warn_of_unmapped(project: ProjectOnWorkspace, catalog: ProjectCatalog) -> No
     """Warn of paths in the catalog that stay in the project, and so in the Git folder on Databricks."""
     mapped = catalog.mapped()
     if mapped is None:
+        warn_of_loader(project, catalog)
         return
     folder = project.settings.data.local
     found = catalog_paths.unmapped(catalog.used(), mapped, folder, catalog.written())
     if found:
         listed = first_names([f"{value} ({dataset}, {key})" for dataset, key, value in found])
         warn(f"On Databricks these paths lie in the Git folder, as they are not mapped: {listed}.")
+
+
+def warn_of_loader(project: ProjectOnWorkspace, catalog: ProjectCatalog) -> None:
+    """Warn of paths that another config loader than ours leaves in the local data folder."""
+    loader = scaffold.other_loader(project.metadata.package_name)
+    if loader is None:
+        return
+    if paths := [each for folder in project.data_folders for each in catalog.left_in(folder.path)]:
+        warn(
+            f"settings.py sets the config loader {loader}, which does not map paths to the data root, so "
+            f"runs on Databricks look for {first_names(paths)} in the Git folder. "
+            f"{scaffold.ways_out(loader, project)}."
+        )
+
+
+def warn_of_code(project: ProjectOnWorkspace) -> None:
+    """Warn of modules of the package that were imported here and that git ignores."""
+    if found := unsent_code.imported(project):
+        warn(
+            "Git ignores these modules of the package, so Databricks does not get them: "
+            f"{first_names(found)}."
+        )
+
+
+def warn_of_outside(project: ProjectOnWorkspace, known: ProjectData) -> None:
+    """Warn of inputs on this machine that are neither in a data folder nor in Git."""
+    if found := project.outside_inputs(known):
+        data = project.settings.data.local
+        warn(
+            f"These inputs are neither in {data}/ nor in Git, so they do not reach Databricks: "
+            f"{first_names(found)}. Move them below {data}/, add their folder to data.folders in "
+            "databricks.yml, or commit them."
+        )
 
 
 def warn_of_missing(project: ProjectOnWorkspace, known: ProjectData) -> list[str]:

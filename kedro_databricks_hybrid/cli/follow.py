@@ -14,6 +14,7 @@ import click
 from kedro_databricks_hybrid.cli.options import say, say_json, wants_json
 from kedro_databricks_hybrid.cli.output import log_printer, print_summary
 from kedro_databricks_hybrid.errors import HybridError, RunCancelledError, RunError, SandboxError
+from kedro_databricks_hybrid.project import unsent_code
 from kedro_databricks_hybrid.run.local_state import Bookmark
 
 if TYPE_CHECKING:
@@ -141,7 +142,8 @@ def report(
     if outcome.outcome == "cancelled":
         raise RunCancelledError("The run was cancelled.")
     if outcome.outcome != "completed":
-        raise RunError(f"The run failed: {outcome.error}", hint=outcome.hint)
+        unsent = unsent_code.next_step(project, outcome.error, description.get("commit"))
+        raise RunError(f"The run failed: {outcome.error}", hint=unsent or outcome.hint)
 
 
 def _cancel(started: Started, show: Callable[[Record], None], resume: str) -> Outcome:

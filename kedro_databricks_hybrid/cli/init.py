@@ -84,8 +84,8 @@ def init(
     git_source.refuse_unreachable(source, workspace)
     say(f"Logged in to {workspace.host} as {workspace.user}")
     chosen = layout.choose(opened.on(workspace), source, root_options)
-    plan = scaffold.plan(metadata.project_path, metadata.package_name, opened.repository, chosen.values)
-    old_paths = scaffold.old_paths(metadata.project_path, opened.settings.data.local)
+    plan = scaffold.plan(opened, chosen.values)
+    old_paths = scaffold.old_paths(opened)
     instructions = [*plan.instructions, *(f"In {each}." for each in old_paths)]
     files = [layout.file_step(metadata.project_path, change) for change in plan.changes]
     credential = _credential_steps(workspace, source, git_token_env, git_user)

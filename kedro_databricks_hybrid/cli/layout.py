@@ -94,7 +94,7 @@ def choose(project: ProjectOnWorkspace, source: Source | None, options: RootOpti
     chosen = _choose_root(project, catalog, options)
     values, project = dict(chosen.values), chosen.project
     given = project.settings
-    if source and not settings.is_given(project.metadata.project_path, project.env, "code.folder"):
+    if source and not settings.is_given(project.conf, project.env, "code.folder"):
         folder = given.code.folder if catalog is None else _code_folder(project, source)
         values["code.folder"] = folder
         project = replace(project, settings=replace(given, code=replace(given.code, folder=folder)))
@@ -122,7 +122,7 @@ def with_data_root(project: ProjectOnWorkspace) -> ProjectOnWorkspace:
         say(step.did)
     chosen.check_root()
     path = project.metadata.project_path
-    changes = [each for each in scaffold.settings_changes(path, chosen.values) if each.said]
+    changes = [each for each in scaffold.settings_changes(project, chosen.values) if each.said]
     for step in (file_step(path, change) for change in changes):
         step.do()
         say(step.did)

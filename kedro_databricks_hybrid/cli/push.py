@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     PushData = Callable[[ProjectOnWorkspace], dict[str, Any]] | None
 
-_WATCH_IS_FOR_FILES = "--watch needs code.sync: files in conf/base/databricks.yml."
+_WATCH_IS_FOR_FILES = "--watch needs code.sync: files in databricks.yml."
 _WIP_AND_BRANCH = "--wip pushes the working tree, --branch another branch: choose one."
 _PAUSE_SECONDS = 1.0
 _SHOWN = 5

@@ -90,12 +90,14 @@ def run(
         )
     metadata: ProjectMetadata = ctx.obj
     command = project_run(metadata)
-    opened = open_project(metadata, options["env"])
+    opened = open_project(metadata, options["env"], options.get("conf_source"))
     options["env"] = opened.env
     if push_first:
         chosen = {"params": options.get("params") or {}, "pipelines": run_checks.pipelines_of(options)}
         ctx.invoke(push, profile=profile, env=opened.env, **chosen)
-        opened = open_project(metadata, options["env"])  # push may have asked for the data root
+        opened = open_project(
+            metadata, opened.env, options.get("conf_source")
+        )  # push may have set the data root
     if by_connect:
         connect_options = ConnectOptions(profile, clusters.SERVERLESS if serverless else cluster_name)
         run_by_connect(ctx, command, connect_options, options)
@@ -115,7 +117,7 @@ def run(
     sent = options_of_run(command, options, metadata.project_path)
     launch = _Launch(project, code, choice, say)
     launch.describe()
-    run_checks.warn_of_missing_inputs(project, choice, options)
+    run_checks.warn_before_start(project, choice, options)
     run_id = new_run_id()
     with starting():
         started = launch.start(run_id, sent, fresh=fresh, seconds=timeout)

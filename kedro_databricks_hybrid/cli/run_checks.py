@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.cli.data_push import warn_of_missing
+from kedro_databricks_hybrid.cli.data_push import warn_of_credentials, warn_of_loader, warn_of_missing
 from kedro_databricks_hybrid.cli.options import warn
 from kedro_databricks_hybrid.errors import HybridError
 from kedro_databricks_hybrid.git import work_in_progress
+from kedro_databricks_hybrid.project import scaffold, settings_py
 from kedro_databricks_hybrid.project.datasets import UnknownDataError
 
 if TYPE_CHECKING:
@@ -68,14 +70,19 @@ def refuse_unknown_names(project: ProjectOnWorkspace, code: GitFolder, options: 
         catalog.refuse_unknown_names(options)
 
 
-def warn_of_missing_inputs(project: ProjectOnWorkspace, choice: Choice, options: Mapping[str, Any]) -> None:
-    """Warn of inputs that exist nowhere, if the compute takes time to start.
+def warn_before_start(project: ProjectOnWorkspace, choice: Choice, options: Mapping[str, Any]) -> None:
+    """Warn of a config loader whose paths lead into the Git folder, and of what the run will not find.
 
-    On a running cluster the driver warns of them, which takes no import of the project here.
+    On a running cluster the driver warns of the latter, which takes no import of the project here.
     """
-    if not choice.is_job and getattr(choice.cluster, "state", "RUNNING") == "RUNNING":
-        return
-    try:
-        warn_of_missing(project, project.catalog(options.get("params") or {}, pipelines_of(options)).data())
-    except HybridError:
-        return  # the run itself will say what is wrong
+    is_slow = choice.is_job or getattr(choice.cluster, "state", "RUNNING") != "RUNNING"
+    with contextlib.suppress(HybridError):  # the run itself will say what is wrong
+        if not is_slow and settings_py.uses_loader(settings_py.source(project.metadata)):
+            return  # without importing the project
+        if not is_slow and scaffold.other_loader(project.metadata.package_name) is None:
+            return
+        catalog = project.catalog(options.get("params") or {}, pipelines_of(options))
+        warn_of_loader(project, catalog)
+        if is_slow:
+            warn_of_missing(project, catalog.data())
+            warn_of_credentials(project, catalog)

@@ -236,20 +236,25 @@ def _data(project: ProjectOnWorkspace, params: Mapping[str, Any], pipelines: Col
 
     from kedro_databricks_hybrid.project.project import in_data
     from kedro_databricks_hybrid.transfer import local
-    from kedro_databricks_hybrid.transfer.pull import Pull
 
     root = project.data_tree.root
-    pairs = Pull(project.data_tree, project.data, project.data_key).pairs([PurePosixPath()])
-    units = units_of(pairs, with_local=True)
     known = project.catalog(params, pipelines).data()
-    inputs, results = (
-        {local.inside(project.data, path) for path in in_data(project.data, paths)}
-        for paths in (known.inputs, known.results)
-    )
-    clear = [unit for unit in units if not unit.must_be_compared]
-    upload = _in_state(clear, inputs, State.ONLY_HERE, State.CHANGED_HERE)
-    download = _in_state(clear, results, State.ONLY_THERE, State.CHANGED_THERE)
-    conflict = _in_state(clear, inputs | results, State.CHANGED_BOTH)
+    upload: list[str] = []
+    download: list[str] = []
+    conflict: list[str] = []
+    for folder in project.data_folders:
+        units = units_of(folder.pull().pairs([PurePosixPath()]), with_local=True)
+        inputs, results = (
+            {local.inside(folder.path, path) for path in in_data(folder.path, paths)}
+            for paths in (known.inputs, known.results)
+        )
+        clear = [unit for unit in units if not unit.must_be_compared]
+        for found, below, states in (
+            (upload, inputs, (State.ONLY_HERE, State.CHANGED_HERE)),
+            (download, results, (State.ONLY_THERE, State.CHANGED_THERE)),
+            (conflict, inputs | results, (State.CHANGED_BOTH,)),
+        ):
+            found += [f"{folder.prefix}{path}" for path in _in_state(clear, below, *states)]
     missing = project.missing_inputs(known)
     lines = [
         f"{len(upload)} to upload, {len(download)} to download, {len(conflict)} in conflict; {root}",

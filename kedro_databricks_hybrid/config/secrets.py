@@ -6,8 +6,11 @@ import os
 import re
 from typing import Any
 
-from kedro_databricks_hybrid.errors import HybridError, WorkspaceError
-from kedro_databricks_hybrid.spark.session import on_cluster
+from kedro_databricks_hybrid.errors import HybridError, NotFoundError, WorkspaceError
+from kedro_databricks_hybrid.spark.session import on_cluster, spark_location
+
+revealed: set[str] = set()
+"""The values that this process has read. The driver removes them from everything that it writes."""
 
 
 def read(scope: str, key: str) -> str:
@@ -34,25 +37,50 @@ def read(scope: str, key: str) -> str:
         ) from error
 
 
+def find(scope: str, key: str) -> str | None:
+    """Return a secret of the workspace that the run uses; None if it or its scope does not exist.
+
+    Raises:
+        HybridError: It may not be read.
+    """
+    try:
+        return _by_dbutils(scope, key) if on_cluster() else _by_workspace(scope, key)
+    except NotFoundError:
+        return None
+
+
 def _by_workspace(scope: str, key: str) -> str:
     from kedro_databricks_hybrid.databricks import answers, workspace
 
-    connected = workspace.connect(os.environ.get("DATABRICKS_CONFIG_PROFILE"))
+    if spark_location() == "connect":
+        from kedro_databricks_hybrid.spark import connect
+
+        connected = connect.workspace_of_run()
+    else:
+        connected = workspace.connect(os.environ.get("DATABRICKS_CONFIG_PROFILE"))
     with workspace.translated(f"read secret {key} of scope {scope}"):
-        return answers.text(connected.client.secrets.get_secret(scope, key).value)
+        return _noted(answers.text(connected.client.secrets.get_secret(scope, key).value))
 
 
 def _by_dbutils(scope: str, key: str) -> str:
     try:
-        return str(_dbutils().secrets.get(scope=scope, key=key))
+        return _noted(str(_dbutils().secrets.get(scope=scope, key=key)))
     except WorkspaceError:
         raise
     # Errors of the JVM arrive as one of several unrelated classes.
     except Exception as error:  # noqa: BLE001
-        raise WorkspaceError(
-            f"Secret {key} of scope {scope} could not be read: {type(error).__name__}.",
-            hint="`databricks secrets list-secrets` lists the secrets of a scope.",
-        ) from None
+        message = f"Secret {key} of scope {scope} could not be read"
+        if "does not exist" in str(error):
+            raise NotFoundError(f"{message}: it does not exist.", hint=_LIST) from None
+        raise WorkspaceError(f"{message}: {type(error).__name__}.", hint=_LIST) from None
+
+
+_LIST = "`databricks secrets list-secrets` lists the secrets of a scope."
+
+
+def _noted(value: str) -> str:
+    revealed.update([value, *value.splitlines()])
+    return value
 
 
 def _dbutils() -> Any:  # noqa: ANN401

@@ -187,6 +187,9 @@ ANSWERS: dict[str, Shape] = {
         token_infos=[Object(optional={"expiry_time": range(-1, MILLISECONDS.stop), "comment": LINE})]
     ),
     "GET secrets/get": Object({"value": str}, {"key": str}),
+    "GET secrets/list": listing(secrets=[Object({"key": LINE}, {"last_updated_timestamp": MILLISECONDS})]),
+    "GET secrets/scopes/list": listing(scopes=[Object({"name": str})]),
+    **dict.fromkeys((f"POST secrets/{verb}" for verb in ("put", "delete", "scopes/create")), None),
     "GET unity-catalog/current-metastore-assignment": Object(optional={"default_catalog_name": str}),
     "GET settings/types/default_namespace_ws/names/default": Object(
         optional={"namespace": Object(optional={"value": str})}

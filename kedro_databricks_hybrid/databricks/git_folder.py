@@ -87,7 +87,7 @@ def find(workspace: Workspace, path: PurePosixPath) -> GitFolder | None:
             pass
     raise WorkspaceError(
         f"{path} on Databricks is a {kind.lower()}, not a Git folder.",
-        hint="Move it away, or set another code.folder in conf/base/databricks.yml.",
+        hint="Move it away, or set another code.folder in databricks.yml.",
     )
 
 

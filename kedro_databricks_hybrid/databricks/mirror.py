@@ -258,7 +258,7 @@ def _refuse_foreign(workspace: Workspace, path: PurePosixPath) -> None:
     if found:
         raise WorkspaceError(
             f"{path} on Databricks has files that this tool did not write.",
-            hint="Move it away, or set another code.folder in conf/base/databricks.yml.",
+            hint="Move it away, or set another code.folder in databricks.yml.",
         )
 
 

@@ -44,8 +44,8 @@ def examine(
         The findings, in the order in which a new user fixes them.
     """
     logging_in = start(log_in)
-    groups = [_start(_of_machine(metadata))]
-    project, broken = _opened(open_project)
+    project, broken = _opened(open_project)  # first, as it imports the project's settings
+    groups = [_start(_of_machine(metadata, project))]
     if project:
         groups.append(_start(_of_project(project)))
     workspace, no_login = _logged_in(logging_in)
@@ -63,14 +63,14 @@ def examine(
     return [*broken, *no_login, *(finding for findings in found for finding in findings), *data]
 
 
-def _of_machine(metadata: ProjectMetadata) -> dict[str, Check]:
+def _of_machine(metadata: ProjectMetadata, project: Project | None) -> dict[str, Check]:
     project_path = metadata.project_path
     return {
         "versions": machine.versions,
         "Java": machine.spark_and_java,
         "sandbox": machine.sandbox_kernels,
         "telemetry": lambda: machine.telemetry(project_path),
-        "settings.py": lambda: of_project.config_loader(metadata.package_name),
+        "settings.py": lambda: of_project.config_loader(metadata.package_name, project),
         "requirements": lambda: of_project.requirements(project_path),
     }
 

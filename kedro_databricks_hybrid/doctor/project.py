@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from kedro_databricks_hybrid.databricks.secret_names import command
 from kedro_databricks_hybrid.doctor.finding import Finding, green, red, yellow
 from kedro_databricks_hybrid.errors import GitError
 from kedro_databricks_hybrid.git.project_files import CommitFiles
 from kedro_databricks_hybrid.git.remotes import is_local
 from kedro_databricks_hybrid.git.repository import Repository, error_summary
 from kedro_databricks_hybrid.project import git_source, locks, runtimes, scaffold
+from kedro_databricks_hybrid.project.needed_secrets import missing_secrets
 from kedro_databricks_hybrid.project.requirements import DISTRIBUTION, conflict_with_own, local_requirements
 
 if TYPE_CHECKING:
@@ -28,15 +30,20 @@ _WANTS_LOGIN = re.compile(
 )
 
 
-def config_loader(package: str) -> Finding:
-    """Check whether settings.py sets the config loader that maps the catalog to Databricks."""
-    if scaffold.uses_our_loader(package):
+def config_loader(package: str, project: Project | None) -> Finding:
+    """Check whether settings.py sets the config loader that maps the catalog to Databricks.
+
+    Another loader is only a warning if the env has a catalog of its own, which may give all paths.
+    """
+    loader = scaffold.other_loader(package)
+    if loader is None:
         return green("settings.py", "CONFIG_LOADER_CLASS is DatabricksConfigLoader")
-    return red(
-        "settings.py",
-        "CONFIG_LOADER_CLASS is not DatabricksConfigLoader, so data/... paths are not mapped to Databricks",
-        "kedro databricks init",
-    )
+    found = "CONFIG_LOADER_CLASS is {}, so data/... paths are not mapped to Databricks"
+    if project is None or loader == "OmegaConfigLoader":
+        return red("settings.py", found.format("not DatabricksConfigLoader"), "kedro databricks init")
+    has_catalog = any((project.conf / (project.env or "")).glob("**/catalog*"))
+    level = yellow if project.env and has_catalog else red
+    return level("settings.py", found.format(loader), scaffold.ways_out(loader, project))
 
 
 def requirements(project_path: Path) -> Finding:
@@ -112,7 +119,7 @@ def packages(project_path: Path, runtime: str) -> Finding:
 
 def old_paths(project: Project) -> list[Finding]:
     """Find lines of the catalog with fixed paths of DBFS, as older projects have them for local data."""
-    found = scaffold.old_paths(project.metadata.project_path, project.settings.data.local)
+    found = scaffold.old_paths(project)
     if not found:
         return []
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
@@ -138,14 +145,16 @@ def inputs(
         )
         for module, error in known.unknown.items()
     ]
-    found += [
-        yellow(
-            "credentials",
-            f"{name} (for {', '.join(needing)}) is only in conf/local, which does not reach Databricks",
-            'See "Use secrets" in the documentation (how-to/secrets)',
+    if lacking := missing_secrets(project, catalog):
+        shown = ", ".join(map(str, lacking))
+        fix = f"{command(each.name for each in lacking)}{project.workspace.flags}"
+        found.append(
+            yellow("credentials", f"the secret scope {project.secret_scope.name} lacks {shown}", fix)
         )
-        for name, needing in project.local_credentials(catalog).items()
-    ]
+    if outside := project.outside_inputs(known):
+        data = project.settings.data.local
+        fix = f"Move them below {data}/, add their folder to data.folders in databricks.yml, or commit them"
+        found.append(yellow("inputs", f"neither in a data folder nor in Git: {', '.join(outside)}", fix))
     if missing := project.missing_inputs(known):
         listed = ", ".join(map(str, missing))
         return [
@@ -199,7 +208,7 @@ def address(repository: Repository, source: Source) -> Finding:
     said = error_summary(result.stderr)
     if _WANTS_LOGIN.search(said):
         return green(check, f"{source.shown_url}, which Databricks clones, wants a login, as expected")
-    fix = "Set code.url in conf/base/databricks.yml to the repository's address for HTTPS"
+    fix = "Set code.url in databricks.yml to the repository's address for HTTPS"
     return red(check, f"{source.shown_url}, which Databricks clones, does not answer: {said}", fix)
 
 

@@ -108,7 +108,7 @@ def _path(url: str, host: str, path: str, user: str, provider: str | None) -> st
 def _unknown(url: str) -> GitError:
     return GitError(
         f"The Git remote {without_credentials(url)} does not tell the HTTPS address that Databricks clones.",
-        hint="Set code.url in conf/base/databricks.yml to that address.",
+        hint="Set code.url in databricks.yml to that address.",
     )
 
 

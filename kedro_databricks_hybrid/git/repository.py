@@ -126,7 +126,7 @@ class Repository:
             found = f"this repository has {others}" if others else "this repository has no remote"
             raise GitError(
                 f"There is no Git remote called {remote!r}: {found}.",
-                hint=f"Run `git remote add {remote} <url>`, or set code.remote in conf/base/databricks.yml.",
+                hint=f"Run `git remote add {remote} <url>`, or set code.remote in databricks.yml.",
             ) from None
 
     def asked_at(self, remote: str) -> str:

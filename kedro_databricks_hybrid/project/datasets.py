@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.errors import RunError, SettingsError, TransferError
+from kedro_databricks_hybrid.project import settings_py
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -37,6 +38,7 @@ _IN_MEMORY = {"{default}": {"type": "kedro.io.MemoryDataset"}}
 _GLOB = frozenset("*?[")
 _NOT_IMPORTED = "An error occurred while importing the '"  # how Kedro's find_pipelines warns
 _USER = "KEDRO_DATABRICKS_USER"
+_CONF_SOURCE = "CONF_SOURCE"
 
 
 class UnknownDataError(TransferError):
@@ -52,12 +54,14 @@ class CatalogOptions:
         params: The parameters of `--params`.
         pipelines: The chosen pipelines; none means all.
         user: The user's name at Databricks, for `${databricks.user:}`.
+        conf: The folder of the configuration; None for that of the project's settings.
     """
 
     env: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     pipelines: Collection[str] = ()
     user: str | None = None
+    conf: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,7 @@ class ProjectCatalog:
         """Return the names of the credentials that the chosen pipelines need, each with its datasets."""
         found: dict[str, list[str]] = {}
         for entry in sorted(self.entries()):
-            for name in _credentials_in(self._config.get(entry)):
+            for name in credentials_in(self._config.get(entry)):
                 found.setdefault(name, []).append(entry)
         return found
 
@@ -164,6 +168,18 @@ class ProjectCatalog:
                 return dict(loader["catalog"]) if getattr(loader, "maps_data", False) else None
         except Exception:  # noqa: BLE001 - whatever the project's own loader raises; the run will say it
             return None
+
+    def left_in(self, folder: Path) -> list[str]:
+        """Return the paths in a local folder that runs on Databricks get from another config loader."""
+        try:
+            with warnings.catch_warnings(), _user(self._options.user):
+                warnings.simplefilter("ignore")
+                config = config_loader(self._metadata, self._options)["catalog"]
+        except Exception:  # noqa: BLE001 - whatever the project's own loader raises; the run will say it
+            return []
+        found = {path for name in self.entries() for path in _paths_in(config.get(name))}
+        plain = {path: Path(os.path.normpath(self._project / path)) for path in found}
+        return sorted(path for path in found if plain[path].is_relative_to(folder))
 
     def written(self) -> set[str]:
         """Return the names of the entries that the chosen pipelines write."""
@@ -262,7 +278,7 @@ def config_loader(metadata: ProjectMetadata, options: CatalogOptions, *, local: 
     settings = imported_settings(metadata.package_name)
     is_another = not hasattr(settings.CONFIG_LOADER_CLASS, "is_local")
     loader = settings.CONFIG_LOADER_CLASS(
-        conf_source=str(metadata.project_path / settings.CONF_SOURCE),
+        conf_source=str(options.conf or metadata.project_path / settings.CONF_SOURCE),
         env=None if local and is_another else options.env,
         runtime_params=dict(options.params),
         **settings.CONFIG_LOADER_ARGS,
@@ -288,6 +304,29 @@ def imported_settings(package: str) -> Any:  # noqa: ANN401 - an object of Kedro
             hint="Fix it, or install what it imports.",
         ) from error
     return settings
+
+
+def conf_folder(metadata: ProjectMetadata, given: str | None = None) -> Path:
+    """Return the folder of the project's configuration, which its settings.py may rename.
+
+    A settings.py that does not name CONF_SOURCE is not imported, as it may import Spark. One that cannot be
+    imported here, as on a machine without the project's packages, is read as text: commands that need no more
+    of it still work.
+
+    Args:
+        metadata: The project's metadata from Kedro's CLI.
+        given: The option `--conf-source`, relative to the project; ignored unless it is a folder here.
+    """
+    project = metadata.project_path
+    if given and (project / given).is_dir():
+        return Path(project / given)
+    source, name = settings_py.source(metadata), "conf"
+    if _CONF_SOURCE in source or "import *" in source:
+        try:
+            name = imported_settings(metadata.package_name).CONF_SOURCE
+        except SettingsError:
+            name = settings_py.literal(source, _CONF_SOURCE) or name
+    return Path(project / name)
 
 
 @contextmanager
@@ -361,14 +400,17 @@ def _paths_in(config: object, key: str = "") -> Iterator[str]:
             yield found[1]
 
 
-def _credentials_in(config: object) -> Iterator[str]:
+def credentials_in(config: object) -> Iterator[str]:
     """Yield the names of credentials in a dataset's configuration, at any depth, but no patterns."""
     if isinstance(config, dict):
         for key, value in config.items():
             if key != "credentials":
-                yield from _credentials_in(value)
+                yield from credentials_in(value)
             elif isinstance(value, str) and "{" not in value:
                 yield value
+    elif isinstance(config, list):
+        for value in config:
+            yield from credentials_in(value)
 
 
 def _untranscoded(name: str) -> str:

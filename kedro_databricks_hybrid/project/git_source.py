@@ -87,7 +87,7 @@ def source(repository: Repository, settings: Code, branch: str | None = None) ->
     if provider is None:
         raise GitError(
             f"The Git provider of {without_credentials(url)} is not known by its host.",
-            hint="Set code.provider in conf/base/databricks.yml, such as gitLabEnterpriseEdition. "
+            hint="Set code.provider in databricks.yml, such as gitLabEnterpriseEdition. "
             "If the address is wrong, set code.url.",
         )
     return Source(commit, branch, url, provider, urls)
@@ -155,7 +155,7 @@ def refuse_other_repository(folder: GitFolder, source: Source) -> None:
         raise WorkspaceError(
             f"The Git folder {folder.path} is a clone of {without_credentials(folder.url)}, "
             f"and this project's remote is {source.shown_url}.",
-            hint="Set another code.folder in conf/base/databricks.yml, or delete that Git folder.",
+            hint="Set another code.folder in databricks.yml, or delete that Git folder.",
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,16 +10,21 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.databricks import git_folder, mirror
+from kedro_databricks_hybrid.databricks.secret_scope import SecretScope
 from kedro_databricks_hybrid.errors import SettingsError
 from kedro_databricks_hybrid.git.project_files import CommitFiles
 from kedro_databricks_hybrid.git.repository import Repository
 from kedro_databricks_hybrid.project import settings as databricks_yml
-from kedro_databricks_hybrid.project.datasets import CatalogOptions, ProjectCatalog
+from kedro_databricks_hybrid.project.datasets import CatalogOptions, ProjectCatalog, conf_folder
+from kedro_databricks_hybrid.transfer import local
 from kedro_databricks_hybrid.transfer.missing import find_missing
+from kedro_databricks_hybrid.transfer.progress import Progress
+from kedro_databricks_hybrid.transfer.pull import Pull
+from kedro_databricks_hybrid.transfer.push import Push
 from kedro_databricks_hybrid.transfer.trees.open import open_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from kedro.framework.startup import ProjectMetadata
 
@@ -31,7 +36,7 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.transfer.missing import MissingInput
     from kedro_databricks_hybrid.transfer.trees.protocol import RemoteTree
 
-_KEYS_WITH_PATHS = ("path", "traceback")
+_CODE = re.compile(r'(File ")([^"\n]+)(", line \d)')
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,12 @@ class Project:
     env: str | None
     settings: Settings
     repository: Repository
+    conf: Path
+
+    @property
+    def conf_name(self) -> str:
+        """The folder of the configuration as messages and git name it: relative to the project."""
+        return Path(os.path.relpath(self.conf, self.metadata.project_path)).as_posix()
 
     @property
     def data(self) -> Path:
@@ -63,7 +74,7 @@ class Project:
             SettingsError: The folder is not in it.
         """
         commit = self.repository.commit(sha) if self.env and sha and not self.syncs_files else None
-        folder = f"conf/{self.env}"
+        folder = f"{self.conf_name}/{self.env}"
         if commit is None or self.repository.has_folder(commit.sha, folder):
             return
         ignored = self.repository.run("check-ignore", "--quiet", f"{folder}/{databricks_yml.FILE_NAME}")
@@ -75,7 +86,9 @@ class Project:
 
     def on(self, workspace: Workspace) -> ProjectOnWorkspace:
         """Return this project together with a workspace, and so with its paths there."""
-        return ProjectOnWorkspace(self.metadata, self.env, self.settings, self.repository, workspace)
+        return ProjectOnWorkspace(
+            self.metadata, self.env, self.settings, self.repository, self.conf, workspace
+        )
 
 
 @dataclass(frozen=True)
@@ -119,7 +132,7 @@ class ProjectOnWorkspace(Project):
 
     def _root_hint(self) -> str:
         if self.env not in {None, databricks_yml.DATABRICKS_ENV}:
-            return f"Set data.root in conf/{self.env}/{databricks_yml.FILE_NAME}."
+            return f"Set data.root in {self.conf_name}/{self.env}/{databricks_yml.FILE_NAME}."
         return f"`kedro databricks init --yes{self.workspace.flags}` takes the default one."
 
     @property
@@ -147,33 +160,66 @@ class ProjectOnWorkspace(Project):
         Raises:
             UnknownDataError: The project cannot be loaded.
         """
-        options = CatalogOptions(self.env, params, pipelines, self.workspace.user)
+        options = CatalogOptions(self.env, params, pipelines, self.workspace.user, self.conf)
         return ProjectCatalog(self.metadata, options)
 
-    def missing_inputs(self, known: ProjectData) -> list[MissingInput]:
-        """Return the inputs of pipelines that exist neither in the local data folder nor at the data root."""
-        inputs = {name: in_data(self.data, paths) for name, paths in known.named_inputs.items()}
-        return find_missing(self.data_tree, self.data, inputs)
+    @cached_property
+    def data_folders(self) -> tuple[DataFolder, ...]:
+        """The local data folder, then those of `data.folders`.
 
-    def local_credentials(self, catalog: ProjectCatalog) -> dict[str, list[str]]:
-        """Return the credentials that the pipelines need and only conf/local has, each with its datasets.
-
-        conf/local is not in Git, so runs on Databricks lack them.
+        Raises:
+            SettingsError: Two of them would be one at the data root.
         """
-        needed = catalog.credentials()
-        if not needed:
-            return {}
-        path, repository = self.metadata.project_path, self.repository
-        envs = [
-            f"conf/{env}" for env in {databricks_yml.BASE_ENV, self.env} - {None, databricks_yml.LOCAL_ENV}
-        ]
-        listed = ("ls-files", "-co", "--exclude-standard", "-z", "--") if self.syncs_files else (
-            "ls-tree", "-r", "-z", "--name-only", "HEAD", "--"
-        )  # fmt: skip
-        names = repository.ask(*listed, *(f"{each}/" for each in envs)).split("\0")
-        sent = _credential_names([path / name for name in names])
-        local = _credential_names((path / f"conf/{databricks_yml.LOCAL_ENV}").rglob("*"))
-        return {name: datasets for name, datasets in needed.items() if name in local - sent}
+        others = self.settings.data.folders or []
+        names = [PurePosixPath(each).name for each in others]
+        if same := [name for name in names if (self.data / name).exists()]:
+            raise SettingsError(
+                f"The folders {self.settings.data.local}/{same[0]} and {others[names.index(same[0])]} of "
+                "data.folders would be one in the data root.",
+                hint="Rename one of them.",
+            )
+        main = DataFolder("", self.data, self.data_tree, self.data_key, tuple(map(PurePosixPath, names)))
+        return (main, *(self._other_folder(each) for each in others))
+
+    def _other_folder(self, name: str) -> DataFolder:
+        path = Path(os.path.normpath(self.metadata.project_path / name))
+        tree = open_tree(self.workspace, databricks_yml.root_of(self.data_root, name))
+        key = f"{self.data_key.removesuffix(self.data_tree.root)}{tree.root}"
+        return DataFolder(f"{name.rstrip('/')}/", path, tree, key)
+
+    def missing_inputs(self, known: ProjectData) -> list[MissingInput]:
+        """Return the inputs of pipelines that exist neither in a local data folder nor at the data root."""
+        found = []
+        for folder in self.data_folders:
+            inputs = {name: in_data(folder.path, paths) for name, paths in known.named_inputs.items()}
+            found += find_missing(folder.tree, folder.path, inputs)
+        return found
+
+    def outside_inputs(self, known: ProjectData) -> list[str]:
+        """Return the inputs of pipelines that are on this machine, but reach Databricks in no way."""
+        found = []
+        for name, paths in known.named_inputs.items():
+            for path in paths:
+                shown = Path(os.path.relpath(path, self.metadata.project_path)).as_posix()
+                if path.exists() and not self._is_data(path) and not self._is_in_git(shown):
+                    found.append(f"{shown} ({name})")
+        return found
+
+    def _is_data(self, path: Path) -> bool:
+        return any(in_data(folder.path, [path]) for folder in self.data_folders)
+
+    def _is_in_git(self, path: str) -> bool:
+        """Tell whether what push sends has a file or folder, by its path relative to the project."""
+        if self.syncs_files:
+            listed = self.repository.run("ls-files", "-co", "--exclude-standard", "--", path)
+            return bool(listed.stdout)
+        return self.repository.id_at("HEAD", path) is not None
+
+    @cached_property
+    def secret_scope(self) -> SecretScope:
+        """The secret scope with the project's secrets."""
+        project = databricks_yml.project_name(self.metadata.package_name)
+        return SecretScope(self.workspace, self.filled(self.settings.secrets.scope), project)
 
     def code(self) -> GitFolder:
         """Return the code that a run uses: the Git folder, or the mirror of the working tree.
@@ -218,6 +264,51 @@ class ProjectOnWorkspace(Project):
 
 
 @dataclass(frozen=True)
+class DataFolder:
+    """A local folder with data, and its files at the data root.
+
+    Args:
+        prefix: What its paths begin with where several folders are shown; empty for `data.local`.
+        path: The local folder.
+        tree: Its files on Databricks.
+        key: What local state calls them.
+        skip: Folders in the tree that belong to other data folders.
+    """
+
+    prefix: str
+    path: Path
+    tree: RemoteTree
+    key: str
+    skip: tuple[PurePosixPath, ...] = ()
+
+    def push(self, progress: Progress) -> Push:
+        """Return a push of this folder."""
+        return Push(self.tree, self.path, self.key, progress)
+
+    def pull(self, progress: Progress | None = None) -> Pull:
+        """Return a pull to this folder."""
+        return Pull(self.tree, self.path, self.key, progress or Progress(), self.skip)
+
+    def named(self, names: Collection[str], others: Collection[DataFolder]) -> list[Path]:
+        """Return those of the paths typed at the shell that are in this folder.
+
+        Those in none of the other folders are of `data.local`.
+
+        Raises:
+            TransferError: A path is in none of them.
+        """
+        typed = {name: Path(os.path.normpath(Path.cwd() / name)) for name in names}
+        if self.prefix:
+            return [path for path in typed.values() if path.is_relative_to(self.path)]
+        rest = [
+            name
+            for name, path in typed.items()
+            if not any(path.is_relative_to(each.path) for each in others if each.prefix)
+        ]
+        return local.named(self.path, rest)
+
+
+@dataclass(frozen=True)
 class LocalPaths:
     """Translates paths of the project on the workspace to local ones.
 
@@ -230,54 +321,49 @@ class LocalPaths:
     local: Path
 
     def in_text(self, text: str) -> str:
-        """Replace the paths of files that also exist on this machine."""
-        return re.sub(rf"{re.escape(str(self.remote))}/([^\s\"':,]+)", self._local, text)
+        """Replace the code locations of a traceback by those of files that also exist on this machine.
+
+        Other paths stay, as they say what the run looked for there.
+        """
+        return _CODE.sub(lambda found: f"{found[1]}{self._here(found[2])}{found[3]}", text)
 
     def in_record(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Replace such paths in a record of a run log."""
-        found = {key: self.in_text(record[key]) for key in _KEYS_WITH_PATHS if key in record}
+        """Replace code locations in a record of a run log."""
+        found = {}
+        if "path" in record:
+            found["path"] = self._here(record["path"])
+        if "traceback" in record:
+            found["traceback"] = self.in_text(record["traceback"])
         return {**record, **found}
 
-    def _local(self, match: re.Match[str]) -> str:
-        path = self.local / match[1]
-        return str(path) if path.exists() else match[0]
+    def _here(self, path: str) -> str:
+        if not path.startswith(f"{self.remote}/"):
+            return path
+        local = self.local / path.removeprefix(f"{self.remote}/")
+        return str(local) if local.exists() else path
 
 
-def open_project(metadata: ProjectMetadata, env: str | None) -> Project:
+def open_project(metadata: ProjectMetadata, env: str | None, conf_source: str | None = None) -> Project:
     """Read what can be known about a project without a network.
 
     Args:
         metadata: Kedro's description of the project.
         env: The Kedro env; None selects `databricks` if the project has it.
+        conf_source: The option `--conf-source`.
 
     Raises:
         SettingsError: databricks.yml is invalid, or the project has no such env.
         GitError: The project is not in a Git repository.
     """
-    path = metadata.project_path
+    conf = conf_folder(metadata, conf_source)
     if env:
-        databricks_yml.require_env(path, env)
-    applied = env or databricks_yml.default_env(path)
-    return Project(metadata, applied, databricks_yml.load(path, applied), Repository(path))
-
-
-def _credential_names(files: Iterable[Path]) -> set[str]:
-    """Return the names in those of the files that Kedro reads credentials from."""
-    import yaml
-
-    found: set[str] = set()
-    for file in files:
-        is_one = any(part.startswith("credentials") for part in file.parts) and file.suffix in {
-            ".yml",
-            ".yaml",
-        }
-        if is_one and file.is_file():
-            with contextlib.suppress(yaml.YAMLError):
-                content = yaml.safe_load(file.read_text("utf-8", "replace"))
-                found.update(content if isinstance(content, dict) else ())
-    return found
+        databricks_yml.require_env(conf, env)
+    applied = env or databricks_yml.default_env(conf)
+    repository = Repository(metadata.project_path)
+    return Project(metadata, applied, databricks_yml.load(conf, applied), repository, conf)
 
 
 def in_data(data: Path, paths: Collection[Path]) -> list[Path]:
     """Return the paths that lie in the data folder."""
-    return [path for path in paths if path.is_relative_to(data) and ".." not in path.relative_to(data).parts]
+    plain = (Path(os.path.normpath(path)) for path in paths)
+    return [path for path in plain if path.is_relative_to(data)]

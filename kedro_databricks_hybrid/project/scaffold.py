@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kedro_databricks_hybrid.errors import SettingsError
@@ -18,9 +20,8 @@ from kedro_databricks_hybrid.project.requirements import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-    from kedro_databricks_hybrid.git.repository import Repository
+    from kedro_databricks_hybrid.project.project import Project
     from kedro_databricks_hybrid.project.requirements import Requirements
 
 LOADER_LINES = (
@@ -47,15 +48,15 @@ data:
 """
 
 _SETTINGS_FILES = {
-    f"conf/{settings.BASE_ENV}/{settings.FILE_NAME}": ({"code.folder", "compute.cluster"}, _BASE),
-    f"conf/{settings.DATABRICKS_ENV}/{settings.FILE_NAME}": ({"data.root"}, _DATABRICKS),
+    settings.BASE_ENV: ({"code.folder", "compute.cluster"}, _BASE),
+    settings.DATABRICKS_ENV: ({"data.root"}, _DATABRICKS),
 }
-"""The settings that `init` writes to each file, and the initial content of the file."""
+"""The settings that `init` writes to the databricks.yml of each env, and the file's initial content."""
 
 # Lines for .gitignore, each with a path that tells whether git ignores such files already.
 _IGNORED = (
-    ("conf/local/**", "conf/local/credentials.yml"),
-    ("conf/**/*credentials*", "conf/base/credentials.yml"),
+    ("{conf}/local/**", "{conf}/local/credentials.yml"),
+    ("{conf}/**/*credentials*", "{conf}/base/credentials.yml"),
     ("__pycache__/", "src/x/__pycache__/x.pyc"),
     ("spark-warehouse/", "spark-warehouse/x"),
     ("metastore_db/", "metastore_db/x"),
@@ -86,19 +87,18 @@ class Plan:
     instructions: list[str]
 
 
-def plan(project_path: Path, package: str, repository: Repository, values: Mapping[str, str]) -> Plan:
+def plan(project: Project, values: Mapping[str, str]) -> Plan:
     """Plan which files to write or extend; existing content is kept.
 
     Args:
-        project_path: The Kedro project.
-        package: Its Python package.
-        repository: Its repository, to ask what git ignores.
+        project: The Kedro project.
         values: The settings to write, `<section>.<key>` and value; may contain placeholders.
 
     Raises:
         SettingsError: A databricks.yml cannot be edited.
     """
-    changes, instructions = settings_changes(project_path, values), []
+    project_path, package = project.metadata.project_path, project.metadata.package_name
+    changes, instructions = settings_changes(project, values), []
     required, added = None, None
     try:
         required = local_requirements(project_path)
@@ -113,32 +113,28 @@ def plan(project_path: Path, package: str, repository: Repository, values: Mappi
         is_new = added and required is None
         content = notebook.Content() if is_new else notebook.content_for(required, notebook.Content.env)
         changes.append(Change(notebook.PATH, content.as_source(), "Wrote"))
-    changes += [each for each in (_gitignore(project_path, repository), added) if each]
-    settings_file = f"src/{package}/settings.py"
+    changes += [each for each in (_gitignore(project), added) if each]
+    source = Path(os.path.relpath(project.metadata.source_dir, project_path))
+    settings_file = (source / package / "settings.py").as_posix()
     try:
         before = _text(project_path / settings_file)
         after = settings_py.with_loader(before)
         if after != before:
             changes.append(Change(settings_file, after, "Edited"))
     except settings_py.CannotEditError as error:
-        if not _is_known_to_use_our_loader(package):
-            instructions.append(
-                f"Add to {settings_file}, which was not changed because {error}: {LOADER_LINES}"
-            )
+        if lines := _loader_lines(project):
+            instructions.append(f"Add to {settings_file}, which was not changed because {error}: {lines}")
     return Plan(changes, instructions)
 
 
-def old_paths(project_path: Path, data: str) -> list[str]:
+def old_paths(project: Project) -> list[str]:
     """Return how to change the catalog's lines of older projects with fixed paths of DBFS to local data.
-
-    Args:
-        project_path: The Kedro project.
-        data: The local data folder.
 
     Returns:
         An instruction for each line whose folder exists in the local data folder.
     """
-    conf = project_path / "conf" / settings.BASE_ENV
+    project_path, data = project.metadata.project_path, project.settings.data.local
+    conf = project.conf / settings.BASE_ENV
     fixed = re.compile(rf"(?:dbfs:/|/dbfs/)[^\s\"'#]*?/({re.escape(data)}/[^\s\"'#]+)")
     found = []
     for file in sorted(conf.rglob("catalog*")):
@@ -151,18 +147,20 @@ def old_paths(project_path: Path, data: str) -> list[str]:
     return found
 
 
-def settings_changes(project_path: Path, values: Mapping[str, str]) -> list[Change]:
+def settings_changes(project: Project, values: Mapping[str, str]) -> list[Change]:
     """Plan which databricks.yml files to write or edit so that they contain some settings.
 
     Args:
-        project_path: The Kedro project.
+        project: The Kedro project.
         values: The settings, `<section>.<key>` and value.
 
     Raises:
         SettingsError: A file cannot be edited.
     """
     changes = []
-    for path, (names, template) in _SETTINGS_FILES.items():
+    project_path = project.metadata.project_path
+    for env, (names, template) in _SETTINGS_FILES.items():
+        path = f"{project.conf_name}/{env}/{settings.FILE_NAME}"
         exists = (project_path / path).exists()
         before = _text(project_path / path) if exists else template
         given = {name: value for name, value in values.items() if name in names}
@@ -234,11 +232,36 @@ def uses_our_loader(package: str) -> bool:
     return any(base.__name__ == "DatabricksConfigLoader" for base in loader.__mro__)
 
 
-def _is_known_to_use_our_loader(package: str) -> bool:
+def other_loader(package: str) -> str | None:
+    """Return the name of the project's config loader if it is not DatabricksConfigLoader.
+
+    Raises:
+        SettingsError: Its settings.py cannot be imported.
+    """
+    if uses_our_loader(package):
+        return None
+    return str(imported_settings(package).CONFIG_LOADER_CLASS.__name__)
+
+
+def ways_out(loader: str, project: Project) -> str:
+    """Return what to do about another config loader than ours."""
+    env = project.env or settings.DATABRICKS_ENV
+    return (
+        f"Add DatabricksConfigLoader to it (`class Loader(DatabricksConfigLoader, {loader}): pass`), or give "
+        f"paths at the data root in {project.conf_name}/{env}/catalog.yml"
+    )
+
+
+def _loader_lines(project: Project) -> str | None:
+    """Return what settings.py needs to use our loader, beside one of its own; None if it uses it."""
     try:
-        return uses_our_loader(package)
+        loader = other_loader(project.metadata.package_name)
     except SettingsError:
-        return False
+        return LOADER_LINES
+    if loader in {None, "OmegaConfigLoader"}:
+        return LOADER_LINES if loader else None
+    derived = f"`class Loader(DatabricksConfigLoader, {loader}): pass` and CONFIG_LOADER_CLASS = Loader"
+    return f"{LOADER_LINES.partition(';')[0]}, then {derived}"
 
 
 def _has_notebook(project_path: Path) -> bool:
@@ -247,11 +270,13 @@ def _has_notebook(project_path: Path) -> bool:
     return any("%reload_kedro" in path.read_text(encoding="utf-8", errors="replace") for path in found)
 
 
-def _gitignore(project_path: Path, repository: Repository) -> Change | None:
-    given = "".join(f"{sample}\0" for _, sample in _IGNORED)
-    result = repository.run("check-ignore", "--no-index", "-z", "--stdin", given=given)
+def _gitignore(project: Project) -> Change | None:
+    project_path = project.metadata.project_path
+    wanted = [[each.format(conf=project.conf_name) for each in pair] for pair in _IGNORED]
+    given = "".join(f"{sample}\0" for _, sample in wanted)
+    result = project.repository.run("check-ignore", "--no-index", "-z", "--stdin", given=given)
     ignored = set(result.stdout.decode().split("\0"))
-    missing = [line for line, sample in _IGNORED if sample not in ignored]
+    missing = [line for line, sample in wanted if sample not in ignored]
     if not missing:
         return None
     text = _with_lines(_text(project_path / ".gitignore"), ["# Local to one machine.", *missing])

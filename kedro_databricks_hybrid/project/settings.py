@@ -5,14 +5,22 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass, field, fields
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.errors import SettingsError
-from kedro_databricks_hybrid.project.settings_checks import PIP_OPTIONS, PLACEHOLDER, PLACEHOLDERS, RULES, URL
+from kedro_databricks_hybrid.project.settings_checks import (
+    PIP_OPTIONS,
+    PLACEHOLDER,
+    PLACEHOLDERS,
+    RULES,
+    URL,
+    folders_problem,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from pathlib import Path
 
 FILE_NAME = "databricks.yml"
 BASE_ENV = "base"
@@ -55,10 +63,13 @@ class Data:
         local: The local data folder, inside the project.
         root: The data root: `dbfs:/...` or `/Volumes/<catalog>/<schema>/<volume>[/...]`; may contain
             placeholders. If not given, `kedro databricks init` chooses one that the workspace supports.
+        folders: Further local folders with data, relative to the project. They are transferred and mapped as
+            `data.local` is, each to the folder of its name in the data root.
     """
 
     local: str = "data"
     root: str | None = None
+    folders: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +110,18 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Secrets:
+    """The secrets of the project's credentials.
+
+    Args:
+        scope: The secret scope; may contain {user} and {project}. The keys in it begin with the project's
+            name, so several projects can share a scope.
+    """
+
+    scope: str = "{project}"
+
+
+@dataclass(frozen=True)
 class Settings:
     """The content of databricks.yml."""
 
@@ -106,10 +129,12 @@ class Settings:
     data: Data = field(default_factory=Data)
     compute: Compute = field(default_factory=Compute)
     job: Job = field(default_factory=Job)
+    secrets: Secrets = field(default_factory=Secrets)
 
 
-_SECTIONS = {"code": Code, "data": Data, "compute": Compute, "job": Job}
+_SECTIONS = {"code": Code, "data": Data, "compute": Compute, "job": Job, "secrets": Secrets}
 _MAPPINGS = {"compute.job_cluster", "job.tags"}
+_LISTS = {"data.folders"}
 _OPTIONAL = {
     *(
         "code.url",
@@ -122,26 +147,31 @@ _OPTIONAL = {
     ),
     "job.schedule",
     *_MAPPINGS,
+    *_LISTS,
 }
 
 
-def load(project_path: Path, env: str | None = None, *, conf_source: Path | None = None) -> Settings:
-    """Read conf/base/databricks.yml overlaid by conf/<env>/databricks.yml; either may be missing.
+def load(conf: Path, env: str | None = None) -> Settings:
+    """Read base/databricks.yml overlaid by <env>/databricks.yml; either may be missing.
+
+    Args:
+        conf: The folder of the project's configuration.
+        env: The Kedro env.
 
     Raises:
         SettingsError: A file cannot be read, or contains something that is not a setting.
     """
-    return merge(*_layers(conf_source or Path(project_path) / "conf", env))
+    return merge(*_layers(conf, env))
 
 
-def is_given(project_path: Path, env: str | None, name: str) -> bool:
+def is_given(conf: Path, env: str | None, name: str) -> bool:
     """Tell whether databricks.yml contains a setting, `<section>.<key>`.
 
     Raises:
         SettingsError: As `load`.
     """
     section, _, key = name.partition(".")
-    layers = _layers(Path(project_path) / "conf", env)
+    layers = _layers(conf, env)
     return any(layer.get(section, {}).get(key) is not None for layer in layers)
 
 
@@ -188,6 +218,12 @@ def check(name: str, value: object, *, where: str) -> None:
         if not isinstance(value, dict):
             raise SettingsError(f"{where}: {name} must be a mapping of settings, not {value!r}.")
         return
+    if name in _LISTS:
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise SettingsError(f"{where}: {name} must be a list of folders, not {value!r}.")
+        if problem := folders_problem(value):
+            raise SettingsError(f"{where}: {name} is {value!r}, but {problem}.")
+        return
     if not isinstance(value, str):
         message = f"{where}: {name} must be text, not {value!r}."
         raise SettingsError(message, hint="Put it in quotation marks.")
@@ -212,18 +248,22 @@ def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
         data=Data(**merged["data"]),
         compute=Compute(**merged["compute"]),
         job=Job(**merged["job"]),
+        secrets=Secrets(**merged["secrets"]),
     )
 
 
-def default_env(project_path: Path) -> str | None:
-    """Return `databricks` if the project has conf/databricks, otherwise None."""
-    has_it = (Path(project_path) / "conf" / DATABRICKS_ENV).is_dir()
-    return DATABRICKS_ENV if has_it else None
+def root_of(data_root: str, folder: str) -> str:
+    """Return the path at the data root of one of `data.folders`."""
+    return f"{data_root.rstrip('/')}/{PurePosixPath(folder).name}"
 
 
-def require_env(project_path: Path, env: str, *, conf_source: Path | None = None) -> None:
-    """Refuse an env without a folder in conf/; suggest the env with the most similar name."""
-    conf = conf_source or Path(project_path) / "conf"
+def default_env(conf: Path) -> str | None:
+    """Return `databricks` if the configuration has such an env, otherwise None."""
+    return DATABRICKS_ENV if (conf / DATABRICKS_ENV).is_dir() else None
+
+
+def require_env(conf: Path, env: str) -> None:
+    """Refuse an env without a folder in the configuration; suggest the env with the most similar name."""
     if (conf / env).is_dir():
         return
     envs = sorted(each.name for each in conf.iterdir() if each.is_dir()) if conf.is_dir() else []

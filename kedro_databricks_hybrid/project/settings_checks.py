@@ -40,6 +40,21 @@ def _local_problem(value: str) -> str | None:
     return _path_problem(value)
 
 
+def folders_problem(folders: list[str]) -> str | None:
+    """Return what is wrong with the data folders beside `data.local`, as words that follow "but"."""
+    for each in folders:
+        path = PurePosixPath(each)
+        is_elsewhere = (
+            path.is_absolute() or PureWindowsPath(each).drive or "\\" in each or PLACEHOLDER.search(each)
+        )
+        if is_elsewhere or path.name in {"", ".."}:
+            return f"{each!r} must be the path of a folder, relative to the project"
+    names = [PurePosixPath(each).name for each in folders]
+    if same := [name for name in names if names.count(name) > 1]:
+        return f"two folders called {same[0]!r} would be one in the data root"
+    return None
+
+
 def _sync_problem(value: str) -> str | None:
     return None if value in {"git", "files"} else "it must be git or files"
 
@@ -84,5 +99,6 @@ RULES = {
     PIP_OPTIONS: _pip_options_problem,
     "data.root": _root_problem,
     "data.local": _local_problem,
+    "secrets.scope": _path_problem,
 }
 """Checks by setting: each returns what is wrong with a value, as words that follow "but", or None."""

@@ -10,6 +10,10 @@ import ast
 import io
 import tokenize
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kedro.framework.startup import ProjectMetadata
 
 MODULE = "kedro_databricks_hybrid.config_loader"
 LOADER = "DatabricksConfigLoader"
@@ -30,6 +34,26 @@ class _Edit:
     first: int
     end: int
     text: list[str]
+
+
+def source(metadata: ProjectMetadata) -> str:
+    """Return the text of a project's settings.py, empty if it has none."""
+    try:
+        return (metadata.source_dir / metadata.package_name / "settings.py").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def literal(source: str, name: str) -> str | None:
+    """Return the text that a settings.py sets a name to at its top level; None if it does not do so."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return None
+    for each in _assignments(tree, name):
+        if isinstance(each.value, ast.Constant) and isinstance(each.value.value, str):
+            return each.value.value
+    return None
 
 
 def uses_loader(source: str) -> bool:
@@ -110,12 +134,12 @@ def _import_edit(tree: ast.Module, *, before: ast.stmt) -> _Edit:
     return _Edit(where, where, [_IMPORT])
 
 
-def _assignments(tree: ast.Module) -> list[ast.Assign | ast.AnnAssign]:
+def _assignments(tree: ast.Module, name: str = NAME) -> list[ast.Assign | ast.AnnAssign]:
     return [
         node
         for node in tree.body
-        if (isinstance(node, ast.Assign) and any(_is_name(each) for each in node.targets))
-        or (isinstance(node, ast.AnnAssign) and _is_name(node.target))
+        if (isinstance(node, ast.Assign) and any(_is_name(each, name) for each in node.targets))
+        or (isinstance(node, ast.AnnAssign) and _is_name(node.target, name))
     ]
 
 
@@ -137,8 +161,8 @@ def _is_set_below_the_top(tree: ast.Module) -> bool:
     return len(stores) != len(_assignments(tree))
 
 
-def _is_name(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id == NAME
+def _is_name(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
 
 
 def _value(node: ast.Assign | ast.AnnAssign) -> str | None:

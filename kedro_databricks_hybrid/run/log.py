@@ -117,7 +117,7 @@ class Outcome:
             self.seconds = record["seconds"]
             self.error = record.get("error", "")
             self.traceback = record.get("traceback", "")
-            self.hint = record.get("hint") or self.hint
+            self.hint = record.get("hint", self.hint)
             self.is_spoiled = bool(record.get("spoiled"))
         elif "node" in record:
             node = self.nodes.setdefault(record["node"], NodeRun(record["node"]))

@@ -67,12 +67,14 @@ class Pull:
         data: The local data folder.
         root_key: Identifies the root across workspaces, for the state of this clone.
         progress: Receives the counts.
+        skip: Folders directly in the data root that belong to other data folders.
     """
 
     tree: RemoteTree
     data: Path
     root_key: str
     progress: Progress = field(default_factory=Progress)
+    skip: Collection[PurePosixPath] = ()
 
     def pairs(self, paths: Collection[PurePosixPath]) -> list[Pair]:
         """Return a pair for each local or remote file at or below some paths; reads no remote file."""
@@ -80,8 +82,8 @@ class Pull:
         manifest = Manifest.read(self.tree, self._state.manifest_cache)
         if manifest is None:
             self.tree.check()
-        state_folder = PurePosixPath(STATE_FOLDER)
-        walked = run_all(lambda path: walk(self.tree, path, skip=state_folder), sorted(set(paths)))
+        skip = {PurePosixPath(STATE_FOLDER), *self.skip}
+        walked = run_all(lambda path: walk(self.tree, path, skip=skip), sorted(set(paths)))
         there = {file.path: file for files in walked for file in files}
         found = local.find_files(self.data, [self.data / path for path in paths])
         digests = Digests(self.data)

@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 from kedro.framework.startup import bootstrap_project
 
 from kedro_databricks_hybrid.cli import run_checks
@@ -98,7 +97,7 @@ def test_a_run_on_compute_that_has_to_start_names_missing_inputs_first(
     project = open_project(bootstrap_project(site.project), "databricks").on(site.workspace())
     running = Choice(is_job=False, compute="cluster", cluster=VisibleCluster("1", "one", "RUNNING"))
     for choice, said in ((running, ""), (Choice(is_job=True, compute="job cluster"), "raw (01_raw/raw.csv)")):
-        run_checks.warn_of_missing_inputs(project, choice, {})
+        run_checks.warn_before_start(project, choice, {})
         assert said in capsys.readouterr().err
 
 
@@ -195,38 +194,6 @@ def test_kedros_variables_apply_to_the_run(
     monkeypatch.setenv("KEDRO_LOGGING_CONFIG", "/nowhere/logging.yml")
     assert run_checks.variables(project) == {"KEDRO_MP_CONTEXT": "spawn"}
     assert "KEDRO_LOGGING_CONFIG has no effect on Databricks" in capsys.readouterr().err
-
-
-_CREDENTIALS = """\
-raw:
-  type: pandas.CSVDataset
-  filepath: data/01_raw/raw.csv
-other:
-  type: partitions.PartitionedDataset
-  path: data/01_raw
-  credentials: lake
-  dataset:
-    type: pandas.CSVDataset
-    credentials: warehouse
-unused:
-  type: pandas.SQLQueryDataset
-  credentials: unused
-"""
-
-
-def test_credentials_that_only_this_machine_has_are_named(site: Site) -> None:
-    """Push and doctor name credentials that are used and only in conf/local, with the page that helps."""
-    site.commit({_REGISTRY: _PIPELINES, "conf/base/catalog.yml": _CREDENTIALS})
-    keys = {name: {"password": "x"} for name in ("lake", "warehouse", "unused")}
-    site.write({"conf/local/credentials.yml": yaml.safe_dump(keys)})
-    said = "(for other) are only in conf/local, which does not reach Databricks"
-    notes = [line for line in site.call("push").stderr.splitlines() if said in line]
-    assert [line.split()[3] for line in notes] == ["lake", "warehouse"]
-    assert all("how-to/secrets" in line for line in notes)
-    doctor = [each["found"] for each in told(site, "doctor", status=1) if each["check"] == "credentials"]
-    assert [each.split()[0] for each in doctor] == ["lake", "warehouse"]
-    site.commit({"conf/databricks/credentials.yml": "lake: ${databricks.secret:a,b}\nwarehouse: {}\n"})
-    assert said not in site.call("push").stderr
 
 
 def test_paths_that_stay_in_the_git_folder_are_named(site: Site) -> None:

@@ -6,9 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from kedro.framework.startup import ProjectMetadata
 
 from kedro_databricks_hybrid.git.repository import Repository
 from kedro_databricks_hybrid.project import notebook, requirements, scaffold
+from kedro_databricks_hybrid.project.project import Project
+from kedro_databricks_hybrid.project.settings import Settings
 
 DECLARED = '[project]\nname = "x"\ndependencies = ["kedro"]\n'
 
@@ -20,7 +23,18 @@ def planned(project: Path, files: dict[str, str]) -> tuple[dict[str, str], list[
         path = project / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    plan = scaffold.plan(project, "shop", Repository(project), {"data.root": "dbfs:/root"})
+    metadata = ProjectMetadata(
+        config_file=project / "pyproject.toml",
+        package_name="shop",
+        project_name="shop",
+        project_path=project,
+        source_dir=project / "src",
+        kedro_init_version="1.0.0",
+        tools=[],
+        example_pipeline="",
+    )
+    opened = Project(metadata, None, Settings(), Repository(project), project / "conf")
+    plan = scaffold.plan(opened, {"data.root": "dbfs:/root"})
     return {each.path: each.text for each in plan.changes}, plan.instructions
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def test_a_project_without_the_file_follows_the_guide(tmp_path: Path) -> None:
     """Without the file, the Git folder is the guide's, and there is no data root and no cluster."""
-    assert settings.load(tmp_path) == Settings(
+    assert settings.load(tmp_path / "conf") == Settings(
         Code("/Workspace/Repos/{user}/{project}", "git", "origin", None),
         Data("data", None),
         Compute(None),
@@ -31,7 +31,7 @@ def test_a_project_without_the_file_follows_the_guide(tmp_path: Path) -> None:
 def test_an_empty_file_is_no_file(tmp_path: Path, text: str) -> None:
     """An empty file, comments or empty sections give the defaults."""
     write_files(tmp_path, {"conf/base/databricks.yml": text})
-    assert settings.load(tmp_path) == Settings()
+    assert settings.load(tmp_path / "conf") == Settings()
 
 
 def test_the_envs_file_lies_over_the_base(tmp_path: Path) -> None:
@@ -43,10 +43,12 @@ def test_the_envs_file_lies_over_the_base(tmp_path: Path) -> None:
             "conf/prod/databricks.yml": "code: {folder: /Repos/prod/x}\ncompute: {cluster: big}",
         },
     )
-    assert settings.load(tmp_path, "prod") == Settings(
+    assert settings.load(tmp_path / "conf", "prod") == Settings(
         code=Code(folder="/Repos/prod/x", remote="upstream"), compute=Compute("big")
     )
-    assert settings.load(tmp_path) == Settings(code=Code(remote="upstream"), compute=Compute("small"))
+    assert settings.load(tmp_path / "conf") == Settings(
+        code=Code(remote="upstream"), compute=Compute("small")
+    )
 
 
 def test_an_env_can_take_a_cluster_away(tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_an_env_can_take_a_cluster_away(tmp_path: Path) -> None:
             "conf/prod/databricks.yml": "compute: {cluster: null}",
         },
     )
-    assert settings.load(tmp_path, "prod").compute == Compute(None)
+    assert settings.load(tmp_path / "conf", "prod").compute == Compute(None)
 
 
 def test_a_job_cluster_is_told_in_the_apis_own_words(tmp_path: Path) -> None:
@@ -70,15 +72,18 @@ def test_a_job_cluster_is_told_in_the_apis_own_words(tmp_path: Path) -> None:
             "conf/prod/databricks.yml": "compute: {job_cluster: {num_workers: 8}}\njob: {tags: {team: a}}",
         },
     )
-    assert settings.load(tmp_path).compute.job_cluster == {"num_workers": 2, "spark_version": "17.3.x"}
-    prod = settings.load(tmp_path, "prod")
+    assert settings.load(tmp_path / "conf").compute.job_cluster == {
+        "num_workers": 2,
+        "spark_version": "17.3.x",
+    }
+    prod = settings.load(tmp_path / "conf", "prod")
     assert (prod.compute.job_cluster, prod.job.tags) == ({"num_workers": 8}, {"team": "a"})
 
 
 def test_the_conf_folder_may_lie_elsewhere(tmp_path: Path) -> None:
     """conf_source selects another conf folder."""
     write_files(tmp_path, {"other/base/databricks.yml": "data: {local: files}"})
-    assert settings.load(tmp_path, conf_source=tmp_path / "other").data.local == "files"
+    assert settings.load(tmp_path / "other").data.local == "files"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +92,7 @@ def test_the_conf_folder_may_lie_elsewhere(tmp_path: Path) -> None:
         ("code: {foldr: /Repos/x}", r"code\.foldr is not a setting\. Did you mean code\.folder\?"),
         ("cod: {}", r"cod is not a setting\. Did you mean code\?"),
         ("cluster: small", r"cluster is not a setting\. Did you mean compute\.cluster\?"),
-        ("data: {zzz: 1}", r"data\.zzz is not a setting\. It can contain data\.local, data\.root"),
+        ("data: {zzz: 1}", r"data\.zzz is not a setting\. It can contain data\.folders, data\.local"),
         ("code: /Repos/x", r"code must contain settings such as code\.folder, not '/Repos/x'"),
         ("- a", r"must contain the sections code, data, compute"),
         ("compute: {cluster: 1234}", r"compute\.cluster must be text, not 1234\. Put it in quotation marks"),
@@ -111,6 +116,12 @@ def test_the_conf_folder_may_lie_elsewhere(tmp_path: Path) -> None:
         ("data: {local: /data}", r"a folder inside the project"),
         ("data: {local: 'C:\\data'}", r"a folder inside the project"),
         ("data: {local: .}", r"it must not be the project's folder itself"),
+        ("data: {folders: raw}", r"data\.folders must be a list of folders, not 'raw'"),
+        ("data: {folders: [1]}", r"data\.folders must be a list of folders"),
+        ("data: {folders: [/raw]}", r"'/raw' must be the path of a folder, relative to the project"),
+        ("data: {folders: [..]}", r"'\.\.' must be the path of a folder"),
+        ("data: {folders: [raw, ../raw]}", r"two folders called 'raw' would be one in the data root"),
+        ("secrets: {scope: '{team}'}", r"\{team\} is not a placeholder"),
         ("code: [", r"not valid YAML \(line 1\)"),
         ("compute: {cluster: '${oc.env:NOT_SET_HERE}'}", r"cannot be resolved: .*NOT_SET_HERE"),
     ],
@@ -119,7 +130,7 @@ def test_what_is_no_setting_is_refused(tmp_path: Path, text: str, said: str) -> 
     """The error names the file, the setting and what is allowed."""
     write_files(tmp_path, {"conf/base/databricks.yml": text})
     with pytest.raises(SettingsError, match=said) as caught:
-        settings.load(tmp_path)
+        settings.load(tmp_path / "conf")
     assert "conf/base/databricks.yml" in str(caught.value)
 
 
@@ -140,7 +151,7 @@ def test_logins_are_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
     """A login in the file is refused, and the error does not repeat it."""
     write_files(tmp_path, {"conf/base/databricks.yml": text})
     with pytest.raises(SettingsError, match=r"profile of ~/\.databrickscfg") as caught:
-        settings.load(tmp_path)
+        settings.load(tmp_path / "conf")
     assert "made-up" not in str(caught.value)
     assert "dapi0" not in str(caught.value)
 
@@ -158,7 +169,7 @@ def test_environment_variables_can_be_named(tmp_path: Path, monkeypatch: pytest.
                 """
         },
     )
-    loaded = settings.load(tmp_path)
+    loaded = settings.load(tmp_path / "conf")
     assert (loaded.compute.cluster, loaded.code.remote) == ("mine", "up")
     assert not OmegaConf.has_resolver("oc.env")
 
@@ -170,7 +181,7 @@ def test_a_login_from_the_environment_is_refused_as_well(
     monkeypatch.setenv("MY_CLUSTER", "https://made-up.example.com")
     write_files(tmp_path, {"conf/base/databricks.yml": "compute: {cluster: '${oc.env:MY_CLUSTER}'}"})
     with pytest.raises(SettingsError, match="login"):
-        settings.load(tmp_path)
+        settings.load(tmp_path / "conf")
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
@@ -178,26 +189,26 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     write_files(tmp_path, {"conf/base/": ""})
     (tmp_path / "conf/base/databricks.yml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match=r"databricks\.yml cannot be read"):
-        settings.load(tmp_path)
+        settings.load(tmp_path / "conf")
 
 
 def test_the_default_env_is_the_one_that_init_makes(tmp_path: Path) -> None:
     """The default env is `databricks` if the project has it, else None."""
-    assert settings.default_env(tmp_path) is None
+    assert settings.default_env(tmp_path / "conf") is None
     write_files(tmp_path, {"conf/databricks/": ""})
-    assert settings.default_env(tmp_path) == "databricks"
+    assert settings.default_env(tmp_path / "conf") == "databricks"
 
 
 def test_an_env_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     """The error names the nearest env, else all envs, or the command that creates the env."""
     write_files(tmp_path, {"conf/base/": "", "conf/prod/": ""})
-    settings.require_env(tmp_path, "prod")
+    settings.require_env(tmp_path / "conf", "prod")
     with pytest.raises(SettingsError, match=r"There is no env prdo: .*conf/prdo .*Did you mean prod\?"):
-        settings.require_env(tmp_path, "prdo")
+        settings.require_env(tmp_path / "conf", "prdo")
     with pytest.raises(SettingsError, match="This project has the envs base, prod"):
-        settings.require_env(tmp_path, "zzz")
+        settings.require_env(tmp_path / "conf", "zzz")
     with pytest.raises(SettingsError, match="kedro databricks init"):
-        settings.require_env(tmp_path, "databricks")
+        settings.require_env(tmp_path / "conf", "databricks")
 
 
 def test_the_projects_name_has_dashes() -> None:

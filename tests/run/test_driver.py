@@ -320,15 +320,49 @@ def test_a_missing_input_is_named_before_the_first_node(tmp_path: Path) -> None:
     assert not ran.completed
 
 
-def test_options_that_kedro_refuses_are_no_reason_to_commit(tmp_path: Path) -> None:
-    """Kedro refuses a pipeline, node, tag or runner: the hint is to correct the options.
+_VERSIONED = """\
+raw:
+  type: pandas.CSVDataset
+  filepath: data/01_raw/raw.csv
+  versioned: true
+doubled: {type: pandas.CSVDataset, filepath: data/02_intermediate/doubled.csv}
+"""
 
-    For another failure the driver gives no hint.
-    """
+
+def test_another_folder_of_the_configuration(tmp_path: Path) -> None:
+    """The run reads what the project's settings say, or the option --conf-source."""
     project = make_project(tmp_path / "project")
-    for options in ("--pipelines=none", "--nodes=none", "--tags=none", "--runner=None"):
-        end = there(project, options).records[-1]
-        assert end["hint"] == "Correct the options, then run again.", options
+    settings = (project.path / f"src/{PACKAGE}/settings.py").read_text("utf-8")
+    (project.path / "conf").rename(project.path / "configuration")
+    assert there(project, f"--conf-source={project.path / 'configuration'}").completed
+    project.write({f"src/{PACKAGE}/settings.py": f"{settings}CONF_SOURCE = 'configuration'\n"})
+    assert there(project).completed
+
+
+def test_the_next_step_fits_the_error(tmp_path: Path) -> None:
+    """Options, parameters and data are no reason to commit; errors of this package name it themselves."""
+    project = make_project(tmp_path / "project")
+    options = "Correct the options, then run again."
+    for refused in (
+        "--pipelines=none",
+        "--nodes=none",
+        "--tags=none",
+        "--runner=None",
+        "--load-versions=x:1",
+    ):
+        assert there(project, refused).records[-1]["hint"] == options, refused
+    project.write({"conf/base/catalog.yml": _VERSIONED})
+    assert there(project, "--load-versions=raw:2020-01-01T00.00.00.000Z").records[-1]["hint"] == options
+    project.write({"conf/base/catalog.yml": _VERSIONED.replace("raw.csv", "${runtime_params:name}")})
+    assert "--params" in there(project).records[-1]["hint"]
+    project.write({"conf/base/catalog.yml": _VERSIONED.replace("raw.csv", "no.csv").replace("true", "false")})
+    assert "data push" in there(project).records[-1]["hint"]
+    project.write(
+        {"conf/base/catalog.yml": "_x: ${databricks.branch:}\nraw: {type: '${databricks.secret:a,b}'}\n"}
+    )
+    end = there(project).records[-1]
+    assert "must not be used in catalog" in end["error"]
+    assert end["hint"].startswith("Use it in credentials.yml")
     project.write({"conf/base/catalog.yml": "{}\n"})
     assert "hint" not in there(project).records[-1]
 

@@ -99,21 +99,20 @@ def test_files_are_read_in_order_each_once() -> None:
     assert reader.records() is None
 
 
-def test_only_files_that_exist_here_are_replaced(tmp_path: Path) -> None:
+def test_code_locations_are_those_of_files_here(tmp_path: Path) -> None:
     """Paths in tracebacks become local ones if the local file exists; other paths stay."""
     (tmp_path / "nodes.py").write_text("")
+    (tmp_path / "raw.csv").write_text("")
     paths = LocalPaths(PurePosixPath("/Workspace/Repos/me@x.y/iris"), tmp_path)
-    text = 'File "/Workspace/Repos/me@x.y/iris/nodes.py", line 1\nFile "/Workspace/Repos/me@x.y/iris/gone.py"'
-    assert paths.in_text(text) == (
-        f'File "{tmp_path}/nodes.py", line 1\nFile "/Workspace/Repos/me@x.y/iris/gone.py"'
+    text = """\
+  File "/Workspace/Repos/me@x.y/iris/nodes.py", line 1, in load
+  File "/Workspace/Repos/me@x.y/iris/gone.py", line 2
+  File "/Workspace/Repos/me@x.y/iris-two/nodes.py", line 3
+FileNotFoundError: No such file or directory: '/Workspace/Repos/me@x.y/iris/raw.csv'
+"""
+    assert paths.in_text(text) == text.replace(
+        "/Workspace/Repos/me@x.y/iris/nodes.py", f"{tmp_path}/nodes.py"
     )
-
-
-def test_a_project_whose_name_begins_the_same_is_another(tmp_path: Path) -> None:
-    """Paths of `iris-two` are not taken for paths of `iris`."""
-    (tmp_path / "nodes.py").write_text("")
-    paths = LocalPaths(PurePosixPath("/Workspace/iris"), tmp_path)
-    assert paths.in_text("/Workspace/iris-two/nodes.py") == "/Workspace/iris-two/nodes.py"
 
 
 def test_messages_of_records_are_not_changed(tmp_path: Path) -> None:

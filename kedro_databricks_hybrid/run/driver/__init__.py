@@ -15,14 +15,13 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from .hints import hint, message, own_error
 from .output import captured_output
 from .pipeline import run_pipeline
 from .process import unchanged_process
 from .run_log import RunLog
 
 __all__ = ["main"]
-
-OPTIONS_HINT = "Correct the options, then run again."
 
 
 def main(request: dict[str, Any]) -> None:
@@ -42,10 +41,11 @@ def main(request: dict[str, Any]) -> None:
     except KeyboardInterrupt as error:
         end = {"outcome": "cancelled", "error": "The run was cancelled.", "spoiled": is_in_import(error)}
     except BaseException as error:  # noqa: BLE001 - whatever the project's code raises
-        last_line = "".join(traceback.format_exception_only(type(error), error)).strip()[:2000]
-        end = {"outcome": "failed", "error": last_line, "traceback": project_traceback(error)}
-        if is_about_options(error):
-            end["hint"] = OPTIONS_HINT
+        end = {"outcome": "failed", "error": message(error)[:2000]}
+        if own_error(error) is None:
+            end["traceback"] = project_traceback(error)
+        if (next_step := hint(error, request)) is not None:
+            end["hint"] = next_step
         if has_lost_workspace(error):
             end["spoiled"] = True
     finally:
@@ -59,15 +59,6 @@ def project_traceback(error: BaseException) -> str:
     while trace and trace.tb_frame.f_code.co_filename.startswith(ours):
         trace = trace.tb_next
     return "".join(traceback.format_exception(type(error), error, trace))
-
-
-def is_about_options(error: BaseException) -> bool:
-    """Tell whether Kedro refused the options of the run: the names of pipelines, nodes or the runner."""
-    frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
-    ours = str(Path(__file__).with_name("pipeline.py"))
-    refusing = ("kedro/framework/session/session.py", "kedro/pipeline/pipeline.py", "kedro/utils.py", ours)
-    is_in_runner = any(file.endswith("kedro/runner/runner.py") for file in frames)
-    return frames[-1].endswith(refusing) and not is_in_runner
 
 
 def has_lost_workspace(error: BaseException | None) -> bool:

@@ -10,13 +10,13 @@ import contextlib
 import io
 import logging
 import os
-import shutil
 import tempfile
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .process import is_in
+from .run_log import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -228,4 +228,8 @@ def _keep_files(scratch: Path, target: Path) -> None:
         if path.is_file() and path.stat().st_size:
             copy = target / path.relative_to(scratch)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
+            with (
+                path.open(errors="surrogateescape") as lines,
+                copy.open("w", errors="surrogateescape") as kept,
+            ):
+                kept.writelines(map(redacted, lines))

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -19,6 +20,10 @@ FLUSH_SECONDS = (0.2, 1.0)  # pause between two files: shortest after silence, l
 CHUNK_BYTES = 500_000  # one DBFS read returns at most 1 MB
 TEXT_LIMIT = 100_000  # printed text that becomes one record
 LAST_TRIES = 5
+REDACTED = "[REDACTED]"
+_SECRETS = "kedro_databricks_hybrid.config.secrets"
+_SHORTEST = 4
+_TEXTS = ("text", "message", "template", "error", "traceback", "hint")
 
 
 class RunLog:
@@ -118,6 +123,7 @@ class RunLog:
         Raises:
             OSError: The folder cannot be written, even after several tries.
         """
+        end = _redacted(end)
         self.add("end", **end)
         self._closing.set()
         self._thread.join()
@@ -178,12 +184,29 @@ def encoded(record: dict[str, Any]) -> bytes:
         if record["event"] == "output":
             record = {name: value for name, value in record.items() if name != "size"}
             record["text"] = "".join(record["text"])
-        return _line(record)
+        return _line(_redacted(record))
     except Exception as error:  # noqa: BLE001 - records may contain any object of the project
         reason = f"{type(error).__name__}: {error}"
         text = f"A record of the run log ({record['event']}) could not be written: {reason}\n"
         known = {"n": record["n"], "t": record["t"]}
         return _line({**known, "event": "output", "stream": "stderr", "text": text})
+
+
+def redacted(text: str) -> str:
+    """Return a text without the secrets that this process has read; shorter values are no secrets."""
+    known = getattr(sys.modules.get(_SECRETS), "revealed", ())
+    for value in sorted((each for each in known if len(each) >= _SHORTEST), key=len, reverse=True):
+        text = text.replace(value, REDACTED)
+    return text
+
+
+def _redacted(record: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        name: redacted(record[name]) for name in _TEXTS if isinstance(record.get(name), str)
+    }
+    if "args" in record:
+        found["args"] = [redacted(each) for each in record["args"]]
+    return {**record, **found}
 
 
 def _line(record: dict[str, Any]) -> bytes:

@@ -172,6 +172,18 @@ GUESSES = (
         check="a notebook with the cells `%cd ..` and `%pip install ./folder`",
     ),
     Guess(
+        "error of `dbutils.secrets.get` for a secret or a scope that does not exist",
+        '"does not exist" in the message',
+        "these words; any other error is printed as the reason",
+        check='a notebook with the cell `dbutils.secrets.get("none", "none")`',
+    ),
+    Guess(
+        "reading secrets with the REST API outside of a notebook",
+        "allowed",
+        "Databricks Connect reads the secret scope this way; a refusal is printed",
+        check="`databricks secrets get-secret SCOPE KEY`",
+    ),
+    Guess(
         "`$name` in a line of `%pip`",
         "replaced by the variable's value, as IPython does",
         "passes the secrets of `compute.pip_options` to pip",

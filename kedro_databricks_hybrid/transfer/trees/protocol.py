@@ -12,7 +12,7 @@ from kedro_databricks_hybrid.parallel import run_all
 from kedro_databricks_hybrid.transfer.files import Listing, RemoteFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from kedro_databricks_hybrid.databricks.silence import Silence
     from kedro_databricks_hybrid.transfer.upload_journal import UnfinishedUpload
@@ -133,13 +133,13 @@ def complete(chunks: Iterator[bytes], size: int, path: str) -> Iterator[bytes]:
         )
 
 
-def walk(tree: RemoteTree, start: PurePosixPath, *, skip: PurePosixPath | None = None) -> list[RemoteFile]:
+def walk(tree: RemoteTree, start: PurePosixPath, *, skip: Collection[PurePosixPath] = ()) -> list[RemoteFile]:
     """Return all files below a folder, or the file itself; an empty list if neither exists.
 
     Args:
         tree: The data root.
         start: The folder or file.
-        skip: A folder to skip.
+        skip: Folders to skip.
 
     Raises:
         TransferError: A link leads to a folder above it, or there are more folders than any data root has.
@@ -161,7 +161,7 @@ def walk(tree: RemoteTree, start: PurePosixPath, *, skip: PurePosixPath | None =
                 names = [file.path.name for file in each.files] + [path.name for path in each.folders]
                 loops.enter(folder, names)
             found += each.files
-            folders += [path for path in each.folders if path != skip]
+            folders += [path for path in each.folders if path not in skip]
         listed += len(folders)
         if listed > _MOST_FOLDERS:
             raise TransferError(
