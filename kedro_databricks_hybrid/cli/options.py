@@ -62,8 +62,9 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own type
         """Run the command."""
         ctx.color = _colour()
-        if wants_json():
+        if wants_json() and not rich.get_console().stderr:
             rich.reconfigure(stderr=True)  # the console of Kedro's log
+            ctx.call_on_close(lambda: rich.reconfigure(stderr=False))
         try:
             return super().invoke(ctx)
         except HybridError as error:

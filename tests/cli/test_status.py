@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import rich
 
 from kedro_databricks_hybrid.databricks import git_folder_edits
 
@@ -40,6 +41,12 @@ def test_after_a_push_both_sides_agree(site: Site) -> None:
     assert found["Git folder"]["edits"] == {}
     assert (found["data"]["upload"], found["data"]["conflict"]) == ([], [])
     assert found["last run"] == {"id": None}
+
+
+def test_json_moves_kedros_log_to_stderr_for_one_command(site: Site) -> None:
+    """After a command with --json, what this process logs goes to stdout again."""
+    told(site)
+    assert rich.get_console().stderr is False
 
 
 def test_serverless_in_place_of_a_cluster(site: Site) -> None:
