@@ -17,7 +17,6 @@ from kedro_databricks_hybrid.cli.output import (
 from kedro_databricks_hybrid.config import catalog_paths
 from kedro_databricks_hybrid.databricks.secret_names import command
 from kedro_databricks_hybrid.errors import HybridError
-from kedro_databricks_hybrid.git.unsafe_names import shown
 from kedro_databricks_hybrid.project import datasets, scaffold, unsent_code
 from kedro_databricks_hybrid.project.needed_secrets import missing_secrets
 from kedro_databricks_hybrid.project.project import in_data
