@@ -8,6 +8,7 @@ from kedro_databricks_hybrid.sandbox.core.errors import invalid, missing
 from kedro_databricks_hybrid.sandbox.core.groups import ACCOUNT_USERS, ADMINS, EVERYBODY
 from kedro_databricks_hybrid.sandbox.core.permissions import (
     GROUP,
+    OWNER,
     PRINCIPALS,
     SERVICE_PRINCIPAL,
     USER,
@@ -74,5 +75,7 @@ class Principals:
                 )
             if self.field_of(name) != field:
                 raise missing(f"Principal: {_SHOWN[field]}({name[:200]}) does not exist")
+            if (field, level) == (GROUP, OWNER):
+                raise invalid(f"The group {name[:200]} cannot be the owner of a {kind.name}.")
             found.append(Permission(field, name, level))
         return found

@@ -6,6 +6,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ConfigDict, create_model
+
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
 from kedro_databricks_hybrid.sandbox.core.permissions import KINDS, Secured, of_admins
 from kedro_databricks_hybrid.sandbox.core.stamps import now
@@ -50,7 +52,13 @@ class Records:
         self._permissions = permissions
         self._principals = principals
         self._document = kind.kind.replace("-", "_")
-        self._records = store.load(self._document, dict[str, dict[str, Any]])
+        fields: dict[str, Any] = {
+            **dict.fromkeys((kind.number, kind.name, CREATOR), (str, ...)),
+            kind.created: (int, ...),
+        }
+        schema = create_model(kind.title, __config__=ConfigDict(extra="allow"), **fields)
+        saved = store.load(self._document, dict[str, schema])  # type: ignore[valid-type]
+        self._records = {number: record.model_dump() for number, record in saved.items()}
 
     def all(self) -> list[dict[str, Any]]:
         """Return every record."""

@@ -24,8 +24,7 @@ DEFAULT_USER = "user@example.com"
 _DOCUMENT = "users"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+@-]{0,127}")
 _HOMES = {"Users", "Repos"}
-NOTEBOOK_EXTENSIONS = (".py", ".ipynb", ".sql", ".scala", ".r")
-"""The extensions of the files of notebooks, whose names have none."""
+_NOTEBOOK_EXTENSIONS = {".py", ".ipynb", ".sql", ".scala", ".r"}  # of their files; their names have none
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ class Access:
     def check(self, user: User, names: tuple[str, ...], level: str = READ) -> None:
         """Refuse a path below the home of another user, who has not granted this permission level."""
         if not self.may(user, names, level):
-            raise denied(f"User {user.name} does not have permission to access '/{'/'.join(names)}'.")
+            raise denied(f"User {user.name} does not have permission to access '{path_of(names)}'.")
 
     def may(self, user: User, names: tuple[str, ...], level: str = READ) -> bool:
         """Whether the user may access the path; all users share a `/Repos/<folder>` that is nobody's home."""
@@ -131,7 +130,7 @@ class Access:
             return True
         paths = [path_of(names[:length]) for length in range(2, len(names) + 1)]
         stem, _, extension = paths[-1].rpartition(".")
-        if f".{extension.lower()}" in NOTEBOOK_EXTENSIONS:  # of the notebook's file
+        if f".{extension.lower()}" in _NOTEBOOK_EXTENSIONS:
             paths.append(stem)
         return any(
             self._permissions.allow(user.name, TREE, level, self._permissions.of(path)) for path in paths

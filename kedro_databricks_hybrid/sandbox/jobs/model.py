@@ -189,7 +189,7 @@ class Jobs:
     def owner_of(self, job: Job) -> str:
         """Return the owner of a job, who runs it."""
         entries = self._permissions.of(key_of(job["job_id"]), self._initial(job))
-        return next(one.name for one in entries if one.level == OWNER)
+        return next((one.name for one in entries if one.level == OWNER), str(job["creator_user_name"]))
 
     def secured(self, job_id: str) -> Secured:
         """Return a job as an object with permissions; refuse a missing one."""

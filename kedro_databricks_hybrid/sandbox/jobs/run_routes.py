@@ -13,7 +13,7 @@ from kedro_databricks_hybrid.sandbox.core.pages import Page, Token, limited, pag
 from kedro_databricks_hybrid.sandbox.core.permissions import JOB, MANAGE
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs import runs
-from kedro_databricks_hybrid.sandbox.jobs.model import DEFAULT_NAME, refusal_of
+from kedro_databricks_hybrid.sandbox.jobs.model import DEFAULT_NAME, key_of, refusal_of
 from kedro_databricks_hybrid.sandbox.jobs.notebook_page import page_of
 from kedro_databricks_hybrid.sandbox.jobs.parameters import overridden, parameters_of_run, task_parameters
 from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, TaskRun
@@ -237,6 +237,8 @@ class RunsApi:
         if not run.state.is_final:
             raise invalid(f"Cannot delete run {run.run_id} because it is active.")
         await self._runs.remove(run)
+        if self._jobs.find(run.job_id) is None:  # it was submitted, so its permissions were its own
+            await self._sandbox.permissions.forget(key_of(run.job_id))
 
     def _shown(self, run: Run, only: TaskRun | None = None) -> dict[str, Any]:
         """Return a run, or the run of one of its tasks, with the address of its page."""

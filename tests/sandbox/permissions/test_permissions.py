@@ -113,6 +113,11 @@ def test_a_job_has_one_owner(workspace: WorkspaceClient, http: httpx.Client) -> 
         ("jobs", {"user_name": "no@example.com"}, "Principal: UserName(no@example.com) does not exist"),
         ("jobs", {"group_name": "no"}, "Principal: GroupName(no) does not exist"),
         ("jobs", {"service_principal_name": USER}, f"Principal: ServicePrincipalName({USER}) does not exist"),
+        (
+            "jobs",
+            {"group_name": "users", "permission_level": "IS_OWNER"},
+            "The group users cannot be the owner",
+        ),
         ("jobs", {}, "Principal name not defined"),
         ("jobs", {"user_name": USER, "permission_level": "CAN_RUN"}, "Invalid permission level 'CAN_RUN'"),
         (
