@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, create_model
 
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
 from kedro_databricks_hybrid.sandbox.core.permissions import KINDS, Secured, of_admins
@@ -57,7 +57,7 @@ class Records:
             kind.created: (int, ...),
         }
         schema = create_model(kind.title, __config__=ConfigDict(extra="allow"), **fields)
-        saved = store.load(self._document, dict[str, schema])  # type: ignore[valid-type]
+        saved: dict[str, BaseModel] = store.load(self._document, dict[str, schema])  # type: ignore[valid-type]
         self._records = {number: record.model_dump() for number, record in saved.items()}
 
     def all(self) -> list[dict[str, Any]]:

@@ -257,7 +257,7 @@ def test_notebooks_see_shared_folders(workspace: WorkspaceClient, running: Runni
     """In others' homes nothing else; a folder that may only be read cannot be changed."""
     for name, level in (("read", PermissionLevel.CAN_READ), ("edit", PermissionLevel.CAN_EDIT)):
         workspace.workspace.mkdirs(f"{HOME}/{name}")
-        workspace.workspace.upload(f"{HOME}/{name}/a.txt", b"text")
+        workspace.workspace.upload(f"{HOME}/{name}/a.txt", b"text", format=ImportFormat.AUTO)
         number = str(workspace.workspace.get_status(f"{HOME}/{name}").object_id)
         entries = _grant(level, user_name=OTHER)
         running.workspace(OTHER)

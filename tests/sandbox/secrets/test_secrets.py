@@ -170,7 +170,7 @@ def test_access_lists(api: SecretsAPI, running: Running) -> None:
     calls: list[tuple[str, Callable[[], object]]] = [
         ("READ", lambda: others.get_secret("mine", "a")),
         ("WRITE", lambda: others.put_secret("mine", "b", string_value="2")),
-        ("MANAGE", lambda: others.list_acls("mine").__next__()),
+        ("MANAGE", lambda: list(others.list_acls("mine"))),
     ]
     for permission, call in calls:
         with pytest.raises(PermissionDenied, match=f"does not have {permission} permission on scope mine"):
@@ -189,4 +189,4 @@ def test_access_lists(api: SecretsAPI, running: Running) -> None:
     with pytest.raises(NotFound, match="Principal nobody does not exist"):
         api.put_acl("mine", "nobody", AclPermission.READ)
     with pytest.raises(PermissionDenied):
-        others.list_secrets("mine").__next__()
+        list(others.list_secrets("mine"))
