@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from types import GenericAlias
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, create_model
@@ -56,9 +57,10 @@ class Records:
             **dict.fromkeys((kind.number, kind.name, CREATOR), (str, ...)),
             kind.created: (int, ...),
         }
-        schema = create_model(kind.title, __config__=ConfigDict(extra="allow"), **fields)
-        saved: dict[str, BaseModel] = store.load(self._document, dict[str, schema])  # type: ignore[valid-type]
-        self._records = {number: record.model_dump() for number, record in saved.items()}
+        record = create_model(kind.title, __config__=ConfigDict(extra="allow"), **fields)
+        records: Any = GenericAlias(dict, (str, record))
+        saved: dict[str, BaseModel] = store.load(self._document, records)
+        self._records = {number: one.model_dump() for number, one in saved.items()}
 
     def all(self) -> list[dict[str, Any]]:
         """Return every record."""
