@@ -41,7 +41,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def process(home: Path) -> Iterator[Notebook]:
     """A Python process on the sandbox's cluster, which stays warm for all projects."""
     with serve(home) as server:
-        yield open_notebook(server.http)
+        notebook = open_notebook(server.http)
+        notebook.text("%pip install --no-index kedro-databricks-hybrid kedro-datasets")
+        yield notebook
 
 
 def on_the_sandbox(process: Notebook, project: Project, command: str, data: Path) -> Ran:

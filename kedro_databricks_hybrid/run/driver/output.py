@@ -11,12 +11,14 @@ from __future__ import annotations
 import codecs
 import contextlib
 import ctypes
+import fcntl
 import io
 import json
 import os
 import select
 import struct
 import sys
+import termios
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -126,6 +128,7 @@ class _Capture:
             os.dup2(entry, number)
             os.close(entry)
         self._records = self._pipe(_Parts(log))
+        self._entries = {number: os.fstat(number) for number in (*_NUMBERS.values(), self._records)}
         log.catch_up, log.forward = self._catch_up, self._forward
         thread = threading.Thread(target=self._empty, args=[tuple(self._takes)], name="output", daemon=True)
         setattr(thread, _CATCH_UP, self._catch_up)
@@ -184,7 +187,12 @@ class _Capture:
         return True
 
     def _forward(self, record: dict[str, Any]) -> None:
-        """Send a record from a forked process, in parts: pipes keep only small writes whole."""
+        """Send a record from a forked process, in parts: pipes keep only small writes whole.
+
+        Waits until output before the record has been taken, and then the record, as output has other pipes.
+        """
+        for number in _NUMBERS.values():
+            self._wait_until_taken(number)
         content = json.dumps(record, default=str).encode()
         size = select.PIPE_BUF - _HEAD.size
         parts = [content[start : start + size] for start in range(0, len(content), size)]
@@ -192,6 +200,16 @@ class _Capture:
             for number, part in enumerate(parts, 1):
                 head = _HEAD.pack(threading.get_native_id(), len(part), number == len(parts))
                 os.write(self._records, head + part)
+            self._wait_until_taken(self._records)
+
+    def _wait_until_taken(self, number: int) -> None:
+        """Wait until the run's process has read a pipe, at most a second, as other processes may fill it."""
+        deadline = time.monotonic() + 1
+        with contextlib.suppress(OSError):  # the process closed it
+            if not os.path.samestat(os.fstat(number), self._entries[number]):
+                return  # the process replaced it
+            while _is_filled(number) and time.monotonic() < deadline:
+                time.sleep(0.0005)
 
 
 class _PipedText:
@@ -242,6 +260,15 @@ def _copy_of(number: int) -> int:
         return os.dup(number)
     except OSError:  # the process has no such stream
         return os.open(os.devnull, os.O_WRONLY)
+
+
+def _is_filled(pipe: int) -> bool:
+    """Tell whether a pipe that somebody reads has unread bytes."""
+    waiting = select.poll()
+    waiting.register(pipe, 0)
+    if waiting.poll(0):  # POLLERR: nobody reads
+        return False
+    return any(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))
 
 
 def _flush() -> None:

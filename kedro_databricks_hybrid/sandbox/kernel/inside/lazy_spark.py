@@ -6,7 +6,9 @@ import ast
 import itertools
 import os
 import re
+import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -55,7 +57,10 @@ def start() -> None:
 
     if "spark" in _defined and not _is_stopped(_defined["spark"]):
         return
+    on_interrupt = signal.getsignal(signal.SIGINT)
     session = SparkSession.builder.getOrCreate()
+    # PySpark's own handler asks on the connection of the interrupted call, so it waits for its end.
+    signal.signal(signal.SIGINT, on_interrupt)
     fresh: dict[str, Any] = {"spark": session}
     if not IS_CONNECT:
         fresh |= {"sc": session.sparkContext, "sqlContext": session}
@@ -76,12 +81,28 @@ def name_jobs(_cell: ExecutionInfo | None = None) -> None:
 
 
 def stop_jobs_if_cancelled(result: ExecutionResult) -> None:
-    """Cancel the Spark jobs of an interrupted cell, also those that have not started."""
+    """Cancel the Spark jobs of an interrupted cell, also those that have not started.
+
+    On this thread's connection Java answers nothing until the job has ended, and then it answers the
+    interrupted call. So another thread cancels the jobs, and this thread gets a new connection.
+    """
     context = _running_context()
     if context is not None and isinstance(result.error_in_exec, KeyboardInterrupt):
-        if _knows_future_jobs(context):
-            context._jsc.sc().cancelJobGroupAndFutureJobs(_defined["group"])  # noqa: SLF001 - not PySpark's
-        context.cancelAllJobs()
+        gateway: Any = context._gateway  # noqa: SLF001 - PySpark has no public one
+        connection = gateway._gateway_client.get_thread_connection()  # noqa: SLF001 - the same
+        asking = threading.Thread(target=_stop_jobs, args=(context,))
+        asking.start()
+        try:
+            asking.join()
+        finally:
+            if connection is not None:
+                connection.close()
+
+
+def _stop_jobs(context: SparkContext) -> None:
+    if _knows_future_jobs(context):
+        context._jsc.sc().cancelJobGroupAndFutureJobs(_defined["group"])  # noqa: SLF001 - not PySpark's
+    context.cancelAllJobs()
 
 
 def _knows_future_jobs(context: SparkContext) -> bool:
