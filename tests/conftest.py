@@ -7,17 +7,18 @@ import os
 import signal
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from kedro_databricks_hybrid.sandbox.kernel import kinds
-from tests import fork_server
+from tests import fork_server, official_cli
 from tests.processes import at_home_in, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _SECONDS = 10.0
@@ -29,15 +30,28 @@ _SHORT_LIVED_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run the files with the slowest tests first, so that no worker gets one at the end."""
     for mark, kind in (("namespaces", kinds.NAMESPACE), ("bubblewrap", kinds.BUBBLEWRAP)):
-        _without_refused_kernels(config, items, mark, kind)
+        _leave_out(config, items, mark, partial(_refusal_of, kind))
+    _leave_out(config, items, "official_cli", official_cli.refusal)
     slow = {item.path for item in items if item.get_closest_marker("processes")}
     items.sort(key=lambda item: item.path not in slow)
 
 
-def _without_refused_kernels(config: pytest.Config, items: list[pytest.Item], mark: str, kind: str) -> None:
-    """Deselect tests of kinds of kernels that this machine refuses."""
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say that the official command line was not tested."""
+    if official_cli.refusal():
+        terminalreporter.write_line(official_cli.refusal())
+
+
+def _refusal_of(kind: str) -> str:
+    return kinds.chosen(kind).refusal
+
+
+def _leave_out(
+    config: pytest.Config, items: list[pytest.Item], mark: str, refusal: Callable[[], str]
+) -> None:
+    """Leave out the tests with a mark if the machine refuses what they need."""
     deselected = [item for item in items if item.get_closest_marker(mark)]
-    if deselected and kinds.chosen(kind).refusal:
+    if deselected and refusal():
         config.hook.pytest_deselected(items=deselected)
         items[:] = [item for item in items if item not in deselected]
 

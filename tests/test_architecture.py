@@ -30,7 +30,17 @@ LAYERS = (
 
 # The sandbox from the bottom up. All but the core also know the workspace's state, with the models of all.
 FAMILIES = (
-    *("identity", "secrets", "workspace", "repos", "dbfs", "volumes", "unity_catalog"),
+    *(
+        "identity",
+        "permissions",
+        "pipelines",
+        "secrets",
+        "workspace",
+        "repos",
+        "dbfs",
+        "volumes",
+        "unity_catalog",
+    ),
     *("clusters", "commands", "jobs", "faults", "connect"),
 )
 SANDBOX_LAYERS = (

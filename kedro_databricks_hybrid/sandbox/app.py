@@ -8,6 +8,7 @@ import errno
 import ipaddress
 import logging
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -16,13 +17,18 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from kedro_databricks_hybrid.sandbox.clusters.libraries import Libraries
+from kedro_databricks_hybrid.sandbox.clusters.record_routes import POLICIES, POOLS
+from kedro_databricks_hybrid.sandbox.clusters.record_routes import routes as record_routes
 from kedro_databricks_hybrid.sandbox.clusters.routes import library_routes
 from kedro_databricks_hybrid.sandbox.clusters.routes import routes as clusters_routes
+from kedro_databricks_hybrid.sandbox.clusters.routes import secured as secured_cluster
 from kedro_databricks_hybrid.sandbox.commands.routes import Contexts
 from kedro_databricks_hybrid.sandbox.connect.gateway import Connect
 from kedro_databricks_hybrid.sandbox.core.bodies import Array
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint
 from kedro_databricks_hybrid.sandbox.core.errors import SANDBOX_FAILED, ApiError, LegacyError, invalid
+from kedro_databricks_hybrid.sandbox.core.permissions import KINDS, OBJECT_KINDS
+from kedro_databricks_hybrid.sandbox.core.records import Records
 from kedro_databricks_hybrid.sandbox.dbfs.routes import routes as dbfs_routes
 from kedro_databricks_hybrid.sandbox.faults.middleware import FaultsGate
 from kedro_databricks_hybrid.sandbox.faults.routes import routes as faults_routes
@@ -32,12 +38,17 @@ from kedro_databricks_hybrid.sandbox.identity.oauth_routes import routes as oaut
 from kedro_databricks_hybrid.sandbox.identity.routes import DISCOVERY_PATH
 from kedro_databricks_hybrid.sandbox.identity.routes import routes as identity_routes
 from kedro_databricks_hybrid.sandbox.identity.tokens import routes as token_routes
+from kedro_databricks_hybrid.sandbox.jobs.model import Jobs
 from kedro_databricks_hybrid.sandbox.jobs.routes import routes as jobs_routes
 from kedro_databricks_hybrid.sandbox.jobs.runs import Runs
 from kedro_databricks_hybrid.sandbox.jobs.worker import JobWork
+from kedro_databricks_hybrid.sandbox.permissions.routes import routes as permissions_routes
+from kedro_databricks_hybrid.sandbox.pipelines.routes import PIPELINES
+from kedro_databricks_hybrid.sandbox.pipelines.routes import routes as pipelines_routes
 from kedro_databricks_hybrid.sandbox.repos.credentials import routes as credential_routes
 from kedro_databricks_hybrid.sandbox.repos.routes import routes as repos_routes
 from kedro_databricks_hybrid.sandbox.secrets.routes import routes as secrets_routes
+from kedro_databricks_hybrid.sandbox.unity_catalog.grant_routes import routes as grants_routes
 from kedro_databricks_hybrid.sandbox.unity_catalog.routes import routes as unity_catalog_routes
 from kedro_databricks_hybrid.sandbox.volumes.routes import routes as volumes_routes
 from kedro_databricks_hybrid.sandbox.volumes.upload_model import STORAGE_PATH
@@ -52,6 +63,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from kedro_databricks_hybrid.sandbox.core.permissions import Secured
 
 
 __all__ = ["Sandbox", "create_app"]
@@ -70,7 +83,18 @@ def create_app(sandbox: Sandbox) -> Starlette:
     """Return the application that serves `sandbox`."""
     contexts = Contexts(sandbox)
     libraries = Libraries(sandbox)
+    jobs = Jobs(sandbox.store, sandbox.permissions, sandbox.principals)
     runs = Runs(sandbox.store)
+    records = {
+        kind: Records(kind, sandbox.store, sandbox.permissions, sandbox.principals)
+        for kind in (POOLS, POLICIES, PIPELINES)
+    }
+    lookups: dict[str, Callable[[str], Secured]] = {
+        "jobs": jobs.secured,
+        "clusters": partial(secured_cluster, sandbox.clusters, sandbox.principals),
+        **{each.kind.kind: each.secured for each in records.values()},
+        **{kind: partial(sandbox.tree.secured, KINDS[kind]) for kind in OBJECT_KINDS},
+    }
     connect = Connect(sandbox)
     work = JobWork(sandbox, libraries, connect, runs)
 
@@ -96,12 +120,16 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *volumes_routes(sandbox),
             *upload_routes(sandbox),
             *unity_catalog_routes(sandbox),
+            *grants_routes(sandbox.unity_catalog, sandbox.principals),
+            *permissions_routes(sandbox.permissions, sandbox.principals, lookups),
             *secrets_routes(sandbox.secrets),
             *token_routes(sandbox.tokens),
             *oauth_routes(sandbox),
-            *clusters_routes(sandbox.clusters),
+            *clusters_routes(sandbox.clusters, sandbox.permissions),
+            *record_routes(records[POOLS], records[POLICIES], sandbox.clusters),
+            *pipelines_routes(records[PIPELINES]),
             *library_routes(libraries, sandbox.clusters),
-            *jobs_routes(sandbox, runs, work),
+            *jobs_routes(sandbox, jobs, runs, work),
             *contexts.routes(),
             *connect.routes(),
             *faults_routes(sandbox.faults),

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 from pydantic import Field
 
 from kedro_databricks_hybrid.sandbox.clusters.model import Clusters
+from kedro_databricks_hybrid.sandbox.core.groups import Groups
+from kedro_databricks_hybrid.sandbox.core.layout import resolve
+from kedro_databricks_hybrid.sandbox.core.permissions import Permissions
+from kedro_databricks_hybrid.sandbox.core.principals import Principals
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.core.store import Store, stored
@@ -26,6 +30,7 @@ from kedro_databricks_hybrid.sandbox.workspace.model import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from kedro_databricks_hybrid.sandbox.core.layout import Layout
     from kedro_databricks_hybrid.sandbox.core.users import User
@@ -107,6 +112,9 @@ class Sandbox:
         self.kernels = kernels
         self.store = Store(layout.state)
         self.users = Users(self.store, layout)
+        self.groups = Groups(self.store)
+        self.principals = Principals(self.users, self.groups)
+        self.permissions = Permissions(self.store, self.groups)
         self.user = self.users.add(user)
         self.tokens = Tokens(self.store)
         self.access_tokens = AccessTokens()
@@ -115,15 +123,15 @@ class Sandbox:
             self.settings.org_id = str(new_id(16))
             self._become(KINDS[like or DEFAULT_KIND])
         self.faults = Faults()
-        self.access = Access(self.users)
+        self.access = Access(self.users, self.permissions)
         self.git_credentials = GitCredentials(self.store)
         self.repos = Repos(self.store, layout)
-        self.tree = Tree(layout.workspace, self.access, self.repos)
+        self.tree = Tree(layout.workspace, self.access, self.permissions, self.repos)
         self.tree.partial_git_info = self.kind.partial_git_info
         self.unity_catalog = UnityCatalog(
             self.store, layout, self.metastore_id, self.user.name, self.kind.objects
         )
-        self.secrets = Secrets(self.store)
+        self.secrets = Secrets(self.store, self.permissions, self.principals)
         self.notebook_accesses = NotebookAccesses()
         self.clusters = Clusters(self.store, creator=self.user.name, access_mode=self.kind.access_mode)
         if like is not None:
@@ -147,6 +155,7 @@ class Sandbox:
             self.notebook_accesses.add(access),
             libraries=self.library_environment(cluster_id, user).packages if cluster_id else None,
             visible=self._visible(user),
+            fixed=self._fixed(user),
             dbfs=self.public_dbfs_root,
             dbfs_mount=cluster is not None and cluster.mounts_dbfs,
             kernels=self.kernels,
@@ -172,8 +181,25 @@ class Sandbox:
             f"{parent}/{folder.name}"
             for parent in ("Users", "Repos")
             for folder in sorted((self.layout.workspace / parent).iterdir())
-            if folder.is_dir() and not folder.is_symlink() and self.access.may(user, (parent, folder.name))
+            if folder.is_dir()
+            and not folder.is_symlink()
+            and self.access.owner_of((parent, folder.name)) in {None, user.name}
+        ) + tuple("/".join(names) for names in self._granted(user, editable=True))
+
+    def _fixed(self, user: User) -> tuple[tuple[Path, str], ...]:
+        """Return the folders in others' homes that a user's Python processes see and cannot change."""
+        return tuple(
+            (self.layout.workspace.joinpath(*names), f"/Workspace/{'/'.join(names)}")
+            for names in self._granted(user, editable=False)
         )
+
+    def _granted(self, user: User, *, editable: bool) -> list[tuple[str, ...]]:
+        """Return the folders in others' homes on which a user has permissions."""
+        return [
+            names
+            for names, may_edit in self.access.granted(user)
+            if may_edit == editable and resolve(self.layout.workspace, names).is_dir()
+        ]
 
     @property
     def org_id(self) -> str:

@@ -30,27 +30,38 @@ RUNS = Path(__file__).with_name("jobs") / "runs_of_the_version_before.json"
 FILES = {
     *("workspace.json", "users.json", "tokens.json", "git_credentials.json", "repos.json", "secrets.json"),
     *("workspace_conf.json", "unity_catalog.json", "clusters.json", "libraries.json", "jobs.json", "runs.db"),
+    *("groups.json", "permissions.json", "instance_pools.json", "cluster_policies.json", "pipelines.json"),
 }
 LISTS = (
     "/api/2.0/preview/scim/v2/Me",
+    "/api/2.0/preview/scim/v2/Users",
+    "/api/2.0/preview/scim/v2/Groups",
     "/api/2.0/token/list",
     "/api/2.0/git-credentials",
     "/api/2.0/repos",
     "/api/2.0/secrets/scopes/list",
     "/api/2.0/secrets/list?scope=scope",
+    "/api/2.0/secrets/acls/list?scope=scope",
     "/api/2.0/secrets/get?scope=scope&key=key",
     "/api/2.1/unity-catalog/catalogs",
     "/api/2.1/unity-catalog/schemas?catalog_name=main",
     "/api/2.1/unity-catalog/volumes?catalog_name=main&schema_name=default",
+    "/api/2.1/unity-catalog/effective-permissions/volume/main.default.data",
     "/api/2.1/unity-catalog/current-metastore-assignment",
     "/api/2.0/workspace-conf?keys=enableX",
     "/api/2.0/clusters/list",
     f"/api/2.0/clusters/get?cluster_id={STOPPED_ID}",
+    f"/api/2.0/permissions/clusters/{STOPPED_ID}",
+    "/api/2.0/instance-pools/list",
+    "/api/2.0/policies/clusters/list",
+    "/api/2.0/pipelines",
     "/api/2.0/libraries/all-cluster-statuses",
     "/api/2.2/jobs/list?expand_tasks=true",
     "/api/2.2/jobs/runs/list?expand_tasks=true",
     "/api/2.0/workspace/list?path=/",
 )
+CAN_RESTART = {"group_name": "users", "permission_level": "CAN_RESTART"}
+READ_VOLUME = {"principal": "account users", "add": ["READ_VOLUME"]}
 WRONG: tuple[object, ...] = (None, -1, 1.5, "", "..", True, [], [1], {}, {"x": []})
 
 
@@ -64,6 +75,11 @@ def state(running: Running, remote: Remote) -> Path:
         ("2.0/git-credentials", {"git_provider": "gitHub", "personal_access_token": "x"}),
         ("2.0/repos", {"url": str(remote.bare), "provider": "gitHub"}),
         ("2.0/secrets/scopes/create", {"scope": "scope"}),
+        ("2.0/preview/scim/v2/Groups", {"displayName": "group"}),
+        ("2.0/secrets/acls/put", {"scope": "scope", "principal": "group", "permission": "READ"}),
+        ("2.0/instance-pools/create", {"instance_pool_name": "x"}),
+        ("2.0/policies/clusters/create", {"name": "x"}),
+        ("2.0/pipelines", {"name": "x"}),
         ("2.0/secrets/put", {"scope": "scope", "key": "key", "string_value": "x"}),
         (
             "2.0/libraries/install",
@@ -73,6 +89,11 @@ def state(running: Running, remote: Remote) -> Path:
     ):
         client.post(f"/api/{path}", json=fields).raise_for_status()
     client.patch("/api/2.0/workspace-conf", json={"enableX": "true"}).raise_for_status()
+    for address, changed in (
+        (f"2.0/permissions/clusters/{STOPPED_ID}", {"access_control_list": [CAN_RESTART]}),
+        ("2.1/unity-catalog/permissions/volume/main.default.data", {"changes": [READ_VOLUME]}),
+    ):
+        client.patch(f"/api/{address}", json=changed).raise_for_status()
     running.stop()
     folder = running.sandbox.layout.state
     (folder / "runs.db").unlink()

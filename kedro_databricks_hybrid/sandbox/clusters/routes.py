@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kedro_databricks_hybrid.sandbox.clusters.model import RUNNING_ID, STOPPED_ID
 from kedro_databricks_hybrid.sandbox.core import runtimes
 from kedro_databricks_hybrid.sandbox.core.bodies import Array, Integer, Required, without
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint, endpoints
+from kedro_databricks_hybrid.sandbox.core.groups import EVERYBODY
 from kedro_databricks_hybrid.sandbox.core.pages import Page, Token, limited
+from kedro_databricks_hybrid.sandbox.core.permissions import (
+    GROUP,
+    KINDS,
+    MANAGE,
+    Permission,
+    Secured,
+    of_admins,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -17,6 +27,8 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.clusters.libraries import Libraries
     from kedro_databricks_hybrid.sandbox.clusters.model import Cluster, Clusters
     from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
+    from kedro_databricks_hybrid.sandbox.core.permissions import Permissions
+    from kedro_databricks_hybrid.sandbox.core.principals import Principals
     from kedro_databricks_hybrid.sandbox.core.users import User
 
 _NODE_TYPE = "sandbox.local"
@@ -155,9 +167,23 @@ def _one(act: Callable[[str], Awaitable[None]]) -> Handler:
     return handler
 
 
-def routes(clusters: Clusters) -> list[Route]:
+def secured(clusters: Clusters, principals: Principals, cluster_id: str) -> Secured:
+    """Return a cluster as an object with permissions, which all users have on the first clusters."""
+    initial = [principals.entry(clusters.get(cluster_id).creator, MANAGE)]
+    if cluster_id in {RUNNING_ID, STOPPED_ID}:
+        initial.append(Permission(GROUP, EVERYBODY, "CAN_RESTART"))
+    key = f"clusters/{cluster_id}"
+    return Secured(KINDS["clusters"], key, f"/{key}", tuple(initial), of_admins("clusters"))
+
+
+def routes(clusters: Clusters, permissions: Permissions) -> list[Route]:
     """Return the routes of this family."""
     api = _Api(clusters)
+
+    async def forget(cluster_id: Required) -> None:
+        await clusters.forget(cluster_id)
+        await permissions.forget(f"clusters/{cluster_id}")
+
     table: dict[str, Handler] = {
         "GET /get": api.get,
         "POST /create": api.create,
@@ -165,7 +191,7 @@ def routes(clusters: Clusters) -> list[Route]:
         "POST /start": _one(clusters.start),
         "POST /restart": _one(clusters.restart),
         "POST /delete": _one(clusters.terminate),
-        "POST /permanent-delete": _one(clusters.forget),
+        "POST /permanent-delete": forget,
         "POST /events": api.events,
         "GET /spark-versions": api.spark_versions,
         "GET /list-node-types": api.node_types,

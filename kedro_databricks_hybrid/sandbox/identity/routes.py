@@ -1,10 +1,11 @@
-"""The current user (SCIM Me), and the discovery document of the workspace."""
+"""The current user and the other principals (SCIM), and the discovery document of the workspace."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint
+from kedro_databricks_hybrid.sandbox.identity import scim_routes
 
 if TYPE_CHECKING:
     from starlette.routing import Route
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
 DISCOVERY_PATH = "/.well-known/databricks-config"
-_USER_SCHEMA = "urn:ietf:params:scim:schemas:core:2.0:User"
 
 
 def routes(sandbox: Sandbox) -> list[Route]:
@@ -23,14 +23,10 @@ def routes(sandbox: Sandbox) -> list[Route]:
         return {"oidc_endpoint": f"{sandbox.url}/oidc", "workspace_id": sandbox.org_id}
 
     async def me(user: User) -> dict[str, Any]:
-        return {
-            "schemas": [_USER_SCHEMA],
-            "id": str(user.number),
-            "userName": user.name,
-            "displayName": user.name,
-            "active": True,
-            "emails": [{"type": "work", "value": user.name, "primary": True}],
-            "groups": [{"display": "users", "type": "direct", "value": "users"}],
-        }
+        return scim_routes.describe(user, sandbox.groups)
 
-    return [endpoint("GET", DISCOVERY_PATH, discovery), endpoint("GET", "/api/2.0/preview/scim/v2/Me", me)]
+    return [
+        endpoint("GET", DISCOVERY_PATH, discovery),
+        endpoint("GET", f"{scim_routes.PATH}/Me", me),
+        *scim_routes.routes(sandbox.users, sandbox.groups),
+    ]

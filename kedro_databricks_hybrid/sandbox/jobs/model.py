@@ -10,12 +10,26 @@ from pydantic import AfterValidator, Field, model_validator
 
 from kedro_databricks_hybrid.sandbox.core.bodies import Array, Body, Flag, Integer, Object, Required, parse
 from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
+from kedro_databricks_hybrid.sandbox.core.permissions import (
+    JOB,
+    MANAGE,
+    OWNER,
+    Permission,
+    Secured,
+    of_admins,
+)
+from kedro_databricks_hybrid.sandbox.core.permissions import merged as merged_entries
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.core.store import passing, stored
 from kedro_databricks_hybrid.sandbox.jobs.parameters import checked_parameters
 from kedro_databricks_hybrid.sandbox.jobs.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kedro_databricks_hybrid.sandbox.core.errors import ApiError
+    from kedro_databricks_hybrid.sandbox.core.permissions import Permissions
+    from kedro_databricks_hybrid.sandbox.core.principals import Principals
     from kedro_databricks_hybrid.sandbox.core.store import Store
 
 KEYED_ARRAYS = {
@@ -39,6 +53,13 @@ _DOCUMENT = "jobs"
 DEFAULT_NAME = "Untitled"
 _MAX_TAGS = 25
 _QUARTZ_FIELDS = {6, 7}
+
+# Not verified against a live workspace: the words for those who may run a job.
+_NEEDED = {
+    "CAN_VIEW": "View or Admin or Manage Run or Owner",
+    "CAN_MANAGE_RUN": "Manage Run or Admin or Owner",
+    MANAGE: "Admin or Owner",
+}
 
 Job = dict[str, Any]
 
@@ -118,14 +139,17 @@ class _Saved:
 class Jobs:
     """Every job of the workspace."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, permissions: Permissions, principals: Principals) -> None:
         self._store = store
+        self._permissions = permissions
+        self._principals = principals
         saved = store.load(_DOCUMENT, dict[str, _Saved])
         self._jobs: dict[str, Job] = {key: dict(vars(job)) for key, job in saved.items()}
 
-    async def create(self, user: str, settings: dict[str, Any]) -> int:
-        """Save a new job and return its id."""
+    async def create(self, user: str, settings: dict[str, Any], access: Sequence[dict[str, Any]] = ()) -> int:
+        """Save a new job with its access control list, and return its id."""
         job_id = new_id()
+        entries = self._principals.entries(JOB, access)
         self._jobs[str(job_id)] = {
             "job_id": job_id,
             "creator_user_name": user,
@@ -133,27 +157,60 @@ class Jobs:
             "settings": settings,
         }
         await self.save()
+        await self.add_permissions(job_id, user, entries)
         return job_id
+
+    async def add_permissions(self, job_id: int, owner: str, entries: Sequence[Permission]) -> None:
+        """Add entries to those that the owner of a new job or run has."""
+        if entries:
+            initial = [self._principals.entry(owner, OWNER)]
+            await self._permissions.put(key_of(job_id), merged_entries(initial, entries))
 
     async def remove(self, job: Job) -> None:
         """Delete a job."""
         self._jobs.pop(str(job["job_id"]), None)
         await self.save()
+        await self._permissions.forget(key_of(job["job_id"]))
 
     def of(self, user: str) -> list[Job]:
-        """Return a user's jobs, newest first."""
-        return [job for job in reversed(self._jobs.values()) if job["creator_user_name"] == user]
+        """Return the jobs that a user may view, newest first."""
+        return [job for job in reversed(self._jobs.values()) if self._may(user, job, "CAN_VIEW")]
 
-    def get(self, user: str, job_id: int) -> Job:
-        """Return a user's job; refuse a missing one or another user's."""
+    def get(self, user: str, job_id: int, level: str = "CAN_VIEW") -> Job:
+        """Return a job; refuse a missing one, and a user without a permission level on it."""
         job = self._jobs.get(str(job_id))
         if job is None:
             raise invalid(f"Job {job_id} does not exist.")
-        if job["creator_user_name"] != user:
-            raise denied(
-                f"User {user} does not have View or Admin or Manage Run or Owner permissions on job {job_id}"
-            )
+        if not self._may(user, job, level):
+            raise refusal_of(user, job_id, level)
         return job
+
+    def owner_of(self, job: Job) -> str:
+        """Return the owner of a job, who runs it."""
+        entries = self._permissions.of(key_of(job["job_id"]), self._initial(job))
+        return next((one.name for one in entries if one.level == OWNER), str(job["creator_user_name"]))
+
+    def secured(self, job_id: str) -> Secured:
+        """Return a job as an object with permissions; refuse a missing one."""
+        job = self._jobs.get(job_id)
+        if job is None:
+            raise invalid(f"Job {job_id[:100]} does not exist.")
+        key = key_of(job["job_id"])
+        return Secured(JOB, key, f"/{key}", self._initial(job), of_admins("jobs"))
+
+    def allows(self, user: str, job_id: int, level: str) -> bool:
+        """Whether a user has a permission level on a job, which may be that of a submitted run."""
+        job = self._jobs.get(str(job_id))
+        if job is not None:
+            return self._may(user, job, level)
+        return self._permissions.allow(user, JOB, level, self._permissions.of(key_of(job_id)))
+
+    def _may(self, user: str, job: Job, level: str) -> bool:
+        entries = self._permissions.of(key_of(job["job_id"]), self._initial(job))
+        return self._permissions.allow(user, JOB, level, entries)
+
+    def _initial(self, job: Job) -> tuple[Permission, ...]:
+        return (self._principals.entry(job["creator_user_name"], OWNER),)
 
     def find(self, job_id: int) -> Job | None:
         """Return a job, None for a missing one."""
@@ -162,6 +219,16 @@ class Jobs:
     async def save(self) -> None:
         """Save every job."""
         await self._store.save(_DOCUMENT, self._jobs)
+
+
+def key_of(job_id: int) -> str:
+    """Return what the permissions of a job are kept by."""
+    return f"jobs/{job_id}"
+
+
+def refusal_of(user: str, job_id: int, level: str) -> ApiError:
+    """Return the error for a user without a permission level on a job."""
+    return denied(f"User {user} does not have {_NEEDED[level]} permissions on job {job_id}")
 
 
 def describe(job: Job) -> dict[str, Any]:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.core.bodies import Array, Flag, Integer, Object, parse, without
+from kedro_databricks_hybrid.sandbox.core.bodies import Array, ArrayOf, Flag, Integer, Object, parse, without
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import invalid
 from kedro_databricks_hybrid.sandbox.core.pages import ARRAY_PAGE, Page, Token, limited, paged_arrays
+from kedro_databricks_hybrid.sandbox.core.permissions import MANAGE
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs import runs
 from kedro_databricks_hybrid.sandbox.jobs.model import (
     DEFAULT_NAME,
     KEYED_ARRAYS,
     Job,
-    Jobs,
     JobSettings,
     describe,
     merged,
@@ -35,12 +35,14 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
-    from kedro_databricks_hybrid.sandbox.core.users import User
+    from kedro_databricks_hybrid.sandbox.core.users import User, Users
+    from kedro_databricks_hybrid.sandbox.jobs.model import Jobs
     from kedro_databricks_hybrid.sandbox.jobs.runs import Runs
     from kedro_databricks_hybrid.sandbox.jobs.settings import Settings
     from kedro_databricks_hybrid.sandbox.jobs.worker import JobWork
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 
+_RUN = "CAN_MANAGE_RUN"
 _MAX_PAGE = 100
 _DEFAULT_PAGE = 20
 
@@ -48,15 +50,18 @@ _DEFAULT_PAGE = 20
 class _Api:
     """The handlers of saved jobs."""
 
-    def __init__(self, jobs: Jobs, runs: Runs, work: JobWork, runs_api: RunsApi) -> None:
+    def __init__(self, jobs: Jobs, users: Users, runs: Runs, work: JobWork, runs_api: RunsApi) -> None:
         self._jobs = jobs
+        self._users = users
         self._runs = runs
         self._work = work
         self._runs_api = runs_api
 
-    async def create(self, user: User, given: dict[str, Any]) -> dict[str, Any]:
+    async def create(
+        self, user: User, given: dict[str, Any], access_control_list: ArrayOf[dict[str, Any]]
+    ) -> dict[str, Any]:
         settings = self._checked(without(given, "access_control_list"))
-        return {"job_id": await self._jobs.create(user.name, settings)}
+        return {"job_id": await self._jobs.create(user.name, settings, access_control_list)}
 
     async def get(
         self, request: Request, user: User, job_id: Integer, page_token: Token = 0
@@ -81,18 +86,18 @@ class _Api:
         return part.answer("jobs", found, lambda job: _in_list(job, expand_tasks, first_version))
 
     async def reset(self, user: User, job_id: Integer, new_settings: Object) -> None:
-        self._jobs.get(user.name, job_id)["settings"] = self._checked(new_settings)
+        self._jobs.get(user.name, job_id, MANAGE)["settings"] = self._checked(new_settings)
         await self._jobs.save()
 
     async def update(
         self, user: User, job_id: Integer, new_settings: Object, fields_to_remove: Array
     ) -> None:
-        job = self._jobs.get(user.name, job_id)
+        job = self._jobs.get(user.name, job_id, MANAGE)
         job["settings"] = self._checked(merged(job["settings"], new_settings, fields_to_remove))
         await self._jobs.save()
 
     async def delete(self, user: User, job_id: Integer) -> None:
-        await self._jobs.remove(self._jobs.get(user.name, job_id))
+        await self._jobs.remove(self._jobs.get(user.name, job_id, MANAGE))
 
     async def run_now(
         self,
@@ -107,7 +112,7 @@ class _Api:
         run = self._runs_api.repeated(user, idempotency_token)
         if run is None:
             given = {**given, "job_parameters": job_parameters, "idempotency_token": idempotency_token}
-            run = await self.run_job(user, self._jobs.get(user.name, job_id), given, only)
+            run = await self.run_job(user, self._jobs.get(user.name, job_id, _RUN), given, only)
         return {"run_id": run.run_id, "number_in_job": run.run_id}
 
     async def run_by_task(self, user: User, given: dict[str, Any], parent: Run) -> Run:
@@ -116,7 +121,7 @@ class _Api:
         Raises:
             ApiError: The job does not exist, or would run itself.
         """
-        job = self._jobs.get(user.name, int(given["job_id"]))
+        job = self._jobs.get(user.name, int(given["job_id"]), _RUN)
         if job["job_id"] in self._runs.started_by(parent):
             raise invalid(f"Job {job['job_id']} would run itself.")
         return await self.run_job(user, job, given, [], parent.run_id)
@@ -132,8 +137,12 @@ class _Api:
         )
         run.parameters = parameters_of_run(settings, given.get("job_parameters") or {})
         run.overriding = task_parameters(given)
-        await self._start(user, run, parse(JobSettings, job["settings"]))
+        await self._start(self._runner(job, user), run, parse(JobSettings, job["settings"]))
         return run
+
+    def _runner(self, job: Job | None, user: User) -> User:
+        """Return the user whose permissions a run of a job has: its owner, whoever starts it."""
+        return (self._users.named(self._jobs.owner_of(job)) if job else None) or user
 
     async def _start(self, user: User, run: Run, settings: JobSettings) -> None:
         limit = settings.max_concurrent_runs
@@ -164,7 +173,7 @@ class _Api:
         rerun_dependent_tasks: Flag = False,
     ) -> dict[str, Any]:
         """Begin to run tasks again, with the current settings of the job."""
-        run, only = self._runs.find(user.name, run_id)
+        run, only = self._runs_api.find(user, run_id, _RUN)
         if only is not None or run.kind != "JOB_RUN":
             raise invalid(f"Run {run_id} is not a run of a job.")
         if not run.state.is_final:
@@ -188,14 +197,14 @@ class _Api:
         run.given = changed
         _reopen(run, keys)
         await self._runs.save(run)
-        self._work.begin(run, settings, user)
+        self._work.begin(run, settings, self._runner(job, user))
         return {"repair_id": run.repairs[-1]}
 
 
-def routes(sandbox: Sandbox, runs: Runs, work: JobWork) -> list[Route]:
+def routes(sandbox: Sandbox, jobs: Jobs, runs: Runs, work: JobWork) -> list[Route]:
     """Return the routes of jobs and runs."""
-    runs_api = RunsApi(runs, work, sandbox)
-    api = _Api(Jobs(sandbox.store), runs, work, runs_api)
+    runs_api = RunsApi(jobs, runs, work, sandbox)
+    api = _Api(jobs, sandbox.users, runs, work, runs_api)
     work.start_job = api.run_by_task
     table: dict[str, Handler] = {
         "POST /create": api.create,

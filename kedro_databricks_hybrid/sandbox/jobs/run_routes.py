@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from kedro_databricks_hybrid.sandbox.core.bodies import Flag, Integer, Object, without
-from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
+from starlette.concurrency import run_in_threadpool
+
+from kedro_databricks_hybrid.sandbox.core import notebook_files
+from kedro_databricks_hybrid.sandbox.core.bodies import ArrayOf, Flag, Integer, Object, without
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, invalid
 from kedro_databricks_hybrid.sandbox.core.guesses import NO_TASK_ENVIRONMENT, ONE_TASK, QUEUED
 from kedro_databricks_hybrid.sandbox.core.pages import Page, Token, limited, paged_arrays
+from kedro_databricks_hybrid.sandbox.core.permissions import JOB, MANAGE
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs import runs
-from kedro_databricks_hybrid.sandbox.jobs.model import DEFAULT_NAME
+from kedro_databricks_hybrid.sandbox.jobs.model import DEFAULT_NAME, key_of, refusal_of
+from kedro_databricks_hybrid.sandbox.jobs.notebook_page import page_of
 from kedro_databricks_hybrid.sandbox.jobs.parameters import overridden, parameters_of_run, task_parameters
 from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, TaskRun
 from kedro_databricks_hybrid.sandbox.jobs.settings import KINDS, read_settings
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
 
     from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
     from kedro_databricks_hybrid.sandbox.core.users import User
+    from kedro_databricks_hybrid.sandbox.jobs.model import Jobs
     from kedro_databricks_hybrid.sandbox.jobs.settings import Settings
     from kedro_databricks_hybrid.sandbox.jobs.worker import JobWork
     from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
@@ -36,14 +43,30 @@ _MANY_TASKS = (
 )
 
 
+# Not verified against a live workspace: the message.
+_NO_EXPORT = "Run {} is not the run of one notebook task, so it cannot be exported. Export the run of a task."
+
+
 class RunsApi:
     """The handlers of runs."""
 
-    def __init__(self, runs: Runs, work: JobWork, sandbox: Sandbox) -> None:
+    def __init__(self, jobs: Jobs, runs: Runs, work: JobWork, sandbox: Sandbox) -> None:
+        self._jobs = jobs
         self._runs = runs
         self._work = work
         self._sandbox = sandbox
         self._clusters = sandbox.clusters
+        self._principals = sandbox.principals
+
+    def find(self, user: User, run_id: int, level: str = "CAN_VIEW") -> tuple[Run, TaskRun | None]:
+        """Return a run, or the run of a task; refuse it to others who have no permission on its job."""
+        run, only = self._runs.find(run_id)
+        if not self._may(user, run, level):
+            raise refusal_of(user.name, run.job_id, level)
+        return run, only
+
+    def _may(self, user: User, run: Run, level: str) -> bool:
+        return run.creator == user.name or self._jobs.allows(user.name, run.job_id, level)
 
     def check(self, settings: Settings) -> None:
         """Refuse settings of a job or run that the workspace does not support."""
@@ -86,6 +109,7 @@ class RunsApi:
         user: User,
         given: dict[str, Any],
         job_parameters: Object,
+        access_control_list: ArrayOf[dict[str, Any]],
         run_name: str = "",
         idempotency_token: str = "",
     ) -> dict[str, Any]:
@@ -98,7 +122,9 @@ class RunsApi:
             run = Run(new_id(), new_id(), name, user.name, kind, settings, [], idempotency_token, now())
             run.parameters = parameters_of_run(settings, job_parameters)
             run.overriding = task_parameters(given)
+            entries = self._principals.entries(JOB, access_control_list)
             await self.start(user, run)
+            await self._jobs.add_permissions(run.job_id, user.name, entries)
             if by_notebook:
                 request.state.notebook.runs.append(run.run_id)
         return {"run_id": run.run_id}
@@ -113,7 +139,7 @@ class RunsApi:
         include_resolved_values: Flag = False,
     ) -> dict[str, Any]:
         """Show a run, or the run of one task."""
-        run, only = self._runs.find(user.name, run_id)
+        run, only = self.find(user, run_id)
         shown = self._shown(run, only)
         if include_history:
             shown["repair_history"] = [*run.history, run.describe_attempt()]
@@ -124,7 +150,7 @@ class RunsApi:
 
     async def get_output(self, user: User, run_id: Integer) -> dict[str, Any]:
         """Show the output of a task."""
-        run, only = self._runs.find(user.name, run_id)
+        run, only = self.find(user, run_id)
         if only is None and run.is_single_task:
             only = run.tasks[0]
         if only is None:
@@ -135,6 +161,24 @@ class RunsApi:
         if only.child:
             output["run_job_output"] = {"run_id": only.child}
         return {"metadata": self._shown(run, only), **output}
+
+    async def export(self, user: User, run_id: Integer, views_to_export: str = "CODE") -> dict[str, Any]:
+        """Show the run of a notebook as a page, with the cells that the notebook has now."""
+        run, only = self.find(user, run_id)
+        if only is None and len(run.tasks) == 1:
+            only = run.tasks[0]
+        if only is None or "notebook_task" not in only.given:
+            raise invalid(_NO_EXPORT.format(run.run_id))
+        if views_to_export == "DASHBOARDS":
+            return {"views": []}
+        path = str(only.given["notebook_task"].get("notebook_path"))
+        cells: list[tuple[str, str]] = []
+        with suppress(ApiError, OSError):  # deleted since, or in a Git repository
+            entry = await run_in_threadpool(self._sandbox.tree.find, user, path)
+            content = await run_in_threadpool(entry.disk_path.read_bytes)
+            cells = notebook_files.cells_of(content, entry.format, entry.language or "PYTHON")
+        name = path.rpartition("/")[2]
+        return {"views": [{"type": "NOTEBOOK", "name": name, "content": page_of(name, cells, only)}]}
 
     async def list_page(
         self,
@@ -150,14 +194,14 @@ class RunsApi:
         completed_only: Flag = False,
         expand_tasks: Flag = False,
     ) -> dict[str, Any]:
-        """Show a page of the user's runs."""
+        """Show a page of the runs that the user may view."""
         part = Page(max(offset, 0) or page_token, limited(limit, _DEFAULT_PAGE, _MAX_PAGE))
         if active_only and completed_only:
             raise invalid("active_only and completed_only cannot both be true.")
         found = [
             run
             for run in self._runs.all()
-            if run.creator == user.name
+            if self._may(user, run, "CAN_VIEW")
             and job_id in {0, run.job_id}
             and run_type in {"", run.kind}
             and start_time_from <= run.start <= (now() if start_time_to is None else start_time_to)
@@ -172,21 +216,23 @@ class RunsApi:
 
     async def cancel(self, user: User, run_id: Integer) -> None:
         """Begin to cancel a run."""
-        run, _ = self._runs.find(user.name, run_id)
+        run, _ = self.find(user, run_id, "CAN_MANAGE_RUN")
         self._work.stop(run, runs.CANCELLED)
 
     async def cancel_all(self, user: User, job_id: Integer) -> None:
         """Begin to cancel all runs of a job."""
         for run in self._runs.all():
-            if run.job_id == job_id and run.creator == user.name:
+            if run.job_id == job_id and self._may(user, run, "CAN_MANAGE_RUN"):
                 self._work.stop(run, runs.CANCELLED)
 
     async def delete(self, user: User, run_id: Integer) -> None:
         """Delete an ended run."""
-        run, _ = self._runs.find(user.name, run_id)
+        run, _ = self.find(user, run_id, MANAGE)
         if not run.state.is_final:
             raise invalid(f"Cannot delete run {run.run_id} because it is active.")
         await self._runs.remove(run)
+        if self._jobs.find(run.job_id) is None:  # it was submitted, so its permissions were its own
+            await self._sandbox.permissions.forget(key_of(run.job_id))
 
     def _shown(self, run: Run, only: TaskRun | None = None) -> dict[str, Any]:
         """Return a run, or the run of one of its tasks, with the address of its page."""
@@ -199,6 +245,7 @@ class RunsApi:
             "POST /runs/submit": self.submit,
             "GET /runs/get": self.get,
             "GET /runs/get-output": self.get_output,
+            "GET /runs/export": self.export,
             "GET /runs/list": self.list_page,
             "POST /runs/cancel": self.cancel,
             "POST /runs/cancel-all": self.cancel_all,
@@ -208,7 +255,7 @@ class RunsApi:
 
 def _with_tasks(given: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of a submitted run with an array of tasks, also if its one task has no key."""
-    settings = without(given, "idempotency_token", "format")
+    settings = without(given, "idempotency_token", "format", "access_control_list")
     if settings.get("tasks") or not any(settings.get(kind) for kind in KINDS):
         return settings
     task = {name: settings.pop(name) for name in (*KINDS, *_OF_ONE_TASK) if name in settings}

@@ -117,7 +117,7 @@ class Compute:
         """Give the task an environment and its variables; delete them afterwards."""
         made = self._sandbox.notebook_environment(str(one.run_id), self._user, one.cluster_id or None)
         if self.checkout is not None:
-            made = replace(made, fixed=((self.checkout.files, self.checkout.folder),))
+            made = replace(made, fixed=(*made.fixed, (self.checkout.files, self.checkout.folder)))
         if not one.cluster_id:  # the programs in an environment that is kept name its folder
             made = replace(made, python_name="serverless")
         making = asyncio.create_task(asyncio.to_thread(made.make))

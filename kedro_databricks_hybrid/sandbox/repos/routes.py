@@ -10,6 +10,7 @@ from kedro_databricks_hybrid.sandbox.core.endpoints import endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import absent, invalid
 from kedro_databricks_hybrid.sandbox.core.layout import names_of
 from kedro_databricks_hybrid.sandbox.core.pages import Page, Token
+from kedro_databricks_hybrid.sandbox.core.permissions import EDIT, MANAGE, READ
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id
 from kedro_databricks_hybrid.sandbox.repos.credentials import provider_named
 from kedro_databricks_hybrid.sandbox.repos.git import Ref, checked_url
@@ -52,7 +53,7 @@ class _Api:
         provider = _provider(provider, url)
         names = names_of(path or f"/Repos/{user.name}/{_name_in(url)}")
         _check_path(names)
-        self._sandbox.access.check(user, names)
+        self._sandbox.access.check(user, names, MANAGE)
         planned = Repo(new_id(), names, url, provider, _patterns(sparse_checkout))
         credential = self._credential(user, git_credential_id, planned)
         return await self._describe(await self._repos.create(planned, credential))
@@ -85,7 +86,7 @@ class _Api:
         git_credential_id: Integer | None = None,
         dangerously_force_discard_all: Flag = False,
     ) -> None:
-        repo = self._named(user, repo_id)
+        repo = self._named(user, repo_id, EDIT)
         if branch and tag:
             raise invalid("Only one of branch and tag can be specified.")
         credential = self._credential(user, git_credential_id, repo)
@@ -100,11 +101,13 @@ class _Api:
             raise invalid("One of branch and tag must be specified.")
 
     async def delete(self, user: User, repo_id: Integer) -> None:
-        await self._repos.remove(self._named(user, repo_id))
+        repo = self._named(user, repo_id, MANAGE)
+        await self._repos.remove(repo)
+        await self._sandbox.permissions.forget(repo.path)
 
-    def _named(self, user: User, repo_id: int) -> Repo:
+    def _named(self, user: User, repo_id: int, level: str = READ) -> Repo:
         repo = self._repos.get(repo_id)
-        self._sandbox.access.check(user, repo.names)
+        self._sandbox.access.check(user, repo.names, level)
         return repo
 
     def _credential(self, user: User, credential_id: int | None, repo: Repo) -> GitCredential | None:

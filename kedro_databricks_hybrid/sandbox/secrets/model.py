@@ -6,17 +6,23 @@ import base64
 import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, exists, invalid, missing
+from kedro_databricks_hybrid.sandbox.core.groups import EVERYBODY
+from kedro_databricks_hybrid.sandbox.core.permissions import GROUP, SCOPE, Permission
 from kedro_databricks_hybrid.sandbox.core.stamps import now
 from kedro_databricks_hybrid.sandbox.core.store import stored
 
 if TYPE_CHECKING:
+    from kedro_databricks_hybrid.sandbox.core.permissions import Permissions
+    from kedro_databricks_hybrid.sandbox.core.principals import Principals
     from kedro_databricks_hybrid.sandbox.core.store import Store
 
 MAX_VALUE_BYTES = 128 * 1024
 MAX_SECRETS = 1000
 MAX_SCOPES = 1000
+READ, WRITE, MANAGE = SCOPE.levels
 _DOCUMENT = "secrets"
 _NAME = re.compile(r"[\w\-.@/ ]{1,128}", re.ASCII)
 _KEY = re.compile(r"[\w\-.]{1,128}", re.ASCII)
@@ -39,24 +45,73 @@ class Scope:
 
 
 class Secrets:
-    """The secrets of the workspace; only its owner may use a scope, unless it is shared with all users."""
+    """The secrets of the workspace, and who may use them: from the start the user who created the scope.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: The store of the scopes.
+        permissions: Their access control lists.
+        principals: Who can be in one.
+    """
+
+    def __init__(self, store: Store, permissions: Permissions, principals: Principals) -> None:
         self._store = store
+        self._permissions = permissions
+        self._principals = principals
         self._scopes = store.load(_DOCUMENT, dict[str, Scope])
 
     def scopes(self, user: str) -> list[str]:
-        """Return the names of the scopes that a user may use."""
-        return sorted(name for name, scope in self._scopes.items() if scope.shared or scope.owner == user)
+        """Return the names of the scopes that a user may read."""
+        return sorted(name for name in self._scopes if self._may(user, name, READ))
 
-    def scope(self, user: str, name: str) -> Scope:
-        """Return a scope; refuse one that is missing or not the user's."""
+    def scope(self, user: str, name: str, level: str = READ) -> Scope:
+        """Return a scope; refuse a missing one, and a user without the permission."""
         scope = self._scopes.get(name)
         if scope is None:
             raise missing(f"Scope {name[:200]} does not exist!")
-        if not scope.shared and scope.owner != user:
-            raise denied(f"User {user} does not have READ permission on scope {name}")
+        if not self._may(user, name, level):
+            raise denied(f"User {user} does not have {level} permission on scope {name}")
         return scope
+
+    def access_list(self, user: str, name: str) -> list[Permission]:
+        """Return who may use a scope; only those who may manage it are told."""
+        self.scope(user, name, MANAGE)
+        return self._entries(name)
+
+    def entry_of(self, user: str, name: str, principal: str) -> Permission:
+        """Return the permission of a principal on a scope; refuse one without any."""
+        for entry in self.access_list(user, name):
+            if entry.name == principal:
+                return entry
+        raise missing(f"Failed to get secret acl for principal {principal[:200]} for scope {name}.")
+
+    async def permit(self, user: str, name: str, principal: str, level: str) -> None:
+        """Give a principal a permission on a scope.
+
+        Not verified against a live workspace: the messages.
+        """
+        entries = self.access_list(user, name)
+        field = self._principals.field_of(principal)
+        if field is None:
+            raise missing(f"Principal {principal[:200]} does not exist.")
+        if level not in SCOPE.levels:
+            raise invalid(f"Invalid permission '{level[:50]}': use one of {', '.join(SCOPE.levels)}.")
+        await self._permissions.put(_key_of(name), [*entries, Permission(field, principal, level)])
+
+    async def withdraw(self, user: str, name: str, principal: str) -> None:
+        """Remove the permission of a principal on a scope."""
+        gone = self.entry_of(user, name, principal)
+        kept = [one for one in self.access_list(user, name) if one != gone]
+        await self._permissions.put(_key_of(name), kept)
+
+    def _may(self, user: str, name: str, level: str) -> bool:
+        return self._permissions.allow(user, SCOPE, level, self._entries(name))
+
+    def _entries(self, name: str) -> list[Permission]:
+        scope = self._scopes[name]
+        initial = [self._principals.entry(scope.owner, MANAGE)]
+        if scope.shared:
+            initial.append(Permission(GROUP, EVERYBODY, MANAGE))
+        return self._permissions.of(_key_of(name), initial)
 
     async def add(self, user: str, name: str, *, shared: bool) -> None:
         """Create a scope."""
@@ -74,13 +129,14 @@ class Secrets:
 
     async def remove(self, user: str, name: str) -> None:
         """Delete a scope and its secrets."""
-        self.scope(user, name)
+        self.scope(user, name, MANAGE)
         del self._scopes[name]
         await self._save()
+        await self._permissions.forget(_key_of(name))
 
     async def put(self, user: str, name: str, key: str, value: bytes) -> None:
         """Set a secret."""
-        scope = self.scope(user, name)
+        scope = self.scope(user, name, WRITE)
         if not _KEY.fullmatch(key):
             raise invalid(
                 "Secret key must consist of alphanumeric characters, dashes, underscores, and periods, "
@@ -103,10 +159,15 @@ class Secrets:
 
     async def delete(self, user: str, name: str, key: str) -> None:
         """Delete a secret."""
+        scope = self.scope(user, name, WRITE)
         self.get(user, name, key)
-        scope = self.scope(user, name)
         del scope.values[key], scope.changed[key]
         await self._save()
 
     async def _save(self) -> None:
         await self._store.save(_DOCUMENT, {name: asdict(scope) for name, scope in self._scopes.items()})
+
+
+def _key_of(name: str) -> str:
+    """Return what the access control list of a scope is kept by; names of scopes may have slashes."""
+    return f"scopes/{quote(name, safe='')}"

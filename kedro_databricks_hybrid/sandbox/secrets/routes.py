@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from kedro_databricks_hybrid.sandbox.core.endpoints import Handler
+    from kedro_databricks_hybrid.sandbox.core.permissions import Permission
     from kedro_databricks_hybrid.sandbox.core.users import User
     from kedro_databricks_hybrid.sandbox.secrets.model import Secrets
 
@@ -72,6 +73,22 @@ class _Api:
     async def delete(self, user: User, scope: Required, key: Required) -> None:
         await self._secrets.delete(user.name, scope, key)
 
+    async def put_acl(self, user: User, scope: Required, principal: Required, permission: Required) -> None:
+        await self._secrets.permit(user.name, scope, principal, permission)
+
+    async def get_acl(self, user: User, scope: Required, principal: Required) -> dict[str, Any]:
+        return _acl(self._secrets.entry_of(user.name, scope, principal))
+
+    async def list_acls(self, user: User, scope: Required) -> dict[str, Any]:
+        return {"items": [_acl(entry) for entry in self._secrets.access_list(user.name, scope)]}
+
+    async def delete_acl(self, user: User, scope: Required, principal: Required) -> None:
+        await self._secrets.withdraw(user.name, scope, principal)
+
+
+def _acl(entry: Permission) -> dict[str, Any]:
+    return {"principal": entry.name, "permission": entry.level}
+
 
 def routes(secrets: Secrets) -> list[Route]:
     """Return the routes of this family."""
@@ -84,5 +101,9 @@ def routes(secrets: Secrets) -> list[Route]:
         "GET /get": api.get,
         "GET /list": api.list_secrets,
         "POST /delete": api.delete,
+        "POST /acls/put": api.put_acl,
+        "GET /acls/get": api.get_acl,
+        "GET /acls/list": api.list_acls,
+        "POST /acls/delete": api.delete_acl,
     }
     return endpoints(table, PATH)

@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
@@ -43,6 +43,7 @@ class _Object(BaseModel):
     id: str
     owner: str
     created_at: int
+    grants: dict[str, list[str]] = Field(default_factory=dict)
 
 
 def _check_full_name(name: str) -> None:
@@ -147,6 +148,17 @@ class UnityCatalog:
         await self._save()
         await run_in_threadpool(remove_tree, self._root.joinpath(*full_name))
 
+    def privileges(self, full_name: FullName) -> dict[str, list[str]]:
+        """Return the privileges that are granted on an object, by principal."""
+        self.get(full_name)
+        granted: dict[str, list[str]] = self._objects[full_name].get("grants", {})
+        return dict(granted)
+
+    async def grant(self, full_name: FullName, privileges: dict[str, list[str]]) -> None:
+        """Set the privileges that are granted on an object, by principal."""
+        self._objects[full_name]["grants"] = privileges
+        await self._save()
+
     def volume_root(self, full_name: FullName) -> Path:
         """Return the folder on disk of an existing volume."""
         self.get(full_name)
@@ -188,6 +200,7 @@ class UnityCatalog:
         kept = self._objects[full_name]
         details = {"created_by": kept["owner"], "updated_at": kept["created_at"], **kept}
         number = details.pop("id")
+        details.pop("grants", None)
         shown = {
             **{name: value for name, value in details.items() if value},
             "name": full_name[-1],

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core import notebook_files
-from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
+from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid, missing
+from kedro_databricks_hybrid.sandbox.core.groups import ADMINS, EVERYBODY
 from kedro_databricks_hybrid.sandbox.core.layout import leads_up, names_of, resolve
-from kedro_databricks_hybrid.sandbox.core.users import Access, no_such_path
+from kedro_databricks_hybrid.sandbox.core.permissions import (
+    EDIT,
+    GROUP,
+    KINDS,
+    MANAGE,
+    READ,
+    USER,
+    Permission,
+    Secured,
+)
+from kedro_databricks_hybrid.sandbox.core.users import no_such_path, path_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from kedro_databricks_hybrid.sandbox.core.users import User
+    from kedro_databricks_hybrid.sandbox.core.permissions import Kind, Permissions
+    from kedro_databricks_hybrid.sandbox.core.users import Access, User
     from kedro_databricks_hybrid.sandbox.repos.model import Repos
 
 
@@ -72,9 +84,10 @@ class Tree:
 
     partial_git_info = False
 
-    def __init__(self, root: Path, access: Access, repos: Repos) -> None:
+    def __init__(self, root: Path, access: Access, permissions: Permissions, repos: Repos) -> None:
         self._root = root
         self._access = access
+        self._permissions = permissions
         self._repos = repos
 
     def find(self, user: User, path: str) -> Entry:
@@ -105,12 +118,14 @@ class Tree:
                     return Entry(names, source, "NOTEBOOK", language)
         return None
 
-    def disk_path(self, user: User, names: tuple[str, ...], *, follow: bool = True) -> Path:
+    def disk_path(
+        self, user: User, names: tuple[str, ...], level: str = READ, *, follow: bool = True
+    ) -> Path:
         """Return the path on disk of an object, which need not exist; refuse links into others' homes."""
-        self._access.check(user, names)
+        self._access.check(user, names, level)
         disk_path = resolve(self._root, names, follow=follow)
         real_root = resolve(self._root, ())
-        self._access.check(user, disk_path.relative_to(real_root).parts)
+        self._access.check(user, disk_path.relative_to(real_root).parts, level)
         return disk_path
 
     def check_place(self, names: tuple[str, ...]) -> None:
@@ -161,9 +176,15 @@ class Tree:
         if notebook_files.language_of(file, disk_name) is None:
             if notebook_files.is_jupyter(disk_name):
                 notebook_files.cells_of(file.read_bytes(), "JUPYTER", "PYTHON")  # says why not
-            return Upload(file, names, names[-1], "FILE", self.seek(user, names))
-        names = (*names[:-1], disk_name.rsplit(".", 1)[0])
-        return Upload(file, names, disk_name, "NOTEBOOK", self.seek(user, names))
+            upload = Upload(file, names, names[-1], "FILE", self.seek(user, names))
+        else:
+            names = (*names[:-1], disk_name.rsplit(".", 1)[0])
+            upload = Upload(file, names, disk_name, "NOTEBOOK", self.seek(user, names))
+        if upload.existing is None:
+            self.disk_path(user, names[:-1], MANAGE)
+        else:
+            self.disk_path(user, names, EDIT)
+        return upload
 
     def store(self, user: User, upload: Upload) -> None:
         """Move a received file into the workspace; it replaces the object that exists there."""
@@ -198,6 +219,43 @@ class Tree:
         if entry.language is not None:
             shown["language"] = entry.language
         return shown
+
+    def secured(self, kind: Kind, object_id: str) -> Secured:
+        """Return the object with an id as one with permissions, which it shares with all that is in it."""
+        names = self._names_of(int(object_id)) if object_id.isdecimal() else None
+        if names is None:
+            raise missing(f"{kind.name.capitalize()} {object_id[:100]} does not exist.")
+        inherited = [
+            (f"/directories/{_number_of(path_of(above))}", one)
+            for above in (names[:length] for length in range(len(names)))
+            for one in self._permissions.of(path_of(above), self._initial(above))
+        ]
+        address = f"/{next(name for name, one in KINDS.items() if one is kind)}/{object_id}"
+        return Secured(kind, path_of(names), address, self._initial(names), tuple(inherited))
+
+    def _initial(self, names: tuple[str, ...]) -> tuple[Permission, ...]:
+        """Return the permissions that an object has from the start."""
+        if not names:
+            return (Permission(GROUP, ADMINS, MANAGE),)
+        owner = self._access.owner_of(names)
+        if owner is not None:
+            return (Permission(USER, owner, MANAGE),) if len(names) == 2 else ()
+        return (Permission(GROUP, EVERYBODY, MANAGE),) if names == ("Shared",) or names[0] == "Repos" else ()
+
+    def _names_of(self, number: int) -> tuple[str, ...] | None:
+        """Return the path of the object with an id, None if there is none."""
+        for repo in self._repos.all():
+            if repo.repo_id == number:
+                return repo.names
+        for folder, _, files in os.walk(self._root):
+            names = Path(folder).relative_to(self._root).parts
+            for path in (names, *((*names, file) for file in files)):
+                extension = notebook_files.extension_in(path[-1]) if path else None
+                as_notebook = (*path[:-1], path[-1].removesuffix(extension)) if extension else path
+                for each in (path, as_notebook):
+                    if _number_of(path_of(each)) == number:
+                        return each
+        return None
 
     def is_partial(self, names: tuple[str, ...]) -> bool:
         """Tell whether a Git folder at this path is shown as a folder, with only an id and a path."""

@@ -27,6 +27,7 @@ from kedro_databricks_hybrid.sandbox.core.bodies import (
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoint, endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, exists, invalid
 from kedro_databricks_hybrid.sandbox.core.layout import names_of, spelled_as
+from kedro_databricks_hybrid.sandbox.core.permissions import MANAGE
 from kedro_databricks_hybrid.sandbox.core.removal import remove_tree
 from kedro_databricks_hybrid.sandbox.core.uploads import new_upload, received, save
 from kedro_databricks_hybrid.sandbox.core.users import no_such_path
@@ -109,12 +110,13 @@ class _ObjectsApi:
             await run_in_threadpool(remove_tree, entry.disk_path)
         else:
             await run_in_threadpool(entry.disk_path.unlink, missing_ok=True)
+        await self._sandbox.permissions.forget(entry.path)
 
     def _deletable(self, user: User, path: str) -> Entry:
         """Return the object to delete; for a link the link itself, not its target."""
         names = names_of(path)
         entry = self._tree.seek(user, names)
-        unresolved = self._tree.disk_path(user, names, follow=False)
+        unresolved = self._tree.disk_path(user, names, MANAGE, follow=False)
         if entry is None and unresolved.is_symlink():
             entry = Entry(names, unresolved, "FILE")
         if entry is None:
@@ -131,15 +133,20 @@ class _ObjectsApi:
 
     def mkdirs(self, user: User, path: Required) -> None:
         names = names_of(path)
-        if names == ("Users",) or (names[:1] == ("Users",) and names[1] != user.name):
+        self._sandbox.access.check(user, names)
+        if names[:1] == ("Users",) and self._sandbox.access.owner_of(names) is None:
             self._tree.find(user, "/" + "/".join(names[:2]))
         if len(names) > 2:
             self._tree.check_place(names)
-        for length in range(1, len(names) + 1):
-            entry = self._tree.seek(user, names[:length])
+        entry = None
+        for above in (names[:length] for length in range(1, len(names) + 1)):
+            if not self._sandbox.access.may(user, above):
+                continue  # above a folder that another user has shared
+            entry = self._tree.seek(user, above)
             if entry is not None and not entry.is_folder:
                 raise exists(f"Path ({entry.path}) already exists and is not a folder.")
-        self._tree.disk_path(user, names).mkdir(mode=0o700, parents=True, exist_ok=True)
+        if entry is None:
+            self._tree.disk_path(user, names, MANAGE).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     async def _add_git_info(self, shown: dict[str, Any], entry: Entry) -> None:
         repo = self._sandbox.repos.around(entry.names)

@@ -43,7 +43,7 @@ def test_runs_of_the_version_before(tmp_path: Path) -> None:
     for run_id in (SUBMITTED, NOTEBOOK, REPAIRED):
         for one in [*saved[str(run_id)]["tasks"], *saved[str(run_id)]["earlier"]]:
             one.update(NEW)
-        assert json.loads(json.dumps(runs.find(USER, run_id)[0], default=vars)) == saved[str(run_id)] | {
+        assert json.loads(json.dumps(runs.find(run_id)[0], default=vars)) == saved[str(run_id)] | {
             "parent": 0
         }
     assert [path.name for path in tmp_path.iterdir()] == ["runs.db"]
@@ -52,7 +52,7 @@ def test_runs_of_the_version_before(tmp_path: Path) -> None:
 def test_what_the_api_shows_of_them(tmp_path: Path) -> None:
     """The API returns their outputs, parameters and repairs, and the run that a token started."""
     runs = runs_before(tmp_path)
-    notebook, repaired = runs.find(USER, NOTEBOOK)[0], runs.find(USER, REPAIRED)[0]
+    notebook, repaired = runs.find(NOTEBOOK)[0], runs.find(REPAIRED)[0]
     assert notebook.tasks[0].output.describe()["notebook_output"]["result"] == "hello you"
     assert repaired.describe()["job_parameters"] == [
         {"name": "env", "default": "databricks", "value": "test"}
@@ -66,11 +66,11 @@ def test_what_the_api_shows_of_them(tmp_path: Path) -> None:
 
 def test_a_run_that_was_under_way(tmp_path: Path) -> None:
     """A run that was active has failed, with an end time that a second restart does not change."""
-    run = runs_before(tmp_path).find(USER, UNDER_WAY)[0]
+    run = runs_before(tmp_path).find(UNDER_WAY)[0]
     assert (run.state.life_cycle, run.tasks[0].state.life_cycle) == ("INTERNAL_ERROR", "INTERNAL_ERROR")
     saved = Store(tmp_path).table("runs").load(dict[str, Any])[UNDER_WAY]
     assert (saved["state"]["message"], saved["end"]) == ("The workspace was restarted.", run.end)
-    assert Runs(Store(tmp_path)).find(USER, UNDER_WAY)[0].end == run.end
+    assert Runs(Store(tmp_path)).find(UNDER_WAY)[0].end == run.end
 
 
 def test_a_run_that_is_added_changed_and_removed(tmp_path: Path) -> None:

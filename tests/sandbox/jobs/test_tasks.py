@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import html
 import io
 import json
 import re
@@ -123,6 +124,13 @@ def test_a_notebook(workspace: WorkspaceClient) -> None:
     assert said.notebook_output
     assert said.notebook_output.result == "['you', 'default', '/Workspace/Shared']"
     assert (said.notebook_output.truncated, said.logs) == (False, None)
+    (page,) = workspace.jobs.export_run(run.run_id or 0).views or []
+    assert (page.type, page.name) == (jobs.ViewType.NOTEBOOK, "notebook")
+    assert (page.content or "").startswith("<!DOCTYPE html>")
+    assert all(
+        html.escape(part) in str(page.content)
+        for part in ("raise RuntimeError('never')", said.notebook_output.result)
+    )
 
 
 def test_a_jupyter_notebook_that_restarts_python(workspace: WorkspaceClient) -> None:

@@ -15,6 +15,7 @@ from databricks.sdk.errors import (
     ResourceAlreadyExists,
     ResourceDoesNotExist,
 )
+from databricks.sdk.service.workspace import AclPermission
 
 from kedro_databricks_hybrid.sandbox.secrets import model
 from tests.sandbox.notebooks import open_notebook
@@ -160,3 +161,32 @@ def test_what_is_no_scope(api: SecretsAPI, http: httpx.Client, monkeypatch: pyte
     with pytest.raises(BadRequest, match="already has 1 scopes"):
         api.create_scope("a")
     assert [scope.name for scope in api.list_scopes()] == ["mine"]
+
+
+def test_access_lists(api: SecretsAPI, running: Running) -> None:
+    """Each permission allows what the lower ones allow, on one scope."""
+    others = running.workspace("other@example.com").secrets
+    api.put_secret("mine", "a", string_value="1")
+    calls: list[tuple[str, Callable[[], object]]] = [
+        ("READ", lambda: others.get_secret("mine", "a")),
+        ("WRITE", lambda: others.put_secret("mine", "b", string_value="2")),
+        ("MANAGE", lambda: list(others.list_acls("mine"))),
+    ]
+    for permission, call in calls:
+        with pytest.raises(PermissionDenied, match=f"does not have {permission} permission on scope mine"):
+            call()
+        api.put_acl("mine", "other@example.com", AclPermission(permission))
+        call()
+    assert [
+        (item.principal, str(item.permission and item.permission.value)) for item in api.list_acls("mine")
+    ] == [
+        ("user@example.com", "MANAGE"),
+        ("other@example.com", "MANAGE"),
+    ]
+    api.delete_acl("mine", "other@example.com")
+    with pytest.raises(NotFound, match="Failed to get secret acl for principal"):
+        api.get_acl("mine", "other@example.com")
+    with pytest.raises(NotFound, match="Principal nobody does not exist"):
+        api.put_acl("mine", "nobody", AclPermission.READ)
+    with pytest.raises(PermissionDenied):
+        list(others.list_secrets("mine"))

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 from databricks.sdk.errors import BadRequest, InvalidState, NotFound, ResourceAlreadyExists
 from databricks.sdk.errors.base import DatabricksError
-from databricks.sdk.service.catalog import VolumeType
+from databricks.sdk.service.catalog import PermissionsChange, Privilege, VolumeType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import httpx
     from databricks.sdk import WorkspaceClient
+    from databricks.sdk.service.catalog import GetPermissionsResponse, UpdatePermissionsResponse
 
     from tests.sandbox.conftest import Running
 
@@ -208,3 +209,66 @@ def test_nothing_comes_back(start_sandbox: Callable[..., Running]) -> None:
     first.workspace().catalogs.delete("main", force=True)
     first.stop()
     assert list(start_sandbox().workspace().catalogs.list()) == []
+
+
+def _privileges(answer: GetPermissionsResponse | UpdatePermissionsResponse) -> dict[str | None, list[str]]:
+    return {
+        one.principal: [each.value for each in one.privileges or []]
+        for one in answer.privilege_assignments or []
+    }
+
+
+def test_grants_are_inherited(workspace: WorkspaceClient, start_sandbox: Callable[..., Running]) -> None:
+    """They are added and removed by principal, and kept; everything in an object has those of the object."""
+    all_of = [Privilege.ALL_PRIVILEGES]
+    changes = [
+        PermissionsChange(
+            principal="account users", add=[Privilege.USE_SCHEMA, Privilege.SELECT], remove=all_of
+        ),
+        PermissionsChange(principal="user@example.com", add=all_of),
+    ]
+    granted = workspace.grants.update("schema", "Main.default", changes=changes)
+    assert _privileges(granted) == {
+        "account users": ["SELECT", "USE_SCHEMA"],
+        "user@example.com": ["ALL_PRIVILEGES"],
+    }
+    volume = PermissionsChange(principal="account users", add=[Privilege.READ_VOLUME])
+    workspace.grants.update("volume", "main.default.data", changes=[volume])
+    withdrawn = PermissionsChange(principal="user@example.com", remove=all_of)
+    workspace.grants.update("schema", "main.default", changes=[withdrawn])
+    again = start_sandbox().workspace()
+    assert _privileges(again.grants.get("schema", "main.default")) == {
+        "account users": ["SELECT", "USE_SCHEMA"]
+    }
+    (effective,) = again.grants.get_effective("volume", "main.default.data").privilege_assignments or []
+    assert [
+        (each.privilege.value, each.inherited_from_name)
+        for each in effective.privileges or []
+        if each.privilege
+    ] == [("READ_VOLUME", None), ("SELECT", "main.default"), ("USE_SCHEMA", "main.default")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        ("schema", {"principal": "nobody", "add": ["SELECT"]}, "Could not find principal with name nobody"),
+        ("schema", {"principal": "users", "add": ["SELECT"]}, "Could not find principal with name users"),
+        ("schema", {"principal": "account users", "add": ["NO"]}, "Privilege NO is not applicable to this"),
+        (
+            "schema",
+            {"principal": "account users", "add": ["SELECT"], "remove": ["SELECT"]},
+            "Duplicate privileges to add and delete for principal account users.",
+        ),
+        ("catalog", {"principal": "account users"}, "'main.default' is not a full name of a catalog."),
+        ("table", {"principal": "account users"}, "keeps no privileges on 'table'"),
+    ],
+)
+def test_grants_that_are_refused(
+    http: httpx.Client, kind: str, change: dict[str, object], message: str
+) -> None:
+    """With Databricks' words, and nothing changes."""
+    address = f"/api/2.1/unity-catalog/permissions/{kind}/main.default"
+    answer = http.patch(address, json={"changes": [change]})
+    assert answer.status_code in {400, 404}
+    assert message in answer.json()["message"]
+    assert http.get("/api/2.1/unity-catalog/permissions/schema/main.default").json() == {}
