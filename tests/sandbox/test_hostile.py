@@ -146,6 +146,7 @@ WRONG = [0, "", [1], {"x": 1}, [{"x": [1]}], [[]]]
         lambda wrong: {"tasks": [{**TASK, **SCRIPT}], "environments": wrong or "x"},
         lambda wrong: {"tasks": [{**TASK, **SCRIPT}], "job_clusters": wrong or "x"},
         lambda wrong: {"tasks": [{**TASK, **SCRIPT}], "git_source": wrong or "x"},
+        lambda wrong: {"tasks": [{**TASK, **SCRIPT}], "parameters": wrong or "x"},
     ],
 )
 def test_jobs_of_the_wrong_shape(

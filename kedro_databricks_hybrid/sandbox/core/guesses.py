@@ -39,6 +39,7 @@ PYTHON_OF_RUNTIME_19 = (3, 12)
 
 # Unity Catalog
 NO_METASTORE_STATUS = 404
+UNKNOWN_GRANTEE = (404, "PRINCIPAL_DOES_NOT_EXIST")
 
 # Jobs
 ONE_TASK = "main"
@@ -47,10 +48,18 @@ NO_TASK_ENVIRONMENT = (
     "A task environment can not be provided for notebook task {key}. Please use the %pip magic command to "
     "install notebook-scoped Python libraries and Python wheel packages"
 )
+JOB_ROLES = ("View or Admin or Manage Run or Owner", "Manage Run or Admin or Owner", "Admin or Owner")
+"""How a refusal names those who may view a job, manage its runs, and manage it."""
+NO_EXPORT = "Run {} is not the run of one notebook task, so it cannot be exported. Export the run of a task."
 UPSTREAM_CANCELLED = "An upstream task was cancelled."
 CONDITIONS_NOT_MET = "The conditions to run this task were not met."
 TOO_MANY_RUNS = "Skipped: the job has as many active runs as it may have."
 QUEUED = "Queued due to the limit of concurrent runs."
+
+# Permissions
+UNKNOWN_LEVEL = "Invalid permission level '{}' for a {}: use one of {}."
+UNKNOWN_SCOPE_LEVEL = "Invalid permission '{}': use one of {}."
+UNKNOWN_SCOPE_PRINCIPAL = "Principal {} does not exist."
 
 # Databricks Connect
 NO_COMPUTE = "Missing required header: x-databricks-cluster-id or x-databricks-session-id"
@@ -317,6 +326,31 @@ GUESSES = (
         f'"{UPSTREAM_CANCELLED}", "{CONDITIONS_NOT_MET}", "{TOO_MANY_RUNS}", "{QUEUED}"',
         "the message is printed",
         check="a job with `max_concurrent_runs: 1` that is started twice, with and without a queue",
+    ),
+    Guess(
+        "refusal of a user without a permission on a job",
+        "names those who have it: " + ", ".join(f'"{roles}"' for roles in JOB_ROLES),
+        "the message is printed",
+        check="`databricks jobs get`, `run-now` and `delete` as a user without permissions on the job",
+    ),
+    Guess(
+        "runs/export of a run that is not that of one notebook task",
+        f'"{NO_EXPORT.format("...")}"',
+        "not used",
+        check="`databricks jobs export-run` of a run with two tasks",
+    ),
+    Guess(
+        "status and code of a grant that is refused",
+        f"{_error(UNKNOWN_GRANTEE)} for a principal that does not exist, else 400 `INVALID_PARAMETER_VALUE`",
+        "not used",
+        check="`databricks grants update schema main.default` for a principal that does not exist",
+    ),
+    Guess(
+        "a permission level that the object does not have, and a principal that does not exist",
+        f'"{UNKNOWN_LEVEL.format("...", "job", "...")}", for secret scopes '
+        f'"{UNKNOWN_SCOPE_LEVEL.format("...", "...")}" and "{UNKNOWN_SCOPE_PRINCIPAL.format("...")}"',
+        "not used",
+        check="`databricks permissions update jobs` with a level of folders; `databricks secrets put-acl`",
     ),
     Guess(
         "Databricks Connect: no compute or two, a cluster that does not exist or is not running",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.core.errors import invalid, missing
 from kedro_databricks_hybrid.sandbox.core.groups import ACCOUNT_USERS, ADMINS, EVERYBODY
+from kedro_databricks_hybrid.sandbox.core.guesses import UNKNOWN_LEVEL
 from kedro_databricks_hybrid.sandbox.core.permissions import (
     GROUP,
     OWNER,
@@ -57,8 +58,6 @@ class Principals:
     def entries(self, kind: Kind, given: Iterable[Mapping[str, Any]]) -> list[Permission]:
         """Return the entries of an access control list.
 
-        Not verified against a live workspace: the message for a level that the kind does not have.
-
         Raises:
             ApiError: A principal does not exist, or the kind of object does not have the permission level.
         """
@@ -69,10 +68,7 @@ class Principals:
                 raise invalid("Principal name not defined")
             name, level = str(one[field]), str(one.get("permission_level") or "")
             if level not in kind.levels:
-                known = ", ".join(kind.levels)
-                raise invalid(
-                    f"Invalid permission level '{level[:50]}' for a {kind.name}: use one of {known}."
-                )
+                raise invalid(UNKNOWN_LEVEL.format(level[:50], kind.name, ", ".join(kind.levels)))
             if self.field_of(name) != field:
                 raise missing(f"Principal: {_SHOWN[field]}({name[:200]}) does not exist")
             if (field, level) == (GROUP, OWNER):

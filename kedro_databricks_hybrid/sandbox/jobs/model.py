@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from kedro_databricks_hybrid.sandbox.core.bodies import Array, Body, Flag, Integer, Object, Required, parse
 from kedro_databricks_hybrid.sandbox.core.errors import denied, invalid
+from kedro_databricks_hybrid.sandbox.core.guesses import JOB_ROLES
 from kedro_databricks_hybrid.sandbox.core.permissions import (
     JOB,
     MANAGE,
@@ -52,14 +53,8 @@ _TASK_DEFAULTS: dict[str, Any] = {"run_if": "ALL_SUCCESS", "timeout_seconds": 0,
 _DOCUMENT = "jobs"
 DEFAULT_NAME = "Untitled"
 _MAX_TAGS = 25
+_NEEDED = dict(zip(("CAN_VIEW", "CAN_MANAGE_RUN", MANAGE), JOB_ROLES, strict=True))
 _QUARTZ_FIELDS = {6, 7}
-
-# Not verified against a live workspace: the words for those who may run a job.
-_NEEDED = {
-    "CAN_VIEW": "View or Admin or Manage Run or Owner",
-    "CAN_MANAGE_RUN": "Manage Run or Admin or Owner",
-    MANAGE: "Admin or Owner",
-}
 
 Job = dict[str, Any]
 

@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 
 from kedro_databricks_hybrid.sandbox.core import notebook_files
-from kedro_databricks_hybrid.sandbox.core.bodies import ArrayOf, Flag, Integer, Object, without
+from kedro_databricks_hybrid.sandbox.core.bodies import Array, ArrayOf, Flag, Integer, Object, without
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, invalid
-from kedro_databricks_hybrid.sandbox.core.guesses import NO_TASK_ENVIRONMENT, ONE_TASK, QUEUED
+from kedro_databricks_hybrid.sandbox.core.guesses import NO_EXPORT, NO_TASK_ENVIRONMENT, ONE_TASK, QUEUED
 from kedro_databricks_hybrid.sandbox.core.pages import Page, Token, limited, paged_arrays
 from kedro_databricks_hybrid.sandbox.core.permissions import JOB, MANAGE
 from kedro_databricks_hybrid.sandbox.core.stamps import new_id, now
 from kedro_databricks_hybrid.sandbox.jobs import runs
 from kedro_databricks_hybrid.sandbox.jobs.model import DEFAULT_NAME, key_of, refusal_of
 from kedro_databricks_hybrid.sandbox.jobs.notebook_page import page_of
-from kedro_databricks_hybrid.sandbox.jobs.parameters import overridden, parameters_of_run, task_parameters
+from kedro_databricks_hybrid.sandbox.jobs.parameters import (
+    checked_parameters,
+    overridden,
+    parameters_of_run,
+    task_parameters,
+)
 from kedro_databricks_hybrid.sandbox.jobs.runs import Run, Runs, TaskRun
 from kedro_databricks_hybrid.sandbox.jobs.settings import KINDS, read_settings
 from kedro_databricks_hybrid.sandbox.kernel.access import NOTEBOOK_HEADER
@@ -41,10 +46,6 @@ _MANY_TASKS = (
     "Retrieving the output of runs with multiple tasks is not supported. "
     "Please retrieve the output of each individual task run instead."
 )
-
-
-# Not verified against a live workspace: the message.
-_NO_EXPORT = "Run {} is not the run of one notebook task, so it cannot be exported. Export the run of a task."
 
 
 class RunsApi:
@@ -110,6 +111,7 @@ class RunsApi:
         given: dict[str, Any],
         job_parameters: Object,
         access_control_list: ArrayOf[dict[str, Any]],
+        parameters: Array,
         run_name: str = "",
         idempotency_token: str = "",
     ) -> dict[str, Any]:
@@ -120,6 +122,7 @@ class RunsApi:
             kind = "WORKFLOW_RUN" if by_notebook else "SUBMIT_RUN"
             name, settings = run_name or DEFAULT_NAME, overridden(_with_tasks(given), given)
             run = Run(new_id(), new_id(), name, user.name, kind, settings, [], idempotency_token, now())
+            checked_parameters(parameters)
             run.parameters = parameters_of_run(settings, job_parameters)
             run.overriding = task_parameters(given)
             entries = self._principals.entries(JOB, access_control_list)
@@ -168,7 +171,7 @@ class RunsApi:
         if only is None and len(run.tasks) == 1:
             only = run.tasks[0]
         if only is None or "notebook_task" not in only.given:
-            raise invalid(_NO_EXPORT.format(run.run_id))
+            raise invalid(NO_EXPORT.format(run.run_id))
         if views_to_export == "DASHBOARDS":
             return {"views": []}
         path = str(only.given["notebook_task"].get("notebook_path"))

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, denied, exists, invalid, missing
 from kedro_databricks_hybrid.sandbox.core.groups import EVERYBODY
+from kedro_databricks_hybrid.sandbox.core.guesses import UNKNOWN_SCOPE_LEVEL, UNKNOWN_SCOPE_PRINCIPAL
 from kedro_databricks_hybrid.sandbox.core.permissions import GROUP, SCOPE, Permission
 from kedro_databricks_hybrid.sandbox.core.stamps import now
 from kedro_databricks_hybrid.sandbox.core.store import stored
@@ -85,16 +86,13 @@ class Secrets:
         raise missing(f"Failed to get secret acl for principal {principal[:200]} for scope {name}.")
 
     async def permit(self, user: str, name: str, principal: str, level: str) -> None:
-        """Give a principal a permission on a scope.
-
-        Not verified against a live workspace: the messages.
-        """
+        """Give a principal a permission on a scope."""
         entries = self.access_list(user, name)
         field = self._principals.field_of(principal)
         if field is None:
-            raise missing(f"Principal {principal[:200]} does not exist.")
+            raise missing(UNKNOWN_SCOPE_PRINCIPAL.format(principal[:200]))
         if level not in SCOPE.levels:
-            raise invalid(f"Invalid permission '{level[:50]}': use one of {', '.join(SCOPE.levels)}.")
+            raise invalid(UNKNOWN_SCOPE_LEVEL.format(level[:50], ", ".join(SCOPE.levels)))
         await self._permissions.put(_key_of(name), [*entries, Permission(field, principal, level)])
 
     async def withdraw(self, user: str, name: str, principal: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kedro_databricks_hybrid.sandbox.core.bodies import Array, ArrayOf, Body, Required, parse
 from kedro_databricks_hybrid.sandbox.core.endpoints import endpoints
 from kedro_databricks_hybrid.sandbox.core.errors import ApiError, invalid
+from kedro_databricks_hybrid.sandbox.core.guesses import UNKNOWN_GRANTEE
 
 if TYPE_CHECKING:
     from starlette.routing import Route
@@ -29,7 +30,6 @@ _OF_CATALOGS = _OF_SCHEMAS | {"BROWSE", "CREATE_SCHEMA", "USE_CATALOG"}
 _PRIVILEGES = dict(zip(_TYPES, (_OF_CATALOGS, _OF_SCHEMAS, _OF_VOLUMES), strict=True))
 """The privileges that can be granted on each type of object, as the documentation lists them."""
 
-# Not verified against a live workspace: codes and status. The messages are.
 _NOT_APPLICABLE = (
     "Privilege {0} is not applicable to this entity [{1}:{2}/{2}_STANDARD]. If this seems unexpected, please "
     "check the privilege version of the metastore in use [1.0]."
@@ -93,7 +93,7 @@ class _Api:
         if {*change.add} & {*change.remove}:
             raise invalid(_DUPLICATE.format(change.principal))
         if not self._principals.has_grantee(change.principal):
-            raise ApiError(404, "PRINCIPAL_DOES_NOT_EXIST", _NO_PRINCIPAL.format(change.principal[:200]))
+            raise ApiError(*UNKNOWN_GRANTEE, _NO_PRINCIPAL.format(change.principal[:200]))
 
 
 def routes(catalog: UnityCatalog, principals: Principals) -> list[Route]:
