@@ -71,7 +71,11 @@ def seen(ran: Ran, project: Project, *, is_ordered: bool) -> list[list[str]]:
     Lines that threads print at the same time may be mixed, so those of such runs are sorted words.
     """
     texts = (
-        text.replace(_DATA, "<project>/data").replace(str(project.path), "<project>")
+        re.sub(
+            r"\S+/site-packages/",
+            "<packages>/",
+            text.replace(_DATA, "<project>/data").replace(str(project.path), "<project>"),
+        )
         for text in (ran.out, ran.err, "\n".join(ran.log))
     )
     return [text.splitlines() if is_ordered else sorted(text.split()) for text in texts]
