@@ -23,7 +23,7 @@ ON_FREE_EDITION = {
     "kedro databricks init": "kedro databricks init --yes",  # a person presses Enter
 }
 LATER_RUN = "kedro databricks run"
-"""The run of the changed project: on such a workspace `make demo` makes it, which takes as long as all the rest."""
+"""The run of the changed project, left out here: `make demo` runs it on such a workspace."""
 
 
 def test_the_tutorial_on_free_edition(tmp_path: Path) -> None:
