@@ -57,7 +57,7 @@ def doubled(shell: Shell, name: str) -> bytes:
 def test_what_a_node_raises_and_prints_is_shown(tiny: Callable[[str], Shell]) -> None:
     """A node raises: log, the project's traceback, one Error line, status 1; so does one that exits with 0.
 
-    The fixed code then runs. It prints to stdout and stderr, and a long line without a line break: all is shown.
+    The fixed code then runs. It prints to stdout and stderr, and a long line without an end: all is shown.
     """
     shell = tiny("failing")
     commit_node(shell, 'logging.getLogger("kedro").info("so far so good")\nraise ValueError("not today")')
