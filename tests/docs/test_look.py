@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +15,6 @@ from kedro.framework.cli.project import run as kedro_run
 
 from kedro_databricks_hybrid.cli import databricks
 from kedro_databricks_hybrid.cli.options import ENV_HELP
-from tests import fork_server
 from tests.e2e.commands import Shell
 from tests.e2e.terminal import type_answers
 from tests.project_fixtures import make_project
@@ -135,7 +135,7 @@ def test_bash_completes_commands_and_options(shell: Shell) -> None:
     complete_it kedro databricks pu
     complete_it kedro databricks sandbox fault add --retry
     """
-    path = f"{fork_server.program_folder()}{os.pathsep}{os.environ['PATH']}"
+    path = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"  # noqa: PTH120 - not resolved
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=shell.folder,
