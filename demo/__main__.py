@@ -1,7 +1,7 @@
 """`make demo`: run the guide on a workspace with clusters and DBFS, then on one like Free Edition.
 
-Both run on the sandbox, in a temporary folder. Every command is printed before it runs. `LIKE=free-edition` or
-`LIKE=guide` runs one of them.
+Both run on the sandbox, in a temporary folder. Every command is printed before it runs. `LIKE=guide` or
+`LIKE=free-edition` runs one of them.
 """
 
 from __future__ import annotations
