@@ -13,9 +13,10 @@ SEED ?=
 
 .PHONY: demo test test-release test-connect quick coverage smoke soak lint baseline types docs tutorial format bench lock clean wheel test-portable contract
 
-# PORTABLE=1 runs it on portable kernels, as an ordinary user whom the machine refuses namespaces.
+# LIKE=guide or LIKE=free-edition runs it on one kind of workspace. PORTABLE=1 runs it on portable kernels, as an ordinary
+# user whom the machine refuses namespaces.
 demo: $(READY)
-	$(if $(PORTABLE),$(ORDINARY)) $(BIN)/python -m demo
+	$(if $(PORTABLE),$(ORDINARY)) $(BIN)/python -m demo $(if $(LIKE),--like='$(LIKE)')
 
 # Four workers even on two cores, because most tests wait for a process or a network some of the time.
 test: $(READY)

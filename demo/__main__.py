@@ -1,6 +1,7 @@
 """`make demo`: run the guide on a workspace with clusters and DBFS, then on one like Free Edition.
 
-Both run on the sandbox, in a temporary folder. Every command is printed before it runs.
+Both run on the sandbox, in a temporary folder. Every command is printed before it runs. `LIKE=guide` or
+`LIKE=free-edition` runs one of them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from demo import guide_edit
 
 PROFILE = "--profile=sandbox"
 PROJECT = "iris-databricks"
+LIKE = ("guide", "free-edition")
 
 
 class Demo:
@@ -148,32 +150,34 @@ def expect(output: str, words: str) -> None:
 
 
 def main() -> None:
-    """Run the steps on both kinds of workspace, then print the guide's project and the next commands."""
+    """Run the steps on each kind of workspace, then print the first project and the next commands."""
     parser = argparse.ArgumentParser(description="Kedro's hybrid Databricks workflow on a local sandbox.")
     parser.add_argument("--folder", type=Path, help="an empty or new folder; a temporary one by default")
-    folder: Path | None = parser.parse_args().folder
+    parser.add_argument("--like", choices=LIKE, help="the kind of workspace; all of them by default")
+    asked = parser.parse_args()
+    folder: Path | None = asked.folder
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
     scratch = (folder or Path(tempfile.mkdtemp(prefix="kedro-databricks-demo-"))).resolve()
-    guide, new_user = Demo(scratch / "guide", "guide"), Demo(scratch / "free-edition", "free-edition")
+    demos = [Demo(scratch / like, like) for like in LIKE if asked.like in {None, like}]
     began = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the sandbox is stopped on SIGTERM, too
-    for demo in (guide, new_user):
+    for demo in demos:
         demo.create()
         demo.start()
         try:
             expect(demo.first_run(), "Model has accuracy of 0.960 on test data.")
             expect(demo.change(), "Model has accuracy of 1.000 on test data.")
-            if demo is guide:
-                demo.merge()
+            demo.merge()
         finally:
             demo.stop()
     heading(f"Done in {time.monotonic() - began:.0f} s")
-    say(f"The project is in {guide.project}. To continue with it:\n")
-    say(f"  cd {guide.project}")
+    first = demos[0]
+    say(f"The project is in {first.project}. To continue with it:\n")
+    say(f"  cd {first.project}")
     say(f"  source {Path(sys.executable).parent / 'activate'}")
     for variable in ("KEDRO_DATABRICKS_SANDBOX_HOME", "KEDRO_DATABRICKS_STATE"):
-        say(f"  export {variable}={guide.environment[variable]}")
+        say(f"  export {variable}={first.environment[variable]}")
     say("  kedro databricks sandbox start")
     say(f"  kedro databricks run {PROFILE}\n")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
+import inspect
 import json
 import logging
 import os
@@ -31,13 +32,19 @@ _PRELOADED = (
     "kedro.framework.cli.project",
     "kedro.framework.cli.registry",
     "kedro.framework.cli.starters",
+    "kedro.framework.context",
     "kedro.framework.session",
+    "kedro.framework.session.store",
     "kedro.runner",
     "kedro_datasets.pandas",
+    "kedro_telemetry.plugin",
     "databricks.sdk",
     "pandas",
     "pyarrow",
     "rich.progress",
+    "kedro_databricks_hybrid.config_loader",
+    "kedro_databricks_hybrid.hooks",
+    *(f"kedro_databricks_hybrid.cli.{each.stem}" for each in ROOT.glob("kedro_databricks_hybrid/cli/*.py")),
 )
 _READY = b"ready\n"
 _PROGRAM = """\
@@ -116,6 +123,7 @@ def serve(address: str) -> None:
     """Fork for each connection to a socket, until stdin closes."""
     for module in _PRELOADED:
         import_module(module)
+    inspect.stack()  # remembers the files of all modules; dynaconf calls it in each command
     gc.freeze()  # garbage collection in a fork would copy all imported modules
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler makes Python write to the wake-up file

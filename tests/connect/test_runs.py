@@ -17,7 +17,7 @@ PROFILE = "--profile=sandbox"
 
 @pytest.fixture(scope="module")
 def iris(sandbox_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Push the starter, run it on the cluster, and return its shell."""
+    """Push the starter, and return its shell."""
     scratch = tmp_path_factory.mktemp("iris")
     Shell(scratch, sandbox_home).ok("kedro new --starter=pyspark-iris --name=iris")
     shell = Shell(scratch / "iris", sandbox_home)
@@ -31,7 +31,6 @@ def iris(sandbox_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell:
         "git add .",
         "git commit -q -m Prepared",
         f"kedro databricks push {PROFILE}",
-        f"kedro databricks run {PROFILE}",
     ):
         shell.ok(command)
     return shell
@@ -50,16 +49,15 @@ def take_outputs(there: Path, scratch: Path) -> Path:
     return scratch
 
 
-def test_the_starter_runs_to_the_same_outputs_as_on_the_cluster(
-    iris: Shell, sandbox_home: Path, tmp_path: Path
-) -> None:
-    """`kedro run` with a profile: the starter's outputs equal those of the cluster, nothing is local."""
-    there = data_there(sandbox_home, "iris")
-    on_cluster = take_outputs(there, tmp_path / "on_cluster")
+def test_the_starter_runs_and_writes_nothing_here(iris: Shell, sandbox_home: Path) -> None:
+    """`kedro run` with a profile: the starter's outputs are on the cluster, and nothing is local."""
     ran = iris.ok("kedro run --env=databricks", DATABRICKS_CONFIG_PROFILE="sandbox")
     assert "Spark runs on the cluster sandbox of http://127.0.0.1" in ran.err
     assert "Model has accuracy of 0.960" in ran.out
-    assert_equal_outputs(there, on_cluster)
+    there = data_there(sandbox_home, "iris")
+    assert {path.parent.name for path in there.glob("0[2-8]_*/*")} == {
+        "05_model_input", "07_model_output", "08_reporting"
+    }  # fmt: skip
     assert not list(iris.folder.glob("dbfs:*"))
     assert [path.name for path in iris.folder.glob("data/05_model_input/*")] == [".gitkeep"]
 

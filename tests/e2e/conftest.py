@@ -41,29 +41,38 @@ def sandbox_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shell.ok("kedro databricks sandbox stop")
 
 
+def new_project(folder: Path, home: Path) -> Shell:
+    """Create a small pandas project in a folder, with a first commit and its own Git remote beside it."""
+    name = folder.name
+    project = make_project(folder).write(
+        {
+            ".gitignore": "/data/02_intermediate/\n__pycache__/\n",
+            "conf/databricks/databricks.yml": f"data:\n  root: dbfs:/root/projects/{name}/data\n",
+            "conf/base/databricks.yml": (
+                f"code:\n  folder: /Workspace/Repos/{{user}}/{name}\ncompute:\n  cluster: sandbox\n"
+            ),
+        }
+    )
+    shell = Shell(project.path, home)
+    for command in (
+        "git init -q -b main",
+        f"git init -q --bare -b main {folder}.git",
+        f"git remote add origin {folder}.git",
+        "git add .",
+        'git commit -q -m "First"',
+    ):
+        shell.ok(command)
+    return shell
+
+
 @pytest.fixture
 def tiny(sandbox_home: Path, tmp_path: Path) -> Iterator[Callable[[str], Shell]]:
     """Return a function that creates a small pandas project with a first commit and its own Git remote."""
     shells: list[Shell] = []
 
     def make(name: str = "tiny") -> Shell:
-        project = make_project(tmp_path / name).write(
-            {
-                ".gitignore": "/data/02_intermediate/\n__pycache__/\n",
-                "conf/databricks/databricks.yml": f"data:\n  root: dbfs:/root/projects/{name}/data\n",
-                "conf/base/databricks.yml": (
-                    f"code:\n  folder: /Workspace/Repos/{{user}}/{name}\ncompute:\n  cluster: sandbox\n"
-                ),
-            }
-        )
-        shell = Shell(project.path, sandbox_home)
-        shells.append(shell)
-        shell.ok("git init -q -b main")
-        shell.ok(f"git init -q --bare -b main {tmp_path / name}.git")
-        shell.ok(f"git remote add origin {tmp_path / name}.git")
-        shell.ok("git add .")
-        shell.ok('git commit -q -m "First"')
-        return shell
+        shells.append(new_project(tmp_path / name, sandbox_home))
+        return shells[-1]
 
     yield make
     for shell in shells:

@@ -111,17 +111,6 @@ def test_a_run_leaves_the_git_folder_clean(iris: Shell) -> None:
     assert sorted(p.name for p in (folder / "data").rglob("*") if p.is_file() and p.suffix) == ["iris.csv"]
 
 
-def test_a_run_on_the_stopped_cluster_starts_it(iris: Shell) -> None:
-    """Run on a terminated cluster: it is started, the output says so, and the run completes there."""
-    ran = iris.ok(f"{RUN} --cluster=sandbox-stopped --nodes=split")
-    assert "Cluster sandbox-stopped is starting" in ran.out
-    assert "Cluster sandbox-stopped is running" in ran.out
-    assert "Completed 1 out of 1 tasks" in ran.out
-    clusters = iris.client().clusters  # stop it again: the other tests expect one running cluster
-    (stopped,) = [each for each in clusters.list() if each.cluster_name == "sandbox-stopped"]
-    clusters.delete_and_wait(stopped.cluster_id or "")
-
-
 def test_pushing_again_changes_nothing(iris: Shell) -> None:
     """Push again without changes: no file is sent."""
     assert "is up to date (1 file)" in iris.ok(f"kedro databricks push {PROFILE}").out
@@ -144,10 +133,10 @@ def test_the_same_project_on_a_volume(iris: Shell) -> None:
     iris.ok("git add conf")
     iris.ok('git commit -q -m "Keep data on a volume"')
     iris.ok(f"kedro databricks push --env=volume {PROFILE}")
+    ran = iris.ok(f"kedro databricks run --env=volume --pipelines=__default__,distributed {PROFILE}")
+    assert "Completed 6 out of 6 tasks" in ran.out
     metrics = []
-    for pipeline, folder in (("__default__", "08_reporting"), ("distributed", "08_reporting/distributed")):
-        ran = iris.ok(f"kedro databricks run --env=volume --pipelines={pipeline} {PROFILE}")
-        assert "Completed 3 out of 3 tasks" in ran.out
+    for folder in ("08_reporting", "08_reporting/distributed"):
         file = iris.client().files.download(f"{root}/{folder}/metrics.json").contents
         assert file is not None
         metrics.append(json.loads(file.read()))

@@ -98,32 +98,17 @@ def test_a_private_index(tiny: Callable[[str], Shell], tmp_path: Path) -> None:
         assert secret not in shown
 
 
-_TABLES = {
-    "poetry": """
+_POETRY = """
 [tool.poetry]
 package-mode = false
 [tool.poetry.dependencies]
 python = ">=3.10,<4"
 kdh-probe = {{ path = "wheels/{wheel}" }}
-""",
-    "pdm": """
-[project]
-name = "tiny-shop"
-version = "0.1"
-requires-python = ">=3.10"
-dependencies = ["kdh-probe<2"]
-[tool.pdm]
-distribution = false
-[[tool.pdm.source]]
-name = "pypi"
-url = "file:///${{PROJECT_ROOT}}/wheels"
-type = "find_links"
-""",
-}
+"""
 
 
 def test_projects_of_every_kind(tiny: Callable[[str], Shell]) -> None:
-    """Requirements of pip, pip-tools (with hashes), Poetry and PDM: each installs the version it requires."""
+    """Requirements of pip, pip-tools (with hashes) and Poetry: each installs the version it requires."""
     shell = tiny("kinds")
     for version in ("1.0", "2.0"):
         write_wheel(shell.folder / "wheels", "kdh-probe", version)
@@ -144,11 +129,10 @@ def test_projects_of_every_kind(tiny: Callable[[str], Shell]) -> None:
     write_files(shell.folder, {"requirements.txt": hashed.format("1" * 64)})
     shell.ok("git commit -q -a -m Hash")
     shell.fails(f"{RUN} --push", "pip could not install", "THESE PACKAGES DO NOT MATCH THE HASHES")
-    for tool, table in _TABLES.items():
-        shell.ok("git rm -q -f --ignore-unmatch requirements.txt pins.txt poetry.lock")
-        write_files(shell.folder, {"pyproject.toml": pyproject + table.format(wheel=wheel.name)})
-        shell.ok(f"{tool} lock", PDM_USE_VENV="0", PDM_CHECK_UPDATE="0", POETRY_VIRTUALENVS_CREATE="false")
-        assert f"Installing /Workspace/Repos/user@example.com/kinds/{tool}.lock" in run_with(shell, {})
+    shell.ok("git rm -q -f requirements.txt pins.txt")
+    write_files(shell.folder, {"pyproject.toml": pyproject + _POETRY.format(wheel=wheel.name)})
+    shell.ok("poetry lock", POETRY_VIRTUALENVS_CREATE="false")
+    assert "Installing /Workspace/Repos/user@example.com/kinds/poetry.lock" in run_with(shell, {})
 
 
 def run_with(shell: Shell, files: dict[str, str]) -> str:

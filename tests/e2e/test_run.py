@@ -54,8 +54,11 @@ def doubled(shell: Shell, name: str) -> bytes:
     return b64decode(shell.client().dbfs.read(path).data or "")
 
 
-def test_a_failing_node_shows_log_and_traceback(tiny: Callable[[str], Shell]) -> None:
-    """A node raises: log, the project's traceback, one Error line, status 1; the fixed code then runs."""
+def test_what_a_node_raises_and_prints_is_shown(tiny: Callable[[str], Shell]) -> None:
+    """A node raises: log, the project's traceback, one Error line, status 1; so does one that exits with 0.
+
+    The fixed code then runs. It prints to stdout and stderr, and a long line without an end: all is shown.
+    """
     shell = tiny("failing")
     commit_node(shell, 'logging.getLogger("kedro").info("so far so good")\nraise ValueError("not today")')
     failed = shell.run(RUN)
@@ -68,14 +71,10 @@ def test_a_failing_node_shows_log_and_traceback(tiny: Callable[[str], Shell]) ->
         "Error: The run failed: ValueError: not today. Fix it, commit, then push and run again."
     ]
     assert "double" in failed.out
-    commit_node(shell, "pass")
-    assert "Completed 1 out of 1 tasks" in shell.ok(RUN).out
-    assert doubled(shell, "failing") == b"a,b\n2,4\n6,8\n"
-
-
-def test_output_of_the_code_is_shown(tiny: Callable[[str], Shell]) -> None:
-    """A node prints to stdout and stderr, and a long line without a line break: all of it is shown."""
-    shell = tiny("printing")
+    commit_node(shell, "sys.exit(0)")
+    exited = shell.run(RUN)
+    assert exited.status == 1, str(exited)
+    assert "SystemExit" in exited.errors[0]
     commit_node(
         shell, 'print("to out: äöü ✓")\nprint("to err", file=sys.stderr)\nprint("x" * 60_000 + "!", end="")'
     )
@@ -83,32 +82,12 @@ def test_output_of_the_code_is_shown(tiny: Callable[[str], Shell]) -> None:
     assert "to out: äöü ✓" in ran.out
     assert "to err" in ran.err
     assert "x" * 60_000 + "!" in ran.out
-
-
-def test_code_that_exits_is_no_success(tiny: Callable[[str], Shell]) -> None:
-    """A node calls sys.exit(0): the run failed, with exit status 1."""
-    shell = tiny("exiting")
-    commit_node(shell, "sys.exit(0)")
-    failed = shell.run(RUN)
-    assert failed.status == 1, str(failed)
-    assert "SystemExit" in failed.errors[0]
-
-
-def test_kedros_own_options_work(tiny: Callable[[str], Shell]) -> None:
-    """Nodes and a runner are used as in `kedro run`; unknown tags and pipelines are errors that name them."""
-    shell = tiny("own-options")
-    shell.ok(PUSH)
-    assert "Completed 1 out of 1 tasks" in shell.ok(f"{RUN} --nodes=double --runner=ThreadRunner").out
-    empty = shell.run(f"{RUN} --tags=nonesuch")
-    assert empty.status == 1
-    assert "The pipeline has no tag 'nonesuch'." in empty.errors[0]
-    unknown = shell.run(f"{RUN} --pipelines=nonesuch")
-    assert unknown.status == 1
-    assert "The project has no pipeline nonesuch. It has __default__." in unknown.errors[0]
+    assert "Completed 1 out of 1 tasks" in ran.out
+    assert doubled(shell, "failing") == b"a,b\n2,4\n6,8\n"
 
 
 def test_ctrl_c_cancels_the_run(tiny: Callable[[str], Shell]) -> None:
-    """Interrupt a run: it is cancelled on the cluster, the command exits with 130, and the next run works."""
+    """Interrupt a run without a terminal: it is cancelled on the cluster, and the command exits with 130."""
     shell = tiny("interrupted")
     commit_node(shell, 'print("sleeping", flush=True)\ntime.sleep(600)')
     started = shell.start(RUN)
@@ -119,33 +98,28 @@ def test_ctrl_c_cancels_the_run(tiny: Callable[[str], Shell]) -> None:
     assert "cancelled" in result.errors[0]
     with pytest.raises(DatabricksError):
         doubled(shell, "interrupted")
-    commit_node(shell, "pass")
-    shell.ok(RUN)
-
-
-def test_requirements_that_pip_cannot_install(tiny: Callable[[str], Shell]) -> None:
-    """A requirement is invalid: the error contains pip's message, and the pipeline does not start."""
-    shell = tiny("requirements")
-    (shell.folder / "requirements.txt").write_text("no such requirement !\n")
-    shell.ok("git add .")
-    commit_node(shell, "pass")
-    failed = shell.fails(RUN, "pip could not install", "requirements.txt", "Invalid requirement")
-    assert "Completed" not in failed.out
 
 
 def test_a_second_user_process_is_not_left_behind(tiny: Callable[[str], Shell]) -> None:
     """Change the requirements: a new Python process replaces the old one, so their number stays the same.
 
-    Requirements are installed once in each process: again after `--fresh` and after a lost context.
+    Requirements are installed once in each process: again after `--fresh` and after a lost context. If one is
+    invalid, the error contains pip's message, and the pipeline does not start.
     """
     shell = tiny("renewed")
     shell.ok(PUSH)
     shell.ok(RUN)
     before = kernels(shell)
     assert before
-    (shell.folder / "requirements.txt").write_text("kedro\n")
+    requirements = shell.folder / "requirements.txt"
+    requirements.write_text("no such requirement !\n")
     shell.ok("git add .")
     commit_node(shell, "pass")
+    failed = shell.fails(RUN, "pip could not install", "requirements.txt", "Invalid requirement")
+    assert "Completed" not in failed.out
+    requirements.write_text("kedro\n")
+    shell.ok("git commit -q -a -m Requirements")
+    shell.ok(PUSH)
     for options, installs in (("", True), ("", False), (" --fresh", True), ("", False)):
         assert ("Installing" in shell.ok(RUN + options).out) is installs, options
         assert len(kernels(shell)) == len(before)

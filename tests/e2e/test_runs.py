@@ -12,6 +12,7 @@ from tests.e2e.test_run import PROFILE, PUSH, RUN, commit_node
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.e2e.commands import Result, Shell
 
@@ -34,7 +35,16 @@ def run_id(result: Result) -> str:
 
 def let_go(shell: Shell) -> None:
     """Create the file for which the node of `waiting` waits."""
-    (shell.home / "roots" / "dbfs" / f"go-{shell.folder.name}").touch()
+    _go(shell).touch()
+
+
+def hold(shell: Shell) -> None:
+    """Let the node of `waiting` wait for `let_go` again."""
+    _go(shell).unlink(missing_ok=True)
+
+
+def _go(shell: Shell) -> Path:
+    return shell.home / "roots" / "dbfs" / f"go-{shell.folder.name}"
 
 
 def waiting(shell: Shell) -> str:

@@ -21,7 +21,7 @@ STATUS = "kedro databricks sandbox status"
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
     """Return a shell in a project, with a sandbox home in which no sandbox runs."""
-    return Shell(make_project(tmp_path / "project").path, tmp_path / "home", installed=True)
+    return Shell(make_project(tmp_path / "project").path, tmp_path / "home")
 
 
 def test_start_stop_and_reset(shell: Shell) -> None:

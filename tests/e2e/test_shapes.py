@@ -95,46 +95,6 @@ _PLUGIN = {
     "src/other_plugin-1.0.dist-info/entry_points.txt": "[kedro.hooks]\nother = other_plugin:hooks\n",
 }
 
-_WITH_SPARK = {
-    "conf/base/spark.yml": "spark.sql.shuffle.partitions: 3\n",
-    "src/tiny_shop/settings.py": """\
-        from kedro.framework.hooks import hook_impl
-
-        from kedro_databricks_hybrid.config_loader import DatabricksConfigLoader
-
-
-        class SparkHooks:
-            @hook_impl
-            def after_context_created(self, context):
-                from pyspark.sql import SparkSession
-
-                builder = SparkSession.builder.appName("of the project's own")
-                for name, value in context.config_loader["spark"].items():
-                    builder = builder.config(name, value)
-                builder.getOrCreate()
-
-
-        CONFIG_LOADER_CLASS = DatabricksConfigLoader
-        CONFIG_LOADER_ARGS = {"config_patterns": {"spark": ["spark*", "spark*/**"]}}
-        HOOKS = (SparkHooks(),)
-        """,
-    "src/tiny_shop/pipeline_registry.py": """\
-        from kedro.pipeline import node, pipeline
-
-
-        def double(raw):
-            from pyspark.sql import SparkSession
-
-            spark = SparkSession.getActiveSession()
-            print("shuffle partitions:", spark.conf.get("spark.sql.shuffle.partitions"))
-            return spark.createDataFrame(raw).selectExpr("a * 2 AS a", "b * 2 AS b").toPandas()
-
-
-        def register_pipelines():
-            return {"__default__": pipeline([node(double, "raw", "doubled", name="double")])}
-        """,
-}
-
 
 def commit(shell: Shell, files: dict[str, str]) -> None:
     """Write files into the project and commit everything."""
@@ -177,11 +137,11 @@ def test_no_source_folder_300_nodes_and_settings_of_its_own(tiny: Callable[[str]
 def test_two_projects_in_one_repository(tiny: Callable[[str], Shell]) -> None:
     """Two projects with equal package names in one repository have separate settings, data and runs.
 
-    Both are in one Git folder. One creates its Spark session in hooks and has another plugin. The other uses
-    Kedro's configuration loader, so its catalog has remote paths.
+    Both are in one Git folder. One has another plugin. The other uses Kedro's configuration loader, so its
+    catalog has remote paths.
     """
     shell = tiny("mono")
-    for name, raw in (("spark", "a,b\n1,2\n3,4\n"), ("plain", "a,b\n5,6\n")):
+    for name, raw in (("plugged", "a,b\n1,2\n3,4\n"), ("plain", "a,b\n5,6\n")):
         make_project(shell.folder / name).write(
             {
                 "conf/databricks/databricks.yml": f"data:\n  root: dbfs:/root/projects/mono_{name}/data\n",
@@ -199,16 +159,15 @@ def test_two_projects_in_one_repository(tiny: Callable[[str], Shell]) -> None:
     commit(
         shell,
         {
-            **{f"spark/{path}": textwrap.dedent(text) for path, text in {**_WITH_SPARK, **_PLUGIN}.items()},
+            **{f"plugged/{path}": textwrap.dedent(text) for path, text in _PLUGIN.items()},
             **{f"plain/{path}": text for path, text in there.items()},
         },
     )
     shell.ok(PUSH)
     top = shell.folder
-    shell.folder = top / "spark"
+    shell.folder = top / "plugged"
     shell.ok(PUSH_DATA)
     ran = shell.ok(RUN)
-    assert "shuffle partitions: 3" in ran.out, str(ran)
     assert "another plugin saw doubled saved" in ran.out, str(ran)
     assert came_back(shell) == EXPECTED
     shell.folder = top / "plain"

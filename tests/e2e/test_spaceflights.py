@@ -29,6 +29,7 @@ def test_all_outputs_equal_those_of_a_local_run(sandbox_home: Path, tmp_path: Pa
     shell.ok(f"kedro databricks push --all-data {PROFILE}")
     ran = shell.ok(f"kedro databricks run --cluster=sandbox {PROFILE}")  # other tests may have stopped it
     assert "Completed 11 out of 11 tasks" in ran.out
+    assert "Spark has 4 shuffle partitions" in ran.out  # of the session that the project's hooks create
     assert spaceflights.KEY not in ran.out + ran.err
     shell.ok(f"kedro databricks pull --data {PROFILE}")
     assert_equal_outputs(shell.folder / "data", here / "data")

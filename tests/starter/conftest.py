@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import fork_server
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-KEDRO = (sys.executable, "-m", "kedro")
+
+
+def forked_kedro() -> str:
+    """Return the program `kedro` whose processes are forked."""
+    return str(fork_server.program_folder() / "kedro")
 
 
 def in_folder(folder: Path, *command: str) -> str:
@@ -38,13 +44,14 @@ def in_folder(folder: Path, *command: str) -> str:
 @pytest.fixture
 def kedro() -> Callable[..., str]:
     """Run Kedro in a folder."""
-    return lambda folder, *arguments: in_folder(folder, *KEDRO, *arguments)
+    return lambda folder, *arguments: in_folder(folder, forked_kedro(), *arguments)
 
 
-@pytest.fixture
-def python() -> Callable[..., str]:
-    """Run a module of this environment in a folder."""
-    return lambda folder, *arguments: in_folder(folder, sys.executable, "-m", *arguments)
+@pytest.fixture(scope="session")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Run a module of this environment in a folder; mypy keeps what it knows of libraries."""
+    kept = f"MYPY_CACHE_DIR={tmp_path_factory.mktemp('mypy')}"
+    return lambda folder, *arguments: in_folder(folder, "env", kept, sys.executable, "-m", *arguments)
 
 
 @pytest.fixture
@@ -53,7 +60,7 @@ def new_project(tmp_path: Path) -> Callable[[str], Path]:
 
     def make(name: str) -> Path:
         before = set(tmp_path.iterdir())
-        in_folder(tmp_path, *KEDRO, "new", "--starter=pyspark-iris", f"--name={name}")
+        in_folder(tmp_path, forked_kedro(), "new", "--starter=pyspark-iris", f"--name={name}")
         (made,) = set(tmp_path.iterdir()) - before
         return made
 
@@ -64,7 +71,7 @@ def new_project(tmp_path: Path) -> Callable[[str], Path]:
 def project_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Create a project that tests only read."""
     folder = tmp_path_factory.mktemp("source")
-    in_folder(folder, *KEDRO, "new", "--starter=pyspark-iris", "--name=iris-databricks")
+    in_folder(folder, forked_kedro(), "new", "--starter=pyspark-iris", "--name=iris-databricks")
     return folder / "iris-databricks"
 
 

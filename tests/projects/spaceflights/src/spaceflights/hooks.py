@@ -1,5 +1,7 @@
 """The project's own Spark session."""
 
+import logging
+
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from pyspark.sql import SparkSession
@@ -14,4 +16,6 @@ class SparkHooks:
         builder = SparkSession.builder.appName(context.project_path.name)
         for name, value in context.config_loader["spark"].items():
             builder = builder.config(name, value)
-        builder.getOrCreate()
+        session = builder.getOrCreate()
+        partitions = session.conf.get("spark.sql.shuffle.partitions")
+        logging.getLogger(__name__).info("Spark has %s shuffle partitions", partitions)
