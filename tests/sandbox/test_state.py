@@ -145,21 +145,26 @@ def holder(content: Any, place: tuple[Any, ...]) -> Any:
     return content
 
 
-def damages(whole: Any) -> Iterator[tuple[str, Any]]:
-    """Yield documents in which one value has another type, is missing, renamed or added."""
+def damages(whole: Any) -> Iterator[tuple[str, tuple[Any, ...], object]]:
+    """Yield what to do at which place, and a value of another type: see `damaged`."""
     for number, place in enumerate(places(whole)):
         for what in ("wrong", "missing", "more", "renamed"):
-            changed = copy.deepcopy(whole)
-            inside = holder(changed, place)
-            if what == "wrong":
-                inside[place[-1]] = WRONG[number % len(WRONG)]
-            elif what == "missing":
-                del inside[place[-1]]
-            elif isinstance(inside, dict) and len(place) > 1:
-                inside["../x" if what == "renamed" else "unknown"] = inside[place[-1]]
-                if what == "renamed":
-                    del inside[place[-1]]
-            yield f"{what} {place}", changed
+            yield what, place, WRONG[number % len(WRONG)]
+
+
+def damaged(whole: Any, what: str, place: tuple[Any, ...], wrong: object) -> Any:
+    """Return a copy in which one value has another type, is missing, renamed or added."""
+    changed = copy.deepcopy(whole)
+    inside = holder(changed, place)
+    if what == "wrong":
+        inside[place[-1]] = wrong
+    elif what == "missing":
+        del inside[place[-1]]
+    elif isinstance(inside, dict) and len(place) > 1:
+        inside["../x" if what == "renamed" else "unknown"] = inside[place[-1]]
+        if what == "renamed":
+            del inside[place[-1]]
+    return changed
 
 
 async def listed(sandbox: Sandbox, app: Starlette) -> None:
@@ -189,17 +194,18 @@ def test_a_wrong_shape_is_named(state: Path, name: str) -> None:
     layout = Layout(state.parent)
     asyncio.run(listed(*start(layout)))
     refused = 0
-    all_damages = list(damages(read(state / name)))
-    for what, content in all_damages[:: len(all_damages) // 40 + 1]:
+    whole = read(state / name)
+    all_damages = list(damages(whole))
+    for damage in all_damages[:: len(all_damages) // 40 + 1]:
         (state / name).write_bytes(good)
-        write(state / name, content)
+        write(state / name, damaged(whole, *damage))
         try:
             started = start(layout)
         except ValueError as error:
             refused += 1
             said = str(error)
-            assert said.startswith(f"{state / name} is damaged: "), (what, said)
-            assert said.endswith(". Move it away to start with empty state."), (what, said)
+            assert said.startswith(f"{state / name} is damaged: "), (damage, said)
+            assert said.endswith(". Move it away to start with empty state."), (damage, said)
             assert "\n" not in said
         else:
             asyncio.run(listed(*started))
