@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from kedro_databricks_hybrid.sandbox.kernel import kinds
-from tests import fork_server, official_cli
+from tests import fork_server, official_cli, spark_classes
 from tests.processes import at_home_in, words
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _SECONDS = 10.0
 _OURS = ("DATABRICKS_", "KEDRO_", "SPARK_", "PYSPARK_")
-# Each JVM of the tests runs for seconds, of which the optimizing compiler would take half.
-_SHORT_LIVED_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -70,7 +68,7 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
         for name in ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
             patch.delenv(name, raising=False)
         patch.setenv("DO_NOT_TRACK", "1")
-        patch.setenv("SPARK_SUBMIT_OPTS", _SHORT_LIVED_JAVA)
+        patch.setenv("SPARK_SUBMIT_OPTS", spark_classes.java_options())
         patch.setenv("NO_PROXY", "127.0.0.1,localhost")
         for role in ("AUTHOR", "COMMITTER"):
             patch.setenv(f"GIT_{role}_NAME", "Test")

@@ -24,6 +24,8 @@ from kedro_databricks_hybrid.sandbox.workspace_state import Sandbox
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from starlette.applications import Starlette
+
     from tests.sandbox.conftest import Remote, Running
 
 RUNS = Path(__file__).with_name("jobs") / "runs_of_the_version_before.json"
@@ -143,26 +145,31 @@ def holder(content: Any, place: tuple[Any, ...]) -> Any:
     return content
 
 
-def damages(whole: Any) -> Iterator[tuple[str, Any]]:
-    """Yield documents in which one value has another type, is missing, renamed or added."""
+def damages(whole: Any) -> Iterator[tuple[str, tuple[Any, ...], object]]:
+    """Yield what to do at which place, and a value of another type: see `damaged`."""
     for number, place in enumerate(places(whole)):
         for what in ("wrong", "missing", "more", "renamed"):
-            changed = copy.deepcopy(whole)
-            inside = holder(changed, place)
-            if what == "wrong":
-                inside[place[-1]] = WRONG[number % len(WRONG)]
-            elif what == "missing":
-                del inside[place[-1]]
-            elif isinstance(inside, dict) and len(place) > 1:
-                inside["../x" if what == "renamed" else "unknown"] = inside[place[-1]]
-                if what == "renamed":
-                    del inside[place[-1]]
-            yield f"{what} {place}", changed
+            yield what, place, WRONG[number % len(WRONG)]
 
 
-async def listed(sandbox: Sandbox) -> None:
+def damaged(whole: Any, what: str, place: tuple[Any, ...], wrong: object) -> Any:
+    """Return a copy in which one value has another type, is missing, renamed or added."""
+    changed = copy.deepcopy(whole)
+    inside = holder(changed, place)
+    if what == "wrong":
+        inside[place[-1]] = wrong
+    elif what == "missing":
+        del inside[place[-1]]
+    elif isinstance(inside, dict) and len(place) > 1:
+        inside["../x" if what == "renamed" else "unknown"] = inside[place[-1]]
+        if what == "renamed":
+            del inside[place[-1]]
+    return changed
+
+
+async def listed(sandbox: Sandbox, app: Starlette) -> None:
     """Request every list; no answer may be an internal error."""
-    transport = httpx.ASGITransport(create_app(sandbox), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {sandbox.user.token}", "Host": "localhost"}
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
         for path in LISTS:
@@ -170,14 +177,14 @@ async def listed(sandbox: Sandbox) -> None:
             assert answer.status_code < 500, (path, answer.text)
 
 
-def start(layout: Layout) -> Sandbox | str:
-    """Start the sandbox, or return the message of its refusal."""
-    try:
-        sandbox = Sandbox(layout)
-        create_app(sandbox)
-    except ValueError as error:
-        return str(error)
-    return sandbox
+def start(layout: Layout) -> tuple[Sandbox, Starlette]:
+    """Start the sandbox.
+
+    Raises:
+        ValueError: It refuses its state.
+    """
+    sandbox = Sandbox(layout)
+    return sandbox, create_app(sandbox)
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
@@ -185,20 +192,23 @@ def test_a_wrong_shape_is_named(state: Path, name: str) -> None:
     """The start names the damaged file and the next step, or the sandbox lists everything."""
     good = (state / name).read_bytes()
     layout = Layout(state.parent)
-    asyncio.run(listed(Sandbox(layout)))
+    asyncio.run(listed(*start(layout)))
     refused = 0
-    all_damages = list(damages(read(state / name)))
-    for what, content in all_damages[:: len(all_damages) // 40 + 1]:
+    whole = read(state / name)
+    all_damages = list(damages(whole))
+    for damage in all_damages[:: len(all_damages) // 40 + 1]:
         (state / name).write_bytes(good)
-        write(state / name, content)
-        started = start(layout)
-        if isinstance(started, Sandbox):
-            asyncio.run(listed(started))
-            continue
-        refused += 1
-        assert started.startswith(f"{state / name} is damaged: "), (what, started)
-        assert started.endswith(". Move it away to start with empty state."), (what, started)
-        assert "\n" not in started
+        write(state / name, damaged(whole, *damage))
+        try:
+            started = start(layout)
+        except ValueError as error:
+            refused += 1
+            said = str(error)
+            assert said.startswith(f"{state / name} is damaged: "), (damage, said)
+            assert said.endswith(". Move it away to start with empty state."), (damage, said)
+            assert "\n" not in said
+        else:
+            asyncio.run(listed(*started))
     assert refused
     (state / name).unlink()
-    asyncio.run(listed(Sandbox(layout)))
+    asyncio.run(listed(*start(layout)))

@@ -11,6 +11,7 @@ import inspect
 import io
 import json
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -132,13 +133,20 @@ def without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 def model_of(handler: Callable[..., object], *without: str) -> type[Body]:
     """Return the model of a function's parameters but those named; pydantic finds the types in its module."""
-    fields: dict[str, Any] = {"__annotations__": {}, "__module__": handler.__module__}
-    for name, one in inspect.signature(handler).parameters.items():
-        if name not in without:
-            fields["__annotations__"][name] = one.annotation
-            if one.default is not one.empty:
-                fields[name] = one.default
-    made: type[Body] = type(handler.__name__, (Body,), fields)
+    parameters = inspect.signature(handler).parameters
+    sent = (one for name, one in parameters.items() if name not in without)
+    return _model(handler.__module__, handler.__name__, *sent)
+
+
+@cache
+def _model(module: str, name: str, *parameters: inspect.Parameter) -> type[Body]:
+    """Return a model, the same for the handlers of every application in this process."""
+    fields: dict[str, Any] = {"__annotations__": {}, "__module__": module}
+    for one in parameters:
+        fields["__annotations__"][one.name] = one.annotation
+        if one.default is not one.empty:
+            fields[one.name] = one.default
+    made: type[Body] = type(name, (Body,), fields)
     return made
 
 

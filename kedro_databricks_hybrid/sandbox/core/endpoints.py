@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from kedro_databricks_hybrid.sandbox.core.bodies import body, model_of, parse, query
+from kedro_databricks_hybrid.sandbox.core.bodies import Body, body, model_of, parse, query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,13 +52,17 @@ def endpoint(
         read: Returns the parameters of a request; by default POST and PATCH have a JSON body, others a query.
     """
     read = read or (body if method in {"POST", "PATCH"} else query)
-    model = cache(lambda: model_of(handler, *_SPECIAL))  # when the first request needs it
-    special = [name for name in _SPECIAL if name in inspect.signature(handler).parameters]
+
+    @cache  # when the first request needs it
+    def wanted() -> tuple[type[Body], list[str]]:
+        special = [name for name in _SPECIAL if name in inspect.signature(handler).parameters]
+        return model_of(handler, *_SPECIAL), special
 
     async def answer(request: Request) -> Response:
         given = await read(request)
         known = {"request": request, "user": getattr(request.state, "user", None), "given": given}
-        arguments = vars(parse(model(), given)) | {name: known[name] for name in special}
+        model, special = wanted()
+        arguments = vars(parse(model, given)) | {name: known[name] for name in special}
         if inspect.iscoroutinefunction(handler):
             found = await handler(**arguments)
         else:

@@ -54,8 +54,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="module")
 def notebook(server: ServerProcess) -> Notebook:
-    """Return a context in which Spark runs."""
-    return open_notebook(server.http)
+    """Return a context in which code has created a session before the first use of `spark`."""
+    opened = open_notebook(server.http)
+    opened.text("from pyspark.sql import SparkSession; mine = SparkSession.builder.getOrCreate()")
+    return opened
 
 
 def _put(server: ServerProcess, path: str, content: bytes) -> None:
@@ -101,10 +103,8 @@ def test_volumes_and_workspace_are_not_dbfs(notebook: Notebook) -> None:
     assert notebook.text(f"spark.read.csv('file:/Workspace/Users/{_USER}/r.csv').count()") == "1"
 
 
-def test_any_session_is_this_one(server: ServerProcess) -> None:
+def test_any_session_is_this_one(notebook: Notebook) -> None:
     """A session that code creates first is the notebook's session, with the same settings."""
-    notebook = open_notebook(server.http)
-    notebook.text("from pyspark.sql import SparkSession; mine = SparkSession.builder.getOrCreate()")
     assert notebook.text("mine is spark, sc is spark.sparkContext, sc.master") == "(True, True, 'local[2]')"
     assert notebook.text("spark.conf.get('spark.python.worker.reuse')") == "'false'"
     assert notebook.text("spark.sql('select current_user()').first()[0]") == f"{_USER!r}"

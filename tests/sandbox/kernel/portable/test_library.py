@@ -185,6 +185,7 @@ def test_folders_are_bound_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.release
+@pytest.mark.release
 def test_the_compiler_from_pypi_compiles_for_every_system(
     nothing_compiled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
