@@ -255,11 +255,16 @@ GUESSES = (
         check="`import os; os.listdir('/dbfs')` on a cluster of each mode",
     ),
     Guess(
-        "`dbutils.fs.unmount` and `updateMount` with standard access mode; these, `mount` and `mounts` on "
-        "serverless compute and in a workspace whose DBFS root is disabled",
-        'refused as `mount` is with standard access mode: "... is not whitelisted"',
+        "`dbutils.fs.unmount` and `updateMount` with standard access mode",
+        'refused as `mount` is: "... is not whitelisted"',
         "not used",
         rows=("unmount of a path that is not mounted",),
+    ),
+    Guess(
+        "`dbutils.fs.mount`, `updateMount`, `unmount` and `mounts` on serverless compute, and in a workspace "
+        "whose DBFS root is disabled",
+        "refused as with standard access mode",
+        "not used",
         check='`dbutils.fs.unmount("/mnt/none")` and `dbutils.fs.mounts()` in a serverless notebook',
     ),
     Guess(
