@@ -256,7 +256,7 @@ GUESSES = (
     ),
     Guess(
         "`dbutils.fs.unmount` and `updateMount` with standard access mode",
-        'refused as `mount` is: "... is not whitelisted"',
+        f'refused as `mount` is: "{MOUNT_REFUSED.format(function="unmount")}"',
         "not used",
         rows=("unmount of a path that is not mounted",),
     ),
