@@ -19,7 +19,6 @@ from kedro_databricks_hybrid.databricks.client import Client
 from kedro_databricks_hybrid.databricks.workspace import Workspace
 from kedro_databricks_hybrid.sandbox.app import Sandbox
 from kedro_databricks_hybrid.sandbox.core.layout import Layout
-from kedro_databricks_hybrid.transfer import files
 from kedro_databricks_hybrid.transfer.pull import Pull
 from kedro_databricks_hybrid.transfer.push import Push
 from kedro_databricks_hybrid.transfer.trees import volume_parts, volumes
@@ -119,12 +118,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
     """Serve a sandbox with a volume in it."""
     with served_site(tmp_path / "home") as site:
         yield site
-
-
-@pytest.fixture
-def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No file was changed in the last seconds, in which a later change can have the same time on DBFS."""
-    monkeypatch.setattr(files, "_CLOCK_SKEW", -60)
 
 
 @pytest.fixture

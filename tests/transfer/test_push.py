@@ -111,6 +111,7 @@ def test_force_sends_mine_and_theirs_leaves_theirs(site: Site, data: Path) -> No
     assert site.files() == tree_of(data)
 
 
+@pytest.mark.usefixtures("settled")
 def test_files_copied_to_the_root_by_hand_count_as_pushed(site: Site, data: Path) -> None:
     """Equal files that were copied there count as pushed; a different one is a conflict."""
     fill(site.folder(), tree_of(data))
