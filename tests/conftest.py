@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from kedro_databricks_hybrid.sandbox.kernel import kinds
+from kedro_databricks_hybrid.transfer import files
 from tests import fork_server, official_cli, spark_classes
 from tests.processes import at_home_in, words
 
@@ -96,3 +97,9 @@ def _ends_with_us(process: psutil.Process) -> bool:
             line = [process, *process.parents()]
             return any(each.name() == "java" and each.ppid() == os.getpid() for each in line)
     return True
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file was changed in the last seconds, in which a later change can have the same time on DBFS."""
+    monkeypatch.setattr(files, "_CLOCK_SKEW", -60)

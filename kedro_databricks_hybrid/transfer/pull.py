@@ -252,14 +252,9 @@ class Pull:
 
 
 def _must_read(pair: Pair) -> bool:
-    """Return whether a local edit may equal the remote file, which only reading that can tell."""
-    return (
-        pair.must_be_compared
-        and pair.here is not None
-        and pair.there is not None
-        and pair.here.size == pair.there.size
-        and pair.here.content not in pair.base
-    )
+    """Return whether the two files may be equal, which only reading the remote one can tell."""
+    sizes = {file.size for file in (pair.here, pair.there) if file}
+    return pair.must_be_compared and len(sizes) == 1
 
 
 class Drafts:

@@ -271,10 +271,10 @@ class Push:
         new = {path: entry for path, entry in {**same, **arrived}.items() if known.get(path) != entry}
         if self._is_new and not self.tree.makes_parents and new and not arrived:
             self.tree.make_folder(manifest.FOLDER)
-        large = [entry for entry in arrived.values() if entry.version.size > SMALL]
+        any_large = any(entry.version.size > SMALL for entry in arrived.values())
         both(
             lambda: self._manifest.add(new),
-            lambda: self.tree.sweep(max(entry.version.modified for entry in large)) if large else None,
+            lambda: self.tree.sweep() if any_large else None,
         )
         self._digests.save()
         self._state.mark_synced({**same, **arrived}, finished=finished)

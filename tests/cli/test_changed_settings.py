@@ -189,6 +189,7 @@ def test_inputs_outside_of_the_data_folder(site: Site) -> None:
     assert found[0] == "neither in a data folder nor in Git: raw/z.csv (raw), ../shared/y.csv (y)"
 
 
+@pytest.mark.usefixtures("settled")
 def test_further_data_folders(site: Site) -> None:
     """They are sent, mapped, listed and pulled as the data folder is, and each stays apart."""
     shared = site.project.parent / "shared"

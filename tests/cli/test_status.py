@@ -74,6 +74,7 @@ def test_no_cluster_is_serverless(site: Site) -> None:
     ]
 
 
+@pytest.mark.usefixtures("settled")
 def test_both_sides_edited(site: Site) -> None:
     """Status shows commits ahead, edits on both sides, changed local data and new results."""
     site.call("push")

@@ -276,8 +276,9 @@ def test_a_new_notebook_has_the_format_that_databricks_will_commit(pushed: Site)
 
 
 def test_objects_that_cannot_be_read_are_not_deleted(pushed: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Objects that cannot be exported, such as dashboards, do not count as deleted."""
+    """Objects that cannot be exported, such as dashboards, are not deleted; git's own folder is not new."""
     list_folder = git_folder_edits._list  # noqa: SLF001 - the sandbox has no dashboards
+    root = str(folder_of(pushed).path)
 
     def with_dashboards(workspace: Workspace, address: str) -> list[ObjectInfo]:
         listed = list_folder(workspace, address)
@@ -287,6 +288,8 @@ def test_objects_that_cannot_be_read_are_not_deleted(pushed: Site, monkeypatch: 
                 each.path, each.object_type = path.removesuffix(".lvdash.json"), ObjectType.DASHBOARD
             elif path.endswith("/two.lvdash.json"):
                 each.object_type = None  # a type that the SDK does not know
+        if address == root:
+            listed.append(ObjectInfo(path=f"{address}/.git", object_type=ObjectType.DIRECTORY))
         return listed
 
     pushed.commit({"a/one.lvdash.json": "{}", "a/two.lvdash.json": "{}", "a/gone.txt": "x\n"})

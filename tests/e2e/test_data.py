@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,10 +49,14 @@ def test_inputs_go_results_come_back(tiny: Callable[[str], Shell]) -> None:
 def test_ls_shows_both_sides(tiny: Callable[[str], Shell]) -> None:
     """`data ls` prints one line for each file with its state; `--json` has the same states and sizes."""
     shell = tiny("both-sides")
+    there = remote(shell, "both-sides") / "01_raw"
+    there.mkdir(parents=True)
+    shutil.copyfile(shell.folder / "data" / "01_raw" / "raw.csv", there / "raw.csv")
+    # DBFS has whole seconds: of a file written just now, a listing cannot tell whether it changed again.
+    os.utime(there / "raw.csv", (0, 10**9))
     shell.ok(PUSH)
     (shell.folder / "data" / "01_raw" / "here.csv").write_text("1")
-    there = remote(shell, "both-sides") / "01_raw" / "there.csv"
-    there.write_text("22")
+    (there / "there.csv").write_text("22")
     listed = shell.ok(f"{LS} data/01_raw").out.splitlines()
     states = {line.split()[0]: line for line in listed[1:]}
     assert states["01_raw/raw.csv"].endswith("same")

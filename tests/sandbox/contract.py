@@ -220,6 +220,8 @@ def dbfs(host: Host) -> Answers:
         read = host.ask("GET", "2.0/dbfs/read", path=file, offset=0, length=100).json()
         yield "DBFS read beyond the end", f"{read.get('bytes_read')} {read.get('data')}"
         yield "DBFS status of a missing path", host.answer("GET", "2.0/dbfs/get-status", path=f"{folder}/no")
+        status = host.ask("GET", "2.0/dbfs/get-status", path=file).json()
+        yield "DBFS modification time below a second", str(status["modification_time"] % 1000)
         yield (
             "DBFS list of an empty folder",
             str(host.ask("GET", "2.0/dbfs/list", path=f"{folder}/empty").json()),
@@ -346,6 +348,13 @@ try:
     print(os.stat("/dbfs/no/such/file"))
 except OSError as error:
     print(type(error).__name__, error.errno)
+""",
+    "unmount of a path that is not mounted": """
+import re
+try:
+    print(dbutils.fs.unmount("/mnt/{name}"))
+except Exception as error:
+    print(*re.findall("is not whitelisted|Directory not mounted", str(error))[:1])
 """,
     "rename onto a file of a volume": """
 import os

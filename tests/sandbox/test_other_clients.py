@@ -54,7 +54,7 @@ def test_fsspecs_dbfs(behind_tls: Sandbox) -> None:
             files.makedirs("/projects/data", exist_ok=False)
         with pytest.raises(FileNotFoundError):
             files.ls("/projects/missing")
-        with pytest.raises(OSError, match="not empty") as refusal:
+        with pytest.raises(OSError, match="non-empty directory") as refusal:
             files.rm("/projects")
         assert refusal.value.errno != errno.ENOENT
         del refusal  # its response keeps the connection open

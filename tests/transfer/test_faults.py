@@ -279,6 +279,7 @@ def test_a_volume_filled_by_hand_gets_a_manifest(site: Site, data: Path) -> None
     assert len(list((site.folder(VOLUME) / manifest.FOLDER).glob("*"))) == 1
 
 
+@pytest.mark.usefixtures("settled")
 def test_after_ctrl_c_no_large_file_is_read_back(
     site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

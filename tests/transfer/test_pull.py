@@ -52,6 +52,7 @@ def mine(tmp_path: Path) -> Path:
 
 
 @ROOTS
+@pytest.mark.usefixtures("settled")
 def test_everything_is_received_unchanged(site: Site, data: Path, mine: Path, root: str) -> None:
     """Small, empty and large files and folders of parts, byte for byte; a second pull downloads nothing."""
     fill(site.folder(root), {**tree_of(data), **SPARK})
@@ -376,19 +377,25 @@ def test_start_up_files_need_consent(site: Site, mine: Path) -> None:
 @pytest.mark.parametrize("root", [DBFS, VOLUME])
 @pytest.mark.parametrize("is_settled", [True, False])
 def test_times_in_whole_seconds(site: Site, data: Path, root: str, is_settled: bool) -> None:
-    """A file may change within the second of its listing and keep size and time: it counts as unknown."""
-    second = time.time() // 1 + (-1000 if is_settled else 1000)
+    """A file may change within the second of its listing and keep size and time: it counts as unknown.
 
-    def round_times(_: Request) -> None:
+    The sandbox's DBFS tells whole seconds; a volume's files have them here.
+    """
+    second = time.time() // 1 + (-1000 if is_settled else 1000)
+    first, later = (0.25, 0.75) if root == DBFS else (0, 0)
+
+    def set_times(_: Request) -> None:
         for path in site.folder(root).rglob("*"):
             with contextlib.suppress(FileNotFoundError):
-                os.utime(path, (second, second))
+                os.utime(path, (second + first,) * 2)
 
-    site.line.after = round_times
+    site.line.after = set_times
     push = site.push(data, root)
     push.perform(push.prepare(Selection()))
+    site.line.after = lambda _: None
     changed = site.folder(root) / "01_raw" / "a.csv"
     changed.write_bytes(b"a,b\n3,4\n")
+    os.utime(changed, (second + later,) * 2)
     downloads = site.pull(data, root).prepare([PurePosixPath("01_raw")]).downloads
     changed_there = site.push(data, root).prepare(Selection()).changed_there
     for pairs in (downloads, changed_there):

@@ -37,6 +37,7 @@ def test_everything_arrives_unchanged(site: Site, data: Path, root: str) -> None
 
 
 @ROOTS
+@pytest.mark.usefixtures("settled")
 def test_what_is_unchanged_is_not_sent(site: Site, data: Path, root: str) -> None:
     """A second push reads the listings and the manifest, and writes nothing."""
     pushed(site.push(data, root))
@@ -51,6 +52,7 @@ def test_what_is_unchanged_is_not_sent(site: Site, data: Path, root: str) -> Non
 
 
 @ROOTS
+@pytest.mark.usefixtures("settled")
 def test_one_change_is_one_file(site: Site, data: Path, root: str) -> None:
     """Only the changed file is sent, by one request."""
     pushed(site.push(data, root))
@@ -109,6 +111,7 @@ def test_force_sends_mine_and_theirs_leaves_theirs(site: Site, data: Path) -> No
     assert site.files() == tree_of(data)
 
 
+@pytest.mark.usefixtures("settled")
 def test_files_copied_to_the_root_by_hand_count_as_pushed(site: Site, data: Path) -> None:
     """Equal files that were copied there count as pushed; a different one is a conflict."""
     fill(site.folder(), tree_of(data))
@@ -132,6 +135,7 @@ def test_two_clones_do_not_undo_each_other(site: Site, data: Path, tmp_path: Pat
     assert site.files() == {**tree_of(data), "01_raw/b.csv": b"from the other"}
 
 
+@pytest.mark.usefixtures("settled")
 def test_pushes_at_the_same_time_keep_both_manifests(site: Site, data: Path, tmp_path: Path) -> None:
     """Two pushes that began with the same manifest are both recorded: nothing is sent or compared again."""
     other = fill(tmp_path / "clone" / "data", {"01_raw/b.csv": b"b"})

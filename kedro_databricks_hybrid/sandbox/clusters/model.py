@@ -177,6 +177,8 @@ class Clusters:
         self.check_offered()
         stamp = time.strftime("%m%d-%H%M%S", time.gmtime())
         cluster = Cluster(f"{stamp}-{secrets.token_hex(4)}", name, creator)
+        if attributes.get("data_security_mode") in _DEDICATED:
+            attributes = {**attributes, "single_user_name": attributes.get("single_user_name") or creator}
         self._apply(cluster, attributes)
         self._clusters[cluster.cluster_id] = cluster
         await self._begin_start(cluster)

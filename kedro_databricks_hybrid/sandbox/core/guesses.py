@@ -30,6 +30,16 @@ MAX_DELETED_FILES = 10_000
 UPLOAD_SECONDS = 3600.0
 """How long an interrupted upload to a volume can be continued."""
 
+MOUNT_REFUSED = (
+    "An error occurred while calling {function}. Trace: py4j.security.Py4JSecurityException: Method public "
+    "com.databricks.backend.daemon.dbutils.DBUtilsCore.{function}() is not whitelisted on class class "
+    "com.databricks.backend.daemon.dbutils.DBUtilsCore"
+)
+"""How functions about mounts are refused on compute without `/dbfs`.
+
+For `mount` and `mounts` with standard access mode, "DBUtilsCore.mount() is not whitelisted" is known.
+"""
+
 # Clusters
 WITHOUT_DBFS_MOUNT_TOO = {"DATA_SECURITY_MODE_AUTO"}
 """The access modes that are taken for standard ones."""
@@ -243,6 +253,19 @@ GUESSES = (
         f"refused with {_codes(*sorted(WITHOUT_DBFS_MOUNT_TOO))}; present with legacy ones",
         "the message is printed",
         check="`import os; os.listdir('/dbfs')` on a cluster of each mode",
+    ),
+    Guess(
+        "`dbutils.fs.unmount` and `updateMount` with standard access mode",
+        f'refused as `mount` is: "{MOUNT_REFUSED.format(function="unmount")}"',
+        "not used",
+        rows=("unmount of a path that is not mounted",),
+    ),
+    Guess(
+        "`dbutils.fs.mount`, `updateMount`, `unmount` and `mounts` on serverless compute, and in a workspace "
+        "whose DBFS root is disabled",
+        "refused as with standard access mode",
+        "not used",
+        check='`dbutils.fs.unmount("/mnt/none")` and `dbutils.fs.mounts()` in a serverless notebook',
     ),
     Guess(
         "rename on `/dbfs` and `/Volumes`",

@@ -30,6 +30,11 @@ PARTIAL_DELETE = (
 ROOT_DISABLED = "Public DBFS root is disabled. Access is denied on path: {path}"
 # The entries of a disabled root, as `dbutils.fs.ls` lists them.
 MOUNTED = ("Volumes", "Workspace", "databricks-datasets")
+# As on Azure, without the storage account's address.
+NOT_EMPTY = (
+    'Operation failed: "The recursive query parameter value must be true to delete a non-empty directory.", '
+    "409, DELETE"
+)
 VOLUMES_ELSEWHERE = "No operations allowed on this path."
 
 
@@ -128,9 +133,7 @@ class Dbfs:
             if recursive:
                 _delete_tree(disk_path)
             elif checksum_files.visible(disk_path):
-                raise ApiError(
-                    400, "IO_ERROR", "Directory is not empty. Use recursive delete or remove contents first."
-                )
+                raise ApiError(400, "IO_ERROR", NOT_EMPTY)
             else:
                 checksum_files.remove_empty(disk_path)
             return
@@ -202,7 +205,7 @@ def _describe(names: tuple[str, ...], disk_path: Path) -> dict[str, Any]:
         "path": "/" + "/".join(names),
         "is_dir": is_dir,
         "file_size": 0 if is_dir else status.st_size,
-        "modification_time": int(status.st_mtime * 1000),
+        "modification_time": int(status.st_mtime) * 1000,  # DBFS has whole seconds
     }
 
 

@@ -229,8 +229,10 @@ def refusal_of(user: str, job_id: int, level: str) -> ApiError:
 def describe(job: Job) -> dict[str, Any]:
     """Return a job as `jobs/get` shows it."""
     settings = {**_SETTING_DEFAULTS, **job["settings"]}
+    source = "GIT" if settings.get("git_source") else "WORKSPACE"
     settings["tasks"] = [
-        {**_TASK_DEFAULTS, **task, **_sorted_dependencies(task)} for task in settings.get("tasks") or []
+        {**_TASK_DEFAULTS, **task, **_sorted_dependencies(task), **_with_source(task, source)}
+        for task in settings.get("tasks") or []
     ]
     if not settings["tasks"]:
         del settings["tasks"]
@@ -262,6 +264,12 @@ def merged(settings: dict[str, Any], new: dict[str, Any], removed: list[Any]) ->
         else:
             kept[name] = value
     return kept
+
+
+def _with_source(task: dict[str, Any], source: str) -> dict[str, Any]:
+    """Return a task's notebook with where it comes from, as the API shows it."""
+    notebook = task.get("notebook_task")
+    return {"notebook_task": {"source": source, **notebook}} if notebook else {}
 
 
 def _sorted_dependencies(task: dict[str, Any]) -> dict[str, Any]:

@@ -111,9 +111,10 @@ class DbfsTree:
         with explained(f"clear {self.root}/{_INCOMING}"):
             self._draft_upload(_INCOMING).abort(unfinished)
 
-    def sweep(self, now: int) -> None:
+    def sweep(self) -> None:
         """Remove drafts that are at least a day old; a push may still be writing to younger ones."""
         listing = self.list(_INCOMING)
+        now = self._client.server_seconds * 1000
         old = [
             file.path
             for file in (listing.files if listing else ())

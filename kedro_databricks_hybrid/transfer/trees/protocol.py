@@ -86,12 +86,8 @@ class RemoteTree(Protocol):
     def abort(self, unfinished: UnfinishedUpload) -> None:
         """Remove the draft or the parts of an interrupted upload that will not be resumed."""
 
-    def sweep(self, now: int) -> None:
-        """Remove drafts that interrupted pushes of any clone left at least a day ago.
-
-        Args:
-            now: A modification time (ms) that the server has just set.
-        """
+    def sweep(self) -> None:
+        """Remove drafts that interrupted pushes of any clone left at least a day ago."""
 
     def delete(self, path: PurePosixPath) -> None:
         """Remove a file, if it exists."""

@@ -100,7 +100,7 @@ class VolumeTree:
         """Abort an upload in parts that will not be resumed."""
         PartsUpload(self._client, "").abort(unfinished)
 
-    def sweep(self, now: int) -> None:
+    def sweep(self) -> None:
         """Do nothing: the cloud removes parts of uploads that were not completed."""
 
     def delete(self, path: PurePosixPath) -> None:

@@ -187,14 +187,18 @@ def test_create_edit_and_delete_for_good(api: ClustersExt) -> None:
 
 
 def test_a_dedicated_cluster_is_its_users_alone(running: Running) -> None:
-    """On another user's dedicated cluster, commands and tasks are refused."""
+    """On another user's dedicated cluster, commands and tasks are refused; by default it is its creator's."""
     other = running.workspace("other@example.com")
-    made = running.workspace().clusters.create(
-        spark_version=nearest_runtime(),
-        data_security_mode=DataSecurityMode.SINGLE_USER,
-        single_user_name="user@example.com",
+    made = (
+        running.workspace()
+        .clusters.create(
+            spark_version=nearest_runtime(),
+            data_security_mode=DataSecurityMode.SINGLE_USER,
+        )
+        .result(timeout=TIMEOUT)
     )
-    cluster_id = str(made.result(timeout=TIMEOUT).cluster_id)
+    assert made.single_user_name == "user@example.com"
+    cluster_id = str(made.cluster_id)
     with pytest.raises(PermissionDenied, match="Single-user check failed"):
         other.command_execution.create(cluster_id=cluster_id, language=Language.PYTHON)
     task = jobs.SubmitTask(

@@ -246,7 +246,7 @@ def test_delete(dbfs: DbfsAPI, root: Path) -> None:
     """Deleting a missing path is accepted; a folder with content requires `recursive`."""
     dbfs.delete("/missing")
     put(dbfs, "/d/e/a")
-    with pytest.raises(BadRequest, match="Directory is not empty") as refusal:
+    with pytest.raises(BadRequest, match="must be true to delete a non-empty directory") as refusal:
         dbfs.delete("/d")
     assert refusal.value.error_code == "IO_ERROR"
     dbfs.delete("/d/e/a")

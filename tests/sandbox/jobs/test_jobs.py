@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from databricks.sdk.errors import BadRequest, InvalidParameterValue, ResourceDoesNotExist
@@ -101,7 +101,9 @@ FULL = jobs.JobSettings(
         jobs.Task(
             task_key="first",
             job_cluster_key="small",
-            notebook_task=jobs.NotebookTask("/Shared/notebook", base_parameters={"who": "nobody"}),
+            notebook_task=jobs.NotebookTask(
+                "/Shared/notebook", base_parameters={"who": "nobody"}, source=jobs.Source.WORKSPACE
+            ),
             libraries=[compute.Library(pypi=compute.PythonPyPiLibrary("kedro"))],
             timeout_seconds=60,
             max_retries=2,
@@ -149,6 +151,37 @@ def test_every_setting_comes_back(workspace: WorkspaceClient) -> None:
     assert settings().as_dict() == expected
     workspace.jobs.reset(job_id, FULL)
     assert settings().as_dict() == FULL.as_dict()
+
+
+@pytest.mark.parametrize(("git_source", "source"), [(None, "WORKSPACE"), (FULL.git_source, "GIT")])
+def test_settings_that_were_not_given(
+    workspace: WorkspaceClient, git_source: jobs.GitSource | None, source: str
+) -> None:
+    """Get fills in the settings that the real service does, and sorts the tasks that a task depends on."""
+    cluster = {"existing_cluster_id": RUNNING_ID}
+    task = {"notebook_task": {"notebook_path": "a"}, **cluster}
+    after = [{"task_key": "c"}, {"task_key": "b"}]
+    tasks = [{"task_key": key, **task} for key in "bc"] + [{"task_key": "d", "depends_on": after, **task}]
+    body = {"name": "a", "tasks": tasks, **({"git_source": git_source.as_dict()} if git_source else {})}
+    job: Any = workspace.api_client.do("POST", "/api/2.2/jobs/create", body=body)
+    found: Any = workspace.api_client.do("GET", "/api/2.2/jobs/get", query=job)
+    settings = found["settings"]
+    assert {name: settings[name] for name in settings.keys() - body.keys()} == {
+        "email_notifications": {},
+        "webhook_notifications": {},
+        "timeout_seconds": 0,
+        "max_concurrent_runs": 1,
+        "format": "MULTI_TASK",
+    }
+    assert settings["tasks"][2] == {
+        "task_key": "d",
+        "depends_on": after[::-1],
+        "notebook_task": {"notebook_path": "a", "source": source},
+        "run_if": "ALL_SUCCESS",
+        "timeout_seconds": 0,
+        "email_notifications": {},
+        **cluster,
+    }
 
 
 def test_a_job_of_many_tasks(workspace: WorkspaceClient) -> None:

@@ -51,8 +51,13 @@ def test_tasks_in_order(workspace: WorkspaceClient) -> None:
         "second": Result.FAILED,
         "third": Result.UPSTREAM_FAILED,
     }
+    messages = {task.task_key: task.state.state_message for task in run.tasks or [] if task.state}
+    assert messages["third"] == "An upstream task failed."
     assert run.state
-    assert "Task second failed" in (run.state.state_message or "")
+    assert run.state.state_message == (
+        "Task second failed with message: Workload failed, see run output for details. "
+        "This caused all downstream tasks to get skipped."
+    )
 
 
 def test_cancel(workspace: WorkspaceClient) -> None:

@@ -6,13 +6,16 @@ Names are as on Databricks, in camel case. Secrets are requested with the notebo
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from ...core import checksum_files
+from ...core.guesses import MOUNT_REFUSED
 from ..spark_defaults import DBFS
 from . import notebook_run, task_values
+from .dbfs_mount import MISSING_VARIABLE
 from .notebook_context import EntryPoint, RefusedError, call_api
 
 _ROOTS = ("/Volumes", "/Workspace")  # absolute paths outside of DBFS
@@ -26,8 +29,12 @@ class PythonRestart(BaseException):
     """The notebook requests a new Python process; the API shows this as success."""
 
 
+class ExecutionError(Exception):
+    """Databricks refuses a function of `dbutils.fs`."""
+
+
 class FileInfo(NamedTuple):
-    """One entry of a listing; times are milliseconds since the epoch."""
+    """One entry of a listing; times are milliseconds since the epoch, on DBFS whole seconds."""
 
     path: str
     name: str
@@ -130,8 +137,40 @@ class FileSystem:
             return False
         return True
 
+    def mount(
+        self,
+        source: str,
+        mount_point: str,
+        encryption_type: str = "",
+        owner: str | None = None,
+        extra_configs: dict[str, str] | None = None,
+    ) -> NoReturn:
+        """Refuse to mount cloud storage: as Databricks does, or because the sandbox has none."""
+        del encryption_type, owner, extra_configs
+        _refuse_mounts("mount")
+        _refuse_storage(source, mount_point)
+
+    def updateMount(  # noqa: N802
+        self,
+        source: str,
+        mount_point: str,
+        encryption_type: str = "",
+        owner: str | None = None,
+        extra_configs: dict[str, str] | None = None,
+    ) -> NoReturn:
+        """Refuse to mount cloud storage, as `mount` does."""
+        del encryption_type, owner, extra_configs
+        _refuse_mounts("updateMount")
+        _refuse_storage(source, mount_point)
+
+    def unmount(self, mount_point: str) -> NoReturn:
+        """Refuse, because nothing is mounted."""
+        _refuse_mounts("unmount")
+        raise ExecutionError(f"requirement failed: Directory not mounted: {mount_point}")
+
     def mounts(self) -> list[MountInfo]:
-        """Return what is mounted on DBFS; nothing else can be mounted in the sandbox."""
+        """Return what is mounted on DBFS, where the access mode allows it."""
+        _refuse_mounts("mounts")
         return [MountInfo("/Volumes", "UnityCatalogVolumes", ""), MountInfo("/", "DatabricksRoot", "")]
 
     def refreshMounts(self) -> bool:  # noqa: N802
@@ -203,6 +242,18 @@ class Library:
         raise PythonRestart
 
 
+def _refuse_mounts(function: str) -> None:
+    """Refuse a function about mounts on compute that has no /dbfs."""
+    if MISSING_VARIABLE in os.environ:
+        raise ExecutionError(MOUNT_REFUSED.format(function=function))
+
+
+def _refuse_storage(source: str, mount_point: str) -> NoReturn:
+    raise ExecutionError(
+        f"{source} cannot be mounted at {mount_point}: the sandbox has no cloud storage. Use a volume."
+    )
+
+
 def _local(path: str) -> Path:
     """Return the local path of a path of `dbutils.fs`."""
     if path.startswith("file:"):
@@ -231,7 +282,9 @@ def _info(base: str, entry: Path) -> FileInfo:
     status = entry.stat()
     name = f"{entry.name}/" if entry.is_dir() else entry.name
     size = 0 if entry.is_dir() else status.st_size
-    return FileInfo(f"{base}/{name}", name, size, int(status.st_mtime * 1000))
+    on_dbfs = entry.is_relative_to(DBFS)
+    modified = int(status.st_mtime) * 1000 if on_dbfs else int(status.st_mtime * 1000)
+    return FileInfo(f"{base}/{name}", name, size, modified)
 
 
 class SecretMetadata(NamedTuple):

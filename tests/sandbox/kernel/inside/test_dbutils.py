@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from kedro_databricks_hybrid.sandbox.kernel.inside import dbutils as module
-from kedro_databricks_hybrid.sandbox.kernel.inside.dbutils import DBUtils, FileSystem, Widgets
+from kedro_databricks_hybrid.sandbox.kernel.inside.dbfs_mount import MISSING_VARIABLE
+from kedro_databricks_hybrid.sandbox.kernel.inside.dbutils import (
+    DBUtils,
+    ExecutionError,
+    FileSystem,
+    Widgets,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +43,34 @@ def test_a_listing_tells_files_from_folders(fs: FileSystem, dbfs: Path) -> None:
     assert (folder.path, folder.name, folder.size) == ("dbfs:/data/sub/", "sub/", 0)
     assert [(one.isDir(), one.isFile()) for one in (file, folder)] == [(False, True), (True, False)]
     assert fs.ls("/data/a.txt") == [file]
-    assert abs(file.modificationTime - (dbfs / "data/a.txt").stat().st_mtime * 1000) < 1
+    os.utime(dbfs / "data/a.txt", (1.75, 1.75))
+    assert fs.ls("dbfs:/data/a.txt")[0].modificationTime == 1000
+
+
+@pytest.mark.parametrize(
+    ("variables", "refusal"),
+    [
+        ({}, "no cloud storage|Directory not mounted: /mnt/a"),
+        ({MISSING_VARIABLE: "1"}, r"DBUtilsCore\.(mount|updateMount|unmount)\(\) is not whitelisted"),
+    ],
+)
+def test_mounts(
+    fs: FileSystem, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], refusal: str
+) -> None:
+    """Nothing can be mounted; compute without /dbfs refuses these functions and the list of mounts."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ExecutionError, match=refusal):
+        fs.mount("s3a://bucket", "/mnt/a", extra_configs={})
+    with pytest.raises(ExecutionError, match=refusal):
+        fs.updateMount(source="s3a://bucket", mount_point="/mnt/a")
+    with pytest.raises(ExecutionError, match=refusal):
+        fs.unmount("/mnt/a")
+    if not variables:
+        assert [mount.mountPoint for mount in fs.mounts()] == ["/Volumes", "/"]
+        return
+    with pytest.raises(ExecutionError, match=r"DBUtilsCore\.mounts\(\) is not whitelisted"):
+        fs.mounts()
 
 
 def test_a_text_is_not_overwritten_unasked(

@@ -116,7 +116,7 @@ print([*(seen("/Workspace/" + folder) for folder in folders), seen({home!r})])
 
 @pytest.mark.parametrize("mode", [compute.DataSecurityMode.USER_ISOLATION, None])
 def test_dbfs_by_access_mode(running: Running, mode: compute.DataSecurityMode | None) -> None:
-    """/dbfs is refused on standard access mode, and everywhere if the DBFS root is disabled."""
+    """/dbfs and mounts are refused on standard access mode, and everywhere if the DBFS root is disabled."""
     workspace = running.workspace()
     running.sandbox.public_dbfs_root = mode is not None
     made = workspace.clusters.create(spark_version=nearest_runtime(), data_security_mode=mode).result()
@@ -141,3 +141,5 @@ print(os.path.exists("/dbfs/a"), Path("/dbfs/a").exists())
     written = notebook.results("dbutils.fs.put('dbfs:/a', 'text')")["resultType"]
     assert written == ("error" if mode is None else "text")
     assert (running.sandbox.layout.dbfs / "a").exists() == (mode is not None)
+    refusal = notebook.results("dbutils.fs.mount('s3a://bucket', '/mnt/bucket')")["summary"]
+    assert "com.databricks.backend.daemon.dbutils.DBUtilsCore.mount() is not whitelisted" in refusal
