@@ -29,6 +29,7 @@ DATA = "root/projects/tiny/data"
         ("data pull --force --mine", "--force and --mine exclude each other"),
         ("data push --all 01_raw", "PATHS, --pipelines and --all exclude each other"),
         ("run --serverless --cluster=x", "--serverless and --cluster exclude each other"),
+        ("run --cluster=", "--cluster is empty. Give it a value or leave it out."),
         ("run --pipeline=a --pipelines=b", "--pipeline and --pipelines exclude each other"),
         ("run --connect --detach", "does not support --detach"),
         ("deploy --serverless --cluster=x", "--serverless and --cluster exclude each other"),
