@@ -84,6 +84,10 @@ class Command(click.Command):
             raise Failure(error) from error
         except OSError as error:
             machine_error = MachineError.of(error)
+            if machine_error is None and isinstance(error, PermissionError) and error.filename:
+                machine_error = MachineError(
+                    f"{error.strerror} ({error.filename}).", hint="Change its permissions, then try again."
+                )
             if machine_error is None:
                 raise
             raise Failure(machine_error) from error
