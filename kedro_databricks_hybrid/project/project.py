@@ -148,8 +148,9 @@ class ProjectOnWorkspace(Project):
         return open_tree(self.workspace, self.data_root)
 
     def _root_hint(self) -> str:
-        if self.env not in {None, databricks_yml.DATABRICKS_ENV}:
-            return f"Set data.root in {self.conf_name}/{self.env}/{databricks_yml.FILE_NAME}."
+        is_own = self.conf == conf_folder(self.metadata)  # `init` writes no other
+        if self.env not in {None, databricks_yml.DATABRICKS_ENV} or not is_own:
+            return f"Set data.root in {self.conf_name}/{self.env or 'base'}/{databricks_yml.FILE_NAME}."
         return f"`kedro databricks init --yes{self.workspace.flags}` takes the default one."
 
     @property

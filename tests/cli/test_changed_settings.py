@@ -11,6 +11,7 @@ from kedro.framework.startup import bootstrap_project
 
 from kedro_databricks_hybrid.cli import run_checks
 from kedro_databricks_hybrid.databricks.clusters import VisibleCluster
+from kedro_databricks_hybrid.errors import SettingsError
 from kedro_databricks_hybrid.project import unsent_code
 from kedro_databricks_hybrid.project.datasets import conf_folder
 from kedro_databricks_hybrid.project.project import open_project
@@ -68,8 +69,11 @@ def test_another_folder_of_the_configuration(site: Site, conf: str) -> None:
 
 def test_the_option_conf_source_counts_for_the_settings_too(site: Site) -> None:
     """A folder here has the settings of the run; anything else is known on Databricks alone."""
-    site.commit({"other/databricks/databricks.yml": "data:\n  root: dbfs:/root/projects/other/data\n"})
+    site.commit({"other/databricks/databricks.yml": ""})
     metadata = bootstrap_project(site.project)
+    with pytest.raises(SettingsError, match=r"Set data\.root in other/databricks/databricks\.yml"):
+        open_project(metadata, None, "other").on(site.workspace()).data_root  # noqa: B018
+    site.commit({"other/databricks/databricks.yml": "data:\n  root: dbfs:/root/projects/other/data\n"})
     roots = [open_project(metadata, None, given).settings.data.root for given in ("other", "gone.zip", None)]
     assert [root and root.split("/")[3] for root in roots] == ["other", "tiny", "tiny"]
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from databricks.sdk.service.workspace import AclPermission
 
 from kedro_databricks_hybrid.config import secrets
 from kedro_databricks_hybrid.config_loader import DatabricksConfigLoader
@@ -86,12 +87,17 @@ def requests() -> Requests:
 
 
 @pytest.fixture
-def put(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requests: Requests
-) -> Iterator[Callable[[str, str], None]]:
-    """Serve a sandbox with a scope that this process reads as a driver does."""
+def sandbox(tmp_path: Path, requests: Requests) -> Iterator[Sandbox]:
+    """Return a sandbox that is served."""
     sandbox = Sandbox(Layout(tmp_path / "home"))
     served = serve(sandbox, Counting(create_app(sandbox), requests))
+    yield sandbox
+    served.stop()
+
+
+@pytest.fixture
+def put(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Return a function that sets a secret in a scope that this process reads as a driver does."""
     monkeypatch.setenv("DATABRICKS_HOST", sandbox.url)
     monkeypatch.setenv("DATABRICKS_TOKEN", sandbox.user.token)
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "15.4")
@@ -101,12 +107,11 @@ def put(
     client.create_scope("tiny-shop")
 
     def get(scope: str, key: str) -> str:
-        return base64.b64decode(str(client.get_secret(scope, key).value)).decode()
+        return base64.b64decode(str(connect(None).client.secrets.get_secret(scope, key).value)).decode()
 
     monkeypatch.setattr(secrets, "_dbutils", lambda: SimpleNamespace(secrets=SimpleNamespace(get=get)))
     monkeypatch.setattr(secrets, "revealed", set())
-    yield lambda key, value: client.put_secret("tiny-shop", f"tiny-shop.{key}", string_value=value)
-    served.stop()
+    return lambda key, value: client.put_secret("tiny-shop", f"tiny-shop.{key}", string_value=value)
 
 
 @pytest.fixture
@@ -158,6 +163,19 @@ def test_one_line_before_a_run_that_lacks_credentials(
     project.write({"conf/base/catalog.yml": "'{any}': {type: tiny_shop.vault.Vault, credentials: local}\n"})
     with pytest.raises(WrongPlaceError, match=r"credentials\.local.*secrets push --from-local"):
         project.run()
+
+
+def test_a_principal_needs_no_more_than_to_read_the_scope(
+    put: Callable[[str, str], None], project: Project, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without READ on the scope, the run says that the secret scope refuses it."""
+    put("STORE_KEY", VALUE)
+    owner = connect(None).client.secrets
+    monkeypatch.setenv("DATABRICKS_TOKEN", sandbox.users.add("ci@example.com").token)
+    with pytest.raises(WrongPlaceError, match=r"STORE_KEY.*tiny-shop"):
+        project.run()
+    owner.put_acl("tiny-shop", "ci@example.com", AclPermission.READ)
+    project.run()
 
 
 def test_through_databricks_connect(

@@ -92,7 +92,10 @@ def write(folder: Path) -> None:
         "conf2/base/catalog.yml": _CATALOG,
         "conf2/base/parameters.yml": "counting:\n  scale: 9\n  more: 9\ninner:\n  more: 9\n",
         "conf2/local/.gitkeep": "",
-        "conf2/databricks/.gitkeep": "",
+        "conf2/databricks/databricks.yml": (
+            "code:\n  folder: /Workspace/Repos/{user}/options\ncompute:\n  cluster: sandbox\n"
+            "data:\n  root: dbfs:/root/projects/options/data\n"
+        ),
         "data/01_raw/raw.json": '{"value": 5}',
         f"data/01_raw/history.json/{OLD_VERSION}/history.json": '{"value": "old"}',
         f"data/01_raw/history.json/{NEW_VERSION}/history.json": '{"value": "new"}',

@@ -98,7 +98,7 @@ UNKNOWN = [
 @pytest.mark.parametrize("url", UNKNOWN)
 def test_an_address_that_cannot_be_told(url: str, clone: Path) -> None:
     """The HTTPS address is unknown: the error names the setting code.url, and setting it works."""
-    with pytest.raises(GitError, match=r"does not tell the HTTPS address .*\. Set code\.url in conf/base"):
+    with pytest.raises(GitError, match=r"does not tell the HTTPS address .*\. Set code\.url in databricks"):
         cloned(clone, url)
     git(clone, "remote", "remove", "origin")
     source = cloned(clone, url, url="https://gitlab.example.com/acme/p")

@@ -82,6 +82,7 @@ class Kernel:
         self._manager = manager
         self._process = process.pid or 0
         self._client = manager.client()
+        self._code_received = asyncio.Event()
         self.ended = asyncio.create_task(process.wait())
 
     @classmethod
@@ -125,6 +126,7 @@ class Kernel:
         Raises:
             KernelDiedError: The process ended meanwhile.
         """
+        self._code_received.clear()
         request = self._client.execute(code, allow_stdin=False, stop_on_error=False)
         work = asyncio.gather(self._reply(request), self._outputs(request, on_output))
         if not await self._before_end(work):
@@ -132,8 +134,9 @@ class Kernel:
         return (await work)[0]
 
     async def interrupt(self) -> None:
-        """Raise KeyboardInterrupt in the running code."""
-        await self._manager.interrupt_kernel()
+        """Raise KeyboardInterrupt in the code that was sent last, as soon as the process has received it."""
+        if await self._before_end(asyncio.ensure_future(self._code_received.wait())):
+            await self._manager.interrupt_kernel()
 
     def kill(self) -> None:
         """Kill the process and its children, without waiting."""
@@ -210,6 +213,8 @@ class Kernel:
                 if message["content"]["execution_state"] == "idle":
                     return
             else:
+                if message["msg_type"] == "execute_input":
+                    self._code_received.set()
                 on_output(message)
 
     def _log_end(self) -> str:

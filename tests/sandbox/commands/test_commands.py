@@ -142,6 +142,21 @@ def test_cancelling_leaves_the_context_usable(notebook: Notebook) -> None:
     assert notebook.text("x") == "1"
 
 
+def test_an_interrupt_before_the_code_begins(notebook: Notebook) -> None:
+    """An interrupt while the kernel's own code runs stops the command that begins, and no reply is lost."""
+    notebook.text("""
+        import os, signal
+
+        def interrupt(*_):
+            get_ipython().events.unregister("pre_run_cell", interrupt)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        get_ipython().events.register("pre_run_cell", interrupt)
+    """)
+    assert "KeyboardInterrupt" in notebook.results("x = 2")["cause"]
+    assert "NameError" in notebook.results("x")["summary"]
+
+
 def test_cancelling_ends_a_shell_command(notebook: Notebook) -> None:
     """Processes that `%sh` started end with the cell."""
     running = notebook.submit("%sh\necho $$ > /dbfs/pid; sleep 300")

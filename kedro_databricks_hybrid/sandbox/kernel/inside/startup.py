@@ -16,6 +16,7 @@ from . import (
     dbfs_mount,
     dbruntime,
     dbutils,
+    interruptible,
     lazy_spark,
     magics,
     notebook_context,
@@ -33,7 +34,7 @@ def main(arguments: list[str]) -> None:
     settings.HistoryManager.enabled = False
     settings.IPKernelApp.capture_fd_output = False  # the JVM's log is not a cell's output
     settings.IPKernelApp.parent_handle = 1  # namespace.py watches the parent; ipykernel need not poll
-    app: Any = IPKernelApp.instance(config=settings)
+    app: Any = IPKernelApp.instance(config=settings, kernel_class=interruptible.Kernel)
     app.initialize(arguments)
     dbfs_mount.refuse_if_missing()
     prepare(app.shell)
