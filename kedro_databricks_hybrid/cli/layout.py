@@ -161,7 +161,7 @@ def parse_root(given: str) -> str:
         root = given if given.startswith(("/", "dbfs:")) else data_root.in_volume(given)
         settings.check("data.root", root, where="The data root")
     except SettingsError as error:
-        raise click.UsageError(error.message) from error
+        raise click.UsageError(str(error)) from error
     return root
 
 

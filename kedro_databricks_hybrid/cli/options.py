@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import rich
+from click.core import ParameterSource
 from kedro.framework.cli.utils import _split_params, split_string
 
 from kedro_databricks_hybrid.errors import HybridError, MachineError
@@ -59,6 +60,18 @@ class Command(click.Command):
     Any other exception is a bug and shows its traceback.
     """
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse an empty value, as `--cluster=$NAME` has if NAME is not set: it would count as no option."""
+        rest = super().parse_args(ctx, args)
+        for option in self.params:
+            name = str(option.name)
+            is_typed = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+            if is_typed and ctx.params.get(name) == "":
+                raise click.UsageError(
+                    f"{max(option.opts, key=len)} is empty. Give it a value or leave it out.", ctx
+                )
+        return rest
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own type
         """Run the command."""
         ctx.color = _colour()
@@ -71,6 +84,10 @@ class Command(click.Command):
             raise Failure(error) from error
         except OSError as error:
             machine_error = MachineError.of(error)
+            if machine_error is None and isinstance(error, PermissionError) and error.filename:
+                machine_error = MachineError(
+                    f"{error.strerror} ({error.filename}).", hint="Change its permissions, then try again."
+                )
             if machine_error is None:
                 raise
             raise Failure(machine_error) from error

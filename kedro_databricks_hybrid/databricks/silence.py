@@ -110,7 +110,7 @@ class Silence:
         self._restart(0.0)
 
     def watch(self, request: Callable[[], Result], progress: Callable[[], object] = lambda: None) -> Result:
-        """Return what a request returns.
+        """Return what a request returns, which means that the server has answered.
 
         Args:
             request: Sends it and waits for the answer.
@@ -121,15 +121,20 @@ class Silence:
             SandboxError: The sandbox was, or its process has ended.
         """
         with self._counted():
+            result = self.wait(request, progress)
+            self.heard()
+            return result
+
+    def wait(self, request: Callable[[], Result], progress: Callable[[], object] = lambda: None) -> Result:
+        """Do the same as `watch` for a request that may return although the server has not answered."""
+        with self._counted():
             answer, reached = start(request), progress()
             while not wait([answer], self._pause()).done:
                 if (now := progress()) != reached:
                     reached = now
                     self.heard()
                 self.check()
-            result = answer.result()
-            self.heard()
-            return result
+            return answer.result()
 
     def heard(self) -> None:
         """Note that the server has answered."""

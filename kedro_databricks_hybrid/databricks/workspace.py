@@ -93,7 +93,7 @@ def connect(profile: str | None, report: Callable[[str], None] = silence.LOG.war
         return _to_sandbox(report)
     found = _found(profile)
     with translated("log in"):
-        config = Silence(report=report).watch(lambda: _config(profile, found))
+        config = Silence(report=report).wait(lambda: _config(profile, found))
     try:
         logged_in = replace(_logged_in(config, profile, report, Server()), overriding=found.overriding)
     except LoginError as error:
@@ -134,8 +134,9 @@ def _by_token(
     action = f"log in to {host}"
     try:
         with translated(action):
-            config = Silence(silence.LOGIN, report, server).watch(
-                lambda: _made(host=host, token=token, auth_type="pat")
+            # An empty profile: otherwise the SDK reads the one that DATABRICKS_CONFIG_PROFILE names, too.
+            config = Silence(silence.LOGIN, report, server).wait(
+                lambda: _made(host=host, token=token, auth_type="pat", profile="")
             )
     except ValueError as error:  # the SDK's error if the host demands more than a token
         raise _login_refused(action, error) from error
@@ -200,7 +201,7 @@ def _not_configured(message: str, found: login.Login) -> HybridError:
 
 
 def _made(**login: Any) -> Config:  # noqa: ANN401 - the SDK's own arguments
-    """Return a login; the SDK asks the host for its endpoints.
+    """Return a login; the SDK asks the host for its endpoints, and does without them if it does not answer.
 
     Raises:
         UnexpectedAnswer: The host's answer has other types than the SDK expects.

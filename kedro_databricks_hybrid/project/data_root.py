@@ -104,7 +104,9 @@ def in_volume(volume: str) -> str:
     """
     if not _VOLUME.fullmatch(volume):
         raise SettingsError(
-            f"{volume!r} does not name a volume.", hint="Use --volume=<catalog>.<schema>.<volume>."
+            f"{volume!r} does not name a volume.",
+            hint="Write <catalog>.<schema>.<volume>, or a path: /Volumes/<catalog>/<schema>/<volume> or "
+            "dbfs:/<folder>.",
         )
     return f"/Volumes/{volume.replace('.', '/')}/{{project}}/data"
 

@@ -65,24 +65,41 @@ class Project:
         return self.settings.code.sync == "files"
 
     def require_env_in(self, sha: str | None) -> None:
-        """Refuse a commit without the env's folder, as a run would fail on Databricks.
+        """Refuse a commit without the env's folder or a data root, since only commits reach Databricks.
+
+        Without the folder a run would fail there; without a data root it would write its results into the Git
+        folder.
 
         Args:
             sha: The commit; one that this repository lacks is not checked.
 
         Raises:
-            SettingsError: The folder is not in it.
+            SettingsError: The folder is not in it, or its settings have no data root although those here do.
         """
         commit = self.repository.commit(sha) if self.env and sha and not self.syncs_files else None
-        folder = f"{self.conf_name}/{self.env}"
-        if commit is None or self.repository.has_folder(commit.sha, folder):
+        if commit is None:
             return
-        ignored = self.repository.run("check-ignore", "--quiet", f"{folder}/{databricks_yml.FILE_NAME}")
-        force = "--force " if ignored.returncode == 0 else ""
-        raise SettingsError(
-            f"{folder} is not in the commit {commit}, and only commits reach Databricks.",
-            hint=f"Run `git add {force}{folder}`, commit, then push.",
-        )
+        folder = f"{self.conf_name}/{self.env}"
+        if not self.repository.has_folder(commit.sha, folder):
+            ignored = self.repository.run("check-ignore", "--quiet", f"{folder}/{databricks_yml.FILE_NAME}")
+            force = "--force " if ignored.returncode == 0 else ""
+            raise SettingsError(
+                f"{folder} is not in the commit {commit}, and only commits reach Databricks.",
+                hint=f"Run `git add {force}{folder}`, commit, then push.",
+            )
+        names = [
+            f"{self.conf_name}/{env}/{databricks_yml.FILE_NAME}"
+            for env in (databricks_yml.BASE_ENV, self.env)
+        ]
+        texts = self.repository.files_at(commit.sha, names)
+        layers = [
+            databricks_yml.parse(text.decode(errors="replace"), where=name) for name, text in texts.items()
+        ]
+        if self.settings.data.root and not databricks_yml.merge(*layers).data.root:
+            raise SettingsError(
+                f"The commit {commit} has no data root, and only commits reach Databricks.",
+                hint=f"Run `git add {self.conf_name}`, commit, then push.",
+            )
 
     def on(self, workspace: Workspace) -> ProjectOnWorkspace:
         """Return this project together with a workspace, and so with its paths there."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from kedro_databricks_hybrid.cli import databricks, follow, output
-from kedro_databricks_hybrid.cli.options import log_in, say
+from kedro_databricks_hybrid.cli.options import Command, log_in, say
 from kedro_databricks_hybrid.cli.output import log_printer
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ DATA = "root/projects/tiny/data"
         ("data pull --force --mine", "--force and --mine exclude each other"),
         ("data push --all 01_raw", "PATHS, --pipelines and --all exclude each other"),
         ("run --serverless --cluster=x", "--serverless and --cluster exclude each other"),
+        ("run --cluster=", "--cluster is empty. Give it a value or leave it out."),
         ("run --pipeline=a --pipelines=b", "--pipeline and --pipelines exclude each other"),
         ("run --connect --detach", "does not support --detach"),
         ("deploy --serverless --cluster=x", "--serverless and --cluster exclude each other"),
@@ -314,3 +317,17 @@ def test_a_catalog_without_datasets_or_that_cannot_be_read(site: Site) -> None:
     assert "The catalog has no datasets." in site.call("catalog").output
     site.write({"conf/databricks/databricks.yml": "data: {rot: x}\n"})
     assert "Did you mean data.root" in site.call("catalog", status=1).output
+
+
+def test_a_file_that_may_not_be_written_is_one_line() -> None:
+    """A refusal of the operating system is an error with a next step, not a traceback."""
+
+    @click.command(cls=Command)
+    def writes() -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), "conf/base/databricks.yml")
+
+    failed = CliRunner().invoke(writes)
+    assert failed.exit_code == 1
+    assert failed.output == (
+        "Error: Operation not permitted (conf/base/databricks.yml). Change its permissions, then try again.\n"
+    )

@@ -167,6 +167,15 @@ def test_without_unity_catalog_and_dbfs_a_volume_is_needed(stranger: Site) -> No
     assert stranger.git("status", "--porcelain") == ""
 
 
+@pytest.mark.parametrize("option", ["--volume=a.b", "--data-root=relative"])
+def test_an_option_that_is_no_data_root(newcomer: Site, option: str) -> None:
+    """A value that names neither a volume nor a data root is refused with the forms that it may have."""
+    said = newcomer.call("init", "--yes", option, status=2).output.splitlines()[-1]
+    value = option.partition("=")[2]
+    assert said.startswith(f"Error: {value!r} does not name a volume. Write <catalog>.<schema>.<volume>, ")
+    assert said.endswith("or a path: /Volumes/<catalog>/<schema>/<volume> or dbfs:/<folder>.")
+
+
 @pytest.mark.parametrize(
     ("volume", "hint"),
     [

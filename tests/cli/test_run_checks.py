@@ -178,6 +178,21 @@ def test_an_env_that_is_not_in_the_commit_is_refused_at_once(site: Site) -> None
     assert site.repository.has_folder(str(site.repo().head_commit_id), "conf/databricks")
 
 
+def test_a_data_root_that_is_not_committed_is_refused(site: Site) -> None:
+    """After init without a commit, push and run say so: results would be written into the Git folder."""
+    file = "conf/databricks/databricks.yml"
+    with_root = (site.project / file).read_text("utf-8")
+    site.commit({file: "data:\n"})
+    site.write({file: with_root})
+    said = "has no data root, and only commits reach Databricks. Run `git add conf`, commit, then push."
+    assert said in site.call("push", status=1).stderr
+    assert site.requests == []
+    site.call("push", "--wip", "--no-data")
+    site.git("push", "-q", "origin", "main")
+    site.call("push", "--env=local", "--no-data")
+    assert said in site.call("run", status=1).stderr
+
+
 def test_kedros_variables_apply_to_the_run(
     site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kedro_databricks_hybrid.databricks.workspace import connect
+from kedro_databricks_hybrid.databricks.workspace import connect, connect_with
 from kedro_databricks_hybrid.errors import LoginError
 
 if TYPE_CHECKING:
@@ -99,6 +99,15 @@ def test_the_environment_beats_a_profile(site: Site, file: Path, monkeypatch: py
         LoginError, match=r"does not accept .* DATABRICKS_TOKEN of the environment beat the profile b"
     ):
         connect("b")
+
+
+def test_a_given_token_needs_no_profile(site: Site, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Host and token work also if the environment names a profile, whether the file has it or not."""
+    monkeypatch.setenv("DATABRICKS_CONFIG_PROFILE", "sandbox")
+    for content in ("", f"[sandbox]\nhost = http://127.0.0.1:1\ntoken = {SECRET}\ncluster_id = x\n"):
+        file.write_text(content)
+        found = connect_with(site.sandbox.url, site.sandbox.user.token)
+        assert (found.host, found.client.config.cluster_id) == (site.sandbox.url, None)
 
 
 def test_more_than_one_authorization_method(site: Site, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

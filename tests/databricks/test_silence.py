@@ -56,6 +56,14 @@ def test_a_silence_is_told_until_it_is_over() -> None:
     assert quiet.watch(lambda: "answer") == "answer"
 
 
+def test_a_request_may_end_without_an_answer() -> None:
+    """A silence is not reported as over if the request may have ended without an answer."""
+    said: queue.Queue[str] = queue.Queue()
+    quiet = Silence(SOON, said.put)
+    assert "has not answered" in quiet.wait(lambda: said.get(timeout=60))
+    assert [line for line in said.queue if "answers again" in line] == []
+
+
 def test_who_waits_gives_up(unanswered: Callable[[], bool]) -> None:
     """After the time limit that the message named, a request ends with a TimeoutError."""
     said: list[str] = []
