@@ -21,7 +21,7 @@ CHUNK_BYTES = 500_000  # one DBFS read returns at most 1 MB
 TEXT_LIMIT = 100_000  # printed text that becomes one record
 LAST_TRIES = 5
 REDACTED = "[REDACTED]"
-_SECRETS = "kedro_databricks_hybrid.config.secrets"
+_REVEALED_IN = "kedro_databricks_hybrid.config.secrets"
 _SHORTEST = 4
 _TEXTS = ("text", "message", "template", "error", "traceback", "hint")
 
@@ -194,7 +194,7 @@ def encoded(record: dict[str, Any]) -> bytes:
 
 def redacted(text: str) -> str:
     """Return a text without the secrets that this process has read; shorter values are no secrets."""
-    known = getattr(sys.modules.get(_SECRETS), "revealed", ())
+    known = getattr(sys.modules.get(_REVEALED_IN), "revealed", ())
     for value in sorted((each for each in known if len(each) >= _SHORTEST), key=len, reverse=True):
         text = text.replace(value, REDACTED)
     return text
