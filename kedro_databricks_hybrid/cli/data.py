@@ -148,7 +148,7 @@ def _units(folder: DataFolder, chosen: Collection[Path], *, must_exist: bool) ->
     """
     paths = [local.inside(folder.path, path) for path in chosen]
     with waiting(f"Comparing the data with {folder.tree.root}"):
-        pairs = folder.pull().pairs(paths)
+        pairs = [pair.as_listed() for pair in folder.pull().pairs(paths)]
     for path in paths if must_exist else ():
         is_found = any(path == pair.path or path in pair.path.parents for pair in pairs)
         if not is_found and not (folder.path / path).exists() and folder.tree.list(path) is None:

@@ -243,7 +243,8 @@ def _data(project: ProjectOnWorkspace, params: Mapping[str, Any], pipelines: Col
     download: list[str] = []
     conflict: list[str] = []
     for folder in project.data_folders:
-        units = units_of(folder.pull().pairs([PurePosixPath()]), with_local=True)
+        pairs = [pair.as_listed() for pair in folder.pull().pairs([PurePosixPath()])]
+        units = units_of(pairs, with_local=True)
         inputs, results = (
             {local.inside(folder.path, path) for path in in_data(folder.path, paths)}
             for paths in (known.inputs, known.results)

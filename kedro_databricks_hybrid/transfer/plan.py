@@ -53,6 +53,17 @@ class Pair:
             return False
         return self.there.size in {self.here.size, *(content.size for content in self.base)}
 
+    def as_listed(self) -> Pair:
+        """Return the pair for commands that only list files and read no remote one.
+
+        If the local file was edited since the last transfer, a remote file that has the size of what was
+        transferred counts as that.
+        """
+        if not self.must_be_compared or not self.here or self.here.content in self.base:
+            return self
+        known = (content for content in self.base if self.there and content.size == self.there.size)
+        return replace(self, remote_content=next(known, None))
+
     @property
     def state(self) -> State:
         """How the two files differ; an unknown remote content counts as somebody else's change."""
