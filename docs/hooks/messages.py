@@ -49,6 +49,7 @@ _BASES = {
 
 WITHOUT_HEADING = {
     "cli/follow.py follow": "adds how to follow the run to another error",
+    "cli/options.py invoke": "repeats the operating system's error",
     "cli/sandbox.py ask_sandbox": "repeats the sandbox's answer",
     "databricks/git_folder.py create": "adds to another error that the incomplete Git folder was deleted",
     "databricks/git_folder.py _hinted": "adds to another error how to register a credential",
