@@ -9,6 +9,7 @@ import pytest
 import rich
 
 from kedro_databricks_hybrid.databricks import git_folder_edits
+from kedro_databricks_hybrid.transfer import files
 
 if TYPE_CHECKING:
     from tests.site import Site
@@ -72,6 +73,16 @@ def test_no_cluster_is_serverless(site: Site) -> None:
     assert [(each["level"], each["found"]) for each in examined if each["check"] == "cluster"] == [
         ("green", said)
     ]
+
+
+def test_an_edit_of_equal_size_on_dbfs(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A local edit is listed also if the time of the remote file cannot prove that it is what was sent."""
+    monkeypatch.setattr(files, "_CLOCK_SKEW", 3600)
+    site.call("push")
+    assert "same size" in site.call("data", "ls").stdout
+    site.write({"data/01_raw/raw.csv": "a,b\n1,2\n3,5\n"})
+    assert told(site)["data"]["upload"] == ["01_raw/raw.csv"]
+    assert "changed here" in site.call("data", "ls").stdout
 
 
 @pytest.mark.usefixtures("settled")

@@ -130,7 +130,8 @@ def test_an_expired_upload_starts_again(site: Site, parts: Path, pushes: Pushes)
     (path,) = (parts / ".kedro-hybrid").glob("*.unfinished")
     path.write_text(path.read_text().replace(str(records(parts)[0]["token"]), "gone"))
     pushed(site, parts, VOLUME)
-    assert sent(site, is_part) == PARTS
+    uploads = [request.path.split("/")[2] for request in site.line.requests if is_part(request)]
+    assert uploads.count(uploads[-1]) == PARTS  # a part of the killed push may have arrived after its end
     assert site.files(VOLUME) == tree_of(parts)
 
 
