@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 from kedro_databricks_hybrid.sandbox.commands.model import Command, Context
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 MAX_CONTEXTS = 145
 """Contexts that a cluster holds; at the limit the one that is idle for longest is evicted."""
+
+IDLE_SECONDS = 24 * 3600.0
+"""How long after its last command a context counts as idle."""
 
 MAX_COMMAND_BYTES = 6 * 1024 * 1024
 _LANGUAGE = "requirement failed: the sandbox runs python, not {}"
@@ -144,7 +148,9 @@ class Contexts:
     async def _make_room(self, cluster_id: str) -> None:
         """Evict idle contexts until the cluster can hold one more."""
         present = [context for context in self._contexts.values() if context.cluster_id == cluster_id]
-        idle = sorted((context for context in present if not context.busy), key=lambda context: context.used)
+        latest = time.monotonic() - IDLE_SECONDS
+        unused = (context for context in present if not context.busy and context.used <= latest)
+        idle = sorted(unused, key=lambda context: context.used)
         excess = len(present) + 1 - MAX_CONTEXTS
         if excess > len(idle):
             raise LegacyError(TOO_MANY_CONTEXTS.format(MAX_CONTEXTS))

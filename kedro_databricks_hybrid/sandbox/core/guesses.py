@@ -18,7 +18,7 @@ STOPPED_CLUSTER = "ClusterNotRunningException: Cluster {} is not running (it is 
 UNKNOWN_CONTEXT = "ContextNotFoundException: execution context not found: {} does not exist"
 UNKNOWN_COMMAND = "CommandNotFoundException: command {} does not exist"
 LOST_CONTEXT = "ContextInvalidException: execution context {} is invalid: {}"
-TOO_MANY_CONTEXTS = "Too many execution contexts are open right now (limit {}), and all of them are busy."
+TOO_MANY_CONTEXTS = "Too many execution contexts are open right now (limit {}), and none of them is idle."
 MAX_TEXT = 50_000
 """The maximum number of characters that a command returns; notebook cells have this limit."""
 
@@ -166,7 +166,7 @@ GUESSES = (
         rows=("status of a missing command", "command in a destroyed context"),
     ),
     Guess(
-        "more than 145 contexts, all busy",
+        "more than 145 contexts, none of them idle",
         f'400 "{TOO_MANY_CONTEXTS.format(145)}"',
         "the message is printed",
         check="146 contexts that each run `import time; time.sleep(600)`, by API 1.2",

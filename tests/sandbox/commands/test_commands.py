@@ -294,17 +294,20 @@ def test_another_users_context_does_not_exist(notebook: Notebook, running: Any) 
 
 
 def test_the_longest_idle_context_gives_way(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the limit, the context that is idle for longest is evicted."""
+    """At the limit, the context that is idle for longest is evicted; one that was just used is not idle."""
     monkeypatch.setattr(routes, "MAX_CONTEXTS", 2)
     first, second = open_notebook(http), open_notebook(http)
     first.text("1")
+    another = {"clusterId": RUNNING_ID, "language": "python"}
+    assert http.post("/api/1.2/contexts/create", json=another).status_code == 400
+    monkeypatch.setattr(routes, "IDLE_SECONDS", 0)
     third = open_notebook(http)
     assert "execution context not found" in second.ask("GET", "contexts/status").json()["error"]
     assert (first.status(), third.status()) == ("Running", "Running")
     busy = [notebook.submit("import time; time.sleep(60)") for notebook in (first, third)]
     first.wait(busy[0], "Running")
     third.wait(busy[1], "Running")
-    refusal = http.post("/api/1.2/contexts/create", json={"clusterId": RUNNING_ID, "language": "python"})
+    refusal = http.post("/api/1.2/contexts/create", json=another)
     assert refusal.status_code == 400
     assert refusal.json()["error"].startswith("Too many execution contexts")
 

@@ -275,6 +275,21 @@ def test_long_logs_keep_their_end(workspace: WorkspaceClient, monkeypatch: pytes
     assert (said.logs or "").endswith("998\n999\n")
 
 
+def test_the_working_directory_of_a_notebook_from_git(workspace: WorkspaceClient, remote: Remote) -> None:
+    """It is the notebook's folder in the checkout."""
+    show = "# Databricks notebook source\nimport os\ndbutils.notebook.exit(os.getcwd())"
+    commit = remote.commit({"jobs/where.py": show})
+    task = jobs.SubmitTask(
+        task_key="main",
+        existing_cluster_id=RUNNING_ID,
+        notebook_task=jobs.NotebookTask("jobs/where", source=jobs.Source.GIT),
+    )
+    run = finished(workspace, task, git_source=git_source(remote, git_branch="main"))
+    found = output(workspace, run).notebook_output
+    assert found
+    assert re.fullmatch(rf"/Workspace/Repos/\.internal/[0-9a-f]+_commits/{commit}/jobs", found.result or "")
+
+
 def test_notebooks_that_a_commit_lacks(workspace: WorkspaceClient, remote: Remote) -> None:
     """A notebook that the commit lacks, or whose path leads out of the repository, fails the run."""
     secret = remote.clone.with_name("secret.py")
