@@ -56,7 +56,10 @@ def main() -> None:
         command = [sys.executable, "-c", f"from {__spec__.name} import use_spark; use_spark()"]
         done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
         if done.returncode != 0 or not draft.is_file():
-            sys.exit(f"Spark's classes cannot be archived: {done.stdout}{done.stderr}")
+            sys.stderr.write(
+                f"This Java archives no classes of Spark, so the tests take longer: {done.stdout}{done.stderr}\n"
+            )
+            return
         draft.replace(ARCHIVE)
 
 
