@@ -57,7 +57,7 @@ def main() -> None:
         done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
         if done.returncode != 0 or not draft.is_file():
             sys.stderr.write(
-                f"This Java archives no classes of Spark, so the tests take longer: {done.stdout}{done.stderr}\n"
+                f"This Java archives no classes, so the tests take longer: {done.stdout}{done.stderr}\n"
             )
             return
         draft.replace(ARCHIVE)
